@@ -6,6 +6,8 @@ import { parseInstant } from '../src/kernel/time.js';
 import { DEFAULT_RULES } from '../src/rules/defaults.js';
 import { parseRules } from '../src/rules/parse.js';
 import { SLOWER } from './detection/informed.js';
+import type { Move } from './detection/message.js';
+import { MOVES } from './detection/message.js';
 import type { Workload } from './detection/workload.js';
 import { informedWorkload, sourceOf } from './detection/workload.js';
 import { isMain, print } from './report.js';
@@ -20,6 +22,8 @@ interface Result {
   readonly score: Score;
   /** By kind: which rule blocked an attack first, and how often. */
   readonly caught: ReadonlyMap<string, ReadonlyMap<string, number>>;
+  /** Wrong blocks by the move of the message that tripped the rule. */
+  readonly moved: readonly Move[];
 }
 
 async function resultOf(load: Workload): Promise<Result> {
@@ -34,7 +38,7 @@ async function resultOf(load: Workload): Promise<Result> {
       process.stderr.write(
         `${load.name} ${one.rule}, ${one.blockedAt} to ${one.until}, ${one.refused.messages} refused: ${one.evidence.sentence}\n`,
       );
-  return { score: score!, caught: caughtBy(load, cases) };
+  return { score: score!, caught: caughtBy(load, cases), moved: movesOf(load, cases) };
 }
 
 /** The rule that first blocked each attack. */
@@ -63,12 +67,27 @@ function caughtBy({ messages, labels }: Workload, cases: readonly CaseReport[]):
   return caught;
 }
 
+/** Of each wrong block, how the mail moves that it stopped, as far as it does. */
+function movesOf({ messages }: Workload, cases: readonly CaseReport[]): readonly Move[] {
+  const wrong = cases.filter(({ judged, blockedAt }) => judged === 'wrong' && blockedAt !== null);
+  return wrong.flatMap(({ subject, blockedAt }) => {
+    const at = parseInstant(blockedAt!)!;
+    const last = messages.findLast(
+      ({ account, ip, ehlo, ...message }) =>
+        message.at <= at &&
+        { account, ip, ehlo }[subject.type as 'account' | 'ip' | 'ehlo'] === subject.value,
+    );
+    return last?.move ?? [];
+  });
+}
+
 /** How many are contained at least, and how much leaks at most. */
 const FLOORS: Readonly<Record<string, readonly [contained: number, leaked: number]>> = {
   drip: [1, 0.03],
   office: [1, 0.07],
   wide: [1, 0.02],
   comeback: [1, 0.04],
+  fleet: [0.9, 0.15],
 };
 
 interface Price {
@@ -117,6 +136,10 @@ export async function run(): Promise<Report> {
     const worst = Math.max(...values);
     const value = `${text(mean(values))}, at worst ${text(worst)}`;
     rows.push({ label, value, target: `at most ${text(most)}`, ok: mean(values) <= most });
+  }
+  for (const move of MOVES) {
+    const count = results.flatMap(({ moved }) => moved).filter((each) => each === move).length;
+    rows.push({ label: `wrong blocks of clean mail: ${move}`, value: String(count) });
   }
   return { name: `Attacks by those who know the rules, seeds ${SEEDS.join(', ')}`, rows };
 }

@@ -11,7 +11,13 @@ export interface Message {
   readonly size: number;
   /** Place of the attack that it belongs to, among the attacks. */
   readonly attack?: number;
+  /** Why it comes from elsewhere than its sender's mail did before. */
+  readonly move?: Move;
 }
+
+/** The kinds of clean mail that moves. */
+export const MOVES = ['telephone', 'office', 'webmail', 'to webmail'] as const;
+export type Move = (typeof MOVES)[number];
 
 /** One compromise. */
 export interface Attack {

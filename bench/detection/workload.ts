@@ -75,7 +75,7 @@ function keepApart(messages: Message[]): void {
 }
 
 /** A line of a trace, as files hold it. */
-export function traceLine({ at, attack: _, ...message }: Message): string {
+export function traceLine({ at, attack: _, move: __, ...message }: Message): string {
   return JSON.stringify({ time: formatInstant(at), ...message });
 }
 
@@ -95,7 +95,7 @@ export function sourceOf({ name, messages }: Workload): Source {
 }
 
 /** A message as a back-test takes it. */
-export function happeningOf({ at, attack: _, ...sender }: Message): ActivityEvent {
+export function happeningOf({ at, attack: _, move: __, ...sender }: Message): ActivityEvent {
   const entitled = sender.returnPath === sender.account;
   const data: MessageAccepted = {
     ...sender,

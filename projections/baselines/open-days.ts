@@ -25,6 +25,8 @@ const IP_HASH = 7;
 const EHLO_HASH = 8;
 const PEAKS = 9;
 const CELLS = PEAKS + PEAKS_KEPT;
+/** A bit beside those of the hours: its last message came from a place that is new to it. */
+const NEWCOMER = 1 << 24;
 
 const PLACE_OF = {
   messages: HELD.indexOf('messages'),
@@ -131,13 +133,17 @@ export class OpenDays {
     return this.#pages[row >> PAGE_BITS]!.f32[cellOf(row) + PEAKS + key]!;
   }
 
-  /** Notes the place of a message; the names are compared only if they differ from those of the last message. */
-  place(row: number, { ip = '', ehlo = '', country, asn }: SenderFields & Whereabouts): void {
+  /**
+   * Notes the place of a message; the names are compared only if they differ from those of the last message.
+   *
+   * @returns whether they differ
+   */
+  place(row: number, { ip = '', ehlo = '', country, asn }: SenderFields & Whereabouts): boolean {
     const { u32 } = this.#writable(row);
     const first = cellOf(row);
     const ipHash = hashOf(ip) >>> 0;
     const ehloHash = hashOf(ehlo) >>> 0;
-    if (u32[first + IP_HASH] === ipHash && u32[first + EHLO_HASH] === ehloHash) return;
+    if (u32[first + IP_HASH] === ipHash && u32[first + EHLO_HASH] === ehloHash) return false;
     u32[first + IP_HASH] = ipHash;
     u32[first + EHLO_HASH] = ehloHash;
     const known = this.#places[row] ?? NOWHERE;
@@ -147,6 +153,18 @@ export class OpenDays {
       countries: withName(known.countries, country),
       asns: withName(known.asns, asn),
     };
+    return true;
+  }
+
+  /** Whether the place of the last message was {@link markNewcomer | marked} as new to the sender. */
+  isNewcomer(row: number): boolean {
+    return (this.#pages[row >> PAGE_BITS]!.u32[cellOf(row) + HOURS]! & NEWCOMER) !== 0;
+  }
+
+  markNewcomer(row: number, isNew: boolean): void {
+    const { u32 } = this.#writable(row);
+    const hours = cellOf(row) + HOURS;
+    u32[hours] = isNew ? u32[hours]! | NEWCOMER : u32[hours]! & ~NEWCOMER;
   }
 
   /** A block was imposed: every open day from `since` on is contained. */
@@ -254,7 +272,7 @@ export class OpenDays {
       ehlos,
       ...(countries.length === 0 ? {} : { countries }),
       ...(asns.length === 0 ? {} : { asns }),
-      hours: u32[first + HOURS]!,
+      hours: u32[first + HOURS]! & (NEWCOMER - 1),
       contained: this.#contained.get(row) ?? [],
     };
   }

@@ -7,9 +7,10 @@ import type {
   SenderDaySummarised,
 } from '../../src/sending/day-summary.js';
 import { dayOf, isDaySummary } from '../../src/sending/day-summary.js';
+import { neverBlock } from '../../src/rules/model.js';
 import type { Subject } from '../../src/sending/subjects.js';
 import type { ClosedDay, Profile } from './profile.js';
-import { asOf, isForgotten, NO_PROFILE } from './profile.js';
+import { asOf, isForgotten, NO_PROFILE, REMEMBERED_DAYS } from './profile.js';
 import type { LeastPeak } from './learning.js';
 import { withDay, withFalsePositive, withoutPeak } from './learning.js';
 import type { KeptPeak, OpenDaysState } from './open-days.js';
@@ -85,6 +86,11 @@ export class SenderProfiles {
   /** A sender's baseline, as known on a day. */
   profile(type: ProfiledType, value: string, day: Day): Profile {
     return this.#baselines().profile(type, value, day);
+  }
+
+  /** Whether at least so many accounts used this network on a day that is over. */
+  isKnownTo(network: string, least: number, day: Day): boolean {
+    return this.#baselines().isKnownTo(network, least, day);
   }
 
   /** The days of a sender that are not summarised yet, ascending. */
@@ -187,6 +193,8 @@ export class Baselines {
   #installedAt: Instant = 0;
   #swept: Day = -Infinity;
   #version = 0;
+  /** By EHLO name, how many accounts have it in their profile; only names that rules may block. */
+  #users = new Map<string, number>();
 
   /** Rises whenever a profile may have changed: then what was read from one before may be outdated. */
   get version(): number {
@@ -224,6 +232,25 @@ export class Baselines {
     return profile !== undefined && day <= profile.lastDay;
   }
 
+  /** How many accounts used an EHLO name on a day that is over; 0 for a name that says nothing. */
+  usersOf(ehlo: string): number {
+    return this.#users.get(ehlo) ?? 0;
+  }
+
+  /**
+   * Whether at least so many accounts used this network on a day that is over. It goes through all profiles, so it is
+   * for rare questions.
+   */
+  isKnownTo(network: string, least: number, day: Day): boolean {
+    const oldest = day - REMEMBERED_DAYS;
+    let users = 0;
+    for (const { networks } of this.#profiles.account.values()) {
+      if (!networks.some((place) => place.name === network && place.day >= oldest)) continue;
+      if (++users >= least) return true;
+    }
+    return least <= 0;
+  }
+
   /**
    * The windows whose peaks are kept from now on, those that matter most first.
    *
@@ -249,7 +276,7 @@ export class Baselines {
     this.#version++;
     this.peaks.seen(Object.keys(peaks), day);
     const before = this.#profiles[type].get(value) ?? NO_PROFILE;
-    this.#profiles[type].set(value, withDay(before, summary, this.peaks.names));
+    this.#set(type, value, withDay(before, summary, this.peaks.names));
     // A day on which events were seen began before the first of them.
     if (this.#installedAt === 0 || day < dayOf(this.#installedAt)) this.#installedAt = day * DAY;
     this.#sweep(day);
@@ -261,7 +288,7 @@ export class Baselines {
     if (profile === undefined && least === undefined) return;
     this.#version++;
     const pardoned = withFalsePositive(profile ?? NO_PROFILE, block, least, this.peaks.names);
-    this.#profiles[type].set(value, pardoned);
+    this.#set(type, value, pardoned);
   }
 
   /** Cheap: profiles never change. The opposite of {@link restore}. */
@@ -280,6 +307,29 @@ export class Baselines {
     this.#installedAt = installedAt;
     this.peaks.restore(peaks);
     this.#profiles = { account: new Map(profiles.account), domain: new Map(profiles.domain) };
+    this.#users = new Map();
+    for (const { ehlos } of this.#profiles.account.values()) this.#recount(NO_PROFILE.ehlos, ehlos);
+  }
+
+  #set(type: ProfiledType, value: string, profile: Profile | undefined): void {
+    const before = this.#profiles[type].get(value) ?? NO_PROFILE;
+    if (profile === undefined) this.#profiles[type].delete(value);
+    else this.#profiles[type].set(value, profile);
+    if (type === 'account') this.#recount(before.ehlos, (profile ?? NO_PROFILE).ehlos);
+  }
+
+  /** An account's EHLO names have changed. */
+  #recount(before: Profile['ehlos'], after: Profile['ehlos']): void {
+    if (before === after) return;
+    for (const { name } of before) this.#count(name, -1);
+    for (const { name } of after) this.#count(name, 1);
+  }
+
+  #count(ehlo: string, change: 1 | -1): void {
+    if (neverBlock({ type: 'ehlo', value: ehlo }) !== undefined) return;
+    const users = this.usersOf(ehlo) + change;
+    if (users > 0) this.#users.set(ehlo, users);
+    else this.#users.delete(ehlo);
   }
 
   /** Forgotten profiles make room: such a sender already counts as new. */
@@ -288,7 +338,7 @@ export class Baselines {
     this.#swept = day;
     for (const type of PROFILED) {
       for (const [value, profile] of this.#profiles[type]) {
-        if (isForgotten(profile, day)) this.#profiles[type].delete(value);
+        if (isForgotten(profile, day)) this.#set(type, value, undefined);
       }
     }
   }

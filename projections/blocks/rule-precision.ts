@@ -209,7 +209,7 @@ export class AutomaticBlocks {
   apply(event: BlockEvent): void {
     if (event.type !== 'BlockImposed' || !event.by.startsWith('rule:')) return;
     const { evidence, subject, direction } = event.data;
-    if (evidence?.count === 'accounts') {
+    if (evidence?.count === 'accounts' && subject.type === 'account') {
       const key = `${evidence.rule} ${domainOf(subject.value) ?? ''}`;
       if ((this.#findings.get(key) ?? 0) > event.at - ONE_FINDING) return;
       for (const [other, at] of this.#findings)

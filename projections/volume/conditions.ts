@@ -1,13 +1,15 @@
 import type { Instant, Milliseconds } from '../../src/kernel/time.js';
 import { DAY, HOUR, MINUTE, formatDuration } from '../../src/kernel/time.js';
 import { LEARNING_SIGNAL, formatQuietHours } from '../../src/rules/explain.js';
-import { pointsOf } from '../../src/rules/model.js';
+import { COMMON_NAME, pointsOf } from '../../src/rules/model.js';
 import type { Conditions, DistinctCount, QuietHours, Rule, Score, Share } from '../../src/rules/model.js';
 import type { Day } from '../../src/sending/day-summary.js';
 import type { SenderFields } from '../../src/sending/events.js';
 import { clientNetwork, normalizeEhlo } from '../../src/sending/identity.js';
+import type { Subject } from '../../src/sending/subjects.js';
 import type { ClosedDay, PlaceKind, Profile } from '../baselines/profile.js';
 import { firstSeen, hourOf, lastSeen, REMEMBERED_DAYS } from '../baselines/profile.js';
+import type { SenderProfiles } from '../baselines/sender-profiles.js';
 
 /** The input of conditions: one sender at the moment of one send. */
 export interface ConditionContext {
@@ -372,6 +374,20 @@ export function isUsedPlace(sender: SenderFields, { profile, pending, day }: Pas
     const name = about.of(sender);
     return name !== '' && hasUsed(about, name, past);
   });
+}
+
+/** Whether both the network and the EHLO name of a message are new to an account: used on no day before that had no block. */
+export function isNewPlace(sender: SenderFields, past: Past): boolean {
+  const { ehlo = '', ip = '' } = sender;
+  return ehlo !== '' && ip !== '' && !isUsedPlace(sender, past);
+}
+
+/** Why no rule blocks this EHLO name, in words: many use it. Undefined for a name that few use, and for what is no name. */
+export function commonName({ type, value }: Subject, profiles: SenderProfiles): string | undefined {
+  const users = type === 'ehlo' ? profiles.baselines.usersOf(value) : 0;
+  return users < COMMON_NAME
+    ? undefined
+    : `${users} accounts used this name on days before: no rule blocks it`;
 }
 
 /**

@@ -145,10 +145,11 @@ export function windowsOf(type: SubjectType, rules: readonly Rule[]): readonly W
   for (const { rule, direction } of rules.flatMap((each) => sidesOf(type, each))) {
     const { count, window } = rule;
     if (count === 'accounts') {
-      if (type !== 'account') continue;
       const { turned } = rule;
-      const draft = need(turned!.count, turned!.window, direction);
-      const { baseline } = turned!;
+      // A place is no row of any window.
+      if (type !== 'account' || turned === undefined) continue;
+      const draft = need(turned.count, turned.window, direction);
+      const { baseline } = turned;
       watch(draft, {
         rule,
         kind: 'turn',

@@ -78,7 +78,7 @@ export class Counting {
       if (address === account) address = kept;
       account = kept;
       const day = this.#day(fold, 'account', account, row);
-      if (day >= 0) this.#profiles.days('account').place(day, sender);
+      if (day >= 0) this.#placed(fold, account, sender, day);
       if (row >= 0) this.#count(fold, 'account', account, row, day);
     }
     // An account's MAIL FROM must not count against a stranger.
@@ -156,6 +156,14 @@ export class Counting {
   /** A bounce may name anybody: an address that never sent has no days. */
   #dayOfKnown(fold: Fold, type: ProfiledType, value: string): number {
     return this.#profiles.knows(type, value) ? this.#day(fold, type, value, -1) : -1;
+  }
+
+  /** Notes the place of an account's message. Whether it is new to it is looked up only when it changes. */
+  #placed(fold: Fold, account: string, sender: SenderFields, day: number): void {
+    const days = this.#profiles.days('account');
+    const hasMoved = days.place(day, sender);
+    if (hasMoved) days.markNewcomer(day, fold.isNewcomer(account, sender));
+    if (fold.message !== undefined && days.isNewcomer(day)) fold.came(account, sender);
   }
 
   /** @returns the row that counts, or -1 if none does */

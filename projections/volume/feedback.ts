@@ -9,6 +9,8 @@ import type { Subject } from '../../src/sending/subjects.js';
 import type { LeastPeak } from '../baselines/learning.js';
 import type { SenderProfiles } from '../baselines/sender-profiles.js';
 import type { FeedbackContext, JudgedThrough } from './subject-volumes.js';
+import type { Newcomers } from './newcomers.js';
+import { forgetNewcomers } from './newcomers.js';
 import type { Outbreaks } from './outbreak.js';
 
 export type FeedbackState = readonly (readonly [block: string, subject: Subject])[];
@@ -26,12 +28,14 @@ const CUT_SHORT = 2;
 export class Feedback {
   readonly #profiles: SenderProfiles;
   readonly #outbreaks: Outbreaks;
+  readonly #newcomers: Newcomers;
   /** Proposals and blocks by id: their closing events name nothing else. */
   readonly #subjects = new Map<string, Subject>();
 
-  constructor(profiles: SenderProfiles, outbreaks: Outbreaks) {
+  constructor(profiles: SenderProfiles, outbreaks: Outbreaks, newcomers: Newcomers) {
     this.#profiles = profiles;
     this.#outbreaks = outbreaks;
+    this.#newcomers = newcomers;
   }
 
   /** The subject of an open block or proposal. */
@@ -58,7 +62,10 @@ export class Feedback {
         if (subject === undefined) return;
         const by = event.type === 'BlockReleased' ? 'release' : 'dismissal';
         const { falsePositive = false, evidence } = event.data;
-        if (falsePositive) this.#profiles.pardon(subject, block, this.#cutShort(evidence));
+        if (falsePositive) {
+          this.#profiles.pardon(subject, block, this.#cutShort(evidence));
+          for (const account of newcomersOf(evidence)) this.#profiles.pardon(account, block);
+        }
         const { position } = event;
         this.#forget(subject, { by, falsePositive, at: effectiveAt(event), position }, judged);
         return;
@@ -105,14 +112,20 @@ export class Feedback {
     if (by?.teaches === true) return;
     const since = evidence === undefined ? at : evidence.lastAt - evidence.window;
     this.#profiles.contain(subject, block, dayOf(since));
+    // Else the thief's place would be known to them from tomorrow on.
+    for (const account of newcomersOf(evidence)) this.#profiles.contain(account, block, dayOf(since));
   }
 
   /** Sends up to here no longer count: neither for the subject nor, if it is an account, for its domain. */
-  #forget(subject: Subject, judgement: JudgedThrough, { volumes }: FeedbackContext): void {
+  #forget(subject: Subject, judgement: JudgedThrough, judged: FeedbackContext): void {
+    const { volumes } = judged;
     const domain = subject.type === 'account' ? domainOf(subject.value) : undefined;
     if (domain !== undefined) volumes.domain.subtract(domain, volumes.account, subject.value);
     volumes[subject.type].forget(subject.value, judgement);
-    if (subject.type === 'account') this.#outbreaks.forget(subject.value);
+    forgetNewcomers(this.#newcomers, subject, judged);
+    if (subject.type !== 'account') return;
+    this.#outbreaks.forget(subject.value);
+    this.#newcomers.forget(subject.value);
   }
 
   /** What the tripped window would have reached; undefined if none has peaks. */
@@ -121,4 +134,8 @@ export class Feedback {
     const { count, window, leaveOut = 0, observed, lastAt } = evidence;
     return { day: dayOf(lastAt), peak: peakName(count, leaveOut, window), value: CUT_SHORT * observed };
   }
+}
+
+function newcomersOf(evidence: Evidence | undefined): readonly Subject[] {
+  return evidence?.accounts?.map((value) => ({ type: 'account', value })) ?? [];
 }

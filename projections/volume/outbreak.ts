@@ -9,58 +9,74 @@ import type { AnomalousAccount, WindowReading } from './rule-evaluation.js';
 import type { FeedbackContext } from './subject-volumes.js';
 import type { Overrides } from './overrides.js';
 
-interface Group {
-  /** By account, its last anomaly. */
-  readonly accounts: Map<string, AnomalousAccount>;
-  alarmUntil: Instant;
+/** What an account of a group has done. */
+interface Deed {
+  readonly account: string;
+  readonly at: Instant;
 }
 
-export type OutbreaksState = readonly {
+interface Group<Member> {
+  /** By account, its last deed. */
+  readonly accounts: Map<string, Member>;
+  alarmUntil: Instant;
+  /** Nothing of it matters any more from then on. */
+  idleAt: Instant;
+}
+
+export type OutbreaksState<Member = AnomalousAccount> = readonly {
   readonly key: string;
-  readonly accounts: readonly AnomalousAccount[];
+  readonly accounts: readonly Member[];
   readonly alarmUntil: Instant;
+  readonly idleAt: Instant;
 }[];
 
-const NOBODY: ReadonlyMap<string, AnomalousAccount> = new Map();
-
-/** Idle groups are dropped each time this many groups exist. */
+/** Idle groups are dropped each time this many accounts were noted. */
 const SWEEP = 1_000;
+/** The groups that are kept at most; the one that nothing was added to for longest makes room. */
+export const GROUPS_MAX = 10_000;
 
 /**
- * The accounts of a domain that lately turned abnormal, by rule: each sends little, but all at the same time. When
- * there are too many, an alarm is on, and each account that turns during it is acted on at once.
+ * The accounts that lately did the same, by rule and what they have in common: each does little, but all at the same
+ * time. When there are too many, an alarm is on, and each account that does it during the alarm is acted on at once.
  */
-export class Outbreaks {
-  readonly #groups = new Map<string, Group>();
+export class Outbreaks<Member extends Deed = AnomalousAccount> {
+  readonly #groups = new Map<string, Group<Member>>();
   #noted = 0;
 
   /**
-   * An account has turned abnormal.
+   * An account has done it.
    *
-   * @param key of the rule and the domain
-   * @returns those to act on, and how many had turned; undefined while there are not too many
+   * @param key of the rule and what they have in common
+   * @param isEnough what must be so besides of more than the limit
+   * @returns those to act on, and how many there were; undefined while there are not too many
    */
   note(
     key: string,
-    turned: AnomalousAccount,
+    turned: Member,
     { window, limit, alarm }: { window: Milliseconds; limit: number; alarm: Milliseconds },
-  ):
-    | { readonly accounts: readonly AnomalousAccount[]; readonly count: number; readonly alarmed: boolean }
-    | undefined {
+    isEnough: (accounts: ReadonlyMap<string, Member>) => boolean = () => true,
+  ): { readonly accounts: readonly Member[]; readonly count: number; readonly alarmed: boolean } | undefined {
     const { account, at } = turned;
-    this.#sweep(at, window);
-    let group = this.#groups.get(key);
-    if (group === undefined) this.#groups.set(key, (group = { accounts: new Map(), alarmUntil: 0 }));
+    this.#sweep(at);
+    const group = this.#groups.get(key) ?? { accounts: new Map<string, Member>(), alarmUntil: 0, idleAt: 0 };
+    this.#keep(key, group);
+    group.idleAt = Math.max(group.idleAt, at + window);
     const { accounts } = group;
     for (const other of accounts.values()) if (other.at <= at - window) accounts.delete(other.account);
     if (accounts.has(account) || accounts.size < OUTBREAK_MAX) accounts.set(account, turned);
     const alarmed = at < group.alarmUntil;
-    if (!alarmed && accounts.size <= limit) return undefined;
+    if (!alarmed && (accounts.size <= limit || !isEnough(accounts))) return undefined;
     // An event that comes late shortens no alarm.
     group.alarmUntil = Math.max(group.alarmUntil, at + alarm);
+    group.idleAt = Math.max(group.idleAt, group.alarmUntil);
     const found = { accounts: alarmed ? [turned] : [...accounts.values()], count: accounts.size, alarmed };
     for (const each of found.accounts) accounts.delete(each.account);
     return found;
+  }
+
+  /** The accounts of a group that did it within the window. Changes nothing. */
+  within(key: string, window: Milliseconds, now: Instant): readonly Member[] {
+    return [...(this.#groups.get(key)?.accounts.values() ?? [])].filter(({ at }) => at > now - window);
   }
 
   /** The state of a group, and when an account of it turned abnormal, if it has. Changes nothing. */
@@ -70,8 +86,8 @@ export class Outbreaks {
     now: Instant,
     account?: string,
   ): { readonly accounts: number; readonly turnedAt?: Instant; readonly alarmUntil?: Instant } {
-    const { accounts = NOBODY, alarmUntil = 0 } = this.#groups.get(key) ?? {};
-    const turned = [...accounts.values()].filter(({ at }) => at > now - window);
+    const { alarmUntil = 0 } = this.#groups.get(key) ?? {};
+    const turned = this.within(key, window, now);
     const turnedAt = turned.find((each) => each.account === account)?.at;
     return {
       accounts: turned.length,
@@ -80,35 +96,49 @@ export class Outbreaks {
     };
   }
 
-  /** An account was released or dismissed: it has not turned. */
+  /** An account was released or dismissed: it has done nothing. */
   forget(account: string): void {
     for (const { accounts } of this.#groups.values()) accounts.delete(account);
   }
 
+  /** A person has judged what a group did. */
+  drop(key: string): void {
+    this.#groups.delete(key);
+  }
+
   /** The opposite of {@link restore}. */
-  dump(): OutbreaksState {
-    return [...this.#groups].map(([key, { accounts, alarmUntil }]) => ({
+  dump(): OutbreaksState<Member> {
+    return [...this.#groups].map(([key, { accounts, alarmUntil, idleAt }]) => ({
       key,
       alarmUntil,
+      idleAt,
       accounts: [...accounts.values()],
     }));
   }
 
   /** Takes over what {@link dump} gave, instead of all that it held. */
-  restore(state: OutbreaksState): void {
+  restore(state: OutbreaksState<Member>): void {
     this.#groups.clear();
-    for (const { key, accounts, alarmUntil } of state) {
+    for (const { key, accounts, alarmUntil, idleAt } of state) {
       const byAccount = new Map(accounts.map((turned) => [turned.account, turned]));
-      this.#groups.set(key, { accounts: byAccount, alarmUntil });
+      this.#groups.set(key, { accounts: byAccount, alarmUntil, idleAt });
     }
   }
 
-  #sweep(at: Instant, window: Milliseconds): void {
+  /** Puts a group last, and makes room for it. */
+  #keep(key: string, group: Group<Member>): void {
+    this.#groups.delete(key);
+    if (this.#groups.size >= GROUPS_MAX)
+      for (const oldest of this.#groups.keys()) {
+        this.#groups.delete(oldest);
+        break;
+      }
+    this.#groups.set(key, group);
+  }
+
+  #sweep(at: Instant): void {
     if (++this.#noted % SWEEP !== 0) return;
-    for (const [key, { accounts, alarmUntil }] of this.#groups) {
-      const newest = Math.max(0, ...[...accounts.values()].map((turned) => turned.at));
-      if (alarmUntil < at && newest <= at - window) this.#groups.delete(key);
-    }
+    for (const [key, { idleAt }] of this.#groups) if (idleAt <= at) this.#groups.delete(key);
   }
 }
 
@@ -162,7 +192,7 @@ export function outbreakReadings(
   const domain = type === 'domain' ? value : domainOf(value);
   if (domain === undefined) return [];
   return rules.rules.flatMap((rule) => {
-    if (rule.count !== 'accounts') return [];
+    if (rule.turned === undefined) return [];
     const limit = allowedTogether(overrides, rule, domain, now);
     if (limit === null) return [];
     const { id, count, window, direction } = rule;

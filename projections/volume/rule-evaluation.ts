@@ -13,7 +13,7 @@ import type { MessageAccepted, SenderFields } from '../../src/sending/events.js'
 import type { Direction, MailDirection, SubjectType } from '../../src/sending/subjects.js';
 import type { ClosedDay, PlaceKind, Profile } from '../baselines/profile.js';
 import type { ConditionContext, ConditionReading } from './conditions.js';
-import { metConditions, readConditions, scoreOf } from './conditions.js';
+import { commonName, metConditions, readConditions, scoreOf } from './conditions.js';
 import type { Watch } from './counted-windows.js';
 import { countedBy } from './counted-windows.js';
 import type { Limits, VolumeContext } from './limits.js';
@@ -42,6 +42,10 @@ export interface Fold {
   readonly verdicts: Verdict[];
   /** Called when an account has turned abnormal under a rule on its domain. */
   turned(rule: Rule, turned: AnomalousAccount): void;
+  /** Whether a message of an account comes from a place that is new to it. */
+  isNewcomer(account: string, sender: SenderFields): boolean;
+  /** Called for each message of an account from a place that is new to it. */
+  came(account: string, sender: SenderFields): void;
 }
 
 /** A count that is above its limit. */
@@ -85,10 +89,15 @@ export class RuleEvaluation {
     const { value, watch, kind } = excess;
     const { rule } = watch;
     const { at } = fold;
-    const signals = kind === 'renew' ? [] : this.#signals(excess, fold);
-    if (signals === undefined) return undefined;
+    const common = commonName({ type: this.#type, value }, this.#around.profiles);
+    // Nothing keeps up the block of a name that many use.
+    if (kind === 'renew' && common !== undefined) return undefined;
+    const held = kind === 'renew' ? [] : this.#signals(excess, fold);
+    if (held === undefined) return undefined;
+    const signals = common === undefined ? held : [...held, common];
     const isCertain = !restsOnBounces(rule) && !this.#limits.isDoubtful(watch, value, at);
-    const then = rule.then === 'block' && !isCertain ? 'propose' : rule.then;
+    const asked = rule.then === 'block' && !isCertain ? 'propose' : rule.then;
+    const then = common === undefined ? asked : 'observe';
     // Only a rule that blocks has more to do than it did when it tripped.
     if (kind === 'beyond' && (then !== 'block' || this.#rules.mode !== 'enforce')) return undefined;
     return {
@@ -109,6 +118,8 @@ export class RuleEvaluation {
 
   /** The rule's other conditions for a subject that may have no row, before there is a message. */
   prospect(rule: Rule, value: string, row: number | undefined, at: Instant): ConditionReading {
+    const notNow = commonName({ type: this.#type, value }, this.#around.profiles);
+    if (notNow !== undefined) return { besides: [], notNow };
     if (rule.when === undefined && rule.score === undefined) return { besides: [] };
     return readConditions(rule, this.#context({ value, row: row ?? -1, rule, at, sender: undefined }));
   }

@@ -25,11 +25,14 @@ import { Counting } from './counting.js';
 import type { FeedbackState } from './feedback.js';
 import { Feedback } from './feedback.js';
 import type { VolumeContext } from './limits.js';
+import type { NewcomersState } from './newcomers.js';
+import { isNewcomer, newcomerReadings, newcomerVerdicts } from './newcomers.js';
+import type { Newcomer } from './newcomers.js';
 import type { OutbreaksState } from './outbreak.js';
 import { outbreakReadings, Outbreaks, outbreakVerdicts } from './outbreak.js';
 import { Overrides } from './overrides.js';
 import type { AnomalousAccount, Fold, WindowReading } from './rule-evaluation.js';
-import type { Volumes, VolumesState } from './subject-volumes.js';
+import type { FeedbackContext, Volumes, VolumesState } from './subject-volumes.js';
 import { NOTHING_COUNTED, SubjectVolumes } from './subject-volumes.js';
 
 const NONE: readonly Verdict[] = [];
@@ -42,6 +45,7 @@ export interface SendVolumeState {
   readonly subjects: FeedbackState;
   readonly timeline: TimelineState;
   readonly outbreaks: OutbreaksState;
+  readonly newcomers: NewcomersState;
   /** The verdicts left by an event whose fold failed. */
   readonly verdicts: readonly Verdict[];
   /** When the last event was recorded. */
@@ -74,6 +78,7 @@ export class SendVolume {
   #recordedAt: Instant = 0;
   #verdicts: Verdict[] = [];
   readonly #outbreaks = new Outbreaks();
+  readonly #newcomers = new Outbreaks<Newcomer>();
   readonly #feedback: Feedback;
   /** The event that is being folded: one at a time, so one object is refilled for each. */
   readonly #fold = {
@@ -84,15 +89,20 @@ export class SendVolume {
     sender: undefined as SenderFields | undefined,
     verdicts: this.#verdicts,
     turned: (rule: Rule, turned: AnomalousAccount): void => {
-      const judged = { rules: this.#rules, volumes: this.#volumes, overrides: this.#around.overrides };
-      this.#fold.verdicts.push(...outbreakVerdicts(this.#outbreaks, rule, turned, judged));
+      this.#fold.verdicts.push(...outbreakVerdicts(this.#outbreaks, rule, turned, this.#judged()));
+    },
+    isNewcomer: (account: string, sender: SenderFields): boolean =>
+      isNewcomer(account, sender, this.#fold.at, this.#judged()),
+    came: (account: string, sender: SenderFields): void => {
+      const { at, position, verdicts } = this.#fold;
+      verdicts.push(...newcomerVerdicts(this.#newcomers, { account, at, position }, sender, this.#judged()));
     },
   };
 
   /** @param lent another projection's baselines, for one that only counts: see {@link SenderProfiles} */
   constructor(overrides = new Overrides(), lent?: () => Baselines | undefined) {
     this.profiles = new SenderProfiles(lent);
-    this.#feedback = new Feedback(this.profiles, this.#outbreaks);
+    this.#feedback = new Feedback(this.profiles, this.#outbreaks, this.#newcomers);
     this.#around = {
       profiles: this.profiles,
       overrides,
@@ -185,6 +195,7 @@ export class SendVolume {
       subjects: this.#feedback.dump(),
       timeline: this.#timeline.dump(),
       outbreaks: this.#outbreaks.dump(),
+      newcomers: this.#newcomers.dump(),
       recordedAt: this.#recordedAt,
       verdicts: this.#verdicts.slice(),
     };
@@ -201,6 +212,7 @@ export class SendVolume {
     this.#feedback.restore(subjects);
     this.#timeline.restore(timeline);
     this.#outbreaks.restore(state.outbreaks);
+    this.#newcomers.restore(state.newcomers);
     this.#recordedAt = recordedAt;
     this.#verdicts = verdicts.slice();
     this.#fold.verdicts = this.#verdicts;
@@ -212,6 +224,7 @@ export class SendVolume {
       rules,
       profiles,
       outbreaks: [],
+      newcomers: [],
       volumes: mapTypes((type) => ({ ...NOTHING_COUNTED, judged: volumes[type].judged })),
       subjects,
       timeline: { times: [], positions: [] },
@@ -222,9 +235,12 @@ export class SendVolume {
 
   /** The count of every window of a subject, against the limits of its rules, if they apply now. */
   readings(subject: Subject, now: Instant): readonly WindowReading[] {
-    const judged = { rules: this.#rules, volumes: this.#volumes, overrides: this.#around.overrides };
-    const own = this.#volumes[subject.type].readings(subject.value, now);
-    return [...own, ...outbreakReadings(this.#outbreaks, subject, now, judged)];
+    const judged = this.#judged();
+    return [
+      ...this.#volumes[subject.type].readings(subject.value, now),
+      ...outbreakReadings(this.#outbreaks, subject, now, judged),
+      ...newcomerReadings(this.#newcomers, subject, now, judged),
+    ];
   }
 
   /** The subjects of a type that a count is highest for, in the longest window that counts it. */
@@ -247,6 +263,11 @@ export class SendVolume {
     if (status?.startsWith('4.') !== true) this.#counting.amounts.set('refusedRecipients', 1);
     const sender = { returnPath: address, direction: 'outbound' } as const;
     this.#counting.sent(fold, account === undefined ? sender : { ...sender, account }, entitled);
+  }
+
+  #judged(): FeedbackContext & { readonly overrides: Overrides; readonly profiles: SenderProfiles } {
+    const { profiles } = this;
+    return { rules: this.#rules, volumes: this.#volumes, overrides: this.#around.overrides, profiles };
   }
 
   /** Whether the owner of a blocked account seems to try: its mail program must not keep its own block up. */

@@ -265,6 +265,11 @@ export class SubjectVolumes {
     return room === Infinity ? 0 : room;
   }
 
+  /** Why limits are tripled for a subject, if they are. */
+  graceOf(value: string, now: Instant): Grace | undefined {
+    return this.#graced(value, now)?.by;
+  }
+
   /** The judgement that gives an account its grace, if any. */
   #graced(value: string, now: Instant): JudgedThrough | undefined {
     const judged = this.#judged.get(value);

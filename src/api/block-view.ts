@@ -51,6 +51,9 @@ export const evidenceShape = z
       .optional()
       .meta({ description: 'What is usual, where that made the limit: the weekly peaks.' }),
     signals: z.array(z.string()).optional().meta({ description: 'What else was noticed.' }),
+    accounts: z.array(z.string()).optional().meta({
+      description: 'Of a network or an EHLO name: the accounts that came there and never were before.',
+    }),
     firstPosition: position,
     lastPosition: position,
     lastAt: instantShape,
@@ -178,7 +181,7 @@ export function blockViewAt(entry: BlockEntry, at: Instant): BlockJson {
 
 export function evidenceView(evidence: Evidence): EvidenceJson {
   const { rule, version, count, limit, observed, firstPosition, lastPosition, sentence } = evidence;
-  const { leaveOut, habit, signals } = evidence;
+  const { leaveOut, habit, signals, accounts } = evidence;
   const [window, lastAt] = [formatDuration(evidence.window), formatInstant(evidence.lastAt)];
   return {
     rule,
@@ -190,6 +193,7 @@ export function evidenceView(evidence: Evidence): EvidenceJson {
     observed,
     ...(habit === undefined ? {} : { habit }),
     ...(signals === undefined ? {} : { signals: [...signals] }),
+    ...(accounts === undefined ? {} : { accounts: [...accounts] }),
     firstPosition,
     lastPosition,
     lastAt,

@@ -58,6 +58,8 @@ export interface Evidence {
   };
   /** What else was noticed of the rule's conditions. */
   readonly signals?: readonly string[];
+  /** The accounts that came to a place which was new to them: somebody else may have their passwords. */
+  readonly accounts?: readonly string[];
   /** What was seen and what was allowed, as a sentence for a person. */
   readonly sentence: string;
 }

@@ -121,6 +121,16 @@ rules:
     for: 4h
     escalate: { factor: 6, max: 24h, forget: 2d }
 
+  - id: fleet
+    description: Many accounts of several domains from one place where none of them ever was
+    per: ip
+    count: accounts
+    window: 2h
+    limit: 5
+    then: block
+    for: 4h
+    escalate: { factor: 6, max: 24h, forget: 2d }
+
   - id: domain
     description: More recipients within an hour than a whole domain writes to
     per: domain

@@ -178,6 +178,19 @@ export function outbreakSentence(
   return `${nameOf(subject)}: ${own}; ${others}.`;
 }
 
+/** Why a rule acts on a place to which accounts came that never were there. */
+export function newcomersSentence(
+  { id, window }: Rule,
+  subject: Subject,
+  seen: InForce & { readonly observed: number; readonly domains: number },
+): string {
+  const { observed, domains } = seen;
+  const where = subject.type === 'ip' ? 'was there before' : 'used it before';
+  const who = `${NUMBERS.format(observed)} accounts of ${NUMBERS.format(domains)} domains`;
+  const what = `${who} within ${formatDuration(window)}, none of which ${where}`;
+  return `${nameOf(subject)}: ${what}; rule "${id}" allows ${allowed({ ...seen, attempts: false })}.`;
+}
+
 /** `unusual`, or `22:00-06:00 Europe/Berlin`: as in a rules file. */
 export function formatQuietHours(hours: QuietHours): string {
   if (hours.kind === 'unusual') return 'unusual';

@@ -33,7 +33,10 @@ export function ceilingOf(limit: number): number {
 export const DISTINCT_COUNTS = ['networks', 'ehlos', 'returnPaths', 'recipientDomains'] as const;
 export type DistinctCount = (typeof DISTINCT_COUNTS)[number];
 
-/** Everything a rule may count; `accounts` are those of a domain that turned abnormal together. */
+/**
+ * Everything a rule may count. `accounts` are, per domain, those that turned abnormal together; per network or EHLO
+ * name, those that have come to a place which is new to them.
+ */
 export const COUNTS = [...SUMS, ...DISTINCT_COUNTS, 'accounts'] as const;
 export type Count = (typeof COUNTS)[number];
 
@@ -49,8 +52,19 @@ export function isVolume(count: Count): boolean {
 /** The most different values that are told apart: a limit must be lower. */
 export const DISTINCT_MAX = 16;
 
-/** The most accounts of one domain that are remembered as abnormal: a limit must be lower. */
+/** The most accounts of one domain, or of one place, that are remembered: a limit must be lower. */
 export const OUTBREAK_MAX = 1_000;
+
+/** Newcomers to a place count only if they belong to so many domains: an office that moves has one or two. */
+export const FLEET_DOMAINS = 3;
+
+/** An EHLO name that so many accounts used on days before is common: no rule blocks it. */
+export const COMMON_NAME = 3;
+
+/** Whether it counts accounts that are new to a place, and acts on the place. */
+export function countsNewcomers({ count, per }: Pick<Rule, 'count' | 'per'>): boolean {
+  return count === 'accounts' && per !== 'domain';
+}
 
 /** The highest limit that a count can exceed. */
 export function highestLimit(count: Count): number {
@@ -82,7 +96,7 @@ export interface Rule {
   readonly when?: Conditions;
   /** Signals that must also add up. */
   readonly score?: Score;
-  /** For a count of `accounts`: when one of them has turned abnormal. */
+  /** For a count of `accounts` per domain: when one of them has turned abnormal. */
   readonly turned?: Anomaly;
   readonly then: Action;
   /** How long it blocks; null is `indefinite`. */

@@ -4,7 +4,7 @@ import type { Instant, Milliseconds } from '../kernel/time.js';
 import type { Direction, Subject } from '../sending/subjects.js';
 import { despiteBreaker } from './explain.js';
 import type { Breaker, Rule, RuleSet } from './model.js';
-import { ceilingOf, FAR_BEYOND, isSum } from './model.js';
+import { ceilingOf, countsNewcomers, FAR_BEYOND, isSum } from './model.js';
 
 /** A rule tripped: what it saw, and what it asks for. */
 export interface Verdict {
@@ -134,7 +134,7 @@ export function respond(verdict: Verdict, circumstances: Circumstances): Respons
     byRule: true as const,
   };
   // Accounts that turned abnormal together are one finding: only the first of their blocks counts.
-  const counts = rule.count === 'accounts' ? undefined : own;
+  const counts = rule.count === 'accounts' && !countsNewcomers(rule) ? undefined : own;
   return { command, anticipated, counts, asked };
 }
 

@@ -8,6 +8,7 @@ import type { Anomaly, Baseline, Breaker, Conditions, Count, Rule, RuleExemption
 import {
   ACTIONS,
   COUNTS,
+  countsNewcomers,
   DISTINCT_MAX,
   isDistinctCount,
   LEARNING,
@@ -117,7 +118,7 @@ const ONLY_FOR: Partial<Record<Count, readonly Rule['per'][]>> = {
   ehlos: ['account'],
   returnPaths: ['account'],
   recipientDomains: ['account'],
-  accounts: ['domain'],
+  accounts: ['domain', 'ip', 'ehlo'],
 };
 
 /** Whether the conditions concern the place of a message. */
@@ -176,13 +177,15 @@ const rule = z
       fault('limit', 'largest is for a count of recipients');
     if ((value.when ?? value.score) !== undefined && (value.per !== 'account' || value.count === 'accounts'))
       fault(value.when === undefined ? 'score' : 'when', 'is for rules per account');
-    if (value.count === 'accounts' && value.turned === undefined)
+    if (value.count === 'accounts' && value.per === 'domain' && value.turned === undefined)
       fault(
         'turned',
         'is missing: say when an account has turned, such as { count: messages, window: 30m, limit: … }',
       );
-    if (value.count !== 'accounts' && value.turned !== undefined)
-      fault('turned', 'is for a count of accounts');
+    if ((value.count !== 'accounts' || countsNewcomers(value)) && value.turned !== undefined)
+      fault('turned', 'is for a count of accounts per domain');
+    if (countsNewcomers(value) && value.direction !== 'outbound')
+      fault('direction', 'must be outbound for a count of accounts: only they log in');
     if (bounded && value.renewWhileTrying)
       fault('renewWhileTrying', `does not go with a count of ${value.count}`);
     if (value.count === 'accounts' && value.limit.limit >= OUTBREAK_MAX)

@@ -193,6 +193,7 @@ describe('what is usual, over HTTP', () => {
       ...{ rule: 'hour', version: 2, count: 'messages', window: HOUR, limit: 250, observed: 251 },
       ...{ firstPosition: last, lastPosition: last, lastAt: server.clock.now() },
       ...{ habit, signals: ['EHLO name win never seen before'], sentence: 'too many' },
+      accounts: ['ann@example.com', 'bob@example.net'],
     };
     const terms: Act['terms'] = {
       direction: 'outbound',
@@ -209,6 +210,6 @@ describe('what is usual, over HTTP', () => {
     await server.deps.models.reached(position);
     const { json } = await server.get(`/api/v1/blocks/${id}`);
     const told = json.evidence as unknown as Evidence;
-    assert.deepEqual([told.habit, told.signals], [habit, evidence.signals]);
+    assert.deepEqual([told.habit, told.signals, told.accounts], [habit, evidence.signals, evidence.accounts]);
   });
 });

@@ -104,6 +104,11 @@ const rule = fc.oneof(
     limit: amount,
   }),
   ruleOf({
+    per: fc.constantFrom('ip', 'ehlo'),
+    count: fc.constant('accounts'),
+    limit: fc.integer({ min: 1, max: 10 }),
+  }),
+  ruleOf({
     per: fc.constant('domain'),
     count: fc.constant('accounts'),
     limit: fc.integer({ min: 1, max: 10 }),

@@ -121,6 +121,21 @@ describe('circuit breakers', () => {
   });
 });
 
+describe('blocks by a count of accounts', () => {
+  test('are one finding a domain, and one a place', () => {
+    const blocks = new AutomaticBlocks();
+    const of = (type: SubjectType, value: string): void => {
+      const [one] = recorded([imposed()]);
+      const data = { ...one!.data, subject: { type, value }, evidence: evidence({ count: 'accounts' }) };
+      blocks.apply({ ...one!, by: 'rule:r@1', data } as BlockEvent);
+    };
+    for (const account of ['a@example.com', 'b@example.com', 'c@example.net']) of('account', account);
+    for (const network of ['203.0.113.9', '203.0.113.10', '2001:db8::/64']) of('ip', network);
+    const counts = blocks.breakers.map((breaker) => [breaker, blocks.within(breaker, HOUR, T0)]);
+    assert.deepEqual(Object.fromEntries(counts), { 'account by sends': 2, 'ip by sends': 3 });
+  });
+});
+
 describe('many automatic blocks', () => {
   test('are all counted for a day, however many, and no longer kept than that', () => {
     const blocks = new AutomaticBlocks();

@@ -78,7 +78,7 @@ describe('of the built-in rules', () => {
     const watching = new Watching(BUILT_IN);
     for (const [subject, rules] of [
       [SITE, ['domain', 'together']],
-      [{ type: 'ip', value: '192.0.2.7' }, ['guessing']],
+      [{ type: 'ip', value: '192.0.2.7' }, ['guessing', 'fleet']],
       [{ type: 'address', value: ALICE.value }, []],
     ] as const) {
       assert.deepEqual(Object.keys(read(watching, subject)), rules);

@@ -191,6 +191,33 @@ exempt:
       'rules[0].direction',
       /outbound/,
     ],
+    [
+      change('per: account, count: recipients', 'per: address, count: accounts'),
+      3,
+      'rules[0].per',
+      /domain or ip or ehlo/,
+    ],
+    [
+      change('per: account, count: recipients', 'per: domain, count: accounts'),
+      3,
+      'rules[0].turned',
+      /is missing/,
+    ],
+    [
+      change(
+        'per: account, count: recipients',
+        'per: ip, turned: { count: messages, window: 30m, limit: { baseline: 1x, floor: 2 } }, count: accounts',
+      ),
+      3,
+      'rules[0].turned',
+      /is for a count of accounts per domain/,
+    ],
+    [
+      change('per: account, count: recipients', 'per: ehlo, direction: all, count: accounts'),
+      3,
+      'rules[0].direction',
+      /only they log in/,
+    ],
     [change('id: r', 'id: "a b"'), 3, 'rules[0].id', /1 to 64/],
     [file(GOOD, GOOD), 4, 'rules[1].id', /already/],
     [

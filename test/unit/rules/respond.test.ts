@@ -14,6 +14,7 @@ rules:
   - { id: burst, per: account, count: recipients, window: 10m, limit: 100, then: block, for: 1h }
   - { id: networks, per: account, count: networks, window: 10m, limit: 2, then: block, for: 1h }
   - { id: together, per: domain, count: accounts, window: 30m, limit: 4, turned: { count: messages, window: 30m, limit: { baseline: 1x, floor: 2 } }, then: block, for: 1h }
+  - { id: fleet, per: ip, count: accounts, window: 2h, limit: 5, then: block, for: 4h }
 `).rules;
 const rule = (id: string): Rule => RULES.find((each) => each.id === id)!;
 
@@ -55,6 +56,14 @@ describe('while the circuit breaker is open', () => {
       assert.equal(acted(respond(verdict(observed), given(blocks))).action, action);
     });
   }
+
+  test('each blocked place counts for the breaker, but of accounts that turned together only the first', () => {
+    const place = { type: 'ip', value: '203.0.113.9' } as const;
+    const found = verdict(6, { rule: rule('fleet'), subject: place }, { limit: 5, count: 'accounts' });
+    assert.equal(respond(found, given(0)).counts, 'ip by sends');
+    assert.equal(respond({ ...found, rule: rule('together'), subject: ALICE }, given(0)).counts, undefined);
+    assert.equal(acted(respond(found, given(20))).action, 'propose');
+  });
 
   test('a block far beyond the limit is in force at once, counts for the breaker and leaves it open', () => {
     const { anticipated, counts, asked } = respond(verdict(500), given(20, WAITS));

@@ -1,0 +1,149 @@
+import { GRACE_FACTOR } from '../../src/blocks/state.js';
+import type { Instant } from '../../src/kernel/time.js';
+import { newcomersSentence } from '../../src/rules/explain.js';
+import type { Rule } from '../../src/rules/model.js';
+import { countsNewcomers, FLEET_DOMAINS, LEARNING } from '../../src/rules/model.js';
+import type { Verdict } from '../../src/rules/respond.js';
+import { dayOf } from '../../src/sending/day-summary.js';
+import type { SenderFields } from '../../src/sending/events.js';
+import { clientNetwork, domainOf, normalizeEhlo } from '../../src/sending/identity.js';
+import type { Subject } from '../../src/sending/subjects.js';
+import type { SenderProfiles } from '../baselines/sender-profiles.js';
+import { commonName, isNewPlace } from './conditions.js';
+import { isKnownOf, isLearnt } from './limits.js';
+import type { Outbreaks, OutbreaksState } from './outbreak.js';
+import type { WindowReading } from './rule-evaluation.js';
+import type { FeedbackContext } from './subject-volumes.js';
+
+/** An account that sent from a place which is new to it. */
+export interface Newcomer {
+  readonly account: string;
+  readonly at: Instant;
+  readonly position: number;
+}
+
+export type Newcomers = Outbreaks<Newcomer>;
+export type NewcomersState = OutbreaksState<Newcomer>;
+
+type Context = FeedbackContext & { readonly profiles: SenderProfiles };
+
+/**
+ * Whether a message comes from a network and under an EHLO name that are both new to the account. People are somewhere
+ * new on one day in seven, but most keep the name of their machine. To an account that is being learnt everything is
+ * new, and on a young installation that is nearly every account.
+ */
+export function isNewcomer(
+  account: string,
+  sender: SenderFields,
+  at: Instant,
+  { rules, profiles }: Context,
+): boolean {
+  const learning = rules.learning ?? LEARNING;
+  const day = dayOf(at);
+  const profile = profiles.profile('account', account, day);
+  if (!isNewPlace(sender, { profile, day, pending: [] })) return false;
+  const isTelling = isLearnt(profile, day, learning)
+    ? isKnownOf(profile, 'networks', day, learning) && isKnownOf(profile, 'ehlos', day, learning)
+    : at - profiles.installedAt >= learning.installation;
+  if (!isTelling) return false;
+  const pending = profiles.open('account', account).filter((each) => each.day < day);
+  return isNewPlace(sender, { profile, day, pending });
+}
+
+/**
+ * A newcomer has sent a message: checks for every rule whether too many came to the same place.
+ *
+ * @returns a verdict for each place to act upon
+ */
+export function newcomerVerdicts(
+  newcomers: Newcomers,
+  newcomer: Newcomer,
+  sender: SenderFields,
+  context: Context,
+): readonly Verdict[] {
+  return context.rules.rules.flatMap((rule) => {
+    const place = countsNewcomers(rule) ? placeOf(rule, sender) : undefined;
+    if (place === undefined) return [];
+    return verdictOn(newcomers, rule, place, newcomer, context) ?? [];
+  });
+}
+
+function verdictOn(
+  newcomers: Newcomers,
+  rule: Rule,
+  subject: Subject,
+  newcomer: Newcomer,
+  { rules, volumes, profiles }: Context,
+): Verdict | undefined {
+  const { at, position } = newcomer;
+  const { type, value } = subject;
+  const { id, count, window, limit: untripled } = rule;
+  if (commonName(subject, profiles) !== undefined) return undefined;
+  const grace = volumes[type].graceOf(value, at);
+  const limit = untripled * (grace === undefined ? 1 : GRACE_FACTOR);
+  const found = newcomers.note(keyOf(rule, value), newcomer, { window, limit, alarm: 0 }, (accounts) => {
+    if (domainsOf(accounts.keys()).size < FLEET_DOMAINS) return false;
+    // A place that many know needs as many who are new.
+    return type !== 'ip' || !profiles.isKnownTo(value, accounts.size, dayOf(at));
+  });
+  if (found === undefined) return undefined;
+  const accounts = found.accounts.map(({ account }) => account);
+  const seen = { observed: found.count, domains: domainsOf(accounts).size, limit, untripled, grace };
+  const evidence = {
+    rule: id,
+    version: rules.version,
+    count,
+    window,
+    limit,
+    observed: found.count,
+    firstPosition: Math.min(...found.accounts.map((each) => each.position)),
+    lastPosition: position,
+    lastAt: at,
+    accounts,
+    sentence: newcomersSentence(rule, subject, seen),
+  };
+  return { kind: 'act', rule, mode: rules.mode, subject, evidence, at };
+}
+
+/** How many newcomers a place has, by every rule that counts them. */
+export function newcomerReadings(
+  newcomers: Newcomers,
+  { type, value }: Subject,
+  now: Instant,
+  { rules, volumes, profiles }: Context,
+): readonly WindowReading[] {
+  return rules.rules.flatMap((rule) => {
+    if (!countsNewcomers(rule) || rule.per !== type) return [];
+    const { id, count, window, direction } = rule;
+    const accounts = newcomers.within(keyOf(rule, value), window, now).map(({ account }) => account);
+    const limit = rule.limit * (volumes[type].graceOf(value, now) === undefined ? 1 : GRACE_FACTOR);
+    const notNow = commonName({ type, value }, profiles);
+    const besides = [`they are of at least ${FLEET_DOMAINS} domains (${domainsOf(accounts).size} now)`];
+    if (type === 'ip') besides.push('they are more than the accounts that know the place');
+    const open = notNow === undefined ? { besides } : { besides: [], notNow };
+    return [{ rule: id, count, window, observed: accounts.length, limit, direction, ...open }];
+  });
+}
+
+/** A person has judged a place: who came there before counts no more. */
+export function forgetNewcomers(
+  newcomers: Newcomers,
+  { type, value }: Subject,
+  { rules }: FeedbackContext,
+): void {
+  for (const rule of rules.rules)
+    if (countsNewcomers(rule) && rule.per === type) newcomers.drop(keyOf(rule, value));
+}
+
+function placeOf({ per }: Rule, { ip, ehlo }: SenderFields): Subject | undefined {
+  if (per === 'ip') return ip === undefined ? undefined : { type: 'ip', value: clientNetwork(ip) };
+  return ehlo === undefined ? undefined : { type: 'ehlo', value: normalizeEhlo(ehlo) };
+}
+
+function domainsOf(accounts: Iterable<string>): ReadonlySet<string> {
+  return new Set(Array.from(accounts, (account) => domainOf(account) ?? ''));
+}
+
+function keyOf({ id }: Rule, place: string): string {
+  return `${id} ${place}`;
+}
