@@ -51,23 +51,30 @@ export interface BlocksState {
 export const NO_BLOCKS: BlocksState = { pages: [], free: [], taken: 0 };
 
 /** Blocks of so many cells of one kind, numbered from 1: 0 stands for none. One that is taken is empty. */
-export class Blocks<Kind extends 'u16' | 'f32' = 'u16' | 'f32'> {
-  readonly #kind: Kind;
+export class Blocks<Cells extends Uint16Array | Float32Array = Uint16Array | Float32Array> {
+  readonly #make: new (buffer: ArrayBuffer) => Cells;
   readonly #size: number;
-  readonly #pages: Page[] = [];
+  readonly #cellBytes: number;
+  readonly #pages: Cells[] = [];
+  /** By page: its memory is part of a dump too, and must not be written to. */
+  readonly #shared: boolean[] = [];
   #free: number[] = [];
   #taken = 0;
 
   /** @param size cells in a block */
-  constructor(kind: Kind, size: number) {
-    this.#kind = kind;
+  constructor(
+    make: (new (buffer: ArrayBuffer) => Cells) & { readonly BYTES_PER_ELEMENT: number },
+    size: number,
+  ) {
+    this.#make = make;
     this.#size = size;
+    this.#cellBytes = make.BYTES_PER_ELEMENT;
   }
 
   take(): number {
     const block = this.#free.pop() ?? ++this.#taken;
     if (block >> PAGE_BITS === this.#pages.length) {
-      this.#pages.push(Page.of(PAGE_ROWS * this.#size * (this.#kind === 'u16' ? 2 : 4)));
+      this.#add(new ArrayBuffer(PAGE_ROWS * this.#size * this.#cellBytes));
     }
     return block;
   }
@@ -79,14 +86,18 @@ export class Blocks<Kind extends 'u16' | 'f32' = 'u16' | 'f32'> {
   }
 
   /** The cells of the page that has the block; only to be read. */
-  cells(block: number): Page[Kind] {
-    return this.#pages[block >> PAGE_BITS]![this.#kind];
+  cells(block: number): Cells {
+    return this.#pages[block >> PAGE_BITS]!;
   }
 
   /** The same, to be written to. */
-  writable(block: number): Page[Kind] {
-    const page = this.#pages[block >> PAGE_BITS]!;
-    return (page.shared ? (this.#pages[block >> PAGE_BITS] = Page.like(page.bytes)) : page)[this.#kind];
+  writable(block: number): Cells {
+    const page = block >> PAGE_BITS;
+    if (this.#shared[page]!) {
+      this.#pages[page] = new this.#make(this.#pages[page]!.buffer.slice(0) as ArrayBuffer);
+      this.#shared[page] = false;
+    }
+    return this.#pages[page]!;
   }
 
   /** Where the block begins within its page. */
@@ -96,13 +107,20 @@ export class Blocks<Kind extends 'u16' | 'f32' = 'u16' | 'f32'> {
 
   /** A page is copied at its next write. The opposite of {@link restore}. */
   dump(): BlocksState {
-    return { pages: this.#pages.map((page) => page.share()), free: this.#free.slice(), taken: this.#taken };
+    this.#shared.fill(true);
+    const pages = this.#pages.map(({ buffer }) => new Uint8Array(buffer));
+    return { pages, free: this.#free.slice(), taken: this.#taken };
   }
 
   /** Takes over what {@link dump} gave. Must come before any is taken. */
   restore({ pages, free, taken }: BlocksState): void {
-    for (const bytes of pages) this.#pages.push(Page.like(bytes));
+    for (const bytes of pages) this.#add(bytes.slice().buffer);
     this.#free = free.slice();
     this.#taken = taken;
+  }
+
+  #add(buffer: ArrayBuffer): void {
+    this.#pages.push(new this.#make(buffer));
+    this.#shared.push(false);
   }
 }

@@ -62,8 +62,8 @@ export class WindowCells {
   readonly #columns: readonly Column[];
   /** The length of a bucket, by column. */
   readonly #widths: Float64Array;
-  readonly #narrow = new Blocks('u16', BUCKETS);
-  readonly #wide = new Blocks('f32', BUCKETS);
+  readonly #narrow = new Blocks(Uint16Array, BUCKETS);
+  readonly #wide = new Blocks(Float32Array, BUCKETS);
   /** By column. */
   readonly #blocks: readonly Blocks[];
 
@@ -107,13 +107,22 @@ export class WindowCells {
     if (bucket <= newest - BUCKETS) return 0;
     if (bucket > newest) this.#moveOn(page, head, column, bucket);
     const sum = (head >> 1) + 1;
-    if (page.u32[head + BLOCK] === 0 && bucket >= newest) {
+    const known = page.u32[head + BLOCK]!;
+    if (known === 0 && bucket >= newest) {
       return (page.f64[sum] = this.#held(column, page.f64[sum]! + amount));
     }
-    const [cells, first] = this.#spread(page, head, column);
-    const cell = first + (bucket % BUCKETS);
+    const block = known === 0 ? this.#spread(page, head, column) : known;
+    const cell = (block & (PAGE_ROWS - 1)) * BUCKETS + (bucket % BUCKETS);
+    // One branch for each kind of cells: every send comes through here.
+    if (this.#columns[column]!.wide) {
+      const cells = this.#wide.writable(block);
+      const before = cells[cell]!;
+      cells[cell] = before + amount;
+      return (page.f64[sum]! += cells[cell] - before);
+    }
+    const cells = this.#narrow.writable(block);
     const before = cells[cell]!;
-    cells[cell] = this.#held(column, before + amount);
+    cells[cell] = Math.min(NARROW_MAX, before + amount);
     return (page.f64[sum]! += cells[cell] - before);
   }
 
@@ -285,22 +294,20 @@ export class WindowCells {
       if (block !== 0) this.#blocks[column]!.giveBack(block);
       page.u32[head + BLOCK] = 0;
       page.f64[sum] = 0;
-    } else if (block !== 0 || page.f64[sum]! > 0) {
-      const [cells, first] = this.#spread(page, head, column);
-      page.f64[sum]! -= empty(cells, first, newest, bucket);
+    } else if (page.f64[sum]! > 0) {
+      const blocks = this.#blocks[column]!;
+      const own = block === 0 ? this.#spread(page, head, column) : block;
+      page.f64[sum]! -= empty(blocks.writable(own), blocks.first(own), newest, bucket);
     }
     page.u32[head] = bucket;
   }
 
-  /** The cells of a window and where they begin. It gets its block if it has none: then its newest bucket holds it all. */
-  #spread(page: Page, head: number, column: number): readonly [cells: Page['u16' | 'f32'], first: number] {
+  /** Gives a window a block: its newest bucket holds all of it. */
+  #spread(page: Page, head: number, column: number): number {
     const blocks = this.#blocks[column]!;
-    const known = page.u32[head + BLOCK]!;
-    if (known !== 0) return [blocks.writable(known), blocks.first(known)];
     const block = (page.u32[head + BLOCK] = blocks.take());
-    const [cells, first] = [blocks.writable(block), blocks.first(block)];
-    cells[first + (page.u32[head]! % BUCKETS)] = page.f64[(head >> 1) + 1]!;
-    return [cells, first];
+    blocks.writable(block)[blocks.first(block) + (page.u32[head]! % BUCKETS)] = page.f64[(head >> 1) + 1]!;
+    return block;
   }
 
   #between(row: number, column: number, first: number, last: number): number {
@@ -324,12 +331,15 @@ export class WindowCells {
     const page = this.#writable(row);
     const head = this.#head(row, column);
     const sum = (head >> 1) + 1;
-    if (page.u32[head + BLOCK] === 0 && bucket === page.u32[head]) {
+    const known = page.u32[head + BLOCK]!;
+    if (known === 0 && bucket === page.u32[head]) {
       page.f64[sum] = this.#held(column, amount);
       return;
     }
-    const [cells, first] = this.#spread(page, head, column);
-    const cell = first + (bucket % BUCKETS);
+    const block = known === 0 ? this.#spread(page, head, column) : known;
+    const blocks = this.#blocks[column]!;
+    const cells = blocks.writable(block);
+    const cell = blocks.first(block) + (bucket % BUCKETS);
     const before = cells[cell]!;
     cells[cell] = this.#held(column, amount);
     page.f64[sum]! += cells[cell] - before;
