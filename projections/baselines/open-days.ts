@@ -8,7 +8,7 @@ import { hashOf } from '../blocks/filtered-map.js';
 import type { Amounts } from '../volume/counted-windows.js';
 import { HELD } from '../volume/counted-windows.js';
 import type { KeyedRowsState } from '../volume/window-table.js';
-import { Page, PAGE_BITS, PAGE_ROWS } from '../volume/window-cells.js';
+import { Page, PAGE_BITS, PAGE_ROWS } from '../volume/pages.js';
 import { KeyedRows } from '../volume/window-table.js';
 import type { ClosedDay, ClosedDaysState } from './profile.js';
 import { ClosedDays, withBlock, withoutBlock } from './profile.js';

@@ -6,7 +6,7 @@ import type { MessageAccepted } from '../../src/sending/events.js';
 import { clientNetwork, normalizeAddress, normalizeEhlo } from '../../src/sending/identity.js';
 import type { SubjectType } from '../../src/sending/subjects.js';
 import { hashOf } from '../blocks/filtered-map.js';
-import { Page, PAGE_BITS, PAGE_ROWS } from './window-cells.js';
+import { Page, PAGE_BITS, PAGE_ROWS } from './pages.js';
 
 /** A rule on a distinct count. */
 export interface DistinctWatch {

@@ -7,6 +7,7 @@ import type { LeftOut, Plan, Watch, Window } from './counted-windows.js';
 import { DistinctCounts } from './distinct-counts.js';
 import type { DistinctCountsState, DistinctWatch } from './distinct-counts.js';
 import type { Column } from './window-cells.js';
+import { NO_CELLS } from './window-cells.js';
 import { WindowTable } from './window-table.js';
 import type { WindowTableState } from './window-table.js';
 
@@ -18,7 +19,7 @@ export interface WindowsState {
 }
 
 export const NO_WINDOWS: WindowsState = {
-  table: { keys: [], free: [], sweep: 0, pages: [] },
+  table: { keys: [], free: [], sweep: 0, ...NO_CELLS },
   diversities: {},
   tripped: [],
 };

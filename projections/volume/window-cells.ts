@@ -1,50 +1,9 @@
 import type { Instant, Milliseconds } from '../../src/kernel/time.js';
+import type { BlocksState } from './pages.js';
+import { Blocks, NO_BLOCKS, Page, PAGE_BITS, PAGE_ROWS } from './pages.js';
 
 /** Buckets in a window: its error is at most one of them, and always in the sender's favour. */
 export const BUCKETS = 60;
-
-/** Rows in a page: a table grows by pages, so growing never copies. */
-export const PAGE_BITS = 8;
-export const PAGE_ROWS = 1 << PAGE_BITS;
-
-/** One block of memory, viewed as four kinds of cells: the data of a row is contiguous. */
-export class Page {
-  readonly u16: Uint16Array;
-  readonly u32: Uint32Array;
-  readonly f32: Float32Array;
-  readonly f64: Float64Array;
-  readonly bytes: Uint8Array;
-  #shared = false;
-
-  private constructor(buffer: ArrayBuffer) {
-    this.u16 = new Uint16Array(buffer);
-    this.u32 = new Uint32Array(buffer);
-    this.f32 = new Float32Array(buffer);
-    this.f64 = new Float64Array(buffer);
-    this.bytes = new Uint8Array(buffer);
-  }
-
-  static of(bytes: number): Page {
-    return new Page(new ArrayBuffer(bytes));
-  }
-
-  /** A copy of a page. */
-  static like(bytes: Uint8Array): Page {
-    const page = Page.of(bytes.length);
-    page.bytes.set(bytes);
-    return page;
-  }
-
-  /** True if its memory is part of a dump too: it must not be written to. */
-  get shared(): boolean {
-    return this.#shared;
-  }
-
-  share(): Uint8Array {
-    this.#shared = true;
-    return this.bytes;
-  }
-}
 
 /**
  * Empties the cells that fall out of a window when it moves on to a newer bucket.
@@ -72,16 +31,28 @@ export interface Column {
 const NARROW_MAX = 0xffff;
 
 /*
- * A row begins with a head for every window: the number of the newest bucket (counted from the epoch) and the sum of
- * the cells. The cells follow. So an add touches one cache line for the heads and one for the cell.
+ * A row has a head of four cells of 32 bits for every window: the number of the newest bucket (counted from the epoch), the
+ * number of its block of cells, and the sum of the cells as a float of 64 bits. So an add touches one cache line for the
+ * heads and at most one for the cell.
  */
-const NARROW_HEAD = 8;
-const WIDE_HEAD = 16;
+const HEAD = 4;
+const BLOCK = 1;
+const HEAD_BYTES = 16;
+
+export interface WindowCellsState {
+  /** The rows' memory, 256 rows each, in the layout that the columns give. Never write to it. */
+  readonly pages: readonly Uint8Array[];
+  readonly narrow: BlocksState;
+  readonly wide: BlocksState;
+}
+
+export const NO_CELLS: WindowCellsState = { pages: [], narrow: NO_BLOCKS, wide: NO_BLOCKS };
 
 /**
  * Sliding windows by row, in flat memory. A window of length W is kept in 60 buckets of W/60: the one that is being
  * filled and the 59 before it. So it covers between 59/60 W and W, and what it misses is the oldest sixtieth: a count
- * is never too high. A narrow window takes 128 bytes and a wide one 256, for any volume.
+ * is never too high. A window takes 16 bytes, and a block of cells (120 bytes, or 240 if it is wide) only while more than
+ * its newest bucket holds something: most senders are silent for longer than most windows reach back.
  *
  * Events may come out of order: a window ends at its newest event. A narrow bucket saturates at 65,535, a wide one is
  * exact up to 2^24 and rounds to 24 bits beyond.
@@ -91,39 +62,36 @@ export class WindowCells {
   readonly #columns: readonly Column[];
   /** The length of a bucket, by column. */
   readonly #widths: Float64Array;
-  /** Where each column's head and cells begin within a row, in bytes. */
-  readonly #heads: Int32Array;
-  readonly #cells: Int32Array;
-  /** Bytes in a row. */
-  readonly #stride: number;
+  readonly #narrow = new Blocks(Uint16Array, BUCKETS);
+  readonly #wide = new Blocks(Float32Array, BUCKETS);
+  /** By column. */
+  readonly #blocks: readonly Blocks[];
 
   constructor(columns: readonly Column[]) {
     this.#columns = columns;
     this.#widths = Float64Array.from(columns, (column) => column.window / BUCKETS);
-    let bytes = 0;
-    const take = (size: number): number => (bytes += size) - size;
-    this.#heads = Int32Array.from(columns, ({ wide }) => take(wide ? WIDE_HEAD : NARROW_HEAD));
-    this.#cells = Int32Array.from(columns, ({ wide }) => take(BUCKETS * (wide ? 4 : 2)));
-    // Float64 sums must lie on a multiple of eight: 60 cells of 2 or 4 bytes, and heads of 8 or 16, always do.
-    this.#stride = bytes;
+    this.#blocks = columns.map(({ wide }) => (wide ? this.#wide : this.#narrow));
   }
 
   /** Room for one row more than there are, if there is none. */
   makeRoom(row: number): void {
-    if (row >> PAGE_BITS === this.#pages.length) this.#pages.push(Page.of(PAGE_ROWS * this.#stride));
+    if (row >> PAGE_BITS === this.#pages.length) this.#pages.push(Page.of(this.#pageBytes));
   }
 
   /** The present cells: a page is copied at its next write, so that nothing waits for a full copy. */
-  share(): readonly Uint8Array[] {
-    return this.#pages.map((page) => page.share());
+  share(): WindowCellsState {
+    const pages = this.#pages.map((page) => page.share());
+    return { pages, narrow: this.#narrow.dump(), wide: this.#wide.dump() };
   }
 
-  /** Copies pages that cells of the same columns shared. Call it before anything is added. */
-  copyOf(pages: readonly Uint8Array[]): void {
+  /** Copies what cells of the same columns shared. Call it before anything is added. */
+  copyOf({ pages, narrow, wide }: WindowCellsState): void {
     for (const bytes of pages) {
-      if (bytes.length !== PAGE_ROWS * this.#stride) throw new Error('a page of windows has another size');
+      if (bytes.length !== this.#pageBytes) throw new Error('a page of windows has another size');
       this.#pages.push(Page.like(bytes));
     }
+    this.#narrow.restore(narrow);
+    this.#wide.restore(wide);
   }
 
   /**
@@ -133,33 +101,29 @@ export class WindowCells {
    */
   add(row: number, column: number, at: Instant, amount: number): number {
     const page = this.#writable(row);
-    const start = (row & (PAGE_ROWS - 1)) * this.#stride;
-    const head = (start + this.#heads[column]!) >> 2;
-    const cells = start + this.#cells[column]!;
+    const head = this.#head(row, column);
     const bucket = Math.floor(at / this.#widths[column]!);
     const newest = page.u32[head]!;
     if (bucket <= newest - BUCKETS) return 0;
+    if (bucket > newest) this.#moveOn(page, head, column, bucket);
+    const sum = (head >> 1) + 1;
+    const known = page.u32[head + BLOCK]!;
+    if (known === 0 && bucket >= newest) {
+      return (page.f64[sum] = this.#held(column, page.f64[sum]! + amount));
+    }
+    const block = known === 0 ? this.#spread(page, head, column) : known;
+    const cell = (block & (PAGE_ROWS - 1)) * BUCKETS + (bucket % BUCKETS);
+    // One branch for each kind of cells: every send comes through here.
     if (this.#columns[column]!.wide) {
-      const sum = (head + 2) >> 1;
-      if (bucket > newest) {
-        page.u32[head] = bucket;
-        // Most senders have been silent for longer than their shorter windows reach back.
-        if (page.f64[sum]! > 0) page.f64[sum]! -= empty(page.f32, cells >> 2, newest, bucket);
-      }
-      const cell = (cells >> 2) + (bucket % BUCKETS);
-      const before = page.f32[cell]!;
-      page.f32[cell] = before + amount;
-      return (page.f64[sum]! += page.f32[cell] - before);
+      const cells = this.#wide.writable(block);
+      const before = cells[cell]!;
+      cells[cell] = before + amount;
+      return (page.f64[sum]! += cells[cell] - before);
     }
-    if (bucket > newest) {
-      page.u32[head] = bucket;
-      if (page.u32[head + 1]! > 0) page.u32[head + 1]! -= empty(page.u16, cells >> 1, newest, bucket);
-    }
-    const cell = (cells >> 1) + (bucket % BUCKETS);
-    const before = page.u16[cell]!;
-    const after = Math.min(NARROW_MAX, before + amount);
-    page.u16[cell] = after;
-    return (page.u32[head + 1]! += after - before);
+    const cells = this.#narrow.writable(block);
+    const before = cells[cell]!;
+    cells[cell] = Math.min(NARROW_MAX, before + amount);
+    return (page.f64[sum]! += cells[cell] - before);
   }
 
   /**
@@ -173,24 +137,16 @@ export class WindowCells {
     if (second !== undefined) this.#raiseOne(row, second, bucket, beneath);
   }
 
-  /** Notes a size in one narrow column. @returns the smaller of the new size and the stored one */
+  /** Notes a size in one column. @returns the smaller of the new size and the stored one */
   #raiseOne(row: number, column: number, bucket: number, size: number): number {
-    const { u16, u32 } = this.#writable(row);
-    const start = (row & (PAGE_ROWS - 1)) * this.#stride;
-    const head = (start + this.#heads[column]!) >> 2;
-    const cells = (start + this.#cells[column]!) >> 1;
-    const newest = u32[head]!;
+    const page = this.#writable(row);
+    const head = this.#head(row, column);
+    const newest = page.u32[head]!;
     if (bucket <= newest - BUCKETS) return 0;
-    if (bucket > newest) {
-      u32[head] = bucket;
-      if (u32[head + 1]! > 0) u32[head + 1]! -= empty(u16, cells, newest, bucket);
-    }
-    const cell = cells + (bucket % BUCKETS);
-    const largest = u16[cell]!;
+    if (bucket > newest) this.#moveOn(page, head, column, bucket);
+    const largest = this.#cell(row, column, bucket);
     if (size <= largest) return size;
-    const held = Math.min(NARROW_MAX, size);
-    u16[cell] = held;
-    u32[head + 1]! += held - largest;
+    this.#write(row, column, bucket, size);
     return largest;
   }
 
@@ -201,21 +157,31 @@ export class WindowCells {
     const bucket = Math.floor(at / width);
     const oldest = Math.max(0, bucket - BUCKETS + 1, newest - BUCKETS + 1);
     const from = since === 0 ? oldest : Math.max(oldest, Math.floor(since / width) + 1);
-    // Both columns are narrow and move together: a look-up cell by cell would cost more than the rest of a send.
-    const { u16 } = this.#pages[row >> PAGE_BITS]!;
-    const start = (row & (PAGE_ROWS - 1)) * this.#stride;
-    const ones = (start + this.#cells[first]!) >> 1;
-    const others = second === undefined ? ones : (start + this.#cells[second]!) >> 1;
+    const last = Math.min(bucket, newest);
+    // Both columns are narrow and move together: the second has a block only if the first has one.
+    const page = this.#pages[row >> PAGE_BITS]!;
+    const block = page.u32[this.#head(row, first) + BLOCK]!;
+    if (block === 0 || from > last) {
+      if (newest < from || newest > last) return 0;
+      return this.#total(row, first) + (second === undefined ? 0 : this.#cell(row, second, newest));
+    }
+    // A look-up cell by cell would cost more than the rest of a send.
+    const ones = this.#narrow.cells(block);
+    const beneath = second === undefined ? 0 : page.u32[this.#head(row, second) + BLOCK]!;
+    const others = beneath === 0 ? NO_OTHERS : this.#narrow.cells(beneath);
+    const firstOne = this.#narrow.first(block);
+    const firstOther = beneath === 0 ? 0 : this.#narrow.first(beneath);
     let largest = 0;
-    let next = 0;
+    let next = second !== undefined && beneath === 0 ? this.#cell(row, second, last) : 0;
     let place = from % BUCKETS;
-    for (let left = Math.min(bucket, newest) - from; left >= 0; left--) {
-      const size = u16[ones + place]!;
+    for (let left = last - from; left >= 0; left--) {
+      const size = ones[firstOne + place]!;
       if (size > largest) {
         if (largest > next) next = largest;
         largest = size;
       } else if (size > next) next = size;
-      if (second !== undefined && u16[others + place]! > next) next = u16[others + place]!;
+      const other = others[firstOther + place]!;
+      if (other > next) next = other;
       if (++place === BUCKETS) place = 0;
     }
     return second === undefined ? largest : largest + next;
@@ -279,8 +245,13 @@ export class WindowCells {
 
   /** Empties every window of a row. */
   clear(row: number): void {
-    const start = (row & (PAGE_ROWS - 1)) * this.#stride;
-    this.#writable(row).u32.fill(0, start >> 2, (start + this.#stride) >> 2);
+    const { u32 } = this.#writable(row);
+    for (let column = 0; column < this.#columns.length; column++) {
+      const head = this.#head(row, column);
+      const block = u32[head + BLOCK]!;
+      if (block !== 0) this.#blocks[column]!.giveBack(block);
+      u32.fill(0, head, head + HEAD);
+    }
   }
 
   /** Whether every window of a row that ends at `at` is empty. */
@@ -290,9 +261,14 @@ export class WindowCells {
     }
     return true;
   }
+
+  get #pageBytes(): number {
+    return PAGE_ROWS * this.#columns.length * HEAD_BYTES;
+  }
+
   /** Where a column's head begins, in 32-bit elements of its page. */
   #head(row: number, column: number): number {
-    return ((row & (PAGE_ROWS - 1)) * this.#stride + this.#heads[column]!) >> 2;
+    return ((row & (PAGE_ROWS - 1)) * this.#columns.length + column) * HEAD;
   }
 
   #newest(row: number, column: number): number {
@@ -300,9 +276,38 @@ export class WindowCells {
   }
 
   #total(row: number, column: number): number {
-    const page = this.#pages[row >> PAGE_BITS]!;
-    const head = this.#head(row, column);
-    return this.#columns[column]!.wide ? page.f64[(head + 2) >> 1]! : page.u32[head + 1]!;
+    return this.#pages[row >> PAGE_BITS]!.f64[(this.#head(row, column) >> 1) + 1]!;
+  }
+
+  /** What a bucket can hold of an amount. */
+  #held(column: number, amount: number): number {
+    return this.#columns[column]!.wide ? Math.fround(amount) : Math.min(NARROW_MAX, Math.floor(amount));
+  }
+
+  /** A window moves on to a newer bucket. */
+  #moveOn(page: Page, head: number, column: number, bucket: number): void {
+    const newest = page.u32[head]!;
+    const block = page.u32[head + BLOCK]!;
+    const sum = (head >> 1) + 1;
+    if (bucket - newest >= BUCKETS) {
+      // Most senders have been silent for longer than their shorter windows reach back.
+      if (block !== 0) this.#blocks[column]!.giveBack(block);
+      page.u32[head + BLOCK] = 0;
+      page.f64[sum] = 0;
+    } else if (page.f64[sum]! > 0) {
+      const blocks = this.#blocks[column]!;
+      const own = block === 0 ? this.#spread(page, head, column) : block;
+      page.f64[sum]! -= empty(blocks.writable(own), blocks.first(own), newest, bucket);
+    }
+    page.u32[head] = bucket;
+  }
+
+  /** Gives a window a block: its newest bucket holds all of it. */
+  #spread(page: Page, head: number, column: number): number {
+    const blocks = this.#blocks[column]!;
+    const block = (page.u32[head + BLOCK] = blocks.take());
+    blocks.writable(block)[blocks.first(block) + (page.u32[head]! % BUCKETS)] = page.f64[(head >> 1) + 1]!;
+    return block;
   }
 
   #between(row: number, column: number, first: number, last: number): number {
@@ -315,26 +320,29 @@ export class WindowCells {
   #cell(row: number, column: number, bucket: number): number {
     const newest = this.#newest(row, column);
     if (bucket > newest || bucket <= newest - BUCKETS || bucket < 0) return 0;
-    const page = this.#pages[row >> PAGE_BITS]!;
-    const cells = (row & (PAGE_ROWS - 1)) * this.#stride + this.#cells[column]!;
-    return this.#columns[column]!.wide
-      ? page.f32[(cells >> 2) + (bucket % BUCKETS)]!
-      : page.u16[(cells >> 1) + (bucket % BUCKETS)]!;
+    const block = this.#pages[row >> PAGE_BITS]!.u32[this.#head(row, column) + BLOCK]!;
+    if (block === 0) return bucket === newest ? this.#total(row, column) : 0;
+    const blocks = this.#blocks[column]!;
+    return blocks.cells(block)[blocks.first(block) + (bucket % BUCKETS)]!;
   }
 
   /** Sets a bucket within the window. */
   #write(row: number, column: number, bucket: number, amount: number): void {
     const page = this.#writable(row);
-    const cells = (row & (PAGE_ROWS - 1)) * this.#stride + this.#cells[column]!;
     const head = this.#head(row, column);
-    const before = this.#cell(row, column, bucket);
-    if (this.#columns[column]!.wide) {
-      page.f32[(cells >> 2) + (bucket % BUCKETS)] = amount;
-      page.f64[(head + 2) >> 1]! += this.#cell(row, column, bucket) - before;
-    } else {
-      page.u16[(cells >> 1) + (bucket % BUCKETS)] = Math.min(NARROW_MAX, amount);
-      page.u32[head + 1]! += this.#cell(row, column, bucket) - before;
+    const sum = (head >> 1) + 1;
+    const known = page.u32[head + BLOCK]!;
+    if (known === 0 && bucket === page.u32[head]) {
+      page.f64[sum] = this.#held(column, amount);
+      return;
     }
+    const block = known === 0 ? this.#spread(page, head, column) : known;
+    const blocks = this.#blocks[column]!;
+    const cells = blocks.writable(block);
+    const cell = blocks.first(block) + (bucket % BUCKETS);
+    const before = cells[cell]!;
+    cells[cell] = this.#held(column, amount);
+    page.f64[sum]! += cells[cell] - before;
   }
 
   #writable(row: number): Page {
@@ -342,3 +350,5 @@ export class WindowCells {
     return page.shared ? (this.#pages[row >> PAGE_BITS] = Page.like(page.bytes)) : page;
   }
 }
+
+const NO_OTHERS = new Uint16Array(BUCKETS);

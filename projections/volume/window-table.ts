@@ -1,13 +1,12 @@
 import type { Instant } from '../../src/kernel/time.js';
 import { CLOCK_TOLERANCE } from '../../src/sending/events.js';
+import type { WindowCellsState } from './window-cells.js';
 import { WindowCells } from './window-cells.js';
 
 /** What {@link WindowTable.dump} gives. */
-export interface WindowTableState extends KeyedRowsState {
+export interface WindowTableState extends KeyedRowsState, WindowCellsState {
   /** The next row to check for whether it can be freed. */
   readonly sweep: number;
-  /** The rows' memory, 256 rows each, in the layout that the columns give. Never write to it. */
-  readonly pages: readonly Uint8Array[];
 }
 
 /** Sliding windows by key: a key whose windows are all empty makes room for others. */
@@ -28,14 +27,14 @@ export class WindowTable extends WindowCells {
 
   /** The present table, which later changes do not affect; cheap. The opposite of {@link restore}. */
   dump(): WindowTableState {
-    return { ...this.rows.dump(), sweep: this.#sweep, pages: this.share() };
+    return { ...this.rows.dump(), sweep: this.#sweep, ...this.share() };
   }
 
   /** Copies the dump of a table with the same columns. Call it before anything is added. */
-  restore({ keys, free, sweep, pages }: WindowTableState): void {
+  restore({ keys, free, sweep, ...cells }: WindowTableState): void {
     this.rows.restore({ keys, free });
     this.#sweep = sweep;
-    this.copyOf(pages);
+    this.copyOf(cells);
   }
 
   /**

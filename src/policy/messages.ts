@@ -1,10 +1,9 @@
-import { LRUCache } from 'lru-cache';
 import { domainOf, normalizeDomain } from '../sending/identity.js';
 import type { PolicyRequest } from './request.js';
 import { copied, decoded } from './request.js';
 
-/** Messages that are remembered. They are asked about within seconds; the oldest are forgotten. */
-const REMEMBERED = 20_000;
+/** So many messages are remembered at least, and twice as many at most. They are asked about within seconds. */
+const REMEMBERED = 10_000;
 /** Recipient domains that an event names. */
 const MOST_DOMAINS = 20;
 /** RFC 1035 section 2.3.4. */
@@ -30,25 +29,32 @@ export interface AskedMessage {
  * unique on its host only, so the session's addresses belong to the key.
  */
 export class AskedMessages {
-  readonly #messages = new LRUCache<string, AskedMessage>({ max: REMEMBERED });
+  #young = new Map<string, AskedMessage>();
+  /** Those that were last asked about before any of the young ones came: all of them are forgotten at once. */
+  #old = new Map<string, AskedMessage>();
 
   get size(): number {
-    return this.#messages.size;
+    return this.#young.size + this.#old.size;
   }
 
   /** The message that is asked about; a new one if the request names none. */
   of(key: string | undefined): AskedMessage {
-    const known = key === undefined ? undefined : this.#messages.get(key);
-    if (known !== undefined) return known;
-    const message: AskedMessage = {
-      domains: NO_DOMAINS,
-      recipients: 0,
-      held: undefined,
-      answer: undefined,
-    };
-    if (key !== undefined) this.#messages.set(key, message);
+    if (key === undefined) return newMessage();
+    const young = this.#young.get(key);
+    if (young !== undefined) return young;
+    const message = this.#old.get(key) ?? newMessage();
+    this.#old.delete(key);
+    if (this.#young.size >= REMEMBERED) {
+      this.#old = this.#young;
+      this.#young = new Map();
+    }
+    this.#young.set(key, message);
     return message;
   }
+}
+
+function newMessage(): AskedMessage {
+  return { domains: NO_DOMAINS, recipients: 0, held: undefined, answer: undefined };
 }
 
 /** What a message is known by; undefined if it has no instance, or one that cannot be Postfix's. */

@@ -71,6 +71,8 @@ export class Recorder {
   readonly #waiting = new Set<Waiting>();
   /** Those that it has not acknowledged yet. */
   #writing = 0;
+  /** Told when it has acknowledged all of them. */
+  #allWritten = (): void => undefined;
 
   constructor(options: RecorderOptions) {
     this.#options = options;
@@ -157,12 +159,11 @@ export class Recorder {
     this.#writing++;
     const over = (error?: unknown): void => {
       this.#writing--;
-      this.#underWay.delete(writing);
       this.#writeWaiting();
       done(error);
+      if (this.#writing === 0) this.#allWritten();
     };
-    const writing = this.#options.store.append(stream, events, 'any').then(() => over(), over);
-    this.#underWay.add(writing);
+    void this.#options.store.append(stream, events, 'any').then(() => over(), over);
   }
 
   /** Bounces that the upstream took for local addresses. @throws StoreUnavailable */
@@ -244,6 +245,7 @@ export class Recorder {
     this.#failures.flush();
     this.#unanswered.flush();
     while (this.#underWay.size > 0) await Promise.allSettled([...this.#underWay]);
+    if (this.#writing > 0) await new Promise<void>((resolve) => (this.#allWritten = resolve));
   }
 
   /** For facts that no client waits for: a store outage costs the record, not the service. */

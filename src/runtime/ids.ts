@@ -67,6 +67,12 @@ export function summaryId({ subject, day }: Pick<SenderDaySummarised, 'subject' 
   return idOf(`day-summary/${subject.type}/${subject.value}/${day}`);
 }
 
+/** What ties an event to others, while it is made. */
+interface Ties {
+  correlation?: string;
+  trace?: string;
+}
+
 /** Puts the envelope around what was decided. */
 export function envelope<F extends Fact>(
   facts: readonly F[],
@@ -81,8 +87,10 @@ export function envelope<F extends Fact>(
 ): (F & NewEvent)[] {
   const { by, correlation, trace, idAt = newId } = context;
   return facts.map((fact, index) => {
-    const event = { ...fact, id: idAt(index), at: fact.at ?? now, by };
-    const tied = correlation === undefined ? event : { ...event, correlation };
-    return trace === undefined ? tied : { ...tied, trace };
+    const event: F & NewEvent & Ties = { ...fact, id: idAt(index), at: fact.at ?? now, by };
+    // Added rather than copied: this is done for every message.
+    if (correlation !== undefined) event.correlation = correlation;
+    if (trace !== undefined) event.trace = trace;
+    return event;
   });
 }

@@ -103,8 +103,8 @@ export class SqliteEventStore implements EventStore {
     return !this.#closing && this.writer.healthy;
   }
 
-  async append(stream: string, events: readonly NewEvent[], expected: ExpectedRevision): Promise<Appended> {
-    this.#checkOpen();
+  append(stream: string, events: readonly NewEvent[], expected: ExpectedRevision): Promise<Appended> {
+    if (this.#closing) return Promise.reject(closed());
     return this.writer.append(stream, events, expected);
   }
 
@@ -207,6 +207,10 @@ export class SqliteEventStore implements EventStore {
   }
 
   #checkOpen(): void {
-    if (this.#closing) throw new StoreUnavailable('the store is closed');
+    if (this.#closing) throw closed();
   }
+}
+
+function closed(): StoreUnavailable {
+  return new StoreUnavailable('the store is closed');
 }
