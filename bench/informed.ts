@@ -1,8 +1,6 @@
 import { readFileSync } from 'node:fs';
-import type { CaseReport } from '../src/backtest/report.js';
 import type { AttackScore, Score } from '../src/backtest/labels.js';
 import { runBacktest } from '../src/backtest/run.js';
-import { parseInstant } from '../src/kernel/time.js';
 import { DEFAULT_RULES } from '../src/rules/defaults.js';
 import { parseRules } from '../src/rules/parse.js';
 import { SLOWER } from './detection/informed.js';
@@ -16,13 +14,7 @@ import type { Report, Row } from './report.js';
 const SEEDS = (process.env['BENCH_SEEDS'] ?? '11,12,13').split(',').map(Number);
 const RULES = process.env['BENCH_RULES'];
 
-interface Result {
-  readonly score: Score;
-  /** By kind: which rule blocked an attack first, and how often. */
-  readonly caught: ReadonlyMap<string, ReadonlyMap<string, number>>;
-}
-
-async function resultOf(load: Workload): Promise<Result> {
+async function scoreOf(load: Workload): Promise<Score> {
   const [text, name] =
     RULES === undefined ? [DEFAULT_RULES, 'defaults'] : [readFileSync(RULES, 'utf8'), RULES];
   const candidates = [{ name, rules: parseRules(text, name) }];
@@ -34,33 +26,7 @@ async function resultOf(load: Workload): Promise<Result> {
       process.stderr.write(
         `${load.name} ${one.rule}, ${one.blockedAt} to ${one.until}, ${one.refused.messages} refused: ${one.evidence.sentence}\n`,
       );
-  return { score: score!, caught: caughtBy(load, cases) };
-}
-
-/** The rule that first blocked each attack. */
-function caughtBy({ messages, labels }: Workload, cases: readonly CaseReport[]): Result['caught'] {
-  const attacksOf = new Map<string, Set<number>>();
-  for (const { attack, account, ip, ehlo } of messages) {
-    if (attack === undefined) continue;
-    for (const key of [`account ${account}`, `ip ${ip}`, `ehlo ${ehlo}`])
-      attacksOf.set(key, (attacksOf.get(key) ?? new Set()).add(attack));
-  }
-  const first = new Map<number, string>();
-  for (const { subject, rule, blockedAt, judged } of cases) {
-    if (blockedAt === null || judged !== 'right') continue;
-    const at = parseInstant(blockedAt)!;
-    for (const index of attacksOf.get(`${subject.type} ${subject.value}`) ?? []) {
-      const { start, end } = labels.attacks[index]!;
-      if (at >= start && at <= end && !first.has(index)) first.set(index, rule);
-    }
-  }
-  const caught = new Map<string, Map<string, number>>();
-  for (const [index, rule] of first) {
-    const { kind } = labels.attacks[index]!;
-    const rules = caught.get(kind) ?? new Map<string, number>();
-    caught.set(kind, rules.set(rule, (rules.get(rule) ?? 0) + 1));
-  }
-  return caught;
+  return score!;
 }
 
 /** How many are contained at least, and how much leaks at most. */
@@ -108,12 +74,12 @@ const PRICES: readonly Price[] = [
 ];
 
 export async function run(): Promise<Report> {
-  const results: Result[] = [];
-  for (const seed of SEEDS) results.push(await resultOf(informedWorkload(seed)));
-  const kinds = Object.keys(results[0]!.score.byKind);
-  const rows: Row[] = kinds.map((kind) => ofKind(kind, results));
+  const scores: Score[] = [];
+  for (const seed of SEEDS) scores.push(await scoreOf(informedWorkload(seed)));
+  const kinds = Object.keys(scores[0]!.byKind);
+  const rows: Row[] = kinds.map((kind) => ofKind(kind, scores));
   for (const { label, of, text, most } of PRICES) {
-    const values = results.map(({ score }) => of(score));
+    const values = scores.map(of);
     const worst = Math.max(...values);
     const value = `${text(mean(values))}, at worst ${text(worst)}`;
     rows.push({ label, value, target: `at most ${text(most)}`, ok: mean(values) <= most });
@@ -121,8 +87,8 @@ export async function run(): Promise<Report> {
   return { name: `Attacks by those who know the rules, seeds ${SEEDS.join(', ')}`, rows };
 }
 
-function ofKind(kind: string, results: readonly Result[]): Row {
-  const scores = results.map(({ score }) => score.byKind[kind]!);
+function ofKind(kind: string, all: readonly Score[]): Row {
+  const scores = all.map(({ byKind }) => byKind[kind]!);
   const sum = (of: (one: AttackScore) => number): number => scores.reduce((all, one) => all + of(one), 0);
   const contained =
     sum((one) => one.contained) /
@@ -132,8 +98,8 @@ function ofKind(kind: string, results: readonly Result[]): Row {
     );
   const leaked = mean(scores.map((one) => one.leakedShare));
   const rules = new Map<string, number>();
-  for (const { caught } of results)
-    for (const [rule, times] of caught.get(kind) ?? []) rules.set(rule, (rules.get(rule) ?? 0) + times);
+  for (const { caughtBy } of scores)
+    for (const [rule, times] of Object.entries(caughtBy)) rules.set(rule, (rules.get(rule) ?? 0) + times);
   const by = [...rules].sort((a, b) => b[1] - a[1]).map(([rule, times]) => `${rule} ${times}`);
   const figures = `${percent(contained, 0).padStart(5)} contained  ${percent(leaked).padStart(7)} leaked`;
   const value = `${figures}  ${by.join(', ') || 'no rule'}`;
