@@ -100,7 +100,7 @@ function limitText({ typical, record, largest, plus, floor }: RuleFit['today']):
 
 function fitJson({ rule, today, days, senders, aboveToday, fitted, atMost, needed }: RuleFit): object {
   const per = (count: number | undefined): number | null =>
-    count === undefined || days === 0 ? null : (THOUSAND * count) / days;
+    count === undefined || days === 0 ? null : Math.round((1e6 * count) / days) / THOUSAND;
   return {
     rule: rule.id,
     today,

@@ -1,9 +1,11 @@
+import { isDeepStrictEqual } from 'node:util';
 import type { Document, YAMLMap, YAMLSeq } from 'yaml';
 import { isMap, isSeq, parseDocument } from 'yaml';
 import { StopgapError } from '../kernel/errors.js';
 import { DEFAULT_RULES } from './defaults.js';
 import type { FittedLimit } from './fit.js';
 import type { Rule } from './model.js';
+import { parseRules } from './parse.js';
 
 /** A rule, and the limit that is proposed for it. */
 export interface ProposedLimit {
@@ -15,14 +17,14 @@ const EXTENDING = 'version: 1\nextends: defaults\nrules: []\n';
 
 /**
  * The YAML of rules in which these limits are changed, and nothing else: what was written of the rules in force stays,
- * its comments too. Of the built-in rules only the changed ones are written, with `extends: defaults`.
+ * its comments too. Where these are the built-in rules, only the changed ones are written, with `extends: defaults`.
  *
  * @param source what the rules in force were read from
  * @param head a comment
  * @throws StopgapError if a rule cannot be found in it
  */
 export function proposedRules(source: string, proposed: readonly ProposedLimit[], head: string): string {
-  const isBuiltIn = source.trim() === DEFAULT_RULES.trim();
+  const isBuiltIn = isDeepStrictEqual(parseRules(source), parseRules(DEFAULT_RULES));
   const document = parseDocument(isBuiltIn ? EXTENDING : source);
   const builtIn = listOf(parseDocument(DEFAULT_RULES));
   if (!isSeq(document.get('rules'))) document.set('rules', document.createNode([]));

@@ -62,14 +62,14 @@ describe('the history for a fit', () => {
   });
 
   test('leaves out a day with a block', async () => {
-    const watching = flooded((each, verdict) => void each.impose(verdict!));
+    const watching = flooded((each, verdict) => void each.impose(verdict));
     const { days: known, aboveToday, fitted } = await only(watching);
     assert.deepEqual([known, aboveToday], [62, 0]);
     assert.deepEqual(fitted, { k: 1.25, plus: 1, above: 0 });
   });
 
   test('has a day whose block was taken back on it, as high as the false positive teaches', async () => {
-    const watching = flooded((each, verdict) => each.release(each.impose(verdict!), true, verdict!));
+    const watching = flooded((each, verdict) => each.release(each.impose(verdict), true, verdict));
     const { days: known, aboveToday, fitted } = await only(watching);
     assert.deepEqual([known, aboveToday], [63, 1]);
     // The record was 4, and 11 messages were cut short: 22.
@@ -78,9 +78,9 @@ describe('the history for a fit', () => {
 
   test('has a day whose block was taken back after the day was over', async () => {
     const watching = flooded((each, verdict) => {
-      const block = each.impose(verdict!);
+      const block = each.impose(verdict);
       each.morning(51);
-      each.release(block, true, verdict!);
+      each.release(block, true, verdict);
     });
     const { days: known, aboveToday, fitted } = await only(watching);
     assert.deepEqual([known, aboveToday], [63, 1]);
