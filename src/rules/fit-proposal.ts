@@ -1,4 +1,3 @@
-import { isDeepStrictEqual } from 'node:util';
 import type { Document, YAMLMap, YAMLSeq } from 'yaml';
 import { isMap, isSeq, parseDocument } from 'yaml';
 import { StopgapError } from '../kernel/errors.js';
@@ -24,7 +23,7 @@ const EXTENDING = 'version: 1\nextends: defaults\nrules: []\n';
  * @throws StopgapError if a rule cannot be found in it
  */
 export function proposedRules(source: string, proposed: readonly ProposedLimit[], head: string): string {
-  const isBuiltIn = isDeepStrictEqual(parseRules(source), parseRules(DEFAULT_RULES));
+  const isBuiltIn = asText(source) === asText(DEFAULT_RULES);
   const document = parseDocument(isBuiltIn ? EXTENDING : source);
   const builtIn = listOf(parseDocument(DEFAULT_RULES));
   if (!isSeq(document.get('rules'))) document.set('rules', document.createNode([]));
@@ -45,6 +44,11 @@ export function proposedRules(source: string, proposed: readonly ProposedLimit[]
   rules.flow = false;
   document.commentBefore = [head, document.commentBefore].filter(Boolean).join('\n');
   return document.toString({ lineWidth: 0 });
+}
+
+/** What rules say, without how they are written. */
+function asText(source: string): string {
+  return JSON.stringify(parseRules(source));
 }
 
 function listOf(document: Document): YAMLSeq {
