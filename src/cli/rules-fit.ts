@@ -39,7 +39,7 @@ export function fitCommand(rules: Command, io: CliIo): void {
     try {
       const inForce = await rulesInForce(store);
       const fits = await fitRules(store, inForce.rules, options.rate / THOUSAND);
-      note(io, `${inForce.name}; a rule may be wrong ${options.rate} times in 1,000 sender-days`);
+      note(io, `${inForce.name}; for each rule at most ${options.rate} in 1,000 sender-days`);
       if (options.json === true) print(io, asJson(fits.map(fitJson)));
       else if (fits.length === 0) note(io, 'no rule follows a record');
       else print(io, table([HEAD, ...fits.map(row)]));

@@ -4,7 +4,7 @@
  * Method: the empirical tail. On each clean day of a known sender, the peak of the day is set beside the record of the
  * weeks before. A day is above the limit if `peak > k × record + plus`.
  *
- * - `k` is the slope of the tail, whatever rate is asked for: of the quarters from 1.25 to 5 the one with the lowest
+ * - `k` is the slope of the tail, whatever rate is asked for: of the quarters from 2 to 5 the one with the lowest
  *   limits (their geometric mean over all days) among those that as many days exceed, some {@link SLOPE_DAYS}.
  * - `plus` is then the smallest one that few enough days exceed. How few: so few that with 90 % confidence the true
  *   rate is not above the one that was asked for. This is the exact upper limit of a Poisson count (F. Garwood,
@@ -23,7 +23,11 @@ export const CONFIDENCE = 0.9;
  */
 const SLOPE_DAYS = 20;
 const SLOPE_SHARE = 1 / 4;
-const SLOPES: readonly number[] = Array.from({ length: 16 }, (_, index) => 1.25 + index / 4);
+/**
+ * A rate counts days, and a day of a busy sender costs more mail than others: with slopes from 1.25 on, limits for the
+ * same rate stopped three times as much clean mail. So twice the record is always allowed.
+ */
+const SLOPES: readonly number[] = Array.from({ length: 13 }, (_, index) => 2 + index / 4);
 
 /** Clean days of known senders: how high the window got, and the record of the weeks before. */
 export class CleanDays {

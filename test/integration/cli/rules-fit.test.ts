@@ -53,9 +53,9 @@ describe('stopgap rules fit', () => {
       loose[0],
       'RULE | TODAY | PROPOSED | WRONG TODAY | WRONG THEN | AT MOST | SENDER-DAYS | SENDERS',
     );
-    assert.ok(loose.includes('day | 3 r + 35 | 1.25 r + 1 | 0.00 | 0.00 | 36.55 | 63 | 1'), loose.join('\n'));
+    assert.ok(loose.includes('day | 3 r + 35 | 2 r + 1 | 0.00 | 0.00 | 36.55 | 63 | 1'), loose.join('\n'));
     assert.ok(
-      loose.includes('hour | 2.5 t or 2 r, at least 20 | 1.25 r + 1 | 0.00 | 0.00 | 36.55 | 63 | 1'),
+      loose.includes('hour | 2.5 t or 2 r, at least 20 | 2 r + 1 | 0.00 | 0.00 | 36.55 | 63 | 1'),
       loose.join('\n'),
     );
     const strict = await rows();
@@ -86,7 +86,7 @@ describe('stopgap rules fit', () => {
     ];
     assert.deepEqual(changed, followed);
     const limits = (id: string): unknown => after.rules.find((rule) => rule.id === id)!.baseline;
-    const added = { typical: 0, record: 1.25, largest: 0, plus: 1, floor: 1, ceiling: null };
+    const added = { typical: 0, record: 2, largest: 0, plus: 1, floor: 1, ceiling: null };
     assert.deepEqual(limits('day'), { ...added, start: 35 }, 'what holds for unknown senders stays');
     assert.deepEqual(limits('hour'), { ...added, start: 40 });
     const rest = (set: typeof before): unknown => ({
@@ -123,7 +123,7 @@ rules:
     const text = readFileSync(path.join(cwd, 'fitted.yaml'), 'utf8');
     const changed = own.replace(
       '{ record: 9x, floor: 100, ceiling: 500 }',
-      '{ record: 1.25x, plus: 1, start: 100, ceiling: 500 }',
+      '{ record: 2x, plus: 1, start: 100, ceiling: 500 }',
     );
     assert.equal(text.slice(text.indexOf('version:')), changed);
   });
@@ -135,7 +135,7 @@ rules:
     assert.deepEqual(day, {
       rule: 'day',
       today: { typical: 0, record: 3, largest: 0, plus: 35, floor: 35, start: 35, ceiling: null },
-      proposed: { record: 1.25, plus: 1 },
+      proposed: { record: 2, plus: 1 },
       ...{ senderDays: 63, senders: 1, senderDaysNeeded: 47, confidence: 0.9 },
       wrongPer1000SenderDays: { today: 0, proposed: 0, atMost: 36.549 },
     });

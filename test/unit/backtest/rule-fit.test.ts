@@ -58,14 +58,14 @@ describe('the history for a fit', () => {
     watching.morning(71);
     const { days: known, senders, aboveToday, fitted } = await only(watching);
     assert.deepEqual([known, senders, aboveToday], [63, 1, 0]);
-    assert.deepEqual(fitted, { k: 1.25, plus: 1, above: 0 });
+    assert.deepEqual(fitted, { k: 2, plus: 1, above: 0 });
   });
 
   test('leaves out a day with a block', async () => {
     const watching = flooded((each, verdict) => void each.impose(verdict));
     const { days: known, aboveToday, fitted } = await only(watching);
     assert.deepEqual([known, aboveToday], [62, 0]);
-    assert.deepEqual(fitted, { k: 1.25, plus: 1, above: 0 });
+    assert.deepEqual(fitted, { k: 2, plus: 1, above: 0 });
   });
 
   test('has a day whose block was taken back on it, as high as the false positive teaches', async () => {
