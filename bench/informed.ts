@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
-import type { CaseReport } from '../src/backtest/report.js';
 import type { AttackScore, Score } from '../src/backtest/labels.js';
+import type { CaseReport } from '../src/backtest/report.js';
 import { runBacktest } from '../src/backtest/run.js';
 import { parseInstant } from '../src/kernel/time.js';
 import { DEFAULT_RULES } from '../src/rules/defaults.js';
@@ -20,8 +20,6 @@ const RULES = process.env['BENCH_RULES'];
 
 interface Result {
   readonly score: Score;
-  /** By kind: which rule blocked an attack first, and how often. */
-  readonly caught: ReadonlyMap<string, ReadonlyMap<string, number>>;
   /** Wrong blocks by the move of the message that tripped the rule. */
   readonly moved: readonly Move[];
 }
@@ -38,33 +36,7 @@ async function resultOf(load: Workload): Promise<Result> {
       process.stderr.write(
         `${load.name} ${one.rule}, ${one.blockedAt} to ${one.until}, ${one.refused.messages} refused: ${one.evidence.sentence}\n`,
       );
-  return { score: score!, caught: caughtBy(load, cases), moved: movesOf(load, cases) };
-}
-
-/** The rule that first blocked each attack. */
-function caughtBy({ messages, labels }: Workload, cases: readonly CaseReport[]): Result['caught'] {
-  const attacksOf = new Map<string, Set<number>>();
-  for (const { attack, account, ip, ehlo } of messages) {
-    if (attack === undefined) continue;
-    for (const key of [`account ${account}`, `ip ${ip}`, `ehlo ${ehlo}`])
-      attacksOf.set(key, (attacksOf.get(key) ?? new Set()).add(attack));
-  }
-  const first = new Map<number, string>();
-  for (const { subject, rule, blockedAt, judged } of cases) {
-    if (blockedAt === null || judged !== 'right') continue;
-    const at = parseInstant(blockedAt)!;
-    for (const index of attacksOf.get(`${subject.type} ${subject.value}`) ?? []) {
-      const { start, end } = labels.attacks[index]!;
-      if (at >= start && at <= end && !first.has(index)) first.set(index, rule);
-    }
-  }
-  const caught = new Map<string, Map<string, number>>();
-  for (const [index, rule] of first) {
-    const { kind } = labels.attacks[index]!;
-    const rules = caught.get(kind) ?? new Map<string, number>();
-    caught.set(kind, rules.set(rule, (rules.get(rule) ?? 0) + 1));
-  }
-  return caught;
+  return { score: score!, moved: movesOf(load, cases) };
 }
 
 /** Of each wrong block, how the mail moves that it stopped, as far as it does. */
@@ -155,8 +127,8 @@ function ofKind(kind: string, results: readonly Result[]): Row {
     );
   const leaked = mean(scores.map((one) => one.leakedShare));
   const rules = new Map<string, number>();
-  for (const { caught } of results)
-    for (const [rule, times] of caught.get(kind) ?? []) rules.set(rule, (rules.get(rule) ?? 0) + times);
+  for (const { caughtBy } of scores)
+    for (const [rule, times] of Object.entries(caughtBy)) rules.set(rule, (rules.get(rule) ?? 0) + times);
   const by = [...rules].sort((a, b) => b[1] - a[1]).map(([rule, times]) => `${rule} ${times}`);
   const figures = `${percent(contained, 0).padStart(5)} contained  ${percent(leaked).padStart(7)} leaked`;
   const value = `${figures}  ${by.join(', ') || 'no rule'}`;

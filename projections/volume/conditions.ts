@@ -367,6 +367,15 @@ function hasUsed({ kind, near }: NoveltyKind, name: string, { profile, pending, 
   );
 }
 
+/** Whether any of these places was used on no day before. */
+export function anyNew(
+  novelty: keyof typeof NOVELTY,
+  names: readonly string[],
+  past: Pick<Past, 'profile' | 'day'>,
+): boolean {
+  return names.some((name) => !hasUsed(NOVELTY[novelty], name, { ...past, pending: [] }));
+}
+
 /** Whether an account was at this network, or used this EHLO name, on a day before that had no block. */
 export function isUsedPlace(sender: SenderFields, { profile, pending, day }: Past): boolean {
   const past = { profile, day, pending: pending.filter(({ contained }) => contained.length === 0) };

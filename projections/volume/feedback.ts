@@ -1,7 +1,7 @@
 import type { BlockEvent, Evidence } from '../../src/blocks/events.js';
 import type { RecordedEvent } from '../../src/kernel/events.js';
 import type { Instant } from '../../src/kernel/time.js';
-import { isSum } from '../../src/rules/model.js';
+import { ceilingOf, isSum } from '../../src/rules/model.js';
 import { dayOf, peakName } from '../../src/sending/day-summary.js';
 import { effectiveAt } from '../../src/sending/events.js';
 import { domainOf } from '../../src/sending/identity.js';
@@ -13,11 +13,20 @@ import type { Newcomers } from './newcomers.js';
 import { forgetNewcomers } from './newcomers.js';
 import type { Outbreaks } from './outbreak.js';
 
-export type FeedbackState = readonly (readonly [block: string, subject: Subject])[];
+/** An open block or proposal. */
+interface Open {
+  readonly subject: Subject;
+  /** Attempts after that say nothing of the run which was cut short. */
+  readonly countedUntil: Instant;
+  /** What the owner tried in vain until then. */
+  readonly withheld: number;
+}
+
+export type FeedbackState = readonly (readonly [block: string, open: Open])[];
 
 /**
- * A block cuts a run short: its sender would have gone on, to about twice as much. A dismissal cuts the count short:
- * the windows start from zero, and no day shows the run's total.
+ * A block cuts a run short: its sender would have gone on, to about twice as much at least. A dismissal cuts the count
+ * short: the windows start from zero, and no day shows the run's total.
  */
 const CUT_SHORT = 2;
 
@@ -30,7 +39,7 @@ export class Feedback {
   readonly #outbreaks: Outbreaks;
   readonly #newcomers: Newcomers;
   /** Proposals and blocks by id: their closing events name nothing else. */
-  readonly #subjects = new Map<string, Subject>();
+  readonly #open = new Map<string, Open>();
 
   constructor(profiles: SenderProfiles, outbreaks: Outbreaks, newcomers: Newcomers) {
     this.#profiles = profiles;
@@ -40,30 +49,44 @@ export class Feedback {
 
   /** The subject of an open block or proposal. */
   subjectOf(block: string): Subject | undefined {
-    return this.#subjects.get(block);
+    return this.#open.get(block)?.subject;
+  }
+
+  /** The owner of a blocked account tried so often, and was refused. */
+  withheld(block: string, attempts: number, at: Instant): void {
+    const open = this.#open.get(block);
+    if (open === undefined || at > open.countedUntil) return;
+    this.#open.set(block, { ...open, withheld: open.withheld + attempts });
+  }
+
+  /** How often the owner tried within one window of the rule after the block began; 0 if nobody knows. */
+  withheldBy(block: string): number {
+    return this.#open.get(block)?.withheld ?? 0;
   }
 
   apply(event: RecordedEvent & BlockEvent, judged: FeedbackContext): void {
     switch (event.type) {
       case 'BlockProposed':
-        this.#subjects.set(event.data.block, event.data.subject);
+        this.#open.set(event.data.block, { subject: event.data.subject, countedUntil: 0, withheld: 0 });
         return;
       case 'BlockImposed': {
         const { block, subject, evidence } = event.data;
-        this.#subjects.set(block, subject);
+        const countedUntil = evidence === undefined ? 0 : effectiveAt(event) + evidence.window;
+        this.#open.set(block, { subject, countedUntil, withheld: 0 });
         this.#imposed(block, subject, evidence, effectiveAt(event), judged);
         return;
       }
       case 'BlockReleased':
       case 'ProposalDismissed': {
         const { block } = event.data;
-        const subject = this.#subjects.get(block);
-        this.#subjects.delete(block);
+        const subject = this.subjectOf(block);
+        this.#open.delete(block);
         if (subject === undefined) return;
         const by = event.type === 'BlockReleased' ? 'release' : 'dismissal';
         const { falsePositive = false, evidence } = event.data;
+        const withheld = event.type === 'BlockReleased' ? event.data.withheld : undefined;
         if (falsePositive) {
-          this.#profiles.pardon(subject, block, this.#cutShort(evidence));
+          this.#profiles.pardon(subject, block, cutShort(evidence, withheld));
           for (const account of newcomersOf(evidence)) this.#profiles.pardon(account, block);
         }
         const { position } = event;
@@ -72,7 +95,7 @@ export class Feedback {
       }
       case 'BlockExpired':
       case 'ProposalLapsed':
-        this.#subjects.delete(event.data.block);
+        this.#open.delete(event.data.block);
         return;
       case 'ProposalApproved':
       case 'BlockExtended':
@@ -89,12 +112,12 @@ export class Feedback {
 
   /** The opposite of {@link restore}. */
   dump(): FeedbackState {
-    return [...this.#subjects];
+    return [...this.#open];
   }
 
   /** Takes over what {@link dump} gave. */
   restore(state: FeedbackState): void {
-    for (const [block, subject] of state) this.#subjects.set(block, subject);
+    for (const [block, open] of state) this.#open.set(block, open);
   }
 
   #imposed(
@@ -127,13 +150,18 @@ export class Feedback {
     this.#outbreaks.forget(subject.value);
     this.#newcomers.forget(subject.value);
   }
+}
 
-  /** What the tripped window would have reached; undefined if none has peaks. */
-  #cutShort(evidence: Evidence | undefined): LeastPeak | undefined {
-    if (evidence === undefined || !isSum(evidence.count)) return undefined;
-    const { count, window, leaveOut = 0, observed, lastAt } = evidence;
-    return { day: dayOf(lastAt), peak: peakName(count, leaveOut, window), value: CUT_SHORT * observed };
-  }
+/**
+ * What the tripped window would have reached; undefined if none has peaks. Each attempt of the owner was a message to
+ * somebody; but a mail program may try one message many times, so attempts say no more than that it was far beyond.
+ */
+export function cutShort(evidence: Evidence | undefined, withheld = 0): LeastPeak | undefined {
+  if (evidence === undefined || !isSum(evidence.count)) return undefined;
+  const { count, window, leaveOut = 0, observed, limit, lastAt } = evidence;
+  const tried = count === 'messages' || count === 'recipients' ? observed + withheld : observed;
+  const value = Math.max(CUT_SHORT * observed, Math.min(tried, ceilingOf(limit)));
+  return { day: dayOf(lastAt), peak: peakName(count, leaveOut, window), value };
 }
 
 function newcomersOf(evidence: Evidence | undefined): readonly Subject[] {

@@ -169,14 +169,21 @@ export class Limits {
     const number = profiles.peaks.numberOf(peak);
     const since = profiles.peaks.since(number);
     const { typical, record } = baselineOf(profile, number, day, since);
-    const largest = baseline.largest === 0 ? 0 : baseline.largest * baselineOfLargest(profile, day).record;
-    const learnt = this.isLearnt(profile, day, since);
-    const least = learnt ? baseline.floor : baseline.start;
-    const own = Math.max(baseline.typical * typical, baseline.record * record, largest);
-    const limit = Math.max(least, own + (baseline.plus ?? 0));
-    // Counts are whole: a fractional limit would allow one more in the sentence than in fact.
-    return Math.min(Math.floor(limit), baseline.ceiling ?? Infinity);
+    const largest = baseline.largest === 0 ? 0 : baselineOfLargest(profile, day).record;
+    return limitOf(baseline, { typical, record, largest }, this.isLearnt(profile, day, since));
   }
+}
+
+/** The limit that follows from what is usual: the median and the highest weekly peak, and the largest message. */
+export function limitOf(
+  { typical, record, largest, plus = 0, floor, start, ceiling }: Baseline,
+  usual: { readonly typical: number; readonly record: number; readonly largest: number },
+  learnt: boolean,
+): number {
+  const own = Math.max(typical * usual.typical, record * usual.record, largest * usual.largest);
+  const limit = Math.max(learnt ? floor : start, own + plus);
+  // Counts are whole: a fractional limit would allow one more in the sentence than in fact.
+  return Math.min(Math.floor(limit), ceiling ?? Infinity);
 }
 
 /**

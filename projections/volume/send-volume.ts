@@ -164,7 +164,10 @@ export class SendVolume {
         const subject = this.#feedback.subjectOf(data.block);
         if (subject === undefined) return NONE;
         const fold = this.#begin(event, data.direction);
-        if (this.#isOwners(subject, data, fold.at)) return this.#end();
+        if (this.#isOwners(subject, data, fold.at)) {
+          this.#feedback.withheld(data.block, data.count, fold.at);
+          return this.#end();
+        }
         this.#counting.amounts.set('attempts', data.count);
         this.#counting.of(fold, subject);
         return this.#end();
@@ -251,6 +254,11 @@ export class SendVolume {
     now: Instant,
   ): readonly { value: string; amount: number; window: number }[] {
     return this.#volumes[type].busiest(count, most, now);
+  }
+
+  /** How often the owner of a blocked account tried within one window of the rule after the block began. */
+  withheldBy(block: string): number {
+    return this.#feedback.withheldBy(block);
   }
 
   /** How many subjects of each type have a row. */

@@ -53,6 +53,13 @@ const attackScore = {
   leakedMedian: z.number(),
   leakedP95: z.number(),
   leakedShare: share,
+  leakedBefore: count.meta({
+    description: 'Recipients that leaked before a block first stopped the attack.',
+  }),
+  leakedAfter: count,
+  caughtBy: z
+    .record(z.string(), count)
+    .meta({ description: 'How many attacks each rule was the first to stop.' }),
 };
 
 const score = z.object({

@@ -279,7 +279,10 @@ export function blockActionRoutes(deps: ApiDependencies): readonly Route[] {
       'release',
       'End an active block now: the sends behind it count no more, and limits are tripled for an hour',
       letting,
-      (block, body) => ({ kind: 'release', block, ...body }),
+      (block, body) => ({
+        ...{ kind: 'release', block, ...body },
+        withheld: deps.models.sendVolume.withheldBy(block),
+      }),
     ),
     action(
       'held',

@@ -88,7 +88,7 @@ class Replay {
  *
  * @throws StopgapError if there are none, as in a store that no server has opened yet
  */
-export async function rulesInForce(store: ReadableStore): Promise<Candidate> {
+export async function rulesInForce(store: ReadableStore): Promise<Candidate & { readonly source: string }> {
   const seen = new SeenIds();
   let newest: RulesChanged | undefined;
   for await (const { id, type, data } of store.readAll({ categories: [RULES_CATEGORY] })) {
@@ -96,7 +96,8 @@ export async function rulesInForce(store: ReadableStore): Promise<Candidate> {
   }
   if (newest === undefined)
     throw new StopgapError('not-found', 'no rules are in force yet: name a rules file');
-  return { name: `rules in force (version ${newest.version})`, rules: newest.rules };
+  const { version, rules, source } = newest;
+  return { name: `rules in force (version ${version})`, rules, source };
 }
 
 /** What people have made of one case that was recorded. */

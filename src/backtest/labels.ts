@@ -145,6 +145,11 @@ export interface AttackScore {
   readonly leakedP95: number;
   /** Of all recipients of attacks. */
   readonly leakedShare: number;
+  /** The recipients that leaked before a block first stopped the attack, and those that leaked afterwards. */
+  readonly leakedBefore: number;
+  readonly leakedAfter: number;
+  /** How many attacks each rule was the first to stop. */
+  readonly caughtBy: Readonly<Record<string, number>>;
 }
 
 export interface Score extends AttackScore {
@@ -168,6 +173,10 @@ export interface Score extends AttackScore {
 interface Fate {
   leaked: number;
   stopped: number;
+  /** Of what leaked: before anything was stopped. */
+  leakedBefore: number;
+  /** The rule whose block was the first to stop a message; undefined if nothing was stopped, or by no rule. */
+  caughtBy: string | undefined;
 }
 
 interface Stopped {
@@ -188,13 +197,14 @@ export class Scorer {
 
   constructor(labels: Labels) {
     this.#labels = labels;
-    this.#fates = labels.attacks.map(() => ({ leaked: 0, stopped: 0 }));
+    this.#fates = labels.attacks.map(() => ({ leaked: 0, stopped: 0, leakedBefore: 0, caughtBy: undefined }));
   }
 
   /**
    * @param attack the one that the message belongs to
    * @param label what is known of the account
    * @param stopped whether a block covers the message
+   * @param rule that made the block
    */
   message(
     at: Instant,
@@ -202,11 +212,17 @@ export class Scorer {
     attack: Attack | undefined,
     label: AccountLabel | undefined,
     stopped: boolean,
+    rule?: string,
   ): void {
     if (attack !== undefined) {
       const fate = this.#fates[attack.index]!;
-      if (stopped) fate.stopped += recipients;
-      else fate.leaked += recipients;
+      if (!stopped) {
+        fate.leaked += recipients;
+        if (fate.stopped === 0) fate.leakedBefore += recipients;
+        return;
+      }
+      if (fate.stopped === 0) fate.caughtBy = rule;
+      fate.stopped += recipients;
       return;
     }
     let whose = this.#clean;
@@ -257,13 +273,22 @@ function attackScore(labelled: readonly Fate[]): AttackScore {
   const fates = labelled.filter((fate) => fate.leaked + fate.stopped > 0);
   const leaked = fates.map((fate) => fate.leaked).sort((a, b) => a - b);
   const total = fates.reduce((sum, fate) => sum + fate.leaked + fate.stopped, 0);
+  const leakedInAll = leaked.reduce((sum, one) => sum + one, 0);
+  const leakedBefore = fates.reduce((sum, fate) => sum + fate.leakedBefore, 0);
+  const caughtBy = new Map<string, number>();
+  for (const { caughtBy: rule } of fates)
+    if (rule !== undefined) caughtBy.set(rule, (caughtBy.get(rule) ?? 0) + 1);
   return {
     attacks: fates.length,
     absent: labelled.length - fates.length,
     contained: fates.filter((fate) => fate.stopped >= (fate.leaked + fate.stopped) / 2).length,
     leakedMedian: quantile(leaked, 0.5),
     leakedP95: quantile(leaked, 0.95),
-    leakedShare: rounded(leaked.reduce((sum, one) => sum + one, 0) / Math.max(1, total)),
+    leakedShare: rounded(leakedInAll / Math.max(1, total)),
+    leakedBefore,
+    leakedAfter: leakedInAll - leakedBefore,
+    // The most successful rule first; of equal ones the one whose attack comes first.
+    caughtBy: Object.fromEntries([...caughtBy].sort((a, b) => b[1] - a[1])),
   };
 }
 

@@ -95,7 +95,8 @@ export class Trial {
   ): ActiveBlock | undefined {
     const { recipients } = activity.data as MessageAccepted;
     const refusing = identity && this.world.refusing(identity);
-    this.scorer?.message(activity.at, recipients, attack, sender.label, refusing !== undefined);
+    const rule = refusing && this.cases.get(refusing.id)?.rule;
+    this.scorer?.message(activity.at, recipients, attack, sender.label, refusing !== undefined, rule);
     if (refusing !== undefined) {
       this.world.refused(refusing, activity.data as MessageAccepted);
       add(this.refused, recipients);

@@ -158,7 +158,10 @@ export class BacktestWorld {
   execute(subject: Subject, command: BlockCommand, by: string): void {
     const now = this.#clock.now();
     let standing = this.standing(subject);
-    for (const fact of decide({ ...command, now }, standing)) {
+    // As the API does.
+    const withheld =
+      command.kind === 'release' ? { withheld: this.models.sendVolume.withheldBy(command.block) } : {};
+    for (const fact of decide({ ...command, ...withheld, now }, standing)) {
       const event = this.#append(fact.type, fact.data, fact.at ?? now, by, blockStream(subject));
       standing = evolve(standing, event as RecordedEvent & BlockEvent);
     }

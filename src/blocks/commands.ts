@@ -89,6 +89,8 @@ export interface Release {
   readonly falsePositive: boolean;
   /** What becomes of the mail that is held for it; if absent, a false positive lets it go and else it is kept. */
   readonly held?: HeldAction | 'keep' | undefined;
+  /** How often the owner tried in vain: see {@link BlockReleased.withheld}. */
+  readonly withheld?: number | undefined;
   readonly note?: string;
 }
 

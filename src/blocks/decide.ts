@@ -48,8 +48,13 @@ export function decide(command: At<BlockCommand>, standing: Standing): readonly 
     }
     case 'release': {
       const block = requireActive(standing, command.block, now, 'released');
-      const { falsePositive, held, note } = command;
-      const more = { ...judged(block), ...(held === undefined ? {} : { held }), ...noted(note) };
+      const { falsePositive, held, withheld = 0, note } = command;
+      const more = {
+        ...judged(block),
+        ...(held === undefined ? {} : { held }),
+        ...(falsePositive && withheld > 0 ? { withheld } : {}),
+        ...noted(note),
+      };
       return [{ type: 'BlockReleased', data: { block: block.id, falsePositive, ...more } }];
     }
     case 'held': {

@@ -132,6 +132,8 @@ export interface BlockReleased extends Feedback {
   readonly falsePositive: boolean;
   /** What a person asked for of the held mail; if absent, {@link heldActionOf} says. */
   readonly held?: HeldAction | 'keep';
+  /** Of a false positive: how often the owner tried within one window of the rule after the block began. */
+  readonly withheld?: number;
   readonly note?: string;
 }
 /** A person says what is to become of the held mail, in force or ended. */
@@ -231,7 +233,12 @@ const evidence = shaped<Evidence>({
   sentence: text,
 });
 const closing = shaped({ block: text });
-const judging = shaped({ block: text, subject: optional(subject), evidence: optional(evidence) });
+const judging = shaped({
+  block: text,
+  subject: optional(subject),
+  evidence: optional(evidence),
+  withheld: optional(whole),
+});
 const terms: Shape<BlockImposed> = {
   block: text,
   subject,

@@ -32,9 +32,10 @@ import {
   warn,
 } from './io.js';
 import type { ConfigOption } from './options.js';
+import { fitCommand } from './rules-fit.js';
 import { configForFiles, withConfig } from './options.js';
 
-/** `stopgap rules check|show|defaults|apply|observed|shadow|precision`. */
+/** `stopgap rules check|show|defaults|apply|observed|shadow|precision|fit`. */
 export function rulesVerb(program: Command, io: CliIo): void {
   const rules = program.command('rules').description('when a volume is abnormal');
 
@@ -86,6 +87,7 @@ export function rulesVerb(program: Command, io: CliIo): void {
   observedCommand(rules, io);
   shadowCommands(rules, io);
   precisionCommand(rules, io);
+  fitCommand(rules, io);
 }
 
 /** What would change, a line each. Added rules are not listed: the count tells of them. */

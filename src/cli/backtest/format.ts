@@ -73,6 +73,7 @@ function alone(candidate: CandidateReport, senderDays: number): readonly string[
   return [
     table(figures(candidate, senderDays).map(([name, value]) => [name, value])),
     ...section('By rule', ruleRows(candidate)),
+    ...section('By kind of attack', kindRows(candidate)),
     ...section('Blocks and proposals', cases.length === 0 ? [] : [CASE_HEAD, ...cases.map(caseRow)]),
     ...more(casesLeftOut, cases.length),
   ];
@@ -82,9 +83,13 @@ function sideBySide(candidates: readonly CandidateReport[], senderDays: number):
   const columns = candidates.map((candidate) => new Map(figures(candidate, senderDays)));
   const names = new Set(columns.flatMap((column) => [...column.keys()]));
   const rows = [...names].map((name) => [name, ...columns.map((column) => column.get(name) ?? '-')]);
-  const sections = candidates.flatMap((candidate) =>
-    section(`By rule of ${printable(candidate.rules)}`, ruleRows(candidate)),
-  );
+  const sections = candidates.flatMap((candidate) => {
+    const name = printable(candidate.rules);
+    return [
+      ...section(`By rule of ${name}`, ruleRows(candidate)),
+      ...section(`By kind of attack, under ${name}`, kindRows(candidate)),
+    ];
+  });
   return [table(rows), ...sections];
 }
 
@@ -172,13 +177,6 @@ function scoreFigures(score: Score): readonly Figure[] {
     ['Clean mail stopped', percent(score.cleanStoppedShare)],
     ['Owners’ own mail stopped', percent(score.ownersStoppedShare)],
     ['Bulk mail stopped', percent(score.bulkStoppedShare)],
-    ...Object.entries(score.byKind).map(
-      ([kind, of]) =>
-        [
-          `  ${printable(kind)}`,
-          `${of.contained} of ${of.attacks} contained, ${percent(of.leakedShare)} leaked, median ${number(of.leakedMedian)}${absentText(of)}`,
-        ] as const,
-    ),
   ];
 }
 
@@ -195,6 +193,27 @@ function ruleRows({ byRule }: CandidateReport): readonly Row[] {
       ...[blocks, proposals, observed, exempted, right, wrong].map(number),
       mailText(refused),
     ]),
+  ];
+}
+
+/** Leaked are recipients: before the first message of an attack was stopped, and after it. */
+function kindRows({ score }: CandidateReport): readonly Row[] {
+  const kinds = Object.entries(score?.byKind ?? {});
+  if (kinds.length === 0) return [];
+  return [
+    ['KIND', 'ATTACKS', 'CONTAINED', 'LEAKED', 'MEDIAN', 'BEFORE A BLOCK', 'AFTERWARDS', 'FIRST BLOCKED BY'],
+    ...kinds.map(([kind, of]) => {
+      const rules = Object.entries(of.caughtBy).map(([rule, attacks]) => `${rule} ${number(attacks)}`);
+      const figures = [of.leakedMedian, of.leakedBefore, of.leakedAfter].map(number);
+      return [
+        printable(kind),
+        `${number(of.attacks)}${of.absent === 0 ? '' : ` (${number(of.absent)} more not here)`}`,
+        number(of.contained),
+        percent(of.leakedShare),
+        ...figures,
+        rules.join(', ') || '-',
+      ];
+    }),
   ];
 }
 

@@ -3,8 +3,12 @@ import { after, before, describe, test } from 'node:test';
 import { newId } from '../../../src/runtime/ids.js';
 import { HOUR, MINUTE, SECOND, formatInstant } from '../../../src/kernel/time.js';
 import { blockShape } from '../../../src/api/block-view.js';
+import type { BlockReleased } from '../../../src/blocks/events.js';
+import { dayOf, profileStream } from '../../../src/sending/day-summary.js';
+import { sendStream } from '../../../src/sending/events.js';
 import { senderIdentity } from '../../../src/sending/subjects.js';
 import { ApiServer, onStore } from '../../support/api/server.js';
+import { summary } from '../../support/days.js';
 import { Gate } from '../../support/gate.js';
 import { changed } from '../../support/store/changed.js';
 import { collect } from '../../support/store/events.js';
@@ -233,6 +237,40 @@ describe('blocks over HTTP', () => {
       [released.json.history.at(-1)!.falsePositive, released.json.history.at(-1)!.note],
       [true, 'newsletter'],
     );
+  });
+
+  test('a release as a false positive records what the owner tried in vain, and not what others tried', async () => {
+    const account = 'tried@example.com';
+    const { store, models } = server.deps;
+    const fold = async (stream: string, type: string, data: object): Promise<void> => {
+      const event = { id: newId(), type, at: server.clock.now(), by: 'smtp:test', data };
+      const { position } = await store.append(stream, [event], 'any');
+      await models.reached(position);
+    };
+    const yesterday = summary(dayOf(server.clock.now()) - 1, {
+      ...{ subject: { type: 'account', value: account }, networks: ['192.0.2.7'], ehlos: ['laptop.example'] },
+    });
+    await fold(profileStream(yesterday.subject), 'SenderDaySummarised', yesterday);
+    const block = await server.trip(account, 'block');
+    const attempt = {
+      account,
+      returnPath: account,
+      direction: 'outbound',
+      stage: 'auth',
+      reply: '535',
+      block,
+    };
+    const [own, other] = [
+      { ip: '192.0.2.7', ehlo: 'laptop.example' },
+      { ip: '203.0.113.9', ehlo: 'bot.example' },
+    ];
+    const since = server.clock.now();
+    await fold(sendStream(account), 'MessageRefused', { ...attempt, ...own, count: 7, since });
+    await fold(sendStream(account), 'MessageRefused', { ...attempt, ...other, count: 100, since });
+    await server.post(`${BLOCKS}/${block}/release`, { falsePositive: true });
+    const recorded = await collect(store.readAll({ categories: ['block'] }));
+    const release = recorded.findLast(({ type }) => type === 'BlockReleased')!.data as BlockReleased;
+    assert.deepEqual([release.block, release.withheld], [block, 7]);
   });
 
   test('a dismissal keeps the note and whether the rule was wrong', async () => {

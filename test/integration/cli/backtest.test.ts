@@ -92,6 +92,10 @@ describe('stopgap backtest', () => {
       'labels.json',
     );
     assert.match(out, /Attacks contained +1 of 1\n/);
+    assert.match(
+      out,
+      /^By kind of attack:\nKIND +ATTACKS .* FIRST BLOCKED BY\nburst +1 +1 +0\.00 % +0 +0 +0 +burst 1\n/m,
+    );
     assert.match(out, /Judged +1 right, 0 wrong\n/);
   });
 

@@ -31,7 +31,12 @@ interface Given {
 }
 
 /** `stopgap backtest` with these arguments, in this process; its clock goes on by a second at each look. */
-export async function stopgap(
+export function stopgap(given: Given, ...args: string[]): Promise<Result> {
+  return stopgapVerb(given, 'backtest', ...args);
+}
+
+/** Any verb, in the same way. */
+export async function stopgapVerb(
   { cwd, input = '', terminal = false }: Given,
   ...args: string[]
 ): Promise<Result> {
@@ -47,7 +52,7 @@ export async function stopgap(
     ...{ stdout: sink('out'), stderr: sink('err'), env: {}, cwd },
     clock: { now: () => (now += SECOND) },
   };
-  const code = await run(['backtest', ...args], io);
+  const code = await run(args, io);
   return { code, ...texts };
 }
 

@@ -57,7 +57,10 @@ describe('labels', () => {
         ['news@example.com', 'wrong'],
       ],
     );
-    const burst = { attacks: 1, absent: 0, contained: 1, leakedMedian: 6, leakedP95: 6, leakedShare: 0.3 };
+    const burst = {
+      ...{ attacks: 1, absent: 0, contained: 1, leakedMedian: 6, leakedP95: 6, leakedShare: 0.3 },
+      ...{ leakedBefore: 6, leakedAfter: 0, caughtBy: { burst: 1 } },
+    };
     assert.deepEqual(score, {
       ...burst,
       ...{
@@ -153,8 +156,43 @@ describe('labels', () => {
     assert.deepEqual(byKind['slow'], {
       ...{ attacks: 0, absent: 1, contained: 0 },
       ...{ leakedMedian: 0, leakedP95: 0, leakedShare: 0 },
+      ...{ leakedBefore: 0, leakedAfter: 0, caughtBy: {} },
     });
     assert.equal((await backtest(lines, [BURST])).labelled, null);
+  });
+
+  test('say of each kind what leaked before the first stop and after it, and which rule stopped it first', async () => {
+    const { at } = { at: START };
+    const rules = `${BURST}  - { id: hour, per: account, count: messages, window: 1h, limit: 8, then: block, for: 1h }\n`;
+    // The block by `burst` lasts an hour: this thief comes back after it, and gets six more through.
+    const back = [at, at + 2 * HOUR].flatMap((begin) =>
+      series({ at: begin, account: 'back@example.com' }, 20, SECOND),
+    );
+    const slow = series({ at: at + 500, account: 'slow@example.com' }, 20, 4 * 60 * SECOND);
+    const unseen = series({ at: at + 700, account: 'unseen@example.com' }, 4, SECOND);
+    const attack = (id: string, kind: string, sent: readonly Line[]): object => ({
+      ...{ id, kind, accounts: [sent[0]!.account] },
+      ...{ start: formatInstant(sent[0]!.at), end: formatInstant(sent.at(-1)!.at) },
+      sent: sent.map((each) => `${each.account} ${formatInstant(each.at)}`),
+    });
+    const attacks = [attack('a', 'flood', back), attack('b', 'slow', slow), attack('c', 'slow', unseen)];
+    const { score } = await alone(
+      [...back, ...slow, ...unseen].sort((a, b) => a.at - b.at),
+      [rules],
+      { labels: Labels.parse(JSON.stringify({ attacks }), 'labels.json') },
+    );
+    const { flood, slow: few } = score!.byKind;
+    assert.deepEqual(
+      [flood!.leakedBefore, flood!.leakedAfter, flood!.caughtBy],
+      [6, 6, { burst: 1 }],
+      'the flood',
+    );
+    // Nine until `hour` blocks, four of the other that nothing stopped; an hour later nobody is blocked.
+    assert.deepEqual([few!.leakedBefore, few!.leakedAfter, few!.caughtBy], [13, 0, { hour: 1 }], 'the slow');
+    assert.deepEqual(
+      [score!.leakedBefore, score!.leakedAfter, score!.caughtBy],
+      [19, 6, { burst: 1, hour: 1 }],
+    );
   });
 
   test('most of which are not there are those of another trace', async () => {

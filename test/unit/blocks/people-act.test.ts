@@ -212,6 +212,18 @@ describe('releasing and changing the end', () => {
       .when(release)
       .then([{ type: 'BlockReleased', data: { ...data, evidence: newer } }]);
   });
+  test('says what was withheld if the rule was wrong, and only then', () => {
+    const data = { block: 'b1', subject: ALICE, note: 'cleaned' };
+    for (const [falsePositive, withheld, more] of [
+      [true, 59, { withheld: 59 }],
+      [true, 0, {}],
+      [false, 59, {}],
+    ] as const) {
+      given([imposed()])
+        .when({ ...release, falsePositive, withheld })
+        .then([{ type: 'BlockReleased', data: { ...data, falsePositive, ...more } }]);
+    }
+  });
   test('extends, shortens, makes indefinite and definite again', () => {
     given([imposed()])
       .when(change(T0 + DAY))

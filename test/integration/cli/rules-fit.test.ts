@@ -1,0 +1,156 @@
+import assert from 'node:assert/strict';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import type { TestContext } from 'node:test';
+import { describe, test } from 'node:test';
+import { categoryOf } from '../../../src/kernel/events.js';
+import { MINUTE } from '../../../src/kernel/time.js';
+import { DEFAULT_RULES } from '../../../src/rules/defaults.js';
+import { parseRules } from '../../../src/rules/parse.js';
+import { openSqliteStore } from '../../../src/store/sqlite/index.js';
+import { stopgapVerb } from '../../support/backtest/command.js';
+import { Watching } from '../../support/watching.js';
+import { temporaryDirectory } from '../../unit/config/helpers.js';
+
+const BUILT_IN = DEFAULT_RULES.slice(DEFAULT_RULES.indexOf('version:'));
+
+/** A folder with a configuration and a store, in which a sender wrote four messages a day for seventy days. */
+async function installation(t: TestContext, rules: string): Promise<string> {
+  const cwd = temporaryDirectory(t);
+  const config = `data: ${cwd}\nsmtp: { relay: { url: 'smtp://127.0.0.1:25' } }\n`;
+  writeFileSync(path.join(cwd, 'stopgap.yaml'), config);
+  const watching = new Watching(rules);
+  watching.habit(
+    Array.from({ length: 70 }, (_, day) => day),
+    {},
+    4,
+    MINUTE,
+  );
+  watching.morning(71);
+  let now = 0;
+  const clock = { now: () => now };
+  const store = await openSqliteStore({ file: path.join(cwd, 'events.db'), clock });
+  const { log } = watching;
+  for (const { id, type, at, by, data, stream } of log) {
+    now = at;
+    if (['rules', 'profile'].includes(categoryOf(stream)))
+      await store.append(stream, [{ id, type, at, by, data }], 'any');
+  }
+  await store.close();
+  return cwd;
+}
+
+describe('stopgap rules fit', () => {
+  test('stopgap rules fit shows today’s limits beside those of the history, and says where it is too short', async (t) => {
+    const cwd = await installation(t, BUILT_IN);
+    const rows = async (...args: string[]): Promise<readonly string[]> => {
+      const { code, out, err } = await stopgapVerb({ cwd }, 'rules', 'fit', ...args);
+      assert.equal(code, 0, err);
+      return out.split('\n').map((row) => row.replace(/ {2,}/g, ' | '));
+    };
+    const loose = await rows('--rate', '50');
+    assert.equal(
+      loose[0],
+      'RULE | TODAY | PROPOSED | WRONG TODAY | WRONG THEN | AT MOST | SENDER-DAYS | SENDERS',
+    );
+    assert.ok(loose.includes('day | 3 r + 35 | 2 r + 1 | 0.00 | 0.00 | 36.55 | 63 | 1'), loose.join('\n'));
+    assert.ok(
+      loose.includes('hour | 2.5 t or 2 r, at least 20 | 2 r + 1 | 0.00 | 0.00 | 36.55 | 63 | 1'),
+      loose.join('\n'),
+    );
+    const strict = await rows();
+    const none = 'day | 3 r + 35 | too few days: 11,513 are needed | 0.00 | - | - | 63 | 1';
+    assert.ok(strict.includes(none), strict.join('\n'));
+  });
+
+  test('stopgap rules fit writes rules that keep everything but the limits, and overwrites nothing', async (t) => {
+    const cwd = await installation(t, BUILT_IN);
+    const fit = ['rules', 'fit', '--rate', '50', '--out', 'fitted.yaml'];
+    const { code, err } = await stopgapVerb({ cwd }, ...fit);
+    assert.equal(code, 0, err);
+    const text = readFileSync(path.join(cwd, 'fitted.yaml'), 'utf8');
+    assert.match(text, /^# Limits by stopgap rules fit --rate 50/);
+    assert.match(text, /^extends: defaults$/m);
+    const [before, after] = [parseRules(BUILT_IN), parseRules(text)];
+    const changed = after.rules.filter(({ baseline }) => baseline?.plus === 1).map(({ id }) => id);
+    const followed = [
+      'minute',
+      'hour',
+      'day',
+      'elsewhere',
+      'wide-minute',
+      'wide-hour',
+      'wide-day',
+      'domain',
+      'strange',
+    ];
+    assert.deepEqual(changed, followed);
+    const limits = (id: string): unknown => after.rules.find((rule) => rule.id === id)!.baseline;
+    const added = { typical: 0, record: 2, largest: 0, plus: 1, floor: 1, ceiling: null };
+    assert.deepEqual(limits('day'), { ...added, start: 35 }, 'what holds for unknown senders stays');
+    assert.deepEqual(limits('hour'), { ...added, start: 40 });
+    const rest = (set: typeof before): unknown => ({
+      ...set,
+      rules: set.rules.map(({ limit: _, baseline, ...rule }) => ({
+        ...rule,
+        follows: baseline !== undefined,
+      })),
+    });
+    assert.deepEqual(rest(after), rest(before));
+    const checked = await stopgapVerb({ cwd }, 'rules', 'check', 'fitted.yaml');
+    assert.equal(checked.code, 0, checked.err);
+    const again = await stopgapVerb({ cwd }, ...fit);
+    assert.equal(again.code, 1);
+    assert.match(again.err, /fitted\.yaml: .*name a file that is not there yet/);
+    assert.equal(readFileSync(path.join(cwd, 'fitted.yaml'), 'utf8'), text);
+  });
+
+  test('stopgap rules fit keeps the comments and the other rules of the rules in force', async (t) => {
+    const own = `version: 1
+# Ours.
+rules:
+  - id: mine # the only one
+    per: account
+    count: messages
+    window: 1h
+    limit: { record: 9x, floor: 100, ceiling: 500 }
+    then: propose
+    for: 1h
+  - { id: fixed, per: account, count: recipients, window: 10m, limit: 100, then: block, for: 1h }
+`;
+    const cwd = await installation(t, own);
+    await stopgapVerb({ cwd }, 'rules', 'fit', '--rate', '50', '--out', 'fitted.yaml');
+    const text = readFileSync(path.join(cwd, 'fitted.yaml'), 'utf8');
+    const changed = own.replace(
+      '{ record: 9x, floor: 100, ceiling: 500 }',
+      '{ record: 2x, plus: 1, start: 100, ceiling: 500 }',
+    );
+    assert.equal(text.slice(text.indexOf('version:')), changed);
+  });
+
+  test('stopgap rules fit gives the same as JSON, and writes no file where it has nothing to propose', async (t) => {
+    const cwd = await installation(t, BUILT_IN);
+    const { out } = await stopgapVerb({ cwd }, 'rules', 'fit', '--rate', '50', '--json');
+    const day = (JSON.parse(out) as readonly { rule: string }[]).find(({ rule }) => rule === 'day');
+    assert.deepEqual(day, {
+      rule: 'day',
+      today: { typical: 0, record: 3, largest: 0, plus: 35, floor: 35, start: 35, ceiling: null },
+      proposed: { record: 2, plus: 1 },
+      ...{ senderDays: 63, senders: 1, senderDaysNeeded: 47, confidence: 0.9 },
+      wrongPer1000SenderDays: { today: 0, proposed: 0, atMost: 36.549 },
+    });
+    const few = await stopgapVerb({ cwd }, 'rules', 'fit', '--out', 'none.yaml');
+    assert.equal(few.code, 1);
+    assert.match(few.err, /none\.yaml is not written: no rule has enough days for this rate/);
+    assert.equal(existsSync(path.join(cwd, 'none.yaml')), false);
+  });
+
+  for (const rate of ['0', '-1', 'often', '101']) {
+    test(`stopgap rules fit refuses the rate ${rate}`, async (t) => {
+      const cwd = temporaryDirectory(t);
+      const { code, err } = await stopgapVerb({ cwd }, 'rules', 'fit', '--rate', rate);
+      assert.equal(code, 2);
+      assert.match(err, /must be a number from 0\.001 to 100/);
+    });
+  }
+});
