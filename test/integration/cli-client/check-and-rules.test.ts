@@ -324,10 +324,10 @@ rules:
       const builtIn = parseRules(DEFAULT_RULES, 'defaults').rules.length;
       assert.match(one.err, new RegExp(`^removes ${builtIn} rules of those in force: minute, hour, `, 'm'));
       const more = await there.run('rules', 'apply', 'more.yaml');
-      assert.deepEqual([more.code, more.err], [
-        0,
-        `rules version 3 in force: ${builtIn + 1} rules, mode enforce\n`,
-      ]);
+      assert.deepEqual(
+        [more.code, more.err],
+        [0, `rules version 3 in force: ${builtIn + 1} rules, mode enforce\n`],
+      );
     } finally {
       await offline.close();
       await there.close();
