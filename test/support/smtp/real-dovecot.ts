@@ -8,18 +8,12 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { TestContext } from 'node:test';
 import { promisify } from 'node:util';
+import { command, DEBIAN as ROOT } from './debian.js';
 import { eventually } from './eventually.js';
 import { freePorts } from '../ports.js';
 
 const run = promisify(execFile);
-/** A folder with another Debian in it (debootstrap), whose Dovecot is run instead. */
-const ROOT = process.env['STOPGAP_TEST_DOVECOT_ROOT'] ?? '';
 const HINT = 'install it with: DEBIAN_FRONTEND=noninteractive apt-get install -y dovecot-core';
-
-/** A command of Dovecot's, wherever it is. */
-function command(program: string, args: readonly string[]): readonly [string, readonly string[]] {
-  return ROOT === '' ? [program, args] : ['chroot', [ROOT, program, ...args]];
-}
 
 const DOVECOT = '/usr/sbin/dovecot';
 const DOVEADM = '/usr/bin/doveadm';

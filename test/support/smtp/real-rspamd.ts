@@ -6,6 +6,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { TestContext } from 'node:test';
+import { command, DEBIAN } from './debian.js';
 import { eventually } from './eventually.js';
 import { freePorts } from '../ports.js';
 
@@ -13,8 +14,10 @@ const RSPAMD = '/usr/bin/rspamd';
 
 /** Why no rspamd of this version or a later one can be run here; undefined if one can. */
 export function rspamdMissing([major, minor]: readonly [number, number]): string | undefined {
-  if (!existsSync(RSPAMD)) return 'no rspamd is installed (install it with: npm run test:install)';
-  const { stdout } = spawnSync(RSPAMD, ['--version'], { encoding: 'utf8' });
+  if (!existsSync(path.join(DEBIAN, RSPAMD)))
+    return 'no rspamd is installed (install it with: npm run test:install)';
+  const [program, args] = command(RSPAMD, ['--version']);
+  const { stdout } = spawnSync(program, args, { encoding: 'utf8' });
   const found = /(\d+)\.(\d+)/.exec(stdout);
   const [isMajor, isMinor] = [Number(found?.[1]), Number(found?.[2])];
   if (isMajor > major || (isMajor === major && isMinor >= minor)) return undefined;
@@ -41,14 +44,20 @@ export class RealRspamd {
     t: Pick<TestContext, 'after'>,
     modules: Readonly<Record<string, string>>,
   ): Promise<RealRspamd> {
-    const dir = await mkdtemp(path.join(tmpdir(), 'stopgap-rspamd-'));
+    const dir = await mkdtemp(path.join(DEBIAN, tmpdir(), 'stopgap-rspamd-'));
     const [port] = await freePorts(1);
     const parts = Object.entries(modules).map(([name, text]) => `${name} {\n${text}\n}\n`);
-    await writeFile(path.join(dir, 'rspamd.conf'), configuration(dir, port!) + parts.join(''));
+    await writeFile(
+      path.join(dir, 'rspamd.conf'),
+      configuration(dir.slice(DEBIAN.length), port!) + parts.join(''),
+    );
     await writeFile(path.join(dir, 'tld.inc'), 'test\ncom\n');
-    const child = spawn(RSPAMD, ['-f', '-i', '-c', path.join(dir, 'rspamd.conf')], {
-      stdio: ['ignore', 'pipe', 'pipe'],
-    });
+    // What the rules of the distribution begin with; modules rely on it.
+    await writeFile(path.join(dir, 'globals.lua'), 'require("global_functions")()\n');
+    const [program, args] = command(RSPAMD, [
+      ...['-f', '-i', '-c', path.join(dir.slice(DEBIAN.length), 'rspamd.conf')],
+    ]);
+    const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'] });
     const rspamd = new RealRspamd(dir, child, port!);
     t.after(() => rspamd.#stop());
     await eventually(
@@ -112,6 +121,7 @@ function configuration(dir: string, port: number): string {
 }
 logging { type = "console"; level = "info"; color = false; }
 worker "normal" { bind_socket = "127.0.0.1:${port}"; count = 1; }
+lua = "${dir}/globals.lua";
 modules { path = "/usr/share/rspamd/plugins/"; }
 actions { reject = 15; add_header = 6; greylist = 4; }
 `;
