@@ -16,6 +16,7 @@ const NEEDED = [
   { names: ['rspamd'], apt: 'rspamd' },
   { names: ['fail2ban-regex'], apt: 'fail2ban' },
   { names: ['haproxy'], apt: 'haproxy' },
+  { names: ['swaks'], apt: 'swaks', brew: 'swaks' },
   // Linux only.
   ...(process.platform === 'linux' ? [{ names: ['strace'], apt: 'strace' }] : []),
 ];

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync } from 'node:fs';
+import { chmodSync, readFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import nodemailer from 'nodemailer';
 import type { MessageAccepted, MessageRefused } from '../../../src/sending/events.js';
@@ -15,6 +15,11 @@ import { ALICE, BOB, PASSWORDS, Stopgap } from '../../support/smtp/stopgap.js';
 const LISTEN = { policy: { listen: '127.0.0.1:0' } };
 const TEMPORARY =
   /^451 4\.3\.2 <[^>]*>: Recipient address rejected: Service temporarily unavailable, please try/;
+
+const noSwaks =
+  spawnSync('swaks', ['--version']).status === 0
+    ? undefined
+    : 'no swaks is installed (install it with: npm run test:install)';
 
 const recipients = (count: number): string[] =>
   Array.from({ length: count }, (_, index) => `r${index}@d${index % 3}.test`);
@@ -68,6 +73,37 @@ describe('a real Postfix that asks the policy service', { skip: postfixMissing()
     }
     const [refused] = await stopgap.all<MessageRefused>('MessageRefused');
     assert.equal(refused!.data.account, ALICE);
+  });
+
+  test('is tried with swaks, as documented', { skip: noSwaks }, async (t) => {
+    const stopgap = await Stopgap.start(t, { settings: LISTEN });
+    const { postfix, outside } = await postfixAsking(t, `inet:127.0.0.1:${stopgap.port('policy')}`);
+    const documented = /^swaks .*$/m.exec(readFileSync('docs/run/mail-servers.md', 'utf8'))![0];
+    const args = documented
+      .replace(
+        'mail.example.com:587 -tls',
+        `127.0.0.1:${postfix.ports[0]!} --auth-password ${PASSWORDS[ALICE]!}`,
+      )
+      .split(' ')
+      .slice(1);
+    const swaks = async (): Promise<{ code: unknown; said: string }> => {
+      const child = spawn('swaks', args, { stdio: ['ignore', 'pipe', 'inherit'] });
+      let said = '';
+      child.stdout.on('data', (chunk: Buffer) => (said += chunk.toString()));
+      const [code] = (await once(child, 'close')) as [unknown];
+      return { code, said };
+    };
+    const before = await swaks();
+    assert.equal(before.code, 0, before.said);
+    await stopgap.event(({ type }) => type === 'MessageAccepted');
+    await stopgap.block('account', ALICE);
+    const refused = await swaks();
+    assert.equal(refused.code, 24, 'no recipient is taken');
+    assert.match(refused.said, /^<\*\* 451 4\.3\.2 /m);
+    await stopgap.release('account', ALICE);
+    assert.equal((await swaks()).code, 0);
+    await postfix.idle();
+    assert.equal(outside.messages.length, 2);
   });
 
   test('goes on with mail while the policy service is killed, and is served again by the next one', async (t) => {
