@@ -31,14 +31,16 @@ function recipe(): Pick<EximOptions, 'main' | 'acl'> & {
       'after "begin acl"',
       'the first lines of acl_check_rcpt',
       'the first lines of acl_check_data',
+      'before "begin acl", for local mail',
+      'after "begin acl", for local mail',
       'the first router',
       'a transport',
     ],
   );
-  const [main, acl, rcpt, data, router, transport] = blocks.map(([, , lines]) => lines!);
+  const [main, acl, rcpt, data, localMain, localAcl, router, transport] = blocks.map(([, , lines]) => lines!);
   return {
-    ...{ main: main!, router: router!, transport: transport! },
-    acl: `${acl}
+    ...{ main: `${main}${localMain}`, router: router!, transport: transport! },
+    acl: `${acl}${localAcl}
 acl_check_rcpt:
 ${rcpt}
   accept authenticated = *
@@ -146,6 +148,25 @@ describe('a real Exim that asks the policy service', { skip: eximMissing() }, ()
     await exim.thaw();
     await exim.idle();
     assert.equal(outside.messages.length, 1);
+  });
+
+  test('counts mail that is handed in locally for the user who did, and refuses or freezes it once that user is blocked', async (t) => {
+    const stopgap = await Stopgap.start(t, { settings: LISTEN });
+    const { exim, outside } = await eximAsking(t, `inet:127.0.0.1:${stopgap.port('policy')}`);
+    const user = `uid-${process.getuid!()}@mx.example.com`;
+    await exim.submit('forged@elsewhere.test', recipients(40));
+    const { data } = (await stopgap.all<MessageAccepted>('MessageAccepted'))[0]!;
+    assert.deepEqual([data.account, data.returnPath, data.recipients], [user, 'forged@elsewhere.test', 40]);
+    await stopgap.block('account', user);
+    await assert.rejects(exim.submit('', ['one@elsewhere.test']), /Service temporarily unavailable/);
+    await stopgap.release('account', user);
+    await stopgap.block('account', user, { refusal: 'hold' });
+    await exim.submit('', ['two@elsewhere.test']);
+    assert.match(await exim.queue(), /\*\*\* frozen \*\*\*/);
+    await stopgap.release('account', user);
+    await exim.thaw();
+    await exim.idle();
+    assert.equal(outside.messages.length, 2);
   });
 
   test('goes on with mail while the policy service is killed, and while it hangs', async (t) => {

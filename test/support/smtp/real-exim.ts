@@ -79,6 +79,18 @@ export class RealExim {
     return exim;
   }
 
+  /** Hands a message in as a local program does, by its `sendmail`. Rejects with what that says if it is not taken. */
+  async submit(returnPath: string, recipients: readonly string[]): Promise<void> {
+    const sender = returnPath === '' ? [] : ['-f', returnPath];
+    const sendmail = ['-C', path.join(this.#dir, 'exim.conf'), '-oi', '-oep', ...sender, ...recipients];
+    const child = spawn(EXIM, sendmail, { stdio: ['pipe', 'ignore', 'pipe'] });
+    let said = '';
+    child.stderr.on('data', (chunk: Buffer) => (said += chunk.toString()));
+    child.stdin.end('Subject: hello\n\nhello\n');
+    const [code] = (await once(child, 'close')) as [number];
+    if (code !== 0) throw new Error(`sendmail ended with ${code}: ${said}${this.log}`);
+  }
+
   /** Resolves when nothing waits in its queue any more. */
   async idle(): Promise<void> {
     await eventually('the queue is empty', async () => (await this.queue()).trim() === '');
