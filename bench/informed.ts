@@ -69,6 +69,8 @@ const FLOORS: Readonly<Record<string, readonly [contained: number, leaked: numbe
   office: [1, 0.07],
   wide: [1, 0.02],
   comeback: [1, 0.04],
+  ramp: [0.9, 0.12],
+  fresh: [1, 0.11],
 };
 
 interface Price {

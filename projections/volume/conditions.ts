@@ -7,7 +7,7 @@ import type { Day } from '../../src/sending/day-summary.js';
 import type { SenderFields } from '../../src/sending/events.js';
 import { clientNetwork, normalizeEhlo } from '../../src/sending/identity.js';
 import type { ClosedDay, PlaceKind, Profile } from '../baselines/profile.js';
-import { firstSeen, hourOf, lastSeen, REMEMBERED_DAYS } from '../baselines/profile.js';
+import { firstSeen, hourOf, lastSeen, REMEMBERED_DAYS, UNSETTLED_DAYS } from '../baselines/profile.js';
 
 /** The input of conditions: one sender at the moment of one send. */
 export interface ConditionContext {
@@ -365,12 +365,15 @@ function hasUsed({ kind, near }: NoveltyKind, name: string, { profile, pending, 
   );
 }
 
-/** Whether an account was at this network, or used this EHLO name, on a day before that had no block. */
-export function isUsedPlace(sender: SenderFields, { profile, pending, day }: Past): boolean {
-  const past = { profile, day, pending: pending.filter(({ contained }) => contained.length === 0) };
-  return [NOVELTY.newIp, NOVELTY.newEhlo].some((about) => {
-    const name = about.of(sender);
-    return name !== '' && hasUsed(about, name, past);
+/** Whether an account has used this network, or this EHLO name, for two weeks: else a thief may have, who sent little. */
+export function isOwnPlace(sender: SenderFields, profile: Profile, day: Day): boolean {
+  const settled = day - UNSETTLED_DAYS;
+  return [NOVELTY.newIp, NOVELTY.newEhlo].some(({ kind, of, near }) => {
+    const name = of(sender);
+    const here = near(name);
+    return (
+      name !== '' && profile[kind].some(({ name: known, since }) => since <= settled && near(known) === here)
+    );
   });
 }
 
@@ -440,7 +443,7 @@ function usedHour(context: ConditionContext): string {
   const hour = hourOfDay(context.at);
   const { used, weeks } = hourOf(context.profile, hour, context.day);
   return weeks === 0
-    ? 'it has not sent for eight weeks'
+    ? 'it has not sent for half a year'
     : `it sent at ${hour}:00 UTC in ${used} of ${weeks} weeks`;
 }
 
