@@ -60,6 +60,8 @@ const FLOORS: Readonly<Record<string, readonly [contained: number, leaked: numbe
   wide: [1, 0.02],
   comeback: [1, 0.04],
   fleet: [0.9, 0.15],
+  ramp: [0.9, 0.12],
+  fresh: [1, 0.11],
 };
 
 interface Price {

@@ -11,6 +11,7 @@ import {
   firstSeen,
   FIXED,
   HOURS,
+  JUDGED,
   LARGEST,
   MESSAGES,
   PLACE_KINDS,
@@ -19,6 +20,7 @@ import {
   REMEMBERED_DAYS,
   RING_WORDS,
   SENT,
+  UNSETTLED_DAYS,
   weekOf,
   WEEKS,
   withKnown,
@@ -58,8 +60,8 @@ export function withDay(profile: Profile, summary: SenderDaySummarised, keys: Pe
 
 /** A day older than the weeks of the profile changes only what may be repeated without harm. */
 function isSummarised({ weeks, cells, withheld }: Profile, day: Day): boolean {
-  const slot = weekOf(day) % WEEKS;
-  if (weeks[slot] !== weekOf(day)) return withheld.some((each) => each.day === day);
+  const slot = weeks.indexOf(weekOf(day));
+  if (slot < 0) return withheld.some((each) => each.day === day);
   return ((cells[(slot * cells.length) / WEEKS + DAYS]! >> (day % 7)) & 1) === 1;
 }
 
@@ -127,13 +129,13 @@ export function withFalsePositive(
     const contained = each.contained.filter((other) => other !== block);
     if (contained.length > 0)
       withheld.push(contained.length === each.contained.length ? each : { ...each, contained });
-    else changed = learnt(changed, each, { keys, marks: 0 });
+    else changed = learnt(changed, each, { keys, marks: JUDGED });
   }
   if (least !== undefined) {
     // What one window would have reached, every window that holds at least as much would have reached too.
     const names = keys.filter((name) => holdsAtLeast(name, least.peak));
     const peaks = Object.fromEntries(names.map((name) => [name, least.value]));
-    changed = learnt(changed, { ...nothingOn(least.day), peaks }, { keys, marks: SENT });
+    changed = learnt(changed, { ...nothingOn(least.day), peaks }, { keys, marks: SENT | JUDGED });
   }
   return { ...changed, withheld };
 }
@@ -157,7 +159,7 @@ function nothingOn(day: Day): Lesson {
 
 interface Learning {
   readonly keys: PeakKeys;
-  /** What is now known of the week: the bit of a day, and {@link SENT}. */
+  /** What is now known of the week: the bit of a day, {@link SENT} and {@link JUDGED}. */
   readonly marks: number;
   /** Those of the profile unless given. */
   readonly dates?: Dates;
@@ -169,18 +171,14 @@ function learnt(
   { keys, marks, dates: { firstDay, lastDay, active, placed } = profile }: Learning,
 ): Profile {
   const { day } = summary;
-  const week = weekOf(day);
-  const slot = week % WEEKS;
   const width = FIXED + keys.length;
+  // A place that a person has judged to be the sender's own is so at once.
+  const since = (marks & JUDGED) === 0 ? day : day - UNSETTLED_DAYS;
   const weeks = profile.weeks.slice();
   const cells = widened(profile.cells, width);
-  const first = slot * width;
-  // A week eight weeks newer has taken its place.
-  if (week > weeks[slot]!) {
-    weeks[slot] = week;
-    cells.fill(0, first, first + width);
-  }
-  if (week === weeks[slot]) {
+  const slot = slotOf({ weeks, cells }, weekOf(day));
+  if (slot >= 0) {
+    const first = slot * width;
     cells[first + MESSAGES]! += summary.messages;
     cells[first + RECIPIENTS]! += summary.recipients;
     cells[first + REFUSED]! += summary.refusedRecipients;
@@ -200,10 +198,10 @@ function learnt(
     active,
     weeks,
     cells,
-    networks: withPlaces(profile.networks, summary.networks, day),
-    ehlos: withPlaces(profile.ehlos, summary.ehlos, day),
-    countries: withPlaces(profile.countries, summary.countries ?? NOWHERE, day),
-    asns: withPlaces(profile.asns, summary.asns?.map(String) ?? NOWHERE, day),
+    networks: withPlaces(profile.networks, summary.networks, day, since),
+    ehlos: withPlaces(profile.ehlos, summary.ehlos, day, since),
+    countries: withPlaces(profile.countries, summary.countries ?? NOWHERE, day, since),
+    asns: withPlaces(profile.asns, summary.asns?.map(String) ?? NOWHERE, day, since),
     placed: placedOn(placed, summary, lastDay - day),
     withheld: profile.withheld,
   };
@@ -216,6 +214,27 @@ function placedOn(placed: Profile['placed'], summary: Lesson, ago: number): Prof
   return byKind((kind) => (has(kind) ? withKnown(placed[kind], ago) : placed[kind]));
 }
 
+/** The slot of a week, made if fewer weeks are known or one of them is older; -1 if none is. */
+function slotOf({ weeks, cells }: Pick<Profile, 'weeks' | 'cells'>, week: number): number {
+  const found = weeks.indexOf(week);
+  if (found >= 0) return found;
+  const free = weeks.indexOf(-1);
+  if (free < 0 && weeks[0]! > week) return -1;
+  const width = cells.length / WEEKS;
+  let slot = free < 0 ? 0 : free;
+  const take = (from: number): void => {
+    weeks[slot] = weeks[from]!;
+    cells.copyWithin(slot * width, from * width, (from + 1) * width);
+    slot = from;
+  };
+  // They stay in the order of the weeks, whatever the order in which they came.
+  while (slot > 0 && weeks[slot - 1]! > week) take(slot - 1);
+  while (slot + 1 < WEEKS && weeks[slot + 1]! >= 0 && weeks[slot + 1]! < week) take(slot + 1);
+  weeks[slot] = week;
+  cells.fill(0, slot * width, (slot + 1) * width);
+  return slot;
+}
+
 function widened(cells: Float32Array, width: number): Float32Array {
   const before = cells.length / WEEKS;
   if (before === width) return cells.slice();
@@ -226,14 +245,24 @@ function widened(cells: Float32Array, width: number): Float32Array {
   return wider;
 }
 
-/** The last used ones, in the order of their days: an older day changes nothing. */
-function withPlaces(known: readonly KnownPlace[], names: readonly string[], day: Day): readonly KnownPlace[] {
+/** The last used ones, in the order of their days: an older day changes only since when they are known. */
+function withPlaces(
+  known: readonly KnownPlace[],
+  names: readonly string[],
+  day: Day,
+  since: Day,
+): readonly KnownPlace[] {
   if (names.length === 0) return known;
-  const others = known.filter((place) => place.day > day || !names.includes(place.name));
-  const fresh = names.filter((name) => !others.some((place) => place.name === name));
+  const before = known.map((place) =>
+    place.since > since && names.includes(place.name) ? { ...place, since } : place,
+  );
+  const others = before.filter((place) => place.day > day || !names.includes(place.name));
+  const fresh = names
+    .filter((name) => !others.some((place) => place.name === name))
+    .map((name) => ({ name, day, since: before.find((place) => place.name === name)?.since ?? since }));
   const after = others.findIndex((place) => place.day > day);
   const at = after < 0 ? others.length : after;
-  const all = [...others.slice(0, at), ...fresh.map((name) => ({ name, day })), ...others.slice(at)];
+  const all = [...others.slice(0, at), ...fresh, ...others.slice(at)];
   const oldest = all.at(-1)!.day - REMEMBERED_DAYS;
   return all.filter((place) => place.day >= oldest).slice(-PLACES);
 }

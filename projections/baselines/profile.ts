@@ -2,8 +2,16 @@ import { DAY } from '../../src/kernel/time.js';
 import type { Learning } from '../../src/rules/model.js';
 import type { Day, SenderDaySummarised } from '../../src/sending/day-summary.js';
 
-/** Weeks that a profile looks back on: two monthly runs with a vacation between them. */
+/** Weeks with sends that a profile looks back on: two monthly runs with a vacation between them. */
 export const WEEKS = 8;
+
+/** Weeks before that do not count: half a year, so that a record is the same after a rebuild from what is left. */
+const REMEMBERED_WEEKS = 26;
+
+/** This week and the one before: what they show may be a thief's, and nobody has noticed yet. */
+const UNSETTLED_WEEKS = 2;
+/** A place used for less long may be a thief's in the same way. */
+export const UNSETTLED_DAYS: Day = 7 * UNSETTLED_WEEKS;
 
 /**
  * Older days do not count. It is shorter than summaries are kept, so that a profile is the same if it was folded over
@@ -22,20 +30,23 @@ export const BOUNCES = 3;
 export const LARGEST = 4;
 /** A bit for each hour of the day in UTC: 24 bits are whole in a 32-bit float. */
 export const HOURS = 5;
-/** A bit for each day of the week that is summarised, and one more: {@link SENT}. */
+/** A bit for each day of the week that is summarised, and two more: {@link SENT} and {@link JUDGED}. */
 export const DAYS = 6;
 /** It sent in this week: a week of bounces alone says nothing of the baseline. */
 export const SENT = 1 << 7;
+/** A person has called a verdict on this week wrong: then what it shows is the sender's own. */
+export const JUDGED = 1 << 8;
 export const FIXED = 7;
 
 /** The kinds of places that are remembered of a sender. */
 export const PLACE_KINDS = ['networks', 'ehlos', 'countries', 'asns'] as const;
 export type PlaceKind = (typeof PLACE_KINDS)[number];
 
-/** A place that a sender has sent from, and when last. */
+/** A place that a sender has sent from, when last, and when first, as far as that is remembered. */
 export interface KnownPlace {
   readonly name: string;
   readonly day: Day;
+  readonly since: Day;
 }
 
 /**
@@ -49,7 +60,7 @@ export interface Profile {
   readonly lastDay: Day;
   /** A bit for each day on which it sent, of those up to {@link REMEMBERED_DAYS} before the last. */
   readonly active: Uint32Array;
-  /** By slot: the week since the epoch that it holds; -1 for none. */
+  /** By slot: the week since the epoch that it holds, ascending; -1 for none. */
   readonly weeks: Int32Array;
   /** By slot and kind. */
   readonly cells: Float32Array;
@@ -84,6 +95,9 @@ export interface Baseline {
   readonly record: number;
   /** The weeks with sends that it rests upon. */
   readonly weeks: number;
+  /** The highest peak as it was, if the last two weeks raised it by more than counts; and the record before them. */
+  readonly lately?: number;
+  readonly before?: number;
 }
 
 export const weekOf = (day: Day): number => Math.floor(day / 7);
@@ -138,23 +152,36 @@ export function activeDays(profile: Profile, since: Day, today: Day, most: numbe
  * The baseline of a window from the weeks before this day and its own. Weeks without sends do not count.
  *
  * @param since the first day with data for the window: earlier weeks do not count either
+ * @param rise this week and the one before raise the record by no more than this, unless the window is as new as they
  */
-export function baselineOf(profile: Profile, key: number, day: Day, since: Day): Baseline {
-  return usualCells(profile, FIXED + key, day, weekOf(since));
+export function baselineOf(
+  profile: Profile,
+  key: number,
+  day: Day,
+  since: Day,
+  rise: number = Infinity,
+): Baseline {
+  return usualCells(profile, FIXED + key, day, weekOf(since), rise);
 }
 
 /** Recipients of the largest messages: typical of a week, and of all weeks. */
 export function baselineOfLargest(profile: Profile, day: Day): Baseline {
-  return usualCells(profile, LARGEST, day, -Infinity);
+  return usualCells(profile, LARGEST, day, -Infinity, Infinity);
 }
 
-function usualCells(profile: Profile, kind: number, day: Day, firstWeek: number): Baseline {
-  const width = profile.cells.length / WEEKS;
-  const now = weekOf(day);
+function usualCells(profile: Profile, kind: number, day: Day, firstWeek: number, rise: number): Baseline {
+  const { weeks, cells } = profile;
+  const width = cells.length / WEEKS;
+  // When everything is new, nothing else is known.
+  const settled = Math.max(weekOf(day) - UNSETTLED_WEEKS, firstWeek + UNSETTLED_WEEKS - 1);
   let count = 0;
+  let before = 0;
   for (let slot = 0; slot < WEEKS; slot++) {
-    if (!saysSomething(profile, slot, now) || profile.weeks[slot]! < firstWeek) continue;
-    SORTED[count++] = kind < width ? profile.cells[slot * width + kind]! : 0;
+    if (!saysSomething(profile, slot, day) || weeks[slot]! < firstWeek) continue;
+    const peak = kind < width ? cells[slot * width + kind]! : 0;
+    const isOwn = weeks[slot]! <= settled || (cells[slot * width + DAYS]! & JUDGED) !== 0;
+    if (isOwn && peak > before) before = peak;
+    SORTED[count++] = peak;
   }
   for (let index = 1; index < count; index++) {
     const value = SORTED[index]!;
@@ -163,11 +190,20 @@ function usualCells(profile: Profile, kind: number, day: Day, firstWeek: number)
     SORTED[place] = value;
   }
   if (count === 0) return { typical: 0, record: 0, weeks: 0 };
-  return { typical: SORTED[count >> 1]!, record: SORTED[count - 1]!, weeks: count };
+  const [typical, highest] = [SORTED[count >> 1]!, SORTED[count - 1]!];
+  const record = Math.min(highest, before + rise);
+  const raised = record < highest ? { lately: highest, before } : {};
+  return { typical: Math.min(typical, record), record, weeks: count, ...raised };
 }
 
-function saysSomething({ weeks, cells }: Profile, slot: number, now: number): boolean {
-  if (weeks[slot]! < 0 || weeks[slot]! < now - WEEKS) return false;
+/** Whether a week is remembered on a day. */
+function isRemembered({ weeks }: Profile, slot: number, day: Day): boolean {
+  return weeks[slot]! >= 0 && weeks[slot]! >= weekOf(day) - REMEMBERED_WEEKS;
+}
+
+function saysSomething(profile: Profile, slot: number, day: Day): boolean {
+  if (!isRemembered(profile, slot, day)) return false;
+  const { cells } = profile;
   return (cells[(slot * cells.length) / WEEKS + DAYS]! & SENT) !== 0;
 }
 
@@ -180,7 +216,7 @@ export function hourOf(profile: Profile, hour: number, day: Day): { used: number
   let used = 0;
   let weeks = 0;
   for (let slot = 0; slot < WEEKS; slot++) {
-    if (!saysSomething(profile, slot, weekOf(day))) continue;
+    if (!saysSomething(profile, slot, day)) continue;
     weeks++;
     used += (profile.cells[slot * width + HOURS]! >> hour) & 1;
   }
@@ -195,7 +231,7 @@ export function totalsOf(
   const width = profile.cells.length / WEEKS;
   const sums = new Float64Array(4);
   for (let slot = 0; slot < WEEKS; slot++) {
-    if (profile.weeks[slot]! < 0 || profile.weeks[slot]! < weekOf(day) - WEEKS) continue;
+    if (!isRemembered(profile, slot, day)) continue;
     for (let kind = 0; kind < 4; kind++) sums[kind]! += profile.cells[slot * width + kind]!;
   }
   return {

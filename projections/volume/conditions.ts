@@ -8,7 +8,7 @@ import type { SenderFields } from '../../src/sending/events.js';
 import { clientNetwork, normalizeEhlo } from '../../src/sending/identity.js';
 import type { Subject } from '../../src/sending/subjects.js';
 import type { ClosedDay, PlaceKind, Profile } from '../baselines/profile.js';
-import { firstSeen, hourOf, lastSeen, REMEMBERED_DAYS } from '../baselines/profile.js';
+import { firstSeen, hourOf, lastSeen, REMEMBERED_DAYS, UNSETTLED_DAYS } from '../baselines/profile.js';
 import type { SenderProfiles } from '../baselines/sender-profiles.js';
 
 /** The input of conditions: one sender at the moment of one send. */
@@ -376,19 +376,25 @@ export function anyNew(
   return names.some((name) => !hasUsed(NOVELTY[novelty], name, { ...past, pending: [] }));
 }
 
-/** Whether an account was at this network, or used this EHLO name, on a day before that had no block. */
-export function isUsedPlace(sender: SenderFields, { profile, pending, day }: Past): boolean {
-  const past = { profile, day, pending: pending.filter(({ contained }) => contained.length === 0) };
-  return [NOVELTY.newIp, NOVELTY.newEhlo].some((about) => {
-    const name = about.of(sender);
-    return name !== '' && hasUsed(about, name, past);
+/** Whether an account has used this network, or this EHLO name, for two weeks: else a thief may have, who sent little. */
+export function isOwnPlace(sender: SenderFields, profile: Profile, day: Day): boolean {
+  const settled = day - UNSETTLED_DAYS;
+  return [NOVELTY.newIp, NOVELTY.newEhlo].some(({ kind, of, near }) => {
+    const name = of(sender);
+    const here = near(name);
+    return (
+      name !== '' && profile[kind].some(({ name: known, since }) => since <= settled && near(known) === here)
+    );
   });
 }
 
 /** Whether both the network and the EHLO name of a message are new to an account: used on no day before that had no block. */
-export function isNewPlace(sender: SenderFields, past: Past): boolean {
-  const { ehlo = '', ip = '' } = sender;
-  return ehlo !== '' && ip !== '' && !isUsedPlace(sender, past);
+export function isNewPlace(sender: SenderFields, { profile, pending, day }: Past): boolean {
+  const past = { profile, day, pending: pending.filter(({ contained }) => contained.length === 0) };
+  return [NOVELTY.newIp, NOVELTY.newEhlo].every((about) => {
+    const name = about.of(sender);
+    return name !== '' && !hasUsed(about, name, past);
+  });
 }
 
 /** Why no rule blocks this EHLO name, in words: many use it. Undefined for a name that few use, and for what is no name. */
@@ -465,7 +471,7 @@ function usedHour(context: ConditionContext): string {
   const hour = hourOfDay(context.at);
   const { used, weeks } = hourOf(context.profile, hour, context.day);
   return weeks === 0
-    ? 'it has not sent for eight weeks'
+    ? 'it has not sent for half a year'
     : `it sent at ${hour}:00 UTC in ${used} of ${weeks} weeks`;
 }
 

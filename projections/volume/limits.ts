@@ -87,7 +87,11 @@ export class Limits {
     const since = peaks.since(number);
     const learnt = this.isLearnt(profile, day, since);
     const bound = this.#boundOf(baseline, this.#followed(baseline, peak, value, at), learnt);
-    return { ...baselineOf(profile, number, day, since), learnt, ...(bound === undefined ? {} : { bound }) };
+    return {
+      ...baselineOf(profile, number, day, since, baseline.rise),
+      learnt,
+      ...(bound === undefined ? {} : { bound }),
+    };
   }
 
   /** The limit in words, if an override made it. */
@@ -168,7 +172,7 @@ export class Limits {
     const profile = profiles.profile(type, value, day);
     const number = profiles.peaks.numberOf(peak);
     const since = profiles.peaks.since(number);
-    const { typical, record } = baselineOf(profile, number, day, since);
+    const { typical, record } = baselineOf(profile, number, day, since, baseline.rise);
     const largest = baseline.largest === 0 ? 0 : baselineOfLargest(profile, day).record;
     return limitOf(baseline, { typical, record, largest }, this.isLearnt(profile, day, since));
   }

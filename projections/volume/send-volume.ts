@@ -20,7 +20,7 @@ import type { MailDirection, Subject, SubjectType } from '../../src/sending/subj
 import { SUBJECT_TYPES } from '../../src/sending/subjects.js';
 import type { Baselines, SenderProfilesState } from '../baselines/sender-profiles.js';
 import { SenderProfiles } from '../baselines/sender-profiles.js';
-import { isUsedPlace } from './conditions.js';
+import { isOwnPlace } from './conditions.js';
 import { Counting } from './counting.js';
 import type { FeedbackState } from './feedback.js';
 import { Feedback } from './feedback.js';
@@ -282,8 +282,7 @@ export class SendVolume {
   #isOwners({ type, value }: Subject, attempt: MessageRefused, at: Instant): boolean {
     if (type !== 'account') return false;
     const day = dayOf(at);
-    const pending = this.profiles.open('account', value).filter((each) => each.day < day);
-    return isUsedPlace(attempt, { day, pending, profile: this.profiles.profile('account', value, day) });
+    return isOwnPlace(attempt, this.profiles.profile('account', value, day), day);
   }
 
   #begin(

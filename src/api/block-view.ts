@@ -43,6 +43,11 @@ export const evidenceShape = z
         record: z.number(),
         weeks: z.int(),
         learnt: z.boolean(),
+        lately: z
+          .number()
+          .optional()
+          .meta({ description: 'The highest of the last two weeks, if it does not all count yet.' }),
+        before: z.number().optional().meta({ description: 'The record before them, in that case.' }),
         bound: z
           .enum(['floor', 'start', 'ceiling'])
           .optional()

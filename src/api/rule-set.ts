@@ -30,6 +30,10 @@ const baselineShape = z.object({
   record: z.number().meta({ description: 'Times the highest of them; 0 leaves it out.' }),
   largest: z.number().meta({ description: 'Times the largest message; 0 leaves it out.' }),
   plus: z.number().meta({ description: 'Added to the highest of these multiples.' }),
+  rise: z
+    .number()
+    .nullable()
+    .meta({ description: 'The most by which the last two weeks raise the record; null for any amount.' }),
   floor: z.number(),
   start: z.number().meta({ description: 'The floor of who is still being learnt.' }),
   ceiling: z.number().nullable(),
@@ -217,8 +221,8 @@ function ruleView(rule: Rule): RuleJson {
   };
 }
 
-function baselineView({ typical, plus = 0, ...rest }: Baseline): NonNullable<RuleJson['baseline']> {
-  return { baseline: typical, plus, ...rest };
+function baselineView({ typical, plus = 0, rise, ...rest }: Baseline): NonNullable<RuleJson['baseline']> {
+  return { baseline: typical, plus, rise: rise ?? null, ...rest };
 }
 
 function turnedView({ count, window, baseline, alarm, after }: Anomaly): NonNullable<RuleJson['turned']> {

@@ -119,7 +119,11 @@ const profileShape = z
     known: z.boolean().meta({ description: 'False while it is still being learnt.' }),
     firstDay: z.string(),
     lastDay: z.string().meta({ description: 'The last day that is summarised, in UTC.' }),
-    weeks: z.int().meta({ description: 'Weeks with sends among the last eight, which all the rest is of.' }),
+    weeks: z
+      .int()
+      .meta({
+        description: 'Weeks with sends that are remembered, at most eight: all the rest is of these.',
+      }),
     windows: z
       .array(usual.extend({ window: z.string().meta({ examples: ['messages/1h', 'recipients-2/10m'] }) }))
       .meta({

@@ -151,7 +151,7 @@ class DayHistory {
       const number = kept.numberOf(peak);
       const since = kept.since(number);
       if (rule.per !== subject.type || since > day || !isLearnt(profile, day, learning, since)) continue;
-      const usual = baselineOf(profile, number, day, since);
+      const usual = baselineOf(profile, number, day, since, baseline.rise);
       const limit = limitOf(baseline, { ...usual, largest: baselineOfLargest(profile, day).record }, true);
       const { overrides } = this.#models;
       if (overrides.limit(rule.id, rule.per, subject.value, limit, at, isVolume(rule.count)) !== limit)

@@ -45,6 +45,9 @@ export interface Habit {
   readonly record: number;
   /** The number of weeks behind these figures. */
   readonly weeks: number;
+  /** What it reached in the last two weeks, if not all of that counts yet; and the record before. */
+  readonly lately?: number;
+  readonly before?: number;
   /** False while it is still being learnt. */
   readonly learnt: boolean;
   /** Where the limit comes from, if not from these. */
@@ -143,9 +146,14 @@ function sumOf({ baseline }: Rule, { untripled, habit, overridden }: Seen): stri
   return made === undefined ? '' : ` (${made[0]} × ${NUMBERS.format(made[1])} + ${NUMBERS.format(plus)})`;
 }
 
-function habitOf({ typical, record, weeks, learnt }: Habit): string {
+function habitOf({ typical, record, weeks, learnt, lately, before = 0 }: Habit): string {
   const span = weeks === 1 ? 'one week' : `${weeks} weeks`;
-  const usual = `in a week usually ${NUMBERS.format(typical)} at most, never above ${NUMBERS.format(record)} in ${span}`;
+  const most = `never above ${NUMBERS.format(lately === undefined ? record : before)} in ${span}`;
+  const risen =
+    lately === undefined
+      ? ''
+      : ` but the last two, whose ${NUMBERS.format(lately)} count as ${NUMBERS.format(record)}`;
+  const usual = `in a week usually ${NUMBERS.format(typical)} at most, ${most}${risen}`;
   // What happens on blocked days is not known, and so counts as none.
   const known = record === 0 ? `none known in ${span}` : usual;
   const said = weeks === 0 ? 'nothing is known of it yet' : known;

@@ -39,6 +39,7 @@ const baseline = z
       record: times.optional(),
       largest: times.optional(),
       plus: amount.optional(),
+      rise: amount.optional(),
       floor: amount.optional(),
       start: amount.optional(),
       ceiling: amount.optional(),
@@ -62,14 +63,17 @@ const baseline = z
     if (ceiling !== undefined && ceiling < Math.max(floor, start))
       fault('ceiling', 'must not be lower than floor and start');
   })
-  .transform(({ baseline: typical = 0, record = 0, largest = 0, plus, floor, start, ceiling }): Baseline => {
-    const lowest = floor ?? plus!;
-    const added = plus === undefined ? {} : { plus };
-    return {
-      ...{ typical, record, largest, ...added, floor: lowest },
-      ...{ start: start ?? lowest, ceiling: ceiling ?? null },
-    };
-  });
+  .transform(
+    ({ baseline: typical = 0, record = 0, largest = 0, plus, rise, floor, start, ceiling }): Baseline => {
+      const lowest = floor ?? plus!;
+      const added = plus === undefined ? {} : { plus };
+      const bounded = rise === undefined ? {} : { rise };
+      return {
+        ...{ typical, record, largest, ...added, ...bounded, floor: lowest },
+        ...{ start: start ?? lowest, ceiling: ceiling ?? null },
+      };
+    },
+  );
 
 /** A fixed number, or a baseline: the faults are those of the form that was meant. */
 const limit = z.unknown().transform((value, context) => {

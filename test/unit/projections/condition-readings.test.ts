@@ -71,8 +71,8 @@ const CASES: readonly (readonly [
   ],
   [
     { quietHours: { kind: 'unusual' } },
-    { profile: learn(summary(TODAY - 80)) },
-    'asks for an hour in which it never sends: it has not sent for eight weeks',
+    { profile: learn(summary(TODAY - 200)) },
+    'asks for an hour in which it never sends: it has not sent for half a year',
   ],
   [{ newIp: true }, {}, undefined, 'a network never seen before'],
   [{ newEhlo: true }, {}, undefined, 'an EHLO name never seen before'],
@@ -234,7 +234,7 @@ describe('what is said before a message', () => {
   const moments = fc
     .record({
       at: fc.nat(23).map((hour) => TODAY * DAY + hour * HOUR),
-      profile: fc.constantFrom(KNOWN, NO_PROFILE, learn(summary(TODAY - 1)), learn(summary(TODAY - 80))),
+      profile: fc.constantFrom(KNOWN, NO_PROFILE, learn(summary(TODAY - 1)), learn(summary(TODAY - 200))),
       learnt: fc.boolean(),
       watchedFor: fc.nat(100).map((each) => each * DAY),
       known: fc.subarray(['networks', 'ehlos', 'countries', 'asns'] as const),

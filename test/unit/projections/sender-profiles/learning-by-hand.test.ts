@@ -74,7 +74,7 @@ function everything(profile: Profile, today: Day): unknown {
     hours: Array.from({ length: 24 }, (_, hour) => hourOf(asOf(profile, today), hour, today)),
     first: firstSeen(asOf(profile, today), today),
     active: [1, 5, 16].map((most) => activeDays(asOf(profile, today), today - 100, today, most)),
-    networks: networks.filter(recent),
+    networks: networks.filter(recent).map(({ name, day }) => ({ name, day })),
     placed: ENOUGH.map(([days, age]) => {
       const { placed, lastDay } = asOf(profile, today);
       return isHabit(placed.networks, lastDay, today, { days, age: age * DAY, installation: 0 });
@@ -86,14 +86,15 @@ function everything(profile: Profile, today: Day): unknown {
 
 function byHand(all: readonly SenderDaySummarised[], today: Day): unknown {
   const days = all.filter(({ day }, index) => all.findIndex((other) => other.day === day) === index);
-  const now = Math.floor(today / 7);
   const byWeek = new Map<number, SenderDaySummarised[]>();
   for (const each of days) {
     const week = Math.floor(each.day / 7);
     byWeek.set(week, [...(byWeek.get(week) ?? []), each]);
   }
   const weeks = [...byWeek]
-    .filter(([week]) => week > now - 8 || (week === now - 8 && !byWeek.has(now)))
+    .sort(([one], [other]) => one - other)
+    .slice(-8)
+    .filter(([week]) => week >= Math.floor(today / 7) - 26)
     .map(([, each]) => each);
   const telling = weeks.filter((week) => week.some(({ messages }) => messages > 0));
   const usualBy = (of: (each: SenderDaySummarised) => number): object => {

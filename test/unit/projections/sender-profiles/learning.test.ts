@@ -3,7 +3,9 @@ import { describe, test } from 'node:test';
 import { withDay, withFalsePositive } from '../../../../projections/baselines/learning.js';
 import type { LeastPeak } from '../../../../projections/baselines/learning.js';
 import {
+  JUDGED,
   NO_PROFILE,
+  PLACE_KINDS,
   activeDays,
   asOf,
   firstSeen,
@@ -58,12 +60,56 @@ describe('what is usual', () => {
     assert.equal(activeDays(profile, 0, DAY_0 + 29, 16), 2);
   });
 
-  test('reaches back eight weeks: a monthly run is known at the second next', () => {
+  test('reaches back eight weeks in which something happened: who returns after a summer is known', () => {
     const profile = learn([reached(DAY_0, 1500)]);
-    assert.deepEqual(usual(profile, DAY_0 + 8 * 7 + 6), [1500, 1500, 1]);
-    assert.deepEqual(usual(profile, DAY_0 + 9 * 7), [0, 0, 0]);
-    // Week eight takes the place of week nought.
-    assert.deepEqual(usual(learn([reached(DAY_0 + 56, 2)], profile), DAY_0 + 57), [2, 2, 1]);
+    assert.deepEqual(usual(profile, DAY_0 + 20 * 7), [1500, 1500, 1]);
+    const back = learn([reached(DAY_0 + 20 * 7, 2)], profile);
+    assert.deepEqual(usual(back, DAY_0 + 20 * 7 + 1), [1500, 1500, 2]);
+    const busy = learn(
+      [1, 2, 3, 4, 5, 6, 7, 8].map((week) => reached(DAY_0 + 7 * week, 2)),
+      profile,
+    );
+    assert.deepEqual(usual(busy, DAY_0 + 57), [2, 2, 8], 'week eight took the place of week nought');
+    assert.deepEqual(
+      usual(profile, DAY_0 + 27 * 7),
+      [0, 0, 0],
+      'nothing of it is remembered for more than half a year',
+    );
+  });
+
+  test('rises by no more than a rule lets it within two weeks, whatever a thief sends below its limits', () => {
+    const lagged = (profile: Profile, day: Day): object => baselineOf(profile, 0, day, -Infinity, 10);
+    const known = learn([1, 2, 3].map((week) => reached(DAY_0 + 7 * week, 6)));
+    const start = DAY_0 + 28;
+    const ramp = Array.from({ length: 14 }, (_, day) => reached(start + day, Math.round(6 * 1.5 ** day)));
+    ramp.forEach((_, day) => {
+      const { record } = baselineOf(learn(ramp.slice(0, day), known), 0, start + day, -Infinity, 10);
+      assert.ok(record <= 16, `${record} on day ${day}`);
+    });
+    const after = learn(ramp.slice(0, 8), known);
+    assert.deepEqual(lagged(after, start + 8), { typical: 6, record: 16, weeks: 5, lately: 103, before: 6 });
+    assert.deepEqual(lagged(after, start + 28), { typical: 6, record: 103, weeks: 5 });
+  });
+
+  test('of an account that nobody knew rises no faster, nor that of one that slept for months', () => {
+    const record = (profile: Profile, day: Day): number => baselineOf(profile, 0, day, -Infinity, 10).record;
+    const days = (from: Day): readonly SenderDaySummarised[] =>
+      [5, 20, 80].map((peak, day) => reached(from + day, peak));
+    assert.equal(record(learn(days(DAY_0)), DAY_0 + 3), 10);
+    const asleep = learn([reached(DAY_0, 4)]);
+    assert.equal(record(learn(days(DAY_0 + 140), asleep), DAY_0 + 143), 14);
+  });
+
+  test('of a window as new as the installation counts in full', () => {
+    const profile = learn([reached(DAY_0, 40), reached(DAY_0 + 8, 60)]);
+    assert.equal(baselineOf(profile, 0, DAY_0 + 9, DAY_0, 10).record, 60);
+  });
+
+  test('rises at once by what a person judged to be right', () => {
+    const least: LeastPeak = { day: DAY_0 + 28, peak: HOUR_PEAK, value: 90 };
+    const known = learn([1, 2, 3].map((week) => reached(DAY_0 + 7 * week, 6)));
+    const judged = withFalsePositive(known, 'b1', least, KEYS);
+    assert.equal(baselineOf(judged, 0, DAY_0 + 29, -Infinity, 10).record, 90);
   });
 
   test('of a window that was not kept yet is nothing', () => {
@@ -90,7 +136,6 @@ describe('a contained day', () => {
     const after = learn([attack], known);
     assert.deepEqual(usual(after, DAY_0 + 8), [4, 4, 2]);
     assert.deepEqual(baselineOfLargest(after, DAY_0 + 8), { typical: 12, record: 12, weeks: 2 });
-    assert.deepEqual(usual(after, DAY_0 + 7 + 60), [4, 4, 1], 'when the week before is forgotten');
     const { networks, ehlos, countries, asns } = after;
     assert.deepEqual([networks.map(({ name }) => name), ehlos, countries, asns], [['192.0.2.1'], [], [], []]);
     assert.equal(totalsOf(after, DAY_0 + 8).messages, 20);
@@ -101,7 +146,11 @@ describe('a contained day', () => {
   test('teaches as much as was seen where that is less', () => {
     const after = learn([reached(DAY_0 + 7, 2, { contained: ['b1'] })], known);
     assert.deepEqual(usual(after, DAY_0 + 8), [4, 4, 2]);
-    assert.deepEqual(usual(after, DAY_0 + 7 + 60), [2, 2, 1]);
+    const later = learn(
+      [2, 3, 4, 5, 6, 7, 8].map((week) => reached(DAY_0 + 7 * week, 1)),
+      after,
+    );
+    assert.deepEqual(usual(later, DAY_0 + 57), [1, 2, 8], 'when the week before is forgotten');
   });
 
   test('of a stranger teaches nothing but that it was there', () => {
@@ -113,7 +162,15 @@ describe('a contained day', () => {
   test('is learnt after all once its block is taken back, every number of it', () => {
     const pardoned = withFalsePositive(learn([attack], known), 'b1', undefined, KEYS);
     const free = learn([{ ...attack, contained: [] }], known);
-    assert.deepEqual(pardoned, free);
+    const judged = pardoned.weeks.indexOf(Math.floor((DAY_0 + 7) / 7));
+    const cells = pardoned.cells.slice();
+    cells[(judged * cells.length) / 8 + 6]! -= JUDGED;
+    const places = (profile: Profile): object =>
+      Object.fromEntries(
+        PLACE_KINDS.map((kind) => [kind, profile[kind].map(({ name, day }) => ({ name, day }))]),
+      );
+    assert.deepEqual({ ...pardoned, cells, ...places(pardoned) }, { ...free, ...places(free) });
+    assert.equal(pardoned.ehlos[0]!.since, DAY_0 + 7 - 14, 'its places are its own at once');
   });
 
   test('waits for the last of several blocks to be taken back', () => {
@@ -138,7 +195,8 @@ describe('a contained day', () => {
   });
 
   test('that is pardoned when its week is over says no more of that', () => {
-    const later = learn([reached(DAY_0 + 7 + 56, 3)], learn([attack], known));
+    const weeks = [2, 3, 4, 5, 6, 7, 8, 9].map((week) => reached(DAY_0 + 7 * week, 3));
+    const later = learn(weeks, learn([attack], known));
     const pardoned = withFalsePositive(later, 'b1', undefined, KEYS);
     assert.deepEqual(usual(pardoned, DAY_0 + 7 + 57), usual(later, DAY_0 + 7 + 57));
   });
