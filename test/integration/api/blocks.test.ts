@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
+import { UNSETTLED_DAYS } from '../../../projections/baselines/profile.js';
 import { newId } from '../../../src/runtime/ids.js';
 import { HOUR, MINUTE, SECOND, formatInstant } from '../../../src/kernel/time.js';
 import { blockShape } from '../../../src/api/block-view.js';
@@ -247,10 +248,10 @@ describe('blocks over HTTP', () => {
       const { position } = await store.append(stream, [event], 'any');
       await models.reached(position);
     };
-    const yesterday = summary(dayOf(server.clock.now()) - 1, {
+    const longAgo = summary(dayOf(server.clock.now()) - UNSETTLED_DAYS, {
       ...{ subject: { type: 'account', value: account }, networks: ['192.0.2.7'], ehlos: ['laptop.example'] },
     });
-    await fold(profileStream(yesterday.subject), 'SenderDaySummarised', yesterday);
+    await fold(profileStream(longAgo.subject), 'SenderDaySummarised', longAgo);
     const block = await server.trip(account, 'block');
     const attempt = {
       account,
