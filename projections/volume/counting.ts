@@ -81,8 +81,9 @@ export class Counting {
       if (day >= 0) this.#placed(fold, account, sender, day);
       if (row >= 0) this.#count(fold, 'account', account, row, day);
     }
-    // An account's MAIL FROM must not count against a stranger.
-    const own = account === undefined || entitled ? address : undefined;
+    // An account's MAIL FROM must not count against a stranger, nor against another login: a block of that address would refuse it.
+    const isOwn = account === undefined || (entitled && !this.#isAnothers(address, account));
+    const own = isOwn ? address : undefined;
     if (own !== undefined) this.#countBeside(fold, 'address', own, row);
     if (this.#counts(fold, 'domain')) {
       const domain = this.#guessedDomain(row, account) ?? domainOf(account ?? '') ?? domainOf(own ?? '');
@@ -123,6 +124,11 @@ export class Counting {
   /** Counts for one subject alone. */
   of(fold: Fold, { type, value }: Subject): void {
     this.#count(fold, type, value);
+  }
+
+  /** Whether somebody else has sent under this login. A mail server that asks or reports cannot say which names are logins. */
+  #isAnothers(address: string | undefined, account: string): boolean {
+    return address !== undefined && address !== account && this.#profiles.knows('account', address);
   }
 
   #counts(fold: Fold, type: SubjectType): boolean {

@@ -47,14 +47,14 @@ export class Outbreaks<Member extends Deed = AnomalousAccount> {
    * An account has done it.
    *
    * @param key of the rule and what they have in common
-   * @param isEnough what must be so besides of more than the limit
+   * @param isEnough what must be so besides of more than the limit; it may be costly, so it is asked only when they are one more
    * @returns those to act on, and how many there were; undefined while there are not too many
    */
   note(
     key: string,
     turned: Member,
     { window, limit, alarm }: { window: Milliseconds; limit: number; alarm: Milliseconds },
-    isEnough: (accounts: ReadonlyMap<string, Member>) => boolean = () => true,
+    isEnough?: (accounts: ReadonlyMap<string, Member>) => boolean,
   ): { readonly accounts: readonly Member[]; readonly count: number; readonly alarmed: boolean } | undefined {
     const { account, at } = turned;
     this.#sweep(at);
@@ -63,9 +63,11 @@ export class Outbreaks<Member extends Deed = AnomalousAccount> {
     group.idleAt = Math.max(group.idleAt, at + window);
     const { accounts } = group;
     for (const other of accounts.values()) if (other.at <= at - window) accounts.delete(other.account);
-    if (accounts.has(account) || accounts.size < OUTBREAK_MAX) accounts.set(account, turned);
+    const before = accounts.size;
+    if (accounts.has(account) || before < OUTBREAK_MAX) accounts.set(account, turned);
+    const areEnough = (): boolean => isEnough === undefined || (accounts.size > before && isEnough(accounts));
     const alarmed = at < group.alarmUntil;
-    if (!alarmed && (accounts.size <= limit || !isEnough(accounts))) return undefined;
+    if (!alarmed && (accounts.size <= limit || !areEnough())) return undefined;
     // An event that comes late shortens no alarm.
     group.alarmUntil = Math.max(group.alarmUntil, at + alarm);
     group.idleAt = Math.max(group.idleAt, group.alarmUntil);

@@ -133,7 +133,7 @@ const itemInput = z.discriminatedUnion(
       ids: z
         .array(shortId, 'must be a list of ids')
         .min(1, 'must name an id')
-        .max(10, 'at most 10 ids')
+        .max(20, 'at most 20 ids')
         .meta({
           description: 'By which the message may be known here: transactions, queue ids, envelope ids.',
         }),

@@ -33,6 +33,7 @@ const metadata = z.looseObject({
   user: known,
   from: known,
   ip: known,
+  helo: known,
   qid: known.transform((given) => given.slice(0, 255)),
   action: known,
   rcpt: z
@@ -102,14 +103,14 @@ export function rspamdRoutes({
         },
       },
       async handle({ body, caller }) {
-        const { user, from, ip, qid, action, rcpt, recipients, size } = body;
+        const { user, from, ip, helo, qid, action, rcpt, recipients, size } = body;
         const isNobody = user === '' && from === '' && ip === '';
         if (isNobody || !GOES_ON.has(action)) return ok({ result: 'skipped' });
         const [result] = await reports.record(
           [
             {
               ...{ type: 'accepted', id: newId(), at: clock.now(), ...(qid === '' ? {} : { queueId: qid }) },
-              names: { account: user, returnPath: from, ehlo: '', ip },
+              names: { account: user, returnPath: from, ehlo: helo, ip },
               ...{ recipients: Math.min(MOST_RECIPIENTS, Math.max(1, recipients, rcpt.length)), size },
               recipientDomains: rcpt.flatMap((one) => domainOf(one) ?? []),
             },

@@ -10,6 +10,7 @@ import type { Sender, VerdictContext } from '../recording/verdicts.js';
 import { HOLD, Verdicts } from '../recording/verdicts.js';
 import { idOf, queuedMessageId } from '../runtime/ids.js';
 import type { MessageHeld, SenderFields } from '../sending/events.js';
+import { NAMELESS } from '../sending/identity.js';
 import { sendStreamKey } from '../sending/subjects.js';
 import type { AskedMessage } from './messages.js';
 import { AskedMessages, keyOf, noteRecipient } from './messages.js';
@@ -218,7 +219,8 @@ export class PolicyService {
     return this.#verdicts.senderOf({
       account: decoded(request.sasl_username),
       returnPath: decoded(request.sender),
-      ehlo: decoded(request.helo_name),
+      // Postfix lets clients log in without EHLO: a thief could else have no name that is new.
+      ehlo: decoded(request.helo_name) || (request.sasl_username === '' ? '' : NAMELESS),
       ip: decoded(request.client_address),
     });
   }

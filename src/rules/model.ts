@@ -3,7 +3,7 @@ import type { Refusal } from '../blocks/events.js';
 import type { Fact } from '../kernel/events.js';
 import type { Instant, Milliseconds } from '../kernel/time.js';
 import { DAY, MINUTE } from '../kernel/time.js';
-import { isPrivateIp } from '../sending/identity.js';
+import { isPrivateIp, NAMELESS } from '../sending/identity.js';
 import type { Direction, Subject, SubjectType } from '../sending/subjects.js';
 
 /** Counts that are sums. A limit always names one, and a message to 30 recipients is 1 message and 30 recipients. */
@@ -294,6 +294,7 @@ export function neverBlock({ type, value }: Subject): string | undefined {
       if (value.includes('*')) return STAR;
       if (value === 'localhost' || value.startsWith('localhost.'))
         return 'every machine calls itself localhost';
+      if (value === NAMELESS) return 'all who say no EHLO name would be refused';
       if (value.startsWith('[')) return 'an address literal as EHLO name says nothing about the sender';
       return undefined;
     case 'ip':

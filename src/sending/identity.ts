@@ -7,7 +7,7 @@ import ipaddr from 'ipaddr.js';
  *   domain   lower case, A-labels (RFC 5890), no trailing dot
  *   address  local part in lower case and NFC, `+tag` and needless quotes dropped; domain as above
  *   account  like an address, but a `+tag` stays: it is part of a login's name
- *   ehlo     like a domain; an address literal keeps its brackets
+ *   ehlo     like a domain; an address literal keeps its brackets, and what is no name is `.`
  *   ip       IPv4 dotted, IPv4-mapped IPv6 as IPv4, IPv6 in RFC 5952 form
  */
 
@@ -62,8 +62,11 @@ export function normalizeAccount(raw: string): string {
   return at < 0 ? trimmed : `${trimmed.slice(0, at)}@${normalizeDomain(trimmed.slice(at + 1))}`;
 }
 
+/** The EHLO name of those who say none, or dots alone: as little as that, it may be new to an account. */
+export const NAMELESS = '.';
+
 export function normalizeEhlo(raw: string): string {
-  return normalizeDomain(raw);
+  return normalizeDomain(raw) || (raw === '' ? '' : NAMELESS);
 }
 
 const DOTTED = /^(?:(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)(?:\.(?!$)|$)){4}$/;

@@ -25,8 +25,10 @@ export const LARGEST = 256 * 1024;
 const MOST_LINES = 10_000;
 /** Bytes of a header, of all headers of parts together, and of the fields of a report. */
 const LARGEST_HEADER = 64 * 1024;
-export const MOST_IDS = 10;
+export const MOST_IDS = 20;
 export const MOST_SENDERS = 8;
+/** Servers that say who logged in there: ours, and few that it passed later. */
+const MOST_LOGINS = 3;
 const LONGEST_ID = 255;
 const LONGEST_NAME = 320;
 const LONGEST_VALUE = 4096;
@@ -120,9 +122,8 @@ function idsOf(head: Fields, original: Fields): readonly string[] {
   };
   add(valueOf(head, 'x-postfix-queue-id'));
   add(decodedXtext(valueOf(head, 'original-envelope-id')));
-  // The servers that it passed first are at the end: ours are among them.
-  for (const trace of valuesOf(original, 'received').reverse())
-    add(/\bid\s<?([\w.-]{6,100})\b/.exec(trace)?.[1]);
+  // Below the line of our server is what the sender wrote: a thief could name so many ids there that ours is not among them.
+  for (const trace of valuesOf(original, 'received')) add(/\bid\s<?([\w.-]{6,100})\b/.exec(trace)?.[1]);
   return [...ids];
 }
 
@@ -131,18 +132,22 @@ function sendersOf(head: Fields, original: Fields, report: Fields): readonly str
   const add = (name: string | undefined): void => {
     if (name !== undefined && senders.size < MOST_SENDERS && isName(name, LONGEST_NAME)) senders.add(name);
   };
-  const addresses = (fields: Fields, name: string): void => {
+  const addresses = (fields: Fields, name: string, most = MOST_SENDERS): void => {
     // An honest message has one of each.
     const value = valueOf(fields, name) ?? '';
-    for (const { address } of addressParser(value, { flatten: true })) add(address);
+    for (const { address } of addressParser(value, { flatten: true }).slice(0, most)) add(address);
   };
-  for (const trace of valuesOf(original, 'received'))
-    add(/\(Authenticated sender: ([^\s()]{1,320})\)/.exec(trace)?.[1]);
+  // What servers say comes before what the sender may have made up.
   add(addressIn(valueOf(head, 'x-postfix-sender')));
   add(addressIn(valueOf(head, 'original-mail-from')));
-  for (const name of ['return-path', 'from', 'sender']) addresses(original, name);
   // It is sent to the return path.
   addresses(report, 'to');
+  addresses(original, 'return-path', 1);
+  const logins = valuesOf(original, 'received').flatMap(
+    (trace) => /\(Authenticated sender: ([^\s()]{1,320})\)/.exec(trace)?.[1] ?? [],
+  );
+  for (const login of logins.slice(0, MOST_LOGINS)) add(login);
+  for (const name of ['from', 'sender']) addresses(original, name);
   return [...senders];
 }
 

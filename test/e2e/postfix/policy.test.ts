@@ -7,6 +7,7 @@ import nodemailer from 'nodemailer';
 import type { MessageAccepted, MessageRefused } from '../../../src/sending/events.js';
 import { Asking } from '../../support/policy/asking.js';
 import { loggedIn, postfixAsking } from '../../support/policy/postfix-asking.js';
+import { Dialogue } from '../../support/smtp/dialogue.js';
 import { eventually } from '../../support/smtp/eventually.js';
 import { postfixMissing } from '../../support/smtp/real-postfix.js';
 import { Served, workDir } from '../../support/smtp/served.js';
@@ -193,6 +194,19 @@ describe('a real Postfix that asks the policy service', { skip: postfixMissing()
     await postfix.releaseHeld();
     await postfix.idle();
     assert.equal(outside.messages.length, 1);
+  });
+
+  test('lets clients log in that say no EHLO name, and these have none that their account had', async (t) => {
+    const stopgap = await Stopgap.start(t, { settings: LISTEN });
+    const { postfix } = await postfixAsking(t, `inet:127.0.0.1:${stopgap.port('policy')}`);
+    const session = await Dialogue.connect(postfix.ports[0]!);
+    await session.reply();
+    assert.match(await session.login(ALICE, PASSWORDS[ALICE]!), /^235 /);
+    assert.match(await session.send(ALICE, ['one@elsewhere.test']), /^250 /);
+    await session.quit();
+    await stopgap.event(({ type }) => type === 'MessageAccepted');
+    const [sent] = await stopgap.all<MessageAccepted>('MessageAccepted');
+    assert.equal(sent?.data.ehlo, '.');
   });
 
   test('asks through a UNIX socket too, and no more once the lines are taken out', async (t) => {

@@ -44,13 +44,20 @@ describe('a real rspamd that tells Stopgap of messages', { skip: rspamdMissing([
     await stopgap.event(({ correlation }) => correlation === '4AAD');
     const sent = await stopgap.all<MessageAccepted>('MessageAccepted');
     assert.deepEqual(
-      sent.map(({ by, data }) => [by, data.account, data.recipients, data.recipientDomains, data.ip]),
+      sent.map(({ by, data }) => [
+        by,
+        data.account,
+        data.recipients,
+        data.recipientDomains,
+        data.ip,
+        data.ehlo,
+      ]),
       [
         ...new Array<unknown>(3).fill([
           ...['server:rspamd', ALICE, 40],
-          ...[['d0.test', 'd1.test', 'd2.test'], '192.0.2.7'],
+          ...[['d0.test', 'd1.test', 'd2.test'], '192.0.2.7', 'pc.test'],
         ]),
-        ['server:rspamd', BOB, 1, ['d0.test'], '192.0.2.7'],
+        ['server:rspamd', BOB, 1, ['d0.test'], '192.0.2.7', 'pc.test'],
       ],
     );
   });

@@ -86,7 +86,7 @@ export class RealRspamd {
     }: Partial<Record<'lines' | 'returnPath' | 'ip', string>> = {},
   ): Promise<string> {
     // One byte a character.
-    const headers = new Headers({ from: returnPath, user, 'queue-id': queueId });
+    const headers = new Headers({ from: returnPath, user, 'queue-id': queueId, helo: 'pc.test' });
     if (ip !== '') headers.set('ip', ip);
     for (const recipient of recipients) headers.append('rcpt', recipient);
     const message = `From: ${user}\r\nTo: x@one.test\r\nSubject: hello\r\nMessage-ID: <${queueId}@x.test>\r\n${lines}\r\nhello\r\n`;

@@ -90,6 +90,24 @@ describe('a message that is piped to stopgap bounce', () => {
     assert.equal(reading.returned.senders.length, MOST_SENDERS);
   });
 
+  test('names what our server said before what a thief wrote into the header of the message', async () => {
+    const made = (count: number, line: (index: number) => string): string =>
+      Array.from({ length: count }, (_, index) => line(index)).join('');
+    const remote = made(8, (index) => `Received: from a by b with SMTP id remote${index}\n`);
+    const forged = made(
+      40,
+      (index) => `Received: from a (Authenticated sender: a${index}@z.test) by b id forged${index}\n`,
+    );
+    const names = `From: ${made(20, (index) => `b${index}@z.test, `)}c@z.test\nSender: d@z.test`;
+    const text = POSTFIX.replace(/^X-Postfix-(?:Queue-ID|Sender):.*\n/gm, '')
+      .replace(/^Return-Path: <alice.*\n/m, remote)
+      .replace('From: Alice <alice@example.com>', `${forged}${names}`);
+    const reading = await read(text);
+    assert.ok('returned' in reading);
+    assert.ok(reading.returned.ids.includes('4fQxyz0AbB1zNp'), reading.returned.ids.join());
+    assert.ok(reading.returned.senders.includes('alice@example.com'), reading.returned.senders.join());
+  });
+
   test('is read also where it is cut off anywhere, or any bytes of it are others', async () => {
     await fc.assert(
       fc.asyncProperty(

@@ -118,6 +118,16 @@ describe('the policy service', () => {
     assert.deepEqual(scene.counted, ['rcpt dunno', 'data dunno']);
   });
 
+  test('records that a client which is logged in said no name, so that this is new to its account', () => {
+    const scene = new Scene();
+    scene.ask({ ...END, helo_name: '' });
+    scene.ask({ ...END, helo_name: '', sasl_username: '', queue_id: '4ABD', instance: '1.2.4.0' });
+    assert.deepEqual(
+      scene.sent.map(({ data }) => data.ehlo),
+      ['.', undefined],
+    );
+  });
+
   for (const [what, subject, attributes] of [
     ['account', ['account', 'alice@example.com'], { sasl_username: 'Alice@Example.COM' }],
     ['return path', ['address', 'bob@example.com'], { sender: 'Bob+tag@example.com' }],

@@ -68,6 +68,7 @@ const CASES: readonly (readonly [
   ],
   ['an EHLO name that is known, in other letters', { newEhlo: true }, {}, undefined],
   ['one that is new', { newEhlo: true }, from({ ehlo: 'Bot' }), ['EHLO name bot never seen before']],
+  ['one that is no name', { newEhlo: true }, from({ ehlo: '..' }), ['EHLO name . never seen before']],
   ['none', { newEhlo: true }, from({ ehlo: '' }), undefined],
   ['a country that is known', { newCountry: true }, {}, undefined],
   ['one that is new', { newCountry: true }, from({ country: 'ZZ' }), ['country ZZ never seen before']],

@@ -27,6 +27,20 @@ describe('accounts that turn together', () => {
     assert.deepEqual(stage.note(3, 3), ['u1', 'u2', 'u3']);
   });
 
+  test('are looked at for what else must be so only when they are one more, however much each does', () => {
+    const together = new Outbreaks();
+    let asked = 0;
+    const note = (account: number): unknown =>
+      together.note('place', { account: `u${account}`, at: START, position: 1, ...OWN }, TERMS, () => {
+        asked++;
+        return asked > 2;
+      });
+    for (const account of [1, 2, 3, 3, 2, 1, 3]) assert.equal(note(account), undefined);
+    assert.equal(asked, 1);
+    assert.equal(note(4), undefined);
+    assert.notEqual(note(5), undefined);
+  });
+
   test('are those of one group: another rule, another domain', () => {
     const stage = new Stage();
     stage.note(1, 0);

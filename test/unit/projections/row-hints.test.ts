@@ -44,11 +44,13 @@ describe('return path, domain and network beside an account', () => {
         const volume = new SendVolume();
         volume.apply(rulesChanged(RULES, START, 1));
         const counted: { at: number; key: string }[] = [];
+        const logins = new Set<string>();
         let at = START;
         messages.forEach(({ pause, ...sender }, index) => {
           at += pause;
           volume.apply(sent(at, index + 2, sender));
-          for (const { type, value } of whoSent(sender)) counted.push({ at, key: `${type} ${value}` });
+          for (const { type, value } of whoSent(sender, logins))
+            counted.push({ at, key: `${type} ${value}` });
         });
         // Everything is in the newest hour, as whole minutes: no bucket is cut.
         for (const key of new Set(counted.map((each) => each.key))) {
@@ -61,15 +63,15 @@ describe('return path, domain and network beside an account', () => {
   });
 });
 
-function whoSent(sender: {
-  account: string;
-  returnPath: string;
-  ip: string;
-  entitled: boolean;
-}): readonly Subject[] {
+function whoSent(
+  sender: { account: string; returnPath: string; ip: string; entitled: boolean },
+  logins: Set<string>,
+): readonly Subject[] {
   const account = sender.account === '' ? undefined : normalizeAccount(sender.account);
   const path = sender.returnPath === '' ? undefined : normalizeAddress(sender.returnPath);
-  const own = account === undefined || sender.entitled ? path : undefined;
+  if (account !== undefined) logins.add(account);
+  const isAnothers = path !== undefined && path !== account && logins.has(path);
+  const own = account === undefined || (sender.entitled && !isAnothers) ? path : undefined;
   const domain = domainOf(account ?? '') ?? domainOf(own ?? '');
   return [
     ...(account === undefined ? [] : [{ type: 'account', value: account } as const]),

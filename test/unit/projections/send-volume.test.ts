@@ -142,6 +142,16 @@ describe('the subjects that are counted', () => {
       ip: 'x',
     });
   });
+  test('not the login of another account as a return path, whoever reports that it may use it', () => {
+    const stage = new Stage(PER);
+    const bob = { account: 'bob@example.com', returnPath: 'bob@example.com' };
+    stage.send(START, bob);
+    stage.send(START, { ...bob, account: 'alice@example.com', returnPath: 'Bob+x@example.com' });
+    stage.send(START, { account: 'alice@example.com', returnPath: 'list@example.com' });
+    const observed = (value: string): number | undefined =>
+      stage.observed({ type: 'address', value }, START)[0];
+    assert.deepEqual([observed('bob@example.com'), observed('list@example.com')], [1, 1]);
+  });
   test('an IPv6 client by its /64, an IPv4 one behind a dual-stack listener by its address', () => {
     assert.equal(counted({ ip: '2001:db8:0:1:2:3:4:5' })['ip'], '2001:db8:0:1::/64');
     assert.equal(counted({ ip: '::ffff:192.0.2.7' })['ip'], '192.0.2.7');

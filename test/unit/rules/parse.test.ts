@@ -330,6 +330,7 @@ describe('the never-block list', () => {
     assert.ok(
       spared('ip', '192.168.1.1') && spared('ip', 'fd00::/64') && spared('address', 'postmaster@a.example'),
     );
+    assert.ok(spared('ehlo', '.'), 'all who say no name share it');
     assert.ok(!spared('ehlo', 'localhostess.example') && !spared('ip', '198.51.100.1'));
     assert.ok(!spared('account', 'postmasters@a.example') && !spared('domain', 'example.com'));
     assert.ok(spared('ehlo', '*') && spared('ehlo', 'mx*.example.com') && spared('address', '*@a.example'));

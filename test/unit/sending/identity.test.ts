@@ -88,6 +88,11 @@ describe('normal forms', () => {
     });
   }
 
+  test('an EHLO name that is no name has one, or nothing could be new about it', () => {
+    for (const raw of ['.', '...', ' . ', ' ']) assert.equal(normalizeEhlo(raw), '.');
+    assert.equal(normalizeEhlo(''), '', 'it is not known');
+  });
+
   for (const [raw, normal] of [
     ['EXAMPLE.com', 'example.com'],
     ['example.com...', 'example.com'],
