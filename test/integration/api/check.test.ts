@@ -199,8 +199,20 @@ describe('checks over HTTP', () => {
         ...{ since: '2026-06-01T12:00:00.000Z', at: '2026-06-01T12:30:00.000Z' },
       });
       assert.equal((await ask('account=fine@example.com')).failedLogins, null);
-      const past = formatInstant(other.clock.now() - MINUTE);
-      assert.equal((await ask(`account=often@example.com&at=${past}`)).failedLogins, null);
+      // Somebody who asks about the time that a customer named must not hear that nothing was wrong.
+      other.clock.advance(at + HOUR - other.clock.now());
+      const then = await ask('account=often@example.com&at=2026-06-01T12:10:00Z');
+      assert.equal((then.failedLogins as FailedLogins | null)?.failed, 33);
+      assert.match(
+        then.sentence,
+        /^This sender was not refused.* 33 logins of it failed with a wrong password/,
+      );
+      const earlier = await ask('account=often@example.com&at=2026-06-01T10:59:00Z');
+      assert.equal(earlier.failedLogins, null, 'more than an hour before the first');
+      assert.match(
+        earlier.sentence,
+        / Of that time blocks alone are known here: not whether its password was right, /,
+      );
     } finally {
       await other.stop();
     }
