@@ -238,8 +238,11 @@ export async function recordedOf(
           ehlo = null,
           ip = null,
           count,
+          since,
         } = data as MessageRefused;
-        refusals.push({ at: formatInstant(event.at), stage, block, reply, returnPath, ehlo, ip, count });
+        // A flood is recorded each ten seconds, a single refusal among it too: by then its block may have ended.
+        const when = formatInstant(count === 1 ? since : event.at);
+        refusals.push({ at: when, stage, block, reply, returnPath, ehlo, ip, count });
       } else if (type === 'RecipientsRefused' && at - event.at <= DAY) {
         const { count, code } = data as RecipientsRefused;
         behind = { code, at: formatInstant(event.at), ...behind, count: count + (behind?.count ?? 0) };

@@ -31,7 +31,7 @@ describe('checks over HTTP', () => {
       type: 'MessageRefused',
       at: now,
       by: 'smtp:test',
-      data: { ...data, count: 1, since: now },
+      data: { count: 1, since: now, ...data },
     };
     await server.deps.store.append(sendStream(account), [event], 'any');
   }
@@ -57,6 +57,11 @@ describe('checks over HTTP', () => {
     const letGo = await check('account=clerk@example.com');
     assert.equal(letGo.refused, false);
     assert.equal(letGo.refusals[0].block, ehlo.id, 'what happened stays in the list');
+    const since = server.clock.now();
+    server.clock.advance(10 * SECOND);
+    await refused('clerk@example.com', ehlo.id, { since });
+    const [single] = (await check('account=clerk@example.com')).refusals;
+    assert.equal(single.at, formatInstant(since), 'when it was, not when it was recorded');
   });
 
   test('a check of a past instant finds the refusal of then, however much the account has sent since', async () => {
