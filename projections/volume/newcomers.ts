@@ -119,7 +119,12 @@ export function newcomerReadings(
     const limit = rule.limit * (volumes[type].graceOf(value, now) === undefined ? 1 : GRACE_FACTOR);
     const notNow = commonName({ type, value }, profiles);
     const besides = [`they are of at least ${FLEET_DOMAINS} domains (${domainsOf(accounts).size} now)`];
-    if (type === 'ip') besides.push('they are more than the accounts that know the place');
+    if (type === 'ip') {
+      const isKnown = accounts.length > 0 && profiles.isKnownTo(value, accounts.length, dayOf(now));
+      besides.push(
+        `they are more than the accounts that know the place${isKnown ? ' (they are not now)' : ''}`,
+      );
+    }
     const open = notNow === undefined ? { besides } : { besides: [], notNow };
     return [{ rule: id, count, window, observed: accounts.length, limit, direction, ...open }];
   });

@@ -28,7 +28,7 @@ export const failedLoginsShape = z
   .nullable()
   .meta({
     description:
-      'Logins of this account that failed for no block, until an hour passes without one; null where there are none, of a past instant, of an account that does not exist or has not logged in, and from a process that sees no logins.',
+      'Logins of this account that failed for no block, until an hour passes without one; null where there are none, of a time more than an hour before the first of them, of an account that does not exist or has not logged in, and from a process that sees no logins.',
   });
 
 /** What stops an account now, apart from blocks. */
@@ -43,22 +43,28 @@ interface AccountTrouble {
   readonly mail: 'passes' | 'refused' | undefined;
 }
 
-/** What this process knows of an account apart from blocks. It knows nothing of the past. */
+/** What this process knows of an account apart from blocks. Of the past it knows the failed logins of the last hour alone. */
 export function troubleOf(
   { accountState, failedLogins, maySend, isAsked }: ApiDependencies,
   { account, address, direction }: SenderIdentity,
+  at: Instant,
   isPast: boolean,
 ): AccountTrouble {
   const hasLogin = account !== undefined && direction === 'outbound';
   const isSmtp = maySend !== undefined || accountState !== undefined;
   const logins = isSmtp ? KNOWN_ELSEWHERE : isAsked === true ? MAIL_SERVER_KNOWS : LOGINS_NOT_KNOWN;
-  const unsure = isPast
-    ? []
-    : [
-        ...(hasLogin && accountState === undefined ? [logins] : []),
-        ...(isSmtp || isAsked === true ? [] : [UPSTREAM_NOT_KNOWN]),
-      ];
-  if (isPast || !hasLogin)
+  const failed = hasLogin ? failedLogins?.(account) : undefined;
+  if (isPast) {
+    // A check of the time that a customer named must not say that all was well where the password was wrong.
+    const failedThen = failed !== undefined && at >= failed.since - HOUR ? failed : undefined;
+    const alone = failedThen === undefined ? [hasLogin ? BLOCKS_ALONE : BLOCKS_ALONE_NO_LOGIN] : [];
+    return { state: undefined, hasNoLogin: undefined, unsure: alone, failed: failedThen, mail: undefined };
+  }
+  const unsure = [
+    ...(hasLogin && accountState === undefined ? [logins] : []),
+    ...(isSmtp || isAsked === true ? [] : [UPSTREAM_NOT_KNOWN]),
+  ];
+  if (!hasLogin)
     return { state: undefined, hasNoLogin: undefined, unsure, failed: undefined, mail: undefined };
   const state = accountState?.(account);
   const isAllowed = address === undefined || address === '' ? undefined : maySend?.(account, address);
@@ -66,7 +72,7 @@ export function troubleOf(
     state,
     hasNoLogin: state === undefined || state === 'active' ? undefined : withoutLogin(account, state),
     unsure,
-    failed: failedLogins?.(account),
+    failed,
     mail: isAllowed === undefined ? undefined : isAllowed ? 'passes' : 'refused',
   };
 }
@@ -81,6 +87,11 @@ const LOGINS_NOT_KNOWN =
   'Whether there is such an account, whether its password is right and which return paths it may use is not known here: this process has no users file, since it has not the role smtp. The SMTP nodes know.';
 const UPSTREAM_NOT_KNOWN =
   'Whether the mail server behind answers is not known here: while it does not, everybody hears 451, and /healthz of the SMTP nodes has "relay": "failing".';
+
+const BLOCKS_ALONE =
+  'Of that time blocks alone are known here: not whether its password was right, nor whether the mail server answered.';
+const BLOCKS_ALONE_NO_LOGIN =
+  'Of that time blocks alone are known here, not whether the mail server answered.';
 
 const MAIL_SERVER_KNOWS =
   'Whether there is such an account, and whether its password is right, is not known here: the mail server knows.';
@@ -227,8 +238,11 @@ export async function recordedOf(
           ehlo = null,
           ip = null,
           count,
+          since,
         } = data as MessageRefused;
-        refusals.push({ at: formatInstant(event.at), stage, block, reply, returnPath, ehlo, ip, count });
+        // A flood is recorded each ten seconds, a single refusal among it too: by then its block may have ended.
+        const when = formatInstant(count === 1 ? since : event.at);
+        refusals.push({ at: when, stage, block, reply, returnPath, ehlo, ip, count });
       } else if (type === 'RecipientsRefused' && at - event.at <= DAY) {
         const { count, code } = data as RecipientsRefused;
         behind = { code, at: formatInstant(event.at), ...behind, count: count + (behind?.count ?? 0) };

@@ -142,7 +142,7 @@ async function explainCheck(deps: ApiDependencies, query: CheckQuery): Promise<C
   const { refusals, behind = null } = recorded ?? {};
   const { verdict, from } = await judgedAs(deps, sender, refusals ?? [], at, isPast);
   const { login, atAuth, atRcpt, authReply, deciding } = verdict;
-  const { state, hasNoLogin, unsure, failed, mail } = troubleOf(deps, sender, isPast);
+  const { state, hasNoLogin, unsure, failed, mail } = troubleOf(deps, sender, at, isPast);
   const isMailRefused = hasNoLogin === undefined && authReply === null && mail === 'refused';
   const begins = isPast && deciding === undefined ? await beginningOf(deps) : undefined;
   const isBeforeAll = begins !== undefined && at < begins.at;
@@ -186,7 +186,7 @@ async function explainCheck(deps: ApiDependencies, query: CheckQuery): Promise<C
           : [refusalSentence(deciding, at, isPast, begins)]),
       ...(deciding === undefined ? [] : heldWhere(deps, deciding)),
       ...(deciding === undefined || isPast ? [] : askedByNobody(deps)),
-      ...((deciding ?? otherWay) === undefined ? unsure : []),
+      ...((deciding ?? otherWay) === undefined && !isBeforeAll ? unsure : []),
       ...(from === undefined ? [] : [cameAs(from)]),
       ...(failed === undefined ? [] : [failedSentence(failed)]),
       ...(behind === null ? [] : [behindSentence(behind)]),

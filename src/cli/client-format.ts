@@ -78,6 +78,9 @@ export function blockDetails(block: BlockJson, now: Instant): string {
     ['by', whose(block)],
     ['why', printable(description)],
     ...(evidence === null ? [] : [['evidence', printable(evidence.sentence)] as const]),
+    ...(evidence?.accounts === undefined
+      ? []
+      : [['accounts', printable(evidence.accounts.join(', '))] as const]),
     ...(block.proposedAt === null ? [] : [['proposed', when(block.proposedAt)] as const]),
     ...(state === 'proposed'
       ? ([

@@ -218,7 +218,7 @@ describe('a real Exim that asks the policy service', { skip: eximMissing() }, ()
       routers: router.replace('+local_domains', 'example.com'),
       transports: transport
         .replace('user = stopgap', 'user = Debian-exim')
-        .replace('/usr/bin/stopgap', `${process.execPath} ${MAIN}`)
+        .replace('/usr/local/bin/stopgap', `${process.execPath} ${MAIN}`)
         .replace('http://127.0.0.1:8025', `http://127.0.0.1:${stopgap.port('HTTP')}`)
         .replace('/etc/stopgap/bounce-token', token),
     });

@@ -41,7 +41,7 @@ async function asDocumented(
   await writeFile(token, `${await tokenOf(stopgap, 'bounces')}\n`, { mode: 0o644 });
   const service = (await documented('master.cf'))
     .replace('user=stopgap', 'user=nobody')
-    .replace('/usr/bin/stopgap', `${process.execPath} ${MAIN}`)
+    .replace('/usr/local/bin/stopgap', `${process.execPath} ${MAIN}`)
     .replace('http://127.0.0.1:8025', `http://127.0.0.1:${stopgap.port('HTTP')}`)
     .replace('/etc/stopgap/bounce-token', token);
   const both = await postfixAsking(t, `inet:127.0.0.1:${stopgap.port('policy')}`, {

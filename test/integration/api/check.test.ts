@@ -31,7 +31,7 @@ describe('checks over HTTP', () => {
       type: 'MessageRefused',
       at: now,
       by: 'smtp:test',
-      data: { ...data, count: 1, since: now },
+      data: { count: 1, since: now, ...data },
     };
     await server.deps.store.append(sendStream(account), [event], 'any');
   }
@@ -57,6 +57,11 @@ describe('checks over HTTP', () => {
     const letGo = await check('account=clerk@example.com');
     assert.equal(letGo.refused, false);
     assert.equal(letGo.refusals[0].block, ehlo.id, 'what happened stays in the list');
+    const since = server.clock.now();
+    server.clock.advance(10 * SECOND);
+    await refused('clerk@example.com', ehlo.id, { since });
+    const [single] = (await check('account=clerk@example.com')).refusals;
+    assert.equal(single.at, formatInstant(since), 'when it was, not when it was recorded');
   });
 
   test('a check of a past instant finds the refusal of then, however much the account has sent since', async () => {
@@ -199,8 +204,20 @@ describe('checks over HTTP', () => {
         ...{ since: '2026-06-01T12:00:00.000Z', at: '2026-06-01T12:30:00.000Z' },
       });
       assert.equal((await ask('account=fine@example.com')).failedLogins, null);
-      const past = formatInstant(other.clock.now() - MINUTE);
-      assert.equal((await ask(`account=often@example.com&at=${past}`)).failedLogins, null);
+      // Somebody who asks about the time that a customer named must not hear that nothing was wrong.
+      other.clock.advance(at + HOUR - other.clock.now());
+      const then = await ask('account=often@example.com&at=2026-06-01T12:10:00Z');
+      assert.equal((then.failedLogins as FailedLogins | null)?.failed, 33);
+      assert.match(
+        then.sentence,
+        /^This sender was not refused.* 33 logins of it failed with a wrong password/,
+      );
+      const earlier = await ask('account=often@example.com&at=2026-06-01T10:59:00Z');
+      assert.equal(earlier.failedLogins, null, 'more than an hour before the first');
+      assert.match(
+        earlier.sentence,
+        / Of that time blocks alone are known here: not whether its password was right, /,
+      );
     } finally {
       await other.stop();
     }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { BlockJson } from '../../../src/api/block-view.js';
-import { whyOf } from '../../../src/cli/client-format.js';
+import { blockDetails, whyOf } from '../../../src/cli/client-format.js';
 import { fitting } from '../../../src/cli/io.js';
 
 const SUBJECT = { type: 'account', value: 'alice@example.com' } as const;
@@ -91,4 +91,21 @@ describe('a text that must fit', () => {
       assert.equal(fitting(text, room), fits);
       assert.ok(fitting(text, room).length <= room);
     });
+});
+
+describe('the details of a block', () => {
+  test('name the accounts of the evidence, whose passwords somebody else may have', () => {
+    const details = (accounts?: string[]): string => {
+      const place = block('Network 192.0.2.66: 3 accounts within 2h; rule "fleet" allows 2.', {
+        ...{ id: '01a2257d', state: 'active', direction: 'outbound', refusal: 'soft', indefinite: true },
+        ...{ proposedAt: null, endedAt: null, since: '2026-11-29T04:08:51.318Z', until: null },
+      });
+      return blockDetails({ ...place, evidence: { ...place.evidence!, accounts } }, 0);
+    };
+    assert.match(
+      details(['a@one.example', 'b@two.example', 'c\u202e@three.example']),
+      /\nevidence {3}Network .*\naccounts {3}a@one\.example, b@two\.example, c\ufffd@three\.example\n/,
+    );
+    assert.doesNotMatch(details(), /^accounts/m);
+  });
 });

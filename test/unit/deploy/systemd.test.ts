@@ -64,3 +64,9 @@ test('the documents name each unit', () => {
   const documents = ['install', 'mail-servers'].map((name) => text(`docs/run/${name}.md`)).join('\n');
   for (const unit of UNITS) assert.ok(documents.includes(unit), unit);
 });
+
+test('the recipes for mail servers call stopgap where an installation by the documents has it', () => {
+  const [, installed] = /ln -s \S+ (\/\S+\/stopgap)\n/.exec(text('docs/run/install.md'))!;
+  const called = text('docs/run/mail-servers.md').match(/\/[\w/]+\/bin\/stopgap\b/g)!;
+  assert.deepEqual([...new Set(called)], [installed]);
+});

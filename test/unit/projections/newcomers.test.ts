@@ -267,4 +267,20 @@ describe('what is known of newcomers', () => {
       ],
     });
   });
+
+  test('is shown of a place that as many know: it says why nothing trips', () => {
+    const town = new Town(FLEET());
+    town.watching.morning(11);
+    for (const account of days(6, 12)) town.watching.send(at(account, THERE));
+    town.watching.morning(12);
+    assert.deepEqual(town.send(SIX), []);
+    const [reading] = town.watching.models.sendVolume.readings(
+      { type: 'ip', value: '203.0.113.9' },
+      town.watching.now,
+    );
+    assert.equal(reading!.observed, 6);
+    assert.deepEqual(reading!.besides.slice(1), [
+      'they are more than the accounts that know the place (they are not now)',
+    ]);
+  });
 });
