@@ -147,7 +147,7 @@ const MOST_BEHIND = 1000;
  *
  * @throws StopgapError `not-found`; StoreUnavailable
  */
-async function findEntry(deps: ApiDependencies, id: string): Promise<BlockEntry> {
+export async function findEntry(deps: ApiDependencies, id: string): Promise<BlockEntry> {
   if (!deps.models.ledger.has(id)) {
     const madeAt = await notShownYet(deps, id);
     if (madeAt !== undefined) await shown(deps, madeAt);

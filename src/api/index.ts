@@ -6,6 +6,7 @@ import type { ListenAddress } from '../config/values.js';
 import { newId } from '../runtime/ids.js';
 import { StoreUnavailable } from '../store/port.js';
 import { backtestRoutes } from './backtests.js';
+import { blockReportRoute } from './block-report-route.js';
 import { blockActionRoutes, blockRoutes } from './blocks.js';
 import { checkRoutes } from './check.js';
 import type { ApiDependencies, OperationDependencies } from './dependencies.js';
@@ -124,6 +125,7 @@ export function createApi(deps: ApiDependencies, more: readonly Route[] = []): A
     ...blockRoutes(deps),
     ...blockActionRoutes(deps),
     ...heldRoutes(deps),
+    blockReportRoute(deps),
     ...exemptionRoutes(deps),
     ...overrideRoutes(deps),
     bulkOverridesRoute(deps),

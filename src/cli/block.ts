@@ -2,6 +2,7 @@ import type { Command } from 'commander';
 import { Option } from 'commander';
 import type { BlockJson } from '../api/block-view.js';
 import type { HeldJson } from '../api/held.js';
+import type { ReportJson } from '../api/block-report.js';
 import { BLOCK_STATES } from '../api/block-view.js';
 import { HELD_ACTIONS, REFUSALS } from '../blocks/events.js';
 import { InvalidInput, StopgapError } from '../kernel/errors.js';
@@ -11,6 +12,7 @@ import { DIRECTIONS, SUBJECT_TYPES, parseSubject } from '../sending/subjects.js'
 import type { ApiClient, JsonOption, Listed } from './client.js';
 import { connect, withJson } from './client.js';
 import { blockDetails, blockRows, ending, heldState, heldText } from './client-format.js';
+import { reportText } from './report-format.js';
 import type { CliIo } from './io.js';
 import type { SpanOption } from './options.js';
 import { requireSpan, spanOf, withSpan } from './options.js';
@@ -65,6 +67,15 @@ export function blockVerb(program: Command, io: CliIo): void {
   ).action(async (block: string, value: string | undefined, options: JsonOption) =>
     showWithHeld(io, options, named(block, value)),
   );
+  withJson(
+    block
+      .command('report <block> [value]')
+      .description('what got through, what a block stopped, and what clients were told'),
+  )
+    .addOption(new Option('--text', 'as a letter that can be sent to the customer').conflicts('json'))
+    .action(async (block: string, value: string | undefined, options: JsonOption & { text?: true }) =>
+      report(io, options, named(block, value)),
+    );
   withJson(block.command('release <block> [value]').description('end a block now'))
     .option('--false-positive', FALSE_POSITIVE)
     .addOption(
@@ -121,6 +132,15 @@ async function showWithHeld(io: CliIo, options: JsonOption, what: Named): Promis
   if (options.json === true) return print(io, asJson(isNone ? block : { ...block, held }));
   const isSaid = isNone && heldState(block, held) === '';
   print(io, `${blockDetails(block, io.clock.now())}${isSaid ? '' : `\n\n${heldText(block, held)}`}`);
+}
+
+async function report(io: CliIo, options: JsonOption & { text?: true }, what: Named): Promise<void> {
+  const client = await connect(io, options);
+  const { id } = await find(client, what);
+  const target = `blocks/${id}/report`;
+  if (options.text === true) return print(io, (await client.text(target, { format: 'text' })).trimEnd());
+  const found = await client.get<ReportJson>(target);
+  print(io, options.json === true ? asJson(found) : reportText(found, io.clock.now()));
 }
 
 async function heldMail(io: CliIo, options: HeldOption, what: Named): Promise<void> {

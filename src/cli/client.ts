@@ -47,6 +47,15 @@ export interface Listed<Item> {
 /** Parameters of a query; undefined ones are left out. */
 export type Query = Readonly<Record<string, string | undefined>>;
 
+/** One request. */
+type Asked = readonly [
+  method: string,
+  target: string,
+  query: Query,
+  body: string | undefined,
+  headers: Readonly<Record<string, string>>,
+];
+
 /** What the server said was wrong. */
 interface ProblemBody {
   readonly code?: unknown;
@@ -73,6 +82,13 @@ export class ApiClient {
     return this.#call<Body>('GET', target, query, undefined, {});
   }
 
+  /** The same, of an answer that is no JSON. */
+  async text(target: string, query: Query = {}): Promise<string> {
+    const { response, text } = await this.#ask('GET', target, query, undefined, {});
+    if (response.ok && response.headers.get('content-type')?.startsWith('text/') === true) return text;
+    throw refusal(response.status, parse(text, response, this.#base) as ProblemBody, this.#base);
+  }
+
   /**
    * @param version only while the thing is at this version (If-Match)
    * @throws StopgapError with a hint; with the server's own words if it refuses
@@ -87,20 +103,21 @@ export class ApiClient {
     return this.#call<Body>(method, target, {}, JSON.stringify(body), headers);
   }
 
-  async #call<Body>(
-    method: string,
-    target: string,
-    query: Query,
-    body: string | undefined,
-    headers: Readonly<Record<string, string>>,
-  ): Promise<Body> {
+  async #call<Body>(...asked: Asked): Promise<Body> {
+    const { response, text } = await this.#ask(...asked);
+    const answer = parse(text, response, this.#base);
+    if (response.ok) return answer as Body;
+    throw refusal(response.status, answer as ProblemBody, this.#base);
+  }
+
+  async #ask(
+    ...[method, target, query, body, headers]: Asked
+  ): Promise<{ readonly response: Response; readonly text: string }> {
     const url = new URL(`api/v1/${target}`, this.#base);
     for (const [name, value] of Object.entries(query))
       if (value !== undefined) url.searchParams.set(name, value);
-    let response: Response;
-    let text: string;
     try {
-      response = await fetch(url, {
+      const response = await fetch(url, {
         method,
         headers: {
           authorization: `Bearer ${this.#token}`,
@@ -111,16 +128,13 @@ export class ApiClient {
         redirect: 'error',
         signal: AbortSignal.timeout(PATIENCE),
       });
-      text = await response.text();
+      return { response, text: await response.text() };
     } catch (thrown) {
       throw new StopgapError(
         'unavailable',
         `no answer from ${this.#base.origin} (${causeOf(thrown)}): is stopgap serve running there? --url or STOPGAP_URL names another server`,
       );
     }
-    const answer = parse(text, response, this.#base);
-    if (response.ok) return answer as Body;
-    throw refusal(response.status, answer as ProblemBody, this.#base);
   }
 }
 
