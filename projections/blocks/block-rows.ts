@@ -4,6 +4,7 @@ import type { Direction, SenderIdentity, Subject, SubjectType } from '../../src/
 import { DIRECTIONS, SUBJECT_TYPES, directionsMeet } from '../../src/sending/subjects.js';
 import type { BlockEntry, Followed } from './block-entry.js';
 import { SubjectIndex } from './subject-index.js';
+import { passes, textFilter } from './text-filter.js';
 import { Words } from './words.js';
 
 /** The permanent record of a block: enough to find it, and to find its events in the store. */
@@ -22,6 +23,8 @@ export interface BlockRow {
 /** The filter of a list; undefined fields do not matter. */
 export interface BlockFilter {
   readonly now: Instant;
+  /** An instant up to now: states are those of then, and what had not begun is left out. */
+  readonly at?: Instant | undefined;
   readonly states?: ReadonlySet<BlockState> | undefined;
   readonly types?: ReadonlySet<SubjectType> | undefined;
   readonly direction?: Direction | undefined;
@@ -38,6 +41,13 @@ export interface BlockFilter {
   /** The same text as subjects are kept, where that differs: domains are A-labels there. */
   readonly kept?: string | undefined;
 }
+
+export const BLOCK_SORTS = ['since', 'until', 'refused', 'subject'] as const;
+/**
+ * `since`: in force, or proposed, last; `until`: ends, or ended, first; `refused`: refused most; `subject`: by name. Among
+ * equals the newest comes first.
+ */
+export type BlockSort = (typeof BLOCK_SORTS)[number];
 
 export interface BlockRowsState {
   /** The parts of each column, one for each segment. */
@@ -78,6 +88,9 @@ class NumberColumns {
   descriptions = new Uint32Array(SEGMENT);
   /** The previous row of the same subject. */
   previous = new Int32Array(SEGMENT);
+  /** How many attempts the block has refused, and when it last did; 0 for never. */
+  refused = new Float64Array(SEGMENT);
+  refusedAt = new Float64Array(SEGMENT);
 }
 
 type Column = keyof NumberColumns;
@@ -92,9 +105,14 @@ interface Segment {
   readonly values: string[];
   /** All values in one text, for searches. */
   text: string | undefined;
+  /** What texts its values have: see {@link textFilter}. Undefined while it grows, or nobody has searched it. */
+  filter: Uint32Array | undefined;
   /** The lowest id and the highest. */
   lowest: string;
   highest: string;
+  /** When the first of them began, and the last. */
+  earliest: Instant;
+  latest: Instant;
 }
 
 /**
@@ -144,6 +162,7 @@ export class BlockRows {
       }
       const type = SUBJECT_TYPES[(segment.numbers.terms[row % SEGMENT]! >> TYPE) & 7]!;
       this.#name(segment, row, id, { type, value: values[row]! });
+      span(segment, segment.numbers.began[row % SEGMENT]!);
     });
   }
 
@@ -193,6 +212,7 @@ export class BlockRows {
     const numbers = writable(this.#segmentOf(row));
     const at = row % SEGMENT;
     numbers.began[at] = entry.proposedAt ?? entry.since!;
+    span(this.#segmentOf(row), numbers.began[at]);
     numbers.since[at] = entry.since ?? Infinity;
     numbers.ends[at] =
       entry.endedAt ?? (entry.state === 'proposed' ? entry.lapsesAt! : (entry.until ?? Infinity));
@@ -206,6 +226,39 @@ export class BlockRows {
   reach(row: number, revision: number): void {
     const numbers = writable(this.#segmentOf(row));
     numbers.events[row % SEGMENT] = revision - numbers.revisions[row % SEGMENT]! + 1;
+  }
+
+  /** A block has refused so many attempts. @param id its own */
+  refuse(id: string, count: number, at: Instant): void {
+    const row = this.#byId.get(id);
+    if (row === undefined) return;
+    const numbers = writable(this.#segmentOf(row));
+    numbers.refused[row % SEGMENT]! += count;
+    numbers.refusedAt[row % SEGMENT] = Math.max(at, numbers.refusedAt[row % SEGMENT]!);
+  }
+
+  /** How many attempts a block has refused, and when it last did; 0 for never. */
+  refusalsOf(row: number): { readonly refused: number; readonly refusedAt: Instant } {
+    const { numbers } = this.#segmentOf(row);
+    return { refused: numbers.refused[row % SEGMENT]!, refusedAt: numbers.refusedAt[row % SEGMENT]! };
+  }
+
+  /** What an order compares rows by: the least comes first. */
+  keyOf(sort: BlockSort): (row: number) => number | string {
+    const at = (row: number): number => row % SEGMENT;
+    switch (sort) {
+      case 'since':
+        return (row) => {
+          const { since, began } = this.#segmentOf(row).numbers;
+          return -(since[at(row)] === Infinity ? began[at(row)]! : since[at(row)]!);
+        };
+      case 'until':
+        return (row) => this.#segmentOf(row).numbers.ends[at(row)]!;
+      case 'refused':
+        return (row) => -this.#segmentOf(row).numbers.refused[at(row)]!;
+      case 'subject':
+        return (row) => this.#segmentOf(row).values[at(row)]!;
+    }
   }
 
   /** Ids of the blocks that refused this sender at an instant, the one that ends last first. */
@@ -272,12 +325,9 @@ export class BlockRows {
       const number = row >> SHIFT;
       const segment = this.#segments[number]!;
       const found: number[] = [];
-      const hasNoId =
-        filter.id !== undefined &&
-        (segment.highest < filter.id ||
-          (segment.lowest > filter.id && !segment.lowest.startsWith(filter.id)));
       const hasNoText = isOfSubjects && !mayHave(segment, filter.text, filter.kept);
-      if (hasNoId || hasNoText) row = step < 0 ? (number << SHIFT) - 1 : (number + 1) << SHIFT;
+      if (hasNoText || isOutside(segment, filter))
+        row = step < 0 ? (number << SHIFT) - 1 : (number + 1) << SHIFT;
       for (; row >> SHIFT === number && row < this.#size; row += step) {
         if (matches(segment, row % SEGMENT)) found.push(row);
       }
@@ -292,7 +342,7 @@ export class BlockRows {
   }
 
   #matcher(filter: BlockFilter): (segment: Segment, at: number) => boolean {
-    const { now, since = -Infinity, until = Infinity, id, text, kept } = filter;
+    const { now, at: then, since = -Infinity, until = Infinity, id, text, kept } = filter;
     const states = maskOf(STATES, filter.states);
     const types = maskOf(SUBJECT_TYPES, filter.types);
     const directions = maskOf(DIRECTIONS, filter.direction && new Set([filter.direction]));
@@ -305,13 +355,15 @@ export class BlockRows {
       const { numbers } = segment;
       const terms = numbers.terms[at]!;
       return (
-        ((states >> stateOf(numbers, at, now)) & 1) === 1 &&
+        ((states >> (then === undefined ? stateOf(numbers, at, now) : stateThen(numbers, at, then))) & 1) ===
+          1 &&
         ((types >> ((terms >> TYPE) & 7)) & 1) === 1 &&
         ((directions >> ((terms >> DIRECTION) & 3)) & 1) === 1 &&
         ((origins >> ((terms >> ORIGIN) & 1)) & 1) === 1 &&
         (rule === undefined || numbers.rules[at] === rule) &&
         numbers.began[at]! >= since &&
         numbers.began[at]! < until &&
+        (then === undefined || numbers.began[at]! <= then) &&
         (id === undefined || segment.ids[at]!.startsWith(id)) &&
         contains?.(segment, at) !== false
       );
@@ -337,6 +389,12 @@ export class BlockRows {
     };
   }
 
+  /** The row whose first event is at this position, or undefined. */
+  rowAt(begin: number): number | undefined {
+    const row = this.#start('oldest', begin) - 1;
+    return row >= 0 && this.#beginOf(row) === begin ? row : undefined;
+  }
+
   #start(order: 'newest' | 'oldest', beyond: number | undefined): number {
     if (beyond === undefined) return order === 'newest' ? this.#size - 1 : 0;
     // The first row that does not begin before the instant, by binary search.
@@ -358,8 +416,11 @@ export class BlockRows {
       ids: [],
       values: [],
       text: undefined,
+      filter: undefined,
       lowest: '\uffff',
       highest: '',
+      earliest: Infinity,
+      latest: -Infinity,
     };
     this.#segments.push(segment);
     return segment;
@@ -420,12 +481,40 @@ function stateOf(numbers: NumberColumns, at: number, now: Instant): number {
   return state === ACTIVE ? EXPIRED : state === PROPOSED ? LAPSED : state;
 }
 
+/** The same at an earlier instant, of a row that had begun. */
+function stateThen(numbers: NumberColumns, at: number, then: Instant): number {
+  if (numbers.ends[at]! <= then) return stateOf(numbers, at, then);
+  return numbers.since[at]! <= then ? ACTIVE : PROPOSED;
+}
+
+function span(segment: Segment, began: Instant): void {
+  if (began < segment.earliest) segment.earliest = began;
+  if (began > segment.latest) segment.latest = began;
+}
+
+/** True if no row of a segment can match, by what it has of ids and times. */
+function isOutside(
+  segment: Segment,
+  { id, at = Infinity, since = -Infinity, until = Infinity }: BlockFilter,
+): boolean {
+  if (segment.latest < since || segment.earliest >= until || segment.earliest > at) return true;
+  return (
+    id !== undefined && (segment.highest < id || (segment.lowest > id && !segment.lowest.startsWith(id)))
+  );
+}
+
 function maskOf<Word>(words: readonly Word[], wanted: ReadonlySet<Word> | undefined): number {
   return words.reduce((mask, word, bit) => (wanted?.has(word) === false ? mask : mask | (1 << bit)), 0);
 }
 
 /** False if no value of the segment has this text. */
 function mayHave(segment: Segment, text: string, kept?: string): boolean {
+  // A look at a few words of memory spares most segments the search of their text.
+  if (segment.values.length === SEGMENT) {
+    segment.filter ??= textFilter(segment.values);
+    const isOut = !passes(segment.filter, text) && (kept === undefined || !passes(segment.filter, kept));
+    if (isOut) return false;
+  }
   segment.text ??= segment.values.join('\n');
   return has(segment.text, text, kept);
 }

@@ -9,6 +9,7 @@ import { InvalidInput, StopgapError } from '../kernel/errors.js';
 import type { ErrorCode } from '../kernel/errors.js';
 import { ERROR_CODES } from '../kernel/errors.js';
 import { SECOND } from '../kernel/time.js';
+import { newId } from '../runtime/ids.js';
 import type { ConfigOption } from './options.js';
 import { configForFiles, withConfig } from './options.js';
 import type { CliIo } from './io.js';
@@ -121,6 +122,8 @@ export class ApiClient {
         method,
         headers: {
           authorization: `Bearer ${this.#token}`,
+          // The list of changes tells by it what came from the command line.
+          'x-request-id': `cli-${newId()}`,
           ...headers,
           ...(body === undefined ? {} : { 'content-type': 'application/json' }),
         },
