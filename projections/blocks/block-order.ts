@@ -1,32 +1,41 @@
-import type { BlockRows, BlockSort } from './block-rows.js';
+import type { BlockRows } from './block-rows.js';
+import type { BlockFilter, BlockSort } from './block-segments.js';
 
-/** What a row is ordered by, and the row. */
+/** A row, and what it is ordered by. */
 export interface Keyed {
   readonly key: number | string;
   readonly row: number;
 }
 
+interface Within {
+  /** The last row of the page before. */
+  readonly beyond?: Keyed | undefined;
+  /** The only rows that are looked at, if an index has found them. */
+  readonly own?: readonly number[] | undefined;
+}
+
 /**
- * The first rows that match, in an order that rows are not kept in: all rows are looked at, and as many are remembered as
- * are asked for. Yields between steps of some microseconds, so that the caller can give way.
- *
- * @param matches all rows that match
- * @param beyond the last row of the page before
+ * The first rows that match, in an order in which rows are not kept. Segments are looked at in the order of their least
+ * keys, and only as many as can still have one of the first rows. Yields between steps of some microseconds, so that the
+ * caller can give way.
  */
 export function* firstRows(
   rows: BlockRows,
-  matches: Iterable<readonly number[]>,
+  filter: BlockFilter,
   sort: BlockSort,
   limit: number,
-  beyond: Keyed | undefined,
+  { beyond, own }: Within,
 ): Generator<void, readonly Keyed[]> {
-  const keyOf = rows.keyOf(sort);
   const first: Keyed[] = [];
-  for (const some of matches) {
-    for (const row of some) {
-      const found = { key: keyOf(row), row };
-      if (beyond !== undefined && !isBefore(beyond, found)) continue;
-      if (first.length === limit && !isBefore(found, first[limit - 1]!)) continue;
+  const isEnough = (key: number | string, row: number): boolean =>
+    first.length === limit && !isBefore({ key, row }, first[limit - 1]!);
+  const steps = own === undefined ? rows.searchBy(filter, sort, isEnough) : [rows.filter(own, filter)];
+  for (const some of steps) {
+    // The newest come first among equals.
+    for (const row of some.toReversed()) {
+      const key = rows.keyOf(row, sort);
+      const found = { key, row };
+      if (isEnough(key, row) || (beyond !== undefined && !isBefore(beyond, found))) continue;
       if (first.length === limit) first.pop();
       first.splice(placeOf(first, found), 0, found);
     }

@@ -3,8 +3,9 @@ import { z } from 'zod';
 import type { BlockEntry } from '../../projections/blocks/block-entry.js';
 import type { Keyed } from '../../projections/blocks/block-order.js';
 import { firstRows } from '../../projections/blocks/block-order.js';
-import type { BlockFilter, BlockRows, BlockSort } from '../../projections/blocks/block-rows.js';
-import { BLOCK_SORTS } from '../../projections/blocks/block-rows.js';
+import type { BlockRows } from '../../projections/blocks/block-rows.js';
+import type { BlockFilter, BlockSort } from '../../projections/blocks/block-segments.js';
+import { BLOCK_SORTS } from '../../projections/blocks/block-segments.js';
 import type { BlockState } from '../blocks/state.js';
 import { InvalidInput } from '../kernel/errors.js';
 import type { Instant, Milliseconds } from '../kernel/time.js';
@@ -188,7 +189,9 @@ async function pageOf(rows: BlockRows, query: BlockListQuery, now: Instant): Pro
   const { sort, limit, cursor } = query;
   if (sort !== 'newest' && sort !== 'oldest') {
     const beyond = cursor === undefined ? undefined : keyedOf(rows, sort, cursor);
-    const first = firstRows(rows, matchesOf(rows, query, now, 'newest'), sort, limit + 1, beyond);
+    const filter = filterOf(query, now);
+    const own = query.value === undefined ? undefined : rowsOf(rows, query, query.value);
+    const first = firstRows(rows, filter, sort, limit + 1, { beyond, own });
     return (await inTurns(first))!.map(({ row }) => row);
   }
   const beyond = cursor === undefined ? undefined : numberOfCursor(cursor);
@@ -221,21 +224,23 @@ function matchesOf(
   const filter = filterOf(query, now);
   return value === undefined
     ? rows.search(filter, order, beyond)
-    : named(rows, filter, subjectsOf(value, query.type ?? new Set(SUBJECT_TYPES)), order, beyond);
+    : named(rows, filter, rowsOf(rows, query, value), order, beyond);
 }
 
-/** All rows of some subjects that match. */
+/** The rows of the subjects that a text can mean. */
+function rowsOf(rows: BlockRows, { type }: BlockListQuery, value: string): readonly number[] {
+  return subjectsOf(value, type ?? new Set(SUBJECT_TYPES)).flatMap((subject) => [...rows.on(subject)]);
+}
+
+/** Those of some rows that match. */
 function* named(
   rows: BlockRows,
   filter: BlockFilter,
-  subjects: readonly Subject[],
+  own: readonly number[],
   order: 'newest' | 'oldest',
   beyond: number | undefined,
 ): Generator<readonly number[], void> {
-  const all = rows.filter(
-    subjects.flatMap((subject) => [...rows.on(subject)]),
-    filter,
-  );
+  const all = rows.filter(own, filter);
   const step = order === 'newest' ? -1 : 1;
   yield all
     .filter((row) => beyond === undefined || Math.sign(rows.at(row).begin - beyond) === step)
@@ -267,7 +272,7 @@ async function inTurns<Item, Result>(
 function cursorTo(rows: BlockRows, sort: BlockListQuery['sort'], row: number): string {
   const { begin } = rows.at(row);
   if (sort === 'newest' || sort === 'oldest') return cursorOf(String(begin));
-  const key = sort === 'subject' ? '' : String(rows.keyOf(sort)(row));
+  const key = sort === 'subject' ? '' : String(rows.keyOf(row, sort));
   return cursorOf(`${sort}~${key}~${begin}`);
 }
 
@@ -275,7 +280,7 @@ function keyedOf(rows: BlockRows, sort: BlockSort, cursor: string): Keyed {
   const [name, key = '', begin = ''] = keyOfCursor(cursor).split('~');
   const row = name === sort ? rows.rowAt(Number(begin)) : undefined;
   if (row === undefined) throw new InvalidInput('cursor', 'is of another list');
-  return { row, key: sort === 'subject' ? rows.keyOf(sort)(row) : Number(key) };
+  return { row, key: sort === 'subject' ? rows.keyOf(row, sort) : Number(key) };
 }
 
 const IN_FORCE_OR_PROPOSED: ReadonlySet<BlockState> = new Set(['active', 'proposed']);
