@@ -67,6 +67,10 @@ export const blockListQuery = z.strictObject({
 
 type BlockListQuery = z.infer<typeof blockListQuery>;
 
+const FILTERS = [
+  ...(['state', 'type', 'value', 'q', 'id', 'rule', 'origin', 'direction', 'since', 'until', 'at'] as const),
+];
+
 const listedShape = blockShape
   .extend({
     refused: z.int().meta({ description: 'How many attempts it has refused.' }),
@@ -97,6 +101,8 @@ export function blockListRoute(deps: ApiDependencies): Route {
       const now = deps.clock.now();
       if (query.at !== undefined && query.at > now)
         throw new InvalidInput('at', `must not lie in the future (it is ${formatInstant(now)})`);
+      if (query.at !== undefined && (query.sort === 'until' || query.sort === 'refused'))
+        throw new InvalidInput('sort', 'by until or refused is by what is known now: it goes without at');
       return pageOrExport(request, {
         format: query.format,
         columns: COLUMNS,
@@ -204,6 +210,7 @@ async function pageOf(rows: BlockRows, query: BlockListQuery, now: Instant): Pro
 }
 
 async function totalOf(rows: BlockRows, query: BlockListQuery, now: Instant): Promise<number> {
+  if (FILTERS.every((name) => query[name] === undefined)) return rows.size;
   let total = 0;
   await inTurns(matchesOf(rows, query, now, 'newest'), (some) => {
     total += some.length;

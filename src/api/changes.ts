@@ -22,7 +22,7 @@ import {
 } from './shapes.js';
 
 /** What events of changes are called. */
-const CHANGE_TYPES = [
+export const CHANGE_TYPES = [
   ...['BlockImposed', 'BlockExtended', 'BlockShortened', 'BlockReleased', 'HeldMailDecided'],
   ...['ProposalApproved', 'ProposalDismissed', 'ExemptionGranted', 'ExemptionRevoked'],
   ...['OverrideSet', 'OverrideRemoved', 'RulesChanged'],
@@ -30,7 +30,7 @@ const CHANGE_TYPES = [
 ];
 
 /** Through what a request came, as its id begins; any other request is of a program. */
-const VIA = ['page', 'cli', 'api', 'other'] as const;
+export const VIA = ['page', 'cli', 'api', 'other'] as const;
 
 const changesQuery = z.strictObject({
   by: once.max(100).optional().meta({ description: 'Who, with or without `admin:`.' }),

@@ -235,6 +235,8 @@ const sender = z.object({
 });
 
 type Sender = z.infer<typeof sender>;
+export type SenderJson = Sender;
+export type BusiestJson = z.infer<typeof busiestItem>;
 
 /** How much senders send, and their limits. */
 export function senderRoutes(deps: ApiDependencies): readonly Route[] {

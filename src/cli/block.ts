@@ -8,6 +8,8 @@ import { HELD_ACTIONS, REFUSALS } from '../blocks/events.js';
 import { InvalidInput, StopgapError } from '../kernel/errors.js';
 import { printable } from '../kernel/printable.js';
 import type { SubjectType } from '../sending/subjects.js';
+import { BLOCK_SORTS } from '../../projections/blocks/block-segments.js';
+import { parseInstant } from '../kernel/time.js';
 import { DIRECTIONS, SUBJECT_TYPES, parseSubject } from '../sending/subjects.js';
 import type { ApiClient, JsonOption, Listed } from './client.js';
 import { connect, withJson } from './client.js';
@@ -25,6 +27,8 @@ interface ListOption extends JsonOption {
   readonly rule?: string;
   readonly since?: string;
   readonly until?: string;
+  readonly at?: string;
+  readonly sort?: string;
   readonly limit: string;
   readonly wide?: true;
 }
@@ -54,13 +58,14 @@ interface HeldOption extends JsonOption {
 const WHOLE_ID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 const FALSE_POSITIVE = 'the rule was wrong: what was sent is usual';
 
-/** `stopgap block list|show|add|release|approve|dismiss`: asks a running server. */
+/** `stopgap block list|show|report|add|edit|release|held|approve|dismiss`: asks a running server. */
 export function blockVerb(program: Command, io: CliIo): void {
   const block = program
     .command('block')
     .description('what is blocked or proposed to be; a block is named by its id, or by its subject');
   listCommand(block, io);
   addCommand(block, io);
+  editCommand(block, io);
 
   withJson(
     block.command('show <block> [value]').description('one block with its evidence and history'),
@@ -171,12 +176,20 @@ function listCommand(block: Command, io: CliIo): void {
     .option('--rule <id>', 'those of one rule')
     .option('--since <time>', 'proposed or in force since then, in ISO 8601; UTC unless it says otherwise')
     .option('--until <time>', 'proposed or in force before then')
+    .option('--at <time>', 'what was in force or proposed then, as it was then')
+    .addOption(
+      new Option('--sort <order>', 'newest begins last, until ends first, refused refused most').choices([
+        ...['newest', 'oldest'],
+        ...BLOCK_SORTS,
+      ]),
+    )
     .option('--limit <number>', 'at most so many, up to 500', '50')
     .option('--wide', 'say why in full, however wide the terminal is')
     .action(async (options: ListOption) => {
-      const { state = 'active,proposed', type, q, rule, since, until, limit } = options;
+      const { state = 'active,proposed', type, q, rule, since, until, at, sort, limit } = options;
       const client = await connect(io, options);
-      const query = { state: state === 'all' ? undefined : state, type, q, rule, since, until, limit };
+      const states = state === 'all' ? (at === undefined ? undefined : BLOCK_STATES.join(',')) : state;
+      const query = { state: states, type, q, rule, since, until, at, sort, limit };
       const { items, next } = await client.get<Listed<BlockJson>>('blocks', query);
       if (options.json === true) print(io, asJson({ items, next }));
       else if (items.length === 0)
@@ -188,7 +201,7 @@ function listCommand(block: Command, io: CliIo): void {
         );
       else {
         const width = options.wide === true ? Infinity : terminalWidth(io);
-        print(io, tableWithin(blockRows(items, io.clock.now()), width));
+        print(io, tableWithin(blockRows(items, parseInstant(at ?? '') ?? io.clock.now()), width));
       }
       if (next !== null && options.json !== true)
         note(io, 'there are more: raise --limit, or narrow the search');
@@ -219,6 +232,51 @@ function addCommand(block: Command, io: CliIo): void {
         ...spanOf(options),
       });
       show(io, options, made);
+    });
+}
+
+interface EditOption extends JsonOption, SpanOption {
+  readonly description?: string;
+  readonly refusal?: string;
+  readonly note?: string;
+}
+
+function editCommand(block: Command, io: CliIo): void {
+  const edit = withSpan(
+    withJson(
+      block
+        .command('edit <block> [value]')
+        .description(
+          'change a block in force: when it ends, sooner or later, its description, how it refuses',
+        ),
+    ),
+  );
+  edit
+    .option('--description <text>', 'why it is there')
+    .addOption(new Option('--refusal <refusal>', 'how it refuses').choices([...REFUSALS]))
+    .option('--note <text>', 'why its end changes')
+    .action(async (name: string, value: string | undefined, options: EditOption) => {
+      const { description, refusal } = options;
+      const span = spanOf(options);
+      const isSpan = Object.values(span).some((given) => given !== undefined);
+      if (!isSpan && description === undefined && refusal === undefined)
+        edit.error('error: say what: --for, --until, --indefinite, --description or --refusal', {
+          exitCode: 2,
+        });
+      const client = await connect(io, options);
+      let changed = await find(client, named(name, value), 'active');
+      if (isSpan)
+        changed = await client.send<BlockJson>('PATCH', `blocks/${changed.id}`, {
+          ...span,
+          ...noted(options.note),
+        });
+      if (description !== undefined || refusal !== undefined) {
+        const { subject, direction, until, indefinite } = changed;
+        const same = indefinite ? { indefinite } : { until };
+        const body = { subject, direction, ...same, description, refusal };
+        changed = await client.send<BlockJson>('POST', 'blocks', body);
+      }
+      show(io, options, changed);
     });
 }
 

@@ -90,6 +90,31 @@ export class ApiClient {
     throw refusal(response.status, parse(text, response, this.#base) as ProblemBody, this.#base);
   }
 
+  /** The JSON objects of an event stream, as they come, until the server ends it. */
+  async *stream<Event>(target: string, query: Query): AsyncGenerator<Event, void> {
+    const gone = new AbortController();
+    const response = await this.#fetch(['GET', target, query, undefined, {}], gone.signal).catch((thrown) => {
+      throw this.#silent(thrown);
+    });
+    if (!response.ok || response.body === null)
+      throw refusal(
+        response.status,
+        parse(await response.text(), response, this.#base) as ProblemBody,
+        this.#base,
+      );
+    const decoder = new TextDecoder();
+    let rest = '';
+    try {
+      for await (const piece of response.body) {
+        const lines = (rest + decoder.decode(piece as Uint8Array, { stream: true })).split('\n');
+        rest = lines.pop()!;
+        for (const line of lines) if (line.startsWith('data: ')) yield JSON.parse(line.slice(6)) as Event;
+      }
+    } finally {
+      gone.abort();
+    }
+  }
+
   /**
    * @param version only while the thing is at this version (If-Match)
    * @throws StopgapError with a hint; with the server's own words if it refuses
@@ -111,33 +136,39 @@ export class ApiClient {
     throw refusal(response.status, answer as ProblemBody, this.#base);
   }
 
-  async #ask(
-    ...[method, target, query, body, headers]: Asked
-  ): Promise<{ readonly response: Response; readonly text: string }> {
+  async #ask(...asked: Asked): Promise<{ readonly response: Response; readonly text: string }> {
+    try {
+      const response = await this.#fetch(asked, AbortSignal.timeout(PATIENCE));
+      return { response, text: await response.text() };
+    } catch (thrown) {
+      throw this.#silent(thrown);
+    }
+  }
+
+  #fetch([method, target, query, body, headers]: Asked, signal: AbortSignal): Promise<Response> {
     const url = new URL(`api/v1/${target}`, this.#base);
     for (const [name, value] of Object.entries(query))
       if (value !== undefined) url.searchParams.set(name, value);
-    try {
-      const response = await fetch(url, {
-        method,
-        headers: {
-          authorization: `Bearer ${this.#token}`,
-          // The list of changes tells by it what came from the command line.
-          'x-request-id': `cli-${newId()}`,
-          ...headers,
-          ...(body === undefined ? {} : { 'content-type': 'application/json' }),
-        },
-        ...(body === undefined ? {} : { body }),
-        redirect: 'error',
-        signal: AbortSignal.timeout(PATIENCE),
-      });
-      return { response, text: await response.text() };
-    } catch (thrown) {
-      throw new StopgapError(
-        'unavailable',
-        `no answer from ${this.#base.origin} (${causeOf(thrown)}): is stopgap serve running there? --url or STOPGAP_URL names another server`,
-      );
-    }
+    return fetch(url, {
+      method,
+      headers: {
+        authorization: `Bearer ${this.#token}`,
+        // The list of changes tells by it what came from the command line.
+        'x-request-id': `cli-${newId()}`,
+        ...headers,
+        ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+      },
+      ...(body === undefined ? {} : { body }),
+      redirect: 'error',
+      signal,
+    });
+  }
+
+  #silent(thrown: unknown): StopgapError {
+    return new StopgapError(
+      'unavailable',
+      `no answer from ${this.#base.origin} (${causeOf(thrown)}): is stopgap serve running there? --url or STOPGAP_URL names another server`,
+    );
   }
 }
 

@@ -4,8 +4,11 @@ import { messageOf, StopgapError } from '../kernel/errors.js';
 import { printableLines } from '../kernel/printable.js';
 import { backtestVerb } from './backtest/verb.js';
 import { blockVerb } from './block.js';
+import { changesVerb } from './changes.js';
 import { checkVerb } from './check.js';
+import { completionVerb } from './completion.js';
 import { configVerb } from './config.js';
+import { eventsVerb } from './events.js';
 import { feignedVerb } from './feigned.js';
 import { followVerb } from './follow.js';
 import type { CliIo } from './io.js';
@@ -18,6 +21,7 @@ import { outboxVerb } from './outbox.js';
 import { overrideVerb } from './override.js';
 import { rulesVerb } from './rules.js';
 import { saslProxyVerb } from './sasl-proxy.js';
+import { senderVerb } from './sender.js';
 import { serveVerb } from './serve.js';
 import { simulateVerb } from './simulate/verb.js';
 import { supportBundleVerb } from './support-bundle/verb.js';
@@ -33,11 +37,14 @@ const VERBS: readonly Verb[] = [
   serveVerb,
   configVerb,
   blockVerb,
+  senderVerb,
   checkVerb,
   feignedVerb,
   rulesVerb,
   exemptVerb,
   overrideVerb,
+  changesVerb,
+  eventsVerb,
   backtestVerb,
   userVerb,
   tokenVerb,
@@ -49,12 +56,13 @@ const VERBS: readonly Verb[] = [
   followVerb,
   importVerb,
   simulateVerb,
+  completionVerb,
 ];
 
 const EXIT = { ok: 0, failure: 1, usage: 2 } as const;
 
 /** Builds the command line. Its `parseAsync` rejects where something is wrong; it never ends the process. */
-function buildProgram(io: CliIo, verbs: readonly Verb[] = VERBS): Command {
+export function buildProgram(io: CliIo, verbs: readonly Verb[] = VERBS): Command {
   const program = new Command('stopgap')
     .description('Notices abnormal mail volume, blocks the sender softly, explains why, and lets go again.')
     .option('--version', 'output the version and the commit')

@@ -114,6 +114,8 @@ describe('the order of a list of blocks', () => {
       assert.deepEqual(await then(before), []);
       const future = await other.get(`/api/v1/blocks?at=${formatInstant(other.clock.now() + HOUR)}`);
       assert.equal(future.json.errors[0].field, 'at');
+      const ordered = await other.get(`/api/v1/blocks?at=${before}&sort=until`);
+      assert.equal(ordered.json.errors[0].field, 'sort');
     } finally {
       await other.stop();
     }
