@@ -68,8 +68,18 @@ export const blockListQuery = z.strictObject({
 type BlockListQuery = z.infer<typeof blockListQuery>;
 
 const FILTERS = [
-  ...(['state', 'type', 'value', 'q', 'id', 'rule', 'origin', 'direction', 'since', 'until', 'at'] as const),
-];
+  'state',
+  'type',
+  'value',
+  'q',
+  'id',
+  'rule',
+  'origin',
+  'direction',
+  'since',
+  'until',
+  'at',
+] as const;
 
 const listedShape = blockShape
   .extend({

@@ -149,6 +149,26 @@ const KEYS: Readonly<Record<BlockSort, (entry: BlockEntry, refused: number) => n
 };
 
 describe('the rows of the ledger', () => {
+  test('find by the clock what is recorded as open, though nothing else is there', () => {
+    const one = {
+      type: 'account',
+      subject: 0,
+      direction: 'outbound',
+      description: '',
+      rule: 'burst',
+    } as const;
+    const open = { ...one, length: MINUTE, end: undefined };
+    for (const [how, state] of [
+      ['impose', 'expired'],
+      ['propose', 'lapsed'],
+    ] as const) {
+      const { rows } = ledgerOf([{ ...open, how }]);
+      const wanted = { states: new Set([state]) };
+      assert.deepEqual(found(rows, { ...wanted, now: T0 + 2 * HOUR }, 'newest'), [1]);
+      assert.deepEqual(found(rows, { ...wanted, now: T0 }, 'newest'), []);
+    }
+  });
+
   test('are given in every order, page by page, as sorting every entry would', () => {
     const few = fc.array(seed, { minLength: 1, maxLength: 40 });
     fc.assert(
