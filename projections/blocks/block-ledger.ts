@@ -2,6 +2,7 @@ import type { BlockEvent, Evidence } from '../../src/blocks/events.js';
 import { GRACE } from '../../src/blocks/state.js';
 import type { Instant } from '../../src/kernel/time.js';
 import type { Action } from '../../src/rules/model.js';
+import type { MessageRefused } from '../../src/sending/events.js';
 import type { Subject } from '../../src/sending/subjects.js';
 import { subjectKey } from '../../src/sending/subjects.js';
 import type { BlockEntry, Followed } from './block-entry.js';
@@ -112,6 +113,11 @@ export class BlockLedger {
       return entry === undefined || isEnded(entry) ? undefined : entry;
     }
     return undefined;
+  }
+
+  /** A block, named by any of its ids, has refused so many attempts. */
+  refuse({ block, count }: Pick<MessageRefused, 'block' | 'count'>, at: Instant): void {
+    this.rows.refuse(this.nameOf(block), count, at);
   }
 
   apply(event: BlockEvent): void {

@@ -1,8 +1,32 @@
-import type { BlockState } from '../../src/blocks/state.js';
 import type { Instant } from '../../src/kernel/time.js';
-import type { Direction, SenderIdentity, Subject, SubjectType } from '../../src/sending/subjects.js';
+import type { SenderIdentity, Subject } from '../../src/sending/subjects.js';
 import { DIRECTIONS, SUBJECT_TYPES, directionsMeet } from '../../src/sending/subjects.js';
 import type { BlockEntry, Followed } from './block-entry.js';
+import type { BlockFilter, BlockSort, Column, Numbers, Segment, Wanted } from './block-segments.js';
+import {
+  ACTIVE,
+  COLUMNS,
+  DIRECTION,
+  has,
+  isOutside,
+  keyAt,
+  maskOf,
+  mayHave,
+  NumberColumns,
+  ORIGINS,
+  ORIGIN,
+  PROPOSED,
+  SEGMENT,
+  SHIFT,
+  span,
+  stateOf,
+  STATES,
+  stateThen,
+  summaryOf,
+  termsOf,
+  TYPE,
+  writable,
+} from './block-segments.js';
 import { SubjectIndex } from './subject-index.js';
 import { Words } from './words.js';
 
@@ -19,26 +43,6 @@ export interface BlockRow {
   readonly follows: Followed | undefined;
 }
 
-/** The filter of a list; undefined fields do not matter. */
-export interface BlockFilter {
-  readonly now: Instant;
-  readonly states?: ReadonlySet<BlockState> | undefined;
-  readonly types?: ReadonlySet<SubjectType> | undefined;
-  readonly direction?: Direction | undefined;
-  readonly origin?: 'rule' | 'admin' | undefined;
-  readonly rule?: string | undefined;
-  /** Began at this instant or later. */
-  readonly since?: Instant | undefined;
-  /** Began before this instant. */
-  readonly until?: Instant | undefined;
-  /** How the id begins. */
-  readonly id?: string | undefined;
-  /** A text within the subject or the description; in lower case. */
-  readonly text?: string | undefined;
-  /** The same text as subjects are kept, where that differs: domains are A-labels there. */
-  readonly kept?: string | undefined;
-}
-
 export interface BlockRowsState {
   /** The parts of each column, one for each segment. */
   readonly columns: Readonly<Record<Column, readonly Numbers[]>>;
@@ -49,56 +53,16 @@ export interface BlockRowsState {
   readonly follows: readonly (readonly [row: number, follows: Followed])[];
 }
 
-const STATES: readonly BlockState[] = ['proposed', 'active', 'released', 'expired', 'dismissed', 'lapsed'];
-const [PROPOSED, ACTIVE, EXPIRED, LAPSED] = [0, 1, 3, 5];
-const ORIGINS = ['rule', 'admin'] as const;
-/** The bit offset of each field within `terms`. */
-const [TYPE, DIRECTION, ORIGIN] = [3, 6, 8];
-
-/** Rows in a segment: a search through one takes some microseconds. */
-const SEGMENT = 1024;
-const SHIFT = 10;
 const NONE = -1;
 
-/** The begin, revision and so on of each row of a segment. */
-class NumberColumns {
-  begins = new Float64Array(SEGMENT);
-  /** When each was proposed or came into force. */
-  began = new Float64Array(SEGMENT);
-  /** When each came into force; Infinity for never. */
-  since = new Float64Array(SEGMENT);
-  /** When each ended or will end; Infinity for never. */
-  ends = new Float64Array(SEGMENT);
-  revisions = new Uint32Array(SEGMENT);
-  events = new Uint32Array(SEGMENT);
-  /** State, type, direction and origin. */
-  terms = new Uint16Array(SEGMENT);
-  /** The rule's index in the list plus one; 0 is none. */
-  rules = new Uint32Array(SEGMENT);
-  descriptions = new Uint32Array(SEGMENT);
-  /** The previous row of the same subject. */
-  previous = new Int32Array(SEGMENT);
-}
-
-type Column = keyof NumberColumns;
-type Numbers = NumberColumns[Column];
-const COLUMNS = Object.keys(new NumberColumns()) as readonly Column[];
-
-interface Segment {
-  numbers: NumberColumns;
-  /** True if a dump shares the numbers: then they are copied before they change. */
-  dumped: boolean;
-  readonly ids: string[];
-  readonly values: string[];
-  /** All values in one text, for searches. */
-  text: string | undefined;
-  /** The lowest id and the highest. */
-  lowest: string;
-  highest: string;
+interface Matcher {
+  /** True if no row of a segment can match. */
+  readonly isOutside: (segment: Segment) => boolean;
+  readonly matches: (segment: Segment, at: number) => boolean;
 }
 
 /**
- * A short row for each block and proposal that ever existed, in the order in which they began: about 270 bytes, a tenth
+ * A short row for each block and proposal that ever existed, in the order in which they began: about 300 bytes, a tenth
  * of an entry. Columns of numbers make a search through a million rows a matter of milliseconds.
  */
 export class BlockRows {
@@ -144,6 +108,7 @@ export class BlockRows {
       }
       const type = SUBJECT_TYPES[(segment.numbers.terms[row % SEGMENT]! >> TYPE) & 7]!;
       this.#name(segment, row, id, { type, value: values[row]! });
+      span(segment, segment.numbers.began[row % SEGMENT]!);
     });
   }
 
@@ -193,6 +158,7 @@ export class BlockRows {
     const numbers = writable(this.#segmentOf(row));
     const at = row % SEGMENT;
     numbers.began[at] = entry.proposedAt ?? entry.since!;
+    span(this.#segmentOf(row), numbers.began[at]);
     numbers.since[at] = entry.since ?? Infinity;
     numbers.ends[at] =
       entry.endedAt ?? (entry.state === 'proposed' ? entry.lapsesAt! : (entry.until ?? Infinity));
@@ -206,6 +172,26 @@ export class BlockRows {
   reach(row: number, revision: number): void {
     const numbers = writable(this.#segmentOf(row));
     numbers.events[row % SEGMENT] = revision - numbers.revisions[row % SEGMENT]! + 1;
+  }
+
+  /** A block has refused so many attempts. @param id its own */
+  refuse(id: string, count: number, at: Instant): void {
+    const row = this.#byId.get(id);
+    if (row === undefined) return;
+    const numbers = writable(this.#segmentOf(row));
+    numbers.refused[row % SEGMENT]! += count;
+    numbers.refusedAt[row % SEGMENT] = Math.max(at, numbers.refusedAt[row % SEGMENT]!);
+  }
+
+  /** How many attempts a block has refused, and when it last did; 0 for never. */
+  refusalsOf(row: number): { readonly refused: number; readonly refusedAt: Instant } {
+    const { numbers } = this.#segmentOf(row);
+    return { refused: numbers.refused[row % SEGMENT]!, refusedAt: numbers.refusedAt[row % SEGMENT]! };
+  }
+
+  /** What an order compares a row by: the least comes first. */
+  keyOf(row: number, sort: BlockSort): number | string {
+    return keyAt(this.#segmentOf(row), row % SEGMENT, sort);
   }
 
   /** Ids of the blocks that refused this sender at an instant, the one that ends last first. */
@@ -264,57 +250,87 @@ export class BlockRows {
     order: 'newest' | 'oldest',
     beyond?: number,
   ): Generator<readonly number[], void> {
-    const matches = this.#matcher(filter);
-    const isOfSubjects = filter.text !== undefined && this.#descriptions.haveNot(filter.text);
+    const matcher = this.#matcher(filter);
     const step = order === 'newest' ? -1 : 1;
     let row = this.#start(order, beyond);
     while (row >= 0 && row < this.#size) {
       const number = row >> SHIFT;
       const segment = this.#segments[number]!;
       const found: number[] = [];
-      const hasNoId =
-        filter.id !== undefined &&
-        (segment.highest < filter.id ||
-          (segment.lowest > filter.id && !segment.lowest.startsWith(filter.id)));
-      const hasNoText = isOfSubjects && !mayHave(segment, filter.text, filter.kept);
-      if (hasNoId || hasNoText) row = step < 0 ? (number << SHIFT) - 1 : (number + 1) << SHIFT;
+      if (matcher.isOutside(segment)) row = step < 0 ? (number << SHIFT) - 1 : (number + 1) << SHIFT;
       for (; row >> SHIFT === number && row < this.#size; row += step) {
-        if (matches(segment, row % SEGMENT)) found.push(row);
+        if (matcher.matches(segment, row % SEGMENT)) found.push(row);
       }
+      yield found;
+    }
+  }
+
+  /**
+   * The same in the order of a key. Each step yields the rows of one segment, the segment with the least key first.
+   *
+   * @param isEnough told the least key that a segment has, and its highest row; the way ends where it gives true, since
+   *   all that follow have no lower key
+   */
+  *searchBy(
+    filter: BlockFilter,
+    sort: BlockSort,
+    isEnough: (least: number | string, row: number) => boolean,
+  ): Generator<readonly number[], void> {
+    const matcher = this.#matcher(filter);
+    const order: { readonly number: number; readonly least: number | string }[] = [];
+    for (const [number, segment] of this.#segments.entries()) {
+      if (!matcher.isOutside(segment)) order.push({ number, least: summaryOf(segment).least[sort] });
+      // To sum a segment up takes as long as to search it.
+      yield [];
+    }
+    order.sort((a, b) => (a.least === b.least ? b.number - a.number : a.least < b.least ? -1 : 1));
+    for (const { number, least } of order) {
+      if (isEnough(least, ((number + 1) << SHIFT) - 1)) return;
+      const segment = this.#segments[number]!;
+      const found: number[] = [];
+      for (let at = 0; at < segment.ids.length; at++)
+        if (matcher.matches(segment, at)) found.push((number << SHIFT) + at);
       yield found;
     }
   }
 
   /** The rows that match, in order. For rows that an index has found. */
   filter(rows: Iterable<number>, filter: BlockFilter): readonly number[] {
-    const matches = this.#matcher(filter);
+    const { matches } = this.#matcher(filter);
     return [...rows].filter((row) => matches(this.#segmentOf(row), row % SEGMENT));
   }
 
-  #matcher(filter: BlockFilter): (segment: Segment, at: number) => boolean {
-    const { now, since = -Infinity, until = Infinity, id, text, kept } = filter;
+  #matcher(filter: BlockFilter): Matcher {
+    const { now, at: then, since = -Infinity, until = Infinity, id, text, kept } = filter;
     const states = maskOf(STATES, filter.states);
     const types = maskOf(SUBJECT_TYPES, filter.types);
     const directions = maskOf(DIRECTIONS, filter.direction && new Set([filter.direction]));
     const origins = maskOf(ORIGINS, filter.origin && new Set([filter.origin]));
     const rule = filter.rule === undefined ? undefined : (this.#rules.find(filter.rule) ?? NONE) + 1;
     // A rule without blocks is not the same as no rule.
-    if (rule === 0) return () => false;
+    if (rule === 0) return { isOutside: () => true, matches: () => false };
+    const wanted: Wanted = { states, types, directions, origins, rule, id, at: then, since, until };
     const contains = text === undefined ? undefined : this.#containing(text, kept);
-    return (segment, at) => {
-      const { numbers } = segment;
-      const terms = numbers.terms[at]!;
-      return (
-        ((states >> stateOf(numbers, at, now)) & 1) === 1 &&
-        ((types >> ((terms >> TYPE) & 7)) & 1) === 1 &&
-        ((directions >> ((terms >> DIRECTION) & 3)) & 1) === 1 &&
-        ((origins >> ((terms >> ORIGIN) & 1)) & 1) === 1 &&
-        (rule === undefined || numbers.rules[at] === rule) &&
-        numbers.began[at]! >= since &&
-        numbers.began[at]! < until &&
-        (id === undefined || segment.ids[at]!.startsWith(id)) &&
-        contains?.(segment, at) !== false
-      );
+    const isOfSubjects = text !== undefined && this.#descriptions.haveNot(text);
+    return {
+      isOutside: (segment) => isOutside(segment, wanted) || (isOfSubjects && !mayHave(segment, text, kept)),
+      matches: (segment, at) => {
+        const { numbers } = segment;
+        const terms = numbers.terms[at]!;
+        const state = then === undefined ? stateOf(numbers, at, now) : stateThen(numbers, at, then);
+        return (
+          ((states >> state) & 1) === 1 &&
+          ((types >> ((terms >> TYPE) & 7)) & 1) === 1 &&
+          ((directions >> ((terms >> DIRECTION) & 3)) & 1) === 1 &&
+          ((origins >> ((terms >> ORIGIN) & 1)) & 1) === 1 &&
+          (rule === undefined || numbers.rules[at] === rule) &&
+          numbers.began[at]! >= since &&
+          numbers.began[at]! < until &&
+          (then === undefined || numbers.began[at]! <= then) &&
+          (id === undefined || segment.ids[at]!.startsWith(id)) &&
+          contains?.(segment, at) !== false
+        );
+      },
     };
   }
 
@@ -335,6 +351,12 @@ export class BlockRows {
         (isThere && has(segment.values[at]!, text, kept)) || described(segment.numbers.descriptions[at]!)
       );
     };
+  }
+
+  /** The row whose first event is at this position, or undefined. */
+  rowAt(begin: number): number | undefined {
+    const row = this.#start('oldest', begin) - 1;
+    return row >= 0 && this.#beginOf(row) === begin ? row : undefined;
   }
 
   #start(order: 'newest' | 'oldest', beyond: number | undefined): number {
@@ -358,8 +380,12 @@ export class BlockRows {
       ids: [],
       values: [],
       text: undefined,
+      filter: undefined,
       lowest: '\uffff',
       highest: '',
+      earliest: Infinity,
+      latest: -Infinity,
+      summary: undefined,
     };
     this.#segments.push(segment);
     return segment;
@@ -369,6 +395,7 @@ export class BlockRows {
     segment.ids.push(id);
     segment.values.push(subject.value);
     segment.text = undefined;
+    segment.summary = undefined;
     if (id < segment.lowest) segment.lowest = id;
     if (id > segment.highest) segment.highest = id;
     this.#byId.set(id, row);
@@ -393,43 +420,4 @@ export class BlockRows {
     const type = SUBJECT_TYPES[(numbers.terms[row % SEGMENT]! >> TYPE) & 7]!;
     return { type, value: values[row % SEGMENT]! };
   }
-}
-
-function writable(segment: Segment): NumberColumns {
-  if (!segment.dumped) return segment.numbers;
-  const copy = new NumberColumns();
-  for (const name of COLUMNS) copy[name].set(segment.numbers[name]);
-  segment.numbers = copy;
-  segment.dumped = false;
-  return copy;
-}
-
-function termsOf({ state, subject, direction, origin }: BlockEntry): number {
-  return (
-    STATES.indexOf(state) |
-    (SUBJECT_TYPES.indexOf(subject.type) << TYPE) |
-    (DIRECTIONS.indexOf(direction) << DIRECTION) |
-    (ORIGINS.indexOf(origin) << ORIGIN)
-  );
-}
-
-/** As `stateAt` gives it for an entry. */
-function stateOf(numbers: NumberColumns, at: number, now: Instant): number {
-  const state = numbers.terms[at]! & 7;
-  if (numbers.ends[at]! > now) return state;
-  return state === ACTIVE ? EXPIRED : state === PROPOSED ? LAPSED : state;
-}
-
-function maskOf<Word>(words: readonly Word[], wanted: ReadonlySet<Word> | undefined): number {
-  return words.reduce((mask, word, bit) => (wanted?.has(word) === false ? mask : mask | (1 << bit)), 0);
-}
-
-/** False if no value of the segment has this text. */
-function mayHave(segment: Segment, text: string, kept?: string): boolean {
-  segment.text ??= segment.values.join('\n');
-  return has(segment.text, text, kept);
-}
-
-function has(values: string, text: string, kept?: string): boolean {
-  return values.includes(text) || (kept !== undefined && values.includes(kept));
 }

@@ -174,14 +174,17 @@ function durationOf({ since, until, duration = null }: BlockEntry): Milliseconds
   return until === null || until === undefined ? null : until - since;
 }
 
-/** A block as it was at an instant at which it was in force. Later changes are left out. */
+/** A block or proposal as it was at an instant after its beginning. Later changes are left out. */
 export function blockViewAt(entry: BlockEntry, at: Instant): BlockJson {
   const history = entry.history.filter((item) => item.at <= at);
-  const until = untilAt(entry, at);
   const evidence = history.findLast((item) => item.evidence !== undefined)?.evidence ?? entry.evidence;
   const version = history.at(-1)?.position ?? entry.version;
-  const then = { state: 'active', endedAt: undefined, falsePositive: false } as const;
-  return blockView({ ...entry, ...then, until, evidence, history, version }, at);
+  const then = { ...entry, evidence, history, version };
+  if (entry.endedAt !== undefined && entry.endedAt <= at) return blockView(then, at);
+  const open = { ...then, endedAt: undefined, falsePositive: false };
+  return entry.since !== undefined && entry.since <= at
+    ? blockView({ ...open, state: 'active', until: untilAt(entry, at) }, at)
+    : blockView({ ...open, state: 'proposed', origin: 'rule', since: undefined, until: undefined }, at);
 }
 
 export function evidenceView(evidence: Evidence): EvidenceJson {

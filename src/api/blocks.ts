@@ -1,37 +1,19 @@
-import { setImmediate } from 'node:timers/promises';
 import { z } from 'zod';
 import type { BlockEntry } from '../../projections/blocks/block-entry.js';
-import type { BlockFilter, BlockRows } from '../../projections/blocks/block-rows.js';
 import type { BlockCommand } from '../blocks/commands.js';
 import type { Executed } from '../commands/block-commands.js';
-import { BLOCK_CATEGORY, blockStream, HELD_ACTIONS, isBlockEvent, REFUSALS } from '../blocks/events.js';
-import { InvalidInput, StopgapError } from '../kernel/errors.js';
-import type { Instant, Milliseconds } from '../kernel/time.js';
+import { BLOCK_CATEGORY, blockStream, isBlockEvent, REFUSALS } from '../blocks/events.js';
+import { StopgapError } from '../kernel/errors.js';
 import { newId } from '../runtime/ids.js';
-import { normalizeAccount, normalizeDomain } from '../sending/identity.js';
 import type { Subject } from '../sending/subjects.js';
-import { DIRECTIONS, parsePattern, parseSubject, SUBJECT_TYPES } from '../sending/subjects.js';
+import { DIRECTIONS, parsePattern } from '../sending/subjects.js';
 import { StoreUnavailable } from '../store/port.js';
-import { BLOCK_STATES, blockShape, blockView, entriesOf, entryOf } from './block-view.js';
+import { blockShape, blockView, entryOf } from './block-view.js';
 import { carryOutOn, etagOf, isKnown, NOT_SHOWN, replayed, shown } from './commands.js';
 import type { ApiDependencies } from './dependencies.js';
 import type { Answer, ApiRequest, Route } from './http/route.js';
-import { ok, route } from './http/route.js';
-import {
-  anyOf,
-  cursorOf,
-  instantInput,
-  numberOfCursor,
-  listOf,
-  noteInput,
-  once,
-  oneOf,
-  optionalSpanOf,
-  spanInputs,
-  spanOf,
-  subjectInput,
-  wholeNumber,
-} from './shapes.js';
+import { route } from './http/route.js';
+import { noteInput, oneOf, spanInputs, spanOf, subjectInput } from './shapes.js';
 
 export const BLOCKS = '/api/v1/blocks';
 
@@ -46,24 +28,9 @@ const creation = z.strictObject({
 });
 const change = z.strictObject({ ...spanInputs, note: noteInput.optional() });
 
-/** Blocks and proposals: list, create, read, change when they end. */
+/** Blocks and proposals: create, read, change when they end. */
 export function blockRoutes(deps: ApiDependencies): readonly Route[] {
-  const { clock } = deps;
-
   return [
-    route<BlockListQuery>({
-      method: 'get',
-      path: BLOCKS,
-      summary: 'List, filter and search blocks and proposals, newest first',
-      role: 'viewer',
-      query: blockListQuery,
-      responses: { 200: { description: 'One page', schema: listOf(blockShape) } },
-      async handle({ query }) {
-        const now = clock.now();
-        const { items, next } = await listBlocks(deps, query, now);
-        return ok({ items: items.map((entry) => blockView(entry, now)), next });
-      },
-    }),
     route<unknown, z.infer<typeof creation>>({
       method: 'post',
       path: BLOCKS,
@@ -111,7 +78,7 @@ export function blockRoutes(deps: ApiDependencies): readonly Route[] {
       async handle({ params, request }) {
         const entry = await findEntry(deps, params['id']!);
         // The clock alone can change a state. So a block is "not modified" only while its recorded state still holds.
-        if (isKnown(request, entry.version) && blockView(entry, clock.now()).state === entry.state) {
+        if (isKnown(request, entry.version) && blockView(entry, deps.clock.now()).state === entry.state) {
           return { status: 304, headers: { ETag: etagOf(entry.version) } };
         }
         return blockAnswer(entry, deps, 200, false);
@@ -147,7 +114,7 @@ const MOST_BEHIND = 1000;
  *
  * @throws StopgapError `not-found`; StoreUnavailable
  */
-async function findEntry(deps: ApiDependencies, id: string): Promise<BlockEntry> {
+export async function findEntry(deps: ApiDependencies, id: string): Promise<BlockEntry> {
   if (!deps.models.ledger.has(id)) {
     const madeAt = await notShownYet(deps, id);
     if (madeAt !== undefined) await shown(deps, madeAt);
@@ -167,13 +134,15 @@ async function notShownYet({ models, store }: ApiDependencies, id: string): Prom
 }
 
 /** Carries out a command on a block and answers with the present block, even after a conflict. */
-async function actOn(
+export async function actOn(
   request: ApiRequest<unknown, unknown>,
   entry: BlockEntry,
   command: BlockCommand,
   deps: ApiDependencies,
 ): Promise<Answer> {
-  const { repeated } = await carryOutShowing(deps, request, entry.subject, command, entry.id);
+  const withheld = deps.models.sendVolume.withheldBy(entry.id);
+  const known: BlockCommand = command.kind === 'release' ? { ...command, withheld } : command;
+  const { repeated } = await carryOutShowing(deps, request, entry.subject, known, entry.id);
   return blockAnswer(await entryOf(deps, entry.id), deps, 200, repeated);
 }
 
@@ -215,194 +184,4 @@ function blockAnswer(
     ...replayed(repeated),
   };
   return { status, body: blockView(entry, clock.now()), headers };
-}
-
-const noted = z.strictObject({ note: noteInput.optional() });
-const approval = noted.extend(spanInputs);
-const decision = noted.extend({
-  falsePositive: z.boolean('must be true or false').default(false).meta({
-    description:
-      'The rule was wrong: what was sent is learnt as usual, and the block does not count when later ones grow.',
-  }),
-});
-
-const letting = decision.extend({
-  held: oneOf([...HELD_ACTIONS, 'keep'])
-    .optional()
-    .meta({
-      description:
-        'What becomes of the mail that is held for the block; unless given, release for a false positive, else keep.',
-    }),
-});
-const settling = noted.extend({ action: oneOf(HELD_ACTIONS) });
-
-/** What an operator does to a proposal or a block. */
-export function blockActionRoutes(deps: ApiDependencies): readonly Route[] {
-  const action = <Body>(
-    kind: BlockCommand['kind'],
-    summary: string,
-    schema: z.ZodType<Body>,
-    commandOf: (block: string, body: Body) => BlockCommand,
-  ): Route =>
-    route<unknown, Body>({
-      method: 'post',
-      path: `${BLOCKS}/{id}/${kind}`,
-      summary,
-      role: 'operator',
-      body: { schema, optional: true },
-      responses: { 200: { description: 'The block as it is now', schema: blockShape } },
-      async handle(request) {
-        const entry = await findEntry(deps, request.params['id']!);
-        return actOn(request, entry, commandOf(entry.id, request.body), deps);
-      },
-    });
-
-  return [
-    action(
-      'approve',
-      'Put a proposed block in force, for as long as was proposed or as is said',
-      approval,
-      (block, { note, ...span }) => ({
-        kind: 'approve',
-        block,
-        span: optionalSpanOf(span),
-        ...(note === undefined ? {} : { note }),
-      }),
-    ),
-    action(
-      'dismiss',
-      'Dismiss a proposal: the sends behind it count no more, and limits are tripled for an hour',
-      decision,
-      (block, body) => ({ kind: 'dismiss', block, ...body }),
-    ),
-    action(
-      'release',
-      'End an active block now: the sends behind it count no more, and limits are tripled for an hour',
-      letting,
-      (block, body) => ({
-        ...{ kind: 'release', block, ...body },
-        withheld: deps.models.sendVolume.withheldBy(block),
-      }),
-    ),
-    action(
-      'held',
-      'Say what becomes of the mail that is held for a block by now: the hook is called for it',
-      settling,
-      (block, body) => ({ kind: 'held', block, ...body }),
-    ),
-  ];
-}
-
-/** How long a search may hold the event loop. */
-const SLICE: Milliseconds = 3;
-
-export const blockListQuery = z.strictObject({
-  state: anyOf(BLOCK_STATES),
-  type: anyOf(SUBJECT_TYPES),
-  value: once.max(320).optional().meta({ description: 'The subject, exactly; compared in normal form.' }),
-  q: once
-    .max(200)
-    .optional()
-    .meta({ description: 'Text within the subject or the description, in any case.' }),
-  id: once.max(64).optional().meta({ description: 'How the id begins.' }),
-  rule: once.max(64).optional(),
-  origin: oneOf(['rule', 'admin']).optional(),
-  direction: oneOf(DIRECTIONS).optional(),
-  since: instantInput.optional().meta({ description: 'Proposed or in force since this instant or later.' }),
-  until: instantInput.optional().meta({ description: 'Proposed or in force before this instant.' }),
-  sort: oneOf(['newest', 'oldest'])
-    .default('newest')
-    .meta({ description: 'By when it was proposed or came into force.' }),
-  limit: wholeNumber(1, 500, 50),
-  cursor: once.max(200).optional().meta({ description: 'What next of the page before said.' }),
-});
-
-type BlockListQuery = z.infer<typeof blockListQuery>;
-
-interface Page<Item> {
-  readonly items: readonly Item[];
-  readonly next: string | null;
-}
-
-/** One page of blocks. A block that begins while a client reads pages moves none of them. */
-export async function listBlocks(
-  sources: Pick<ApiDependencies, 'models' | 'store'>,
-  query: BlockListQuery,
-  now: Instant,
-): Promise<Page<BlockEntry>> {
-  const { rows } = sources.models.ledger;
-  const beyond = query.cursor === undefined ? undefined : numberOfCursor(query.cursor);
-  const found =
-    query.value === undefined
-      ? await searched(rows, query, now, beyond)
-      : named(rows, query, query.value, now, beyond);
-  const page = found.slice(0, query.limit);
-  const next = found.length > page.length ? cursorOf(String(rows.at(page.at(-1)!).begin)) : null;
-  return { items: await entriesOf(sources, page), next };
-}
-
-/** The first rows that match: at least one more than a page has, if there are so many. */
-async function searched(
-  rows: BlockRows,
-  query: BlockListQuery,
-  now: Instant,
-  beyond: number | undefined,
-): Promise<readonly number[]> {
-  const found: number[] = [];
-  let begun = performance.now();
-  for (const some of rows.search(filterOf(query, now), query.sort, beyond)) {
-    found.push(...some);
-    if (found.length > query.limit) break;
-    if (performance.now() - begun < SLICE) continue;
-    await setImmediate();
-    begun = performance.now();
-  }
-  return found;
-}
-
-/** All rows that match, of the subjects that a text can mean. */
-function named(
-  rows: BlockRows,
-  query: BlockListQuery,
-  value: string,
-  now: Instant,
-  beyond: number | undefined,
-): readonly number[] {
-  const subjects = subjectsOf(value, query.type ?? new Set(SUBJECT_TYPES));
-  const all = rows.filter(
-    subjects.flatMap((subject) => [...rows.on(subject)]),
-    filterOf(query, now),
-  );
-  const step = query.sort === 'newest' ? -1 : 1;
-  return all
-    .filter((row) => beyond === undefined || Math.sign(rows.at(row).begin - beyond) === step)
-    .sort((a, b) => step * (a - b));
-}
-
-function filterOf(query: BlockListQuery, now: Instant): BlockFilter {
-  const { state: states, type: types, direction, origin, rule, since, until, id, q } = query;
-  const text = q?.normalize('NFC').toLowerCase();
-  return { now, states, types, direction, origin, rule, since, until, id, text, kept: keptAs(text) };
-}
-
-/** Subjects have their domains as A-labels; people look for `müller.example`. */
-function keptAs(text: string | undefined): string | undefined {
-  if (text === undefined || /^[\0-\x7f]*$/.test(text)) return undefined;
-  return text.includes('@') ? normalizeAccount(text) : normalizeDomain(text);
-}
-
-/** What a text can mean under each type. @throws InvalidInput if it fits none */
-function subjectsOf(value: string, types: Iterable<string>): readonly Subject[] {
-  const subjects: Subject[] = [];
-  let fault: InvalidInput | undefined;
-  for (const type of types) {
-    try {
-      subjects.push(parseSubject(type, value));
-    } catch (thrown) {
-      if (!(thrown instanceof InvalidInput)) throw thrown;
-      fault = new InvalidInput('value', thrown.message);
-    }
-  }
-  if (subjects.length === 0 && fault !== undefined) throw fault;
-  return subjects;
 }

@@ -279,7 +279,7 @@ export async function beginningOf({ store, models }: ApiDependencies): Promise<B
  * The revision of the last event that had happened by an instant, found by halving: an account that sends much may have
  * thousands of events since. Undefined if there is none.
  */
-async function lastUpTo(
+export async function lastUpTo(
   store: Pick<EventStore, 'readStream'>,
   stream: string,
   at: Instant,

@@ -18,7 +18,7 @@ import { route } from './http/route.js';
 import { anyOf, once } from './shapes.js';
 
 /** Categories of streams that the feed shows. */
-const FEED_CATEGORIES = ['block', 'rules', 'override', 'send', 'held', 'auth'] as const;
+export const FEED_CATEGORIES = ['block', 'rules', 'override', 'send', 'held', 'auth'] as const;
 type FeedCategory = (typeof FEED_CATEGORIES)[number];
 
 type FeedType = (

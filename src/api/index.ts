@@ -6,7 +6,13 @@ import type { ListenAddress } from '../config/values.js';
 import { newId } from '../runtime/ids.js';
 import { StoreUnavailable } from '../store/port.js';
 import { backtestRoutes } from './backtests.js';
-import { blockActionRoutes, blockRoutes } from './blocks.js';
+import { blockListRoute } from './block-list.js';
+import { blockRefusalsRoute } from './block-refusals.js';
+import { blockActionRoutes, bulkActionsRoute } from './block-actions.js';
+import { changesRoute } from './changes.js';
+import { senderVolumeRoute } from './sender-volume.js';
+import { blockReportRoute } from './block-report-route.js';
+import { blockRoutes } from './blocks.js';
 import { checkRoutes } from './check.js';
 import type { ApiDependencies, OperationDependencies } from './dependencies.js';
 import { rootRoutes } from './openapi.js';
@@ -121,9 +127,14 @@ function askedRoutes({ mailServers, ...deps }: Parameters<typeof createOperation
 export function createApi(deps: ApiDependencies, more: readonly Route[] = []): Api {
   const feeds = new EventFeeds(deps);
   const routes = rootRoutes([
+    blockListRoute(deps),
+    // Before the routes of one block, which would take `actions` for its id.
+    bulkActionsRoute(deps),
     ...blockRoutes(deps),
     ...blockActionRoutes(deps),
     ...heldRoutes(deps),
+    blockReportRoute(deps),
+    blockRefusalsRoute(deps),
     ...exemptionRoutes(deps),
     ...overrideRoutes(deps),
     bulkOverridesRoute(deps),
@@ -132,6 +143,8 @@ export function createApi(deps: ApiDependencies, more: readonly Route[] = []): A
     ...shadowRoutes(deps),
     ...backtestRoutes(deps),
     ...senderRoutes(deps),
+    senderVolumeRoute(deps),
+    changesRoute(deps),
     ...checkRoutes(deps),
     ...askedRoutes(deps),
     feignedRoute(deps),

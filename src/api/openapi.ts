@@ -20,10 +20,16 @@ export function openApi(routes: readonly Route[]): Json {
   };
   const problem = { 'application/problem+json': { schema: schemaOf(problemShape, 'output') } };
 
-  const responseOf = ({ description, schema, type = 'application/json' }: ResponseSpec): Json => {
+  const responseOf = (spec: ResponseSpec): Json => {
+    const { description, schema, type = 'application/json', text = [] } = spec;
     if (schema === undefined) return { description };
     const media = { schema: schemaOf(schema, 'output') };
-    return { description, content: Object.fromEntries([type].flat().map((name) => [name, media])) };
+    const plain = { schema: { type: 'string' } };
+    const content = [
+      ...[type].flat().map((name) => [name, media] as const),
+      ...[text].flat().map((name) => [name, plain] as const),
+    ];
+    return { description, content: Object.fromEntries(content) };
   };
 
   const operationOf = (route: Route): Json => {

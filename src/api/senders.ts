@@ -119,11 +119,9 @@ const profileShape = z
     known: z.boolean().meta({ description: 'False while it is still being learnt.' }),
     firstDay: z.string(),
     lastDay: z.string().meta({ description: 'The last day that is summarised, in UTC.' }),
-    weeks: z
-      .int()
-      .meta({
-        description: 'Weeks with sends that are remembered, at most eight: all the rest is of these.',
-      }),
+    weeks: z.int().meta({
+      description: 'Weeks with sends that are remembered, at most eight: all the rest is of these.',
+    }),
     windows: z
       .array(usual.extend({ window: z.string().meta({ examples: ['messages/1h', 'recipients-2/10m'] }) }))
       .meta({
@@ -239,6 +237,8 @@ const sender = z.object({
 });
 
 type Sender = z.infer<typeof sender>;
+export type SenderJson = Sender;
+export type BusiestJson = z.infer<typeof busiestItem>;
 
 /** How much senders send, and their limits. */
 export function senderRoutes(deps: ApiDependencies): readonly Route[] {

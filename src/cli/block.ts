@@ -2,15 +2,19 @@ import type { Command } from 'commander';
 import { Option } from 'commander';
 import type { BlockJson } from '../api/block-view.js';
 import type { HeldJson } from '../api/held.js';
+import type { ReportJson } from '../api/block-report.js';
 import { BLOCK_STATES } from '../api/block-view.js';
 import { HELD_ACTIONS, REFUSALS } from '../blocks/events.js';
 import { InvalidInput, StopgapError } from '../kernel/errors.js';
 import { printable } from '../kernel/printable.js';
 import type { SubjectType } from '../sending/subjects.js';
+import { BLOCK_SORTS } from '../../projections/blocks/block-segments.js';
+import { parseInstant } from '../kernel/time.js';
 import { DIRECTIONS, SUBJECT_TYPES, parseSubject } from '../sending/subjects.js';
 import type { ApiClient, JsonOption, Listed } from './client.js';
 import { connect, withJson } from './client.js';
 import { blockDetails, blockRows, ending, heldState, heldText } from './client-format.js';
+import { reportText } from './report-format.js';
 import type { CliIo } from './io.js';
 import type { SpanOption } from './options.js';
 import { requireSpan, spanOf, withSpan } from './options.js';
@@ -23,6 +27,8 @@ interface ListOption extends JsonOption {
   readonly rule?: string;
   readonly since?: string;
   readonly until?: string;
+  readonly at?: string;
+  readonly sort?: string;
   readonly limit: string;
   readonly wide?: true;
 }
@@ -52,19 +58,29 @@ interface HeldOption extends JsonOption {
 const WHOLE_ID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 const FALSE_POSITIVE = 'the rule was wrong: what was sent is usual';
 
-/** `stopgap block list|show|add|release|approve|dismiss`: asks a running server. */
+/** `stopgap block list|show|report|add|edit|release|held|approve|dismiss`: asks a running server. */
 export function blockVerb(program: Command, io: CliIo): void {
   const block = program
     .command('block')
     .description('what is blocked or proposed to be; a block is named by its id, or by its subject');
   listCommand(block, io);
   addCommand(block, io);
+  editCommand(block, io);
 
   withJson(
     block.command('show <block> [value]').description('one block with its evidence and history'),
   ).action(async (block: string, value: string | undefined, options: JsonOption) =>
     showWithHeld(io, options, named(block, value)),
   );
+  withJson(
+    block
+      .command('report <block> [value]')
+      .description('what got through, what a block stopped, and what clients were told'),
+  )
+    .addOption(new Option('--text', 'as a letter that can be sent to the customer').conflicts('json'))
+    .action(async (block: string, value: string | undefined, options: JsonOption & { text?: true }) =>
+      report(io, options, named(block, value)),
+    );
   withJson(block.command('release <block> [value]').description('end a block now'))
     .option('--false-positive', FALSE_POSITIVE)
     .addOption(
@@ -123,6 +139,15 @@ async function showWithHeld(io: CliIo, options: JsonOption, what: Named): Promis
   print(io, `${blockDetails(block, io.clock.now())}${isSaid ? '' : `\n\n${heldText(block, held)}`}`);
 }
 
+async function report(io: CliIo, options: JsonOption & { text?: true }, what: Named): Promise<void> {
+  const client = await connect(io, options);
+  const { id } = await find(client, what);
+  const target = `blocks/${id}/report`;
+  if (options.text === true) return print(io, (await client.text(target, { format: 'text' })).trimEnd());
+  const found = await client.get<ReportJson>(target);
+  print(io, options.json === true ? asJson(found) : reportText(found, io.clock.now()));
+}
+
 async function heldMail(io: CliIo, options: HeldOption, what: Named): Promise<void> {
   const client = await connect(io, options);
   const found = await find(client, what);
@@ -151,12 +176,20 @@ function listCommand(block: Command, io: CliIo): void {
     .option('--rule <id>', 'those of one rule')
     .option('--since <time>', 'proposed or in force since then, in ISO 8601; UTC unless it says otherwise')
     .option('--until <time>', 'proposed or in force before then')
+    .option('--at <time>', 'what was in force or proposed then, as it was then')
+    .addOption(
+      new Option('--sort <order>', 'newest begins last, until ends first, refused refused most').choices([
+        ...['newest', 'oldest'],
+        ...BLOCK_SORTS,
+      ]),
+    )
     .option('--limit <number>', 'at most so many, up to 500', '50')
     .option('--wide', 'say why in full, however wide the terminal is')
     .action(async (options: ListOption) => {
-      const { state = 'active,proposed', type, q, rule, since, until, limit } = options;
+      const { state = 'active,proposed', type, q, rule, since, until, at, sort, limit } = options;
       const client = await connect(io, options);
-      const query = { state: state === 'all' ? undefined : state, type, q, rule, since, until, limit };
+      const states = state === 'all' ? (at === undefined ? undefined : BLOCK_STATES.join(',')) : state;
+      const query = { state: states, type, q, rule, since, until, at, sort, limit };
       const { items, next } = await client.get<Listed<BlockJson>>('blocks', query);
       if (options.json === true) print(io, asJson({ items, next }));
       else if (items.length === 0)
@@ -168,7 +201,7 @@ function listCommand(block: Command, io: CliIo): void {
         );
       else {
         const width = options.wide === true ? Infinity : terminalWidth(io);
-        print(io, tableWithin(blockRows(items, io.clock.now()), width));
+        print(io, tableWithin(blockRows(items, parseInstant(at ?? '') ?? io.clock.now()), width));
       }
       if (next !== null && options.json !== true)
         note(io, 'there are more: raise --limit, or narrow the search');
@@ -199,6 +232,51 @@ function addCommand(block: Command, io: CliIo): void {
         ...spanOf(options),
       });
       show(io, options, made);
+    });
+}
+
+interface EditOption extends JsonOption, SpanOption {
+  readonly description?: string;
+  readonly refusal?: string;
+  readonly note?: string;
+}
+
+function editCommand(block: Command, io: CliIo): void {
+  const edit = withSpan(
+    withJson(
+      block
+        .command('edit <block> [value]')
+        .description(
+          'change a block in force: when it ends, sooner or later, its description, how it refuses',
+        ),
+    ),
+  );
+  edit
+    .option('--description <text>', 'why it is there')
+    .addOption(new Option('--refusal <refusal>', 'how it refuses').choices([...REFUSALS]))
+    .option('--note <text>', 'why its end changes')
+    .action(async (name: string, value: string | undefined, options: EditOption) => {
+      const { description, refusal } = options;
+      const span = spanOf(options);
+      const isSpan = Object.values(span).some((given) => given !== undefined);
+      if (!isSpan && description === undefined && refusal === undefined)
+        edit.error('error: say what: --for, --until, --indefinite, --description or --refusal', {
+          exitCode: 2,
+        });
+      const client = await connect(io, options);
+      let changed = await find(client, named(name, value), 'active');
+      if (isSpan)
+        changed = await client.send<BlockJson>('PATCH', `blocks/${changed.id}`, {
+          ...span,
+          ...noted(options.note),
+        });
+      if (description !== undefined || refusal !== undefined) {
+        const { subject, direction, until, indefinite } = changed;
+        const same = indefinite ? { indefinite } : { until };
+        const body = { subject, direction, ...same, description, refusal };
+        changed = await client.send<BlockJson>('POST', 'blocks', body);
+      }
+      show(io, options, changed);
     });
 }
 

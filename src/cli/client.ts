@@ -9,6 +9,7 @@ import { InvalidInput, StopgapError } from '../kernel/errors.js';
 import type { ErrorCode } from '../kernel/errors.js';
 import { ERROR_CODES } from '../kernel/errors.js';
 import { SECOND } from '../kernel/time.js';
+import { newId } from '../runtime/ids.js';
 import type { ConfigOption } from './options.js';
 import { configForFiles, withConfig } from './options.js';
 import type { CliIo } from './io.js';
@@ -47,6 +48,15 @@ export interface Listed<Item> {
 /** Parameters of a query; undefined ones are left out. */
 export type Query = Readonly<Record<string, string | undefined>>;
 
+/** One request. */
+type Asked = readonly [
+  method: string,
+  target: string,
+  query: Query,
+  body: string | undefined,
+  headers: Readonly<Record<string, string>>,
+];
+
 /** What the server said was wrong. */
 interface ProblemBody {
   readonly code?: unknown;
@@ -73,6 +83,38 @@ export class ApiClient {
     return this.#call<Body>('GET', target, query, undefined, {});
   }
 
+  /** The same, of an answer that is no JSON. */
+  async text(target: string, query: Query = {}): Promise<string> {
+    const { response, text } = await this.#ask('GET', target, query, undefined, {});
+    if (response.ok && response.headers.get('content-type')?.startsWith('text/') === true) return text;
+    throw refusal(response.status, parse(text, response, this.#base) as ProblemBody, this.#base);
+  }
+
+  /** The JSON objects of an event stream, as they come, until the server ends it. */
+  async *stream<Event>(target: string, query: Query): AsyncGenerator<Event, void> {
+    const gone = new AbortController();
+    const response = await this.#fetch(['GET', target, query, undefined, {}], gone.signal).catch((thrown) => {
+      throw this.#silent(thrown);
+    });
+    if (!response.ok || response.body === null)
+      throw refusal(
+        response.status,
+        parse(await response.text(), response, this.#base) as ProblemBody,
+        this.#base,
+      );
+    const decoder = new TextDecoder();
+    let rest = '';
+    try {
+      for await (const piece of response.body) {
+        const lines = (rest + decoder.decode(piece as Uint8Array, { stream: true })).split('\n');
+        rest = lines.pop()!;
+        for (const line of lines) if (line.startsWith('data: ')) yield JSON.parse(line.slice(6)) as Event;
+      }
+    } finally {
+      gone.abort();
+    }
+  }
+
   /**
    * @param version only while the thing is at this version (If-Match)
    * @throws StopgapError with a hint; with the server's own words if it refuses
@@ -87,40 +129,46 @@ export class ApiClient {
     return this.#call<Body>(method, target, {}, JSON.stringify(body), headers);
   }
 
-  async #call<Body>(
-    method: string,
-    target: string,
-    query: Query,
-    body: string | undefined,
-    headers: Readonly<Record<string, string>>,
-  ): Promise<Body> {
-    const url = new URL(`api/v1/${target}`, this.#base);
-    for (const [name, value] of Object.entries(query))
-      if (value !== undefined) url.searchParams.set(name, value);
-    let response: Response;
-    let text: string;
-    try {
-      response = await fetch(url, {
-        method,
-        headers: {
-          authorization: `Bearer ${this.#token}`,
-          ...headers,
-          ...(body === undefined ? {} : { 'content-type': 'application/json' }),
-        },
-        ...(body === undefined ? {} : { body }),
-        redirect: 'error',
-        signal: AbortSignal.timeout(PATIENCE),
-      });
-      text = await response.text();
-    } catch (thrown) {
-      throw new StopgapError(
-        'unavailable',
-        `no answer from ${this.#base.origin} (${causeOf(thrown)}): is stopgap serve running there? --url or STOPGAP_URL names another server`,
-      );
-    }
+  async #call<Body>(...asked: Asked): Promise<Body> {
+    const { response, text } = await this.#ask(...asked);
     const answer = parse(text, response, this.#base);
     if (response.ok) return answer as Body;
     throw refusal(response.status, answer as ProblemBody, this.#base);
+  }
+
+  async #ask(...asked: Asked): Promise<{ readonly response: Response; readonly text: string }> {
+    try {
+      const response = await this.#fetch(asked, AbortSignal.timeout(PATIENCE));
+      return { response, text: await response.text() };
+    } catch (thrown) {
+      throw this.#silent(thrown);
+    }
+  }
+
+  #fetch([method, target, query, body, headers]: Asked, signal: AbortSignal): Promise<Response> {
+    const url = new URL(`api/v1/${target}`, this.#base);
+    for (const [name, value] of Object.entries(query))
+      if (value !== undefined) url.searchParams.set(name, value);
+    return fetch(url, {
+      method,
+      headers: {
+        authorization: `Bearer ${this.#token}`,
+        // The list of changes tells by it what came from the command line.
+        'x-request-id': `cli-${newId()}`,
+        ...headers,
+        ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+      },
+      ...(body === undefined ? {} : { body }),
+      redirect: 'error',
+      signal,
+    });
+  }
+
+  #silent(thrown: unknown): StopgapError {
+    return new StopgapError(
+      'unavailable',
+      `no answer from ${this.#base.origin} (${causeOf(thrown)}): is stopgap serve running there? --url or STOPGAP_URL names another server`,
+    );
   }
 }
 

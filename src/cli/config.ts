@@ -16,17 +16,19 @@ export function configVerb(program: Command, io: CliIo): void {
   withConfig(
     config
       .command('check')
-      .description('load the configuration and the files that it names as serve does, and say what is wrong'),
-  ).action(async (options: ConfigOption) => {
+      .description('load the configuration and the files that it names as serve does, and say what is wrong')
+      .option('--json', 'as JSON'),
+  ).action(async (options: ConfigOption & { readonly json?: true }) => {
     const loaded = loadConfig({ file: options.config, env: io.env, cwd: io.cwd });
     // Every engine's client is loaded with it.
     const { examineFiles } = await import('./doctor/examine.js');
     const found = await examineFiles(loaded, io.clock);
     const told = (outcome: Outcome): string[] => found.filter((one) => one.outcome === outcome).map(adviceOf);
-    warn(io, [...loaded.warnings, ...told('warning')]);
+    const warnings = [...loaded.warnings, ...told('warning')];
+    if (options.json !== true) warn(io, warnings);
     const faults = told('problem');
     if (faults.length > 0) throw new ConfigError(faults);
-    print(io, 'ok');
+    print(io, options.json === true ? asJson({ ok: true, warnings }) : 'ok');
   });
 
   withConfig(
@@ -45,7 +47,9 @@ export function configVerb(program: Command, io: CliIo): void {
     .command('list')
     .description('every setting that there is')
     .option('--markdown', 'as the table of docs/reference/configuration.md')
-    .action(({ markdown }: { readonly markdown?: true }) => {
+    .option('--json', 'as JSON')
+    .action(({ markdown, json }: { readonly markdown?: true; readonly json?: true }) => {
+      if (json === true) return print(io, asJson(listSettings()));
       if (markdown === true) return print(io, settingsTable());
       const rows = listSettings().map((one) => [one.path, one.type, one.default ?? 'none', one.description]);
       print(io, tableWithin([['SETTING', 'TYPE', 'DEFAULT', 'WHAT IT IS'], ...rows], terminalWidth(io)));

@@ -3,11 +3,11 @@ import type { ExemptionJson, GrantedExemptionJson } from '../api/exemptions.js';
 import { InvalidInput, StopgapError } from '../kernel/errors.js';
 import { printable } from '../kernel/printable.js';
 import { parseSubject, SUBJECT_TYPES } from '../sending/subjects.js';
-import type { ApiClient, ClientOption, JsonOption, Listed } from './client.js';
+import type { ApiClient, JsonOption, Listed } from './client.js';
 import { connect, withClient } from './client.js';
 import { relative } from './client-format.js';
 import type { CliIo } from './io.js';
-import { asJson, note, print, table, warn } from './io.js';
+import { asJson, done, note, print, table, warn } from './io.js';
 import type { SpanOption } from './options.js';
 import { requireSpan, spanOf, withSpan } from './options.js';
 
@@ -66,15 +66,14 @@ export function exemptVerb(program: Command, io: CliIo): void {
       ),
   )
     .option('--note <text>', 'why')
-    .action(
-      async (exemption: string, value: string | undefined, options: ClientOption & { note?: string }) => {
-        const client = await connect(io, options);
-        const id = await idOf(client, exemption, value);
-        const body = options.note === undefined ? {} : { note: options.note };
-        await client.send('DELETE', `exemptions/${encodeURIComponent(id)}`, body);
-        note(io, `the exemption ${printable(id)} is revoked`);
-      },
-    );
+    .option('--json', 'as JSON')
+    .action(async (exemption: string, value: string | undefined, options: JsonOption & { note?: string }) => {
+      const client = await connect(io, options);
+      const id = await idOf(client, exemption, value);
+      const body = options.note === undefined ? {} : { note: options.note };
+      await client.send('DELETE', `exemptions/${encodeURIComponent(id)}`, body);
+      done(io, options, { revoked: id }, `the exemption ${printable(id)} is revoked`);
+    });
 }
 
 /**

@@ -2,12 +2,12 @@ import type { Command } from 'commander';
 import { InvalidArgumentError } from 'commander';
 import type { FeignedJson } from '../api/feigned.js';
 import { printable } from '../kernel/printable.js';
-import type { ClientOption } from './client.js';
+import type { JsonOption } from './client.js';
 import { connect, withClient } from './client.js';
 import type { CliIo } from './io.js';
-import { ExitWith, print } from './io.js';
+import { asJson, ExitWith, print } from './io.js';
 
-interface FeignedOption extends ClientOption {
+interface FeignedOption extends JsonOption {
   readonly findTime: string;
   readonly maxRetry: number;
 }
@@ -26,14 +26,18 @@ export function feignedVerb(program: Command, io: CliIo): void {
   withClient(feigned)
     .option('--find-time <duration>', "fail2ban's findtime", '10m')
     .option('--max-retry <count>', "fail2ban's maxretry", whole, 5)
+    .option('--json', 'as JSON')
     .action(async (ip: string, options: FeignedOption) => {
       const { findTime: within, maxRetry } = options;
       const client = await connect(io, options);
-      const { network, feigned: ours, genuine } = await client.get<FeignedJson>('feigned', { ip, within });
+      const found = await client.get<FeignedJson>('feigned', { ip, within });
+      const { network, feigned: ours, genuine } = found;
       const isOurs = ours > 0 && genuine < maxRetry;
       print(
         io,
-        `${printable(network)}: ${ours} feigned and ${genuine} genuine failures within ${printable(within)}: ${isOurs ? 'not to be banned' : 'may be banned'}`,
+        options.json === true
+          ? asJson({ ...found, isOurs })
+          : `${printable(network)}: ${ours} feigned and ${genuine} genuine failures within ${printable(within)}: ${isOurs ? 'not to be banned' : 'may be banned'}`,
       );
       if (!isOurs) throw new ExitWith(1);
     });

@@ -1,5 +1,6 @@
 import path from 'node:path';
 import { readFileSync } from 'node:fs';
+import widthOf from 'fast-string-width';
 import { fileFault } from '../accounts/private-file.js';
 import { StopgapError } from '../kernel/errors.js';
 import { escaped, printable, printableLines } from '../kernel/printable.js';
@@ -45,6 +46,12 @@ export function note(io: CliIo, text: string): void {
   io.stderr.write(`${printableLines(text)}\n`);
 }
 
+/** What a command has done: a sentence for a person, or what a script reads. */
+export function done(io: CliIo, { json }: { readonly json?: true }, result: object, text: string): void {
+  if (json === true) print(io, asJson(result));
+  else note(io, text);
+}
+
 /** Warnings, one line each, on standard error. The command goes on. */
 export function warn(io: CliIo, warnings: readonly string[]): void {
   for (const warning of warnings) note(io, `warning: ${warning}`);
@@ -75,30 +82,37 @@ export function tableWithin(rows: ReadonlyArray<readonly string[]>, width: numbe
     0,
     ...table(rows.map((row) => [...row.slice(0, -1), '|']))
       .split('\n')
-      .map((line) => line.length - 1),
+      .map((line) => widthOf(line) - 1),
   );
   const room = Math.max(LEAST_ROOM, width - before);
   return table(rows.map((row) => [...row.slice(0, -1), fitting(row.at(-1)!, room)]));
 }
 
-/** A text that fits, cut at a word where it must be. @param room in characters */
+/** A text that fits, cut at a word where it must be. @param room in columns of the terminal */
 export function fitting(text: string, room: number): string {
-  if (text.length <= room) return text;
-  const cut = text.slice(0, room);
-  const end = cut.lastIndexOf(' ');
-  return `${cut.slice(0, end > room / 2 ? end : room - 1).replace(/[;,]$/, '')}…`;
+  if (widthOf(text) <= room) return text;
+  // One column is the mark's.
+  let cut = '';
+  let taken = 0;
+  for (const { segment } of new Intl.Segmenter('en').segment(text)) {
+    taken += widthOf(segment);
+    if (taken > room - 1) break;
+    cut += segment;
+  }
+  const next = text[cut.length] === ' ' ? cut.length : cut.lastIndexOf(' ');
+  return `${cut.slice(0, next > room / 2 ? next : cut.length).replace(/[;,]$/, '')}…`;
 }
 
-/** Columns of text under each other, two spaces apart. */
+/** Columns of text under each other, two spaces apart. A character of East Asia and an emoji take two columns. */
 export function table(rows: ReadonlyArray<readonly string[]>): string {
   const widths: number[] = [];
   for (const row of rows) {
-    row.forEach((cell, column) => (widths[column] = Math.max(widths[column] ?? 0, cell.length)));
+    row.forEach((cell, column) => (widths[column] = Math.max(widths[column] ?? 0, widthOf(cell))));
   }
   return rows
     .map((row) =>
       row
-        .map((cell, column) => cell.padEnd(widths[column]!))
+        .map((cell, column) => cell + ' '.repeat(widths[column]! - widthOf(cell)))
         .join('  ')
         .trimEnd(),
     )

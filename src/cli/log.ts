@@ -58,8 +58,11 @@ export function logVerb(program: Command, io: CliIo): void {
     });
 
   withConfig(
-    log.command('hash <names...>').description('what stands in the log in the place of a name'),
-  ).action(async (names: string[], options: ConfigOption) => {
+    log
+      .command('hash <names...>')
+      .description('what stands in the log in the place of a name')
+      .option('--json', 'as JSON'),
+  ).action(async (names: string[], options: ConfigOption & { readonly json?: true }) => {
     const { key } = configForFiles(io, options).config.log;
     if (!isThere(key)) {
       throw new StopgapError(
@@ -68,7 +71,9 @@ export function logVerb(program: Command, io: CliIo): void {
       );
     }
     const pseudonyms = new Pseudonyms(await openLogKey(key));
-    print(io, table(names.map((name) => [pseudonyms.of(name), name])));
+    const rows = names.map((name) => [pseudonyms.of(name), name]);
+    if (options.json === true) return print(io, asJson(rows.map(([hash, name]) => ({ name, hash }))));
+    print(io, table([['HASH', 'NAME'], ...rows]));
     note(io, 'equal names have equal hashes for as long as the key stays');
   });
 }
@@ -76,5 +81,5 @@ export function logVerb(program: Command, io: CliIo): void {
 function levelsText({ level, configured, components }: LogLevelsJson): string {
   const others = Object.entries(components).map(([name, own]) => [name, own]);
   const all = level === configured ? level : `${level} (configured: ${configured})`;
-  return table([['all', all], ...others]);
+  return table([['COMPONENT', 'LEVEL'], ['all', all], ...others]);
 }

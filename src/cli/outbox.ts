@@ -10,12 +10,12 @@ import { openSqliteStore } from '../store/sqlite/index.js';
 import { inspectStore } from '../store/sqlite/inspect.js';
 import { openSqliteForReading } from '../store/sqlite/reader.js';
 
-import type { ClientOption } from './client.js';
+import type { JsonOption } from './client.js';
 import { connect, withClient } from './client.js';
 import type { ConfigOption } from './options.js';
 import { configForFiles, withConfig } from './options.js';
 import type { CliIo } from './io.js';
-import { note, print, table } from './io.js';
+import { done, note, print, table } from './io.js';
 
 /** `stopgap outbox show|retry`: what the store refuses, on the disk of an SMTP node. */
 export function outboxVerb(program: Command, io: CliIo): void {
@@ -37,8 +37,9 @@ export function outboxVerb(program: Command, io: CliIo): void {
   withClient(
     outbox
       .command('retry [ids...]')
-      .description('let events in quarantine be delivered once more: those of these ids, or all'),
-  ).action(async (given: string[], options: ClientOption) => {
+      .description('let events in quarantine be delivered once more: those of these ids, or all')
+      .option('--json', 'as JSON'),
+  ).action(async (given: string[], options: JsonOption) => {
     const ids = given.length === 0 ? undefined : given;
     const file = fileOf(io, options);
     const { state } = inspectStore(file);
@@ -46,12 +47,13 @@ export function outboxVerb(program: Command, io: CliIo): void {
       const body: RetryInput = { ids };
       const client = await connect(io, options);
       const { retried, quarantine } = await client.send<RetryJson>('POST', 'outbox/retry', body);
-      note(io, `${counted(retried)} to be delivered by the running server; in quarantine: ${quarantine}`);
+      const text = `${counted(retried)} to be delivered by the running server; in quarantine: ${quarantine}`;
+      done(io, options, { retried, quarantine }, text);
     } else if (state === 'absent') {
-      note(io, nothingAt(file));
+      done(io, options, { retried: 0 }, nothingAt(file));
     } else {
       const retried = await retryHere(file, io, ids);
-      note(io, `${counted(retried)} to be delivered when the server starts`);
+      done(io, options, { retried }, `${counted(retried)} to be delivered when the server starts`);
     }
   });
 }

@@ -4,14 +4,14 @@ import { parseOverrides } from '../accounts/overrides.js';
 import type { OverrideDetailJson, OverrideJson } from '../api/overrides.js';
 import { OVERRIDE_TYPES } from '../overrides/model.js';
 import type { Limit } from '../overrides/model.js';
-import type { ClientOption, JsonOption, Listed } from './client.js';
-import { connect, withClient, withJson } from './client.js';
+import type { JsonOption, Listed } from './client.js';
+import { connect, withJson } from './client.js';
 import { relative } from './client-format.js';
 import { printable } from '../kernel/printable.js';
 import type { Milliseconds } from '../kernel/time.js';
 import { formatInstant, parseDuration } from '../kernel/time.js';
 import type { CliIo } from './io.js';
-import { asJson, note, print, readNamed, table, warn } from './io.js';
+import { asJson, done, note, print, readNamed, table, warn } from './io.js';
 
 interface ListOption extends JsonOption {
   readonly type?: string;
@@ -47,20 +47,22 @@ export function overrideVerb(program: Command, io: CliIo): void {
     print(io, options.json === true ? asJson(detail) : details(detail, io.clock.now()));
   });
 
-  withClient(override.command('remove <type> <value>').description('remove what the API has set'))
+  withJson(override.command('remove <type> <value>').description('remove what the API has set'))
     .option('--note <text>', 'why')
-    .action(async (type: string, value: string, options: ClientOption & { note?: string }) => {
+    .action(async (type: string, value: string, options: JsonOption & { note?: string }) => {
       const body = options.note === undefined ? {} : { note: options.note };
       await (await connect(io, options)).send('DELETE', target(type, value), body);
-      note(io, `the override of ${type} ${value} is removed`);
+      done(io, options, { removed: { type, value } }, `the override of ${type} ${value} is removed`);
     });
 
   override
     .command('check <file>')
     .description('check an overrides file; needs no server')
-    .action((file: string) => {
+    .option('--json', 'as JSON')
+    .action((file: string, options: { readonly json?: true }) => {
       const entries = parseOverrides(readNamed(io, file, 'name an overrides file'), file);
-      note(io, `${file}: valid, ${entries.length} ${entries.length === 1 ? 'entry' : 'entries'}`);
+      const text = `${file}: valid, ${entries.length} ${entries.length === 1 ? 'entry' : 'entries'}`;
+      done(io, options, { valid: true, entries: entries.length }, text);
     });
 }
 

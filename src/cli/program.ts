@@ -5,8 +5,11 @@ import { printableLines } from '../kernel/printable.js';
 import { backtestVerb } from './backtest/verb.js';
 import { blockVerb } from './block.js';
 import { bounceVerb } from './bounce/verb.js';
+import { changesVerb } from './changes.js';
 import { checkVerb } from './check.js';
+import { completionVerb } from './completion.js';
 import { configVerb } from './config.js';
+import { eventsVerb } from './events.js';
 import { feignedVerb } from './feigned.js';
 import { followVerb } from './follow.js';
 import type { CliIo } from './io.js';
@@ -19,6 +22,7 @@ import { outboxVerb } from './outbox.js';
 import { overrideVerb } from './override.js';
 import { rulesVerb } from './rules.js';
 import { saslProxyVerb } from './sasl-proxy.js';
+import { senderVerb } from './sender.js';
 import { serveVerb } from './serve.js';
 import { simulateVerb } from './simulate/verb.js';
 import { supportBundleVerb } from './support-bundle/verb.js';
@@ -34,11 +38,14 @@ const VERBS: readonly Verb[] = [
   serveVerb,
   configVerb,
   blockVerb,
+  senderVerb,
   checkVerb,
   feignedVerb,
   rulesVerb,
   exemptVerb,
   overrideVerb,
+  changesVerb,
+  eventsVerb,
   backtestVerb,
   userVerb,
   tokenVerb,
@@ -51,12 +58,13 @@ const VERBS: readonly Verb[] = [
   bounceVerb,
   importVerb,
   simulateVerb,
+  completionVerb,
 ];
 
 const EXIT = { ok: 0, failure: 1, usage: 2 } as const;
 
 /** Builds the command line. Its `parseAsync` rejects where something is wrong; it never ends the process. */
-function buildProgram(io: CliIo, verbs: readonly Verb[] = VERBS): Command {
+export function buildProgram(io: CliIo, verbs: readonly Verb[] = VERBS): Command {
   const program = new Command('stopgap')
     .description('Notices abnormal mail volume, blocks the sender softly, explains why, and lets go again.')
     .option('--version', 'output the version and the commit')

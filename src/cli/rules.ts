@@ -30,6 +30,7 @@ import {
   tableWithin,
   terminalWidth,
   warn,
+  done,
 } from './io.js';
 import type { ConfigOption } from './options.js';
 import { fitCommand } from './rules-fit.js';
@@ -39,14 +40,19 @@ import { configForFiles, withConfig } from './options.js';
 export function rulesVerb(program: Command, io: CliIo): void {
   const rules = program.command('rules').description('when a volume is abnormal');
 
-  withConfig(rules.command('check <file>').description('check a rules file; needs no server')).action(
-    (file: string, options: ConfigOption) => {
-      const set = parseRules(readNamed(io, file, 'name a rules file'), file);
-      const exempt = set.exempt.length === 0 ? '' : `, ${counted(set.exempt.length, 'exemption')}`;
-      note(io, `${file}: valid, ${counted(set.rules.length, 'rule')}${exempt}, mode ${set.mode}`);
-      warn(io, [...forgeable(set), ...warningsHere(io, options, set)]);
-    },
-  );
+  withConfig(
+    rules
+      .command('check <file>')
+      .description('check a rules file; needs no server')
+      .option('--json', 'as JSON'),
+  ).action((file: string, options: ConfigOption & { readonly json?: true }) => {
+    const set = parseRules(readNamed(io, file, 'name a rules file'), file);
+    const exempt = set.exempt.length === 0 ? '' : `, ${counted(set.exempt.length, 'exemption')}`;
+    const text = `${file}: valid, ${counted(set.rules.length, 'rule')}${exempt}, mode ${set.mode}`;
+    const warnings = [...forgeable(set), ...warningsHere(io, options, set)];
+    done(io, options, { valid: true, rules: set.rules.length, mode: set.mode, warnings }, text);
+    if (options.json !== true) warn(io, warnings);
+  });
 
   withClient(rules.command('show').description('print the rules in force'))
     .option('--json', 'as JSON, parsed')
@@ -63,11 +69,15 @@ export function rulesVerb(program: Command, io: CliIo): void {
   rules
     .command('defaults')
     .description('print the built-in rules; needs no server')
-    .action(() => printSource(io, DEFAULT_RULES.trimEnd()));
+    .option('--json', 'as JSON, parsed')
+    .action(({ json }: { readonly json?: true }) => {
+      if (json === true) print(io, asJson(parseRules(DEFAULT_RULES)));
+      else printSource(io, DEFAULT_RULES.trimEnd());
+    });
 
-  withClient(rules.command('apply <file>').description('put a rules file in force'))
+  withJson(rules.command('apply <file>').description('put a rules file in force'))
     .option('--yes', 'do not ask, though rules change or go')
-    .action(async (file: string, options: ClientOption & { yes?: true }) => {
+    .action(async (file: string, options: JsonOption & { yes?: true }) => {
       const source = readNamed(io, file, 'name a rules file');
       // Parsed here first, so that errors name the file and its lines.
       const wanted = parseRules(source, file);
@@ -77,11 +87,9 @@ export function rulesVerb(program: Command, io: CliIo): void {
       for (const line of changes) note(io, line);
       if (changes.length > 0 && options.yes !== true) await agreed(io);
       const inForce = await client.send<RulesJson>('PUT', 'rules', { source }, before.version);
-      note(
-        io,
-        `rules version ${inForce.version} in force: ${counted(inForce.rules.length, 'rule')}, mode ${inForce.mode}`,
-      );
-      warn(io, inForce.warnings);
+      const text = `rules version ${inForce.version} in force: ${counted(inForce.rules.length, 'rule')}, mode ${inForce.mode}`;
+      done(io, options, inForce, text);
+      if (options.json !== true) warn(io, inForce.warnings);
     });
 
   observedCommand(rules, io);
@@ -162,15 +170,15 @@ function shadowCommands(rules: Command, io: CliIo): void {
       print(io, options.source === true ? standing.source.trimEnd() : table(comparedRows(standing)));
     });
 
-  withClient(shadow.command('apply <file>').description('run a rules file in the shadow')).action(
-    async (file: string, options: ClientOption) => {
+  withJson(shadow.command('apply <file>').description('run a rules file in the shadow')).action(
+    async (file: string, options: JsonOption) => {
       const source = readNamed(io, file, 'name a rules file');
       // Parsed here first, so that errors name the file and its lines.
       parseRules(source, file);
       const client = await connect(io, options);
       const standing = await client.send<ShadowJson>('PUT', 'rules/shadow', { source });
-      note(io, headOf(standing));
-      warn(io, standing.warnings);
+      done(io, options, standing, headOf(standing));
+      if (options.json !== true) warn(io, standing.warnings);
     },
   );
 
@@ -190,20 +198,21 @@ function shadowCommands(rules: Command, io: CliIo): void {
       if (listed.next !== null) note(io, 'there are more: raise --limit, or narrow the search');
     });
 
-  withClient(shadow.command('promote').description('put the shadow rules in force')).action(
-    async (options: ClientOption) => {
+  withJson(shadow.command('promote').description('put the shadow rules in force')).action(
+    async (options: JsonOption) => {
       const client = await connect(io, options);
       const inForce = await inShadow(client.send<RulesJson>('POST', 'rules/shadow/promote', {}));
-      note(io, `rules version ${inForce.version} in force, from the shadow, mode ${inForce.mode}`);
-      warn(io, inForce.warnings);
+      const text = `rules version ${inForce.version} in force, from the shadow, mode ${inForce.mode}`;
+      done(io, options, inForce, text);
+      if (options.json !== true) warn(io, inForce.warnings);
     },
   );
 
-  withClient(shadow.command('remove').description('stop running rules in the shadow')).action(
-    async (options: ClientOption) => {
+  withJson(shadow.command('remove').description('stop running rules in the shadow')).action(
+    async (options: JsonOption) => {
       const client = await connect(io, options);
       await inShadow(client.send('DELETE', 'rules/shadow', undefined));
-      note(io, 'no rules run in the shadow');
+      done(io, options, { removed: true }, 'no rules run in the shadow');
     },
   );
 }

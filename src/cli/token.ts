@@ -5,7 +5,7 @@ import { configForChanges } from './client.js';
 import type { ConfigOption } from './options.js';
 import { configForFiles, withConfig } from './options.js';
 import type { CliIo } from './io.js';
-import { asJson, note, print, table } from './io.js';
+import { asJson, done, note, print, table } from './io.js';
 
 /** `stopgap token add|list|revoke`: who may use the API. */
 export function tokenVerb(program: Command, io: CliIo): void {
@@ -17,10 +17,12 @@ export function tokenVerb(program: Command, io: CliIo): void {
   withConfig(token.command('add').description('make a token and print it alone'))
     .requiredOption('--name <name>', 'whose token it is')
     .addOption(new Option('--role <role>', 'what it allows').choices([...ROLES]).makeOptionMandatory())
-    .action(async (options: ConfigOption & { name: string; role: string }) => {
+    .option('--json', 'as JSON')
+    .action(async (options: ConfigOption & { name: string; role: string; json?: true }) => {
       const { name, role } = options;
       const tokens = await changed(options);
-      print(io, await addToken({ file: tokens, name, role, now: io.clock.now() }));
+      const made = await addToken({ file: tokens, name, role, now: io.clock.now() });
+      print(io, options.json === true ? asJson({ name, role, token: made }) : made);
       note(io, `This token is shown only now; ${tokens} keeps its hash.`);
     });
 
@@ -33,16 +35,17 @@ export function tokenVerb(program: Command, io: CliIo): void {
       } else if (records.length === 0) {
         note(io, 'no tokens yet: stopgap token add --name NAME --role ROLE');
       } else {
-        print(io, table(records.map((one) => [one.name, one.role, one.addedAt ?? '-'])));
+        const rows = records.map((one) => [one.name, one.role, one.addedAt ?? '-']);
+        print(io, table([['NAME', 'ROLE', 'ADDED'], ...rows]));
       }
     },
   );
 
-  withConfig(token.command('revoke <name>').description('make a token worthless')).action(
-    async (name: string, options: ConfigOption) => {
-      const tokens = await changed(options);
-      await revokeToken(tokens, name);
-      note(io, `revoked ${name} in ${tokens}`);
-    },
-  );
+  withConfig(
+    token.command('revoke <name>').description('make a token worthless').option('--json', 'as JSON'),
+  ).action(async (name: string, options: ConfigOption & { json?: true }) => {
+    const tokens = await changed(options);
+    await revokeToken(tokens, name);
+    done(io, options, { revoked: name, file: tokens }, `revoked ${name} in ${tokens}`);
+  });
 }

@@ -10,11 +10,12 @@ import { addUser, importUsers, readUsers, removeUser, setPassword } from '../acc
 import { InvalidInput, StopgapError } from '../kernel/errors.js';
 import { configForChanges } from './client.js';
 import type { CliIo } from './io.js';
-import { asJson, note, print, table, warn } from './io.js';
+import { done, asJson, note, print, table, warn } from './io.js';
 import type { ConfigOption } from './options.js';
 import { configForFiles, withConfig } from './options.js';
 
 interface PasswordOption extends ConfigOption {
+  readonly json?: true;
   readonly passwordStdin?: true;
 }
 
@@ -33,7 +34,7 @@ export function userVerb(program: Command, io: CliIo): void {
       const users = await changed(options);
       const password = await readNewPassword(io, options.passwordStdin === true);
       const added = await addUser({ file: users, name, password, now: io.clock.now() });
-      note(io, `added ${added} to ${users}`);
+      done(io, options, { added, file: users }, `added ${added} to ${users}`);
     },
   );
 
@@ -42,14 +43,15 @@ export function userVerb(program: Command, io: CliIo): void {
       const users = await changed(options);
       const password = await readNewPassword(io, options.passwordStdin === true);
       const normal = await setPassword({ file: users, name, password });
-      note(io, `changed the password of ${normal} in ${users}`);
+      done(io, options, { changed: normal, file: users }, `changed the password of ${normal} in ${users}`);
     },
   );
 
-  withConfig(user.command('remove <name>').description('remove a user')).action(
-    async (name: string, options: ConfigOption) => {
+  withConfig(user.command('remove <name>').description('remove a user').option('--json', 'as JSON')).action(
+    async (name: string, options: ConfigOption & { json?: true }) => {
       const users = await changed(options);
-      note(io, `removed ${await removeUser({ file: users, name })} from ${users}`);
+      const removed = await removeUser({ file: users, name });
+      done(io, options, { removed, file: users }, `removed ${removed} from ${users}`);
     },
   );
 
@@ -64,7 +66,8 @@ export function userVerb(program: Command, io: CliIo): void {
         .default('passwd-file'),
     )
     .option('--skip', 'leave out what cannot be taken over (otherwise nothing is added then)')
-    .action(async (named: string, options: ConfigOption & { readonly skip?: true }) => {
+    .option('--json', 'as JSON')
+    .action(async (named: string, options: ConfigOption & { readonly skip?: true; readonly json?: true }) => {
       const users = await changed(options);
       const read = parsePasswdFile(bytesOf(io, named), named);
       const faults = firstProblems(read.faults, named);
@@ -74,8 +77,10 @@ export function userVerb(program: Command, io: CliIo): void {
       const added = await importUsers({ file: users, users: read.users, now: io.clock.now() });
       const there = read.users.length - added;
       const left = read.faults.length;
-      note(
+      done(
         io,
+        options,
+        { added, known: there, leftOut: left, file: users },
         `added ${added} to ${users}${there > 0 ? `; ${there} were there already` : ''}${left > 0 ? `; ${left} left out` : ''}`,
       );
     });
@@ -93,10 +98,12 @@ export function userVerb(program: Command, io: CliIo): void {
       } else if (users.length === 0) {
         note(io, 'no users yet: stopgap user add NAME');
       } else {
-        print(
-          io,
-          table(users.map((one) => [one.name, one.disabled ? 'disabled' : 'enabled', one.addedAt ?? '-'])),
-        );
+        const rows = users.map((one) => [
+          one.name,
+          one.disabled ? 'disabled' : 'enabled',
+          one.addedAt ?? '-',
+        ]);
+        print(io, table([['NAME', 'STATE', 'ADDED'], ...rows]));
       }
     },
   );
@@ -113,7 +120,9 @@ function bytesOf(io: CliIo, named: string): Buffer {
 }
 
 function withPassword(command: Command): Command {
-  return withConfig(command).option('--password-stdin', 'read the password from standard input');
+  return withConfig(command)
+    .option('--password-stdin', 'read the password from standard input')
+    .option('--json', 'as JSON');
 }
 
 /** More bytes than the longest password has. A longer input is some other file. */

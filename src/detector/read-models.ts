@@ -1,6 +1,7 @@
 import type { Baselines } from '../../projections/baselines/sender-profiles.js';
 import { ActiveBlocks } from '../../projections/blocks/active-blocks.js';
 import { AutomaticBlocks, RulePrecision } from '../../projections/blocks/rule-precision.js';
+import { Changes } from '../../projections/blocks/changes.js';
 import { BlockLedger } from '../../projections/blocks/block-ledger.js';
 import { Exemptions } from '../../projections/blocks/exemptions.js';
 import { Overrides } from '../../projections/volume/overrides.js';
@@ -17,12 +18,14 @@ import { categoryOf, UNREADABLE } from '../kernel/events.js';
 import { isOverrideEvent } from '../overrides/events.js';
 import type { Verdict } from '../rules/respond.js';
 import { PROFILE_CATEGORY } from '../sending/day-summary.js';
+import { isRefusal } from '../sending/events.js';
 import type { EventStore } from '../store/port.js';
 
 /** What {@link ReadModels.dump} gives: plain data that can be cloned. Never write to it. */
 export interface ReadModelsState extends ProjectorState {
   readonly activeBlocks: ReturnType<ActiveBlocks['dump']>;
   readonly ledger: ReturnType<BlockLedger['dump']>;
+  readonly changes: ReturnType<Changes['dump']>;
   readonly exemptions: ReturnType<Exemptions['dump']>;
   readonly automaticBlocks: ReturnType<AutomaticBlocks['dump']>;
   readonly overrides: ReturnType<Overrides['dump']>;
@@ -84,6 +87,10 @@ export class ReadModels extends Projector {
     return this.#models.ledger;
   }
 
+  get changes(): Changes {
+    return this.#models.changes;
+  }
+
   get exemptions(): Exemptions {
     return this.#models.exemptions;
   }
@@ -110,11 +117,12 @@ export class ReadModels extends Projector {
 
   override dump(): ReadModelsState {
     const { activeBlocks, ledger, exemptions, automaticBlocks, overrides, sendVolume } = this.#models;
-    const { shadow, rulePrecision } = this.#models;
+    const { changes, shadow, rulePrecision } = this.#models;
     return {
       ...super.dump(),
       activeBlocks: activeBlocks.dump(),
       ledger: ledger.dump(),
+      changes: changes.dump(),
       exemptions: exemptions.dump(),
       automaticBlocks: automaticBlocks.dump(),
       overrides: overrides.dump(),
@@ -129,6 +137,7 @@ export class ReadModels extends Projector {
     const models = fresh(this.#bounds);
     models.activeBlocks.restore(state.activeBlocks);
     models.ledger.restore(state.ledger);
+    models.changes.restore(state.changes);
     models.exemptions.restore(state.exemptions);
     models.automaticBlocks.restore(state.automaticBlocks);
     models.overrides.restore(state.overrides);
@@ -172,6 +181,7 @@ export class ReadModels extends Projector {
       this.#listeners.onSkipped(event, messageOf(error));
       return;
     }
+    if (isRefusal(event)) this.#models.ledger.refuse(event.data, event.at);
     if (isDecision || this.#models.shadow.set !== undefined) this.#applyShadow(event, verdicts);
     for (const verdict of verdicts) this.#listeners.onVerdict(inTraceOf(event, verdict), this.ready);
     if (event.type === 'RulesChanged') this.#listeners.onRulesChanged();
@@ -182,6 +192,7 @@ export class ReadModels extends Projector {
   #applyDecision(event: RecordedEvent): readonly Verdict[] {
     if (isBlockEvent(event)) this.#applyBlock(event);
     else if (isOverrideEvent(event)) this.overrides.apply(event);
+    this.changes.apply(event);
     const promoted = this.shadow.promotedBy(event);
     const verdicts = (promoted ?? this.sendVolume).apply(event);
     if (promoted !== undefined) this.#models.sendVolume = promoted;
@@ -220,6 +231,7 @@ function fresh({ endedKept }: ReadModelBounds) {
   return {
     activeBlocks: new ActiveBlocks(),
     ledger: new BlockLedger(endedKept),
+    changes: new Changes(),
     exemptions: new Exemptions(),
     automaticBlocks: new AutomaticBlocks(),
     overrides,

@@ -129,6 +129,13 @@ export const authStream = (network: string): string => streamName(AUTH_CATEGORY,
 
 const heldShape = shaped<MessageHeld>({ block: text, transaction: text, recipients: whole, size: whole });
 
+const refusedShape = shaped<MessageRefused>({ block: text, count: whole });
+
+/** Whether it is a refusal of ours, with data that match its type. */
+export function isRefusal(event: RecordedEvent): event is RecordedEvent<'MessageRefused', MessageRefused> {
+  return event.type === 'MessageRefused' && refusedShape(event.data);
+}
+
 /** Whether it is an event of ours about held mail, with data that match its type. */
 export function isHeldEvent(event: RecordedEvent): event is RecordedEvent & HeldEvent {
   return event.type === 'MessageHeld' && heldShape(event.data);

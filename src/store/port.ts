@@ -80,6 +80,8 @@ export interface ReadStreamOptions {
 export interface ReadAllOptions {
   /** Position to start after, exclusive; 0 (the default) is the beginning. */
   readonly after?: number;
+  /** Position to start at, in place of `after`: that of an event which there is, or was. */
+  readonly from?: number;
   /** Position to stop at, inclusive. */
   readonly until?: number;
   /** Only streams of these categories. */

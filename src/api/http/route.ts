@@ -51,6 +51,8 @@ export interface ResponseSpec {
   readonly schema?: z.ZodType;
   /** application/json unless given; several if the client chooses. */
   readonly type?: string | readonly string[];
+  /** Content types that a client may choose instead, without the schema. */
+  readonly text?: string | readonly string[];
 }
 
 /** One row of the route table: express, the checks and the OpenAPI document are all made from it. */

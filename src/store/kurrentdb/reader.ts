@@ -92,17 +92,19 @@ export class Reader {
   }
 
   all(options: ReadAllOptions): Cursor {
-    const { after = 0, until = Number.MAX_SAFE_INTEGER, limit = Number.MAX_SAFE_INTEGER } = options;
+    const { from, until = Number.MAX_SAFE_INTEGER, limit = Number.MAX_SAFE_INTEGER } = options;
+    const { after = from ?? 0 } = options;
     const { retention, checkOpen } = this.#tools;
     const selection = new Selection(options.categories);
     const filter = selection.filter();
     let at = after;
+    let isTaken = options.after !== undefined || from === undefined;
     let left = selection.empty ? 0 : limit;
     let end: number | undefined;
     const pages = new Pages(checkOpen, async (give) => {
       // What is appended meanwhile is not part of this read. Otherwise a read of a busy store would never end.
       if (left > 0) end ??= Math.min(until, await this.head());
-      if (end === undefined || at >= end) return false;
+      if (end === undefined || (isTaken ? at >= end : at > end)) return false;
       const last = end;
       const fromPosition = at === 0 ? START : { commit: BigInt(at), prepare: BigInt(at) };
       // The event at the position itself comes again.
@@ -113,7 +115,8 @@ export class Reader {
           client.readAll({ direction: FORWARDS, fromPosition, maxCount, filter, ...this.#common }),
         (resolved) => {
           const position = safeNumber(resolved.event!.position!.commit);
-          if (position <= at) return;
+          if (isTaken ? position <= at : position < at) return;
+          isTaken = true;
           at = position;
           if (position > last || left === 0) return;
           const event = fromResolved(resolved);

@@ -70,7 +70,7 @@ export class Reader {
    * @param look tells the log's end before each slice; throws if nothing may be read any more
    */
   walk(
-    { after = 0, until = Number.MAX_SAFE_INTEGER, categories, limit }: ReadAllOptions,
+    { from = 1, after = from - 1, until = Number.MAX_SAFE_INTEGER, categories, limit }: ReadAllOptions,
     look: () => number,
   ): Cursor {
     const size = new SliceSize();

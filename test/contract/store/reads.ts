@@ -100,7 +100,7 @@ export function readContract(subject: Subject): void {
       assert.ok((await store.head()) >= read.at(-1)!.position);
     });
 
-    it('keeps to its bounds: after `after`, up to `until`, at most `limit`', async () => {
+    it('keeps to its bounds: after `after`, or from `from`, up to `until`, at most `limit`', async () => {
       const { store } = subject();
       const category = uniqueCategory();
       const start = await store.head();
@@ -116,6 +116,9 @@ export function readContract(subject: Subject): void {
       );
       assert.deepEqual(await own({ after: full[9]! }), []);
       assert.deepEqual(await own({ after: full[5]!, until: full[2]! }), []);
+      assert.deepEqual(positions(await own({ from: full[3]! })), full.slice(3));
+      assert.deepEqual(positions(await own({ from: full[9]! })), [full[9]]);
+      assert.deepEqual(positions(await own({ from: full[2]!, limit: 2 })), full.slice(2, 4));
     });
 
     it('gives only the categories asked for', async () => {

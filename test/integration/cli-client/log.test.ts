@@ -12,12 +12,16 @@ describe('stopgap log', () => {
   besideServer((both) => ({ server, terminal } = both));
 
   test('stopgap log level says how much is logged, and changes it', async () => {
-    assert.deepEqual(await terminal.run('log', 'level'), { code: 0, out: 'all  trace\n', err: '' });
+    assert.deepEqual(await terminal.run('log', 'level'), {
+      code: 0,
+      out: 'COMPONENT  LEVEL\nall        trace\n',
+      err: '',
+    });
     const changed = await terminal.run('log', 'level', 'warn', '--component', 'smtp');
-    assert.equal(changed.out, 'all   trace\nsmtp  warn\n');
+    assert.equal(changed.out, 'COMPONENT  LEVEL\nall        trace\nsmtp       warn\n');
     assert.equal(server.deps.logs.levels.of('smtp').level, 'warn');
     const all = await terminal.run('log', 'level', 'error');
-    assert.equal(all.out, 'all  error (configured: trace)\n');
+    assert.equal(all.out, 'COMPONENT  LEVEL\nall        error (configured: trace)\n');
     const { code, err } = await terminal.run('log', 'level', 'loud');
     assert.equal(code, 1);
     assert.match(err, /^stopgap: level: must be one of fatal, error, warn/);
@@ -54,7 +58,8 @@ describe('stopgap log', () => {
       '192.0.2.7',
     );
     assert.equal(code, 0);
-    const [first, second, third] = out.trimEnd().split('\n');
+    const [head, first, second, third] = out.trimEnd().split('\n');
+    assert.match(head!, /^HASH +NAME$/);
     assert.match(first!, /^h:[0-9a-f]{16} {2}alice@example\.com$/);
     assert.equal(second!.slice(0, 18), first!.slice(0, 18));
     assert.notEqual(third!.slice(0, 18), first!.slice(0, 18));

@@ -110,7 +110,7 @@ test('a user is added, listed, changed and removed, without a configuration file
   const listed = await stopgap({ cwd }, 'user', 'list');
   assert.deepEqual(listed, {
     code: 0,
-    out: 'anna@example.com  enabled  2026-01-02T03:04:05.000Z\n',
+    out: 'NAME              STATE    ADDED\nanna@example.com  enabled  2026-01-02T03:04:05.000Z\n',
     err: '',
   });
   const json = await stopgap({ cwd }, 'user', 'list', '--json');
@@ -180,7 +180,10 @@ test('a token is alone on standard output, and works until it is revoked', async
   assert.match(added.out, /^sgp_[\w-]{43}\n$/);
   assert.ok(!added.err.includes(added.out.trim()));
   assert.equal((await readTokens(file)).find(added.out.trim())?.role, 'operator');
-  assert.equal((await stopgap({ cwd }, 'token', 'list')).out, 'ops  operator  2026-01-02T03:04:05.000Z\n');
+  assert.equal(
+    (await stopgap({ cwd }, 'token', 'list')).out,
+    'NAME  ROLE      ADDED\nops   operator  2026-01-02T03:04:05.000Z\n',
+  );
   const json = await stopgap({ cwd }, 'token', 'list', '--json');
   assert.deepEqual(JSON.parse(json.out), [
     { name: 'ops', role: 'operator', addedAt: '2026-01-02T03:04:05.000Z' },

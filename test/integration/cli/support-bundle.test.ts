@@ -172,7 +172,7 @@ describe('stopgap support-bundle', () => {
       .filter((line) => line.includes('"a rule tripped"'))
       .map((line) => JSON.parse(line) as { subject: { value: string }; sentence: string })[0]!;
     const terminal = await terminalIn(t, cwd, env);
-    const hash = (await terminal.run('log', 'hash', 'alice@example.com')).out.split(' ')[0]!;
+    const hash = (await terminal.run('log', 'hash', 'alice@example.com')).out.split('\n')[1]!.split(' ')[0]!;
     assert.equal(verdict.subject.value, hash);
     assert.equal(verdict.sentence, `Account ${hash}: 3 recipients within 10m; rule "burst" allows 2.`);
     assert.match(made.files['README.txt']!, /Look through it before you send it/);

@@ -84,7 +84,7 @@ export class DescribedApi {
     if (described.content === undefined)
       return body === '' ? undefined : 'it has a body, and none is described';
     if (!Object.hasOwn(described.content, type)) return `the type "${type}" is not described`;
-    if (method === 'HEAD' || !type.endsWith('json')) return undefined;
+    if (method === 'HEAD' || !type.endsWith('json') || type.endsWith('ndjson')) return undefined;
     return this.#fault(['paths', route!, verb(method), 'responses', by, 'content', type, 'schema'], body);
   }
 

@@ -191,7 +191,7 @@ export async function call(
     ...(text === undefined ? {} : { body: text }),
   });
   const answer = await response.text();
-  const isJson = response.headers.get('content-type')?.includes('json') === true && answer !== '';
+  const isJson = /[/+]json\b/.test(response.headers.get('content-type') ?? '') && answer !== '';
   return {
     status: response.status,
     headers: response.headers,

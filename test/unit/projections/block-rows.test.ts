@@ -4,7 +4,11 @@ import fc from 'fast-check';
 import type { BlockEntry } from '../../../projections/blocks/block-entry.js';
 import { stateAt } from '../../../projections/blocks/block-entry.js';
 import { BlockLedger } from '../../../projections/blocks/block-ledger.js';
-import type { BlockFilter, BlockRows } from '../../../projections/blocks/block-rows.js';
+import type { BlockRows } from '../../../projections/blocks/block-rows.js';
+import type { Keyed } from '../../../projections/blocks/block-order.js';
+import { firstRows } from '../../../projections/blocks/block-order.js';
+import type { BlockFilter, BlockSort } from '../../../projections/blocks/block-segments.js';
+import { BLOCK_SORTS } from '../../../projections/blocks/block-segments.js';
 import type { BlockEvent, BlockFact } from '../../../src/blocks/events.js';
 import { HOUR, MINUTE } from '../../../src/kernel/time.js';
 import type { SubjectType } from '../../../src/sending/subjects.js';
@@ -87,10 +91,19 @@ function ledgerOf(seeds: readonly Seed[]): BlockLedger {
 const beginOf = (entry: BlockEntry): number => entry.history[0]!.position;
 const beganAt = (entry: BlockEntry): number => entry.proposedAt ?? entry.since!;
 
+/** The state at an instant after the begin. */
+function stateThen(entry: BlockEntry, at: number): BlockEntry['state'] {
+  const { since, until, endedAt, lapsesAt, state } = entry;
+  const ends = endedAt ?? (state === 'proposed' ? lapsesAt : until) ?? Infinity;
+  if (ends <= at) return stateAt(entry, at);
+  return since !== undefined && since <= at ? 'active' : 'proposed';
+}
+
 function matches(entry: BlockEntry, filter: BlockFilter): boolean {
-  const { now, states, types, direction, origin, rule, since, until, id, text } = filter;
+  const { now, at, states, types, direction, origin, rule, since, until, id, text } = filter;
   return (
-    states?.has(stateAt(entry, now)) !== false &&
+    states?.has(at === undefined ? stateAt(entry, now) : stateThen(entry, at)) !== false &&
+    (at === undefined || beganAt(entry) <= at) &&
     types?.has(entry.subject.type) !== false &&
     [entry.direction, undefined].includes(direction) &&
     [entry.origin, undefined].includes(origin) &&
@@ -114,6 +127,7 @@ const some = <T>(all: readonly T[]) =>
 const instant = fc.integer({ min: -10, max: MANY + 100 }).map((minutes) => T0 + minutes * MINUTE);
 const filters = fc.record({
   now: instant,
+  at: option(instant),
   states: some(STATES),
   types: some(SUBJECT_TYPES),
   direction: option(fc.constantFrom(...DIRECTIONS)),
@@ -125,7 +139,76 @@ const filters = fc.record({
   text: option(fc.constantFrom('a', 'a2', 'strasse', 'example', '@', 'recipients', 'nowhere', '\n')),
 });
 
+/** The key of an entry in an order: the least comes first, and the newest among equals. */
+const KEYS: Readonly<Record<BlockSort, (entry: BlockEntry, refused: number) => number | string>> = {
+  since: (entry) => -(entry.since ?? entry.proposedAt!),
+  until: ({ endedAt, state, lapsesAt, until }) =>
+    endedAt ?? (state === 'proposed' ? lapsesAt : until) ?? Infinity,
+  refused: (_, refused) => -refused,
+  subject: ({ subject }) => subject.value,
+};
+
 describe('the rows of the ledger', () => {
+  test('find by the clock what is recorded as open, though nothing else is there', () => {
+    const one = {
+      type: 'account',
+      subject: 0,
+      direction: 'outbound',
+      description: '',
+      rule: 'burst',
+    } as const;
+    const open = { ...one, length: MINUTE, end: undefined };
+    for (const [how, state] of [
+      ['impose', 'expired'],
+      ['propose', 'lapsed'],
+    ] as const) {
+      const { rows } = ledgerOf([{ ...open, how }]);
+      const wanted = { states: new Set([state]) };
+      assert.deepEqual(found(rows, { ...wanted, now: T0 + 2 * HOUR }, 'newest'), [1]);
+      assert.deepEqual(found(rows, { ...wanted, now: T0 }, 'newest'), []);
+    }
+  });
+
+  test('are given in every order, page by page, as sorting every entry would', () => {
+    const few = fc.array(seed, { minLength: 1, maxLength: 40 });
+    fc.assert(
+      fc.property(
+        ...([
+          few,
+          fc.constantFrom(1, 70),
+          filters,
+          fc.constantFrom(...BLOCK_SORTS),
+          fc.integer({ min: 1, max: 60 }),
+        ] as const),
+        (seeds, times, filter, sort, limit) => {
+          const ledger = ledgerOf(Array.from({ length: times }, () => seeds).flat());
+          const entries = [...ledger.kept()];
+          const refused = new Map(entries.map(({ id }, n) => [id, n % 7]));
+          for (const [block, count] of refused) if (count > 0) ledger.refuse({ block, count }, T0);
+          const keyed = entries
+            .filter((entry) => matches(entry, filter))
+            .map((entry) => ({ key: KEYS[sort](entry, refused.get(entry.id)!), begin: beginOf(entry) }))
+            .sort((a, b) => (a.key === b.key ? b.begin - a.begin : a.key < b.key ? -1 : 1));
+          const seen: number[] = [];
+          let beyond: Keyed | undefined;
+          // Two pages show that the second begins where the first ends.
+          for (let page = 0; page < 2; page++) {
+            const steps = firstRows(ledger.rows, filter, sort, limit, { beyond });
+            let step = steps.next();
+            while (step.done !== true) step = steps.next();
+            seen.push(...step.value.map(({ row }) => ledger.rows.at(row).begin));
+            beyond = step.value.at(-1) ?? beyond;
+          }
+          assert.deepEqual(
+            seen,
+            keyed.slice(0, 2 * limit).map(({ begin }) => begin),
+          );
+        },
+      ),
+      { numRuns: 60 },
+    );
+  });
+
   test('find what a look at every entry would find, in order, from either end and from any place', () => {
     fc.assert(
       fc.property(

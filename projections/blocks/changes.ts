@@ -1,0 +1,55 @@
+import type { RecordedEvent } from '../../src/kernel/events.js';
+import type { Instant } from '../../src/kernel/time.js';
+import type { Subject } from '../../src/sending/subjects.js';
+
+/** What somebody, or a file of theirs, has decided. */
+export interface Change {
+  readonly position: number;
+  readonly at: Instant;
+  readonly by: string;
+  /** The type of its event. */
+  readonly type: string;
+  readonly correlation: string | undefined;
+  /** The block that it is about, by any of its ids. */
+  readonly block: string | undefined;
+  readonly subject: Subject | undefined;
+  readonly why: string | undefined;
+}
+
+/** How many are kept, the newest: the store has all. */
+export const CHANGES_KEPT = 10_000;
+
+/** The newest decisions that no rule and no clock has made. */
+export class Changes {
+  /** Oldest first. */
+  #kept: Change[] = [];
+
+  apply({ position, at, by, type, correlation, data }: RecordedEvent): void {
+    if (by.startsWith('rule:') || by.startsWith('system:')) return;
+    const { block, subject, note, reason, description } = data as Readonly<Record<string, unknown>>;
+    const why = [note, reason, description].find((text) => typeof text === 'string' && text !== '');
+    this.#kept.push({
+      ...{ position, at, by, type, correlation },
+      block: block as string | undefined,
+      subject: subject as Subject | undefined,
+      why: why as string | undefined,
+    });
+    // Not each time: to move ten thousand of them takes longer than to add one.
+    if (this.#kept.length >= 2 * CHANGES_KEPT) this.#kept = this.#kept.slice(-CHANGES_KEPT);
+  }
+
+  /** Newest first. */
+  newest(): readonly Change[] {
+    return this.#kept.slice(-CHANGES_KEPT).reverse();
+  }
+
+  /** The opposite of {@link restore}. */
+  dump(): readonly Change[] {
+    return this.#kept.slice(-CHANGES_KEPT);
+  }
+
+  /** Takes over what {@link dump} gave. Must come before anything is applied. */
+  restore(kept: readonly Change[]): void {
+    this.#kept = [...kept];
+  }
+}

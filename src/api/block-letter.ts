@@ -1,0 +1,177 @@
+import { printable } from '../kernel/printable.js';
+import { HOLD } from '../recording/verdicts.js';
+import { amount } from '../rules/explain.js';
+import type { Count } from '../rules/model.js';
+import type { SubjectType } from '../sending/subjects.js';
+import type { ReportJson } from './block-report.js';
+
+const MAIL_OF: Readonly<Record<SubjectType, string>> = {
+  account: 'mail from the account',
+  address: 'mail from the address',
+  domain: 'mail from the domain',
+  ehlo: 'mail from computers that call themselves',
+  ip: 'mail from the network address',
+};
+
+const AT_STAGE: Readonly<Record<ReportJson['stopped'][number]['stage'], string>> = {
+  auth: 'at sign-in',
+  rcpt: 'when a recipient was named',
+  data: 'after the message was sent to us',
+};
+
+const TIMES = new Intl.DateTimeFormat('en-GB', { dateStyle: 'long', timeStyle: 'short', timeZone: 'UTC' });
+const NUMBERS = new Intl.NumberFormat('en');
+
+const timeOf = (at: string): string => `${TIMES.format(new Date(at))} UTC`;
+const timesOf = (count: number): string => (count === 1 ? 'once' : `${NUMBERS.format(count)} times`);
+const between = (first: string, last: string): string =>
+  timeOf(first) === timeOf(last) ? timeOf(first) : `between ${timeOf(first)} and ${timeOf(last)}`;
+
+/**
+ * A containment report as a letter to the customer. It names no administrator, no note and no limit: these are for the
+ * house.
+ *
+ * @param contact whom to ask; a mail address or a URL
+ */
+export function blockLetter(report: ReportJson, contact: string | undefined): string {
+  const sections = [
+    `About ${subjectOf(report)}`,
+    'Dear customer,',
+    happened(report),
+    ...section('What we noticed', noticed(report)),
+    ...section('What was sent', sent(report)),
+    ...section('What we stopped', stopped(report)),
+    ...section('What your mail program was told', told(report)),
+    ...section('What we hold', held(report)),
+    ...section('What was decided', decided(report)),
+    ...section('What you should do', advice(report)),
+    ...(report.coveredUntil === null
+      ? []
+      : [`This report counts what happened until ${timeOf(report.coveredUntil)}.`]),
+    contact === undefined
+      ? 'Your mail administrators'
+      : `If you have questions, please ask ${printable(contact)}.\n\nYour mail administrators`,
+  ];
+  return `${sections.join('\n\n')}\n`;
+}
+
+function section(title: string, lines: readonly string[]): readonly string[] {
+  return lines.length === 0 ? [] : [[title, ...lines.map((line) => `- ${line}`)].join('\n')];
+}
+
+function subjectOf({ block: { subject } }: ReportJson): string {
+  return `${MAIL_OF[subject.type]} ${printable(subject.value)}`;
+}
+
+function happened({ block, ...report }: ReportJson): string {
+  const what = subjectOf({ block, ...report });
+  const { state, since, until, endedAt } = block;
+  if (since === null)
+    return state === 'proposed'
+      ? `we have noticed something unusual about ${what}. Nothing has been stopped so far.`
+      : `we noticed something unusual about ${what}. Nothing was stopped.`;
+  if (state !== 'active') return `we stopped ${what} from ${timeOf(since)} until ${timeOf(endedAt!)}.`;
+  const end = until === null ? 'until we end that' : `until ${timeOf(until)} unless we end that before`;
+  return `we have stopped ${what} since ${timeOf(since)}, ${end}.`;
+}
+
+function noticed({ block: { evidence }, onset }: ReportJson): readonly string[] {
+  return [
+    ...(evidence === null
+      ? []
+      : [`${amount(evidence.count as Count, evidence.observed)} within ${evidence.window}`]),
+    ...(onset === null ? [] : [`It began at ${timeOf(onset.at)}.`]),
+  ];
+}
+
+function sent({ block, before, after, bounces, sources, otherSources }: ReportJson): readonly string[] {
+  const line = (passed: ReportJson['before'], when: string): string =>
+    `${when}: ${amount('messages', passed.messages)} to ${amount('recipients', passed.recipients)}` +
+    (passed.first === null ? '' : `, ${between(passed.first, passed.last!)}`);
+  const from = sources.map(({ ip, messages }) => `${printable(ip)} (${amount('messages', messages)})`);
+  const more = otherSources === 0 ? '' : `, and from ${NUMBERS.format(otherSources)} more addresses`;
+  return [
+    line(before, block.since === null ? 'So far' : 'Before we stopped it'),
+    ...(after.messages === 0 ? [] : [line(after, 'Already on their way when we stopped it')]),
+    ...(from.length === 0 ? [] : [`It came from ${from.join(', ')}${more}.`]),
+    ...(bounces === 0 ? [] : [`${amount('bounces', bounces)} came back.`]),
+  ];
+}
+
+function stopped(report: ReportJson): readonly string[] {
+  return report.stopped.map(
+    ({ stage, refusals, first, last }) =>
+      `${AT_STAGE[stage]}: ${refusals === 1 ? '1 attempt' : `${NUMBERS.format(refusals)} attempts`}, ${between(first, last)}`,
+  );
+}
+
+function told(report: ReportJson): readonly string[] {
+  const isFeigned = report.told.some(({ stage, reply }) => stage === 'auth' && reply.startsWith('535'));
+  return [
+    ...report.told.map(({ reply, refusals, first, last }) => {
+      const said = reply === HOLD ? 'that we had taken the message' : `"${printable(reply)}"`;
+      return `${said}: ${timesOf(refusals)}, ${between(first, last)}`;
+    }),
+    ...(report.otherReplies === 0 ? [] : [`other answers: ${timesOf(report.otherReplies)}`]),
+    ...(isFeigned
+      ? [
+          'An answer that speaks of a wrong password was ours while mail was stopped: it does not mean that the password was wrong.',
+        ]
+      : []),
+  ];
+}
+
+function held({ block, held: { messages, recipients, waiting } }: ReportJson): readonly string[] {
+  if (messages === 0) return [];
+  const ran = block.history.flatMap(({ hook }) => (hook?.outcome === 'done' ? [hook] : []));
+  const done = (action: 'release' | 'delete', words: string): readonly string[] => {
+    const acted = ran.filter((hook) => hook.action === action).reduce((sum, hook) => sum + hook.acted, 0);
+    return acted === 0
+      ? []
+      : [`${amount('messages', acted)} of these ${acted === 1 ? 'was' : 'were'} ${words}.`];
+  };
+  return [
+    `${amount('messages', messages)} to ${amount('recipients', recipients)} did not leave our server.`,
+    ...done('release', 'sent on later'),
+    ...done('delete', 'deleted'),
+    ...(waiting === 0
+      ? []
+      : [`${amount('messages', waiting)} still ${waiting === 1 ? 'waits' : 'wait'} for a decision.`]),
+  ];
+}
+
+const DECISIONS: Readonly<Record<string, string>> = {
+  BlockProposed: 'proposed to stop the mail',
+  ProposalApproved: 'approved that',
+  ProposalDismissed: 'decided not to stop the mail',
+  ProposalLapsed: 'dropped the proposal, since nobody had decided',
+  BlockImposed: 'stopped the mail',
+  BlockExtended: 'extended that',
+  BlockShortened: 'shortened that',
+  BlockReleased: 'let mail pass again',
+  BlockExpired: 'let mail pass again, since the time was over',
+  HeldMailDecided: 'decided on the mail that was held',
+};
+
+/** Decisions that are told: a block that is renewed for ever has one each time. */
+const MOST_DECISIONS = 20;
+
+function decided({ block: { history } }: ReportJson): readonly string[] {
+  const items = history.filter(({ type }) => DECISIONS[type] !== undefined);
+  const told = items.slice(0, MOST_DECISIONS).map(({ at, type, by, falsePositive }) => {
+    const who = by.startsWith('admin:') ? 'our staff' : 'our system';
+    const mistake = falsePositive === true ? ': it was our mistake' : '';
+    return `${timeOf(at)}: ${who} ${DECISIONS[type]!}${mistake}`;
+  });
+  const more = items.length - told.length;
+  return more === 0 ? told : [...told, `${more === 1 ? '1 decision' : `${more} decisions`} more`];
+}
+
+function advice({ block: { subject, evidence, falsePositive } }: ReportJson): readonly string[] {
+  if (falsePositive) return ['Nothing. We are sorry for the trouble.'];
+  if (evidence === null || (subject.type !== 'account' && subject.type !== 'address')) return [];
+  return [
+    'If you sent this mail yourself, please tell us.',
+    'If not, somebody else knows the password: please change it, and check your computers and telephones for malware.',
+  ];
+}

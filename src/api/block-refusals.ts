@@ -1,0 +1,78 @@
+import { z } from 'zod';
+import type { BlockEntry } from '../../projections/blocks/block-entry.js';
+import type { RecordedEvent } from '../kernel/events.js';
+import { formatInstant, MINUTE } from '../kernel/time.js';
+import type { MessageRefused } from '../sending/events.js';
+import { isRefusal, SEND_CATEGORY, sendStream } from '../sending/events.js';
+import type { EventStore } from '../store/port.js';
+import { BLOCKS, findEntry } from './blocks.js';
+import type { RefusalJson } from './check-findings.js';
+import { lastUpTo, refusalShape } from './check-findings.js';
+import type { ApiDependencies } from './dependencies.js';
+import type { Route } from './http/route.js';
+import { ok, route } from './http/route.js';
+import { cursorOf, listOf, numberOfCursor, once, wholeNumber } from './shapes.js';
+
+/** Events that are read for one page. */
+const MOST_READ = 20_000;
+/** How long after the end of a block its refusals are recorded. */
+const LATE = MINUTE;
+
+const refusalsQuery = z.strictObject({
+  limit: wholeNumber(1, 500, 50),
+  cursor: once.max(200).optional().meta({ description: 'What next of the page before said.' }),
+});
+
+const listedRefusal = refusalShape.extend({ account: z.string().nullable() }).meta({ id: 'Refusal' });
+
+/** What a block has refused, one by one. */
+export function blockRefusalsRoute(deps: ApiDependencies, mostRead = MOST_READ): Route {
+  return route<z.infer<typeof refusalsQuery>>({
+    method: 'get',
+    path: `${BLOCKS}/{id}/refusals`,
+    summary: 'List what a block refused, oldest first; a page may be short, and still have a next',
+    role: 'viewer',
+    query: refusalsQuery,
+    responses: { 200: { description: 'One page', schema: listOf(listedRefusal) } },
+    async handle({ params, query: { limit, cursor } }) {
+      const entry = await findEntry(deps, params['id']!);
+      const from = cursor === undefined ? undefined : numberOfCursor(cursor);
+      const items: z.infer<typeof listedRefusal>[] = [];
+      let read = 0;
+      for await (const event of await eventsOf(deps.store, entry, from)) {
+        if (event.at > (entry.endedAt ?? Infinity) + LATE) break;
+        if (items.length === limit || read === mostRead)
+          return ok({ items, next: cursorOf(String(placeOf(entry, event))) });
+        read++;
+        if (isRefusal(event) && event.data.block === entry.id) items.push(refusalView(event));
+      }
+      return ok({ items, next: null });
+    },
+  });
+}
+
+/** By what a page begins: an account has a stream of its own. */
+function placeOf({ subject }: BlockEntry, { position, revision }: RecordedEvent): number {
+  return subject.type === 'account' ? revision : position;
+}
+
+async function eventsOf(
+  store: EventStore,
+  { subject, history }: BlockEntry,
+  from: number | undefined,
+): Promise<AsyncIterable<RecordedEvent>> {
+  const begin = history[0]!;
+  if (subject.type !== 'account')
+    return store.readAll({ from: from ?? begin.position, categories: [SEND_CATEGORY] });
+  const stream = sendStream(subject.value);
+  const first = from ?? ((await lastUpTo(store, stream, begin.at - MINUTE)) ?? -1) + 1;
+  return store.readStream(stream, { from: first });
+}
+
+function refusalView({
+  at,
+  data,
+}: RecordedEvent<string, MessageRefused>): RefusalJson & { readonly account: string | null } {
+  const { stage, block, reply, account = null, returnPath = null, ehlo = null, ip = null, count } = data;
+  return { at: formatInstant(at), stage, block, reply, account, returnPath, ehlo, ip, count };
+}

@@ -1,0 +1,106 @@
+import { z } from 'zod';
+import type { BlockEntry } from '../../projections/blocks/block-entry.js';
+import { settledThrough } from '../../projections/blocks/block-entry.js';
+import type { RecordedEvent } from '../kernel/events.js';
+import { DAY, formatInstant, MINUTE } from '../kernel/time.js';
+import { heldStream, SEND_CATEGORY, sendStream } from '../sending/events.js';
+import type { EventStore } from '../store/port.js';
+import { blockLetter } from './block-letter.js';
+import type { ReportJson } from './block-report.js';
+import { ContainmentReport, onsetOf, reportShape } from './block-report.js';
+import { blockView } from './block-view.js';
+import { BLOCKS, findEntry } from './blocks.js';
+import { lastUpTo } from './check-findings.js';
+import type { ApiDependencies } from './dependencies.js';
+import { heldCount } from './held.js';
+import type { Route } from './http/route.js';
+import { ok, route } from './http/route.js';
+import { oneOf } from './shapes.js';
+
+/** Events that are read for one report: some seconds of work, of which the event loop feels nothing. */
+const MOST_READ = 200_000;
+
+const reportQuery = z.strictObject({
+  format: oneOf(['json', 'text'])
+    .optional()
+    .meta({ description: 'text: a letter to the customer. Unless given, Accept says.' }),
+});
+
+/** What a block stopped, what it did not, and what clients were told. */
+export function blockReportRoute(deps: ApiDependencies, mostRead = MOST_READ): Route {
+  return route<z.infer<typeof reportQuery>>({
+    method: 'get',
+    path: `${BLOCKS}/{id}/report`,
+    summary: 'What got through before and after a block, what it stopped, and what clients were told',
+    role: 'viewer',
+    query: reportQuery,
+    responses: {
+      200: {
+        description: 'The report; as text/plain a letter that can be sent to the customer',
+        schema: reportShape,
+        text: 'text/plain',
+      },
+    },
+    async handle({ params, query, request }) {
+      const entry = await findEntry(deps, params['id']!);
+      const report = await reportOn(deps, entry, mostRead);
+      const asked = request.accepts(['application/json', 'text/plain']);
+      const isText = query.format === undefined ? asked === 'text/plain' : query.format === 'text';
+      if (!isText) return ok(report, { Vary: 'Accept' });
+      const text = blockLetter(report, deps.contact);
+      return { status: 200, text, type: 'text/plain; charset=utf-8', headers: { Vary: 'Accept' } };
+    },
+  });
+}
+
+/** @throws StoreUnavailable */
+async function reportOn(deps: ApiDependencies, entry: BlockEntry, mostRead: number): Promise<ReportJson> {
+  const { store, clock } = deps;
+  const report = new ContainmentReport(entry);
+  let left = mostRead;
+  let last: RecordedEvent | undefined;
+  let isWhole = true;
+  const read = async (events: AsyncIterable<RecordedEvent>): Promise<void> => {
+    for await (const event of events) {
+      if (report.isBeyond(event.at)) break;
+      if (left-- === 0) {
+        isWhole = false;
+        break;
+      }
+      report.apply(event);
+      last = event;
+    }
+  };
+  await read(await sendsOf(store, entry));
+  const covered = isWhole || last === undefined ? null : formatInstant(last.at);
+  left = mostRead;
+  await read(store.readStream(heldStream(entry.id)));
+  const { held, ...findings } = report.findings();
+  const waiting = await heldCount(store, entry.id, settledThrough(entry));
+  return {
+    block: blockView(entry, clock.now()),
+    ...findings,
+    held: { ...held, waiting },
+    coveredUntil: covered,
+  };
+}
+
+/** How far back mail is looked at that got through before a block without evidence. */
+const BEFORE: number = DAY;
+
+/**
+ * The events that may be about a block. Those of an account have a stream of their own; any other sender may be in every
+ * stream.
+ */
+async function sendsOf(store: EventStore, entry: BlockEntry): Promise<AsyncIterable<RecordedEvent>> {
+  const { subject, evidence, history } = entry;
+  const onset = onsetOf(entry);
+  const begin = history[0]!;
+  if (subject.type !== 'account')
+    return store.readAll({ from: onset ?? begin.position, categories: [SEND_CATEGORY] });
+  const first = history.find((item) => item.evidence !== undefined)?.evidence ?? evidence;
+  const since = first === undefined ? begin.at - BEFORE : first.lastAt - first.window - MINUTE;
+  const stream = sendStream(subject.value);
+  const before = await lastUpTo(store, stream, Math.min(since, begin.at));
+  return store.readStream(stream, before === undefined ? {} : { from: before + 1 });
+}

@@ -1,0 +1,272 @@
+import { z } from 'zod';
+import type { BlockEntry } from '../../projections/blocks/block-entry.js';
+import { SeenIds } from '../../projections/blocks/effective-blocks.js';
+import { SubjectIndex } from '../../projections/blocks/subject-index.js';
+import type { RecordedEvent } from '../kernel/events.js';
+import type { Instant, Milliseconds } from '../kernel/time.js';
+import { MINUTE } from '../kernel/time.js';
+import { HOLD } from '../recording/verdicts.js';
+import type { MessageAccepted, MessageRefused, RecipientsRefused, SenderFields } from '../sending/events.js';
+import { isHeldEvent, isImported } from '../sending/events.js';
+import type { SenderIdentity } from '../sending/subjects.js';
+import { directionsMeet, senderIdentity } from '../sending/subjects.js';
+import { blockShape } from './block-view.js';
+import { instantShape, instantView, position } from './shapes.js';
+
+/** Different replies and sources that are kept. A client chooses its network, so that they may be without number. */
+const MOST_KEPT = 1000;
+/** Different replies and sources that are told. */
+const MOST_TOLD = 10;
+/** A flood of refusals is recorded when it pauses, which may be after the end of the block. */
+const RECORDED_LATE: Milliseconds = MINUTE;
+
+const passedShape = z
+  .object({
+    messages: z.int(),
+    recipients: z.int(),
+    bytes: z.int(),
+    refusedRecipients: z.int().meta({ description: 'Recipients that the mail server behind refused.' }),
+    first: instantShape.nullable(),
+    last: instantShape.nullable(),
+  })
+  .meta({ id: 'PassedMail', description: 'Mail that got through.' });
+
+const stageShape = z.object({
+  stage: z.enum(['auth', 'rcpt', 'data']),
+  refusals: z.int(),
+  first: instantShape,
+  last: instantShape,
+});
+
+export const reportShape = z
+  .object({
+    block: blockShape,
+    onset: z
+      .object({ at: instantShape, position })
+      .nullable()
+      .meta({ description: 'The first send that the evidence counts; null without evidence.' }),
+    before: passedShape.meta({
+      description:
+        'What got through before the block: since the onset; without evidence within the day before, of an account.',
+    }),
+    after: passedShape.meta({
+      description: 'What got through while the block was in force: messages that were under way.',
+    }),
+    bounces: z.int().meta({ description: 'Bounces that came back since the onset.' }),
+    sources: z
+      .array(z.object({ ip: z.string(), messages: z.int(), recipients: z.int() }))
+      .meta({ description: `From where it came, most recipients first, at most ${MOST_TOLD}.` }),
+    otherSources: z.int().meta({ description: 'How many more there are; at most 1,000 are told apart.' }),
+    stopped: z.array(stageShape).meta({ description: 'What the block refused, by stage.' }),
+    told: z.array(stageShape.extend({ reply: z.string() })).meta({
+      description: `The replies that clients heard, most frequent first, at most ${MOST_TOLD}. HOLD: the mail server took the mail, and holds it.`,
+    }),
+    otherReplies: z.int().meta({ description: 'Refusals with other replies.' }),
+    held: z
+      .object({
+        messages: z.int().meta({ description: 'Messages that were held in all.' }),
+        recipients: z.int(),
+        waiting: z.int().meta({ description: 'Of these, messages that are still held.' }),
+      })
+      .meta({ description: 'What became of them stands in the history of the block.' }),
+    coveredUntil: instantShape.nullable().meta({
+      description:
+        'Null where all is counted. Else there were too many events to read, and those after this instant are left out.',
+    }),
+  })
+  .meta({ id: 'ContainmentReport' });
+
+export type ReportJson = z.infer<typeof reportShape>;
+
+/** What events say of a block: all of {@link reportShape} but what the store and the clock have to say besides. */
+export type Findings = Omit<ReportJson, 'block' | 'coveredUntil' | 'held'> & {
+  readonly held: Omit<ReportJson['held'], 'waiting'>;
+};
+
+/** Position of the first send that the evidence of a block counts; undefined without evidence. */
+export function onsetOf({ history, evidence }: BlockEntry): number | undefined {
+  const positions = [evidence, ...history.map((item) => item.evidence)].flatMap((one) =>
+    one === undefined ? [] : [one.firstPosition],
+  );
+  return positions.length === 0 ? undefined : Math.min(...positions);
+}
+
+/**
+ * What the events of senders say about one block: what got through before and after, what it stopped, and what clients
+ * were told. Events are summed, so that a flood takes no more room than one of them. Hand them over in the order of their
+ * positions; those of other senders count for nothing.
+ */
+export class ContainmentReport {
+  readonly #entry: BlockEntry;
+  readonly #onset: number | undefined;
+  /** Positions of the events that began and ended the block; Infinity if it did not. */
+  readonly #begin: number;
+  readonly #end: number;
+  /** When it ends: the event that says so may come later. */
+  readonly #endsAt: Instant;
+  readonly #subject = new SubjectIndex<true>();
+  readonly #seen = new SeenIds();
+  #first: { readonly at: Instant; readonly position: number } | undefined;
+  readonly #before = new Passed();
+  readonly #after = new Passed();
+  #bounces = 0;
+  readonly #sources = new Map<string, { messages: number; recipients: number }>();
+  readonly #stopped = new Map<string, Told>();
+  readonly #told = new Map<string, Told>();
+  #otherReplies = 0;
+  #held = { messages: 0, recipients: 0 };
+
+  constructor(entry: BlockEntry) {
+    const { history } = entry;
+    this.#entry = entry;
+    this.#onset = onsetOf(entry);
+    this.#begin = history.find(({ type }) => type === 'BlockImposed')?.position ?? Infinity;
+    this.#end = history.find(({ type }) => ENDS.has(type))?.position ?? Infinity;
+    this.#endsAt = entry.endedAt ?? (entry.state === 'proposed' ? entry.lapsesAt : entry.until) ?? Infinity;
+    this.#subject.set(entry.subject, true);
+  }
+
+  /** Whether an event of this instant, and all later ones, say nothing about the block any more. */
+  isBeyond(at: Instant): boolean {
+    return at > this.#endsAt + RECORDED_LATE;
+  }
+
+  apply(event: RecordedEvent): void {
+    if (isImported(event) || !this.#seen.isNew(event.id)) return;
+    if (isHeldEvent(event)) {
+      if (event.data.block !== this.#entry.id) return;
+      this.#held.messages++;
+      this.#held.recipients += event.data.recipients;
+    } else if (event.type === 'MessageRefused') this.#refused(event.data as MessageRefused, event.at);
+    else if (event.position >= (this.#onset ?? 0) && event.position < this.#end && event.at < this.#endsAt)
+      this.#sent(event);
+  }
+
+  #refused({ block, stage, reply, count, since }: MessageRefused, at: Instant): void {
+    if (block !== this.#entry.id) return;
+    if (reply !== HOLD) tell(this.#stopped, stage, { stage, reply: '', count, since }, at);
+    const key = `${stage} ${reply}`;
+    if (this.#told.size < MOST_KEPT || this.#told.has(key))
+      tell(this.#told, key, { stage, reply, count, since }, at);
+    else this.#otherReplies += count;
+  }
+
+  #sent({ type, data, at, position: place }: RecordedEvent): void {
+    if (type === 'BounceReceived') {
+      const { address } = data as { readonly address: string };
+      if (this.#isOf({ account: address, returnPath: address, direction: 'outbound' })) this.#bounces++;
+      return;
+    }
+    if (type !== 'MessageAccepted' && type !== 'RecipientsRefused') return;
+    if (!this.#isOf(data as SenderFields)) return;
+    const passed = place < this.#begin ? this.#before : this.#after;
+    if (type === 'RecipientsRefused') {
+      passed.refusedRecipients += (data as RecipientsRefused).count;
+      return;
+    }
+    const message = data as MessageAccepted;
+    if (this.#onset !== undefined && place < this.#begin) this.#first ??= { at, position: place };
+    passed.add(message, at);
+    const ip = message.ip ?? 'unknown';
+    const source = this.#sources.get(ip) ?? { messages: 0, recipients: 0 };
+    source.messages++;
+    source.recipients += message.recipients;
+    if (this.#sources.size < MOST_KEPT || this.#sources.has(ip)) this.#sources.set(ip, source);
+  }
+
+  /** Whether the block is about this sender. */
+  #isOf(raw: SenderFields): boolean {
+    if (!directionsMeet(this.#entry.direction, raw.direction)) return false;
+    let isOf = false;
+    this.#subject.forEachMatch(identityOf(raw), () => (isOf = true));
+    return isOf;
+  }
+
+  findings(): Findings {
+    const sources = [...this.#sources].map(([ip, sums]) => ({ ip, ...sums }));
+    sources.sort((a, b) => b.recipients - a.recipients);
+    const told = [...this.#told.values()].sort((a, b) => b.count - a.count);
+    const first = this.#first;
+    return {
+      onset: first === undefined ? null : { ...first, at: instantView(first.at)! },
+      before: this.#before.view(),
+      after: this.#after.view(),
+      bounces: this.#bounces,
+      sources: sources.slice(0, MOST_TOLD),
+      otherSources: Math.max(0, sources.length - MOST_TOLD),
+      stopped: [...this.#stopped.values()].map(({ reply: _, ...stopped }) => toldView(stopped)),
+      told: told.slice(0, MOST_TOLD).map(({ reply, ...rest }) => ({ ...toldView(rest), reply })),
+      otherReplies: told.slice(MOST_TOLD).reduce((sum, { count }) => sum + count, this.#otherReplies),
+      held: { ...this.#held },
+    };
+  }
+}
+
+const ENDS: ReadonlySet<string> = new Set([
+  'BlockReleased',
+  'BlockExpired',
+  'ProposalDismissed',
+  'ProposalLapsed',
+]);
+
+class Passed {
+  messages = 0;
+  recipients = 0;
+  bytes = 0;
+  refusedRecipients = 0;
+  first = Infinity;
+  last = -Infinity;
+
+  add({ recipients, size }: MessageAccepted, at: Instant): void {
+    this.messages++;
+    this.recipients += recipients;
+    this.bytes += size;
+    this.first = Math.min(this.first, at);
+    this.last = Math.max(this.last, at);
+  }
+
+  view(): ReportJson['before'] {
+    const { messages, recipients, bytes, refusedRecipients, first, last } = this;
+    const isNone = messages === 0;
+    const times = { first: isNone ? null : instantView(first), last: isNone ? null : instantView(last) };
+    return { messages, recipients, bytes, refusedRecipients, ...times };
+  }
+}
+
+interface Told {
+  readonly stage: MessageRefused['stage'];
+  readonly reply: string;
+  count: number;
+  first: Instant;
+  last: Instant;
+}
+
+function tell(
+  sums: Map<string, Told>,
+  key: string,
+  { since, ...refused }: Pick<MessageRefused, 'stage' | 'reply' | 'count' | 'since'>,
+  at: Instant,
+): void {
+  const sum = sums.get(key);
+  if (sum === undefined) {
+    sums.set(key, { ...refused, first: since, last: at });
+    return;
+  }
+  sum.count += refused.count;
+  sum.first = Math.min(sum.first, since);
+  sum.last = Math.max(sum.last, at);
+}
+
+function toldView({ stage, count, first, last }: Omit<Told, 'reply'>): ReportJson['stopped'][number] {
+  return { stage, refusals: count, first: instantView(first)!, last: instantView(last)! };
+}
+
+function identityOf(raw: SenderFields): SenderIdentity {
+  return senderIdentity({
+    account: raw.account,
+    returnPath: raw.returnPath,
+    ehlo: raw.ehlo,
+    ip: raw.ip,
+    direction: raw.direction,
+  });
+}

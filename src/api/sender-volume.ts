@@ -1,0 +1,114 @@
+import { z } from 'zod';
+import { SeenIds } from '../../projections/blocks/effective-blocks.js';
+import { InvalidInput } from '../kernel/errors.js';
+import type { Instant, Milliseconds } from '../kernel/time.js';
+import { DAY, formatDuration, formatInstant, MINUTE } from '../kernel/time.js';
+import type { MessageAccepted, MessageRefused, RecipientsRefused } from '../sending/events.js';
+import { sendStream } from '../sending/events.js';
+import type { Subject } from '../sending/subjects.js';
+import { parseSubject } from '../sending/subjects.js';
+import type { EventStore } from '../store/port.js';
+import { lastUpTo } from './check-findings.js';
+import type { ApiDependencies } from './dependencies.js';
+import type { Route } from './http/route.js';
+import { ok, route } from './http/route.js';
+import { durationInput, durationShape, instantInput, instantShape, subjectShape } from './shapes.js';
+
+const MOST_STEPS = 1000;
+const MOST_READ = 200_000;
+/** How far events of a stream may be from the order in which they happened. */
+const OUT_OF_ORDER = MINUTE;
+
+const volumeQuery = z.strictObject({
+  from: instantInput.optional().meta({ description: 'A day before `to` unless given.' }),
+  to: instantInput.optional().meta({ description: 'Now unless given.' }),
+  step: durationInput.default(10 * MINUTE),
+});
+
+const volumeShape = z.object({
+  subject: subjectShape,
+  from: instantShape,
+  to: instantShape,
+  step: durationShape,
+  available: z.boolean(),
+  note: z.string().nullable().meta({ description: 'Why it is not available; null where it is.' }),
+  items: z
+    .array(
+      z.object({
+        at: instantShape.meta({ description: 'When the step begins.' }),
+        messages: z.int(),
+        recipients: z.int(),
+        bytes: z.int(),
+        refusedRecipients: z.int().meta({ description: 'By the mail server behind.' }),
+        refusals: z.int().meta({ description: 'By blocks.' }),
+      }),
+    )
+    .meta({ description: 'One a step, oldest first, also where there was nothing.' }),
+  coveredUntil: instantShape.nullable().meta({
+    description:
+      'Null where all is counted; else there were too many events to read, and later ones are left out.',
+  }),
+});
+type VolumeJson = z.infer<typeof volumeShape>;
+
+/** What one sender sent over time, for a chart. */
+export function senderVolumeRoute({ store, clock }: ApiDependencies, mostRead = MOST_READ): Route {
+  return route<z.infer<typeof volumeQuery>>({
+    method: 'get',
+    path: '/api/v1/senders/{type}/{value}/volume',
+    summary: 'What an account sent over time, step by step',
+    role: 'viewer',
+    query: volumeQuery,
+    responses: { 200: { description: 'The series', schema: volumeShape } },
+    async handle({ params, query: { to = clock.now(), from = to - DAY, step } }) {
+      const subject = parseSubject(params['type']!, params['value']!, 'sender');
+      if (from >= to) throw new InvalidInput('from', 'must come before to');
+      if ((to - from) / step > MOST_STEPS)
+        throw new InvalidInput('step', `makes more than ${MOST_STEPS} steps: take a longer one`);
+      const head = { subject, from: formatInstant(from), to: formatInstant(to), step: formatDuration(step) };
+      if (subject.type !== 'account') {
+        const note = `sends are kept by account: there is no series of one ${subject.type}`;
+        return ok({ ...head, available: false, note, items: [], coveredUntil: null } satisfies VolumeJson);
+      }
+      const { items, coveredUntil } = await seriesOf(store, subject, { from, to, step }, mostRead);
+      return ok({ ...head, available: true, note: null, items, coveredUntil } satisfies VolumeJson);
+    },
+  });
+}
+
+interface Range {
+  readonly from: Instant;
+  readonly to: Instant;
+  readonly step: Milliseconds;
+}
+
+async function seriesOf(
+  store: EventStore,
+  { value }: Subject,
+  { from, to, step }: Range,
+  mostRead: number,
+): Promise<Pick<VolumeJson, 'items' | 'coveredUntil'>> {
+  const items = Array.from({ length: Math.ceil((to - from) / step) }, (_, index) => ({
+    at: formatInstant(from + index * step),
+    ...{ messages: 0, recipients: 0, bytes: 0, refusedRecipients: 0, refusals: 0 },
+  }));
+  const stream = sendStream(value);
+  const before = await lastUpTo(store, stream, from - OUT_OF_ORDER);
+  const seen = new SeenIds();
+  let [read, last] = [0, from];
+  for await (const { id, at, type, data } of store.readStream(stream, { from: (before ?? -1) + 1 })) {
+    if (at > to + OUT_OF_ORDER) break;
+    if (read++ === mostRead) return { items, coveredUntil: formatInstant(last) };
+    last = at;
+    const item = items[Math.floor((at - from) / step)];
+    if (item === undefined || at >= to || !seen.isNew(id)) continue;
+    if (type === 'MessageAccepted') {
+      const { recipients, size } = data as MessageAccepted;
+      item.messages++;
+      item.recipients += recipients;
+      item.bytes += size;
+    } else if (type === 'RecipientsRefused') item.refusedRecipients += (data as RecipientsRefused).count;
+    else if (type === 'MessageRefused') item.refusals += (data as MessageRefused).count;
+  }
+  return { items, coveredUntil: null };
+}

@@ -1,0 +1,45 @@
+import type { Command } from 'commander';
+import type { ChangeJson } from '../api/changes.js';
+import { CHANGE_TYPES, VIA } from '../api/changes.js';
+import { printable } from '../kernel/printable.js';
+import type { JsonOption, Listed } from './client.js';
+import { connect, withJson } from './client.js';
+import type { CliIo } from './io.js';
+import { asJson, note, print, tableWithin, terminalWidth } from './io.js';
+
+interface ChangesOption extends JsonOption {
+  readonly by?: string;
+  readonly type?: string;
+  readonly value?: string;
+  readonly via?: string;
+  readonly since?: string;
+  readonly until?: string;
+  readonly limit: string;
+}
+
+/** `stopgap changes`: who decided what, when and why. */
+export function changesVerb(program: Command, io: CliIo): void {
+  withJson(program.command('changes').description('who decided what, when and why, newest first'))
+    .option('--by <name>', 'those of one person or token')
+    .option('--type <types>', `any of ${CHANGE_TYPES.join(',')}`)
+    .option('--value <subject>', 'those about one subject')
+    .option('--via <ways>', `any of ${VIA.join(',')}`)
+    .option('--since <time>', 'from then on, in ISO 8601; UTC unless it says otherwise')
+    .option('--until <time>', 'before then')
+    .option('--limit <number>', 'at most so many, up to 500', '50')
+    .action(async (options: ChangesOption) => {
+      const { by, type, value, via, since, until, limit } = options;
+      const client = await connect(io, options);
+      const query = { by, type, value, via, since, until, limit };
+      const found = await client.get<Listed<ChangeJson>>('changes', query);
+      if (options.json === true) return print(io, asJson(found));
+      if (found.items.length === 0) return note(io, 'no changes');
+      const rows = found.items.map((change) => [
+        ...[change.at, printable(change.by), change.type, change.via],
+        change.subject === null ? '-' : `${change.subject.type} ${printable(change.subject.value)}`,
+        printable(change.why ?? ''),
+      ]);
+      print(io, tableWithin([['AT', 'BY', 'WHAT', 'VIA', 'SUBJECT', 'WHY'], ...rows], terminalWidth(io)));
+      if (found.next !== null) note(io, 'there are more: raise --limit, or narrow the search');
+    });
+}

@@ -1,0 +1,63 @@
+import type { ReportJson } from '../api/block-report.js';
+import { printable } from '../kernel/printable.js';
+import type { Instant } from '../kernel/time.js';
+import { blockDetails } from './client-format.js';
+import { table } from './io.js';
+
+type Rows = readonly (readonly string[])[];
+
+/** A containment report for the administrator: what is known of the block, and then the numbers. */
+export function reportText(report: ReportJson, now: Instant): string {
+  const { block, onset, before, after, bounces, sources, otherSources, stopped, told, held } = report;
+  const passed = (when: string, mail: ReportJson['before']): readonly string[] => [
+    when,
+    ...[mail.messages, mail.recipients, mail.refusedRecipients].map(String),
+    mail.first ?? '-',
+    mail.last ?? '-',
+  ];
+  const parts: Rows[] = [
+    [
+      ['GOT THROUGH', 'MESSAGES', 'RECIPIENTS', 'REFUSED BEHIND', 'FIRST', 'LAST'],
+      passed('before the block', before),
+      ...(block.since === null ? [] : [passed('during the block', after)]),
+    ],
+    headed(
+      ['FROM', 'MESSAGES', 'RECIPIENTS'],
+      sources.map(({ ip, messages, recipients }) => [printable(ip), String(messages), String(recipients)]),
+    ),
+    headed(
+      ['STOPPED AT', 'REFUSALS', 'FIRST', 'LAST'],
+      stopped.map(({ stage, refusals, first, last }) => [stage, String(refusals), first, last]),
+    ),
+    headed(
+      ['TOLD AT', 'TIMES', 'FIRST', 'LAST', 'REPLY'],
+      told.map(({ stage, refusals, first, last, reply }) => [
+        ...[stage, String(refusals), first, last],
+        printable(reply),
+      ]),
+    ),
+  ];
+  const sentences = [
+    ...(onset === null ? [] : [`The first send that the evidence counts was at ${onset.at}.`]),
+    ...(otherSources === 0 ? [] : [`It came from ${otherSources} more addresses.`]),
+    ...(report.otherReplies === 0 ? [] : [`Other replies were given ${report.otherReplies} times.`]),
+    ...(bounces === 0 ? [] : [`Bounces that came back: ${bounces}.`]),
+    ...(held.messages === 0
+      ? []
+      : [`Messages that were held: ${held.messages}, of which ${held.waiting} are still held.`]),
+    ...(report.coveredUntil === null
+      ? []
+      : [`There are too many events to read: what came after ${report.coveredUntil} is not counted.`]),
+  ];
+  const tables = parts.filter((rows) => rows.length > 0).map(table);
+  return [
+    blockDetails(block, now),
+    ...tables,
+    ...(sentences.length === 0 ? [] : [sentences.join('\n')]),
+  ].join('\n\n');
+}
+
+/** Nothing where there are no rows. */
+function headed(head: readonly string[], rows: Rows): Rows {
+  return rows.length === 0 ? [] : [head, ...rows];
+}

@@ -1,0 +1,94 @@
+import type { Command } from 'commander';
+import { Option } from 'commander';
+import type { BusiestJson, SenderJson, WindowJson } from '../api/senders.js';
+import { printable } from '../kernel/printable.js';
+import type { Instant } from '../kernel/time.js';
+import { SUMS } from '../rules/model.js';
+import { SUBJECT_TYPES } from '../sending/subjects.js';
+import type { JsonOption, Listed } from './client.js';
+import { connect, withJson } from './client.js';
+import { blockRows } from './client-format.js';
+import type { CliIo } from './io.js';
+import { asJson, note, print, table, tableWithin, terminalWidth } from './io.js';
+
+interface ListOption extends JsonOption {
+  readonly by: string;
+  readonly count: string;
+  readonly limit: string;
+}
+
+/** `stopgap sender list|show`: asks a running server. */
+export function senderVerb(program: Command, io: CliIo): void {
+  const sender = program.command('sender').description('how much senders send, and their limits');
+
+  withJson(sender.command('list').description('the busiest senders now'))
+    .addOption(new Option('--by <type>', 'what a sender is').choices([...SUBJECT_TYPES]).default('account'))
+    .addOption(new Option('--count <what>', 'what is counted').choices([...SUMS]).default('recipients'))
+    .option('--limit <number>', 'at most so many, up to 500', '20')
+    .action(async (options: ListOption) => {
+      const { by, count, limit } = options;
+      const client = await connect(io, options);
+      const found = await client.get<Listed<BusiestJson>>('senders', { by, count, limit });
+      if (options.json === true) return print(io, asJson(found));
+      if (found.items.length === 0) return note(io, 'nobody sends, or no rule counts this');
+      const rows = found.items.map((one) => [
+        `${one.subject.type} ${printable(one.subject.value)}`,
+        ...[String(one.amount), one.count, one.window, one.block ?? '-'],
+      ]);
+      print(io, table([['SENDER', 'AMOUNT', 'OF', 'WITHIN', 'BLOCK'], ...rows]));
+    });
+
+  withJson(
+    sender
+      .command('show <type> <value>')
+      .description('one sender: windows against limits, blocks, latest sends'),
+  ).action(async (type: string, value: string, options: JsonOption) => {
+    const target = `senders/${encodeURIComponent(type)}/${encodeURIComponent(value)}`;
+    const found = await (await connect(io, options)).get<SenderJson>(target);
+    print(io, options.json === true ? asJson(found) : senderText(found, io.clock.now(), terminalWidth(io)));
+  });
+}
+
+/** The latest sends that are shown. */
+const SENDS_SHOWN = 10;
+
+function senderText(sender: SenderJson, now: Instant, width: number): string {
+  const { subject, windows, usual, standing, blocks, sends } = sender;
+  const parts = [
+    [
+      `${subject.type} ${printable(subject.value)}`,
+      standing.block === null ? 'not blocked' : `blocked: ${standing.block.id}`,
+      ...(standing.proposal === null ? [] : [`a proposal waits: ${standing.proposal.id}`]),
+      ...(standing.exemption === null ? [] : [`exempt: ${printable(standing.exemption.reason)}`]),
+      usualText(usual),
+    ].join('\n'),
+  ];
+  if (windows.length > 0)
+    parts.push(
+      table([['RULE', 'OBSERVED', 'LIMIT', 'COUNT', 'WITHIN', 'APPLIES'], ...windows.map(windowRow)]),
+    );
+  if (blocks.length > 0) parts.push(tableWithin(blockRows(blocks, now), width));
+  const latest = sends.items.slice(0, SENDS_SHOWN);
+  if (latest.length > 0)
+    parts.push(table([['AT', 'EVENT', 'RECIPIENTS', 'FROM', 'EHLO'], ...latest.map(sendRow)]));
+  return parts.join('\n\n');
+}
+
+function usualText(usual: SenderJson['usual']): string {
+  if (usual === null) return 'nothing is learnt of it';
+  const { typical, record } = usual.largestMessage;
+  const known = usual.known ? 'known' : 'still being learnt';
+  return `${known}, of ${usual.weeks} active weeks; its largest message usually has ${typical} recipients, at most ${record}`;
+}
+
+function windowRow({ rule, observed, limit, count, window, applies, reason }: WindowJson): readonly string[] {
+  const why = applies ? 'yes' : `no: ${printable(reason ?? '')}`;
+  return [printable(rule), String(observed), String(limit), count, window, why];
+}
+
+function sendRow({ at, type, data }: SenderJson['sends']['items'][number]): readonly string[] {
+  const { recipients, count, ip, ehlo } = data as Readonly<Record<string, unknown>>;
+  const text = (value: unknown): string =>
+    typeof value === 'string' || typeof value === 'number' ? printable(String(value)) : '-';
+  return [at, type, text(recipients ?? count), text(ip), text(ehlo)];
+}

@@ -1,0 +1,98 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import type { ChangeJson } from '../../../src/api/changes.js';
+import { CHANGES_KEPT, Changes } from '../../../projections/blocks/changes.js';
+import { formatInstant, MINUTE } from '../../../src/kernel/time.js';
+import { event } from '../../support/sends.js';
+import type { ApiServer } from '../../support/api/server.js';
+import { besideServer } from '../cli-client/support.js';
+import type { Terminal } from '../cli-client/support.js';
+
+describe('the list of changes', () => {
+  let server: ApiServer;
+  let terminal: Terminal;
+  besideServer((both) => ({ server, terminal } = both));
+
+  const changes = async (query = ''): Promise<readonly ChangeJson[]> => {
+    const reply = await server.get(`/api/v1/changes?${query}`, { role: 'viewer' });
+    assert.equal(reply.status, 200, reply.text);
+    return reply.json.items as unknown as readonly ChangeJson[];
+  };
+  const told = (items: readonly ChangeJson[]): unknown[] =>
+    items.map(({ by, type, via, subject, why }) => [by, type, via, subject?.value ?? null, why]);
+
+  test('says who decided what, when, why and through what, newest first, and nothing that rules did', async () => {
+    const ruled = await server.trip('changes@example.com');
+    await server.post(
+      `/api/v1/blocks/${ruled}/approve`,
+      { note: 'sure' },
+      { role: 'operator', headers: { 'x-request-id': 'page-17' } },
+    );
+    server.clock.advance(MINUTE);
+    const { code, err } = await terminal.run('block', 'release', ruled, '--note', 'called them');
+    assert.equal(code, 0, err);
+    await server.call('PUT', '/api/v1/overrides/account/changes@example.com', {
+      body: { factor: 2, reason: 'newsletter' },
+    });
+    const items = await changes('value=changes@example.com');
+    assert.deepEqual(told(items), [
+      ['admin:the-admin', 'OverrideSet', 'api', 'changes@example.com', 'newsletter'],
+      ['admin:the-admin', 'BlockReleased', 'cli', 'changes@example.com', 'called them'],
+      ...[['admin:the-operator', 'BlockImposed', 'page', 'changes@example.com', 'too many']],
+      ['admin:the-operator', 'ProposalApproved', 'page', 'changes@example.com', 'sure'],
+    ]);
+    assert.equal(items[1]!.block, ruled);
+    assert.equal(items[1]!.at, formatInstant(server.clock.now()));
+    assert.match(items[1]!.requestId!, /^cli-/);
+  });
+
+  test('is filtered by person, kind, way and time, and goes page by page', async () => {
+    for (const name of ['one', 'two', 'three']) {
+      server.clock.advance(MINUTE);
+      const { id } = await server.block(`${name}@filtered.example`);
+      await server.post(`/api/v1/blocks/${id}/release`, {}, { role: 'operator' });
+    }
+    const since = `since=${formatInstant(server.clock.now())}`;
+    assert.equal((await changes(`${since}&type=BlockReleased,BlockImposed`)).length, 2);
+    assert.equal((await changes(`${since}&by=the-operator`)).length, 1);
+    assert.equal((await changes(`${since}&by=admin:the-operator`)).length, 1);
+    assert.equal((await changes(`${since}&via=cli`)).length, 0);
+    assert.equal((await changes(`until=${formatInstant(0)}`)).length, 0);
+    const all = await changes('limit=500');
+    const seen: number[] = [];
+    let cursor = '';
+    do {
+      const { json } = await server.get(`/api/v1/changes?limit=2${cursor}`);
+      seen.push(...json.items.map(({ position }) => position));
+      cursor = json.next === null ? '' : `&cursor=${json.next}`;
+    } while (cursor !== '');
+    assert.deepEqual(
+      seen,
+      all.map(({ position }) => position),
+    );
+    assert.equal((await server.get('/api/v1/changes?type=Nothing')).json.errors[0].field, 'type');
+  });
+
+  test('is the same after a restart', async () => {
+    const before = await changes('limit=500');
+    await server.restart();
+    assert.deepEqual(await changes('limit=500'), before);
+  });
+});
+
+test('the newest ten thousand changes are kept, also through a snapshot', () => {
+  const changes = new Changes();
+  for (let n = 1; n <= 3 * CHANGES_KEPT; n++)
+    changes.apply(
+      event('BlockReleased', { block: 'b', note: `n${n}` }, n, n, {
+        by: n % 2 === 0 ? 'admin:a' : 'rule:r@1',
+      }),
+    );
+  const again = new Changes();
+  again.restore(structuredClone(changes.dump()));
+  for (const one of [changes, again]) {
+    const newest = one.newest();
+    assert.equal(newest.length, CHANGES_KEPT);
+    assert.deepEqual([newest[0]!.position, newest.at(-1)!.position], [3 * CHANGES_KEPT, CHANGES_KEPT + 2]);
+  }
+});

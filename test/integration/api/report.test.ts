@@ -1,0 +1,189 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import type { ReportJson } from '../../../src/api/block-report.js';
+import { blockReportRoute } from '../../../src/api/block-report-route.js';
+import type { ApiRequest } from '../../../src/api/http/route.js';
+import { MINUTE, SECOND } from '../../../src/kernel/time.js';
+import { newId } from '../../../src/runtime/ids.js';
+import { heldStream, sendStream } from '../../../src/sending/events.js';
+import { StoreUnavailable } from '../../../src/store/port.js';
+import { ApiServer } from '../../support/api/server.js';
+import { changed } from '../../support/store/changed.js';
+import { besideServer } from '../cli-client/support.js';
+import type { Terminal } from '../cli-client/support.js';
+
+describe('the containment report of a block', () => {
+  let server: ApiServer;
+  let terminal: Terminal;
+  besideServer((both) => ({ server, terminal } = both));
+
+  const reportOf = async (id: string): Promise<ReportJson> => {
+    const reply = await server.get(`/api/v1/blocks/${id}/report`, { role: 'viewer' });
+    assert.equal(reply.status, 200, reply.text);
+    return reply.json as unknown as ReportJson;
+  };
+
+  async function refused(account: string, block: string, more: object = {}): Promise<void> {
+    const at = server.clock.now();
+    const data = {
+      ...{ account, returnPath: account, ip: '192.0.2.7', direction: 'outbound', stage: 'auth', block },
+      ...{ reply: '535 5.7.8 Authentication \u202efailed', count: 3, since: at - SECOND, ...more },
+    };
+    const event = { id: newId(), type: 'MessageRefused', data, at, by: 'smtp:test' };
+    await server.deps.store.append(sendStream(account), [event], 'any');
+  }
+
+  /** Two messages, a block, one message that was under way, refusals, a release. */
+  async function incident(account: string): Promise<string> {
+    await server.sent(account, 1);
+    server.clock.advance(20 * MINUTE);
+    const id = await server.trip(account, 'block');
+    await server.sent(account, 4);
+    await refused(account, id);
+    server.clock.advance(MINUTE);
+    await refused(account, id, { stage: 'rcpt', reply: '451 4.7.1 Try again later' });
+    return id;
+  }
+
+  test('says what got through, what was stopped, and what clients were told', async () => {
+    const account = 'thief@example.com';
+    const id = await incident(account);
+    const report = await reportOf(id);
+    assert.equal(report.block.id, id);
+    assert.deepEqual([report.after.messages, report.after.recipients], [1, 4]);
+    assert.deepEqual(
+      report.stopped.map(({ stage, refusals }) => [stage, refusals]),
+      [
+        ['auth', 3],
+        ['rcpt', 3],
+      ],
+    );
+    assert.deepEqual(
+      report.told.map(({ reply }) => reply),
+      ['535 5.7.8 Authentication \u202efailed', '451 4.7.1 Try again later'],
+    );
+    assert.equal(report.coveredUntil, null);
+    await server.post(`/api/v1/blocks/${id}/release`, { note: 'called them' });
+    const ended = await reportOf(id);
+    assert.deepEqual(
+      ended.block.history.map(({ type, by }) => [type, by]),
+      [
+        ['BlockImposed', 'rule:burst@1'],
+        ['BlockReleased', 'admin:the-admin'],
+      ],
+    );
+  });
+
+  test('begins with the day before where an administrator has blocked an account, and not earlier', async () => {
+    await server.sent('byhand@example.com', 9);
+    server.clock.advance(25 * 60 * MINUTE);
+    await server.sent('byhand@example.com', 2);
+    server.clock.advance(MINUTE);
+    const { id } = await server.block('byhand@example.com');
+    const { onset, before } = await reportOf(id);
+    assert.deepEqual([onset, before.messages, before.recipients], [null, 1, 2]);
+  });
+
+  test('covers a domain, whose mail lies in the streams of its accounts', async () => {
+    const { json } = await server.post('/api/v1/blocks', {
+      ...{ subject: { type: 'domain', value: 'customer.example' }, duration: '1h' },
+    });
+    await server.sent('one@customer.example', 2);
+    await server.sent('two@mail.customer.example', 3);
+    await server.sent('two@elsewhere.example', 3);
+    const { after } = await reportOf(json.id);
+    assert.deepEqual([after.messages, after.recipients], [2, 5]);
+  });
+
+  test('counts held mail, and what of it still waits', async () => {
+    const { id } = await server.block('held@example.com', { refusal: 'hold' });
+    const data = { block: id, account: 'held@example.com', direction: 'outbound', recipients: 2, size: 1 };
+    for (const transaction of ['q1', 'q2']) {
+      const event = {
+        id: newId(),
+        type: 'MessageHeld',
+        data: { ...data, transaction },
+        at: 0,
+        by: 'policy:x',
+      };
+      await server.deps.store.append(heldStream(id), [event], 'any');
+    }
+    assert.deepEqual((await reportOf(id)).held, { messages: 2, recipients: 4, waiting: 2 });
+  });
+
+  test('is a letter in plain words where text is asked for, without names, notes and limits of the house', async () => {
+    const id = await incident('letter@example.com');
+    await server.post(`/api/v1/blocks/${id}/release`, { note: 'a secret note' });
+    const target = `/api/v1/blocks/${id}/report`;
+    const reply = await server.get(target, { headers: { accept: 'text/plain' } });
+    assert.equal(reply.headers.get('content-type'), 'text/plain; charset=utf-8');
+    assert.equal(reply.headers.get('vary'), 'Accept');
+    for (const part of [
+      /^About mail from the account letter@example\.com\n\nDear customer,\n\nwe stopped mail from the account letter@example\.com from 2 March 2026 at \d\d:\d\d UTC until /,
+      /^- 101 recipients within 10m$/m,
+      /^- Already on their way when we stopped it: 1 message to 4 recipients, /m,
+      /^- at sign-in: 3 attempts, /m,
+      /^- "535 5\.7\.8 Authentication \ufffdfailed": 3 times, /m,
+      /it does not mean that the password was wrong\.$/m,
+      /our staff let mail pass again$/m,
+      /please ask postmaster@example\.com\./,
+    ])
+      assert.match(reply.text, part);
+    for (const secret of ['the-admin', 'a secret note', 'burst', 'allows', '\u202e'])
+      assert.ok(!reply.text.includes(secret), secret);
+    assert.equal((await server.get(`${target}?format=text`)).text, reply.text);
+    const json = await server.get(`${target}?format=json`, { headers: { accept: 'text/plain' } });
+    assert.equal(json.json.block.id, id);
+    assert.equal((await server.get(`${target}?format=xml`)).json.errors[0].field, 'format');
+  });
+
+  test('is shown by the command line, in columns, as JSON and as the letter', async () => {
+    const id = await incident('shown@example.com');
+    const { out } = await terminal.run('block', 'report', 'shown@example.com');
+    assert.match(out, /^state +active$/m);
+    assert.match(out, /^GOT THROUGH +MESSAGES +RECIPIENTS +REFUSED BEHIND +FIRST +LAST$/m);
+    assert.match(out, /^during the block +1 +4 +0 +2026-/m);
+    assert.match(out, /^STOPPED AT +REFUSALS +FIRST +LAST\nauth +3 /m);
+    assert.match(out, /535 5\.7\.8 Authentication \ufffdfailed$/m);
+    const json = JSON.parse((await terminal.run('block', 'report', id, '--json')).out) as ReportJson;
+    assert.equal(json.block.id, id);
+    const letter = await terminal.run('block', 'report', 'account', 'shown@example.com', '--text');
+    assert.match(letter.out, /^About mail from the account shown@example\.com\n/);
+    assert.equal((await terminal.run('block', 'report', id, '--text', '--json')).code, 2);
+    assert.match((await terminal.run('block', 'report', 'nobody@example.com')).err, /there is no block/);
+  });
+
+  test('says until when it counts if there are too many events to read', async () => {
+    const id = await incident('flood@example.com');
+    const route = blockReportRoute(server.deps, 2);
+    const request = { accepts: () => 'application/json' };
+    const asked = { params: { id }, query: {}, request } as unknown as ApiRequest<unknown, unknown>;
+    const { body } = (await route.handle(asked))!;
+    const { coveredUntil, stopped } = body as ReportJson;
+    assert.notEqual(coveredUntil, null);
+    assert.ok(stopped.length < 2);
+  });
+
+  test('is 404 for no block, and 503 while the store is away', async () => {
+    assert.equal((await server.get('/api/v1/blocks/nothing/report')).status, 404);
+    let isAway = false;
+    const away = (): never => {
+      throw new StoreUnavailable('the store is away');
+    };
+    const other = await ApiServer.start((deps) => ({
+      ...deps,
+      store: changed(deps.store, {
+        readStream: (...asked) => (isAway ? away() : deps.store.readStream(...asked)),
+      }),
+    }));
+    try {
+      const { id } = await other.block('away@example.com');
+      isAway = true;
+      const reply = await other.get(`/api/v1/blocks/${id}/report`);
+      assert.deepEqual([reply.status, reply.json.code], [503, 'unavailable']);
+    } finally {
+      isAway = false;
+      await other.stop();
+    }
+  });
+});

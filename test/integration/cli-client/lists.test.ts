@@ -1,0 +1,108 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { formatInstant, HOUR, MINUTE } from '../../../src/kernel/time.js';
+import type { ApiServer } from '../../support/api/server.js';
+import { besideServer } from './support.js';
+import type { Ran, Terminal } from './support.js';
+
+describe('lists on the command line', () => {
+  let server: ApiServer;
+  let terminal: Terminal;
+  besideServer((both) => ({ server, terminal } = both));
+
+  const ran = async (...args: string[]): Promise<Ran> => {
+    const result = await terminal.run(...args);
+    assert.equal(result.code, 0, result.err);
+    return result;
+  };
+  const json = async (...args: string[]): Promise<Record<string, unknown>> =>
+    JSON.parse((await ran(...args, '--json')).out) as Record<string, unknown>;
+
+  test('block list --at shows what was in force then, and --sort orders it', async () => {
+    const { id } = await server.block('then@example.com', { duration: '2h' });
+    await server.block('also@example.com', { duration: '1h' });
+    server.clock.advance(MINUTE);
+    const at = formatInstant(server.clock.now());
+    server.clock.advance(MINUTE);
+    await server.post(`/api/v1/blocks/${id}/release`, {});
+    const { out } = await ran('block', 'list', '--at', at, '--sort', 'subject');
+    assert.match(
+      out,
+      /^ID +STATE +SUBJECT .*\n\S+ +active +account also@example\.com .*\n\S+ +active +account then@example\.com .* in 1h59m$/m,
+    );
+    assert.doesNotMatch((await ran('block', 'list')).out, /then@example\.com/);
+    assert.match((await ran('block', 'list', '--at', at, '--state', 'all')).out, /then@example\.com/);
+    assert.equal((await terminal.run('block', 'list', '--sort', 'size')).code, 2);
+  });
+
+  test('block edit changes the end, sooner or later, the description and how it refuses', async () => {
+    const { id } = await server.block('edited@example.com', { duration: '4h' });
+    const now = server.clock.now();
+    await ran('block', 'edit', 'edited@example.com', '--for', '1h', '--note', 'sooner');
+    const { json: shortened } = await server.get(`/api/v1/blocks/${id}`);
+    assert.equal(shortened.until, formatInstant(now + HOUR));
+    await ran('block', 'edit', id, '--description', 'a thief', '--refusal', 'honest');
+    const edited = await json('block', 'edit', 'account', 'edited@example.com', '--indefinite');
+    assert.deepEqual(
+      [edited['description'], edited['refusal'], edited['indefinite'], edited['state']],
+      ['a thief', 'honest', true, 'active'],
+    );
+    await ran('block', 'edit', id, '--description', 'known by now');
+    assert.equal((await server.get(`/api/v1/blocks/${id}`)).json.description, 'known by now');
+    const nothing = await terminal.run('block', 'edit', id);
+    assert.deepEqual([nothing.code, nothing.out], [2, '']);
+    assert.match(nothing.err, /say what: --for/);
+  });
+
+  test('sender show and sender list tell how much is sent, and what stops it', async () => {
+    await server.sent('sender@example.com', 7);
+    const { id } = await server.block('sender@example.com');
+    const { out } = await ran('sender', 'show', 'account', 'sender@example.com');
+    assert.match(out, new RegExp(`^account sender@example\\.com\nblocked: ${id}\n`));
+    assert.match(out, /^RULE +OBSERVED +LIMIT +COUNT +WITHIN +APPLIES$/m);
+    assert.match(out, /^ID +STATE +SUBJECT /m);
+    assert.match(
+      out,
+      /^AT +EVENT +RECIPIENTS +FROM +EHLO\n\S+ +MessageAccepted +7 +192\.0\.2\.7 +laptop\.example$/m,
+    );
+    assert.equal(
+      ((await json('sender', 'show', 'account', 'sender@example.com'))['subject'] as { value: string }).value,
+      'sender@example.com',
+    );
+    assert.match(
+      (await ran('sender', 'list')).out,
+      /^SENDER +AMOUNT +OF +WITHIN +BLOCK\naccount sender@example\.com +7 +recipients /,
+    );
+    assert.notEqual((await terminal.run('sender', 'show', 'planet', 'x')).code, 0);
+  });
+
+  test('changes tells who decided what, and through what', async () => {
+    await ran('block', 'add', 'account', 'changed@example.com', '--for', '1h', '--description', 'by hand');
+    const { out } = await ran('changes', '--value', 'changed@example.com');
+    assert.match(
+      out,
+      /^AT +BY +WHAT +VIA +SUBJECT +WHY\n2026\S+ +admin:the-admin +BlockImposed +cli +account changed@example\.com +by hand\n$/,
+    );
+    assert.equal(((await json('changes', '--via', 'cli', '--limit', '1'))['items'] as unknown[]).length, 1);
+    assert.match((await ran('changes', '--by', 'nobody')).err, /no changes/);
+  });
+
+  test('events prints what happens, with a head or a JSON object a line, and ends after so many', async () => {
+    await server.block('events@example.com');
+    const { out } = await ran('events', '--after', '0', '--types', 'BlockImposed', '--limit', '2');
+    const lines = out.trimEnd().split('\n');
+    assert.match(lines[0]!, /^POSITION +AT +TYPE +BY +WHAT$/);
+    assert.match(lines[1]!, /^\d+ +2026\S+ +BlockImposed +admin:the-admin +block-account:/);
+    assert.equal(lines.length, 3);
+    const { out: objects } = await ran('events', '--after', '0', '--limit', '3', '--json');
+    const events = objects
+      .trimEnd()
+      .split('\n')
+      .map((text) => JSON.parse(text) as { position: number });
+    assert.equal(events.length, 3);
+    assert.ok(events[0]!.position < events[1]!.position);
+    const refused = await terminal.run('events', '--types', 'Nothing');
+    assert.match(refused.err, /types/);
+    assert.equal(refused.code, 1);
+  });
+});

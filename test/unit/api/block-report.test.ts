@@ -1,0 +1,154 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import type { BlockEntry } from '../../../projections/blocks/block-entry.js';
+import { BlockLedger } from '../../../projections/blocks/block-ledger.js';
+import { ContainmentReport } from '../../../src/api/block-report.js';
+import type { Findings } from '../../../src/api/block-report.js';
+import type { BlockEvent, BlockFact } from '../../../src/blocks/events.js';
+import type { RecordedEvent } from '../../../src/kernel/events.js';
+import { HOUR, MINUTE, SECOND } from '../../../src/kernel/time.js';
+import type { MessageRefused } from '../../../src/sending/events.js';
+import type { Direction, SubjectType } from '../../../src/sending/subjects.js';
+import { blockEvent, event, sent } from '../../support/sends.js';
+
+const T0 = Date.UTC(2026, 2, 1, 12);
+const BEGIN = 100;
+const END = 200;
+
+/** A block that began at position 100 and was released at 200. */
+function entryOf(type: SubjectType, value: string, direction: Direction = 'outbound'): BlockEntry {
+  const ledger = new BlockLedger();
+  const apply = (fact: BlockFact, at: number, position: number): void =>
+    ledger.apply({ ...blockEvent(fact, at, position), revision: position === BEGIN ? 0 : 1 } as BlockEvent);
+  const evidence = {
+    ...{ rule: 'burst', version: 1, count: 'messages', window: HOUR, limit: 2, observed: 3 },
+    ...{ firstPosition: 10, lastPosition: 12, lastAt: T0, sentence: 'too many' },
+  };
+  const terms = { subject: { type, value }, direction, description: '', refusal: 'soft' } as const;
+  const how = { origin: 'rule', rule: 'burst', renewWhileTrying: false, until: T0 + 9 * HOUR } as const;
+  apply({ type: 'BlockImposed', data: { block: 'b1', ...terms, ...how, evidence } }, T0 + MINUTE, BEGIN);
+  apply({ type: 'BlockReleased', data: { block: 'b1', falsePositive: false } }, T0 + HOUR, END);
+  return ledger.get('b1')!;
+}
+
+function refused(position: number, more: Partial<MessageRefused> = {}): RecordedEvent {
+  const at = T0 + position * SECOND;
+  const data: MessageRefused = {
+    ...{ stage: 'rcpt', block: 'b1', reply: '451 4.7.1 Try again later', count: 1, since: at },
+    ...{ account: 'alice@example.com', direction: 'outbound', ...more },
+  };
+  return event('MessageRefused', data, at, position);
+}
+
+function reportOf(entry: BlockEntry, events: readonly RecordedEvent[]): Findings {
+  const report = new ContainmentReport(entry);
+  for (const one of events) report.apply(one);
+  return report.findings();
+}
+
+const ALICE = entryOf('account', 'alice@example.com');
+
+describe('a containment report', () => {
+  test('counts what got through from the onset to the block, and what was under way, apart', () => {
+    const found = reportOf(ALICE, [
+      sent(T0 - HOUR, 9, { recipients: 50 }),
+      sent(T0, 10, { recipients: 2 }),
+      sent(T0 + 1, 11, { recipients: 3 }),
+      sent(T0 + 2, 12, { account: 'bob@example.com', returnPath: 'bob@example.com' }),
+      event('RecipientsRefused', { ...SENDER, count: 4, code: 550 }, T0 + 3, 13),
+      event('BounceReceived', { address: 'alice@example.com' }, T0 + 4, 14),
+      sent(T0 + MINUTE, 101, { recipients: 7 }),
+      sent(T0 + 2 * HOUR, 201, { recipients: 90 }),
+    ]);
+    assert.deepEqual(found.onset, { at: '2026-03-01T12:00:00.000Z', position: 10 });
+    assert.deepEqual(
+      [found.before.messages, found.before.recipients, found.before.refusedRecipients, found.bounces],
+      [2, 5, 4, 1],
+    );
+    assert.deepEqual(
+      [found.before.first, found.before.last],
+      ['2026-03-01T12:00:00.000Z', '2026-03-01T12:00:00.001Z'],
+    );
+    assert.deepEqual([found.after.messages, found.after.recipients], [1, 7]);
+    assert.deepEqual(found.sources, [{ ip: '192.0.2.7', messages: 3, recipients: 12 }]);
+  });
+
+  test('sums a flood of refusals by stage and by reply, and lists none of them', () => {
+    const flood = Array.from({ length: 100_000 }, (_, n) => refused(300 + n, { count: 2 }));
+    const found = reportOf(ALICE, [
+      refused(101, { stage: 'auth', reply: '535 5.7.8 Authentication failed', count: 5 }),
+      refused(102, { block: 'another' }),
+      ...flood,
+    ]);
+    assert.deepEqual(
+      found.stopped.map(({ stage, refusals }) => [stage, refusals]),
+      [
+        ['auth', 5],
+        ['rcpt', 200_000],
+      ],
+    );
+    assert.deepEqual(
+      found.told.map(({ reply, refusals }) => [reply, refusals]),
+      [
+        ['451 4.7.1 Try again later', 200_000],
+        ['535 5.7.8 Authentication failed', 5],
+      ],
+    );
+    assert.ok(JSON.stringify(found).length < 2000);
+  });
+
+  test('tells ten replies and ten sources, however many a client makes up, and counts the others', () => {
+    const replies = Array.from({ length: 1500 }, (_, n) => refused(300 + n, { reply: `reply ${n}` }));
+    const sends = Array.from({ length: 1500 }, (_, n) =>
+      sent(T0, 10 + n / 100, { ip: `10.0.${n >> 8}.${n & 255}` }),
+    );
+    const found = reportOf(ALICE, [...sends, ...replies]);
+    assert.deepEqual([found.told.length, found.otherReplies], [10, 1490]);
+    assert.deepEqual([found.sources.length, found.otherSources], [10, 990]);
+    assert.equal(found.before.messages, 1500);
+  });
+
+  test('does not call held mail stopped, and counts it once', () => {
+    const data = { block: 'b1', transaction: 'q1', recipients: 3, size: 10, direction: 'outbound' };
+    const held = event('MessageHeld', data, T0 + HOUR, 150);
+    const found = reportOf(ALICE, [
+      refused(110, { reply: 'HOLD' }),
+      held,
+      held,
+      event('MessageHeld', { ...data, block: 'another' }, T0 + HOUR, 151),
+    ]);
+    assert.deepEqual(found.held, { messages: 1, recipients: 3 });
+    assert.deepEqual([found.stopped, found.told[0]!.reply], [[], 'HOLD']);
+  });
+
+  test('is of each type of subject, and of one direction', () => {
+    const from = {
+      account: undefined,
+      returnPath: 'Eve@Sub.Example.net',
+      ehlo: 'Bot.example',
+      ip: '198.51.100.9',
+    };
+    const events = [sent(T0, 11, from), sent(T0, 12, { ip: '203.0.113.1' })];
+    const inbound = [sent(T0, 11, { ...(from as object), direction: 'inbound' })];
+    const subjects = [
+      ['address', 'eve@sub.example.net'],
+      ['address', '*@sub.example.net'],
+      ['domain', 'example.net'],
+      ['ehlo', 'bot.example'],
+      ['ip', '198.51.100.0/24'],
+    ] as const;
+    for (const [type, value] of subjects) {
+      assert.equal(reportOf(entryOf(type, value), events).before.messages, 1, value);
+      assert.equal(reportOf(entryOf(type, value), inbound).before.messages, 0, value);
+      assert.equal(reportOf(entryOf(type, value, 'all'), inbound).before.messages, 1, value);
+    }
+  });
+
+  test('leaves out what was imported, and what the store holds twice', () => {
+    const twice = sent(T0, 11);
+    const imported = sent(T0, 12, { imported: 'postfix-log' } as object);
+    assert.equal(reportOf(ALICE, [twice, twice, imported]).before.messages, 1);
+  });
+});
+
+const SENDER = { account: 'alice@example.com', returnPath: 'alice@example.com', direction: 'outbound' };

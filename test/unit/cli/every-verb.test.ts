@@ -1,0 +1,28 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { Command } from 'commander';
+import { processIo } from '../../../src/cli/io.js';
+import { buildProgram } from '../../../src/cli/program.js';
+
+/** What runs until it is ended, or prints what is not data. */
+const WITHOUT_JSON = new Set(['serve', 'sasl-proxy', 'follow postfix-log', 'follow journal', 'completion']);
+
+function leaves(command: Command, path: readonly string[] = []): readonly (readonly [string, Command])[] {
+  const below = command.commands.filter((one) => one.name() !== 'help');
+  if (below.length === 0) return [[path.join(' '), command]];
+  return below.flatMap((one) => leaves(one, [...path, one.name()]));
+}
+
+test('every verb of the command line has --json, but those that run on or print no data', () => {
+  const all = leaves(buildProgram(processIo));
+  const without = all.filter(([, { options }]) => !options.some(({ long }) => long === '--json'));
+  assert.deepEqual(without.map(([name]) => name).sort(), [...WITHOUT_JSON].sort());
+});
+
+test('every verb and every option of the command line says what it is', () => {
+  for (const [name, command] of leaves(buildProgram(processIo))) {
+    assert.notEqual(command.description(), '', name);
+    for (const { long, description, argChoices } of command.options)
+      assert.ok(description !== '' || argChoices !== undefined, `${name} ${long}`);
+  }
+});
