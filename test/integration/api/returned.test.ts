@@ -147,7 +147,7 @@ describe('returned mail that is reported', () => {
 
   test('is refused where it is no such report', async () => {
     const good = back(['a@example.com'], ['4fQfff1']);
-    const ids = Array.from({ length: 11 }, (_, index) => `id${index}`);
+    const ids = Array.from({ length: 21 }, (_, index) => `id${index}`);
     for (const [field, faulty] of [
       ['kind', { ...good, kind: 'delayed' }],
       ['ids', { ...good, ids: [] }],

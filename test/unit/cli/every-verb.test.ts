@@ -5,7 +5,14 @@ import { processIo } from '../../../src/cli/io.js';
 import { buildProgram } from '../../../src/cli/program.js';
 
 /** What runs until it is ended, or prints what is not data. */
-const WITHOUT_JSON = new Set(['serve', 'sasl-proxy', 'follow postfix-log', 'follow journal', 'completion']);
+const WITHOUT_JSON = new Set([
+  'serve',
+  'sasl-proxy',
+  'follow postfix-log',
+  'follow journal',
+  'bounce',
+  'completion',
+]);
 
 function leaves(command: Command, path: readonly string[] = []): readonly (readonly [string, Command])[] {
   const below = command.commands.filter((one) => one.name() !== 'help');
