@@ -57,7 +57,7 @@ async function scene(t: TestContext): Promise<Scene> {
   const receiver = await Receiver.start(t);
   return {
     receiver,
-    channel: (settings = {}) => channelOf(t, { url: receiver.url('/secret-path'), ...settings }),
+    channel: (settings = {}) => channelOf({ url: receiver.url('/secret-path'), ...settings }),
   };
 }
 
@@ -120,7 +120,7 @@ describe('a webhook', () => {
     await once(server, 'listening');
     t.after(() => server.close());
     const { port } = server.address() as AddressInfo;
-    const channel = channelOf(t, { url: `https://127.0.0.1:${port}/secret-path` });
+    const channel = channelOf({ url: `https://127.0.0.1:${port}/secret-path` });
     const { error } = await sending(channel);
     assert.match(error!, /^no answer: [A-Z_]*CERT[A-Z_]*$/);
   });
@@ -153,8 +153,8 @@ describe('a webhook', () => {
     );
   });
 
-  test('says only by a code what went wrong on the way', async (t) => {
-    const channel = channelOf(t, { url: 'http://127.0.0.1:9/secret-path' });
+  test('says only by a code what went wrong on the way', async () => {
+    const channel = channelOf({ url: 'http://127.0.0.1:9/secret-path' });
     assert.deepEqual(await sending(channel), { error: 'no answer: ECONNREFUSED' });
   });
 });
@@ -221,7 +221,7 @@ describe('a notice is written as the service reads it', () => {
       to: 'ops@example.com',
       smtp: mail.url,
     };
-    assert.deepEqual(await sending(channelOf(t, settings)), {});
+    assert.deepEqual(await sending(channelOf(settings)), {});
     const [{ from, to, text }] = (await mail.got(1)) as [MailReceiver['mails'][number]];
     assert.deepEqual([from, to], ['stopgap@mx.example.com', ['ops@example.com']]);
     assert.match(text, /^Subject: Stopgap: 3 senders blocked\r$/m);
@@ -231,8 +231,8 @@ describe('a notice is written as the service reads it', () => {
     assert.doesNotMatch(text.slice(text.indexOf('<!doctype')), /<b>/, 'HTML of others is text');
   });
 
-  test('as mail: a server that is away is named by a code alone', async (t) => {
+  test('as mail: a server that is away is named by a code alone', async () => {
     const settings = { type: 'mail', url: undefined, secret: undefined, to: 'ops@example.com' };
-    assert.deepEqual(await sending(channelOf(t, settings)), { error: 'no answer: ESOCKET' });
+    assert.deepEqual(await sending(channelOf(settings)), { error: 'no answer: ESOCKET' });
   });
 });
