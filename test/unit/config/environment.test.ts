@@ -121,17 +121,18 @@ function channelWith(setting: string): Record<string, string> {
 }
 const INBOUND = { STOPGAP_SMTP_INBOUND_LISTEN: '127.0.0.1:2525', STOPGAP_SMTP_INBOUND_DOMAINS: 'x.example' };
 
+/** What makes the group of a setting be there at all. */
+function groupOf(path: string): Record<string, string> {
+  if (path.startsWith('smtp.inbound')) return INBOUND;
+  if (path.startsWith('tracing')) return TRACES;
+  return path.startsWith('notices') ? channelWith(path) : {};
+}
+
 for (const { path, env } of listSettings()) {
   test(`${env} sets ${path}, before the file`, (context) => {
     const sample = SAMPLES[path];
     assert.ok(sample !== undefined, `no sample for ${path}`);
-    const group = path.startsWith('smtp.inbound')
-      ? INBOUND
-      : path.startsWith('tracing')
-        ? TRACES
-        : path.startsWith('notices')
-          ? channelWith(path)
-          : {};
+    const group = groupOf(path);
     const { config } = load(context, {
       yaml: RELAY,
       checkFiles: false,
@@ -209,7 +210,7 @@ test('an unknown variable is refused with the nearest right one', (context) => {
 
 for (const { path, env } of listSettings()) {
   test(`${env}_FILE names a file that holds ${path}`, (context) => {
-    const group = path.startsWith('smtp.inbound') ? INBOUND : path.startsWith('tracing') ? TRACES : {};
+    const group = groupOf(path);
     const { config } = load(context, {
       yaml: RELAY,
       files: { value: `\n  ${SAMPLES[path]![0]}\n` },
