@@ -257,7 +257,13 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
       upstreamState: smtp === undefined ? undefined : (direction) => smtp.upstream.stateFor(direction),
       hasOutboxes: where.kind !== 'sqlite',
       contact: config.smtp.softFail.contact,
-      notices: channels.length === 0 ? undefined : new NoticeCommands({ channels, store, models, clock }),
+      notices:
+        channels.length === 0
+          ? undefined
+          : new NoticeCommands({
+              ...{ channels, store, models, clock },
+              live: (channel) => follower.channelState(channel),
+            }),
       publicUrl: config.api.publicUrl,
     };
     return createApi(deps, dovecot?.routes);

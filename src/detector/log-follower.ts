@@ -227,6 +227,11 @@ export class LogFollower {
     return rules ?? { version: 0, origin: 'defaults' };
   }
 
+  /** What is known of a channel of notices; undefined in a process that sends none. */
+  channelState(channel: string): ReturnType<Notices['stateOf']> {
+    return this.#notices?.stateOf(channel);
+  }
+
   get state(): 'starting' | 'following' | 'rebuilding' {
     return this.#state;
   }

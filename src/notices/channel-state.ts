@@ -45,6 +45,8 @@ export const MOST_ITEMS = 50;
 export const MOST_UNDER_WAY = 20;
 /** Settled ones that are remembered, delivered and dead each. */
 export const MOST_SETTLED = 100;
+/** Proposals that are looked at when they are named again. */
+const MOST_WAITING = 10_000;
 /** Positions that may be read again at a start. */
 const MOST_BEHIND = 1000;
 /** Nobody else sends while this lasts: longer than an attempt may take. */
@@ -76,6 +78,8 @@ export class ChannelState {
   #revision: number | 'none' = 'none';
   #checkedAt: Instant | undefined;
   #lastAt: Instant = 0;
+  /** When nothing waited for an answer, so that it is not looked for at each event. */
+  #idleAt: Instant = 0;
   #disabled = false;
   #rewinds = false;
 
@@ -238,7 +242,7 @@ export class ChannelState {
 
   /** When there is something to do next, if nothing happens until then. */
   nextAt(now: Instant): Instant {
-    const times = [this.#lastAt + this.#rules.digest.repeat, this.#checkedAt! + DAY];
+    const times = [this.#repeatAt(now), this.#checkedAt! + DAY];
     const flushAt = this.#flushAt(now);
     if (flushAt !== undefined) times.push(flushAt);
     // When a circuit breaker closes no event tells.
@@ -308,17 +312,27 @@ export class ChannelState {
       yield { type: 'BreakerClosed', data: { breakers: closed.map(([breaker]) => breaker) } };
   }
 
+  #repeatAt(now: Instant): Instant {
+    const { digest, quietHours } = this.#rules;
+    const at = Math.max(this.#lastAt, this.#idleAt) + digest.repeat;
+    return Math.max(at, quietUntil(quietHours, Math.max(at, now)) ?? 0);
+  }
+
   *#repeats(now: Instant, { waiting, newId }: Circumstances): Generator<ChannelFact> {
-    const { events, digest, quietHours } = this.#rules;
-    if (!events.includes('proposed') || now < this.#lastAt + digest.repeat) return;
-    if (this.#underWay >= MOST_UNDER_WAY || quietUntil(quietHours, now) !== undefined) return;
+    if (!this.#rules.events.includes('proposed') || now < this.#repeatAt(now)) return;
+    if (this.#underWay >= MOST_UNDER_WAY) return;
     const items: Item[] = [];
     let count = 0;
+    let looked = 0;
     for (const item of waiting()) {
+      if (++looked > MOST_WAITING) break;
       if (!this.#wants(item) || !this.#receiversOf(item).includes(ITSELF)) continue;
       if (++count <= MOST_ITEMS) items.push(item);
     }
-    if (count === 0) return;
+    if (count === 0) {
+      this.#idleAt = now;
+      return;
+    }
     const notice: Notice = { id: newId(), kind: 'waiting', at: now, items, counts: { proposed: count } };
     yield { type: 'NoticeDue', data: { notice } };
   }

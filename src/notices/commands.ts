@@ -15,6 +15,8 @@ export interface NoticeCommandsOptions {
   readonly store: Pick<EventStore, 'append' | 'readStream'>;
   readonly models: Pick<ReadModels, 'ledger'>;
   readonly clock: Clock;
+  /** What this process knows of a channel, if it sends notices itself. */
+  readonly live?: (channel: string) => ChannelState | undefined;
 }
 
 /** What people ask of notices. It is recorded, and the process with the role `worker` does it. */
@@ -27,9 +29,12 @@ export class NoticeCommands {
 
   /** Every channel of the configuration, with what became of its notices. @throws StoreUnavailable */
   async list(): Promise<readonly { readonly channel: Channel; readonly state: ChannelState }[]> {
-    const { channels, store } = this.#options;
+    const { channels, store, live } = this.#options;
     return Promise.all(
-      channels.map(async (channel) => ({ channel, state: await readChannel(store, channel) })),
+      channels.map(async (channel) => ({
+        channel,
+        state: live?.(channel.name) ?? (await readChannel(store, channel)),
+      })),
     );
   }
 

@@ -121,10 +121,16 @@ export class Notices {
     this.#subscribe();
   }
 
+  /** What is known of a channel, once that is everything. */
+  stateOf(channel: string): ChannelState | undefined {
+    return this.#live ? this.#channels.get(channel)?.state : undefined;
+  }
+
   /** Ends. What was being sent is sent again at the next start, with the same id. */
   async close(): Promise<void> {
     this.#closing.abort();
     this.#cancel();
+    this.#live = false;
     this.#turn += 1;
     await this.#subscription?.stop();
     await this.#ticking;

@@ -51,10 +51,18 @@ export async function sendNotice(
     channel.type === 'mail'
       ? sendMail(channel, notice, options, signal)
       : post(requestOf(channel, notice, options.publicUrl, options.clock.now()), options, signal);
-  return within(options.clock, DEADLINE, attempt.catch(failureOf), () => {
-    deadline.abort();
-    return { error: `no answer within ${DEADLINE / SECOND} s` };
-  });
+  let stop = (): void => undefined;
+  // A mail server that hangs must not keep the process from ending.
+  const stopped = new Promise<Outcome>((resolve) => (stop = () => resolve({ error: 'stopped' })));
+  closing.addEventListener('abort', stop, { once: true });
+  try {
+    return await within(options.clock, DEADLINE, Promise.race([attempt.catch(failureOf), stopped]), () => {
+      deadline.abort();
+      return { error: `no answer within ${DEADLINE / SECOND} s` };
+    });
+  } finally {
+    closing.removeEventListener('abort', stop);
+  }
 }
 
 class RefusedTarget extends Error {
@@ -96,7 +104,8 @@ function post(
         resolve(outcomeOf(status, response.headers['retry-after'], clock.now()));
       },
     );
-    sent.once('error', reject);
+    // Another error after the first one must not end the process.
+    sent.on('error', reject);
     sent.end(body);
   });
 }
