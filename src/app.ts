@@ -26,6 +26,7 @@ import { AUTH_CATEGORY, HELD_CATEGORY, SEND_CATEGORY } from './sending/events.js
 import type { MailDirection } from './sending/subjects.js';
 import { MAIL_DIRECTIONS } from './sending/subjects.js';
 import { openMailServers } from './recording/reports.js';
+import { NoticeCommands } from './notices/commands.js';
 import { openPolicyRole } from './policy/role.js';
 import { Recorder } from './recording/recorder.js';
 import type { SmtpRoleOptions } from './smtp/role.js';
@@ -239,6 +240,7 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
       tokens: authenticator,
     };
     if (!isApi) return createOperations(shared, dovecot?.routes);
+    const { channels } = config.notices;
     const deps: ApiDependencies = {
       ...{ ...shared, blockCommands, rulesCommands, store, tracing, logs },
       backtests: new BacktestJobs({ location, clock, log: levels.of('api') }),
@@ -255,6 +257,13 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
       upstreamState: smtp === undefined ? undefined : (direction) => smtp.upstream.stateFor(direction),
       hasOutboxes: where.kind !== 'sqlite',
       contact: config.smtp.softFail.contact,
+      notices:
+        channels.length === 0
+          ? undefined
+          : new NoticeCommands({
+              ...{ channels, store, models, clock },
+              live: (channel) => follower.channelState(channel),
+            }),
       publicUrl: config.api.publicUrl,
     };
     return createApi(deps, dovecot?.routes);

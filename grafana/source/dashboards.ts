@@ -12,6 +12,7 @@ import { sent } from './rows/sent.js';
 import { shadow } from './rows/shadow.js';
 import { smtp } from './rows/smtp.js';
 import { store } from './rows/store.js';
+import { notices } from './rows/notices.js';
 import { timedWork } from './rows/timed-work.js';
 import { wrongOnes } from './rows/wrong-ones.js';
 import { api, datasource, docs, instance, job, quantile, rule, window } from './variables.js';
@@ -44,6 +45,6 @@ export const DASHBOARDS: Readonly<Record<string, Dashboard>> = {
     from: 'now-3h',
     variables: [datasource, job, instance, window, quantile, api, docs],
     annotations: [blocks, rulesChanged, restarts],
-    rows: [smtp, policy, http, store, timedWork, processes],
+    rows: [smtp, policy, http, store, timedWork, notices, processes],
   }),
 };

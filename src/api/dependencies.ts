@@ -7,6 +7,7 @@ import type { Metrics } from '../metrics/metrics.js';
 import type { Logs } from '../log/logs.js';
 import type { ReadModels } from '../detector/read-models.js';
 import type { RulesCommandHandler } from '../commands/rules-commands.js';
+import type { NoticeCommands } from '../notices/commands.js';
 import type { MailServers } from '../recording/reports.js';
 import type { GeoData } from '../rules/explain.js';
 import type { MailDirection } from '../sending/subjects.js';
@@ -94,6 +95,8 @@ export interface ApiDependencies extends OperationDependencies {
   readonly hasOutboxes?: boolean;
   /** Judges and records for mail servers; undefined if this process sees no sends. */
   readonly mailServers?: MailServers | undefined;
+  /** Undefined if the configuration names no channel of notices. */
+  readonly notices?: NoticeCommands | undefined;
   /** Undefined if nothing is traced. */
   readonly tracing?: Tracing | undefined;
   /** What the whole process logs, and how much. */

@@ -26,6 +26,7 @@ import type { Route } from './http/route.js';
 import { serve } from './http/serve.js';
 import type { Admission, ServeDependencies } from './http/serve.js';
 import { mailServerRoutes } from './mail-servers.js';
+import { noticeRoutes } from './notices.js';
 import { logRoutes, operationRoutes, outboxRoutes } from './operations.js';
 import { bulkOverridesRoute } from './overrides-bulk.js';
 import { overrideRoutes } from './overrides.js';
@@ -148,6 +149,7 @@ export function createApi(deps: ApiDependencies, more: readonly Route[] = []): A
     ...checkRoutes(deps),
     ...askedRoutes(deps),
     feignedRoute(deps),
+    ...noticeRoutes(deps),
     ...feeds.routes,
     ...logRoutes(deps),
     ...outboxRoutes(deps),

@@ -18,6 +18,7 @@ import { exemptVerb } from './exempt.js';
 import { importVerb } from './import/verb.js';
 import { doctorVerb } from './doctor/verb.js';
 import { logVerb } from './log.js';
+import { notifyVerb } from './notify.js';
 import { outboxVerb } from './outbox.js';
 import { overrideVerb } from './override.js';
 import { rulesVerb } from './rules.js';
@@ -49,6 +50,7 @@ const VERBS: readonly Verb[] = [
   backtestVerb,
   userVerb,
   tokenVerb,
+  notifyVerb,
   logVerb,
   outboxVerb,
   doctorVerb,

@@ -88,6 +88,7 @@ export function findContradictions(raw: RawSettings, config: Config): string[] {
     raw.problems.push(`${raw.where('api.tokens')}: is the users file too; use a file of its own`);
   }
   warnings.push(...checkBackend(raw, smtp.auth));
+  checkChannels(raw, config);
   warnings.push(...tracingWarnings(raw, config.tracing));
   if (config.retention.sends < 2 * DAY) {
     warnings.push(
@@ -123,6 +124,49 @@ function checkBackend(raw: RawSettings, { backend, smtp, http }: Config['smtp'][
   return Object.entries(others)
     .filter(([name, needed]) => needed !== backend && raw.values.has(`smtp.auth.${name}`))
     .map(([name]) => `${raw.where(`smtp.auth.${name}`)}: is not heeded: smtp.auth.backend is ${backend}`);
+}
+
+/** Adds a problem for each channel of notices that could send nothing. */
+function checkChannels(raw: RawSettings, { notices, smtp }: Config): void {
+  notices.channels.forEach((channel, index) => {
+    const { name, type, url, secret, to, owners } = channel;
+    const key = `notices.channels[${index}]`;
+    const problem = (setting: string, text: string): void =>
+      void raw.problems.push(`${raw.where(`${key}.${setting}`)}: ${text}`);
+    if (notices.channels.findIndex((other) => other.name === name) < index)
+      problem('name', `"${name}" is another channel's name; give each its own`);
+    if (type === 'mail') {
+      if (to === undefined && owners === undefined)
+        problem('to', 'is missing; for instance to: postmaster@example.com');
+      const { target } = channel.smtp ?? smtp.relay;
+      if ('maildir' in target || 'path' in target.address)
+        problem('smtp', 'is missing, and smtp.relay.url is no host; for instance smtp: smtp://127.0.0.1:25');
+    } else if (url === undefined)
+      problem(
+        'url',
+        `is missing, and a channel of type ${type} needs it; for instance url: file:/etc/stopgap/${name}-url`,
+      );
+    if (type === 'matrix' && secret === undefined)
+      problem(
+        'secret',
+        'is missing: Matrix needs an access token; for instance secret: file:/etc/stopgap/matrix-token',
+      );
+    // It is empty where files are not looked at.
+    if (type === 'webhook' && secret?.secret !== '' && !isSigningKey(secret?.secret))
+      problem(
+        'secret',
+        'is no key that signs; use whsec_ and 24 to 64 random bytes in base64, of two with a comma',
+      );
+    for (const other of ['to', 'from', 'smtp', 'owners'] as const)
+      if (type !== 'mail' && channel[other] !== undefined) problem(other, `is for mail, and type is ${type}`);
+  });
+}
+
+function isSigningKey(text: string | undefined): boolean {
+  return (text ?? '').split(',').every((key) => {
+    const bytes = Buffer.from(key.slice('whsec_'.length), 'base64').length;
+    return /^whsec_[A-Za-z0-9+/]+={0,2}$/.test(key) && bytes >= 24 && bytes <= 64;
+  });
 }
 
 /** Adds a problem for each file that is named and cannot be read. */

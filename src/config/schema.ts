@@ -4,13 +4,22 @@ import { z } from 'zod';
 import { parseRedis } from '../redis/address.js';
 import type { GeoData } from '../rules/explain.js';
 import type { Kind, Setting, Surroundings } from './setting.js';
-import { computed, groupsOf, inData, listeners, none, setting, settingsOf, valueOf } from './setting.js';
-import type { ListenAddress, Parser, RelaySettings, Role } from './values.js';
+import {
+  choice,
+  computed,
+  groupsOf,
+  inData,
+  kind,
+  listeners,
+  missing,
+  none,
+  setting,
+  settingsOf,
+  valueOf,
+} from './setting.js';
+import { CHANNEL } from './notices.js';
+import type { ListenAddress, RelaySettings, Role } from './values.js';
 import { ROLES, WrongValue, hidden, listensOnLoopback, withXclient } from './values.js';
-
-function missing(example: string): never {
-  throw new WrongValue(`is missing; for instance ${example}`);
-}
 
 /** Whether that listener is on loopback; false if its address is missing. */
 function isOnLoopback(around: Surroundings, key: string): boolean {
@@ -18,9 +27,6 @@ function isOnLoopback(around: Surroundings, key: string): boolean {
   return listen !== undefined && listensOnLoopback(listen);
 }
 
-const kind = <T>(type: string, parse: Parser<T>): Kind<T> => ({ type, parse });
-const choice = <const T extends string>(...choices: readonly T[]): Kind<T> =>
-  kind(choices.join(' | '), values.asChoice(choices));
 const number = (least: number, most: number): Kind<number> => kind('number', values.asCount(least, most));
 const address: Kind<ListenAddress> = { ...kind('address', values.asListen), show: values.formatListen };
 const duration: Kind<number> = { ...kind('duration', values.asDuration), asWritten: true };
@@ -331,6 +337,7 @@ export const SCHEMA = z
         'make it, or leave hooks.authorization out',
       ),
     }),
+    notices: z.object({ channels: listeners(0, CHANNEL) }),
     api: z.object({
       listen: setting(address, '127.0.0.1:8025', 'Where the HTTP API and the metrics are served.'),
       metrics: setting(
@@ -423,6 +430,7 @@ export type TlsMode = TlsSettings['mode'];
 export type ConnectionLimits = Pick<Config['smtp'], 'maxConnections' | 'perNetwork' | 'timeouts'>;
 export type LogSettings = Config['log'];
 export type LogLevel = LogSettings['level'];
+export type Channel = Config['notices']['channels'][number];
 export type TracingSettings = NonNullable<Config['tracing']>;
 
 /** Environment variables that are no settings: which file, the command-line client's own, stack traces. */

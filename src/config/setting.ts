@@ -1,7 +1,7 @@
 import path from 'node:path';
 import { z } from 'zod';
 import { ConfigError } from '../accounts/problems.js';
-import { WrongValue } from './values.js';
+import { WrongValue, asChoice } from './values.js';
 
 /** A kind of value: how the documents call it, how it is read, and how it is shown. */
 export interface Kind<T> {
@@ -72,6 +72,15 @@ export interface Computed<T> {
 
 export function computed<T>(said: string | undefined, value: Computed<T>['value']): Computed<T> {
   return { said, value };
+}
+
+/** A kind without a form of its own. */
+export const kind = <T>(type: string, parse: Kind<T>['parse']): Kind<T> => ({ type, parse });
+export const choice = <const T extends string>(...choices: readonly T[]): Kind<T> =>
+  kind(choices.join(' | '), asChoice(choices));
+
+export function missing(example: string): never {
+  throw new WrongValue(`is missing; for instance ${example}`);
 }
 
 export const none = computed(undefined, () => undefined);

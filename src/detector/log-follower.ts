@@ -12,6 +12,7 @@ import { RulesCommandHandler } from '../commands/rules-commands.js';
 import { DaySummaryRecorder, planTimedWork, taskRunner, timedTasks } from './scheduled-jobs.js';
 import { dismissExempt, letGoWhenBack } from './housekeeping.js';
 import { QueueHooks } from '../hooks/queue-hooks.js';
+import { Notices } from '../notices/notices.js';
 import { messageOf } from '../kernel/errors.js';
 import type { AlarmClock } from '../kernel/time.js';
 import { SECOND } from '../kernel/time.js';
@@ -87,6 +88,7 @@ export class LogFollower {
   #snapshots: Snapshots | undefined;
   #summaries: DaySummaryRecorder | undefined;
   #hooks: QueueHooks | undefined;
+  #notices: Notices | undefined;
   #stopLettingGo = (): void => undefined;
   #exempting: Promise<void> = Promise.resolve();
 
@@ -131,6 +133,17 @@ export class LogFollower {
       const { blockCommands } = this;
       const parts = { store, models, blockCommands, clock, log: logs.of('hooks'), metrics: metrics.hooks };
       this.#hooks = new QueueHooks({ run, authorization, ...parts });
+    }
+    const { channels } = config.notices;
+    if (channels.length > 0 && config.roles.includes('worker')) {
+      this.#notices = new Notices({
+        ...{ channels, store, models, clock, log: logs.of('notices'), metrics: metrics.notices },
+        isAlone: config.store.kind === 'sqlite',
+        retention: config.retention.sends,
+        publicUrl: config.api.publicUrl,
+        relay: config.smtp.relay,
+        hostname: config.smtp.hostname,
+      });
     }
     if (outbox === undefined) return;
     if (categories === DECISIONS_ONLY) {
@@ -214,6 +227,11 @@ export class LogFollower {
     return rules ?? { version: 0, origin: 'defaults' };
   }
 
+  /** What is known of a channel of notices; undefined in a process that sends none. */
+  channelState(channel: string): ReturnType<Notices['stateOf']> {
+    return this.#notices?.stateOf(channel);
+  }
+
   get state(): 'starting' | 'following' | 'rebuilding' {
     return this.#state;
   }
@@ -259,7 +277,7 @@ export class LogFollower {
     this.#closing.abort();
     this.#stopLettingGo();
     this.#rulesFile?.stop();
-    await Promise.all([this.work?.close(), this.#hooks?.close()]);
+    await Promise.all([this.work?.close(), this.#hooks?.close(), this.#notices?.close()]);
     await this.responder.stop();
     await this.#exempting;
     await this.#summaries?.stop();
@@ -345,6 +363,7 @@ export class LogFollower {
     this.work?.replan(timedTasks(models.ledger));
     this.#hooks?.adopt(models.ledger);
     await this.#insist(ACTING, async () => this.#overrides?.start());
+    await this.#insist(ACTING, async () => this.#notices?.start());
     if (!this.#detects) return;
     await responder.finish();
     this.#dismissExempt();
@@ -445,6 +464,7 @@ export class LogFollower {
     metrics.store.logReplaced.inc();
     metrics.containment.startAnew();
     await this.#summaries?.stop();
+    await this.#notices?.close();
     await this.responder.startAnew();
     await this.#snapshots?.abandon();
     await this.models.startAnew();

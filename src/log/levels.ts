@@ -12,6 +12,7 @@ export const COMPONENTS = [
   'store',
   'expiry',
   'hooks',
+  'notices',
   'snapshots',
   'files',
 ] as const;

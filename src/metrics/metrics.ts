@@ -6,6 +6,7 @@ import { SECOND } from '../kernel/time.js';
 import { BlockMetrics, FeedbackMetrics } from './blocks.js';
 import { ContainmentMetrics } from './containment.js';
 import { HookMetrics } from './hooks.js';
+import { NoticeMetrics } from './notices.js';
 import type { PolicyMeter, ReportMeter } from './policy.js';
 import { PolicyMetrics } from './policy.js';
 import { ScrapedRegistry } from './registry.js';
@@ -37,6 +38,7 @@ export class Metrics {
   readonly store = new StoreMetrics(this.registry);
   readonly timedWork = new TimedWorkMetrics(this.registry);
   readonly hooks = new HookMetrics(this.registry);
+  readonly notices = new NoticeMetrics(this.registry);
   readonly api = new ApiMetrics(this.registry);
   readonly process = new ProcessMetrics(this.registry);
 

@@ -36,11 +36,14 @@ export interface BackoffOptions {
 }
 
 /**
- * How long to wait after so many failures in a row: each time twice as long, and shortened by up to half at random, so that
- * many who wait for the same do not come at once.
+ * How long to wait after so many failures in a row: each time twice as long, or as a list says, and shortened by up to half
+ * at random, so that many who wait for the same do not come at once.
  */
-export function pauseAfter(failures: number, { first, most }: BackoffOptions): Milliseconds {
-  const full = Math.min(most, first * 2 ** Math.min(failures - 1, 30));
+export function pauseAfter(failures: number, pauses: BackoffOptions | readonly Milliseconds[]): Milliseconds {
+  const full =
+    'first' in pauses
+      ? Math.min(pauses.most, pauses.first * 2 ** Math.min(failures - 1, 30))
+      : pauses[Math.min(failures, pauses.length) - 1]!;
   return full * (0.5 + Math.random() / 2);
 }
 

@@ -11,6 +11,7 @@ import { DEFAULT_RULES } from '../../../src/rules/defaults.js';
 import { parseRules } from '../../../src/rules/parse.js';
 import { mmdb } from '../../support/mmdb.js';
 import { Served, workDir } from '../../support/smtp/served.js';
+import { KEY } from '../../support/notices/channels.js';
 import { freePort } from '../../support/ports.js';
 
 interface Example {
@@ -83,6 +84,13 @@ describe('the files that the pages show', () => {
             path.join(dir, `${type}.mmdb`),
             mmdb({ type, networks: { '192.0.2.0/24': known }, builtAt: Date.now() }),
           );
+        for (const [name, line] of [
+          ['webhook-key', KEY],
+          ['matrix-token', 'syt_token'],
+          ['slack-url', 'https://hooks.slack.example/services/T0/B0/X'],
+          ['teams-url', 'https://teams.example/workflows/x'],
+        ] as const)
+          writeFileSync(path.join(dir, name), `${line}\n`, { mode: 0o600 });
         mkdirSync(path.join(dir, 'mail'));
         const file = path.join(dir, 'stopgap.yaml');
         writeFileSync(file, stringify(await moved(text, dir)));

@@ -59,6 +59,22 @@ const SAMPLES: Readonly<Record<string, readonly [value: string, shown: RegExp]>>
   'dovecot.protocols': ['smtp, IMAP', /"protocols":\["smtp","imap"\]/],
   'hooks.run': ['/srv/hook -x', /"hooks":\{"run":\{"command":\["\/srv\/hook","-x"\]/],
   'hooks.authorization': ['/srv/secret', /"authorization":"\/srv\/secret"/],
+  'notices.channels.name': ['night', /"name":"night"/],
+  'notices.channels.type': ['teams', /"type":"teams"/],
+  'notices.channels.url': ['https://n.example/a-secret', /"url":\{\}(?!.*a-secret)/],
+  'notices.channels.secret': ['a-secret', /"secret":\{\}(?!.*a-secret)/],
+  'notices.channels.to': ['a@x.example,b@x.example', /"to":\["a@x.example","b@x.example"\]/],
+  'notices.channels.from': ['s@x.example', /"from":"s@x.example"/],
+  'notices.channels.smtp': ['smtp://n.example:2526', /"port":2526/],
+  'notices.channels.owners': ['X.example=p@y.example', /"owners":\{"x.example":"p@y.example"\}/],
+  'notices.channels.events': ['lapsed', /"events":\["lapsed"\]/],
+  'notices.channels.types': ['ip', /"types":\["ip"\]/],
+  'notices.channels.domains': ['N.example', /"domains":\["n.example"\]/],
+  'notices.channels.quietHours': [
+    '22:00-07:00 Europe/Berlin',
+    /"from":1320,"to":420,"zone":"Europe\/Berlin"/,
+  ],
+  'notices.channels.digest': ['1s, 2s, 5m', /"wait":1000,"interval":2000,"repeat":300000/],
   'api.listen': ['127.0.0.1:1825', /"port":1825/],
   'api.metrics': ['token', /"metrics":"token"/],
   'api.tokens': ['/srv/t.yaml', /"tokens":"\/srv\/t.yaml"/],
@@ -94,13 +110,29 @@ const COMPANIONS: Readonly<Record<string, Record<string, string>>> = {
   'smtp.inbound.tls.key': { STOPGAP_SMTP_INBOUND_TLS_CERT: '/srv/i.crt' },
 };
 const TRACES = { STOPGAP_TRACING_ENDPOINT: 'http://t.example:4318' };
+/** A channel of a type that the setting goes with. */
+function channelWith(setting: string): Record<string, string> {
+  const mail = ['to', 'from', 'smtp', 'owners'].some((name) => setting === `notices.channels.${name}`);
+  const kind = mail ? 'mail' : 'ntfy';
+  const to: Record<string, string> = mail
+    ? { STOPGAP_NOTICES_CHANNELS_TO: 'p@x.example' }
+    : { STOPGAP_NOTICES_CHANNELS_URL: 'https://x.example' };
+  return { STOPGAP_NOTICES_CHANNELS_NAME: 'ops', STOPGAP_NOTICES_CHANNELS_TYPE: kind, ...to };
+}
 const INBOUND = { STOPGAP_SMTP_INBOUND_LISTEN: '127.0.0.1:2525', STOPGAP_SMTP_INBOUND_DOMAINS: 'x.example' };
+
+/** What makes the group of a setting be there at all. */
+function groupOf(path: string): Record<string, string> {
+  if (path.startsWith('smtp.inbound')) return INBOUND;
+  if (path.startsWith('tracing')) return TRACES;
+  return path.startsWith('notices') ? channelWith(path) : {};
+}
 
 for (const { path, env } of listSettings()) {
   test(`${env} sets ${path}, before the file`, (context) => {
     const sample = SAMPLES[path];
     assert.ok(sample !== undefined, `no sample for ${path}`);
-    const group = path.startsWith('smtp.inbound') ? INBOUND : path.startsWith('tracing') ? TRACES : {};
+    const group = groupOf(path);
     const { config } = load(context, {
       yaml: RELAY,
       checkFiles: false,
@@ -178,7 +210,7 @@ test('an unknown variable is refused with the nearest right one', (context) => {
 
 for (const { path, env } of listSettings()) {
   test(`${env}_FILE names a file that holds ${path}`, (context) => {
-    const group = path.startsWith('smtp.inbound') ? INBOUND : path.startsWith('tracing') ? TRACES : {};
+    const group = groupOf(path);
     const { config } = load(context, {
       yaml: RELAY,
       files: { value: `\n  ${SAMPLES[path]![0]}\n` },

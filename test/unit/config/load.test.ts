@@ -81,6 +81,7 @@ smtp:
 policy: { listen: 127.0.0.1:10040, refuse: 450, ownNetworks: [private] }
 dovecot: { protocols: [imap] }
 hooks: { run: https://h.example/, authorization: ./h }
+notices: { channels: [{ name: ops, type: webhook, url: https://n.example/secret, secret: 'file:./key', quietHours: 22:00-07:00, domains: [b.example] }] }
 api: { listen: 8026, tokens: ./t.yaml, publicUrl: https://s.example/ }
 rules: ./r.yaml
 overrides: ./o.yaml
@@ -150,6 +151,19 @@ tracing: { endpoint: http://t.example, sample: 0.5, service: mx, headers: x-key=
     policy: { listen: { host: '127.0.0.1', port: 10_040 }, refuse: '450', ownNetworks: ['private'] },
     dovecot: { protocols: ['imap'] },
     hooks: { run: { url: 'https://h.example' }, authorization: inCwd('h') },
+    notices: {
+      channels: [
+        {
+          ...{ name: 'ops', type: 'webhook', url: {}, secret: {} },
+          ...{ to: undefined, from: undefined, smtp: undefined, owners: undefined },
+          events: ['proposed', 'imposed', 'breaker'],
+          types: ['account', 'address', 'domain', 'ehlo', 'ip'],
+          domains: ['b.example'],
+          quietHours: { from: 22 * 60, to: 7 * 60, zone: 'UTC' },
+          digest: { wait: 30 * SECOND, interval: 5 * MINUTE, repeat: 240 * MINUTE },
+        },
+      ],
+    },
     api: {
       listen: { host: '127.0.0.1', port: 8026 },
       tokens: inCwd('t.yaml'),

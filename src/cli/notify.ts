@@ -1,0 +1,102 @@
+import { setTimeout } from 'node:timers/promises';
+import type { Command } from 'commander';
+import type { NoticeAcceptedJson, NoticeJson, NoticesJson } from '../api/notices.js';
+import { StopgapError } from '../kernel/errors.js';
+import { printable } from '../kernel/printable.js';
+import type { Milliseconds } from '../kernel/time.js';
+import { SECOND } from '../kernel/time.js';
+import type { ApiClient, ClientOption, JsonOption } from './client.js';
+import { connect, withClient, withJson } from './client.js';
+import type { CliIo } from './io.js';
+import { asJson, counted, note, print, tableWithin, terminalWidth } from './io.js';
+
+/** How long an attempt is waited for: a little more than it may take. */
+const PATIENCE: Milliseconds = 20 * SECOND;
+const PACE: Milliseconds = SECOND / 4;
+
+/** `stopgap notify list|test|resend`. */
+export function notifyVerb(program: Command, io: CliIo): void {
+  const notify = program.command('notify').description('channels that notices are sent to');
+
+  withJson(notify.command('list').description('list the channels and the notices that did not arrive'))
+    .option('--all', 'the notices that arrived too')
+    .action(async (options: JsonOption & { readonly all?: true }) => {
+      const found = await (await connect(io, options)).get<NoticesJson>('notices');
+      if (options.json === true) return print(io, asJson(found));
+      if (found.channels.length === 0)
+        return note(io, 'no channels: see notices.channels in docs/run/notices.md');
+      const channels = found.channels.map(({ name, type, waiting, dead, disabled, events }) => [
+        ...[name, type, disabled ? 'disabled' : 'on', String(waiting), String(dead), events.join(',')],
+      ]);
+      print(
+        io,
+        tableWithin(
+          [['CHANNEL', 'TYPE', 'STATE', 'WAITING', 'DEAD', 'EVENTS'], ...channels],
+          terminalWidth(io),
+        ),
+      );
+      const notices = found.channels
+        .flatMap((channel) => channel.notices)
+        .filter(({ state }) => options.all === true || state !== 'delivered');
+      if (notices.length === 0) return;
+      const rows = notices.map(({ id, channel, state, attempts, at, title, error }) => [
+        ...[
+          id,
+          channel,
+          state,
+          String(attempts),
+          at,
+          printable(error === null ? title : `${title} (${error})`),
+        ],
+      ]);
+      print(io, '');
+      print(
+        io,
+        tableWithin([['ID', 'CHANNEL', 'STATE', 'ATTEMPTS', 'AT', 'WHAT'], ...rows], terminalWidth(io)),
+      );
+    });
+
+  withClient(
+    notify
+      .command('test <channel>')
+      .description('send what the newest block made a channel say, marked as a test'),
+  ).action(async (channel: string, options: ClientOption) => {
+    const client = await connect(io, options);
+    const accepted = await client.send<NoticeAcceptedJson>('POST', 'notices/test', { channel });
+    tell(io, await attempted(client, accepted.id));
+  });
+
+  withClient(
+    notify
+      .command('resend [ids...]')
+      .description('send notices again that were given up: those of these ids, or all'),
+  ).action(async (given: string[], options: ClientOption) => {
+    const client = await connect(io, options);
+    const { channels } = await client.get<NoticesJson>('notices');
+    const dead = channels.flatMap(({ notices }) => notices.filter(({ state }) => state === 'dead'));
+    const ids = given.length > 0 ? given : dead.map(({ id }) => id);
+    for (const id of ids) await client.send('POST', `notices/${encodeURIComponent(id)}/resend`, {});
+    note(io, ids.length === 0 ? 'nothing was given up' : `${counted(ids.length, 'notice')} to be sent again`);
+  });
+}
+
+/** The notice, once an attempt is over, or as it is when patience ends. */
+async function attempted(client: ApiClient, id: string): Promise<NoticeJson | undefined> {
+  for (let waited = 0; ; waited += PACE) {
+    const { channels } = await client.get<NoticesJson>('notices');
+    const found = channels.flatMap(({ notices }) => notices).find((one) => one.id === id);
+    if (found?.state === 'delivered' || found?.state === 'dead' || (found?.error ?? null) !== null)
+      return found;
+    if (waited >= PATIENCE) return found;
+    await setTimeout(PACE);
+  }
+}
+
+function tell(io: CliIo, notice: NoticeJson | undefined): void {
+  if (notice?.state === 'delivered') return note(io, `sent: ${printable(notice.title)}`);
+  const why = notice?.error ?? 'no process with the role worker has tried yet';
+  throw new StopgapError(
+    'unavailable',
+    `not sent: ${why}${notice?.state === 'waiting' ? '; it is tried again' : ''}`,
+  );
+}

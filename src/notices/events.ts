@@ -1,0 +1,157 @@
+import type { BlockEvent } from '../blocks/events.js';
+import type { NoticeEvent } from '../config/notices.js';
+import { NOTICE_EVENTS } from '../config/notices.js';
+import type { Check, Fact, RecordedEvent } from '../kernel/events.js';
+import { oneOf, optional, shaped, streamName, text, whole, wholeOrNull } from '../kernel/events.js';
+import type { Instant } from '../kernel/time.js';
+import type { Subject } from '../sending/subjects.js';
+import { SUBJECT_TYPES, subjectOfKey } from '../sending/subjects.js';
+
+/** Streams `notices-<channel>`: what is to be sent to one channel, and what came of it. */
+export const NOTICES_CATEGORY = 'notices';
+/** Who signs what is decided about notices. */
+export const BY_NOTICES = 'system:notices';
+
+export const noticesStream = (channel: string): string => streamName(NOTICES_CATEGORY, channel);
+
+/** One thing that people are told of. */
+export interface Item {
+  readonly event: NoticeEvent;
+  /** Of the event that it tells of; 0 for one that is derived. */
+  readonly position: number;
+  readonly at: Instant;
+  readonly by: string;
+  readonly block?: string;
+  readonly subject?: Subject;
+  /** Why, in one sentence: that of the evidence. */
+  readonly why: string;
+  /** When the block ends, or the proposal lapses; null: never. */
+  readonly until?: Instant | null;
+  readonly rule?: string;
+  readonly note?: string;
+}
+
+export const NOTICE_KINDS = ['events', 'waiting', 'breaker', 'test'] as const;
+/** `waiting`: proposals that still wait for an answer. */
+export type NoticeKind = (typeof NOTICE_KINDS)[number];
+
+/** What is sent as a whole. */
+export interface Notice {
+  /** Stays the same over all attempts: the `webhook-id`. */
+  readonly id: string;
+  readonly kind: NoticeKind;
+  readonly at: Instant;
+  /** The address of one owner; absent if it goes to the channel itself. */
+  readonly to?: string;
+  /** The first ones. */
+  readonly items: readonly Item[];
+  /** All of them, by event. */
+  readonly counts: Readonly<Partial<Record<NoticeEvent, number>>>;
+}
+
+export type ChannelFact =
+  /** Everything up to this position is decided upon. The first one begins the channel. */
+  | Fact<'ChannelFollowed', { readonly through: number }>
+  /** @param through absent if the notice decides nothing about block events */
+  | Fact<
+      'NoticeDue',
+      { readonly notice: Notice; readonly through?: number; readonly breakers?: readonly string[] }
+    >
+  /** Somebody sends it now; nobody else does until the lease is over. */
+  | Fact<'NoticeAttempted', { readonly notice: string }>
+  | Fact<'NoticeDelivered', { readonly notice: string }>
+  /** `retryAt` null: it is a dead letter. `gone`: the receiver wants no more (410). */
+  | Fact<
+      'NoticeFailed',
+      {
+        readonly notice: string;
+        readonly error: string;
+        readonly retryAt: Instant | null;
+        readonly gone?: true;
+      }
+    >
+  | Fact<'NoticeResent', { readonly notice: string }>
+  | Fact<'BreakerClosed', { readonly breakers: readonly string[] }>;
+
+export type ChannelEvent = ChannelFact & Pick<RecordedEvent, 'at' | 'revision'>;
+
+const item = shaped<Item>({
+  event: oneOf(NOTICE_EVENTS),
+  position: whole,
+  at: whole,
+  by: text,
+  why: text,
+  until: optional(wholeOrNull),
+  subject: optional(shaped<Subject>({ type: oneOf(SUBJECT_TYPES), value: text })),
+});
+const all =
+  (check: Check): Check =>
+  (value) =>
+    Array.isArray(value) && value.every(check);
+const notice = shaped<Notice>({
+  id: text,
+  kind: oneOf(NOTICE_KINDS),
+  at: whole,
+  items: all(item),
+  to: optional(text),
+});
+const about = shaped({ notice: text });
+
+const SHAPES: { readonly [Type in ChannelFact['type']]: Check } = {
+  ChannelFollowed: shaped({ through: whole }),
+  NoticeDue: shaped({ notice, through: optional(whole), breakers: optional(all(text)) }),
+  NoticeAttempted: about,
+  NoticeDelivered: about,
+  NoticeFailed: shaped({ notice: text, error: text, retryAt: wholeOrNull }),
+  NoticeResent: about,
+  BreakerClosed: shaped({ breakers: all(text) }),
+};
+
+export function isChannelEvent(event: RecordedEvent): event is RecordedEvent & ChannelEvent {
+  return Object.hasOwn(SHAPES, event.type) && SHAPES[event.type as ChannelFact['type']](event.data);
+}
+
+const TOLD: Readonly<Partial<Record<BlockEvent['type'], NoticeEvent>>> = {
+  BlockProposed: 'proposed',
+  BlockImposed: 'imposed',
+  ProposalApproved: 'approved',
+  ProposalDismissed: 'dismissed',
+  BlockReleased: 'released',
+  BlockExpired: 'expired',
+  ProposalLapsed: 'lapsed',
+};
+/** Characters of a sentence that are passed on. */
+const LONGEST_SENTENCE = 500;
+
+/** What the ledger knows of a block, for events that do not say it themselves. */
+export interface Known {
+  readonly description: string;
+  readonly rule: string | undefined;
+  readonly evidence: { readonly sentence: string } | undefined;
+  readonly until: Instant | null | undefined;
+}
+
+/** What people are told of a block event; undefined if it is nothing to tell. */
+export function itemOf(event: RecordedEvent & BlockEvent, known: Known | undefined): Item | undefined {
+  const told = TOLD[event.type];
+  if (told === undefined || !('block' in event.data)) return undefined;
+  const data = event.data as Partial<
+    Record<'description' | 'rule' | 'note', string> & {
+      evidence: { sentence: string };
+      until: Instant | null;
+      lapsesAt: Instant;
+    }
+  > & { block: string };
+  const subject = subjectOfKey(event.stream.slice(event.stream.indexOf('-') + 1));
+  const why = data.evidence?.sentence ?? data.description ?? known?.evidence?.sentence ?? known?.description;
+  const until = data.until ?? data.lapsesAt ?? (told === 'approved' ? known?.until : data.until);
+  const rule = data.rule ?? known?.rule;
+  return {
+    ...{ event: told, position: event.position, at: event.at, by: event.by, block: data.block },
+    ...(subject === undefined ? {} : { subject }),
+    why: (why ?? '').slice(0, LONGEST_SENTENCE),
+    ...(until === undefined ? {} : { until }),
+    ...(rule === undefined ? {} : { rule }),
+    ...(data.note === undefined ? {} : { note: data.note.slice(0, LONGEST_SENTENCE) }),
+  };
+}

@@ -1,0 +1,190 @@
+import { lookup as systemLookup } from 'node:dns';
+import type { LookupFunction } from 'node:net';
+import http from 'node:http';
+import https from 'node:https';
+import nodemailer from 'nodemailer';
+import { isRefusedTarget } from '../config/notices.js';
+import type { Channel } from '../config/schema.js';
+import type { RelaySettings } from '../config/values.js';
+import type { AlarmClock, Instant, Milliseconds } from '../kernel/time.js';
+import { DAY, SECOND } from '../kernel/time.js';
+import { within } from '../runtime/clock.js';
+import type { Notice } from './events.js';
+import type { HttpRequest } from './formats.js';
+import { plainOf, requestOf } from './formats.js';
+import { textOf } from './texts.js';
+
+/** What came of an attempt. The error never holds a URL, an address or what the receiver said. */
+export interface Outcome {
+  readonly error?: string;
+  /** The receiver wants no more. */
+  readonly gone?: true;
+  /** How long the receiver asks to wait. */
+  readonly retryAfter?: Milliseconds;
+}
+
+/** From the beginning of an attempt until the receiver must have answered. */
+export const DEADLINE: Milliseconds = 15 * SECOND;
+/** No receiver puts off a notice for longer. */
+const LONGEST_RETRY_AFTER: Milliseconds = DAY;
+
+export interface SenderOptions {
+  readonly clock: AlarmClock;
+  readonly publicUrl: string | undefined;
+  /** The mail server, if the channel names none. */
+  readonly relay: RelaySettings;
+  readonly hostname: string;
+  /** How names become addresses; the system's way unless given. */
+  readonly lookup?: typeof systemLookup;
+}
+
+/** Sends a notice once. Never throws. */
+export async function sendNotice(
+  channel: Channel,
+  notice: Notice,
+  options: SenderOptions,
+  closing: AbortSignal,
+): Promise<Outcome> {
+  const deadline = new AbortController();
+  const signal = AbortSignal.any([closing, deadline.signal]);
+  const attempt =
+    channel.type === 'mail'
+      ? sendMail(channel, notice, options, signal)
+      : post(requestOf(channel, notice, options.publicUrl, options.clock.now()), options, signal);
+  let stop = (): void => undefined;
+  // A mail server that hangs must not keep the process from ending.
+  const stopped = new Promise<Outcome>((resolve) => (stop = () => resolve({ error: 'stopped' })));
+  closing.addEventListener('abort', stop, { once: true });
+  try {
+    return await within(options.clock, DEADLINE, Promise.race([attempt.catch(failureOf), stopped]), () => {
+      deadline.abort();
+      return { error: `no answer within ${DEADLINE / SECOND} s` };
+    });
+  } finally {
+    closing.removeEventListener('abort', stop);
+  }
+}
+
+class RefusedTarget extends Error {
+  readonly code = 'refused';
+}
+
+/** Resolves a name, and refuses addresses that only the machine itself should reach. What is resolved is what is connected to. */
+function guarded(lookup: typeof systemLookup): LookupFunction {
+  return (hostname, options, callback) => {
+    lookup(hostname, { ...options, all: true }, (error, addresses) => {
+      if (error !== null) return callback(error, '', 0);
+      if (addresses.length === 0 || addresses.some(({ address }) => isRefusedTarget(address)))
+        return callback(new RefusedTarget(), '', 0);
+      if (options.all === true) return callback(null, addresses);
+      callback(null, addresses[0]!.address, addresses[0]!.family);
+    });
+  };
+}
+
+function post(
+  { method, url, headers, body }: HttpRequest,
+  { lookup = systemLookup, clock }: SenderOptions,
+  signal: AbortSignal,
+): Promise<Outcome> {
+  return new Promise((resolve, reject) => {
+    const target = new URL(url);
+    const { request } = target.protocol === 'https:' ? https : http;
+    const length = String(Buffer.byteLength(body));
+    const sent = request(
+      target,
+      {
+        ...{ method, signal, agent: false, lookup: guarded(lookup) },
+        headers: { 'user-agent': 'stopgap', ...headers, 'content-length': length },
+      },
+      (response) => {
+        const { statusCode: status = 0 } = response;
+        // Only the status says whether it arrived.
+        response.destroy();
+        resolve(outcomeOf(status, response.headers['retry-after'], clock.now()));
+      },
+    );
+    // Another error after the first one must not end the process.
+    sent.on('error', reject);
+    sent.end(body);
+  });
+}
+
+/** Only 2xx is success; a redirect may lead anywhere, and so is none. */
+export function outcomeOf(status: number, retryAfter: string | undefined, now: Instant): Outcome {
+  if (status >= 200 && status < 300) return {};
+  const error = `HTTP ${status}${status >= 300 && status < 400 ? ', a redirect, which is not followed' : ''}`;
+  if (status === 410) return { error, gone: true };
+  const seconds = /^\d{1,9}$/.test(retryAfter ?? '')
+    ? Number(retryAfter) * SECOND
+    : Date.parse(retryAfter ?? '') - now;
+  return seconds > 0 ? { error, retryAfter: Math.min(seconds, LONGEST_RETRY_AFTER) } : { error };
+}
+
+/** The code alone: messages hold names and paths. */
+function failureOf(thrown: unknown): Outcome {
+  if (thrown instanceof RefusedTarget)
+    return { error: 'the name leads to a link-local or metadata address, which no notice is sent to' };
+  const { code, responseCode } = thrown as { code?: unknown; responseCode?: unknown };
+  if (typeof responseCode === 'number') return { error: `the mail server refused it: ${responseCode}` };
+  return {
+    error: typeof code === 'string' && /^[A-Z0-9_]{1,60}$/.test(code) ? `no answer: ${code}` : 'no answer',
+  };
+}
+
+async function sendMail(
+  { to, from, smtp }: Channel,
+  notice: Notice,
+  { relay, hostname, publicUrl }: SenderOptions,
+  signal: AbortSignal,
+): Promise<Outcome> {
+  const target = (smtp ?? relay).target;
+  if ('maildir' in target || 'path' in target.address) return { error: 'no mail server is named' };
+  const [user, pass] = loginOf(target.authPlain?.());
+  const transport = nodemailer.createTransport({
+    ...target.address,
+    name: hostname,
+    lmtp: target.protocol === 'lmtp',
+    secure: target.implicitTls,
+    requireTLS: target.tls === 'require' && !target.implicitTls,
+    ignoreTLS: target.tls === 'off',
+    ...(user === undefined ? {} : { auth: { user, pass: pass ?? '' } }),
+    tls: { rejectUnauthorized: target.verify, ...(target.ca === undefined ? {} : { ca: target.ca }) },
+    ...{ connectionTimeout: DEADLINE, greetingTimeout: DEADLINE, socketTimeout: DEADLINE },
+    ...{ disableFileAccess: true, disableUrlAccess: true },
+  });
+  const abort = (): void => transport.close();
+  signal.addEventListener('abort', abort, { once: true });
+  try {
+    const text = textOf(notice, publicUrl);
+    await transport.sendMail({
+      from: { name: 'Stopgap', address: from ?? `stopgap@${hostname}` },
+      to: notice.to === undefined ? [...(to ?? [])] : [notice.to],
+      subject: text.title,
+      messageId: `<${notice.id}@${hostname}>`,
+      // No automatic answer may come of it.
+      headers: { 'Auto-Submitted': 'auto-generated', 'X-Auto-Response-Suppress': 'All' },
+      text: plainOf(text),
+      html: htmlOf(text),
+    });
+    return {};
+  } finally {
+    signal.removeEventListener('abort', abort);
+    transport.close();
+  }
+}
+
+/** Of the AUTH PLAIN response that a relay's URL was made into. */
+function loginOf(plain: string | undefined): readonly (string | undefined)[] {
+  return plain === undefined ? [] : Buffer.from(plain, 'base64').toString('utf8').split('\0').slice(1);
+}
+
+function htmlOf({ title, lines, link }: ReturnType<typeof textOf>): string {
+  const paragraphs = lines.map((line) => `<p>${escapedHtml(line)}</p>`);
+  const anchor = link === undefined ? '' : `<p><a href="${escapedHtml(link)}">Look at it</a></p>`;
+  return `<!doctype html><meta charset="utf-8"><h1 style="font-size:1.2em">${escapedHtml(title)}</h1>${paragraphs.join('')}${anchor}`;
+}
+
+function escapedHtml(text: string): string {
+  return text.replace(/[&<>"']/g, (found) => `&#${found.charCodeAt(0)};`);
+}

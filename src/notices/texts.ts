@@ -1,0 +1,139 @@
+import type { NoticeEvent } from '../config/notices.js';
+import { NOTICE_EVENTS } from '../config/notices.js';
+import { printable } from '../kernel/printable.js';
+import { formatInstant } from '../kernel/time.js';
+import { sum } from './channel-state.js';
+import type { Item, Notice } from './events.js';
+
+/** A notice as people read it. */
+export interface NoticeText {
+  readonly title: string;
+  readonly lines: readonly string[];
+  /** Where it can be looked at; a visit changes nothing. */
+  readonly link: string | undefined;
+}
+
+const WORDS: Readonly<Record<NoticeEvent, readonly [one: string, several: string]>> = {
+  proposed: ['block proposed', 'blocks proposed'],
+  imposed: ['sender blocked', 'senders blocked'],
+  approved: ['proposal approved', 'proposals approved'],
+  dismissed: ['proposal dismissed', 'proposals dismissed'],
+  released: ['block released', 'blocks released'],
+  expired: ['block expired', 'blocks expired'],
+  lapsed: ['proposal lapsed', 'proposals lapsed'],
+  breaker: ['circuit breaker open', 'circuit breakers open'],
+};
+
+/** What to do about it. An owner can do nothing here but ask. */
+function remedyOf({ event, block }: Item): string | undefined {
+  switch (event) {
+    case 'proposed':
+      return `Approve or dismiss it: stopgap block approve ${block}, stopgap block dismiss ${block}`;
+    case 'imposed':
+    case 'approved':
+      return `If it is wrong: stopgap block release ${block} --false-positive`;
+    case 'lapsed':
+      return 'Nobody answered, so the sender goes on.';
+    case 'breaker':
+      return 'Look at what is proposed (stopgap block list), and at the rules that trip.';
+    case 'dismissed':
+    case 'released':
+    case 'expired':
+      return undefined;
+  }
+}
+
+const FOR_OWNERS: Readonly<Partial<Record<NoticeEvent, string>>> = {
+  imposed:
+    'Somebody else may have the password: change it, look for forwarding rules, then ask the administrators.',
+  approved:
+    'Somebody else may have the password: change it, look for forwarding rules, then ask the administrators.',
+  proposed: 'If this mail was not meant, change the password now.',
+};
+
+/** All the words of a notice. What comes from outside is printable and of one line. */
+export function textOf(notice: Notice, publicUrl: string | undefined): NoticeText {
+  const { kind, items, counts, to } = notice;
+  const total = sum(counts);
+  const lines = items.flatMap((item) => linesOf(item, to !== undefined));
+  if (total > items.length) lines.push(`… and ${total - items.length} more.`);
+  const [only] = items;
+  const link =
+    publicUrl === undefined || to !== undefined || kind === 'breaker'
+      ? undefined
+      : linkOf(publicUrl, total === 1 ? only : undefined);
+  return { title: titleOf(notice), lines, link };
+}
+
+function titleOf({ kind, items, counts }: Notice): string {
+  const what = NOTICE_EVENTS.filter((event) => counts[event] !== undefined)
+    .map((event) => countedEvent(event, counts[event]!))
+    .join(', ');
+  const only = items.length === 1 && sum(counts) === 1 ? items[0]!.subject : undefined;
+  const whom = only === undefined ? '' : `: ${only.type} ${printable(only.value)}`;
+  const prefix =
+    kind === 'test' ? 'Stopgap (test)' : kind === 'waiting' ? 'Stopgap, still waiting' : 'Stopgap';
+  return `${prefix}: ${what}${whom}`;
+}
+
+function countedEvent(event: NoticeEvent, count: number): string {
+  const [one, several] = WORDS[event];
+  return count === 1 ? one : `${count} ${several}`;
+}
+
+function linesOf(item: Item, isOwner: boolean): string[] {
+  const { event, subject, why, until, by, at, note } = item;
+  const whom = subject === undefined ? '' : `${subject.type} ${printable(subject.value)}: `;
+  const lines = [`${whom}${WORDS[event][0]} at ${formatInstant(at)} by ${printable(by)}.`];
+  if (why !== '') lines.push(`Why: ${printable(why)}`);
+  if (until !== undefined && event !== 'expired' && event !== 'released') lines.push(untilOf(event, until));
+  if (note !== undefined && !isOwner) lines.push(`Note: ${printable(note)}`);
+  const remedy = isOwner ? FOR_OWNERS[event] : remedyOf(item);
+  if (remedy !== undefined) lines.push(remedy);
+  return lines;
+}
+
+function untilOf(event: NoticeEvent, until: number | null): string {
+  if (until === null) return 'It has no end.';
+  return event === 'proposed'
+    ? `It lapses at ${formatInstant(until)}.`
+    : `It ends at ${formatInstant(until)}.`;
+}
+
+export function linkOf(publicUrl: string, item: Item | undefined): string {
+  const block = item?.block;
+  return `${publicUrl}/api/v1/blocks${block === undefined ? '' : `/${encodeURIComponent(block)}`}`;
+}
+
+/** A notice as programs read it. */
+export function bodyOf(
+  channel: string,
+  notice: Notice,
+  publicUrl: string | undefined,
+): Record<string, unknown> {
+  const { kind, at, items, counts } = notice;
+  const total = sum(counts);
+  return {
+    type: `stopgap.${kind}`,
+    timestamp: formatInstant(at),
+    data: {
+      channel,
+      title: titleOf(notice),
+      counts,
+      more: total - items.length,
+      items: items.map((item) => ({
+        event: item.event,
+        position: item.position,
+        at: formatInstant(item.at),
+        by: item.by,
+        block: item.block ?? null,
+        subject: item.subject === undefined ? null : { type: item.subject.type, value: item.subject.value },
+        rule: item.rule ?? null,
+        why: item.why,
+        note: item.note ?? null,
+        until: item.until === undefined || item.until === null ? null : formatInstant(item.until),
+        link: publicUrl === undefined || item.block === undefined ? null : linkOf(publicUrl, item),
+      })),
+    },
+  };
+}

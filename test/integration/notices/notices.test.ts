@@ -1,0 +1,228 @@
+import assert from 'node:assert/strict';
+import type { TestContext } from 'node:test';
+import { describe, test } from 'node:test';
+import { Webhook } from 'standardwebhooks';
+import type { Act } from '../../../src/blocks/commands.js';
+import { HOUR, MINUTE, SECOND } from '../../../src/kernel/time.js';
+import { parseSubject } from '../../../src/sending/subjects.js';
+import { ManualClock } from '../../support/manual-clock.js';
+import { KEY } from '../../support/notices/channels.js';
+import type { Received } from '../../support/notices/receiver.js';
+import { MailReceiver, Receiver } from '../../support/notices/receiver.js';
+import { eventually } from '../../support/smtp/eventually.js';
+import { ALICE, BOB, Stopgap } from '../../support/smtp/stopgap.js';
+
+const ALL = 'proposed,imposed,approved,dismissed,released,expired,lapsed,breaker';
+
+interface Scene {
+  readonly stopgap: Stopgap;
+  readonly clock: ManualClock;
+  readonly receiver: Receiver;
+}
+
+async function scene(
+  t: TestContext,
+  channel: Readonly<Record<string, unknown>> = {},
+  rules?: string,
+): Promise<Scene> {
+  const receiver = await Receiver.start(t);
+  const clock = new ManualClock();
+  const base = { name: 'ops', type: 'webhook', url: receiver.url('/secret-path'), secret: KEY, events: ALL };
+  const settings = { notices: { channels: [{ ...base, ...channel }] } };
+  const stopgap = await Stopgap.start(t, { settings, clock, ...(rules === undefined ? {} : { rules }) });
+  t.after(() => {
+    for (const line of stopgap.logs) {
+      assert.ok(!line.includes('secret-path'), 'the URL was logged');
+      assert.ok(!line.includes(KEY.slice(10)), 'the key was logged');
+    }
+  });
+  return { stopgap, clock, receiver };
+}
+
+/** Lets time pass in steps until it holds; while a notice is on its way no time passes, or its deadline would. */
+async function passing(
+  { stopgap, clock }: Pick<Scene, 'stopgap' | 'clock'>,
+  step: number,
+  what: string,
+  holds: () => boolean,
+): Promise<void> {
+  await eventually(what, async () => {
+    if (holds()) return true;
+    const types = await states({ stopgap });
+    const count = (...wanted: string[]): number => types.filter((type) => wanted.includes(type)).length;
+    if (count('NoticeAttempted') === count('NoticeDelivered', 'NoticeFailed')) clock.advance(step);
+    return false;
+  });
+}
+
+interface Body {
+  readonly type: string;
+  readonly data: {
+    readonly items: readonly Record<string, unknown>[];
+    readonly counts: Record<string, number>;
+  };
+}
+const bodyOf = ({ body }: Received): Body => JSON.parse(body) as Body;
+const eventsOf = (received: Received): unknown[] => bodyOf(received).data.items.map(({ event }) => event);
+
+async function states({ stopgap }: Pick<Scene, 'stopgap'>): Promise<readonly string[]> {
+  const events = await stopgap.events();
+  return events.filter(({ stream }) => stream.startsWith('notices-')).map(({ type }) => type);
+}
+
+describe('notices', () => {
+  test('tell of a block, of its end and of who ended it, signed, each once', async (t) => {
+    const there = await scene(t);
+    const { stopgap, clock, receiver } = there;
+    const block = await stopgap.block('account', ALICE, { until: clock.now() + HOUR });
+    await passing({ stopgap, clock }, 10 * SECOND, 'the first arrives', () => receiver.received.length >= 1);
+    const [first] = receiver.received as [Received];
+    // The library compares the time with that of this machine.
+    const signature = new Webhook(KEY).sign(
+      first.headers['webhook-id']!,
+      new Date(1000 * Number(first.headers['webhook-timestamp'])),
+      first.body,
+    );
+    assert.equal(first.headers['webhook-signature'], signature);
+    const [item] = bodyOf(first).data.items;
+    assert.deepEqual(
+      [item!['event'], item!['block'], item!['subject'], item!['by'], item!['why']],
+      ['imposed', block, { type: 'account', value: ALICE }, 'admin:test', 'by a test'],
+    );
+    await stopgap.release('account', ALICE);
+    await passing({ stopgap, clock }, 10 * SECOND, 'the second arrives', () => receiver.received.length >= 2);
+    assert.deepEqual(eventsOf(receiver.received[1]!), ['released']);
+    await eventually(
+      'both are recorded',
+      async () => (await states(there)).filter((type) => type === 'NoticeDelivered').length === 2,
+    );
+    await stopgap.restart();
+    await stopgap.block('account', BOB);
+    await passing({ stopgap, clock }, 10 * SECOND, 'the third arrives', () => receiver.received.length >= 3);
+    assert.deepEqual(
+      receiver.received.slice(2).map(eventsOf),
+      [['imposed']],
+      'nothing is told again after a start',
+    );
+  });
+
+  test('are tried again by the schedule with the same id, then are dead letters that can be resent', async (t) => {
+    const there = await scene(t);
+    const { stopgap, clock, receiver } = there;
+    receiver.reply = { status: 500 };
+    await stopgap.block('account', ALICE);
+    await passing({ stopgap, clock }, HOUR / 2, 'it is given up', () =>
+      stopgap.logs.some((line) => line.includes('"a notice was given up"')),
+    );
+    assert.equal(receiver.received.length, 10);
+    assert.equal(new Set(receiver.received.map(({ headers }) => headers['webhook-id'])).size, 1);
+    assert.equal(new Set(receiver.received.map(({ body }) => body)).size, 1);
+    assert.ok(new Set(receiver.received.map(({ headers }) => headers['webhook-timestamp'])).size > 5);
+    receiver.reply = { status: 200 };
+    const id = receiver.received[0]!.headers['webhook-id'];
+    const url = `http://127.0.0.1:${stopgap.port('HTTP')}/api/v1/notices`;
+    assert.equal((await fetch(url)).status, 401);
+    await eventually(
+      'it is a dead letter',
+      async () => (await states(there)).filter((type) => type === 'NoticeFailed').length === 10,
+    );
+    const fact = { id: '018f0000-0000-7000-8000-0000000000aa', at: clock.now(), by: 'admin:test' };
+    await stopgap.app.store.append(
+      'notices-ops',
+      [{ ...fact, type: 'NoticeResent', data: { notice: id } }],
+      'any',
+    );
+    await receiver.got(11);
+    assert.equal(receiver.received[10]!.headers['webhook-id'], id);
+  });
+
+  test('wait as long as a receiver asks for', async (t) => {
+    const there = await scene(t);
+    const { stopgap, clock, receiver } = there;
+    receiver.reply = { status: 429, headers: { 'retry-after': '3600' } };
+    await stopgap.block('account', ALICE);
+    await passing({ stopgap, clock }, SECOND, 'it was tried', () => receiver.received.length === 1);
+    await eventually('that is recorded', async () => (await states(there)).includes('NoticeFailed'));
+    const [failed] = (await stopgap.events()).filter(({ type }) => type === 'NoticeFailed');
+    assert.equal((failed!.data as { retryAt: number }).retryAt, failed!.at + HOUR);
+    receiver.reply = { status: 200 };
+    await passing({ stopgap, clock }, MINUTE, 'it is sent', () => receiver.received.length === 2);
+    assert.ok(clock.now() >= failed!.at + HOUR);
+  });
+
+  test('that were under way when the process ended are sent again at the next start, with the same id', async (t) => {
+    const { stopgap, clock, receiver } = await scene(t);
+    receiver.reply = 'silence';
+    await stopgap.block('account', ALICE);
+    await passing({ stopgap, clock }, SECOND, 'it is on its way', () => receiver.received.length === 1);
+    receiver.reply = { status: 200 };
+    await stopgap.restart();
+    await receiver.got(2);
+    assert.equal(receiver.received[1]!.headers['webhook-id'], receiver.received[0]!.headers['webhook-id']);
+    assert.equal(receiver.received[1]!.body, receiver.received[0]!.body);
+  });
+
+  test('of what happened while nothing ran are sent at the next start', async (t) => {
+    const { stopgap, clock, receiver } = await scene(t);
+    await stopgap.block('account', ALICE, { until: clock.now() + HOUR });
+    // The wait for others is not over when the process ends.
+    await stopgap.restart();
+    await passing({ stopgap, clock }, 10 * SECOND, 'it arrives', () => receiver.received.length === 1);
+    assert.deepEqual(receiver.received.map(eventsOf), [['imposed']]);
+  });
+
+  test('reach an owner by mail at another address, and not the blocked account', async (t) => {
+    const mail = await MailReceiver.start(t);
+    const channel = {
+      type: 'mail',
+      url: undefined,
+      secret: undefined,
+      smtp: mail.url,
+      to: 'ops@example.com',
+    };
+    const owners = `${ALICE}=alice@home.example`;
+    const { stopgap, clock } = await scene(t, { ...channel, owners });
+    await stopgap.block('account', ALICE);
+    await stopgap.block('account', BOB);
+    await passing({ stopgap, clock }, 5 * SECOND, 'both arrive', () => mail.mails.length >= 2);
+    const of = (to: string): string => mail.mails.find((one) => one.to[0] === to)!.text;
+    assert.match(of('ops@example.com'), /2 senders blocked/);
+    assert.match(of('alice@home.example'), /Somebody else may have the password/);
+    assert.doesNotMatch(of('alice@home.example'), /bob@/);
+    assert.deepEqual(mail.mails.flatMap(({ to }) => to).sort(), ['alice@home.example', 'ops@example.com']);
+  });
+
+  test('tell of an open circuit breaker in quiet hours too', async (t) => {
+    const rules = 'version: 1\nmaxAutomaticBlocks: 2 in 1h\nrules: []\n';
+    const { stopgap, clock, receiver } = await scene(t, { quietHours: '00:00-23:59' }, rules);
+    for (const value of ['one@example.com', 'two@example.com']) {
+      const subject = parseSubject('account', value);
+      const evidence = {
+        ...{ rule: 'many', version: 1, count: 'messages', window: 600_000, limit: 1, observed: 2 },
+        ...{
+          firstPosition: 1,
+          lastPosition: await stopgap.app.store.head(),
+          lastAt: clock.now(),
+          sentence: 'too many',
+        },
+      };
+      const terms: Act['terms'] = {
+        ...{ direction: 'outbound', description: 'd', refusal: 'soft', duration: HOUR, lapse: HOUR },
+        ...{ escalate: undefined, renewWhileTrying: false },
+      };
+      const act: Act = { kind: 'act', action: 'block', subject, terms, evidence, newId: value };
+      const { position } = await stopgap.app.blockCommands.execute(subject, act, { by: 'rule:many@1' });
+      await stopgap.app.models.reached(position);
+    }
+    await receiver.got(1);
+    clock.advance(MINUTE);
+    assert.deepEqual(
+      receiver.received.map((one) => bodyOf(one).type),
+      ['stopgap.breaker'],
+    );
+    assert.match(
+      String(bodyOf(receiver.received[0]!).data.items[0]!['why']),
+      /^rules imposed 2 blocks \(account by sends\)/,
+    );
+  });
+});

@@ -1,0 +1,238 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import https from 'node:https';
+import type { AddressInfo } from 'node:net';
+import type { TestContext } from 'node:test';
+import { describe, test } from 'node:test';
+import { generate } from 'selfsigned';
+import { Webhook } from 'standardwebhooks';
+import type { Channel } from '../../../src/config/schema.js';
+import { asRelay } from '../../../src/config/values.js';
+import { DAY, HOUR, SECOND } from '../../../src/kernel/time.js';
+import type { Notice } from '../../../src/notices/events.js';
+import type { Outcome, SenderOptions } from '../../../src/notices/send.js';
+import { DEADLINE, outcomeOf, sendNotice } from '../../../src/notices/send.js';
+import { systemClock } from '../../../src/runtime/clock.js';
+import { ManualClock, NOON } from '../../support/manual-clock.js';
+import { channelOf, KEY } from '../../support/notices/channels.js';
+import { MailReceiver, Receiver } from '../../support/notices/receiver.js';
+
+const NOTICE: Notice = {
+  id: '018f0000-0000-7000-8000-000000000001',
+  kind: 'events',
+  at: NOON,
+  items: [
+    {
+      event: 'imposed',
+      position: 7,
+      at: NOON,
+      by: 'rule:burst@1',
+      block: 'b1',
+      subject: { type: 'account', value: 'alice@example.com' },
+      why: '101 messages in 10m, of 100 allowed. <b>*[x](http://evil.example)*</b> & more',
+      until: NOON + HOUR,
+      rule: 'burst',
+    },
+  ],
+  counts: { imposed: 3 },
+};
+
+const never = new AbortController().signal;
+
+function sending(channel: Channel, more: Partial<SenderOptions> = {}): Promise<Outcome> {
+  const options: SenderOptions = {
+    ...{ clock: systemClock, publicUrl: 'https://stopgap.example.com', hostname: 'mx.example.com' },
+    relay: asRelay('smtp://127.0.0.1:9', '/'),
+    ...more,
+  };
+  return sendNotice(channel, NOTICE, options, never);
+}
+
+interface Scene {
+  readonly receiver: Receiver;
+  readonly channel: (settings?: Readonly<Record<string, unknown>>) => Channel;
+}
+
+async function scene(t: TestContext): Promise<Scene> {
+  const receiver = await Receiver.start(t);
+  return {
+    receiver,
+    channel: (settings = {}) => channelOf({ url: receiver.url('/secret-path'), ...settings }),
+  };
+}
+
+describe('a webhook', () => {
+  test('is signed so that the Standard Webhooks library verifies it, by both keys while one replaces the other', async (t) => {
+    const { receiver, channel } = await scene(t);
+    const next = `whsec_${Buffer.from('another-key-of-28-bytes-long').toString('base64')}`;
+    assert.deepEqual(await sending(channel({ secret: `${KEY},${next}` })), {});
+    const [{ headers, body }] = receiver.received as [Receiver['received'][number]];
+    for (const key of [KEY, next]) assert.deepEqual(new Webhook(key).verify(body, headers), JSON.parse(body));
+    assert.throws(() => new Webhook(KEY).verify(`${body} `, headers));
+    assert.equal(headers['webhook-id'], NOTICE.id);
+    const { type, data } = JSON.parse(body) as { type: string; data: Record<string, unknown> };
+    assert.equal(type, 'stopgap.events');
+    assert.deepEqual([data['more'], data['counts']], [2, { imposed: 3 }]);
+    const [item] = data['items'] as Record<string, unknown>[];
+    assert.deepEqual(
+      [item!['subject'], item!['until'], item!['link']],
+      [
+        { type: 'account', value: 'alice@example.com' },
+        '2026-03-01T13:00:00.000Z',
+        'https://stopgap.example.com/api/v1/blocks/b1',
+      ],
+    );
+  });
+
+  test('has arrived with 2xx alone: a redirect is not followed, and no error repeats the URL', async (t) => {
+    const { receiver, channel } = await scene(t);
+    for (const [status, headers, outcome] of [
+      [500, {}, { error: 'HTTP 500' }],
+      [404, {}, { error: 'HTTP 404' }],
+      [410, {}, { error: 'HTTP 410', gone: true }],
+      [429, { 'retry-after': '7' }, { error: 'HTTP 429', retryAfter: 7 * SECOND }],
+      [
+        302,
+        { location: receiver.url('/elsewhere') },
+        { error: 'HTTP 302, a redirect, which is not followed' },
+      ],
+    ] as const) {
+      receiver.reply = { status, headers };
+      assert.deepEqual(await sending(channel()), outcome);
+    }
+    assert.deepEqual([...new Set(receiver.received.map(({ path }) => path))], ['/secret-path']);
+  });
+
+  test('is given up after 15 s without an answer', async (t) => {
+    const { receiver, channel } = await scene(t);
+    receiver.reply = 'silence';
+    const clock = new ManualClock();
+    const outcome = sending(channel(), { clock });
+    await receiver.got(1);
+    clock.advance(DEADLINE);
+    assert.deepEqual(await outcome, { error: 'no answer within 15 s' });
+  });
+
+  test('goes to no server whose certificate is not trusted', async (t) => {
+    const { private: key, cert } = await generate([{ name: 'commonName', value: 'localhost' }]);
+    const server = https.createServer({ key, cert }, (_request, response) => void response.end());
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    t.after(() => server.close());
+    const { port } = server.address() as AddressInfo;
+    const channel = channelOf({ url: `https://127.0.0.1:${port}/secret-path` });
+    const { error } = await sending(channel);
+    assert.match(error!, /^no answer: [A-Z_]*CERT[A-Z_]*$/);
+  });
+
+  test('goes to no link-local or metadata address, whatever name leads there', async (t) => {
+    const { receiver, channel } = await scene(t);
+    const url = `http://hooks.example.com:${receiver.port}/`;
+    for (const address of [
+      '169.254.169.254',
+      'fe80::1',
+      '::ffff:169.254.169.254',
+      'fd00:ec2::254',
+      '0.0.0.0',
+    ]) {
+      const lookup = ((_name: string, _options: unknown, callback: (...all: unknown[]) => void) =>
+        callback(null, [{ address, family: address.includes(':') ? 6 : 4 }])) as unknown as NonNullable<
+        SenderOptions['lookup']
+      >;
+      const { error } = await sending(channel({ url }), { lookup });
+      assert.match(error!, /link-local or metadata address/, address);
+    }
+    const lookup = ((_name: string, _options: unknown, callback: (...all: unknown[]) => void) =>
+      callback(null, [{ address: '127.0.0.1', family: 4 }])) as unknown as NonNullable<
+      SenderOptions['lookup']
+    >;
+    assert.deepEqual(
+      await sending(channel({ url }), { lookup }),
+      {},
+      'the name that leads elsewhere is taken',
+    );
+  });
+
+  test('says only by a code what went wrong on the way', async () => {
+    const channel = channelOf({ url: 'http://127.0.0.1:9/secret-path' });
+    assert.deepEqual(await sending(channel), { error: 'no answer: ECONNREFUSED' });
+  });
+});
+
+test('Retry-After is read in seconds and as a date, and never puts off for more than a day', () => {
+  assert.deepEqual(outcomeOf(503, new Date(NOON + HOUR).toUTCString(), NOON), {
+    error: 'HTTP 503',
+    retryAfter: HOUR,
+  });
+  assert.deepEqual(outcomeOf(503, '999999999', NOON), { error: 'HTTP 503', retryAfter: DAY });
+  for (const bad of ['', '-5', 'soon', undefined, new Date(NOON - HOUR).toUTCString()])
+    assert.deepEqual(outcomeOf(503, bad, NOON), { error: 'HTTP 503' });
+});
+
+describe('a notice is written as the service reads it', () => {
+  test('for Slack: nothing in it becomes a link', async (t) => {
+    const { receiver, channel } = await scene(t);
+    assert.deepEqual(await sending(channel({ type: 'slack' })), {});
+    const { text } = JSON.parse(receiver.received[0]!.body) as { text: string };
+    assert.match(text, /^Stopgap: 3 senders blocked\naccount alice@example\.com: sender blocked at /);
+    assert.match(text, /&lt;b&gt;.*&amp; more\nIt ends at 2026-03-01T13:00:00\.000Z\./);
+    assert.match(text, /… and 2 more\.\nhttps:\/\/stopgap\.example\.com\/api\/v1\/blocks$/);
+  });
+
+  test('for Teams: an adaptive card, whose Markdown is escaped', async (t) => {
+    const { receiver, channel } = await scene(t);
+    assert.deepEqual(await sending(channel({ type: 'teams' })), {});
+    const { attachments } = JSON.parse(receiver.received[0]!.body) as {
+      attachments: { content: { type: string; body: { text: string }[]; actions: { url: string }[] } }[];
+    };
+    const { content } = attachments[0]!;
+    assert.equal(content.type, 'AdaptiveCard');
+    assert.ok(content.body.some(({ text }) => text.includes('\\[x\\]\\(http://evil.example\\)')));
+    assert.equal(content.actions[0]!.url, 'https://stopgap.example.com/api/v1/blocks');
+  });
+
+  test('for ntfy: title, link and token in headers', async (t) => {
+    const { receiver, channel } = await scene(t);
+    assert.deepEqual(await sending(channel({ type: 'ntfy', secret: 'tk_token' })), {});
+    const { headers, body, path } = receiver.received[0]!;
+    assert.equal(path, '/secret-path');
+    assert.equal(headers['title'], 'Stopgap: 3 senders blocked');
+    assert.equal(headers['authorization'], 'Bearer tk_token');
+    assert.match(body, /^account alice@example\.com: sender blocked/);
+  });
+
+  test('for Matrix: with the id of the notice as that of the transaction', async (t) => {
+    const { receiver, channel } = await scene(t);
+    const url = receiver.url('/_matrix/client/v3/rooms/!room:example.org');
+    assert.deepEqual(await sending(channel({ type: 'matrix', url, secret: 'syt_token' })), {});
+    const { method, path, headers, body } = receiver.received[0]!;
+    assert.equal(method, 'PUT');
+    assert.equal(path, `/_matrix/client/v3/rooms/!room:example.org/send/m.room.message/${NOTICE.id}`);
+    assert.equal(headers['authorization'], 'Bearer syt_token');
+    assert.equal((JSON.parse(body) as { msgtype: string }).msgtype, 'm.text');
+  });
+
+  test('as mail: plain text and HTML, from the configured sender, with the id of the notice', async (t) => {
+    const mail = await MailReceiver.start(t);
+    const settings = {
+      type: 'mail',
+      url: undefined,
+      secret: undefined,
+      to: 'ops@example.com',
+      smtp: mail.url,
+    };
+    assert.deepEqual(await sending(channelOf(settings)), {});
+    const [{ from, to, text }] = (await mail.got(1)) as [MailReceiver['mails'][number]];
+    assert.deepEqual([from, to], ['stopgap@mx.example.com', ['ops@example.com']]);
+    assert.match(text, /^Subject: Stopgap: 3 senders blocked\r$/m);
+    assert.match(text, new RegExp(`^Message-ID: <${NOTICE.id}@mx\\.example\\.com>\\r$`, 'm'));
+    assert.match(text, /^Auto-Submitted: auto-generated\r$/m);
+    assert.match(text, /multipart\/alternative/);
+    assert.doesNotMatch(text.slice(text.indexOf('<!doctype')), /<b>/, 'HTML of others is text');
+  });
+
+  test('as mail: a server that is away is named by a code alone', async () => {
+    const settings = { type: 'mail', url: undefined, secret: undefined, to: 'ops@example.com' };
+    assert.deepEqual(await sending(channelOf(settings)), { error: 'no answer: ESOCKET' });
+  });
+});
