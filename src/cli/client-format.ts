@@ -207,7 +207,7 @@ export function numbersOf(
   if (at > 0) {
     const [said] = parts.splice(at, 1);
     // A later part says that the sender is still being learnt.
-    const allows = said!.slice(allowance.length).replace(/^such a sender | to whoever is$/, '');
+    const allows = said!.slice(allowance.length).replace(/^such a sender /, '');
     parts.splice(1, 0, `allows ${allows}`);
   }
   parts.splice(at > 0 ? 2 : 1, 0, ...since);
