@@ -56,7 +56,7 @@ const reporters = [
   ...[`--test-reporter=${new URL('./support/skips.js', import.meta.url).href}`],
   ...[`--test-reporter-destination=${skips}`],
 ];
-const args = ['--test', ...reporters, '--test-concurrency=4', '--enable-source-maps'];
+const args = ['--test', ...reporters, '--test-concurrency=5', '--enable-source-maps'];
 const child = spawn(process.execPath, [...args, ...loaded()], { stdio: 'inherit' });
 child.on('exit', (code, signal) => {
   const reasons = existsSync(skips) ? readFileSync(skips, 'utf8').split('\n').slice(0, -1) : [];
