@@ -13,6 +13,8 @@ import type { Overrides } from './overrides.js';
 interface Deed {
   readonly account: string;
   readonly at: Instant;
+  /** Done from a place of its own: it keeps up no alarm. */
+  readonly isOwnPlace?: boolean;
 }
 
 interface Group<Member> {
@@ -66,10 +68,11 @@ export class Outbreaks<Member extends Deed = AnomalousAccount> {
     if (accounts.has(account) || accounts.size < OUTBREAK_MAX) accounts.set(account, turned);
     const alarmed = at < group.alarmUntil;
     if (!alarmed && (accounts.size <= limit || !isEnough(accounts))) return undefined;
-    // An event that comes late shortens no alarm.
-    group.alarmUntil = Math.max(group.alarmUntil, at + alarm);
-    group.idleAt = Math.max(group.idleAt, group.alarmUntil);
     const found = { accounts: alarmed ? [turned] : [...accounts.values()], count: accounts.size, alarmed };
+    // An event that comes late shortens no alarm.
+    if (found.accounts.some((each) => each.isOwnPlace !== true))
+      group.alarmUntil = Math.max(group.alarmUntil, at + alarm);
+    group.idleAt = Math.max(group.idleAt, group.alarmUntil);
     for (const each of found.accounts) accounts.delete(each.account);
     return found;
   }

@@ -5,7 +5,7 @@ import { formatDuration } from '../../src/kernel/time.js';
 import type { InForce } from '../../src/rules/explain.js';
 import { explain, LEARNING_SIGNAL, turnedSentence } from '../../src/rules/explain.js';
 import type { Count, DistinctCount, Rule, Share, VersionedRules } from '../../src/rules/model.js';
-import { restsOnBounces } from '../../src/rules/model.js';
+import { OWN_PLACE_FACTOR, restsOnBounces } from '../../src/rules/model.js';
 import type { Verdict } from '../../src/rules/respond.js';
 import type { Day } from '../../src/sending/day-summary.js';
 import { dayOf } from '../../src/sending/day-summary.js';
@@ -13,7 +13,7 @@ import type { MessageAccepted, SenderFields } from '../../src/sending/events.js'
 import type { Direction, MailDirection, SubjectType } from '../../src/sending/subjects.js';
 import type { ClosedDay, PlaceKind, Profile } from '../baselines/profile.js';
 import type { ConditionContext, ConditionReading } from './conditions.js';
-import { commonName, metConditions, readConditions, scoreOf } from './conditions.js';
+import { commonName, isOwnPlace, metConditions, readConditions, scoreOf } from './conditions.js';
 import type { Watch } from './counted-windows.js';
 import { countedBy } from './counted-windows.js';
 import type { Limits, VolumeContext } from './limits.js';
@@ -27,6 +27,8 @@ export interface AnomalousAccount extends InForce {
   readonly position: number;
   /** What it had sent by that time. */
   readonly observed: number;
+  /** Whether it sent from a place that it has used for two weeks. */
+  readonly isOwnPlace: boolean;
 }
 
 /** One event in the fold: its time, position and sender. */
@@ -108,6 +110,22 @@ export class RuleEvaluation {
       at,
       evidence: this.#evidence(excess, signals, fold),
     };
+  }
+
+  /**
+   * From where an account sends more than its own limit; undefined if that is no anomaly. Owners may be busy while thieves
+   * are at work, but a thief's program may also run on an owner's machine.
+   */
+  anomaly(
+    account: string,
+    observed: number,
+    limit: number,
+    { at, sender }: Fold,
+  ): 'own' | 'strange' | undefined {
+    const day = dayOf(at);
+    const profile = this.#around.profiles.profile('account', account, day);
+    if (sender === undefined || !isOwnPlace(sender, profile, day)) return 'strange';
+    return observed > OWN_PLACE_FACTOR * limit ? 'own' : undefined;
   }
 
   /** What an abnormal account did, in words. */
@@ -276,6 +294,9 @@ interface Graced {
   readonly falsePositive: boolean;
 }
 
+const TURNS_ELSEWHERE =
+  'it sends from a place that it has not used for two weeks, or more than twice as much';
+
 /** Reads the windows of the subjects of one type, and changes nothing. */
 export class WindowReadings {
   readonly #limits: Limits;
@@ -336,7 +357,7 @@ export class WindowReadings {
       window,
       direction: rule.direction,
       limit,
-      besides: [],
+      besides: notNow === undefined ? [TURNS_ELSEWHERE] : [],
       observed: row === undefined ? 0 : this.#counted.observed(row, number, watch, now),
       ...(notNow === undefined ? {} : { notNow }),
     };

@@ -163,11 +163,20 @@ function habitOf({ typical, record, weeks, learnt, lately, before = 0 }: Habit):
 /** What one account did above its baseline: a part of the sentence about its domain. */
 export function turnedSentence(
   { turned }: Rule,
-  { observed, limit, untripled, grace, habit }: Omit<Seen, 'attempts'>,
+  {
+    observed,
+    limit,
+    untripled,
+    grace,
+    habit,
+    isOwnPlace,
+  }: Omit<Seen, 'attempts'> & { readonly isOwnPlace: boolean },
 ): string {
   const within = formatDuration(turned!.window);
   const tripled = grace === undefined ? '' : ` (${NUMBERS.format(untripled)}, ${tripledAfter(grace)})`;
-  const what = `${amount(turned!.count, observed)} within ${within}, more than the ${NUMBERS.format(limit)} that are its own${tripled}`;
+  const own = `more than ${isOwnPlace ? 'twice ' : ''}the ${NUMBERS.format(limit)} that are its own${tripled}`;
+  const from = isOwnPlace ? ', from a place that it has used for two weeks' : '';
+  const what = `${amount(turned!.count, observed)} within ${within}, ${own}${from}`;
   return habit === undefined ? what : `${what}; ${habitOf(habit)}`;
 }
 
