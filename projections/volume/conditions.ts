@@ -388,13 +388,19 @@ export function isOwnPlace(sender: SenderFields, profile: Profile, day: Day): bo
   });
 }
 
-/** Whether both the network and the EHLO name of a message are new to an account: used on no day before that had no block. */
-export function isNewPlace(sender: SenderFields, { profile, pending, day }: Past): boolean {
+/** Whether an account used the network or the EHLO name of a message on a day before that had no block. */
+export function isKnownPlace(sender: SenderFields, { profile, pending, day }: Past): boolean {
   const past = { profile, day, pending: pending.filter(({ contained }) => contained.length === 0) };
-  return [NOVELTY.newIp, NOVELTY.newEhlo].every((about) => {
+  return [NOVELTY.newIp, NOVELTY.newEhlo].some((about) => {
     const name = about.of(sender);
-    return name !== '' && !hasUsed(about, name, past);
+    return name !== '' && hasUsed(about, name, past);
   });
+}
+
+/** Whether both the network and the EHLO name of a message are there and new to an account. */
+export function isNewPlace(sender: SenderFields, past: Past): boolean {
+  const isThere = [NOVELTY.newIp, NOVELTY.newEhlo].every((about) => about.of(sender) !== '');
+  return isThere && !isKnownPlace(sender, past);
 }
 
 /** Why no rule blocks this EHLO name, in words: many use it. Undefined for a name that few use, and for what is no name. */

@@ -13,8 +13,8 @@ import type { Overrides } from './overrides.js';
 interface Deed {
   readonly account: string;
   readonly at: Instant;
-  /** Done from a place of its own: it keeps up no alarm. */
-  readonly isOwnPlace?: boolean;
+  /** Done from a place that it used on a day before: it keeps up no alarm. */
+  readonly isKnownPlace?: boolean;
 }
 
 interface Group<Member> {
@@ -70,7 +70,7 @@ export class Outbreaks<Member extends Deed = AnomalousAccount> {
     if (!alarmed && (accounts.size <= limit || !isEnough(accounts))) return undefined;
     const found = { accounts: alarmed ? [turned] : [...accounts.values()], count: accounts.size, alarmed };
     // An event that comes late shortens no alarm.
-    if (found.accounts.some((each) => each.isOwnPlace !== true))
+    if (found.accounts.some((each) => each.isKnownPlace !== true))
       group.alarmUntil = Math.max(group.alarmUntil, at + alarm);
     group.idleAt = Math.max(group.idleAt, group.alarmUntil);
     for (const each of found.accounts) accounts.delete(each.account);

@@ -5,7 +5,7 @@ import { formatDuration } from '../../src/kernel/time.js';
 import type { InForce } from '../../src/rules/explain.js';
 import { explain, LEARNING_SIGNAL, turnedSentence } from '../../src/rules/explain.js';
 import type { Count, DistinctCount, Rule, Share, VersionedRules } from '../../src/rules/model.js';
-import { OWN_PLACE_FACTOR, restsOnBounces } from '../../src/rules/model.js';
+import { KNOWN_PLACE_FACTOR, restsOnBounces } from '../../src/rules/model.js';
 import type { Verdict } from '../../src/rules/respond.js';
 import type { Day } from '../../src/sending/day-summary.js';
 import { dayOf } from '../../src/sending/day-summary.js';
@@ -13,7 +13,7 @@ import type { MessageAccepted, SenderFields } from '../../src/sending/events.js'
 import type { Direction, MailDirection, SubjectType } from '../../src/sending/subjects.js';
 import type { ClosedDay, PlaceKind, Profile } from '../baselines/profile.js';
 import type { ConditionContext, ConditionReading } from './conditions.js';
-import { commonName, isOwnPlace, metConditions, readConditions, scoreOf } from './conditions.js';
+import { commonName, isKnownPlace, metConditions, readConditions, scoreOf } from './conditions.js';
 import type { Watch } from './counted-windows.js';
 import { countedBy } from './counted-windows.js';
 import type { Limits, VolumeContext } from './limits.js';
@@ -27,8 +27,8 @@ export interface AnomalousAccount extends InForce {
   readonly position: number;
   /** What it had sent by that time. */
   readonly observed: number;
-  /** Whether it sent from a place that it has used for two weeks. */
-  readonly isOwnPlace: boolean;
+  /** Whether it sent from a place that it used on a day before. */
+  readonly isKnownPlace: boolean;
 }
 
 /** One event in the fold: its time, position and sender. */
@@ -117,15 +117,15 @@ export class RuleEvaluation {
    * are at work, but a thief's program may also run on an owner's machine.
    */
   anomaly(
-    account: string,
+    { rule }: Watch,
+    value: string,
     observed: number,
     limit: number,
     { at, sender }: Fold,
-  ): 'own' | 'strange' | undefined {
-    const day = dayOf(at);
-    const profile = this.#around.profiles.profile('account', account, day);
-    if (sender === undefined || !isOwnPlace(sender, profile, day)) return 'strange';
-    return observed > OWN_PLACE_FACTOR * limit ? 'own' : undefined;
+  ): 'known' | 'elsewhere' | undefined {
+    const context = this.#context({ value, row: -1, rule, at, sender });
+    if (sender === undefined || !isKnownPlace(sender, context)) return 'elsewhere';
+    return observed > KNOWN_PLACE_FACTOR * limit ? 'known' : undefined;
   }
 
   /** What an abnormal account did, in words. */
@@ -294,8 +294,7 @@ interface Graced {
   readonly falsePositive: boolean;
 }
 
-const TURNS_ELSEWHERE =
-  'it sends from a place that it has not used for two weeks, or more than twice as much';
+const TURNS_ELSEWHERE = 'it is where it was on no day before, or sends more than twice as much';
 
 /** Reads the windows of the subjects of one type, and changes nothing. */
 export class WindowReadings {

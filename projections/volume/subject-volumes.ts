@@ -227,10 +227,10 @@ export class SubjectVolumes {
     // A person has just said that no thief uses this account, so it is no part of what the others do.
     if (grace !== undefined && this.#graced(account, at)?.falsePositive === true) return;
     if (!this.#limits.mayTurn(watch, account, at)) return;
-    const anomaly = this.#conclusions.anomaly(account, observed, limit, fold);
+    const anomaly = this.#conclusions.anomaly(watch, account, observed, limit, fold);
     if (anomaly === undefined) return;
-    const isOwnPlace = anomaly === 'own';
-    fold.turned(watch.rule, { account, at, position, observed, limit, untripled, grace, isOwnPlace });
+    const isKnownPlace = anomaly === 'known';
+    fold.turned(watch.rule, { account, at, position, observed, limit, untripled, grace, isKnownPlace });
   }
 
   #exceeds(found: Omit<Excess, 'judgedTo'>, fold: Fold): void {

@@ -169,13 +169,13 @@ export function turnedSentence(
     untripled,
     grace,
     habit,
-    isOwnPlace,
-  }: Omit<Seen, 'attempts'> & { readonly isOwnPlace: boolean },
+    isKnownPlace,
+  }: Omit<Seen, 'attempts'> & { readonly isKnownPlace: boolean },
 ): string {
   const within = formatDuration(turned!.window);
   const tripled = grace === undefined ? '' : ` (${NUMBERS.format(untripled)}, ${tripledAfter(grace)})`;
-  const own = `more than ${isOwnPlace ? 'twice ' : ''}the ${NUMBERS.format(limit)} that are its own${tripled}`;
-  const from = isOwnPlace ? ', from a place that it has used for two weeks' : '';
+  const own = `more than ${isKnownPlace ? 'twice ' : ''}the ${NUMBERS.format(limit)} that are its own${tripled}`;
+  const from = isKnownPlace ? ', from where it was before' : '';
   const what = `${amount(turned!.count, observed)} within ${within}, ${own}${from}`;
   return habit === undefined ? what : `${what}; ${habitOf(habit)}`;
 }

@@ -55,8 +55,8 @@ export const DISTINCT_MAX = 16;
 /** The most accounts of one domain, or of one place, that are remembered: a limit must be lower. */
 export const OUTBREAK_MAX = 1_000;
 
-/** From its own place an account turns abnormal above so many times its own limit: see decision 10. */
-export const OWN_PLACE_FACTOR = 2;
+/** From a place that it used on a day before an account turns abnormal above so many times its own limit: see decision 10. */
+export const KNOWN_PLACE_FACTOR = 2;
 
 /** Newcomers to a place count only if they belong to so many domains: an office that moves has one or two. */
 export const FLEET_DOMAINS = 3;

@@ -166,7 +166,7 @@ describe('what is usual, over HTTP', () => {
       besides: [],
     };
     const group = { domain: 'example.com', accounts: 2, limit: 3, window: '30m', alarmUntil: null };
-    const besides = ['it sends from a place that it has not used for two weeks, or more than twice as much'];
+    const besides = ['it is where it was on no day before, or sends more than twice as much'];
     const own = { count: 'messages', window: '20m', limit: 2, ...common, besides };
     const turnedAt = formatInstant(clock.now());
     const ofAccount = (value: string, observed: number, turned: string | null): object => ({

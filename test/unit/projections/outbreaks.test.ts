@@ -6,7 +6,7 @@ import { HOUR, MINUTE } from '../../../src/kernel/time.js';
 import { OUTBREAK_MAX } from '../../../src/rules/model.js';
 
 const START = Date.UTC(2026, 0, 1);
-const OWN = { observed: 3, limit: 2, untripled: 2, isOwnPlace: false };
+const OWN = { observed: 3, limit: 2, untripled: 2, isKnownPlace: false };
 const TERMS = { window: 30 * MINUTE, limit: 2, alarm: HOUR };
 /** A minute of {@link START}; accounts are numbered. */
 class Stage {
@@ -16,10 +16,10 @@ class Stage {
     account: number,
     minute: number,
     key = 'rule example.com',
-    isOwnPlace = false,
+    isKnownPlace = false,
   ): readonly string[] | undefined {
     const at = START + minute * MINUTE;
-    const turned = { account: `u${account}`, at, position: minute + 1, ...OWN, isOwnPlace };
+    const turned = { account: `u${account}`, at, position: minute + 1, ...OWN, isKnownPlace };
     return this.together.note(key, turned, this.terms)?.accounts.map((each) => each.account);
   }
 }
@@ -85,14 +85,14 @@ describe('an alarm', () => {
     assert.deepEqual(stage.note(8, 180), ['u6', 'u7', 'u8']);
   });
 
-  test('is not prolonged by an account that sends from its own place', () => {
+  test('is not prolonged by an account that sends from where it was before', () => {
     const stage = alarmed();
     assert.deepEqual(stage.note(4, 50, undefined, true), ['u4']);
     assert.deepEqual(stage.note(5, 59, undefined, true), ['u5']);
     assert.equal(stage.note(6, 60), undefined, 'an hour after the last from elsewhere');
   });
 
-  test('does not begin with accounts that all send from their own places', () => {
+  test('does not begin with accounts that all send from where they were before', () => {
     const stage = new Stage();
     for (const account of [1, 2]) stage.note(account, 0, undefined, true);
     assert.deepEqual(stage.note(3, 0, undefined, true), ['u1', 'u2', 'u3']);
