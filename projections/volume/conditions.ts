@@ -376,7 +376,7 @@ export function anyNew(
   return names.some((name) => !hasUsed(NOVELTY[novelty], name, { ...past, pending: [] }));
 }
 
-/** Whether an account has used this network, or this EHLO name, for two weeks: else a thief may have, who sent little. */
+/** Whether an account has used this network, or this EHLO name, for four weeks: else a thief may have, who sent little. */
 export function isOwnPlace(sender: SenderFields, profile: Profile, day: Day): boolean {
   const settled = day - UNSETTLED_DAYS;
   return [NOVELTY.newIp, NOVELTY.newEhlo].some(({ kind, of, near }) => {

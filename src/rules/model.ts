@@ -127,7 +127,7 @@ export interface Baseline {
   readonly largest: number;
   /** Added to the highest of these multiples; absent: nothing. */
   readonly plus?: number;
-  /** By so much at most this week and the one before raise the record; absent: by any amount. */
+  /** By so much at most this week and the three before raise the record; absent: by any amount. */
   readonly rise?: number;
   /** The lowest limit for a known sender. */
   readonly floor: number;
