@@ -8,8 +8,8 @@ export const WEEKS = 8;
 /** Weeks before that do not count: half a year, so that a record is the same after a rebuild from what is left. */
 const REMEMBERED_WEEKS = 26;
 
-/** This week and the one before: what they show may be a thief's, and nobody has noticed yet. */
-const UNSETTLED_WEEKS = 2;
+/** This week and the three before: what they show may be a thief's, and nobody has noticed yet. */
+const UNSETTLED_WEEKS = 4;
 /** A place used for less long may be a thief's in the same way. */
 export const UNSETTLED_DAYS: Day = 7 * UNSETTLED_WEEKS;
 
@@ -95,7 +95,7 @@ export interface Baseline {
   readonly record: number;
   /** The weeks with sends that it rests upon. */
   readonly weeks: number;
-  /** The highest peak as it was, if the last two weeks raised it by more than counts; and the record before them. */
+  /** The highest peak as it was, if the last four weeks raised it by more than counts; and the record before them. */
   readonly lately?: number;
   readonly before?: number;
 }
@@ -152,7 +152,7 @@ export function activeDays(profile: Profile, since: Day, today: Day, most: numbe
  * The baseline of a window from the weeks before this day and its own. Weeks without sends do not count.
  *
  * @param since the first day with data for the window: earlier weeks do not count either
- * @param rise this week and the one before raise the record by no more than this, unless the window is as new as they
+ * @param rise this week and the three before raise the record by no more than this, unless the window is as new as they
  */
 export function baselineOf(
   profile: Profile,

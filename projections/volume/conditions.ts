@@ -376,7 +376,7 @@ export function anyNew(
   return names.some((name) => !hasUsed(NOVELTY[novelty], name, { ...past, pending: [] }));
 }
 
-/** Whether an account has used this network, or this EHLO name, for two weeks: else a thief may have, who sent little. */
+/** Whether an account has used this network, or this EHLO name, for four weeks: else a thief may have, who sent little. */
 export function isOwnPlace(sender: SenderFields, profile: Profile, day: Day): boolean {
   const settled = day - UNSETTLED_DAYS;
   return [NOVELTY.newIp, NOVELTY.newEhlo].some(({ kind, of, near }) => {
@@ -388,13 +388,19 @@ export function isOwnPlace(sender: SenderFields, profile: Profile, day: Day): bo
   });
 }
 
-/** Whether both the network and the EHLO name of a message are new to an account: used on no day before that had no block. */
-export function isNewPlace(sender: SenderFields, { profile, pending, day }: Past): boolean {
+/** Whether an account used the network or the EHLO name of a message on a day before that had no block. */
+export function isKnownPlace(sender: SenderFields, { profile, pending, day }: Past): boolean {
   const past = { profile, day, pending: pending.filter(({ contained }) => contained.length === 0) };
-  return [NOVELTY.newIp, NOVELTY.newEhlo].every((about) => {
+  return [NOVELTY.newIp, NOVELTY.newEhlo].some((about) => {
     const name = about.of(sender);
-    return name !== '' && !hasUsed(about, name, past);
+    return name !== '' && hasUsed(about, name, past);
   });
+}
+
+/** Whether both the network and the EHLO name of a message are there and new to an account. */
+export function isNewPlace(sender: SenderFields, past: Past): boolean {
+  const isThere = [NOVELTY.newIp, NOVELTY.newEhlo].every((about) => about.of(sender) !== '');
+  return isThere && !isKnownPlace(sender, past);
 }
 
 /** Why no rule blocks this EHLO name, in words: many use it. Undefined for a name that few use, and for what is no name. */

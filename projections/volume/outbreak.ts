@@ -13,6 +13,8 @@ import type { Overrides } from './overrides.js';
 interface Deed {
   readonly account: string;
   readonly at: Instant;
+  /** Done from a place that it used on a day before: it keeps up no alarm. */
+  readonly isKnownPlace?: boolean;
 }
 
 interface Group<Member> {
@@ -68,10 +70,11 @@ export class Outbreaks<Member extends Deed = AnomalousAccount> {
     const areEnough = (): boolean => isEnough === undefined || (accounts.size > before && isEnough(accounts));
     const alarmed = at < group.alarmUntil;
     if (!alarmed && (accounts.size <= limit || !areEnough())) return undefined;
-    // An event that comes late shortens no alarm.
-    group.alarmUntil = Math.max(group.alarmUntil, at + alarm);
-    group.idleAt = Math.max(group.idleAt, group.alarmUntil);
     const found = { accounts: alarmed ? [turned] : [...accounts.values()], count: accounts.size, alarmed };
+    // An event that comes late shortens no alarm.
+    if (found.accounts.some((each) => each.isKnownPlace !== true))
+      group.alarmUntil = Math.max(group.alarmUntil, at + alarm);
+    group.idleAt = Math.max(group.idleAt, group.alarmUntil);
     for (const each of found.accounts) accounts.delete(each.account);
     return found;
   }

@@ -5,7 +5,7 @@ import { formatDuration } from '../../src/kernel/time.js';
 import type { InForce } from '../../src/rules/explain.js';
 import { explain, LEARNING_SIGNAL, turnedSentence } from '../../src/rules/explain.js';
 import type { Count, DistinctCount, Rule, Share, VersionedRules } from '../../src/rules/model.js';
-import { restsOnBounces } from '../../src/rules/model.js';
+import { KNOWN_PLACE_FACTOR, restsOnBounces } from '../../src/rules/model.js';
 import type { Verdict } from '../../src/rules/respond.js';
 import type { Day } from '../../src/sending/day-summary.js';
 import { dayOf } from '../../src/sending/day-summary.js';
@@ -13,7 +13,7 @@ import type { MessageAccepted, SenderFields } from '../../src/sending/events.js'
 import type { Direction, MailDirection, SubjectType } from '../../src/sending/subjects.js';
 import type { ClosedDay, PlaceKind, Profile } from '../baselines/profile.js';
 import type { ConditionContext, ConditionReading } from './conditions.js';
-import { commonName, metConditions, readConditions, scoreOf } from './conditions.js';
+import { commonName, isKnownPlace, metConditions, readConditions, scoreOf } from './conditions.js';
 import type { Watch } from './counted-windows.js';
 import { countedBy } from './counted-windows.js';
 import type { Limits, VolumeContext } from './limits.js';
@@ -27,6 +27,8 @@ export interface AnomalousAccount extends InForce {
   readonly position: number;
   /** What it had sent by that time. */
   readonly observed: number;
+  /** Whether it sent from a place that it used on a day before. */
+  readonly isKnownPlace: boolean;
 }
 
 /** One event in the fold: its time, position and sender. */
@@ -108,6 +110,22 @@ export class RuleEvaluation {
       at,
       evidence: this.#evidence(excess, signals, fold),
     };
+  }
+
+  /**
+   * From where an account sends more than its own limit; undefined if that is no anomaly. Owners may be busy while thieves
+   * are at work, but a thief's program may also run on an owner's machine.
+   */
+  anomaly(
+    { rule }: Watch,
+    value: string,
+    observed: number,
+    limit: number,
+    { at, sender }: Fold,
+  ): 'known' | 'elsewhere' | undefined {
+    const context = this.#context({ value, row: -1, rule, at, sender });
+    if (sender === undefined || !isKnownPlace(sender, context)) return 'elsewhere';
+    return observed > KNOWN_PLACE_FACTOR * limit ? 'known' : undefined;
   }
 
   /** What an abnormal account did, in words. */
@@ -276,6 +294,8 @@ interface Graced {
   readonly falsePositive: boolean;
 }
 
+const TURNS_ELSEWHERE = 'it is where it was on no day before, or sends more than twice as much';
+
 /** Reads the windows of the subjects of one type, and changes nothing. */
 export class WindowReadings {
   readonly #limits: Limits;
@@ -336,7 +356,7 @@ export class WindowReadings {
       window,
       direction: rule.direction,
       limit,
-      besides: [],
+      besides: notNow === undefined ? [TURNS_ELSEWHERE] : [],
       observed: row === undefined ? 0 : this.#counted.observed(row, number, watch, now),
       ...(notNow === undefined ? {} : { notNow }),
     };

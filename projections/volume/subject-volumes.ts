@@ -227,7 +227,10 @@ export class SubjectVolumes {
     // A person has just said that no thief uses this account, so it is no part of what the others do.
     if (grace !== undefined && this.#graced(account, at)?.falsePositive === true) return;
     if (!this.#limits.mayTurn(watch, account, at)) return;
-    fold.turned(watch.rule, { account, at, position, observed, limit, untripled, grace });
+    const anomaly = this.#conclusions.anomaly(watch, account, observed, limit, fold);
+    if (anomaly === undefined) return;
+    const isKnownPlace = anomaly === 'known';
+    fold.turned(watch.rule, { account, at, position, observed, limit, untripled, grace, isKnownPlace });
   }
 
   #exceeds(found: Omit<Excess, 'judgedTo'>, fold: Fold): void {

@@ -46,7 +46,7 @@ export const evidenceShape = z
         lately: z
           .number()
           .optional()
-          .meta({ description: 'The highest of the last two weeks, if it does not all count yet.' }),
+          .meta({ description: 'The highest of the last four weeks, if it does not all count yet.' }),
         before: z.number().optional().meta({ description: 'The record before them, in that case.' }),
         bound: z
           .enum(['floor', 'start', 'ceiling'])

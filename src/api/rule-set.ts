@@ -33,7 +33,7 @@ const baselineShape = z.object({
   rise: z
     .number()
     .nullable()
-    .meta({ description: 'The most by which the last two weeks raise the record; null for any amount.' }),
+    .meta({ description: 'The most by which the last four weeks raise the record; null for any amount.' }),
   floor: z.number(),
   start: z.number().meta({ description: 'The floor of who is still being learnt.' }),
   ceiling: z.number().nullable(),

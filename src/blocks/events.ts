@@ -53,7 +53,7 @@ export interface Evidence {
     readonly record: number;
     readonly weeks: number;
     readonly learnt: boolean;
-    /** The highest of the last two weeks, if it does not all count yet, and the record before them. */
+    /** The highest of the last four weeks, if it does not all count yet, and the record before them. */
     readonly lately?: number;
     readonly before?: number;
     /** Where the limit comes from, if not from these. */

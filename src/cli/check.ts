@@ -119,7 +119,7 @@ function limitOf(reading: WindowJson, now: number): readonly string[] {
             : [`${sinceTrip} of them count: the rest came before a rule tripped, or was decided on`]),
           ...besides.map((each) => `and ${each}`),
         ].join(', ')
-      : groupOf(reading, outbreak, now);
+      : [...besides.map((each) => `and ${each}`), groupOf(reading, outbreak, now)].join('; ');
   return [`${observed} of ${limit} ${count}`, `within ${window}${without}`, more];
 }
 

@@ -33,7 +33,7 @@ rules:
     per: account
     count: messages
     window: 24h
-    limit: { record: 3x, plus: 35, rise: 30 }
+    limit: { record: 3x, plus: 35, rise: 28 }
     then: block
     for: 24h
     escalate: { factor: 3, max: 3d, forget: 14d }

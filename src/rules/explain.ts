@@ -45,7 +45,7 @@ export interface Habit {
   readonly record: number;
   /** The number of weeks behind these figures. */
   readonly weeks: number;
-  /** What it reached in the last two weeks, if not all of that counts yet; and the record before. */
+  /** What it reached in the last four weeks, if not all of that counts yet; and the record before. */
   readonly lately?: number;
   readonly before?: number;
   /** False while it is still being learnt. */
@@ -152,7 +152,7 @@ function habitOf({ typical, record, weeks, learnt, lately, before = 0 }: Habit):
   const risen =
     lately === undefined
       ? ''
-      : ` but the last two, whose ${NUMBERS.format(lately)} count as ${NUMBERS.format(record)}`;
+      : ` but the last four, whose ${NUMBERS.format(lately)} count as ${NUMBERS.format(record)}`;
   const usual = `in a week usually ${NUMBERS.format(typical)} at most, ${most}${risen}`;
   // What happens on blocked days is not known, and so counts as none.
   const known = record === 0 ? `none known in ${span}` : usual;
@@ -163,11 +163,20 @@ function habitOf({ typical, record, weeks, learnt, lately, before = 0 }: Habit):
 /** What one account did above its baseline: a part of the sentence about its domain. */
 export function turnedSentence(
   { turned }: Rule,
-  { observed, limit, untripled, grace, habit }: Omit<Seen, 'attempts'>,
+  {
+    observed,
+    limit,
+    untripled,
+    grace,
+    habit,
+    isKnownPlace,
+  }: Omit<Seen, 'attempts'> & { readonly isKnownPlace: boolean },
 ): string {
   const within = formatDuration(turned!.window);
   const tripled = grace === undefined ? '' : ` (${NUMBERS.format(untripled)}, ${tripledAfter(grace)})`;
-  const what = `${amount(turned!.count, observed)} within ${within}, more than the ${NUMBERS.format(limit)} that are its own${tripled}`;
+  const own = `more than ${isKnownPlace ? 'twice ' : ''}the ${NUMBERS.format(limit)} that are its own${tripled}`;
+  const from = isKnownPlace ? ', from where it was before' : '';
+  const what = `${amount(turned!.count, observed)} within ${within}, ${own}${from}`;
   return habit === undefined ? what : `${what}; ${habitOf(habit)}`;
 }
 

@@ -55,6 +55,9 @@ export const DISTINCT_MAX = 16;
 /** The most accounts of one domain, or of one place, that are remembered: a limit must be lower. */
 export const OUTBREAK_MAX = 1_000;
 
+/** From a place that it used on a day before an account turns abnormal above so many times its own limit: see decision 10. */
+export const KNOWN_PLACE_FACTOR = 2;
+
 /** Newcomers to a place count only if they belong to so many domains: an office that moves has one or two. */
 export const FLEET_DOMAINS = 3;
 
@@ -124,7 +127,7 @@ export interface Baseline {
   readonly largest: number;
   /** Added to the highest of these multiples; absent: nothing. */
   readonly plus?: number;
-  /** By so much at most this week and the one before raise the record; absent: by any amount. */
+  /** By so much at most this week and the three before raise the record; absent: by any amount. */
   readonly rise?: number;
   /** The lowest limit for a known sender. */
   readonly floor: number;

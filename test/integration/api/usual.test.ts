@@ -166,7 +166,8 @@ describe('what is usual, over HTTP', () => {
       besides: [],
     };
     const group = { domain: 'example.com', accounts: 2, limit: 3, window: '30m', alarmUntil: null };
-    const own = { count: 'messages', window: '20m', limit: 2, ...common };
+    const besides = ['it is where it was on no day before, or sends more than twice as much'];
+    const own = { count: 'messages', window: '20m', limit: 2, ...common, besides };
     const turnedAt = formatInstant(clock.now());
     const ofAccount = (value: string, observed: number, turned: string | null): object => ({
       ...{ subject: { type: 'account', value }, ...own, observed },

@@ -152,7 +152,7 @@ rules:
       );
       assert.match(
         quiet,
-        /^ {2}account a@example\.com +all +0 of 1 messages +within 20m +has not turned; 0 of 1 accounts of example\.com within 30m have$/m,
+        /^ {2}account a@example\.com +all +0 of 1 messages +within 20m +and it is where it was on no day before, or sends more than twice as much; has not turned; 0 of 1 accounts of example\.com within 30m have$/m,
       );
       assert.match(quiet, /^ {2}domain example\.com +all +0 of 1 accounts +within 30m$/m);
       const apart = quiet.split('Not for this sender now:\n')[1]!;
@@ -165,7 +165,7 @@ rules:
       const turned = await check('a@example.com');
       assert.match(
         turned,
-        /all +2 of 1 messages +within 20m +turned 1m ago; 1 of 1 accounts of example\.com within 30m have$/m,
+        /all +2 of 1 messages +within 20m +and it is where [^;]+; turned 1m ago; 1 of 1 accounts of example\.com within 30m have$/m,
       );
       await send('b@example.com');
       const alarmed = await check('c@example.com');

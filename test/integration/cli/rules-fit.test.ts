@@ -134,7 +134,7 @@ rules:
     const day = (JSON.parse(out) as readonly { rule: string }[]).find(({ rule }) => rule === 'day');
     assert.deepEqual(day, {
       rule: 'day',
-      today: { typical: 0, record: 3, largest: 0, plus: 35, rise: 30, floor: 35, start: 35, ceiling: null },
+      today: { typical: 0, record: 3, largest: 0, plus: 35, rise: 28, floor: 35, start: 35, ceiling: null },
       proposed: { record: 2, plus: 1 },
       ...{ senderDays: 63, senders: 1, senderDaysNeeded: 47, confidence: 0.9 },
       wrongPer1000SenderDays: { today: 0, proposed: 0, atMost: 36.549 },

@@ -338,6 +338,6 @@ describe('a window that rules begin to use', () => {
       );
     assert.equal(crowd(8), 0);
     watching.morning(51);
-    assert.ok(crowd(9) > 0, 'after ten days it can say');
+    assert.ok(crowd(17) > 0, 'after ten days it can say');
   });
 });

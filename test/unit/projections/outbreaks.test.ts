@@ -6,14 +6,20 @@ import { HOUR, MINUTE } from '../../../src/kernel/time.js';
 import { OUTBREAK_MAX } from '../../../src/rules/model.js';
 
 const START = Date.UTC(2026, 0, 1);
-const OWN = { observed: 3, limit: 2, untripled: 2 };
+const OWN = { observed: 3, limit: 2, untripled: 2, isKnownPlace: false };
 const TERMS = { window: 30 * MINUTE, limit: 2, alarm: HOUR };
 /** A minute of {@link START}; accounts are numbered. */
 class Stage {
   readonly together = new Outbreaks();
   terms = TERMS;
-  note(account: number, minute: number, key = 'rule example.com'): readonly string[] | undefined {
-    const turned = { account: `u${account}`, at: START + minute * MINUTE, position: minute + 1, ...OWN };
+  note(
+    account: number,
+    minute: number,
+    key = 'rule example.com',
+    isKnownPlace = false,
+  ): readonly string[] | undefined {
+    const at = START + minute * MINUTE;
+    const turned = { account: `u${account}`, at, position: minute + 1, ...OWN, isKnownPlace };
     return this.together.note(key, turned, this.terms)?.accounts.map((each) => each.account);
   }
 }
@@ -91,6 +97,24 @@ describe('an alarm', () => {
     assert.equal(stage.note(6, 178), undefined, 'an hour after the last');
     assert.equal(stage.note(7, 179), undefined);
     assert.deepEqual(stage.note(8, 180), ['u6', 'u7', 'u8']);
+  });
+
+  test('is not prolonged by an account that sends from where it was before', () => {
+    const stage = alarmed();
+    assert.deepEqual(stage.note(4, 50, undefined, true), ['u4']);
+    assert.deepEqual(stage.note(5, 59, undefined, true), ['u5']);
+    assert.equal(stage.note(6, 60), undefined, 'an hour after the last from elsewhere');
+  });
+
+  test('does not begin with accounts that all send from where they were before', () => {
+    const stage = new Stage();
+    for (const account of [1, 2]) stage.note(account, 0, undefined, true);
+    assert.deepEqual(stage.note(3, 0, undefined, true), ['u1', 'u2', 'u3']);
+    assert.equal(stage.note(4, 1), undefined);
+    // With one from elsewhere among them it does.
+    stage.note(5, 1, undefined, true);
+    assert.deepEqual(stage.note(6, 1, undefined, true), ['u4', 'u5', 'u6']);
+    assert.deepEqual(stage.note(7, 2), ['u7']);
   });
 
   test('is not shortened by what comes late', () => {

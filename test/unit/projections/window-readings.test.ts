@@ -96,7 +96,8 @@ describe('accounts that turn together', () => {
   test('are told of an account: its own window, whether it has turned, and how many of its domain have', () => {
     const watching = begun();
     const group = { domain: 'example.com', limit: 2, window: 30 * MINUTE };
-    const own = { rule: 'all', count: 'messages', window: 20 * MINUTE, direction: 'outbound', besides: [] };
+    const besides = ['it is where it was on no day before, or sends more than twice as much'];
+    const own = { rule: 'all', count: 'messages', window: 20 * MINUTE, direction: 'outbound', besides };
     watching.send({ account: 'u1@example.com' }, 2);
     assert.deepEqual(watching.models.sendVolume.readings(user(1), watching.now), [
       { ...own, observed: 2, limit: 2, outbreak: { ...group, accounts: 0 } },
