@@ -130,7 +130,7 @@ async function measured(directory: string, blocks: number): Promise<Measured> {
     const took: number[] = [];
     for (let round = 0; round < ROUNDS; round++) {
       const begun = performance.now();
-      const { items } = await listBlocks({ models, store }, query, now);
+      const { items } = await listBlocks({ models, store }, query, now, () => true);
       JSON.stringify(items.map((entry) => blockView(entry, now)));
       took.push(performance.now() - begun);
       await new Promise((resolve) => setImmediate(resolve));

@@ -146,7 +146,7 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
   const tokens = watch(
     await watchTokens(config.api.tokens, levels.of('files'), metrics.rules, isApi || asksForToken),
   );
-  const authenticator = { authenticate: (token: string) => tokens.current.find(token) };
+  const authenticator = { authenticate: (token: string) => tokens.current.find(token, clock.now()) };
   const operations: OperationDependencies = {
     ...{ clock, metrics, log: levels.of('api') },
     metricsTokens: asksForToken ? authenticator : undefined,

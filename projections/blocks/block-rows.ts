@@ -37,6 +37,8 @@ export interface BlockFilter {
   readonly text?: string | undefined;
   /** The same text as subjects are kept, where that differs: domains are A-labels there. */
   readonly kept?: string | undefined;
+  /** Which subjects there are for who asks. */
+  readonly concerns?: ((subject: Subject) => boolean) | undefined;
 }
 
 export interface BlockRowsState {
@@ -292,7 +294,7 @@ export class BlockRows {
   }
 
   #matcher(filter: BlockFilter): (segment: Segment, at: number) => boolean {
-    const { now, since = -Infinity, until = Infinity, id, text, kept } = filter;
+    const { now, since = -Infinity, until = Infinity, id, text, kept, concerns } = filter;
     const states = maskOf(STATES, filter.states);
     const types = maskOf(SUBJECT_TYPES, filter.types);
     const directions = maskOf(DIRECTIONS, filter.direction && new Set([filter.direction]));
@@ -313,6 +315,7 @@ export class BlockRows {
         numbers.began[at]! >= since &&
         numbers.began[at]! < until &&
         (id === undefined || segment.ids[at]!.startsWith(id)) &&
+        concerns?.({ type: SUBJECT_TYPES[(terms >> TYPE) & 7]!, value: segment.values[at]! }) !== false &&
         contains?.(segment, at) !== false
       );
     };

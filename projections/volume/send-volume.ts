@@ -226,14 +226,15 @@ export class SendVolume {
     return [...own, ...outbreakReadings(this.#outbreaks, subject, now, judged)];
   }
 
-  /** The subjects of a type that a count is highest for, in the longest window that counts it. */
+  /** The subjects of a type that a count is highest for, of those that concern who asks, in the longest window that counts it. */
   busiest(
     type: SubjectType,
     count: Sum,
     most: number,
     now: Instant,
+    concerns: (subject: Subject) => boolean = () => true,
   ): readonly { value: string; amount: number; window: number }[] {
-    return this.#volumes[type].busiest(count, most, now);
+    return this.#volumes[type].busiest(count, most, now, (value) => concerns({ type, value }));
   }
 
   /** How many subjects of each type have a row. */

@@ -1,5 +1,5 @@
 import type { Logger } from 'pino';
-import type { Role } from '../accounts/tokens.js';
+import type { Rights } from '../accounts/roles.js';
 import type { BacktestJobs } from '../backtest/jobs.js';
 import type { BlockCommandHandler } from '../commands/block-commands.js';
 import type { AlarmClock } from '../kernel/time.js';
@@ -16,9 +16,8 @@ import type { EventStore } from '../store/port.js';
 import type { Tracing } from '../tracing/tracing.js';
 
 /** The holder of a token. */
-export interface Caller {
+export interface Caller extends Rights {
   readonly name: string;
-  readonly role: Role;
 }
 
 /** Must compare in constant time: `TokenTable.find` does. */

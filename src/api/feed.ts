@@ -5,15 +5,18 @@ import { SeenIds } from '../../projections/blocks/effective-blocks.js';
 import type { BlockFact } from '../blocks/events.js';
 import { InvalidInput, StopgapError, messageOf } from '../kernel/errors.js';
 import type { RecordedEvent } from '../kernel/events.js';
+import { categoryOf } from '../kernel/events.js';
 import { SECOND, formatInstant } from '../kernel/time.js';
 import type { OverrideFact } from '../overrides/events.js';
 import type { ShadowFact } from '../rules/decide.js';
 import type { RulesFact } from '../rules/model.js';
 import type { AuthEvent, HeldEvent, SendEvent } from '../sending/events.js';
+import type { Subject } from '../sending/subjects.js';
+import { subjectOfKey } from '../sending/subjects.js';
 import type { Subscription } from '../store/port.js';
-import type { ApiDependencies } from './dependencies.js';
+import type { ApiDependencies, Caller } from './dependencies.js';
 import { Problem, invalid } from './http/problem.js';
-import type { ApiRequest, Route } from './http/route.js';
+import type { ApiRequest, Concerns, Route } from './http/route.js';
 import { route } from './http/route.js';
 import { anyOf, once } from './shapes.js';
 
@@ -100,6 +103,7 @@ export class EventFeeds {
         path: '/api/v1/events',
         summary: 'Events as they are written, resumable by Last-Event-ID',
         role: 'viewer',
+        scope: 'own',
         needsModels: false,
         query: feedQuery,
         responses: {
@@ -126,7 +130,7 @@ export class EventFeeds {
 
   async #begin(asked: ApiRequest<FeedQuery, unknown>): Promise<void> {
     const { store, log } = this.#deps;
-    const { query, caller, request, response } = asked;
+    const { query, caller, concerns, request, response } = asked;
     const { name: token } = caller;
     const { types } = query;
     const categories = categoriesOf(query);
@@ -156,7 +160,9 @@ export class EventFeeds {
     const seen = new SeenIds(IDS_KEPT);
     const ended = new AbortController();
     const subscription = store.subscribe({ after: after ?? 'end', categories }, (event) =>
-      (wanted === undefined || wanted.has(event.type)) && seen.isNew(event.id)
+      (wanted === undefined || wanted.has(event.type)) &&
+      seen.isNew(event.id) &&
+      this.#isFor(caller, concerns, event)
         ? write(response, textOf(event), ended.signal)
         : undefined,
     );
@@ -168,6 +174,32 @@ export class EventFeeds {
         response.end();
       },
     );
+  }
+
+  /** Whether the caller may see an event: the administrator of a domain sees those of its senders, and what was decided on them. */
+  #isFor({ role }: Caller, concerns: Concerns, { stream }: RecordedEvent): boolean {
+    if (role !== 'domain') return true;
+    const subject = this.#subjectOf(categoryOf(stream), stream.slice(stream.indexOf('-') + 1));
+    return subject !== undefined && concerns(subject);
+  }
+
+  /** What the events of a stream are about. Undefined: of nobody's domain. */
+  #subjectOf(category: string, key: string): Subject | undefined {
+    switch (category as FeedCategory) {
+      case 'block':
+      case 'override':
+        return subjectOfKey(key);
+      case 'send':
+        return { type: 'account', value: key };
+      case 'held': {
+        const { rows } = this.#deps.models.ledger;
+        const row = rows.find(key);
+        return row === undefined ? undefined : rows.at(row).subject;
+      }
+      case 'rules':
+      case 'auth':
+        return undefined;
+    }
   }
 
   /** Keeps it alive while it is silent, and cleans up when either side ends it. */

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { SCOPES } from '../accounts/roles.js';
 import type { ResponseSpec, Route } from './http/route.js';
 import { ok, route } from './http/route.js';
 import { problemShape } from './shapes.js';
@@ -27,7 +28,7 @@ export function openApi(routes: readonly Route[]): Json {
   };
 
   const operationOf = (route: Route): Json => {
-    const { summary, role, body, responses } = route;
+    const { summary, role, scope, body, responses } = route;
     const parameters = [
       ...pathParameters(route),
       ...queryParameters(route, schemaOf),
@@ -40,7 +41,7 @@ export function openApi(routes: readonly Route[]): Json {
     return {
       operationId: operationId(route),
       summary,
-      ...(role === undefined ? { security: [] } : { 'x-role': role }),
+      ...(role === undefined ? { security: [] } : { 'x-role': role, 'x-scope': scope }),
       ...(parameters.length === 0 ? {} : { parameters }),
       ...(body === undefined ? {} : { requestBody: { required: body.optional !== true, content } }),
       responses: {
@@ -137,6 +138,7 @@ export function rootRoutes(routes: readonly Route[]): readonly Route[] {
     route({
       method: 'get',
       path: '/',
+      scope: 'all',
       summary: 'Where to go from here',
       responses: { 200: { description: 'Links', schema: z.record(z.string(), z.string()) } },
       handle: () =>
@@ -154,6 +156,7 @@ export function rootRoutes(routes: readonly Route[]): readonly Route[] {
       path: '/api/v1',
       summary: 'The resources there are',
       role: 'viewer',
+      scope: 'all',
       needsModels: false,
       responses: {
         200: {
@@ -165,6 +168,10 @@ export function rootRoutes(routes: readonly Route[]): readonly Route[] {
                 path: z.string(),
                 summary: z.string(),
                 role: z.string().nullable(),
+                scope: z.enum(SCOPES).meta({
+                  description:
+                    'For the role domain. own: what concerns its domains; all: as for others; none: not let in.',
+                }),
               }),
             ),
           }),
@@ -172,11 +179,12 @@ export function rootRoutes(routes: readonly Route[]): readonly Route[] {
       },
       handle: () =>
         ok({
-          items: all.map(({ method, path, summary, role }) => ({
+          items: all.map(({ method, path, summary, role, scope }) => ({
             method: method.toUpperCase(),
             path,
             summary,
             role: role ?? null,
+            scope,
           })),
         }),
     }),
@@ -185,6 +193,7 @@ export function rootRoutes(routes: readonly Route[]): readonly Route[] {
       path: DOCUMENT,
       summary: 'This API as an OpenAPI 3.1 document',
       role: 'viewer',
+      scope: 'all',
       needsModels: false,
       responses: { 200: { description: 'The document', schema: z.looseObject({ openapi: z.string() }) } },
       handle: () => ok((document ??= openApi(all))),

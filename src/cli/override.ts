@@ -116,7 +116,7 @@ function setCommand(override: Command, io: CliIo): void {
     });
 }
 
-function durationOf(text: string): Milliseconds {
+export function durationOf(text: string): Milliseconds {
   const span = parseDuration(text);
   if (span !== undefined) return span;
   throw new InvalidArgumentError('It must be a duration such as 90s, 10m, 24h or 35d.');

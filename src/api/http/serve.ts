@@ -2,11 +2,11 @@ import type { Span } from '@opentelemetry/api';
 import { SpanKind, SpanStatusCode } from '@opentelemetry/api';
 import type { Express, Request, Response } from 'express';
 import { z } from 'zod';
-import type { Role } from '../../accounts/tokens.js';
-import { allows } from '../../accounts/tokens.js';
+import { allows, concerns } from '../../accounts/roles.js';
 import { messageOf, StopgapError } from '../../kernel/errors.js';
 import { SECOND } from '../../kernel/time.js';
 import { within } from '../../runtime/clock.js';
+import type { Subject } from '../../sending/subjects.js';
 import { StoreUnavailable } from '../../store/port.js';
 import { isSampled, parseTraceparent, traceparentOf } from '../../tracing/spans.js';
 import type { Tracing } from '../../tracing/tracing.js';
@@ -187,15 +187,16 @@ async function work(
   const caller =
     authenticator === undefined ? localsOf(response).caller : authenticate(request, authenticator);
   if (route.role !== undefined) {
-    authorize(caller, route.role);
+    authorize(caller, route);
     if (route.needsModels !== false && deps.models?.ready !== true) {
       throw new StoreUnavailable('the read models are not caught up with the store yet');
     }
   }
   const isStillAllowed = (): boolean => {
     try {
-      authorize(authenticate(request, (authenticator ?? deps.tokens)!), route.role!);
-      return true;
+      const now = authenticate(request, (authenticator ?? deps.tokens)!);
+      authorize(now, route);
+      return keyOf(now) === keyOf(caller!);
     } catch {
       return false;
     }
@@ -207,7 +208,11 @@ async function work(
   const raw = await read?.(request, response);
   const body = raw === undefined ? undefined : checkInput(route.body!.schema, raw.value, 'body');
   const key = route.method === 'get' ? undefined : idempotencyKey(request.get('idempotency-key'));
-  const by = { caller: caller ?? NOBODY, isStillAllowed };
+  const by = {
+    caller: caller ?? NOBODY,
+    concerns: (subject: Subject): boolean => concerns(caller ?? NOBODY, subject),
+    isStillAllowed,
+  };
   const checked = { params, query, body, ...by, requestId, trace, request, response };
   const patiently = <T>(work: Promise<T>): Promise<T> =>
     within(deps.clock, PATIENCE, work, () => {
@@ -217,7 +222,7 @@ async function work(
     });
   if (key === undefined) return patiently(handle(route, { ...checked, seed: undefined }));
   const keyed = {
-    caller: checked.caller.name,
+    caller: keyOf(checked.caller),
     key,
     method: request.method,
     url: request.originalUrl,
@@ -236,7 +241,12 @@ async function handle(route: Route, request: ApiRequest<unknown, unknown>): Prom
   return route.handle(request);
 }
 
-const NOBODY: Caller = { name: '', role: 'viewer' };
+const NOBODY: Caller = { name: '', role: 'viewer', domains: [] };
+
+/** What an answer that is kept may depend on: a token that becomes one for other domains sees nothing of what it saw. */
+function keyOf({ name, role, domains }: Caller): string {
+  return role === 'domain' ? [name, role, ...domains].join('\0') : name;
+}
 
 function send(response: Response, { status, body, text, type, headers = {} }: Answer): void {
   response.status(status).set('Cache-Control', 'no-store').set(headers);
@@ -266,18 +276,23 @@ function authenticate(request: Request, tokens: Authenticator): Caller {
       : String(inPath).slice(0, 1024);
   const caller = token === undefined ? undefined : tokens.authenticate(token);
   if (caller === undefined) {
-    throw unauthorized('the token is not valid', 'Bearer realm="stopgap", error="invalid_token"');
+    throw unauthorized(
+      'the token is not valid, or has expired',
+      'Bearer realm="stopgap", error="invalid_token"',
+    );
   }
-  return { name: caller.name, role: caller.role };
+  const { name, role, domains } = caller;
+  return { name, role, domains };
 }
 
 function unauthorized(message: string, challenge: string): Problem {
   return new Problem(401, message, { code: 'unauthorized', headers: { 'WWW-Authenticate': challenge } });
 }
 
-function authorize(caller: Caller | undefined, needed: Role): void {
+function authorize(caller: Caller | undefined, { role: needed, scope }: Route): void {
+  if (needed === undefined) return;
   if (caller === undefined) throw unauthorized('a token is needed', 'Bearer realm="stopgap"');
-  if (allows(caller.role, needed)) return;
+  if (allows(caller.role, needed, scope)) return;
   const message = `this needs the role ${needed}; the token ${caller.name} has the role ${caller.role}`;
   throw new Problem(403, message, {
     code: 'forbidden',

@@ -179,11 +179,21 @@ test('a token is alone on standard output, and works until it is revoked', async
   assert.equal(added.code, 0);
   assert.match(added.out, /^sgp_[\w-]{43}\n$/);
   assert.ok(!added.err.includes(added.out.trim()));
-  assert.equal((await readTokens(file)).find(added.out.trim())?.role, 'operator');
+  assert.equal((await readTokens(file)).find(added.out.trim(), Date.now())?.role, 'operator');
   assert.equal((await stopgap({ cwd }, 'token', 'list')).out, 'ops  operator  2026-01-02T03:04:05.000Z\n');
+  const more = ['--role', 'domain', '--domain', 'b.example', '--domain', 'c.example', '--for', '30d'];
+  assert.equal((await stopgap({ cwd }, 'token', 'add', '--name', 'agency', ...more)).code, 0);
+  assert.match(
+    (await stopgap({ cwd }, 'token', 'list')).out,
+    /^agency {2}domain {4}2026\S+ {2}until 2026-02-01T03:04:05.000Z {2}b.example c.example$/m,
+  );
+  assert.equal((await stopgap({ cwd }, 'token', 'revoke', 'agency')).code, 0);
   const json = await stopgap({ cwd }, 'token', 'list', '--json');
   assert.deepEqual(JSON.parse(json.out), [
-    { name: 'ops', role: 'operator', addedAt: '2026-01-02T03:04:05.000Z' },
+    {
+      ...{ name: 'ops', role: 'operator', domains: [], addedAt: '2026-01-02T03:04:05.000Z' },
+      expiresAt: null,
+    },
   ]);
   const twice = await stopgap({ cwd }, 'token', 'add', '--name', 'ops', '--role', 'viewer');
   assert.deepEqual([twice.code, twice.out], [1, '']);
@@ -222,7 +232,7 @@ const FAULTS: Array<[args: string[], code: number, says: RegExp]> = [
   [['user', 'list', '--jsn'], 2, /^stopgap: unknown option '--jsn' \(Did you mean --json\?\)\n$/],
   [['token', 'add', '--role', 'admin'], 2, /^stopgap: required option '--name <name>' not specified\n$/],
   [['token', 'add', '--name', 'a'], 2, /^stopgap: required option '--role <role>' not specified\n$/],
-  [['token', 'add', '--name', 'a', '--role', 'root'], 2, /^stopgap: .*viewer, operator, admin, server/],
+  [['token', 'add', '--name', 'a', '--role', 'root'], 2, /^stopgap: .*viewer, operator, admin, server, domain/],
   [['user', 'remove', 'nobody'], 1, /^stopgap: there is no user nobody\n$/],
   [['token', 'revoke', 'none'], 1, /^stopgap: there is no token none\n$/],
   [

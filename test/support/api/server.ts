@@ -6,7 +6,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { pino } from 'pino';
 import { TokenTable } from '../../../src/accounts/tokens.js';
-import type { Role } from '../../../src/accounts/tokens.js';
+import type { Role } from '../../../src/accounts/roles.js';
 import { createApi, HttpPort } from '../../../src/api/index.js';
 import type { Api, ApiDependencies, HealthReport } from '../../../src/api/index.js';
 import { BacktestJobs } from '../../../src/backtest/jobs.js';
@@ -35,7 +35,11 @@ export const TOKENS: Readonly<Record<Role, string>> = {
   operator: 'sgp_operator-token-for-tests',
   admin: 'sgp_admin-token-for-tests',
   server: 'sgp_server-token-for-tests',
+  domain: 'sgp_domain-token-for-tests',
 };
+
+/** The domains of the token of the role `domain`. */
+export const OWN_DOMAINS = ['own.example'];
 
 export interface Reply {
   readonly status: number;
@@ -267,6 +271,7 @@ export async function startOn(
       role: role as Role,
       hash: `sha256:${createHash('sha256').update(token).digest('hex')}`,
       addedAt: undefined,
+      domains: role === 'domain' ? OWN_DOMAINS : [],
     })),
   );
   const health: Node['health'] = {
@@ -294,7 +299,7 @@ export async function startOn(
     metrics: new Metrics(),
     log,
     logs: logsOf(log),
-    tokens: { authenticate: (token) => table.find(token) },
+    tokens: { authenticate: (token) => table.find(token, clock.now()) },
     health: () => ({ ...health, position: models.position }),
     progress: () => undefined,
     contact: 'postmaster@example.com',
