@@ -15,6 +15,7 @@ import type { Subject } from '../sending/subjects.js';
 import { subjectOfKey } from '../sending/subjects.js';
 import type { Subscription } from '../store/port.js';
 import type { ApiDependencies, Caller } from './dependencies.js';
+import { titleOf } from './dependencies.js';
 import { Problem, invalid } from './http/problem.js';
 import type { ApiRequest, Concerns, Route } from './http/route.js';
 import { route } from './http/route.js';
@@ -88,8 +89,8 @@ type FeedQuery = z.infer<typeof feedQuery>;
 /** The events of the store as server-sent events (HTML Living Standard, 9.2). */
 export class EventFeeds {
   readonly #deps: ApiDependencies;
-  /** The token's name, by the function that ends the feed. */
-  readonly #open = new Map<() => Promise<void>, string>();
+  /** Whose it is, by the function that ends the feed. */
+  readonly #open = new Map<() => Promise<void>, Caller>();
   #closed = false;
 
   constructor(deps: ApiDependencies) {
@@ -122,6 +123,12 @@ export class EventFeeds {
     ];
   }
 
+  /** Ends the feeds of a session that has ended. */
+  async endOf(session: string): Promise<void> {
+    const own = [...this.#open].filter(([, caller]) => caller.session === session);
+    await Promise.all(own.map(([end]) => end()));
+  }
+
   /** Ends every feed; its client connects again elsewhere. */
   async close(): Promise<void> {
     this.#closed = true;
@@ -131,7 +138,7 @@ export class EventFeeds {
   async #begin(asked: ApiRequest<FeedQuery, unknown>): Promise<void> {
     const { store, log } = this.#deps;
     const { query, caller, concerns, request, response } = asked;
-    const { name: token } = caller;
+    const title = titleOf(caller);
     const { types } = query;
     const categories = categoriesOf(query);
     const after = lastEventId(request) ?? query.after;
@@ -144,8 +151,8 @@ export class EventFeeds {
     if (this.#closed) throw new StopgapError('unavailable', 'the server is shutting down');
     if (this.#open.size >= MOST_FEEDS) throw tooMany(`${MOST_FEEDS} feeds are open already`);
     let own = 0;
-    for (const other of this.#open.values()) if (other === token) own++;
-    if (own >= MOST_OF_ONE) throw tooMany(`${MOST_OF_ONE} feeds of the token ${token} are open already`);
+    for (const other of this.#open.values()) if (titleOf(other) === title) own++;
+    if (own >= MOST_OF_ONE) throw tooMany(`${MOST_OF_ONE} feeds of ${title} are open already`);
     if (response.destroyed) return;
     response
       .status(200)
@@ -227,7 +234,7 @@ export class EventFeeds {
       ended.abort();
       await subscription.stop();
     };
-    this.#open.set(end, caller.name);
+    this.#open.set(end, caller);
     metrics.api.feeds.set(this.#open.size);
     response.once('close', () => void end());
     response.on('error', () => undefined); // the client is gone: `close` follows

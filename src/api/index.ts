@@ -23,6 +23,7 @@ import { mailServerRoutes } from './mail-servers.js';
 import { logRoutes, operationRoutes, outboxRoutes } from './operations.js';
 import { bulkOverridesRoute } from './overrides-bulk.js';
 import { overrideRoutes } from './overrides.js';
+import { People } from './people.js';
 import { rspamdRoutes } from './rspamd.js';
 import { observedRoute, rulesRoutes } from './rules.js';
 import { senderRoutes } from './senders.js';
@@ -120,6 +121,11 @@ function askedRoutes({ mailServers, ...deps }: Parameters<typeof createOperation
 /** The HTTP side: docs/reference/api.md describes it. */
 export function createApi(deps: ApiDependencies, more: readonly Route[] = []): Api {
   const feeds = new EventFeeds(deps);
+  const { admins } = deps;
+  const people =
+    admins === undefined
+      ? undefined
+      : new People({ ...deps, admins }, (session) => void feeds.endOf(session));
   const routes = rootRoutes([
     ...blockRoutes(deps),
     ...blockActionRoutes(deps),
@@ -136,6 +142,7 @@ export function createApi(deps: ApiDependencies, more: readonly Route[] = []): A
     ...askedRoutes(deps),
     feignedRoute(deps),
     ...feeds.routes,
+    ...(people?.routes ?? []),
     ...logRoutes(deps),
     ...outboxRoutes(deps),
     ...operationRoutes(deps),
@@ -145,7 +152,7 @@ export function createApi(deps: ApiDependencies, more: readonly Route[] = []): A
     await feeds.close();
     await deps.backtests.close();
   };
-  return serving(deps, routes, { close });
+  return serving({ ...deps, people }, routes, { close });
 }
 
 function serving(

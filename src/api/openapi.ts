@@ -59,9 +59,15 @@ export function openApi(routes: readonly Route[]): Json {
       version: '1',
       description: 'Contains mail abuse: blocks, rules, senders. See docs/reference/api.md.',
     },
-    security: [{ token: [] }],
+    security: [{ token: [] }, { session: [] }],
     paths,
-    components: { schemas, securitySchemes: { token: { type: 'http', scheme: 'bearer' } } },
+    components: {
+      schemas,
+      securitySchemes: {
+        token: { type: 'http', scheme: 'bearer' },
+        session: { type: 'apiKey', in: 'cookie', name: '__Host-stopgap' },
+      },
+    },
   };
 }
 

@@ -21,6 +21,7 @@ import { saslProxyVerb } from './sasl-proxy.js';
 import { serveVerb } from './serve.js';
 import { simulateVerb } from './simulate/verb.js';
 import { supportBundleVerb } from './support-bundle/verb.js';
+import { adminVerb } from './admin.js';
 import { tokenVerb } from './token.js';
 import { userVerb } from './user.js';
 import { ownVersion } from '../runtime/version.js';
@@ -41,6 +42,7 @@ const VERBS: readonly Verb[] = [
   backtestVerb,
   userVerb,
   tokenVerb,
+  adminVerb,
   logVerb,
   outboxVerb,
   doctorVerb,

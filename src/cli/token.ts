@@ -7,7 +7,7 @@ import type { Milliseconds } from '../kernel/time.js';
 import { formatInstant } from '../kernel/time.js';
 import { configForChanges } from './client.js';
 import type { ConfigOption } from './options.js';
-import { configForFiles, withConfig } from './options.js';
+import { configForFiles, gathered, withConfig } from './options.js';
 import type { CliIo } from './io.js';
 import { asJson, note, print, table } from './io.js';
 import { durationOf } from './override.js';
@@ -18,8 +18,6 @@ interface Added {
   readonly domain: readonly string[];
   readonly for?: Milliseconds;
 }
-
-const gathered = (one: string, before: readonly string[]): readonly string[] => [...before, one];
 
 /** `stopgap token add|list|revoke`: who may use the API. */
 export function tokenVerb(program: Command, io: CliIo): void {

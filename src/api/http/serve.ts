@@ -11,9 +11,13 @@ import { StoreUnavailable } from '../../store/port.js';
 import { isSampled, parseTraceparent, traceparentOf } from '../../tracing/spans.js';
 import type { Tracing } from '../../tracing/tracing.js';
 import type { ApiDependencies, Authenticator, Caller, OperationDependencies } from '../dependencies.js';
+import { isPerson, titleOf } from '../dependencies.js';
 import type { BodyReader } from './body.js';
 import { bodyReader, bytesOf } from './body.js';
 import { idempotencyKey, IdempotentAnswers, seedOf } from './idempotency.js';
+import { proxied } from './proxy-auth.js';
+import { refuseCrossSite } from './same-site.js';
+import { sessionToken } from './session-cookie.js';
 import { checkInput, Problem, problemOf, sendProblem } from './problem.js';
 import type { Answer, ApiRequest, Method, Route } from './route.js';
 
@@ -37,7 +41,14 @@ const NO_QUERY = z.strictObject({});
 
 /** Without `tokens` no route may ask for a role. */
 export type ServeDependencies = OperationDependencies &
-  Partial<Pick<ApiDependencies, 'tokens' | 'tracing' | 'models'>>;
+  Partial<Pick<ApiDependencies, 'tokens' | 'tracing' | 'models' | 'publicUrl' | 'proxyAuth'>> & {
+    readonly people?: PeopleAuthenticator | undefined;
+  };
+
+/** Knows the sessions of people. */
+export interface PeopleAuthenticator {
+  authenticate(token: string, isUse: boolean): Caller | undefined;
+}
 
 /** Throws if a request cannot be handled now. */
 export type Admission = (request: Request) => void;
@@ -72,9 +83,13 @@ export function serve(
     admit(request);
     next();
   });
+  const open = new Set(
+    routes.flatMap(({ method, path, role }) => (role === undefined ? `${method.toUpperCase()} ${path}` : [])),
+  );
   app.use(PROTECTED, (request, response, next) => {
     const locals = localsOf(response);
-    if (deps.tokens !== undefined) locals.caller = authenticate(request, deps.tokens);
+    const isOpen = open.has(`${request.method} ${request.baseUrl}${request.path}`);
+    if (deps.tokens !== undefined && !isOpen) locals.caller = identify(request, deps, deps.tokens, true);
     if (deps.tracing !== undefined)
       locals.trace = traceRequest(deps.tracing, request, response, () => locals);
     next();
@@ -135,10 +150,10 @@ function takePlace(
   bytes: number,
 ): () => void {
   if (caller === undefined) return () => undefined;
-  const { name } = caller;
+  const name = titleOf(caller);
   const own = underWay.get(name) ?? { requests: 0, bytes: 0 };
-  if (own.requests >= MOST_OF_ONE) throw tooMuch(`${MOST_OF_ONE} requests of the token ${name}`);
-  if (own.bytes + bytes > MOST_BYTES_OF_ONE) throw tooMuch(`many large requests of the token ${name}`);
+  if (own.requests >= MOST_OF_ONE) throw tooMuch(`${MOST_OF_ONE} requests of ${name}`);
+  if (own.bytes + bytes > MOST_BYTES_OF_ONE) throw tooMuch(`many large requests of ${name}`);
   underWay.set(name, own);
   own.requests += 1;
   own.bytes += bytes;
@@ -194,7 +209,10 @@ async function work(
   }
   const isStillAllowed = (): boolean => {
     try {
-      const now = authenticate(request, (authenticator ?? deps.tokens)!);
+      const now =
+        authenticator === undefined
+          ? identify(request, deps, deps.tokens!, false)
+          : authenticate(request, authenticator);
       authorize(now, route);
       return keyOf(now) === keyOf(caller!);
     } catch {
@@ -207,7 +225,9 @@ async function work(
   const query = checkInput(route.query ?? NO_QUERY, { ...request.query }, 'query');
   const raw = await read?.(request, response);
   const body = raw === undefined ? undefined : checkInput(route.body!.schema, raw.value, 'body');
-  const key = route.method === 'get' ? undefined : idempotencyKey(request.get('idempotency-key'));
+  // What a stranger is answered is not kept: it may be the cookie of a session.
+  const isKept = route.method !== 'get' && route.role !== undefined;
+  const key = isKept ? idempotencyKey(request.get('idempotency-key')) : undefined;
   const by = {
     caller: caller ?? NOBODY,
     concerns: (subject: Subject): boolean => concerns(caller ?? NOBODY, subject),
@@ -244,8 +264,10 @@ async function handle(route: Route, request: ApiRequest<unknown, unknown>): Prom
 const NOBODY: Caller = { name: '', role: 'viewer', domains: [] };
 
 /** What an answer that is kept may depend on: a token that becomes one for other domains sees nothing of what it saw. */
-function keyOf({ name, role, domains }: Caller): string {
-  return role === 'domain' ? [name, role, ...domains].join('\0') : name;
+function keyOf(caller: Caller): string {
+  const { name, role, domains } = caller;
+  const who = isPerson(caller) ? `person\0${name}\0${role}` : name;
+  return role === 'domain' ? [who, role, ...domains].join('\0') : who;
 }
 
 function send(response: Response, { status, body, text, type, headers = {} }: Answer): void {
@@ -260,6 +282,28 @@ function send(response: Response, { status, body, text, type, headers = {} }: An
     .set('Content-Type', type ?? 'application/json; charset=utf-8')
     .set('Content-Length', `${bytes.length}`);
   response.end(bytes);
+}
+
+/** Who it is by a token; without one as a reverse proxy says; else by the cookie of a session. */
+function identify(
+  request: Request,
+  { people, publicUrl, proxyAuth }: ServeDependencies,
+  tokens: Authenticator,
+  isUse: boolean,
+): Caller {
+  if (request.get('authorization') !== undefined) return authenticate(request, tokens);
+  const person = proxyAuth === undefined ? undefined : proxied(request, proxyAuth);
+  if (person !== undefined) {
+    // The browser signs in to the proxy by itself, whatever page asks.
+    refuseCrossSite(request, publicUrl);
+    return person;
+  }
+  const session = sessionToken(request);
+  if (people === undefined || session === undefined) return authenticate(request, tokens);
+  refuseCrossSite(request, publicUrl);
+  const caller = people.authenticate(session, isUse);
+  if (caller !== undefined) return caller;
+  throw unauthorized('the session has ended: sign in again', 'Session realm="stopgap"');
 }
 
 /** Whose token it is (RFC 6750). */
@@ -293,7 +337,7 @@ function authorize(caller: Caller | undefined, { role: needed, scope }: Route): 
   if (needed === undefined) return;
   if (caller === undefined) throw unauthorized('a token is needed', 'Bearer realm="stopgap"');
   if (allows(caller.role, needed, scope)) return;
-  const message = `this needs the role ${needed}; the token ${caller.name} has the role ${caller.role}`;
+  const message = `this needs the role ${needed}; ${titleOf(caller)} has the role ${caller.role}`;
   throw new Problem(403, message, {
     code: 'forbidden',
     headers: { 'WWW-Authenticate': 'Bearer realm="stopgap", error="insufficient_scope"' },

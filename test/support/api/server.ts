@@ -5,6 +5,7 @@ import { rm, mkdtemp } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { pino } from 'pino';
+import { NO_ADMINS } from '../../../src/accounts/admins.js';
 import { TokenTable } from '../../../src/accounts/tokens.js';
 import type { Role } from '../../../src/accounts/roles.js';
 import { createApi, HttpPort } from '../../../src/api/index.js';
@@ -57,7 +58,6 @@ export interface Call {
 
 /** The whole API over real HTTP, on a real SQLite store and a manual clock. */
 export class ApiServer {
-  readonly url: string;
   readonly logged: string[];
   #node: Node;
 
@@ -68,7 +68,6 @@ export class ApiServer {
     logged: string[],
   ) {
     this.#node = node;
-    this.url = node.url;
     this.logged = logged;
   }
 
@@ -81,6 +80,10 @@ export class ApiServer {
     return new ApiServer(directory, clock, await startNode(directory, clock, logged, change), logged);
   }
 
+  /** Another one after a restart. */
+  get url(): string {
+    return this.#node.url;
+  }
   get deps(): ApiDependencies {
     return this.#node.deps;
   }
@@ -303,6 +306,7 @@ export async function startOn(
     health: () => ({ ...health, position: models.position }),
     progress: () => undefined,
     contact: 'postmaster@example.com',
+    admins: () => NO_ADMINS,
   };
   const deps = change({ ...own, mailServers: mailServersOn(own, closers) });
   const api = createApi(deps);

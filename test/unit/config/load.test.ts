@@ -81,7 +81,7 @@ smtp:
 policy: { listen: 127.0.0.1:10040, refuse: 450, ownNetworks: [private] }
 dovecot: { protocols: [imap] }
 hooks: { run: https://h.example/, authorization: ./h }
-api: { listen: 8026, tokens: ./t.yaml, publicUrl: https://s.example/ }
+api: { listen: 8026, tokens: ./t.yaml, admins: ./w.yaml, proxyAuth: { from: 192.0.2.7, userHeader: X-User, groupsHeader: X-Groups, roles: a=admin }, publicUrl: https://s.example/ }
 rules: ./r.yaml
 overrides: ./o.yaml
 geoip: { country: ./c.mmdb, asn: ./a.mmdb }
@@ -153,6 +153,13 @@ tracing: { endpoint: http://t.example, sample: 0.5, service: mx, headers: x-key=
     api: {
       listen: { host: '127.0.0.1', port: 8026 },
       tokens: inCwd('t.yaml'),
+      admins: inCwd('w.yaml'),
+      proxyAuth: {
+        from: ['192.0.2.7'],
+        userHeader: 'X-User',
+        groupsHeader: 'X-Groups',
+        roles: { a: 'admin' },
+      },
       metrics: 'open',
       publicUrl: 'https://s.example',
     },
