@@ -17,7 +17,10 @@ import {
   startSecondFactor,
 } from '../../../src/accounts/admins.js';
 import { DAY, HOUR, MINUTE, SECOND } from '../../../src/kernel/time.js';
-import { ApiServer } from '../../support/api/server.js';
+import type { ApiDependencies } from '../../../src/api/index.js';
+import { openSqliteStore } from '../../../src/store/sqlite/index.js';
+import { ApiServer, startOn } from '../../support/api/server.js';
+import { changed } from '../../support/store/changed.js';
 
 const PASSWORD = 'correct horse battery staple';
 const folder = mkdtempSync(path.join(os.tmpdir(), 'stopgap-sign-in-'));
@@ -36,16 +39,20 @@ interface Answer {
   readonly cookie: string;
 }
 
+interface Asking {
+  readonly cookie?: string;
+  readonly body?: unknown;
+  readonly headers?: Readonly<Record<string, string>>;
+  /** Of another process than the server's. */
+  readonly url?: string;
+}
+
 async function ask(
   method: string,
   target: string,
-  {
-    cookie,
-    body,
-    headers = OWN_PAGE,
-  }: { cookie?: string; body?: unknown; headers?: Record<string, string> } = {},
+  { cookie, body, headers = OWN_PAGE, url = server.url }: Asking = {},
 ): Promise<Answer> {
-  const response = await fetch(new URL(target, server.url), {
+  const response = await fetch(new URL(target, url), {
     method,
     headers: {
       ...(cookie === undefined ? {} : { cookie }),
@@ -338,6 +345,42 @@ describe('the second factor', () => {
     assert.equal((await signIn('carol', { code: spare })).status, 401, 'used up');
     const kept = (await recorded('carol')) + server.logged.join('');
     for (const word of [secret, spare, recovery[3]!]) assert.ok(!kept.includes(word));
+  });
+});
+
+describe('two processes with one store', () => {
+  test('know the same sessions, and let a code in at one of them alone', async () => {
+    const clock = server.clock;
+    const store = await openSqliteStore({ file: path.join(folder, 'events.db'), clock });
+    const change = (deps: ApiDependencies): ApiDependencies => ({ ...deps, admins: () => admins });
+    await add('dave', 'operator');
+    const { secret } = await startSecondFactor({ file, name: 'dave' });
+    admins = await readAdmins(file);
+    const first = await startOn(store, '', clock, [], change);
+    const shared = changed(store, { close: () => Promise.resolve() });
+    const second = await startOn(shared, '', clock, [], change);
+    const known = async (): Promise<void> => {
+      const head = await store.head();
+      await Promise.all([first, second].map(({ deps }) => deps.models.reached(head)));
+    };
+    try {
+      const code = new TOTP({ secret: Secret.fromBase32(secret) }).generate({ timestamp: clock.now() });
+      const body = { name: 'dave', password: PASSWORD, code };
+      const both = await Promise.all(
+        [first, second].map(({ url }) => ask('POST', '/api/v1/sign-in', { url, body })),
+      );
+      assert.deepEqual(both.map(({ status }) => status).sort(), [200, 401]);
+      const { cookie } = both.find(({ status }) => status === 200)!;
+      await known();
+      for (const { url } of [first, second])
+        assert.equal((await ask('GET', '/api/v1/session', { url, cookie })).status, 200);
+      assert.equal((await ask('DELETE', '/api/v1/session', { url: second.url, cookie })).status, 204);
+      await known();
+      assert.equal((await ask('GET', '/api/v1/session', { url: first.url, cookie })).status, 401);
+    } finally {
+      await second.stop();
+      await first.stop();
+    }
   });
 });
 

@@ -249,6 +249,11 @@ const CASES: Array<[name: string, given: Given, problem: string | RegExp]> = [
     { env: { STOPGAP_SMTP_AUTH_USERS: 'x', STOPGAP_API_TOKENS: 'x' }, files: { x: '' } },
     'STOPGAP_API_TOKENS: is the users file too; use a file of its own',
   ],
+  [
+    'one file for tokens and people',
+    { env: { STOPGAP_API_ADMINS: 'x', STOPGAP_API_TOKENS: 'x' }, files: { x: '' } },
+    'STOPGAP_API_ADMINS: is the file of users or tokens too; use a file of its own',
+  ],
 ];
 
 for (const [name, given, wanted] of CASES) {
