@@ -1,6 +1,5 @@
 import { createHash, pbkdf2, timingSafeEqual } from 'node:crypto';
 import { promisify } from 'node:util';
-import { verify as verifyArgon2 } from '@node-rs/argon2';
 import { SideThread } from '../runtime/side-thread.js';
 
 /*
@@ -20,7 +19,7 @@ export interface DovecotHash {
 /** What the thread is told: a hash that takes long. */
 export interface HashTold {
   readonly id: number;
-  readonly kind: 'bcrypt' | 'sha-crypt';
+  readonly kind: 'bcrypt' | 'argon2' | 'sha-crypt';
   readonly hash: string;
   readonly password: Uint8Array;
 }
@@ -114,11 +113,7 @@ function argon2(hash: string): DovecotHash | string {
   const isPossible = passes >= 1 && lanes >= 1 && memory >= 8 * lanes;
   if (!isPossible || lanes > MOST_LANES || memory > MOST_ARGON2_MEMORY || memory * passes > MOST_ARGON2_WORK)
     return `asks for m=${memory},t=${passes},p=${lanes}; at most 1 GiB, 4 GiB in all passes and ${MOST_LANES} lanes are taken`;
-  return {
-    cost: memory * passes * 4,
-    // In a thread of the pool. An empty password is never right.
-    verify: async (password) => (await verifyArgon2(hash, password)) && password.length > 0,
-  };
+  return aside('argon2', hash, memory * passes * 4);
 }
 
 function shaCrypt(hash: string): DovecotHash | string {
@@ -169,7 +164,7 @@ type Aside = SideThread<HashTold, HashAnswer>;
 /** Threads that have nothing to do. As many work at a time as the checker of passwords lets. */
 const idle: Aside[] = [];
 let count = 0;
-/** Mebibytes. */
+/** Mebibytes: the memory of Argon2 is not in it. */
 const HEAP = 256;
 const SCRIPT = new URL('./hash-thread.js', import.meta.url);
 

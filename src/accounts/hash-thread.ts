@@ -1,5 +1,5 @@
 import { parentPort } from 'node:worker_threads';
-import { bcryptVerify } from 'hash-wasm';
+import { argon2Verify, bcryptVerify } from 'hash-wasm';
 import { verify as shaCryptVerify } from 'unixcrypt';
 import type { HashAnswer, HashTold } from './dovecot-hashes.js';
 
@@ -7,6 +7,7 @@ import type { HashAnswer, HashTold } from './dovecot-hashes.js';
 
 async function isRight({ kind, hash, password }: HashTold): Promise<boolean> {
   if (kind === 'bcrypt') return bcryptVerify({ password, hash });
+  if (kind === 'argon2') return argon2Verify({ password, hash });
   return shaCryptVerify(Buffer.from(password).toString('utf8'), hash);
 }
 
