@@ -326,7 +326,7 @@ describe('the administrator of a domain', () => {
   test('does not learn by a made-up cursor where the block of somebody else is in an order', async () => {
     const [own, foreign] = await Promise.all(
       [OWN, FOREIGN].map(
-        async (name) => (await server.get(`${BLOCKS}/${things.get(name)!.block}`)).json.history[0]!.position,
+        async (name) => (await server.get(`${BLOCKS}/${things.get(name)!.block}`)).json.history[0].position,
       ),
     );
     const page = (begin: number): Promise<Reply> =>

@@ -242,13 +242,17 @@ test('people are added, get a second factor and another password, and are remove
   assert.match(uri!, /^otpauth:\/\/totp\/Stopgap:alice\?.*secret=[A-Z2-7]{32}/);
   assert.equal(new Set(codes).size, 10);
   for (const code of codes) assert.ok(!readFileSync(file, 'utf8').includes(code));
-  const line = 'alice  domain  password and code  2026-01-02T03:04:05.000Z  own.example\n';
-  assert.equal((await stopgap({ cwd }, 'admin', 'list')).out, line);
+  const lines = [
+    'NAME   ROLE    SIGNS IN BY        ADDED                     DOMAINS',
+    'alice  domain  password and code  2026-01-02T03:04:05.000Z  own.example',
+  ];
+  assert.equal((await stopgap({ cwd }, 'admin', 'list')).out, `${lines.join('\n')}\n`);
   await stopgap({ cwd, input: 'battery staple' }, 'admin', 'passwd', 'ALICE', '--password-stdin');
   const after = (await readAdmins(file)).get('alice')!;
   assert.equal(await new PasswordChecker().verify(after.password, 'battery staple'), true);
   assert.notEqual(after.stamp, before.stamp);
-  assert.equal((await stopgap({ cwd }, 'admin', 'remove', 'alice')).code, 0);
+  const removed = await stopgap({ cwd }, 'admin', 'remove', 'alice', '--json');
+  assert.deepEqual(JSON.parse(removed.out), { removed: 'alice', file });
   assert.equal((await readAdmins(file)).size, 0);
 });
 
