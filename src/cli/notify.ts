@@ -5,10 +5,10 @@ import { StopgapError } from '../kernel/errors.js';
 import { printable } from '../kernel/printable.js';
 import type { Milliseconds } from '../kernel/time.js';
 import { SECOND } from '../kernel/time.js';
-import type { ApiClient, ClientOption, JsonOption } from './client.js';
-import { connect, withClient, withJson } from './client.js';
+import type { ApiClient, JsonOption } from './client.js';
+import { connect, withJson } from './client.js';
 import type { CliIo } from './io.js';
-import { asJson, counted, note, print, tableWithin, terminalWidth } from './io.js';
+import { asJson, counted, done, note, print, tableWithin, terminalWidth } from './io.js';
 
 /** How long an attempt is waited for: a little more than it may take. */
 const PATIENCE: Milliseconds = 20 * SECOND;
@@ -56,27 +56,29 @@ export function notifyVerb(program: Command, io: CliIo): void {
       );
     });
 
-  withClient(
+  withJson(
     notify
       .command('test <channel>')
       .description('send what the newest block made a channel say, marked as a test'),
-  ).action(async (channel: string, options: ClientOption) => {
+  ).action(async (channel: string, options: JsonOption) => {
     const client = await connect(io, options);
     const accepted = await client.send<NoticeAcceptedJson>('POST', 'notices/test', { channel });
-    tell(io, await attempted(client, accepted.id));
+    tell(io, options, await attempted(client, accepted.id));
   });
 
-  withClient(
+  withJson(
     notify
       .command('resend [ids...]')
       .description('send notices again that were given up: those of these ids, or all'),
-  ).action(async (given: string[], options: ClientOption) => {
+  ).action(async (given: string[], options: JsonOption) => {
     const client = await connect(io, options);
     const { channels } = await client.get<NoticesJson>('notices');
     const dead = channels.flatMap(({ notices }) => notices.filter(({ state }) => state === 'dead'));
     const ids = given.length > 0 ? given : dead.map(({ id }) => id);
     for (const id of ids) await client.send('POST', `notices/${encodeURIComponent(id)}/resend`, {});
-    note(io, ids.length === 0 ? 'nothing was given up' : `${counted(ids.length, 'notice')} to be sent again`);
+    const text =
+      ids.length === 0 ? 'nothing was given up' : `${counted(ids.length, 'notice')} to be sent again`;
+    done(io, options, { resent: ids }, text);
   });
 }
 
@@ -92,8 +94,8 @@ async function attempted(client: ApiClient, id: string): Promise<NoticeJson | un
   }
 }
 
-function tell(io: CliIo, notice: NoticeJson | undefined): void {
-  if (notice?.state === 'delivered') return note(io, `sent: ${printable(notice.title)}`);
+function tell(io: CliIo, options: JsonOption, notice: NoticeJson | undefined): void {
+  if (notice?.state === 'delivered') return done(io, options, notice, `sent: ${printable(notice.title)}`);
   const why = notice?.error ?? 'no process with the role worker has tried yet';
   throw new StopgapError(
     'unavailable',

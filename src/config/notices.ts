@@ -77,7 +77,7 @@ function asTarget(raw: unknown, base: string, around: Surroundings): Secret {
 const METADATA = ['fd00:ec2::254', '100.100.100.200', '168.63.129.16'];
 const REFUSED_RANGES = ['linkLocal', 'multicast', 'broadcast', 'unspecified'];
 
-/** Addresses that no notice is sent to: whoever writes a URL must not reach what only the machine itself may. */
+/** Addresses that no notice is sent to: a URL in the configuration must not reach what only the machine itself may. */
 export function isRefusedTarget(ip: string): boolean {
   const address = ipaddr.process(ip);
   return REFUSED_RANGES.includes(address.range()) || METADATA.includes(address.toString());

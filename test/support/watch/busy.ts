@@ -7,6 +7,7 @@ import { addToken } from '../../../src/accounts/tokens.js';
 import { DAY, HOUR, MINUTE } from '../../../src/kernel/time.js';
 import { systemClock } from '../../../src/runtime/clock.js';
 import { ManualClock } from '../manual-clock.js';
+import { Receiver } from '../notices/receiver.js';
 import { ALICE, BOB, PASSWORDS, Stopgap, WRONG } from '../smtp/stopgap.js';
 
 /** One rule of each kind; that by network is held back, since rules never act on loopback. */
@@ -36,11 +37,15 @@ export class Busy {
     t.after(() => rm(dir, { recursive: true, force: true }));
     const file = path.join(dir, 'tokens.yaml');
     const token = await addToken({ file, name: 'me', role: 'admin', now: clock.now() });
+    const receiver = await Receiver.start(t);
     const stopgap = await Stopgap.start(t, {
       clock,
       rules: RULES,
       files: { 'tokens.yaml': await readFile(file, 'utf8') },
-      settings: { api: { listen: '127.0.0.1:0', tokens: './tokens.yaml' } },
+      settings: {
+        api: { listen: '127.0.0.1:0', tokens: './tokens.yaml' },
+        notices: { channels: [{ name: 'ops', type: 'ntfy', url: receiver.url('/stopgap') }] },
+      },
     });
     return new Busy(stopgap, clock, token);
   }

@@ -142,7 +142,7 @@ describe('the subjects that are counted', () => {
       ip: 'x',
     });
   });
-  test('not the login of another account as a return path, whoever reports that it may use it', () => {
+  test('not the login of another account as a return path, no matter who reports that it may use it', () => {
     const stage = new Stage(PER);
     const bob = { account: 'bob@example.com', returnPath: 'bob@example.com' };
     stage.send(START, bob);
