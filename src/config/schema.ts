@@ -377,7 +377,7 @@ export const SCHEMA = z
           'The header in which it names their groups, with commas.',
         ),
         roles: setting(
-          kind('group=role list', values.asGroupRoles),
+          { ...kind('group=role list', values.asGroupRoles), asWritten: true },
           'none',
           'The role of each group, such as mail-admins=admin,support=operator; of several the highest counts.',
         ),
