@@ -38,7 +38,7 @@ import { ownPackage } from './runtime/version.js';
 import { openTracing } from './tracing/open.js';
 import type { Tracing } from './tracing/tracing.js';
 import { tracedStore } from './tracing/tracing.js';
-import { watchSenders, watchTokens } from './watched-files.js';
+import { watchAdmins, watchSenders, watchTokens } from './watched-files.js';
 import { within } from './runtime/clock.js';
 
 export interface AppOptions {
@@ -147,7 +147,10 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
   const tokens = watch(
     await watchTokens(config.api.tokens, levels.of('files'), metrics.rules, isApi || asksForToken),
   );
-  const authenticator = { authenticate: (token: string) => tokens.current.find(token) };
+  const admins = isApi
+    ? watch(await watchAdmins(config.api.admins, levels.of('files'), metrics.rules))
+    : undefined;
+  const authenticator = { authenticate: (token: string) => tokens.current.find(token, clock.now()) };
   const operations: OperationDependencies = {
     ...{ clock, metrics, log: levels.of('api') },
     metricsTokens: asksForToken ? authenticator : undefined,
@@ -265,6 +268,8 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
               live: (channel) => follower.channelState(channel),
             }),
       publicUrl: config.api.publicUrl,
+      admins: () => admins!.current,
+      proxyAuth: config.api.proxyAuth.from.length === 0 ? undefined : config.api.proxyAuth,
     };
     return createApi(deps, dovecot?.routes);
   };

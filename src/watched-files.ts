@@ -1,4 +1,6 @@
 import type { Logger } from 'pino';
+import type { AdminTable } from './accounts/admins.js';
+import { NO_ADMINS } from './accounts/admins.js';
 import type { SenderPolicy } from './accounts/senders.js';
 import { NO_TOKENS, TokenTable } from './accounts/tokens.js';
 import type { UserTable } from './accounts/users.js';
@@ -52,6 +54,23 @@ export async function watchTokens(
     onRestored: restored(log, 'tokens'),
   });
   return isNeeded ? tokens.load() : tokens.loadOr(NO_TOKENS);
+}
+
+export async function watchAdmins(
+  file: string,
+  log: Logger,
+  metrics: Refusals,
+): Promise<WatchedFile<AdminTable>> {
+  return new WatchedFile({
+    path: file,
+    parseBytes: (bytes) =>
+      tableOf(partsAside('admins', bytes, file), (admin) => [admin.name, admin] as const),
+    whenAbsent: NO_ADMINS,
+    entries: (table) => table.size,
+    onChange: (table) => log.info({ what: 'admins', entries: table.size }, 'a file was read again'),
+    onRefused: refused(log, metrics, 'admins'),
+    onRestored: restored(log, 'admins'),
+  }).load();
 }
 
 /** The map of `smtp.senders: map:FILE`, as the policy that it makes. */

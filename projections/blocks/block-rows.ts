@@ -301,7 +301,7 @@ export class BlockRows {
   }
 
   #matcher(filter: BlockFilter): Matcher {
-    const { now, at: then, since = -Infinity, until = Infinity, id, text, kept } = filter;
+    const { now, at: then, since = -Infinity, until = Infinity, id, text, kept, concerns } = filter;
     const states = maskOf(STATES, filter.states);
     const types = maskOf(SUBJECT_TYPES, filter.types);
     const directions = maskOf(DIRECTIONS, filter.direction && new Set([filter.direction]));
@@ -328,6 +328,7 @@ export class BlockRows {
           numbers.began[at]! < until &&
           (then === undefined || numbers.began[at]! <= then) &&
           (id === undefined || segment.ids[at]!.startsWith(id)) &&
+          concerns?.({ type: SUBJECT_TYPES[(terms >> TYPE) & 7]!, value: segment.values[at]! }) !== false &&
           contains?.(segment, at) !== false
         );
       },

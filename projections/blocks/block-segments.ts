@@ -1,6 +1,6 @@
 import type { BlockState } from '../../src/blocks/state.js';
 import type { Instant } from '../../src/kernel/time.js';
-import type { Direction, SubjectType } from '../../src/sending/subjects.js';
+import type { Direction, Subject, SubjectType } from '../../src/sending/subjects.js';
 import { DIRECTIONS, SUBJECT_TYPES } from '../../src/sending/subjects.js';
 import type { BlockEntry } from './block-entry.js';
 import { passes, textFilter } from './text-filter.js';
@@ -27,6 +27,8 @@ export interface BlockFilter {
   readonly text?: string | undefined;
   /** The same text as subjects are kept, where that differs: domains are A-labels there. */
   readonly kept?: string | undefined;
+  /** Which subjects there are for who asks. */
+  readonly concerns?: ((subject: Subject) => boolean) | undefined;
 }
 
 export const BLOCK_SORTS = ['since', 'until', 'refused', 'subject'] as const;

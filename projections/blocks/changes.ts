@@ -1,6 +1,8 @@
 import type { RecordedEvent } from '../../src/kernel/events.js';
+import { keyOf } from '../../src/kernel/events.js';
 import type { Instant } from '../../src/kernel/time.js';
 import type { Subject } from '../../src/sending/subjects.js';
+import { subjectOfKey } from '../../src/sending/subjects.js';
 
 /** What somebody, or a file of theirs, has decided. */
 export interface Change {
@@ -24,14 +26,14 @@ export class Changes {
   /** Oldest first. */
   #kept: Change[] = [];
 
-  apply({ position, at, by, type, correlation, data }: RecordedEvent): void {
+  apply({ position, at, by, type, correlation, stream, data }: RecordedEvent): void {
     if (by.startsWith('rule:') || by.startsWith('system:')) return;
     const { block, subject, note, reason, description } = data as Readonly<Record<string, unknown>>;
     const why = [note, reason, description].find((text) => typeof text === 'string' && text !== '');
     this.#kept.push({
       ...{ position, at, by, type, correlation },
       block: block as string | undefined,
-      subject: subject as Subject | undefined,
+      subject: (subject as Subject | undefined) ?? subjectOfKey(keyOf(stream)),
       why: why as string | undefined,
     });
     // Not each time: to move ten thousand of them takes longer than to add one.

@@ -104,11 +104,13 @@ export class OverrideEntries {
     prefix: string,
     after: string,
     most: number,
+    concerns: (subject: OverrideSubject) => boolean = () => true,
   ): readonly SubjectOverrides[] {
     const entries = type === 'account' ? this.#accounts : this.#domains;
     let found: Entry[] = [];
     for (const entry of entries.values()) {
       if (entry.value <= after || !entry.value.startsWith(prefix)) continue;
+      if (!concerns({ type, value: entry.value })) continue;
       found.push(entry);
       if (found.length >= 4 * most) found = smallest(found, most);
     }

@@ -246,14 +246,15 @@ export class SendVolume {
     ];
   }
 
-  /** The subjects of a type that a count is highest for, in the longest window that counts it. */
+  /** The subjects of a type that a count is highest for, of those that concern who asks, in the longest window that counts it. */
   busiest(
     type: SubjectType,
     count: Sum,
     most: number,
     now: Instant,
+    concerns: (subject: Subject) => boolean = () => true,
   ): readonly { value: string; amount: number; window: number }[] {
-    return this.#volumes[type].busiest(count, most, now);
+    return this.#volumes[type].busiest(count, most, now, (value) => concerns({ type, value }));
   }
 
   /** How often the owner of a blocked account tried within one window of the rule after the block began. */

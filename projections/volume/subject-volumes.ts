@@ -294,6 +294,7 @@ export class SubjectVolumes {
     count: Sum,
     most: number,
     now: Instant,
+    isWanted: (value: string) => boolean,
   ): readonly { value: string; amount: number; window: number }[] {
     const place = HELD.indexOf(count);
     const { windows } = this.#counted;
@@ -306,7 +307,7 @@ export class SubjectVolumes {
     const top: { value: string; amount: number; window: number }[] = [];
     for (const [value, row] of this.#counted.entries()) {
       const amount = this.#counted.sum(row, longest, now);
-      if (amount <= 0 || (top.length === most && amount <= top.at(-1)!.amount)) continue;
+      if (amount <= 0 || (top.length === most && amount <= top.at(-1)!.amount) || !isWanted(value)) continue;
       const after = top.findIndex((other) => other.amount < amount);
       top.splice(after < 0 ? top.length : after, 0, { value, amount, window });
       if (top.length > most) top.pop();

@@ -1,39 +1,29 @@
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
 import { InvalidInput, StopgapError } from '../kernel/errors.js';
-import type { Instant } from '../kernel/time.js';
-import { formatInstant } from '../kernel/time.js';
+import type { Instant, Milliseconds } from '../kernel/time.js';
+import { formatInstant, parseInstant } from '../kernel/time.js';
 import type { LockOptions, RecordChange, RecordFile } from './record-file.js';
 import { changeRecords, isText } from './record-file.js';
 import { readIfThere } from './private-file.js';
 import { ConfigError } from './problems.js';
+import type { Rights } from './roles.js';
+import { domainsOf, readDomains, ROLES } from './roles.js';
 import { readRecords } from './yaml-source.js';
 
-/**
- * What a token allows: `viewer` reads, `operator` also blocks and releases, `admin` also changes rules. `server` is for a
- * mail server: it asks for verdicts and tells of sends, and may do nothing else.
- */
-export const ROLES = ['viewer', 'operator', 'admin', 'server'] as const;
-export type Role = (typeof ROLES)[number];
-
-/** Whether a token of one role may do what needs another. An admin may do all. */
-export function allows(role: Role, needed: Role): boolean {
-  if (role === 'server' || needed === 'server') return role === needed || role === 'admin';
-  return ROLES.indexOf(role) >= ROLES.indexOf(needed);
-}
-
-export interface TokenRecord {
+export interface TokenRecord extends Rights {
   readonly name: string;
-  readonly role: Role;
   /** `sha256:<hex>`: the token has 256 random bits, so a fast hash cannot be guessed back. */
   readonly hash: string;
   /** ISO 8601; undefined if a person wrote the entry. */
   readonly addedAt: string | undefined;
+  /** From then on it is worthless; undefined: never. */
+  readonly expiresAt?: Instant | undefined;
 }
 
 /** Makes tokens recognisable to secret scanners and to anyone who finds one. */
 const PREFIX = 'sgp_';
 const TOKEN_BYTES = 32;
-const FIELDS = ['name', 'role', 'hash', 'addedAt'];
+const FIELDS = ['name', 'role', 'hash', 'addedAt', 'domains', 'expiresAt'];
 
 export class TokenTable {
   readonly #hashes: ReadonlyArray<readonly [hash: Buffer, record: TokenRecord]>;
@@ -42,21 +32,24 @@ export class TokenTable {
     this.#hashes = records.map((record) => [Buffer.from(record.hash.slice('sha256:'.length), 'hex'), record]);
   }
 
-  /** Whose token it is; undefined for nobody's. The time it takes tells nothing about the tokens there are. */
-  find(token: string): TokenRecord | undefined {
+  /**
+   * Whose token it is; undefined for nobody's, and for one that has expired. The time it takes tells nothing about the
+   * tokens there are.
+   */
+  find(token: string, now: Instant): TokenRecord | undefined {
     const given = sha256(token);
     let found: TokenRecord | undefined;
     for (const [hash, record] of this.#hashes) {
       if (timingSafeEqual(hash, given)) found = record;
     }
-    return found;
+    return (found?.expiresAt ?? Infinity) > now ? found : undefined;
   }
 }
 
 export const NO_TOKENS = new TokenTable([]);
 
 /**
- * Reads a tokens file: `tokens: [{name, role, hash, addedAt?}]`.
+ * Reads a tokens file: `tokens: [{name, role, hash, addedAt?, domains?, expiresAt?}]`.
  *
  * @param file how messages name it
  * @throws ConfigError with every problem, each with file, line and column; never with a hash
@@ -65,13 +58,21 @@ export function parseTokens(text: string, file: string): TokenTable {
   const problems: string[] = [];
   const tokens = new Map<string, TokenRecord>();
   const read = (record: ReadonlyMap<string, unknown>, where: (field?: string) => string): void => {
-    const [name, role, hash, addedAt] = FIELDS.map((field) => record.get(field));
+    const [name, role, hash, addedAt, domains, expiresAt] = FIELDS.map((field) => record.get(field));
     const before = problems.length;
     const known = ROLES.find((one) => one === role);
     if (!isText(name))
       problems.push(`${where('name')}: must be text (in quotes where it looks like a number)`);
     else if (tokens.has(name)) problems.push(`${where('name')}: ${name} stands twice; remove one`);
     if (known === undefined) problems.push(`${where('role')}: is not known; use ${ROLES.join(', ')}`);
+    const own =
+      known === undefined
+        ? []
+        : readDomains(known, domains, (fault) => problems.push(`${where('domains')}: ${fault}`));
+    const ends = isText(expiresAt) ? parseInstant(expiresAt) : undefined;
+    // One that is misspelt must not last for ever.
+    if (expiresAt !== undefined && ends === undefined)
+      problems.push(`${where('expiresAt')}: must be an ISO 8601 time such as 2027-01-31T08:00:00Z`);
     if (!isText(hash) || !/^sha256:[0-9a-f]{64}$/.test(hash)) {
       problems.push(
         `${where('hash')}: must be sha256: and 64 hex digits; make the token with stopgap token add`,
@@ -84,6 +85,8 @@ export function parseTokens(text: string, file: string): TokenTable {
       role: known,
       hash: hash as string,
       addedAt: addedAt as string | undefined,
+      domains: own,
+      expiresAt: ends,
     });
   };
   readRecords({ text, file, list: 'tokens', fields: FIELDS, problems, read });
@@ -101,7 +104,11 @@ export interface TokenAddition {
   readonly file: string;
   readonly name: string;
   readonly role: string;
+  /** Of the role `domain`. */
+  readonly domains?: readonly string[];
   readonly now: Instant;
+  /** How long it lasts; undefined: until it is revoked. */
+  readonly lasts?: Milliseconds | undefined;
   /** A token that {@link newToken} made before; undefined: a new one. */
   readonly token?: string | undefined;
   readonly lock?: LockOptions;
@@ -115,7 +122,7 @@ export function newToken(): string {
  * Makes a token and stores its hash.
  *
  * @returns the token itself, which nobody can find out again
- * @throws InvalidInput for an unknown role or an unfit name; StopgapError `conflict` if the name is taken
+ * @throws InvalidInput for an unknown role, domains that do not fit it, or an unfit name; StopgapError `conflict` if the name is taken
  */
 export async function addToken(addition: TokenAddition): Promise<string> {
   const { name } = addition;
@@ -126,6 +133,7 @@ export async function addToken(addition: TokenAddition): Promise<string> {
   if (!/^[\p{L}\p{N}._@-]{1,100}$/u.test(name)) {
     throw new InvalidInput('name', 'the name of a token has 1 to 100 letters, digits, or any of . _ @ -');
   }
+  const domains = domainsOf(role, addition.domains ?? []);
   const token = addition.token ?? newToken();
   const decide = (names: readonly string[]): RecordChange => {
     if (names.includes(name)) {
@@ -133,7 +141,12 @@ export async function addToken(addition: TokenAddition): Promise<string> {
       throw new StopgapError('conflict', message);
     }
     const hash = `sha256:${sha256(token).toString('hex')}`;
-    return { add: [{ name, role, hash, addedAt: formatInstant(addition.now) }] };
+    const { now, lasts } = addition;
+    const more = {
+      ...(domains.length === 0 ? {} : { domains }),
+      ...(lasts === undefined ? {} : { expiresAt: formatInstant(now + lasts) }),
+    };
+    return { add: [{ name, role, hash, addedAt: formatInstant(now), ...more }] };
   };
   await changeRecords(tokensFile(addition.file), decide, addition.lock);
   return token;

@@ -190,6 +190,7 @@ export function backtestRoutes({ backtests, publicUrl = '' }: ApiDependencies): 
       path: BACKTESTS,
       summary: 'List the back-tests that are remembered, newest first, without their reports',
       role: 'viewer',
+      scope: 'none',
       responses: { 200: { description: 'All of them', schema: listOf(backtestShape) } },
       handle: () =>
         ok({ items: backtests.list().map((job) => ({ ...view(job), report: null })), next: null }),
@@ -199,6 +200,7 @@ export function backtestRoutes({ backtests, publicUrl = '' }: ApiDependencies): 
       path: BACKTESTS,
       summary: 'Try rules on what has been recorded; one back-test at a time',
       role: 'operator',
+      scope: 'none',
       body: { schema: creation, limit: LARGEST, optional: true },
       responses: { 202: { description: 'It has begun', schema: backtestShape } },
       async handle({ body: { from, to, rules, against }, caller, seed }) {
@@ -221,6 +223,7 @@ export function backtestRoutes({ backtests, publicUrl = '' }: ApiDependencies): 
       path: `${BACKTESTS}/{id}`,
       summary: 'Read one back-test: how far it has come, and its report once it is done',
       role: 'viewer',
+      scope: 'none',
       responses: { 200: { description: 'The back-test', schema: backtestShape } },
       handle: ({ params: { id } }) => ok(view(found(backtests.get(id!), id!))),
     }),
@@ -229,6 +232,7 @@ export function backtestRoutes({ backtests, publicUrl = '' }: ApiDependencies): 
       path: `${BACKTESTS}/{id}`,
       summary: 'Cancel a back-test that runs, or forget one that has ended',
       role: 'operator',
+      scope: 'none',
       responses: { 200: { description: 'The back-test as it then is, or last was', schema: backtestShape } },
       handle: async ({ params: { id } }) => ok(view(found(await backtests.remove(id!), id!))),
     }),

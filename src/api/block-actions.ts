@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import type { BlockCommand } from '../blocks/commands.js';
 import { HELD_ACTIONS } from '../blocks/events.js';
+import { StopgapError } from '../kernel/errors.js';
 import { blockShape } from './block-view.js';
 import { actOn, BLOCKS, findEntry } from './blocks.js';
 import type { ApiDependencies } from './dependencies.js';
@@ -28,6 +29,18 @@ const letting = decision.extend({
 });
 const settling = noted.extend({ action: oneOf(HELD_ACTIONS) });
 
+/**
+ * A false positive makes what was sent usual, which raises limits: no administrator of a domain does that to their own.
+ *
+ * @throws StopgapError `forbidden`
+ */
+function refuseTeaching({ caller, body }: ApiRequest<unknown, unknown>): void {
+  if (caller.role !== 'domain' || (body as { falsePositive?: boolean }).falsePositive !== true) return;
+  const message =
+    'a false positive raises limits, which the role domain may not: leave falsePositive out, or ask an operator';
+  throw new StopgapError('forbidden', message, { needed: 'operator', role: caller.role });
+}
+
 /** What an operator does to a proposal or a block. */
 export function blockActionRoutes(deps: ApiDependencies): readonly Route[] {
   const action = <Body>(
@@ -41,10 +54,12 @@ export function blockActionRoutes(deps: ApiDependencies): readonly Route[] {
       path: `${BLOCKS}/{id}/${kind}`,
       summary,
       role: 'operator',
+      scope: 'own',
       body: { schema, optional: true },
       responses: { 200: { description: 'The block as it is now', schema: blockShape } },
       async handle(request) {
-        const entry = await findEntry(deps, request.params['id']!);
+        const entry = await findEntry(deps, request.params['id']!, request.concerns);
+        refuseTeaching(request);
         return actOn(request, entry, make(entry.id, request.body), deps);
       },
     });
@@ -121,6 +136,7 @@ export function bulkActionsRoute(deps: ApiDependencies): Route {
     path: `${BLOCKS}/actions`,
     summary: 'Approve, dismiss or release many; the result has a row for each, in the order of the ids',
     role: 'operator',
+    scope: 'own',
     body: { schema: bulk },
     responses: {
       200: { description: 'What became of each', schema: z.object({ items: z.array(rowShape) }) },
@@ -158,7 +174,8 @@ async function rowOf(
 ): Promise<RowJson> {
   const seed = request.seed === undefined ? undefined : `${request.seed}/${id}`;
   try {
-    const entry = await findEntry(deps, id);
+    const entry = await findEntry(deps, id, request.concerns);
+    refuseTeaching(request);
     const answer = await actOn({ ...request, seed }, entry, commandOf(entry.id, body), deps);
     return { id, status: answer.status, block: answer.body as RowJson['block'], problem: null };
   } catch (thrown) {

@@ -18,7 +18,7 @@ import { BLOCKS } from './blocks.js';
 import type { ApiDependencies } from './dependencies.js';
 import type { Columns } from './export.js';
 import { EXPORT_TYPES, formatInput, pageOrExport } from './export.js';
-import type { Route } from './http/route.js';
+import type { Concerns, Route } from './http/route.js';
 import { route } from './http/route.js';
 import {
   anyOf,
@@ -96,6 +96,7 @@ export function blockListRoute(deps: ApiDependencies): Route {
     path: BLOCKS,
     summary: 'List, filter and search blocks and proposals, newest first, now or at a past instant',
     role: 'viewer',
+    scope: 'own',
     query: blockListQuery,
     responses: {
       200: {
@@ -107,7 +108,9 @@ export function blockListRoute(deps: ApiDependencies): Route {
       },
     },
     async handle(request) {
-      const { query } = request;
+      const { query, caller } = request;
+      // Undefined where everything is: then a total of all need not look at each.
+      const concerns = caller.role === 'domain' ? request.concerns : undefined;
       const now = deps.clock.now();
       if (query.at !== undefined && query.at > now)
         throw new InvalidInput('at', `must not lie in the future (it is ${formatInstant(now)})`);
@@ -116,8 +119,8 @@ export function blockListRoute(deps: ApiDependencies): Route {
       return pageOrExport(request, {
         format: query.format,
         columns: COLUMNS,
-        all: () => allBlocks(deps, query, now),
-        page: () => listBlocks(deps, query, now),
+        all: () => allBlocks(deps, query, now, concerns),
+        page: () => listBlocks(deps, query, now, concerns),
       });
     },
   });
@@ -152,11 +155,12 @@ async function* allBlocks(
   sources: Sources,
   query: BlockListQuery,
   now: Instant,
+  concerns: Concerns | undefined,
 ): AsyncGenerator<readonly ListedJson[], void> {
   const { sort } = query;
   if (sort !== 'newest' && sort !== 'oldest')
     throw new InvalidInput('sort', 'must be newest or oldest for an export');
-  for (const some of matchesOf(sources.models.ledger.rows, query, now, sort)) {
+  for (const some of matchesOf(sources.models.ledger.rows, query, filterOf(query, now, concerns), sort)) {
     for (let first = 0; first < some.length; first += CHUNK) {
       const entries = await entriesOf(sources, some.slice(first, first + CHUNK));
       yield entries.map((entry) => listedView(sources, entry, now, query.at));
@@ -188,41 +192,54 @@ const NEVER = { refused: 0, refusedAt: 0 } as const;
 
 type Sources = Pick<ApiDependencies, 'models' | 'store'>;
 
-/** One page of blocks. A block that begins while a client reads pages moves none of them. */
-export async function listBlocks(sources: Sources, query: BlockListQuery, now: Instant): Promise<Page> {
+/**
+ * One page of blocks. A block that begins while a client reads pages moves none of them.
+ *
+ * @param concerns which blocks there are for who asks, by their subjects; undefined: all
+ */
+export async function listBlocks(
+  sources: Sources,
+  query: BlockListQuery,
+  now: Instant,
+  concerns: Concerns | undefined,
+): Promise<Page> {
   const { rows } = sources.models.ledger;
-  const found = await pageOf(rows, query, now);
+  const filter = filterOf(query, now, concerns);
+  const found = await pageOf(rows, query, filter);
   const page = found.slice(0, query.limit);
   const last = page.at(-1);
   const next = found.length > page.length ? cursorTo(rows, query.sort, last!) : null;
   const entries = await entriesOf(sources, page);
   const items = entries.map((entry) => listedView(sources, entry, now, query.at));
-  return { items, next, ...(query.total === undefined ? {} : { total: await totalOf(rows, query, now) }) };
+  return { items, next, ...(query.total === undefined ? {} : { total: await totalOf(rows, query, filter) }) };
 }
 
 /** The first rows that match: at least one more than a page has, if there are so many. */
-async function pageOf(rows: BlockRows, query: BlockListQuery, now: Instant): Promise<readonly number[]> {
+async function pageOf(
+  rows: BlockRows,
+  query: BlockListQuery,
+  filter: BlockFilter,
+): Promise<readonly number[]> {
   const { sort, limit, cursor } = query;
   if (sort !== 'newest' && sort !== 'oldest') {
-    const beyond = cursor === undefined ? undefined : keyedOf(rows, sort, cursor);
-    const filter = filterOf(query, now);
+    const beyond = cursor === undefined ? undefined : keyedOf(rows, sort, cursor, filter);
     const own = query.value === undefined ? undefined : rowsOf(rows, query, query.value);
     const first = firstRows(rows, filter, sort, limit + 1, { beyond, own });
     return (await inTurns(first))!.map(({ row }) => row);
   }
   const beyond = cursor === undefined ? undefined : numberOfCursor(cursor);
   const found: number[] = [];
-  await inTurns(matchesOf(rows, query, now, sort, beyond), (some) => {
+  await inTurns(matchesOf(rows, query, filter, sort, beyond), (some) => {
     found.push(...some);
     return found.length <= limit;
   });
   return found;
 }
 
-async function totalOf(rows: BlockRows, query: BlockListQuery, now: Instant): Promise<number> {
-  if (FILTERS.every((name) => query[name] === undefined)) return rows.size;
+async function totalOf(rows: BlockRows, query: BlockListQuery, filter: BlockFilter): Promise<number> {
+  if (filter.concerns === undefined && FILTERS.every((name) => query[name] === undefined)) return rows.size;
   let total = 0;
-  await inTurns(matchesOf(rows, query, now, 'newest'), (some) => {
+  await inTurns(matchesOf(rows, query, filter, 'newest'), (some) => {
     total += some.length;
     return true;
   });
@@ -233,12 +250,11 @@ async function totalOf(rows: BlockRows, query: BlockListQuery, now: Instant): Pr
 function matchesOf(
   rows: BlockRows,
   query: BlockListQuery,
-  now: Instant,
+  filter: BlockFilter,
   order: 'newest' | 'oldest',
   beyond?: number,
 ): Generator<readonly number[], void> {
   const { value } = query;
-  const filter = filterOf(query, now);
   return value === undefined
     ? rows.search(filter, order, beyond)
     : named(rows, filter, rowsOf(rows, query, value), order, beyond);
@@ -293,20 +309,23 @@ function cursorTo(rows: BlockRows, sort: BlockListQuery['sort'], row: number): s
   return cursorOf(`${sort}~${key}~${begin}`);
 }
 
-function keyedOf(rows: BlockRows, sort: BlockSort, cursor: string): Keyed {
+/** A cursor may be made up: it must not tell where the block of somebody else is in the order. */
+function keyedOf(rows: BlockRows, sort: BlockSort, cursor: string, { concerns }: BlockFilter): Keyed {
   const [name, key = '', begin = ''] = keyOfCursor(cursor).split('~');
   const row = name === sort ? rows.rowAt(Number(begin)) : undefined;
-  if (row === undefined) throw new InvalidInput('cursor', 'is of another list');
+  if (row === undefined || concerns?.(rows.at(row).subject) === false)
+    throw new InvalidInput('cursor', 'is of another list');
   return { row, key: sort === 'subject' ? rows.keyOf(row, sort) : Number(key) };
 }
 
 const IN_FORCE_OR_PROPOSED: ReadonlySet<BlockState> = new Set(['active', 'proposed']);
 
-function filterOf(query: BlockListQuery, now: Instant): BlockFilter {
+function filterOf(query: BlockListQuery, now: Instant, concerns: Concerns | undefined): BlockFilter {
   const { type: types, direction, origin, rule, since, until, id, q, at } = query;
   const states = query.state ?? (at === undefined ? undefined : IN_FORCE_OR_PROPOSED);
   const text = q?.normalize('NFC').toLowerCase();
-  return { now, at, states, types, direction, origin, rule, since, until, id, text, kept: keptAs(text) };
+  const kept = keptAs(text);
+  return { now, at, states, types, direction, origin, rule, since, until, id, text, kept, concerns };
 }
 
 /** Subjects have their domains as A-labels; people look for `müller.example`. */

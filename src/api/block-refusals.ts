@@ -1,9 +1,10 @@
 import { z } from 'zod';
 import type { BlockEntry } from '../../projections/blocks/block-entry.js';
 import type { RecordedEvent } from '../kernel/events.js';
+import { keyOf } from '../kernel/events.js';
 import { formatInstant, MINUTE } from '../kernel/time.js';
 import type { MessageRefused } from '../sending/events.js';
-import { isRefusal, SEND_CATEGORY, sendStream } from '../sending/events.js';
+import { isRefusal, SEND_CATEGORY, senderOf, sendStream } from '../sending/events.js';
 import type { EventStore } from '../store/port.js';
 import { BLOCKS, findEntry } from './blocks.js';
 import type { RefusalJson } from './check-findings.js';
@@ -32,10 +33,11 @@ export function blockRefusalsRoute(deps: ApiDependencies, mostRead = MOST_READ):
     path: `${BLOCKS}/{id}/refusals`,
     summary: 'List what a block refused, oldest first; a page may be short, and still have a next',
     role: 'viewer',
+    scope: 'own',
     query: refusalsQuery,
     responses: { 200: { description: 'One page', schema: listOf(listedRefusal) } },
-    async handle({ params, query: { limit, cursor } }) {
-      const entry = await findEntry(deps, params['id']!);
+    async handle({ params, query: { limit, cursor }, concerns }) {
+      const entry = await findEntry(deps, params['id']!, concerns);
       const from = cursor === undefined ? undefined : numberOfCursor(cursor);
       const items: z.infer<typeof listedRefusal>[] = [];
       let read = 0;
@@ -44,7 +46,8 @@ export function blockRefusalsRoute(deps: ApiDependencies, mostRead = MOST_READ):
         if (items.length === limit || read === mostRead)
           return ok({ items, next: cursorOf(String(placeOf(entry, event))) });
         read++;
-        if (isRefusal(event) && event.data.block === entry.id) items.push(refusalView(event));
+        if (isRefusal(event) && event.data.block === entry.id && concerns(senderOf(keyOf(event.stream))))
+          items.push(refusalView(event));
       }
       return ok({ items, next: null });
     },

@@ -2,8 +2,9 @@ import { z } from 'zod';
 import type { BlockEntry } from '../../projections/blocks/block-entry.js';
 import { settledThrough } from '../../projections/blocks/block-entry.js';
 import type { RecordedEvent } from '../kernel/events.js';
+import { categoryOf, keyOf } from '../kernel/events.js';
 import { DAY, formatInstant, MINUTE } from '../kernel/time.js';
-import { heldStream, SEND_CATEGORY, sendStream } from '../sending/events.js';
+import { heldStream, SEND_CATEGORY, senderOf, sendStream } from '../sending/events.js';
 import type { EventStore } from '../store/port.js';
 import { blockLetter } from './block-letter.js';
 import type { ReportJson } from './block-report.js';
@@ -13,7 +14,7 @@ import { BLOCKS, findEntry } from './blocks.js';
 import { lastUpTo } from './check-findings.js';
 import type { ApiDependencies } from './dependencies.js';
 import { heldCount } from './held.js';
-import type { Route } from './http/route.js';
+import type { Concerns, Route } from './http/route.js';
 import { ok, route } from './http/route.js';
 import { oneOf } from './shapes.js';
 
@@ -33,6 +34,7 @@ export function blockReportRoute(deps: ApiDependencies, mostRead = MOST_READ): R
     path: `${BLOCKS}/{id}/report`,
     summary: 'What got through before and after a block, what it stopped, and what clients were told',
     role: 'viewer',
+    scope: 'own',
     query: reportQuery,
     responses: {
       200: {
@@ -41,9 +43,9 @@ export function blockReportRoute(deps: ApiDependencies, mostRead = MOST_READ): R
         text: 'text/plain',
       },
     },
-    async handle({ params, query, request }) {
-      const entry = await findEntry(deps, params['id']!);
-      const report = await reportOn(deps, entry, mostRead);
+    async handle({ params, query, request, concerns }) {
+      const entry = await findEntry(deps, params['id']!, concerns);
+      const report = await reportOn(deps, entry, concerns, mostRead);
       const asked = request.accepts(['application/json', 'text/plain']);
       const isText = query.format === undefined ? asked === 'text/plain' : query.format === 'text';
       if (!isText) return ok(report, { Vary: 'Accept' });
@@ -54,7 +56,12 @@ export function blockReportRoute(deps: ApiDependencies, mostRead = MOST_READ): R
 }
 
 /** @throws StoreUnavailable */
-async function reportOn(deps: ApiDependencies, entry: BlockEntry, mostRead: number): Promise<ReportJson> {
+async function reportOn(
+  deps: ApiDependencies,
+  entry: BlockEntry,
+  concerns: Concerns,
+  mostRead: number,
+): Promise<ReportJson> {
   const { store, clock } = deps;
   const report = new ContainmentReport(entry);
   let left = mostRead;
@@ -67,7 +74,8 @@ async function reportOn(deps: ApiDependencies, entry: BlockEntry, mostRead: numb
         isWhole = false;
         break;
       }
-      report.apply(event);
+      const isSend = categoryOf(event.stream) === SEND_CATEGORY;
+      if (!isSend || concerns(senderOf(keyOf(event.stream)))) report.apply(event);
       last = event;
     }
   };

@@ -15,6 +15,7 @@ import { DIRECTIONS } from '../sending/subjects.js';
 import type { EventStore } from '../store/port.js';
 import { StoreUnavailable } from '../store/port.js';
 import type { ApiDependencies } from './dependencies.js';
+import type { Concerns } from './http/route.js';
 import {
   durationShape,
   instantShape,
@@ -250,12 +251,14 @@ const AT_ONCE = 50;
 /**
  * Finds a block or proposal by any of its ids. The store has those that ended long ago.
  *
+ * @param concerns which subjects the caller may see: any other is as one that there is not
  * @throws StopgapError `not-found`; StoreUnavailable
  */
-export async function entryOf(sources: Sources, id: string): Promise<BlockEntry> {
+export async function entryOf(sources: Sources, id: string, concerns: Concerns): Promise<BlockEntry> {
   const { ledger } = sources.models;
   const row = ledger.rows.find(ledger.nameOf(id));
-  if (row === undefined) throw new StopgapError('not-found', `there is no block ${id.slice(0, 100)}`);
+  if (row === undefined || !concerns(ledger.rows.at(row).subject))
+    throw new StopgapError('not-found', `there is no block ${id.slice(0, 100)}`);
   return (await entriesOf(sources, [row]))[0]!;
 }
 

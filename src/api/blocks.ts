@@ -11,7 +11,7 @@ import { StoreUnavailable } from '../store/port.js';
 import { blockShape, blockView, entryOf } from './block-view.js';
 import { carryOutOn, etagOf, isKnown, NOT_SHOWN, replayed, shown } from './commands.js';
 import type { ApiDependencies } from './dependencies.js';
-import type { Answer, ApiRequest, Route } from './http/route.js';
+import type { Answer, ApiRequest, Concerns, Route } from './http/route.js';
 import { route } from './http/route.js';
 import { noteInput, oneOf, spanInputs, spanOf, subjectInput } from './shapes.js';
 
@@ -36,6 +36,7 @@ export function blockRoutes(deps: ApiDependencies): readonly Route[] {
       path: BLOCKS,
       summary: 'Block a subject',
       role: 'operator',
+      scope: 'none',
       body: { schema: creation },
       responses: {
         201: { description: 'The block that is in force now', schema: blockShape },
@@ -71,12 +72,13 @@ export function blockRoutes(deps: ApiDependencies): readonly Route[] {
       path: `${BLOCKS}/{id}`,
       summary: 'Read a block with its evidence and history',
       role: 'viewer',
+      scope: 'own',
       responses: {
         200: { description: 'The block', schema: blockShape },
         304: { description: 'It is still at the version that If-None-Match names' },
       },
-      async handle({ params, request }) {
-        const entry = await findEntry(deps, params['id']!);
+      async handle({ params, request, concerns }) {
+        const entry = await findEntry(deps, params['id']!, concerns);
         // The clock alone can change a state. So a block is "not modified" only while its recorded state still holds.
         if (isKnown(request, entry.version) && blockView(entry, deps.clock.now()).state === entry.state) {
           return { status: 304, headers: { ETag: etagOf(entry.version) } };
@@ -89,10 +91,11 @@ export function blockRoutes(deps: ApiDependencies): readonly Route[] {
       path: `${BLOCKS}/{id}`,
       summary: 'Change when an active block ends; a duration counts from now',
       role: 'operator',
+      scope: 'none',
       body: { schema: change },
       responses: { 200: { description: 'The block as it is now', schema: blockShape } },
       async handle(request) {
-        const entry = await findEntry(deps, request.params['id']!);
+        const entry = await findEntry(deps, request.params['id']!, request.concerns);
         const { note, ...span } = request.body;
         const command = {
           kind: 'change-until' as const,
@@ -110,16 +113,19 @@ export function blockRoutes(deps: ApiDependencies): readonly Route[] {
 const MOST_BEHIND = 1000;
 
 /**
- * If the read models do not have the block, another process may just have made it: the store knows.
+ * If the read models do not have the block, another process may just have made it: the store knows. One that does not
+ * concern the caller takes the way of one that there is not, so that time tells nothing of it either.
  *
  * @throws StopgapError `not-found`; StoreUnavailable
  */
-export async function findEntry(deps: ApiDependencies, id: string): Promise<BlockEntry> {
-  if (!deps.models.ledger.has(id)) {
+export async function findEntry(deps: ApiDependencies, id: string, concerns: Concerns): Promise<BlockEntry> {
+  const { ledger } = deps.models;
+  const row = ledger.rows.find(ledger.nameOf(id));
+  if (row === undefined || !concerns(ledger.rows.at(row).subject)) {
     const madeAt = await notShownYet(deps, id);
     if (madeAt !== undefined) await shown(deps, madeAt);
   }
-  return entryOf(deps, id);
+  return entryOf(deps, id, concerns);
 }
 
 /** The position of an event of this block that the read models do not show yet. */
@@ -143,7 +149,7 @@ export async function actOn(
   const withheld = deps.models.sendVolume.withheldBy(entry.id);
   const known: BlockCommand = command.kind === 'release' ? { ...command, withheld } : command;
   const { repeated } = await carryOutShowing(deps, request, entry.subject, known, entry.id);
-  return blockAnswer(await entryOf(deps, entry.id), deps, 200, repeated);
+  return blockAnswer(await entryOf(deps, entry.id, request.concerns), deps, 200, repeated);
 }
 
 /** As {@link carryOutOn}. A conflict with a block shows the block as it is. */
@@ -160,7 +166,8 @@ async function carryOutShowing(
     if (!(thrown instanceof StopgapError) || thrown.code !== 'conflict') throw thrown;
     // The answer must show the state that the decision saw.
     await shown(deps, await lastPosition(deps, subject));
-    const current = blockView(await entryOf(deps, String(thrown.details['block'])), deps.clock.now());
+    const entry = await entryOf(deps, String(thrown.details['block']), request.concerns);
+    const current = blockView(entry, deps.clock.now());
     throw new StopgapError('conflict', thrown.message, { ...thrown.details, current });
   }
 }

@@ -83,15 +83,19 @@ export function changesRoute(deps: ApiDependencies): Route {
     path: '/api/v1/changes',
     summary: `Who decided what, when, why and through what: the newest ${CHANGES_KEPT.toLocaleString('en')}, newest first`,
     role: 'viewer',
+    scope: 'own',
     query: changesQuery,
     responses: { 200: { description: 'One page', schema: listOf(changeShape), text: EXPORT_TYPES } },
     handle: (request) => {
-      const { query } = request;
+      const { query, caller, concerns } = request;
+      // What is about no sender, such as the rules, is of nobody's domain.
+      const isTheirs = ({ subject }: ChangeJson): boolean =>
+        subject === null ? caller.role !== 'domain' : concerns(subject);
       const found = (): readonly ChangeJson[] =>
         deps.models.changes
           .newest()
           .map((change) => changeView(deps, change))
-          .filter((change) => matches(change, query));
+          .filter((change) => isTheirs(change) && matches(change, query));
       return pageOrExport(request, {
         format: query.format,
         columns: COLUMNS,
@@ -112,10 +116,8 @@ function pageOf(found: readonly ChangeJson[], { cursor, limit }: ChangesQuery): 
 }
 
 function changeView({ models: { ledger } }: ApiDependencies, change: Change): ChangeJson {
-  const { at, by, type, correlation, block, why } = change;
+  const { at, by, type, correlation, block, subject, why } = change;
   const id = block === undefined ? undefined : ledger.nameOf(block);
-  const row = id === undefined ? undefined : ledger.rows.find(id);
-  const subject = change.subject ?? (row === undefined ? undefined : ledger.rows.at(row).subject);
   const requestId = correlation?.startsWith('request:') === true ? correlation.slice(8) : null;
   return {
     ...{ position: change.position, at: formatInstant(at), by, type, via: viaOf(requestId), requestId },

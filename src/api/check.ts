@@ -31,8 +31,8 @@ import {
   troubleOf,
 } from './check-findings.js';
 import type { ApiDependencies } from './dependencies.js';
-import type { Route } from './http/route.js';
-import { ok, route } from './http/route.js';
+import type { Concerns, Route } from './http/route.js';
+import { ok, ownSubject, route } from './http/route.js';
 import { instantInput, once, oneOf, subjectView } from './shapes.js';
 import { windowShape, windowView } from './senders.js';
 import { coverShape } from './exemptions.js';
@@ -121,9 +121,10 @@ export function checkRoutes(deps: ApiDependencies): readonly Route[] {
       path: '/api/v1/check',
       summary: 'Whether a sender would be refused now, or would have been at a past instant, and why',
       role: 'viewer',
+      scope: 'own',
       query: checkQuery,
       responses: { 200: { description: 'The verdict, explained', schema: checkShape } },
-      handle: async ({ query }) => ok(await explainCheck(deps, query)),
+      handle: async ({ query, concerns }) => ok(await explainCheck(deps, query, concerns)),
     }),
   ];
 }
@@ -131,13 +132,18 @@ export function checkRoutes(deps: ApiDependencies): readonly Route[] {
 const HELD_THERE = 'The mail server takes its mail and holds it.';
 const HELD = 'A mail server that asks takes the mail and holds it; at a listener of Stopgap it is refused.';
 
-async function explainCheck(deps: ApiDependencies, query: CheckQuery): Promise<CheckJson> {
+async function explainCheck(
+  deps: ApiDependencies,
+  query: CheckQuery,
+  concerns: Concerns,
+): Promise<CheckJson> {
   const { models, clock } = deps;
   const now = clock.now();
   const { at = now } = query;
   if (at > now) throw new InvalidInput('at', `must not lie in the future (it is ${formatInstant(now)})`);
   const isPast = at < now;
   const sender = senderOf(query);
+  refuseForeign(sender, concerns);
   const recorded = await recordedOf(deps, sender, at);
   const { refusals, behind = null } = recorded ?? {};
   const { verdict, from } = await judgedAs(deps, sender, refusals ?? [], at, isPast);
@@ -151,17 +157,23 @@ async function explainCheck(deps: ApiDependencies, query: CheckQuery): Promise<C
   for (const who of [login, verdict.sender]) {
     if (who === undefined) continue;
     for (const entry of await entriesInForce(deps, who, at))
-      matching.set(entry.id, isPast ? blockViewAt(entry, at) : blockView(entry, now));
+      if (concerns(entry.subject))
+        matching.set(entry.id, isPast ? blockViewAt(entry, at) : blockView(entry, now));
     if (isPast) continue;
-    for (const entry of await entriesWaiting(deps, who, now)) proposals.set(entry.id, blockView(entry, now));
+    for (const entry of await entriesWaiting(deps, who, now))
+      if (concerns(entry.subject)) proposals.set(entry.id, blockView(entry, now));
   }
-  for (const found of [atAuth, atRcpt]) if (found !== undefined) matching.set(found.block.id, found.block);
+  for (const found of [atAuth, atRcpt])
+    if (found !== undefined && concerns(found.subject)) matching.set(found.block.id, found.block);
   const otherWay = deciding === undefined ? await otherWayOf(deps, sender, at, isPast) : undefined;
-  const subjects = subjectsOf(sender);
+  const subjects = subjectsOf(sender).filter(concerns);
   const { held, sentences: heldSentences } =
     isPast || sender.account === undefined || refusals === undefined
       ? NOTHING_HELD
-      : await heldFor(deps, sender.account, refusals);
+      : await heldFor(deps, sender.account, refusals, concerns);
+  const idOf = (found: Refusing | undefined): string | null =>
+    found !== undefined && concerns(found.subject) ? found.block.id : null;
+  const isHidden = [deciding, otherWay].some((found) => found !== undefined && !concerns(found.subject));
   const atMail = atRcpt === undefined ? undefined : toldOf(deps, atRcpt);
   return {
     refused: hasNoLogin !== undefined || isMailRefused || deciding !== undefined,
@@ -176,31 +188,33 @@ async function explainCheck(deps: ApiDependencies, query: CheckQuery): Promise<C
     accountState: state ?? null,
     failedLogins: failedView(failed),
     behind,
-    sentence: [
-      ...(hasNoLogin === undefined ? [] : [hasNoLogin]),
-      ...(isMailRefused ? [notItsAddress(verdict.sender)] : []),
-      ...((hasNoLogin !== undefined || isMailRefused) && deciding === undefined
-        ? []
-        : otherWay !== undefined
-          ? [otherWaySentence(sender.direction, otherWay, at, isPast)]
-          : [refusalSentence(deciding, at, isPast, begins)]),
-      ...(deciding === undefined ? [] : heldWhere(deps, deciding)),
-      ...(deciding === undefined || isPast ? [] : askedByNobody(deps)),
-      ...((deciding ?? otherWay) === undefined && !isBeforeAll ? unsure : []),
-      ...(from === undefined ? [] : [cameAs(from)]),
-      ...(failed === undefined ? [] : [failedSentence(failed)]),
-      ...(behind === null ? [] : [behindSentence(behind)]),
-      ...heldSentences,
-      ...(isPast ? [] : [...heldBack(deps), ...outages(deps, sender.direction)]),
-    ].join(' '),
-    block: deciding?.block ?? null,
+    sentence: isHidden
+      ? NOT_THEIRS
+      : [
+          ...(hasNoLogin === undefined ? [] : [hasNoLogin]),
+          ...(isMailRefused ? [notItsAddress(verdict.sender)] : []),
+          ...((hasNoLogin !== undefined || isMailRefused) && deciding === undefined
+            ? []
+            : otherWay !== undefined
+              ? [otherWaySentence(sender.direction, otherWay, at, isPast)]
+              : [refusalSentence(deciding, at, isPast, begins)]),
+          ...(deciding === undefined ? [] : heldWhere(deps, deciding)),
+          ...(deciding === undefined || isPast ? [] : askedByNobody(deps)),
+          ...((deciding ?? otherWay) === undefined && !isBeforeAll ? unsure : []),
+          ...(from === undefined ? [] : [cameAs(from)]),
+          ...(failed === undefined ? [] : [failedSentence(failed)]),
+          ...(behind === null ? [] : [behindSentence(behind)]),
+          ...heldSentences,
+          ...(isPast ? [] : [...heldBack(deps), ...outages(deps, sender.direction)]),
+        ].join(' '),
+    block: deciding !== undefined && concerns(deciding.subject) ? deciding.block : null,
     auth:
       hasNoLogin !== undefined
         ? { outcome: 'refused', block: null, reply: replyLine(BAD_CREDENTIALS) }
         : {
             outcome:
               login === undefined || isBeforeAll ? 'not asked' : authReply === null ? 'passes' : 'refused',
-            block: authReply === null ? null : atAuth!.block.id,
+            block: authReply === null ? null : idOf(atAuth),
             reply: authReply,
           },
     mail: isMailRefused
@@ -211,7 +225,7 @@ async function explainCheck(deps: ApiDependencies, query: CheckQuery): Promise<C
         ? NOT_ASKED
         : {
             outcome: atMail === undefined ? 'passes' : atMail.reply === null ? 'held' : 'refused',
-            block: atRcpt?.block.id ?? null,
+            block: idOf(atRcpt),
             reply: atMail?.reply ?? null,
           },
     held,
@@ -266,6 +280,24 @@ function askedByNobody({ isAsked, wasAsked, mailServers }: ApiDependencies): rea
 
 const NOBODY_ASKS =
   'But no mail server has asked Stopgap about mail since this start, and as long as none does, its mail goes on: see stopgap doctor.';
+
+const NOT_THEIRS =
+  'Mail of this sender is refused by a block that is of none of your domains: ask those who run the mail server.';
+
+/** @throws StopgapError `not-found` if the sender is of none of the caller's domains; InvalidInput if its names do not say */
+function refuseForeign({ account, address }: SenderIdentity, concerns: Concerns): void {
+  const names: readonly [Subject['type'], string | undefined][] = [
+    ['account', account],
+    ['address', address === '' ? undefined : address],
+  ];
+  const named = names.flatMap(([type, value]) => (value === undefined ? [] : [{ type, value }]));
+  if (named.length === 0 && !concerns({ type: 'ehlo', value: '' }))
+    throw new InvalidInput(
+      'account',
+      'must be named, or returnPath: an IP address and an EHLO name are of no domain',
+    );
+  for (const subject of named) ownSubject(subject, concerns);
+}
 
 const NOTHING_HELD = { held: null, sentences: [] } as const;
 const NOT_ASKED = { outcome: 'not asked', block: null, reply: null } as const;

@@ -1,5 +1,6 @@
 import type { Logger } from 'pino';
-import type { Role } from '../accounts/tokens.js';
+import type { AdminTable } from '../accounts/admins.js';
+import type { Rights, Role } from '../accounts/roles.js';
 import type { BacktestJobs } from '../backtest/jobs.js';
 import type { BlockCommandHandler } from '../commands/block-commands.js';
 import type { AlarmClock } from '../kernel/time.js';
@@ -16,10 +17,32 @@ import type { OutboxedStore } from '../store/outboxed.js';
 import type { EventStore } from '../store/port.js';
 import type { Tracing } from '../tracing/tracing.js';
 
-/** The holder of a token. */
-export interface Caller {
+/** The holder of a token, or a person who has signed in. */
+export interface Caller extends Rights {
   readonly name: string;
-  readonly role: Role;
+  /** The id of a person's session; undefined of who comes with a token. */
+  readonly session?: string;
+  /** Whether a reverse proxy says who it is. */
+  readonly viaProxy?: true;
+}
+
+/** How messages name a caller: a person and a token of one name are two. */
+export function titleOf(caller: Caller): string {
+  return `the ${isPerson(caller) ? 'person' : 'token'} ${caller.name}`;
+}
+
+export function isPerson({ session, viaProxy }: Caller): boolean {
+  return session !== undefined || viaProxy === true;
+}
+
+/** A reverse proxy that has people sign in, and says in headers who asks. */
+export interface ProxyAuth {
+  /** Where it asks from, addresses and networks; from anywhere else its headers count for nothing. Empty: there is none. */
+  readonly from: readonly string[];
+  readonly userHeader: string;
+  readonly groupsHeader: string;
+  /** The role of each group. */
+  readonly roles: Readonly<Record<string, Role>>;
 }
 
 /** Must compare in constant time: `TokenTable.find` does. */
@@ -102,6 +125,10 @@ export interface ApiDependencies extends OperationDependencies {
   /** What the whole process logs, and how much. */
   readonly logs: Logs;
   readonly tokens: Authenticator;
+  /** The reverse proxy that says who asks; undefined: there is none. */
+  readonly proxyAuth?: ProxyAuth | undefined;
+  /** The people who may sign in; undefined: nobody can. */
+  readonly admins?: (() => AdminTable) | undefined;
   /** Undefined if this process has no users file: then any account may exist. */
   readonly accountState?: ((account: string) => AccountState) | undefined;
   /** Whether the back end of logins gives no answer now; undefined if this process takes none. */

@@ -100,6 +100,7 @@ export class DovecotPolicy {
         path: '/dovecot/policy',
         summary: 'For Dovecot: whether a login may go on (allow), and how one ended (report)',
         role: 'server',
+        scope: 'none',
         authenticator: context.tokens,
         needsModels: false,
         // An administrator may have other parameters in the URL.

@@ -14,7 +14,7 @@ import { DIRECTIONS, SUBJECT_TYPES, parsePattern } from '../sending/subjects.js'
 import { BLOCKS } from './blocks.js';
 import { carryOutOn, replayed } from './commands.js';
 import type { ApiDependencies } from './dependencies.js';
-import type { Route } from './http/route.js';
+import type { Concerns, Route } from './http/route.js';
 import { ok, route } from './http/route.js';
 import {
   anyOf,
@@ -109,9 +109,9 @@ const removal = z.strictObject({ note: noteInput.optional() });
 export function exemptionRoutes(deps: ApiDependencies): readonly Route[] {
   const { models, clock } = deps;
 
-  const inForce = (id: string): Exemption => {
+  const inForce = (id: string, concerns: Concerns): Exemption => {
     const exemption = models.exemptions.get(id);
-    if (exemption !== undefined && (exemption.until === null || exemption.until > clock.now()))
+    if (exemption !== undefined && !isOver(exemption.until, clock.now()) && concerns(exemption.subject))
       return exemption;
     throw new StopgapError('not-found', `there is no exemption ${id.slice(0, 400)} in force`);
   };
@@ -122,15 +122,16 @@ export function exemptionRoutes(deps: ApiDependencies): readonly Route[] {
       path: EXEMPTIONS,
       summary: 'List the exemptions in force, those of the rules file too',
       role: 'viewer',
+      scope: 'own',
       query: listQuery,
       responses: { 200: { description: 'One page', schema: listOf(exemptionShape) } },
-      handle({ query }) {
+      handle({ query, concerns }) {
         const { type, origin, limit, cursor } = query;
         const after = cursor === undefined ? '' : keyOfCursor(cursor);
         // Sorted by id: first those of administrators, by time, then those of the rules file.
         const found = models.exemptions
           .list(clock.now())
-          .filter((one) => one.id > after)
+          .filter((one) => one.id > after && concerns(one.subject))
           .filter((one) => type?.has(one.subject.type) !== false && (origin ?? one.origin) === one.origin)
           .sort((a, b) => (a.id < b.id ? -1 : 1));
         const items = found.slice(0, limit);
@@ -146,6 +147,7 @@ export function exemptionRoutes(deps: ApiDependencies): readonly Route[] {
       summary:
         'Exempt a subject from proposals and blocks by rules; it replaces an earlier one of the same subject',
       role: 'operator',
+      scope: 'none',
       body: { schema: creation },
       responses: {
         201: { description: 'The exemption', schema: grantedExemptionShape },
@@ -174,14 +176,16 @@ export function exemptionRoutes(deps: ApiDependencies): readonly Route[] {
       path: `${EXEMPTIONS}/{id}`,
       summary: 'Read an exemption',
       role: 'viewer',
+      scope: 'own',
       responses: { 200: { description: 'The exemption', schema: exemptionShape } },
-      handle: ({ params }) => ok(exemptionView(inForce(params['id']!))),
+      handle: ({ params, concerns }) => ok(exemptionView(inForce(params['id']!, concerns))),
     }),
     route<unknown, z.infer<typeof removal>>({
       method: 'delete',
       path: `${EXEMPTIONS}/{id}`,
       summary: 'Revoke an exemption',
       role: 'operator',
+      scope: 'none',
       body: { schema: removal, optional: true },
       responses: { 204: { description: 'It is revoked' } },
       async handle(request) {
@@ -189,13 +193,13 @@ export function exemptionRoutes(deps: ApiDependencies): readonly Route[] {
         if (id === NEVER_BLOCK)
           throw new StopgapError('conflict', 'the built-in never-block list cannot be revoked');
         if (models.exemptions.get(id)?.origin === 'rules') {
-          const current = exemptionView(inForce(id));
+          const current = exemptionView(inForce(id, request.concerns));
           const message =
             'this exemption stands in the rules: edit the rules file, or PUT /api/v1/rules without it';
           throw new StopgapError('conflict', message, { current });
         }
         // Also for an exemption that is revoked: the same request may have revoked it before.
-        const subject = models.exemptions.subjectOf(id) ?? inForce(id).subject;
+        const subject = models.exemptions.subjectOf(id) ?? inForce(id, request.concerns).subject;
         await carryOutOn(deps, request, subject, { kind: 'revoke', exemption: id, ...request.body });
         return { status: 204 };
       },

@@ -5,15 +5,20 @@ import { SeenIds } from '../../projections/blocks/effective-blocks.js';
 import type { BlockFact } from '../blocks/events.js';
 import { InvalidInput, StopgapError, messageOf } from '../kernel/errors.js';
 import type { RecordedEvent } from '../kernel/events.js';
+import { categoryOf, keyOf } from '../kernel/events.js';
 import { SECOND, formatInstant } from '../kernel/time.js';
 import type { OverrideFact } from '../overrides/events.js';
 import type { ShadowFact } from '../rules/decide.js';
 import type { RulesFact } from '../rules/model.js';
 import type { AuthEvent, HeldEvent, SendEvent } from '../sending/events.js';
+import { senderOf } from '../sending/events.js';
+import type { Subject } from '../sending/subjects.js';
+import { subjectOfKey } from '../sending/subjects.js';
 import type { Subscription } from '../store/port.js';
-import type { ApiDependencies } from './dependencies.js';
+import type { ApiDependencies, Caller } from './dependencies.js';
+import { titleOf } from './dependencies.js';
 import { Problem, invalid } from './http/problem.js';
-import type { ApiRequest, Route } from './http/route.js';
+import type { ApiRequest, Concerns, Route } from './http/route.js';
 import { route } from './http/route.js';
 import { anyOf, once } from './shapes.js';
 
@@ -85,8 +90,8 @@ type FeedQuery = z.infer<typeof feedQuery>;
 /** The events of the store as server-sent events (HTML Living Standard, 9.2). */
 export class EventFeeds {
   readonly #deps: ApiDependencies;
-  /** The token's name, by the function that ends the feed. */
-  readonly #open = new Map<() => Promise<void>, string>();
+  /** Whose it is, by the function that ends the feed. */
+  readonly #open = new Map<() => Promise<void>, Caller>();
   #closed = false;
 
   constructor(deps: ApiDependencies) {
@@ -100,6 +105,7 @@ export class EventFeeds {
         path: '/api/v1/events',
         summary: 'Events as they are written, resumable by Last-Event-ID',
         role: 'viewer',
+        scope: 'own',
         needsModels: false,
         query: feedQuery,
         responses: {
@@ -118,6 +124,12 @@ export class EventFeeds {
     ];
   }
 
+  /** Ends the feeds of a session that has ended. */
+  async endOf(session: string): Promise<void> {
+    const own = [...this.#open].filter(([, caller]) => caller.session === session);
+    await Promise.all(own.map(([end]) => end()));
+  }
+
   /** Ends every feed; its client connects again elsewhere. */
   async close(): Promise<void> {
     this.#closed = true;
@@ -126,8 +138,8 @@ export class EventFeeds {
 
   async #begin(asked: ApiRequest<FeedQuery, unknown>): Promise<void> {
     const { store, log } = this.#deps;
-    const { query, caller, request, response } = asked;
-    const { name: token } = caller;
+    const { query, caller, concerns, request, response } = asked;
+    const title = titleOf(caller);
     const { types } = query;
     const categories = categoriesOf(query);
     const after = lastEventId(request) ?? query.after;
@@ -140,8 +152,8 @@ export class EventFeeds {
     if (this.#closed) throw new StopgapError('unavailable', 'the server is shutting down');
     if (this.#open.size >= MOST_FEEDS) throw tooMany(`${MOST_FEEDS} feeds are open already`);
     let own = 0;
-    for (const other of this.#open.values()) if (other === token) own++;
-    if (own >= MOST_OF_ONE) throw tooMany(`${MOST_OF_ONE} feeds of the token ${token} are open already`);
+    for (const other of this.#open.values()) if (titleOf(other) === title) own++;
+    if (own >= MOST_OF_ONE) throw tooMany(`${MOST_OF_ONE} feeds of ${title} are open already`);
     if (response.destroyed) return;
     response
       .status(200)
@@ -156,7 +168,9 @@ export class EventFeeds {
     const seen = new SeenIds(IDS_KEPT);
     const ended = new AbortController();
     const subscription = store.subscribe({ after: after ?? 'end', categories }, (event) =>
-      (wanted === undefined || wanted.has(event.type)) && seen.isNew(event.id)
+      (wanted === undefined || wanted.has(event.type)) &&
+      seen.isNew(event.id) &&
+      this.#isFor(caller, concerns, event)
         ? write(response, textOf(event), ended.signal)
         : undefined,
     );
@@ -168,6 +182,32 @@ export class EventFeeds {
         response.end();
       },
     );
+  }
+
+  /** Whether the caller may see an event: the administrator of a domain sees those of its senders, and what was decided on them. */
+  #isFor({ role }: Caller, concerns: Concerns, { stream }: RecordedEvent): boolean {
+    if (role !== 'domain') return true;
+    const subject = this.#subjectOf(categoryOf(stream), keyOf(stream));
+    return subject !== undefined && concerns(subject);
+  }
+
+  /** What the events of a stream are about. Undefined: of nobody's domain. */
+  #subjectOf(category: string, key: string): Subject | undefined {
+    switch (category as FeedCategory) {
+      case 'block':
+      case 'override':
+        return subjectOfKey(key);
+      case 'send':
+        return senderOf(key);
+      case 'held': {
+        const { rows } = this.#deps.models.ledger;
+        const row = rows.find(key);
+        return row === undefined ? undefined : rows.at(row).subject;
+      }
+      case 'rules':
+      case 'auth':
+        return undefined;
+    }
   }
 
   /** Keeps it alive while it is silent, and cleans up when either side ends it. */
@@ -195,7 +235,7 @@ export class EventFeeds {
       ended.abort();
       await subscription.stop();
     };
-    this.#open.set(end, caller.name);
+    this.#open.set(end, caller);
     metrics.api.feeds.set(this.#open.size);
     response.once('close', () => void end());
     response.on('error', () => undefined); // the client is gone: `close` follows

@@ -33,6 +33,7 @@ export function feignedRoute({ store, clock }: Pick<ApiDependencies, 'store' | '
     summary:
       'How many logins from an address failed lately, and how many of them because a block made them fail',
     role: 'server',
+    scope: 'none',
     query: z.strictObject({
       ip: once.transform((text, context) => {
         const ip = normalizeIp(text);

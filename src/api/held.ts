@@ -10,7 +10,7 @@ import { entriesOf, entryOf } from './block-view.js';
 import { BLOCKS } from './blocks.js';
 import type { RefusalJson } from './check-findings.js';
 import type { ApiDependencies } from './dependencies.js';
-import type { Route } from './http/route.js';
+import type { Concerns, Route } from './http/route.js';
 import { ok, route } from './http/route.js';
 import { cursorOf, instantShape, numberOfCursor, once, wholeNumber } from './shapes.js';
 
@@ -46,10 +46,11 @@ export function heldRoutes(deps: ApiDependencies): readonly Route[] {
       path: `${BLOCKS}/{id}/held`,
       summary: 'List the mail that is held for a block, newest first',
       role: 'viewer',
+      scope: 'own',
       query: heldQuery,
       responses: { 200: { description: 'One page', schema: pageShape } },
-      async handle({ params, query: { limit, cursor } }) {
-        const entry = await entryOf(deps, params['id']!);
+      async handle({ params, query: { limit, cursor }, concerns }) {
+        const entry = await entryOf(deps, params['id']!, concerns);
         return ok(await heldPage(deps.store, entry.id, settledThrough(entry), limit, cursor));
       },
     }),
@@ -115,6 +116,7 @@ export async function heldFor(
   deps: ApiDependencies,
   account: string,
   refusals: readonly RefusalJson[],
+  concerns: Concerns,
 ): Promise<{ readonly held: HeldFor | null; readonly sentences: readonly string[] }> {
   const { rows } = deps.models.ledger;
   const own = [...rows.on({ type: 'account', value: account })].slice(0, BLOCKS_READ);
@@ -125,6 +127,7 @@ export async function heldFor(
   const sentences: string[] = [];
   try {
     for (const entry of await entriesOf(deps, [...wanted])) {
+      if (!concerns(entry.subject)) continue;
       const count = await heldCount(deps.store, entry.id, settledThrough(entry));
       if (count === 0) continue;
       held.push({ block: entry.id, count });

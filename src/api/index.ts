@@ -30,6 +30,7 @@ import { noticeRoutes } from './notices.js';
 import { logRoutes, operationRoutes, outboxRoutes } from './operations.js';
 import { bulkOverridesRoute } from './overrides-bulk.js';
 import { overrideRoutes } from './overrides.js';
+import { People } from './people.js';
 import { rspamdRoutes } from './rspamd.js';
 import { observedRoute, rulesRoutes } from './rules.js';
 import { senderRoutes } from './senders.js';
@@ -127,6 +128,11 @@ function askedRoutes({ mailServers, ...deps }: Parameters<typeof createOperation
 /** The HTTP side: docs/reference/api.md describes it. */
 export function createApi(deps: ApiDependencies, more: readonly Route[] = []): Api {
   const feeds = new EventFeeds(deps);
+  const { admins } = deps;
+  const people =
+    admins === undefined
+      ? undefined
+      : new People({ ...deps, admins }, (session) => void feeds.endOf(session));
   const routes = rootRoutes([
     blockListRoute(deps),
     // Before the routes of one block, which would take `actions` for its id.
@@ -151,6 +157,7 @@ export function createApi(deps: ApiDependencies, more: readonly Route[] = []): A
     feignedRoute(deps),
     ...noticeRoutes(deps),
     ...feeds.routes,
+    ...(people?.routes ?? []),
     ...logRoutes(deps),
     ...outboxRoutes(deps),
     ...operationRoutes(deps),
@@ -160,7 +167,7 @@ export function createApi(deps: ApiDependencies, more: readonly Route[] = []): A
     await feeds.close();
     await deps.backtests.close();
   };
-  return serving(deps, routes, { close });
+  return serving({ ...deps, people }, routes, { close });
 }
 
 function serving(

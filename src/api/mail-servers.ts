@@ -178,6 +178,7 @@ export function mailServerRoutes(deps: Dependencies): readonly Route[] {
       path: '/api/v1/decide',
       summary: 'What a mail server is to answer a sender; a refusal is recorded',
       role: 'server',
+      scope: 'none',
       body: { schema: decideInput },
       responses: { 200: { description: 'The verdict', schema: decisionShape } },
       handle({ body, requestId }) {
@@ -200,6 +201,7 @@ export function mailServerRoutes(deps: Dependencies): readonly Route[] {
       summary:
         'Report sends, refused recipients, bounces, returned mail and failed logins; each counts once, however often it is sent',
       role: 'server',
+      scope: 'none',
       needsModels: false,
       body: { schema: batch, limit: LARGEST, ndjson: MOST_ITEMS },
       responses: { 200: { description: 'What became of each item', schema: outcomeShape } },

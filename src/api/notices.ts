@@ -65,6 +65,7 @@ export function noticeRoutes({ notices, publicUrl }: ApiDependencies): readonly 
       path: NOTICES,
       summary: 'List the channels of notices, and what became of the last notices of each',
       role: 'viewer',
+      scope: 'none',
       responses: { 200: { description: 'Every channel of the configuration', schema: listShape } },
       async handle() {
         const channels = notices === undefined ? [] : await notices.list();
@@ -76,6 +77,7 @@ export function noticeRoutes({ notices, publicUrl }: ApiDependencies): readonly 
       path: `${NOTICES}/test`,
       summary: 'Send what the newest block made a channel say, marked as a test',
       role: 'operator',
+      scope: 'none',
       body: { schema: testInput },
       responses: { 202: { description: 'It is sent', schema: acceptedShape } },
       async handle({ body: { channel }, caller, requestId }) {
@@ -88,6 +90,7 @@ export function noticeRoutes({ notices, publicUrl }: ApiDependencies): readonly 
       path: `${NOTICES}/{id}/resend`,
       summary: 'Send a notice again that was given up, with the same id',
       role: 'operator',
+      scope: 'none',
       responses: { 202: { description: 'It is sent', schema: acceptedShape } },
       async handle({ params, caller, requestId }) {
         const { id } = params as { id: string };

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { SCOPES } from '../accounts/roles.js';
 import type { ResponseSpec, Route } from './http/route.js';
 import { ok, route } from './http/route.js';
 import { problemShape } from './shapes.js';
@@ -33,7 +34,7 @@ export function openApi(routes: readonly Route[]): Json {
   };
 
   const operationOf = (route: Route): Json => {
-    const { summary, role, body, responses } = route;
+    const { summary, role, scope, body, responses } = route;
     const parameters = [
       ...pathParameters(route),
       ...queryParameters(route, schemaOf),
@@ -46,7 +47,7 @@ export function openApi(routes: readonly Route[]): Json {
     return {
       operationId: operationId(route),
       summary,
-      ...(role === undefined ? { security: [] } : { 'x-role': role }),
+      ...(role === undefined ? { security: [] } : { 'x-role': role, 'x-scope': scope }),
       ...(parameters.length === 0 ? {} : { parameters }),
       ...(body === undefined ? {} : { requestBody: { required: body.optional !== true, content } }),
       responses: {
@@ -64,9 +65,15 @@ export function openApi(routes: readonly Route[]): Json {
       version: '1',
       description: 'Contains mail abuse: blocks, rules, senders. See docs/reference/api.md.',
     },
-    security: [{ token: [] }],
+    security: [{ token: [] }, { session: [] }],
     paths,
-    components: { schemas, securitySchemes: { token: { type: 'http', scheme: 'bearer' } } },
+    components: {
+      schemas,
+      securitySchemes: {
+        token: { type: 'http', scheme: 'bearer' },
+        session: { type: 'apiKey', in: 'cookie', name: '__Host-stopgap' },
+      },
+    },
   };
 }
 
@@ -143,6 +150,7 @@ export function rootRoutes(routes: readonly Route[]): readonly Route[] {
     route({
       method: 'get',
       path: '/',
+      scope: 'all',
       summary: 'Where to go from here',
       responses: { 200: { description: 'Links', schema: z.record(z.string(), z.string()) } },
       handle: () =>
@@ -160,6 +168,7 @@ export function rootRoutes(routes: readonly Route[]): readonly Route[] {
       path: '/api/v1',
       summary: 'The resources there are',
       role: 'viewer',
+      scope: 'all',
       needsModels: false,
       responses: {
         200: {
@@ -171,6 +180,10 @@ export function rootRoutes(routes: readonly Route[]): readonly Route[] {
                 path: z.string(),
                 summary: z.string(),
                 role: z.string().nullable(),
+                scope: z.enum(SCOPES).meta({
+                  description:
+                    'For the role domain. own: what concerns its domains; all: as for others; none: not let in.',
+                }),
               }),
             ),
           }),
@@ -178,11 +191,12 @@ export function rootRoutes(routes: readonly Route[]): readonly Route[] {
       },
       handle: () =>
         ok({
-          items: all.map(({ method, path, summary, role }) => ({
+          items: all.map(({ method, path, summary, role, scope }) => ({
             method: method.toUpperCase(),
             path,
             summary,
             role: role ?? null,
+            scope,
           })),
         }),
     }),
@@ -191,6 +205,7 @@ export function rootRoutes(routes: readonly Route[]): readonly Route[] {
       path: DOCUMENT,
       summary: 'This API as an OpenAPI 3.1 document',
       role: 'viewer',
+      scope: 'all',
       needsModels: false,
       responses: { 200: { description: 'The document', schema: z.looseObject({ openapi: z.string() }) } },
       handle: () => ok((document ??= openApi(all))),

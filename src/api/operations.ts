@@ -37,6 +37,7 @@ export function operationRoutes(deps: OperationDependencies): readonly Route[] {
     route({
       method: 'get',
       path: '/healthz',
+      scope: 'all',
       summary: 'How the process is; 200 as long as it answers, from its first moment',
       responses: { 200: { description: 'The details', schema: health } },
       handle: () => ok(deps.health()),
@@ -44,6 +45,7 @@ export function operationRoutes(deps: OperationDependencies): readonly Route[] {
     route({
       method: 'get',
       path: '/readyz',
+      scope: 'all',
       summary: 'Whether it can do its work: read models caught up, listeners up',
       responses: {
         200: { description: 'Ready', schema: readiness },
@@ -59,6 +61,7 @@ export function operationRoutes(deps: OperationDependencies): readonly Route[] {
     route({
       method: 'get',
       path: '/metrics',
+      scope: 'none',
       summary: 'Metrics in the Prometheus text format, or in OpenMetrics where Accept prefers it',
       ...(deps.metricsTokens === undefined
         ? {}
@@ -124,6 +127,7 @@ export function logRoutes({ logs }: ApiDependencies): readonly Route[] {
       path: LEVEL,
       summary: 'How much this process logs',
       role: 'viewer',
+      scope: 'none',
       needsModels: false,
       responses: { 200: { description: 'The levels', schema: levelsShape } },
       handle: () => ok(levelsView()),
@@ -133,6 +137,7 @@ export function logRoutes({ logs }: ApiDependencies): readonly Route[] {
       path: LEVEL,
       summary: 'Change how much this process logs, as a whole or in one component, until it ends',
       role: 'admin',
+      scope: 'none',
       needsModels: false,
       body: { schema: z.strictObject({ level: oneOf(LOG_LEVELS), component: oneOf(COMPONENTS).optional() }) },
       responses: { 200: { description: 'The levels as they are now', schema: levelsShape } },
@@ -146,6 +151,7 @@ export function logRoutes({ logs }: ApiDependencies): readonly Route[] {
       path: LOG,
       summary: 'The last lines that this process logged, oldest first',
       role: 'admin',
+      scope: 'none',
       needsModels: false,
       query: z.strictObject({
         limit: wholeNumber(1, recent.maxLines, 200),
@@ -192,6 +198,7 @@ export function outboxRoutes({ outbox }: Pick<ApiDependencies, 'outbox'>): reado
       path: '/api/v1/outbox/retry',
       summary: 'Try events once more that the store has refused and this process keeps in quarantine',
       role: 'operator',
+      scope: 'none',
       needsModels: false,
       body: { schema: input, optional: true },
       responses: { 200: { description: 'They wait for the store', schema: retryShape } },

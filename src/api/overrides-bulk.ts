@@ -54,6 +54,7 @@ export function bulkOverridesRoute(deps: ApiDependencies): Route {
     path: OVERRIDES,
     summary: 'Set or remove the overrides of many accounts and domains; others are left alone',
     role: 'operator',
+    scope: 'none',
     body: { schema: entries, limit: LARGEST, ndjson: MOST_ENTRIES },
     responses: {
       200: { description: 'What was changed; a fault in one entry changes none', schema: outcomeShape },

@@ -26,7 +26,7 @@ import { parseSubject, subjectKey, subjectOfKey } from '../sending/subjects.js';
 import { carryOut, contextOf, etagOf, replayed, shown } from './commands.js';
 import type { ApiDependencies } from './dependencies.js';
 import type { Answer, ApiRequest, Route } from './http/route.js';
-import { ok, route } from './http/route.js';
+import { ok, ownSubject, route } from './http/route.js';
 import {
   anyOf,
   cursorOf,
@@ -103,13 +103,15 @@ export function overrideRoutes(deps: ApiDependencies): readonly Route[] {
       path: OVERRIDES,
       summary: 'List the accounts and domains that have overrides',
       role: 'viewer',
+      scope: 'own',
       query: listQuery,
       responses: { 200: { description: 'One page, accounts before domains', schema: listOf(overrideShape) } },
-      handle({ query: { type, prefix, limit, cursor } }) {
+      handle({ query: { type, prefix, limit, cursor }, concerns }) {
         const after = cursor === undefined ? undefined : subjectOfKey(keyOfCursor(cursor));
         const found = OVERRIDE_TYPES.flatMap((each) => {
           if (type?.has(each) === false || (after?.type === 'domain' && each === 'account')) return [];
-          return models.overrides.page(each, prefix, after?.type === each ? after.value : '', limit + 1);
+          const from = after?.type === each ? after.value : '';
+          return models.overrides.page(each, prefix, from, limit + 1, concerns);
         });
         const items = found.slice(0, limit);
         const next = found.length > limit ? cursorOf(subjectKey(items.at(-1)!.subject)) : null;
@@ -122,14 +124,16 @@ export function overrideRoutes(deps: ApiDependencies): readonly Route[] {
       path: ONE,
       summary: 'What is set for one account or domain, what holds for it now, and its history',
       role: 'viewer',
+      scope: 'own',
       responses: { 200: { description: 'The overrides; none is no error', schema: overrideDetailShape } },
-      handle: ({ params }) => detail(subjectOf(params), 200),
+      handle: ({ params, concerns }) => detail(ownSubject(subjectOf(params), concerns), 200),
     }),
     route<unknown, OverrideBody>({
       method: 'put',
       path: ONE,
       summary: 'Set the override of an account or domain, in place of what the API had set before',
       role: 'operator',
+      scope: 'none',
       body: { schema: overrideBody },
       responses: {
         201: { description: 'It had none of the API', schema: overrideDetailShape },
@@ -158,6 +162,7 @@ export function overrideRoutes(deps: ApiDependencies): readonly Route[] {
       path: ONE,
       summary: 'Remove what the API has set for an account or domain',
       role: 'operator',
+      scope: 'none',
       body: { schema: removal, optional: true },
       responses: { 204: { description: 'It is removed' } },
       async handle(request) {

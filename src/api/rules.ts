@@ -116,6 +116,7 @@ export function rulesRoutes(deps: ApiDependencies): readonly Route[] {
       path: RULES,
       summary: 'Read the rule set in force, as YAML and parsed',
       role: 'viewer',
+      scope: 'none',
       responses: { 200: { description: 'The rules', schema: rulesShape } },
       handle: async () => answer(await current()),
     }),
@@ -124,6 +125,7 @@ export function rulesRoutes(deps: ApiDependencies): readonly Route[] {
       path: RULES,
       summary: 'Replace the rule set; a faulty one is refused as a whole and the old one stays',
       role: 'admin',
+      scope: 'none',
       body: rulesBody,
       responses: { 200: { description: 'The rules that are in force now', schema: rulesShape } },
       handle: replace,
@@ -133,6 +135,7 @@ export function rulesRoutes(deps: ApiDependencies): readonly Route[] {
       path: `${RULES}/precision`,
       summary: 'How often each rule was right, by what people and time have made of its blocks and proposals',
       role: 'viewer',
+      scope: 'none',
       responses: {
         200: {
           description: 'Those in force, and the last 200 that are gone',
@@ -146,6 +149,7 @@ export function rulesRoutes(deps: ApiDependencies): readonly Route[] {
       path: `${RULES}/validate`,
       summary: 'Check a rule set without putting it in force',
       role: 'viewer',
+      scope: 'none',
       needsModels: false,
       body: rulesDraft,
       responses: { 200: { description: 'Whether it is valid, and every fault', schema: validation } },
@@ -264,11 +268,18 @@ export function observedRoute({ models }: ApiDependencies): Route {
     path: '/api/v1/rules/observed',
     summary: 'Where rules tripped that only observe, newest first',
     role: 'viewer',
+    scope: 'own',
     query: observedQuery,
     responses: {
       200: { description: `Of the newest ${OBSERVATIONS_KEPT}`, schema: listOf(observedShape) },
     },
-    handle: ({ query }) => ok(observed(models.ledger.observed.newest(), query)),
+    handle: ({ query, concerns }) =>
+      ok(
+        observed(
+          models.ledger.observed.newest().filter(({ subject }) => concerns(subject)),
+          query,
+        ),
+      ),
   });
 }
 

@@ -11,7 +11,7 @@ import type { EventStore } from '../store/port.js';
 import { lastUpTo } from './check-findings.js';
 import type { ApiDependencies } from './dependencies.js';
 import type { Route } from './http/route.js';
-import { ok, route } from './http/route.js';
+import { ok, ownSubject, route } from './http/route.js';
 import { durationInput, durationShape, instantInput, instantShape, subjectShape } from './shapes.js';
 
 const MOST_STEPS = 1000;
@@ -58,10 +58,11 @@ export function senderVolumeRoute({ store, clock }: ApiDependencies, mostRead = 
     path: '/api/v1/senders/{type}/{value}/volume',
     summary: 'What an account sent over time, step by step',
     role: 'viewer',
+    scope: 'own',
     query: volumeQuery,
     responses: { 200: { description: 'The series', schema: volumeShape } },
-    async handle({ params, query: { to = clock.now(), from = to - DAY, step } }) {
-      const subject = parseSubject(params['type']!, params['value']!, 'sender');
+    async handle({ params, query: { to = clock.now(), from = to - DAY, step }, concerns }) {
+      const subject = ownSubject(parseSubject(params['type']!, params['value']!, 'sender'), concerns);
       if (from >= to) throw new InvalidInput('from', 'must come before to');
       if ((to - from) / step > MOST_STEPS)
         throw new InvalidInput('step', `makes more than ${MOST_STEPS} steps: take a longer one`);

@@ -26,7 +26,7 @@ import { blockShape, blockView, latestOf } from './block-view.js';
 import type { ApiDependencies } from './dependencies.js';
 import { coverShape } from './exemptions.js';
 import type { Route } from './http/route.js';
-import { ok, route } from './http/route.js';
+import { ok, ownSubject, route } from './http/route.js';
 import {
   durationShape,
   instantShape,
@@ -249,18 +249,27 @@ export function senderRoutes(deps: ApiDependencies): readonly Route[] {
       path: SENDERS,
       summary: 'The busiest senders now',
       role: 'viewer',
+      scope: 'own',
       query: busiestQuery,
       responses: {
         200: { description: 'Busiest first; empty where no rule counts this', schema: listOf(busiestItem) },
       },
-      handle({ query: { by, count, limit } }) {
+      handle({ query: { by, count, limit }, concerns }) {
         const now = clock.now();
-        const items = models.sendVolume.busiest(by, count, limit, now).map(({ value, amount, window }) => {
-          const subject = { type: by, value };
-          const block = models.activeBlocks.on(subject);
-          const inForce = block !== undefined && (block.until === null || block.until > now);
-          return { subject, count, amount, window: formatDuration(window), block: inForce ? block.id : null };
-        });
+        const items = models.sendVolume
+          .busiest(by, count, limit, now, concerns)
+          .map(({ value, amount, window }) => {
+            const subject = { type: by, value };
+            const block = models.activeBlocks.on(subject);
+            const inForce = block !== undefined && (block.until === null || block.until > now);
+            return {
+              subject,
+              count,
+              amount,
+              window: formatDuration(window),
+              block: inForce ? block.id : null,
+            };
+          });
         return ok({ items, next: null });
       },
     }),
@@ -270,9 +279,12 @@ export function senderRoutes(deps: ApiDependencies): readonly Route[] {
       summary:
         "One sender: its windows against the limits, its standing, its blocks so far, an account's latest sends",
       role: 'viewer',
+      scope: 'own',
       responses: { 200: { description: 'The sender; one never seen has empty windows', schema: sender } },
-      handle: async ({ params }) =>
-        ok(await senderView(deps, parseSubject(params['type']!, params['value']!, 'sender'))),
+      handle: async ({ params, concerns }) => {
+        const subject = parseSubject(params['type']!, params['value']!, 'sender');
+        return ok(await senderView(deps, ownSubject(subject, concerns)));
+      },
     }),
   ];
 }

@@ -148,6 +148,7 @@ export function shadowRoutes(deps: ApiDependencies): readonly Route[] {
       path: SHADOW,
       summary: 'The rules in the shadow, and how they compare with those in force',
       role: 'viewer',
+      scope: 'none',
       responses: { 200: { description: 'The shadow rules', schema: shadowShape } },
       handle: () => answer(200, false),
     }),
@@ -156,6 +157,7 @@ export function shadowRoutes(deps: ApiDependencies): readonly Route[] {
       path: SHADOW,
       summary: 'Run a rule set beside the one in force, without acting; the one before it is gone',
       role: 'admin',
+      scope: 'none',
       body: rulesBody,
       responses: {
         200: { description: 'What runs in the shadow now, instead of another', schema: shadowShape },
@@ -172,6 +174,7 @@ export function shadowRoutes(deps: ApiDependencies): readonly Route[] {
       path: SHADOW,
       summary: 'Stop running rules in the shadow',
       role: 'admin',
+      scope: 'none',
       responses: { 204: { description: 'Nothing runs in the shadow' } },
       async handle(request) {
         const { repeated } = await change(request, { kind: 'remove' });
@@ -183,6 +186,7 @@ export function shadowRoutes(deps: ApiDependencies): readonly Route[] {
       path: `${SHADOW}/differences`,
       summary: 'What the shadow rules would have done otherwise, newest first',
       role: 'viewer',
+      scope: 'none',
       query: differencesQuery,
       responses: {
         200: { description: 'The newest thousand, and those not settled', schema: listOf(differenceShape) },
@@ -194,6 +198,7 @@ export function shadowRoutes(deps: ApiDependencies): readonly Route[] {
       path: `${SHADOW}/promote`,
       summary: 'Put the shadow rules in force, with the windows that they have counted',
       role: 'admin',
+      scope: 'none',
       responses: { 200: { description: 'The rules that are in force now', schema: rulesShape } },
       async handle(request) {
         const { facts, repeated } = await change(request, { kind: 'promote' });

@@ -49,3 +49,6 @@ export function requireSpan(command: Command, options: SpanOption): void {
   if (Object.values(spanOf(options)).some((given) => given !== undefined)) return;
   command.error('error: say how long: --for 1h, --until TIME or --indefinite', { exitCode: 2 });
 }
+
+/** For an option that may be repeated. */
+export const gathered = (one: string, before: readonly string[]): readonly string[] => [...before, one];

@@ -126,7 +126,7 @@ function warnOfUnused(io: CliIo, { unused }: OverrideDetailJson): void {
   );
 }
 
-function durationOf(text: string): Milliseconds {
+export function durationOf(text: string): Milliseconds {
   const span = parseDuration(text);
   if (span !== undefined) return span;
   throw new InvalidArgumentError('It must be a duration such as 90s, 10m, 24h or 35d.');

@@ -27,6 +27,7 @@ import { senderVerb } from './sender.js';
 import { serveVerb } from './serve.js';
 import { simulateVerb } from './simulate/verb.js';
 import { supportBundleVerb } from './support-bundle/verb.js';
+import { adminVerb } from './admin.js';
 import { tokenVerb } from './token.js';
 import { userVerb } from './user.js';
 import { ownVersion } from '../runtime/version.js';
@@ -51,6 +52,7 @@ const VERBS: readonly Verb[] = [
   userVerb,
   tokenVerb,
   notifyVerb,
+  adminVerb,
   logVerb,
   outboxVerb,
   doctorVerb,

@@ -1,11 +1,24 @@
 import type { Command } from 'commander';
 import { Option } from 'commander';
-import { addToken, readTokens, revokeToken, ROLES } from '../accounts/tokens.js';
+import { ROLES } from '../accounts/roles.js';
+import type { TokenRecord } from '../accounts/tokens.js';
+import { addToken, readTokens, revokeToken } from '../accounts/tokens.js';
+import type { Milliseconds } from '../kernel/time.js';
+import { formatInstant } from '../kernel/time.js';
 import { configForChanges } from './client.js';
 import type { ConfigOption } from './options.js';
-import { configForFiles, withConfig } from './options.js';
+import { configForFiles, gathered, withConfig } from './options.js';
 import type { CliIo } from './io.js';
 import { asJson, done, note, print, table } from './io.js';
+import { durationOf } from './override.js';
+
+interface Added {
+  readonly name: string;
+  readonly role: string;
+  readonly domain: readonly string[];
+  readonly for?: Milliseconds;
+  readonly json?: true;
+}
 
 /** `stopgap token add|list|revoke`: who may use the API. */
 export function tokenVerb(program: Command, io: CliIo): void {
@@ -17,12 +30,14 @@ export function tokenVerb(program: Command, io: CliIo): void {
   withConfig(token.command('add').description('make a token and print it alone'))
     .requiredOption('--name <name>', 'whose token it is')
     .addOption(new Option('--role <role>', 'what it allows').choices([...ROLES]).makeOptionMandatory())
+    .option('--domain <domain>', 'of the role domain: one that it is for; may be repeated', gathered, [])
+    .option('--for <duration>', 'how long it lasts, such as 30d; otherwise until it is revoked', durationOf)
     .option('--json', 'as JSON')
-    .action(async (options: ConfigOption & { name: string; role: string; json?: true }) => {
-      const { name, role } = options;
+    .action(async (options: ConfigOption & Added) => {
+      const { name, role, domain: domains, for: lasts } = options;
       const tokens = await changed(options);
-      const made = await addToken({ file: tokens, name, role, now: io.clock.now() });
-      print(io, options.json === true ? asJson({ name, role, token: made }) : made);
+      const made = await addToken({ file: tokens, name, role, domains, lasts, now: io.clock.now() });
+      print(io, options.json === true ? asJson({ name, role, domains, token: made }) : made);
       note(io, `This token is shown only now; ${tokens} keeps its hash.`);
     });
 
@@ -30,13 +45,23 @@ export function tokenVerb(program: Command, io: CliIo): void {
     async (options: ConfigOption & { json?: true }) => {
       const { records } = await readTokens(file(options));
       if (options.json === true) {
-        const items = records.map(({ name, role, addedAt }) => ({ name, role, addedAt: addedAt ?? null }));
+        const items = records.map(({ name, role, domains, addedAt, expiresAt }) => ({
+          ...{ name, role, domains, addedAt: addedAt ?? null },
+          expiresAt: expiresAt === undefined ? null : formatInstant(expiresAt),
+        }));
         print(io, asJson(items));
       } else if (records.length === 0) {
         note(io, 'no tokens yet: stopgap token add --name NAME --role ROLE');
       } else {
-        const rows = records.map((one) => [one.name, one.role, one.addedAt ?? '-']);
-        print(io, table([['NAME', 'ROLE', 'ADDED'], ...rows]));
+        const until = ({ expiresAt }: TokenRecord): string =>
+          expiresAt === undefined
+            ? '-'
+            : `${expiresAt > io.clock.now() ? 'until' : 'expired'} ${formatInstant(expiresAt)}`;
+        const rows = records.map((one) => [
+          ...[one.name, one.role, one.addedAt ?? '-', until(one)],
+          one.domains.join(' ') || '-',
+        ]);
+        print(io, table([['NAME', 'ROLE', 'ADDED', 'ENDS', 'DOMAINS'], ...rows]));
       }
     },
   );

@@ -14,7 +14,7 @@ import { done, asJson, note, print, table, warn } from './io.js';
 import type { ConfigOption } from './options.js';
 import { configForFiles, withConfig } from './options.js';
 
-interface PasswordOption extends ConfigOption {
+export interface PasswordOption extends ConfigOption {
   readonly json?: true;
   readonly passwordStdin?: true;
 }
@@ -119,7 +119,7 @@ function bytesOf(io: CliIo, named: string): Buffer {
   }
 }
 
-function withPassword(command: Command): Command {
+export function withPassword(command: Command): Command {
   return withConfig(command)
     .option('--password-stdin', 'read the password from standard input')
     .option('--json', 'as JSON');
@@ -136,7 +136,7 @@ const SHORT = 8;
  *
  * @throws InvalidInput, StopgapError if there is none to be had
  */
-async function readNewPassword(io: CliIo, fromStdin: boolean): Promise<string> {
+export async function readNewPassword(io: CliIo, fromStdin: boolean): Promise<string> {
   const password = fromStdin ? await readAll(io.stdin) : await askTwice(io);
   if (password === '') throw new InvalidInput('password', 'the password is empty');
   if (password.length < SHORT)

@@ -87,6 +87,11 @@ export function findContradictions(raw: RawSettings, config: Config): string[] {
   if (smtp.auth.users === api.tokens) {
     raw.problems.push(`${raw.where('api.tokens')}: is the users file too; use a file of its own`);
   }
+  if ([smtp.auth.users, api.tokens].includes(api.admins)) {
+    raw.problems.push(
+      `${raw.where('api.admins')}: is the file of users or tokens too; use a file of its own`,
+    );
+  }
   warnings.push(...checkBackend(raw, smtp.auth));
   checkChannels(raw, config);
   warnings.push(...tracingWarnings(raw, config.tracing));

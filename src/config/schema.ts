@@ -354,6 +354,34 @@ export const SCHEMA = z
         'The tokens file (stopgap token).',
         'make it with stopgap token add --name NAME --role admin',
       ),
+      admins: setting(
+        pathTo,
+        inData('admins.yaml'),
+        'The file of the people who may sign in (stopgap admin).',
+        'make it with stopgap admin add NAME --role admin',
+      ),
+      proxyAuth: z.object({
+        from: setting(
+          kind('list of networks', values.asNetworks),
+          'none',
+          'Where a reverse proxy asks from that has people sign in and says in headers who asks; off unless set.',
+        ),
+        userHeader: setting(
+          kind('name', values.asHeaderName),
+          'Remote-User',
+          'The header in which it names the person. It must remove those that clients send.',
+        ),
+        groupsHeader: setting(
+          kind('name', values.asHeaderName),
+          'Remote-Groups',
+          'The header in which it names their groups, with commas.',
+        ),
+        roles: setting(
+          { ...kind('group=role list', values.asGroupRoles), asWritten: true },
+          'none',
+          'The role of each group, such as mail-admins=admin,support=operator; of several the highest counts.',
+        ),
+      }),
       publicUrl: setting(
         kind('URL', values.asHttpUrl),
         none,

@@ -351,6 +351,38 @@ export const asHeaders: Parser<Readonly<Record<string, string>>> = (raw, base) =
   return headers;
 };
 
+/** The name of a header field (RFC 9110, 5.1). */
+export const asHeaderName: Parser<string> = (raw, base) => {
+  const name = asText(raw, base);
+  if (/^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}$/.test(name)) return name;
+  throw new WrongValue(`${shown(raw)} is no name of a header`);
+};
+
+const GROUP_ROLES = ['viewer', 'operator', 'admin'] as const;
+const GROUPS_FORM = `group=role with ${GROUP_ROLES.join(', ')}, several with commas, or none`;
+
+/** `group=role`, several with commas; `none` is none. */
+export const asGroupRoles: Parser<Readonly<Record<string, (typeof GROUP_ROLES)[number]>>> = (raw) => {
+  if (raw === 'none') return {};
+  const pairs: readonly (readonly [string, unknown])[] | undefined =
+    typeof raw === 'string'
+      ? raw
+          .split(',')
+          .map((pair) => [pair.slice(0, pair.lastIndexOf('=')), pair.slice(pair.lastIndexOf('=') + 1)])
+      : undefined;
+  if (pairs === undefined) throw new WrongValue(`is no list of groups; use ${GROUPS_FORM}`);
+  return Object.fromEntries(
+    pairs.map(([group, given]) => {
+      const role = GROUP_ROLES.find((known) => known === String(given).trim());
+      if (role === undefined || group.trim() === '')
+        throw new WrongValue(
+          `${shown(`${group}=${String(given)}`)} is no group with its role; use ${GROUPS_FORM}`,
+        );
+      return [group.trim(), role] as const;
+    }),
+  );
+};
+
 const STORE_FORM = 'sqlite, or a URL such as kurrentdb://host:2113?tls=false or kurrentdb+discover://name';
 
 /** `sqlite`, or where a KurrentDB (EventStoreDB) is. Errors never repeat the URL. */

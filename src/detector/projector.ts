@@ -4,6 +4,7 @@ import { BLOCK_CATEGORY, isBlockEvent } from '../blocks/events.js';
 import type { RecordedEvent } from '../kernel/events.js';
 import type { Instant, Milliseconds } from '../kernel/time.js';
 import { isOverrideEvent, OVERRIDE_CATEGORY } from '../overrides/events.js';
+import { isSessionEvent, SESSION_CATEGORY } from '../sessions/events.js';
 import { RULES_CATEGORY } from '../rules/model.js';
 import { isShadowEvent } from '../rules/decide.js';
 import { PROFILE_CATEGORY } from '../sending/day-summary.js';
@@ -196,7 +197,7 @@ function anchorOf({ stream, revision, id, position }: Anchor): Anchor {
 }
 
 /** The categories that a node folds if it neither detects nor shows senders. */
-export const DECISIONS_ONLY = [BLOCK_CATEGORY, RULES_CATEGORY, OVERRIDE_CATEGORY];
+export const DECISIONS_ONLY = [BLOCK_CATEGORY, RULES_CATEGORY, OVERRIDE_CATEGORY, SESSION_CATEGORY];
 
 /**
  * The categories that baselines need: the summaries of days, and the decisions that say which of them teach and what.
@@ -225,6 +226,10 @@ function isActivityEvent({ type }: Pick<RecordedEvent, 'type'>): boolean {
 /** Whether the event is kept for ever: decisions are, activity is not. */
 export function isKept(event: RecordedEvent): boolean {
   return (
-    event.type === 'RulesChanged' || isBlockEvent(event) || isShadowEvent(event) || isOverrideEvent(event)
+    event.type === 'RulesChanged' ||
+    isBlockEvent(event) ||
+    isShadowEvent(event) ||
+    isOverrideEvent(event) ||
+    isSessionEvent(event)
   );
 }

@@ -17,6 +17,8 @@ import { messageOf } from '../kernel/errors.js';
 import { categoryOf, UNREADABLE } from '../kernel/events.js';
 import { isOverrideEvent } from '../overrides/events.js';
 import type { Verdict } from '../rules/respond.js';
+import { Sessions } from '../../projections/sessions/sessions.js';
+import { isSessionEvent } from '../sessions/events.js';
 import { PROFILE_CATEGORY } from '../sending/day-summary.js';
 import { isRefusal } from '../sending/events.js';
 import type { EventStore } from '../store/port.js';
@@ -32,6 +34,7 @@ export interface ReadModelsState extends ProjectorState {
   readonly sendVolume: ReturnType<SendVolume['dump']>;
   readonly shadow: ReturnType<ShadowRules['dump']>;
   readonly rulePrecision: ReturnType<RulePrecision['dump']>;
+  readonly sessions: ReturnType<Sessions['dump']>;
 }
 
 export interface ReadModelListeners {
@@ -115,9 +118,13 @@ export class ReadModels extends Projector {
     return this.#models.rulePrecision;
   }
 
+  get sessions(): Sessions {
+    return this.#models.sessions;
+  }
+
   override dump(): ReadModelsState {
     const { activeBlocks, ledger, exemptions, automaticBlocks, overrides, sendVolume } = this.#models;
-    const { changes, shadow, rulePrecision } = this.#models;
+    const { changes, shadow, rulePrecision, sessions } = this.#models;
     return {
       ...super.dump(),
       activeBlocks: activeBlocks.dump(),
@@ -129,6 +136,7 @@ export class ReadModels extends Projector {
       sendVolume: sendVolume.dump(),
       shadow: shadow.dump(),
       rulePrecision: rulePrecision.dump(),
+      sessions: sessions.dump(),
     };
   }
 
@@ -144,6 +152,7 @@ export class ReadModels extends Projector {
     models.sendVolume.restore(state.sendVolume);
     models.shadow.restore(state.shadow);
     models.rulePrecision.restore(state.rulePrecision);
+    models.sessions.restore(state.sessions);
     super.restore(state);
     this.#models = models;
   }
@@ -190,6 +199,10 @@ export class ReadModels extends Projector {
   }
 
   #applyDecision(event: RecordedEvent): readonly Verdict[] {
+    if (isSessionEvent(event)) {
+      this.sessions.apply(event);
+      return [];
+    }
     if (isBlockEvent(event)) this.#applyBlock(event);
     else if (isOverrideEvent(event)) this.overrides.apply(event);
     this.changes.apply(event);
@@ -238,6 +251,7 @@ function fresh({ endedKept }: ReadModelBounds) {
     sendVolume: new SendVolume(overrides),
     shadow: new ShadowRules(() => new SendVolume(overrides)),
     rulePrecision: new RulePrecision(),
+    sessions: new Sessions(),
   };
 }
 

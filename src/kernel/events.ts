@@ -52,6 +52,11 @@ export function categoryOf(stream: string): string {
   return dash < 0 ? stream : stream.slice(0, dash);
 }
 
+/** The part after the first dash. */
+export function keyOf(stream: string): string {
+  return stream.slice(stream.indexOf('-') + 1);
+}
+
 /*
  * What data must have at least for the reducers to make sense of them. Anybody may write to a shared store: an event
  * that has the name of one of ours and nothing else must not pass for one.

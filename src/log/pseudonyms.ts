@@ -35,7 +35,7 @@ const RULE = String.raw`(?<![\w:.@-])rule:[A-Za-z0-9][\w.-]{0,63}@\d+(?![\w@-]|\
 const RULES = new RegExp(`(${RULE})`);
 /** A stream's name may hold anything, spaces too: it ends where our own messages go on, or else the line does. */
 const STREAM =
-  /\b(send|held|auth|profile|block|override)-((?:(?:account|address|domain|ehlo|ip):)?)(.+?)(?=: | within \d| with(?:out)? | is at | has another | could not |$)/gm;
+  /\b(send|session|held|auth|profile|block|override)-((?:(?:account|address|domain|ehlo|ip):)?)(.+?)(?=: | within \d| with(?:out)? | is at | has another | could not |$)/gm;
 /** How the sentence of an evidence begins. */
 const SUBJECT = /\b(Account|Return path|Domain|EHLO name|Network) (.{1,400}?)(?=: )/g;
 const HASHED = /^h:[0-9a-f]{16}$/;

@@ -191,7 +191,7 @@ class TimedWorkMetrics {
   }
 }
 
-const FILES = ['rules', 'users', 'senders', 'tokens', 'certificate', 'overrides', 'geoip'] as const;
+const FILES = ['rules', 'users', 'senders', 'tokens', 'admins', 'certificate', 'overrides', 'geoip'] as const;
 /** Files that are picked up again when they change. */
 export type ReloadedFile = (typeof FILES)[number];
 

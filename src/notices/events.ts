@@ -2,7 +2,7 @@ import type { BlockEvent } from '../blocks/events.js';
 import type { NoticeEvent } from '../config/notices.js';
 import { NOTICE_EVENTS } from '../config/notices.js';
 import type { Check, Fact, RecordedEvent } from '../kernel/events.js';
-import { oneOf, optional, shaped, streamName, text, whole, wholeOrNull } from '../kernel/events.js';
+import { keyOf, oneOf, optional, shaped, streamName, text, whole, wholeOrNull } from '../kernel/events.js';
 import type { Instant } from '../kernel/time.js';
 import type { Subject } from '../sending/subjects.js';
 import { SUBJECT_TYPES, subjectOfKey } from '../sending/subjects.js';
@@ -142,7 +142,7 @@ export function itemOf(event: RecordedEvent & BlockEvent, known: Known | undefin
       lapsesAt: Instant;
     }
   > & { block: string };
-  const subject = subjectOfKey(event.stream.slice(event.stream.indexOf('-') + 1));
+  const subject = subjectOfKey(keyOf(event.stream));
   const why = data.evidence?.sentence ?? data.description ?? known?.evidence?.sentence ?? known?.description;
   const until = data.until ?? data.lapsesAt ?? (told === 'approved' ? known?.until : data.until);
   const rule = data.rule ?? known?.rule;

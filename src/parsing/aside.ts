@@ -1,4 +1,6 @@
 import { stringify } from 'yaml';
+import type { AdminRecord } from '../accounts/admins.js';
+import { parseAdmins } from '../accounts/admins.js';
 import { parseOverrides } from '../accounts/overrides.js';
 import { ConfigError } from '../accounts/problems.js';
 import { parseSenderMap } from '../accounts/senders.js';
@@ -95,6 +97,7 @@ const parsing = new Parsing();
 interface Parsed {
   readonly users: UserRecord;
   readonly tokens: TokenRecord;
+  readonly admins: AdminRecord;
   readonly senders: readonly [account: string, patterns: readonly string[]];
   readonly overrides: OverrideEntry;
   readonly rules: SourcedRules;
@@ -116,6 +119,7 @@ type Parsers = {
 export const PARSERS: Parsers = {
   users: (text, file) => [...parseUsers(text, file).values()],
   tokens: (text, file) => parseTokens(text, file).records,
+  admins: (text, file) => [...parseAdmins(text, file).values()],
   senders: (text, file) => [...parseSenderMap(text, file)],
   overrides: parseOverrides,
   rules(text, name, { tokens, rewrite = false }) {

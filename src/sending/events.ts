@@ -2,7 +2,7 @@ import type { Fact, RecordedEvent } from '../kernel/events.js';
 import { shaped, streamName, text, whole } from '../kernel/events.js';
 import type { Instant, Milliseconds } from '../kernel/time.js';
 import { MINUTE } from '../kernel/time.js';
-import type { MailDirection } from './subjects.js';
+import type { MailDirection, Subject } from './subjects.js';
 
 /** Streams `send-<account | return path | client network>`. */
 export const SEND_CATEGORY = 'send';
@@ -122,6 +122,9 @@ export type SendEvent =
 export type HeldEvent = Fact<'MessageHeld', MessageHeld>;
 
 export type AuthEvent = Fact<'AuthenticationFailed', AuthenticationFailed>;
+
+/** What the domain of a send is told by: the account, else the return path, which its stream is named by. */
+export const senderOf = (key: string): Subject => ({ type: 'account', value: key });
 
 export const sendStream = (key: string): string => streamName(SEND_CATEGORY, key);
 export const heldStream = (block: string): string => streamName(HELD_CATEGORY, block);

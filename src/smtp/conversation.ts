@@ -17,7 +17,7 @@ import { senderIdentity } from '../sending/subjects.js';
 import type { Appended, EventStore } from '../store/port.js';
 import { failed, sinceEpoch, traceparentOf } from '../tracing/spans.js';
 import type { Tracing } from '../tracing/tracing.js';
-import type { AttemptLimiter } from './auth/attempt-limiter.js';
+import type { AttemptLimiter } from '../accounts/attempt-limiter.js';
 import type { LoggedIn, LoginVerifier } from './auth/login-verifier.js';
 import type { LoginClient } from './auth/port.js';
 import type { InTheAir } from './in-the-air.js';

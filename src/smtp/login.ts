@@ -3,7 +3,7 @@ import type { ActiveBlock } from '../../projections/blocks/active-blocks.js';
 import { LONGEST_PASSWORD } from '../accounts/passwords.js';
 import { StopgapError } from '../kernel/errors.js';
 import { LONGEST_ADDRESS, normalizeAccount } from '../sending/identity.js';
-import type { Attempt } from './auth/attempt-limiter.js';
+import type { Attempt } from '../accounts/attempt-limiter.js';
 import type { LoggedIn } from './auth/login-verifier.js';
 import { BackendAway } from './auth/port.js';
 import type { Conversation, SmtpContext } from './conversation.js';

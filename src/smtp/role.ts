@@ -21,7 +21,7 @@ import type { MailDirection } from '../sending/subjects.js';
 import type { EventStore } from '../store/port.js';
 import type { Tracing } from '../tracing/tracing.js';
 import { watchUsers } from '../watched-files.js';
-import { AttemptLimiter } from './auth/attempt-limiter.js';
+import { AttemptLimiter } from '../accounts/attempt-limiter.js';
 import { fileBackend } from './auth/file.js';
 import { LoginVerifier } from './auth/login-verifier.js';
 import { openRemoteBackend } from './auth/open.js';

@@ -4,8 +4,8 @@ import net from 'node:net';
 import { after, before, describe, test } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
 import fc from 'fast-check';
-import type { Role } from '../../src/accounts/tokens.js';
-import { allows } from '../../src/accounts/tokens.js';
+import type { Role, Scope } from '../../src/accounts/roles.js';
+import { allows } from '../../src/accounts/roles.js';
 import { ApiServer, TOKENS } from '../support/api/server.js';
 import { anyText, cuts, damaged, fuzz, pieces } from '../support/fuzz/cases.js';
 import type { Asked, Who } from '../support/fuzz/requests.js';
@@ -21,7 +21,7 @@ const document = (await server.get('/api/v1/openapi.json')).json as unknown as P
   typeof requestsOf
 >[0];
 const operations = operationsOf(document);
-const roles = new Map(operations.map(({ method, path, role }) => [`${method} ${path}`, role]));
+const rights = new Map(operations.map((one) => [`${one.method} ${one.path}`, one]));
 /** Of a block, a proposal, an exemption and a back-test. */
 let ids: readonly string[] = [];
 
@@ -59,13 +59,15 @@ async function holds({ operation, method, target, who, headers, body }: Asked): 
     assertProblem(status, text, what);
   }
   if (who === 'admin') for (const token of Object.values(TOKENS)) assert.ok(!text.includes(token), what);
-  if (!place.startsWith('/api/v1')) return;
+  // Of those below it, only to sign in takes no token.
+  if (!place.startsWith('/api/v1') || operation.role === undefined) return;
   if (who === 'none' || who === 'wrong') return assert.equal(status, 401, what);
   assert.notEqual(status, 401, what);
   if (status < 400)
     assert.match(got['cache-control'] ?? 'no-store', /^(?:no-store|private, no-cache)$/, what);
-  const needed = roles.get(`${method === 'HEAD' ? 'GET' : method} ${operation.path}`);
-  if (needed !== undefined && !allows(who, needed as Role)) assert.ok(status >= 400, `${what} for a ${who}`);
+  const { role, scope } = rights.get(`${method === 'HEAD' ? 'GET' : method} ${operation.path}`) ?? {};
+  if (role !== undefined && !allows(who, role as Role, scope as Scope))
+    assert.ok(status >= 400, `${what} for a ${who}`);
 }
 
 /** A case that is kept. */

@@ -1,9 +1,13 @@
 import type { Request, Response } from 'express';
 import type { z } from 'zod';
-import type { Role } from '../../accounts/tokens.js';
+import type { Role, Scope } from '../../accounts/roles.js';
+import { StopgapError } from '../../kernel/errors.js';
+import type { Subject } from '../../sending/subjects.js';
 import type { Authenticator, Caller } from '../dependencies.js';
 
 export type Method = 'get' | 'post' | 'put' | 'patch' | 'delete';
+
+export type Concerns = (subject: Subject) => boolean;
 
 /** What a handler gives back; {@link ./serve.ts} writes it. */
 export interface Answer {
@@ -23,7 +27,9 @@ export interface ApiRequest<Query, Body> {
   readonly query: Query;
   readonly body: Body;
   readonly caller: Caller;
-  /** Whether the caller's token would still be let in: for answers that go on. */
+  /** Whether a subject is the caller's to see, as `concerns` has it. A route of the scope `own` shows no other. */
+  readonly concerns: Concerns;
+  /** Whether the caller's token would still be let in, with the same rights: for answers that go on. */
   readonly isStillAllowed: () => boolean;
   readonly requestId: string;
   /** From token, Idempotency-Key and the request itself: what event ids are made of. */
@@ -63,6 +69,8 @@ interface RouteSpec<Query, Body> {
   readonly summary: string;
   /** The role that is needed, as `allows` takes it; absent if no token is needed. */
   readonly role?: Role;
+  /** What it is to the administrator of a domain. */
+  readonly scope: Scope;
   /** Knows the tokens, where the route lies outside of what asks for one anyway. */
   readonly authenticator?: Authenticator;
   /** False if it works before the read models are caught up. */
@@ -84,4 +92,14 @@ export function route<Query = unknown, Body = unknown>(spec: RouteSpec<Query, Bo
 
 export function ok(body: unknown, headers?: Readonly<Record<string, string>>): Answer {
   return { status: 200, body, ...(headers === undefined ? {} : { headers }) };
+}
+
+/**
+ * The subject that a request names, if it concerns the caller. Whether there is such a one elsewhere shows in nothing.
+ *
+ * @throws StopgapError `not-found`
+ */
+export function ownSubject<S extends Subject>(subject: S, concerns: Concerns): S {
+  if (concerns(subject)) return subject;
+  throw new StopgapError('not-found', `there is no ${subject.type} ${subject.value} in your domains`);
 }

@@ -2,18 +2,22 @@ import type { Span } from '@opentelemetry/api';
 import { SpanKind, SpanStatusCode } from '@opentelemetry/api';
 import type { Express, Request, Response } from 'express';
 import { z } from 'zod';
-import type { Role } from '../../accounts/tokens.js';
-import { allows } from '../../accounts/tokens.js';
+import { allows, concerns } from '../../accounts/roles.js';
 import { messageOf, StopgapError } from '../../kernel/errors.js';
 import { SECOND } from '../../kernel/time.js';
 import { within } from '../../runtime/clock.js';
+import type { Subject } from '../../sending/subjects.js';
 import { StoreUnavailable } from '../../store/port.js';
 import { isSampled, parseTraceparent, traceparentOf } from '../../tracing/spans.js';
 import type { Tracing } from '../../tracing/tracing.js';
 import type { ApiDependencies, Authenticator, Caller, OperationDependencies } from '../dependencies.js';
+import { isPerson, titleOf } from '../dependencies.js';
 import type { BodyReader } from './body.js';
 import { bodyReader, bytesOf } from './body.js';
 import { idempotencyKey, IdempotentAnswers, seedOf } from './idempotency.js';
+import { proxied } from './proxy-auth.js';
+import { refuseCrossSite } from './same-site.js';
+import { sessionToken } from './session-cookie.js';
 import { checkInput, Problem, problemOf, sendProblem } from './problem.js';
 import type { Answer, ApiRequest, Method, Route } from './route.js';
 
@@ -37,7 +41,14 @@ const NO_QUERY = z.strictObject({});
 
 /** Without `tokens` no route may ask for a role. */
 export type ServeDependencies = OperationDependencies &
-  Partial<Pick<ApiDependencies, 'tokens' | 'tracing' | 'models'>>;
+  Partial<Pick<ApiDependencies, 'tokens' | 'tracing' | 'models' | 'publicUrl' | 'proxyAuth'>> & {
+    readonly people?: PeopleAuthenticator | undefined;
+  };
+
+/** Knows the sessions of people. */
+export interface PeopleAuthenticator {
+  authenticate(token: string, isUse: boolean): Caller | undefined;
+}
 
 /** Throws if a request cannot be handled now. */
 export type Admission = (request: Request) => void;
@@ -72,9 +83,13 @@ export function serve(
     admit(request);
     next();
   });
+  const open = new Set(
+    routes.flatMap(({ method, path, role }) => (role === undefined ? `${method.toUpperCase()} ${path}` : [])),
+  );
   app.use(PROTECTED, (request, response, next) => {
     const locals = localsOf(response);
-    if (deps.tokens !== undefined) locals.caller = authenticate(request, deps.tokens);
+    const isOpen = open.has(`${request.method} ${request.baseUrl}${request.path}`);
+    if (deps.tokens !== undefined && !isOpen) locals.caller = identify(request, deps, deps.tokens, true);
     if (deps.tracing !== undefined)
       locals.trace = traceRequest(deps.tracing, request, response, () => locals);
     next();
@@ -135,10 +150,10 @@ function takePlace(
   bytes: number,
 ): () => void {
   if (caller === undefined) return () => undefined;
-  const { name } = caller;
+  const name = titleOf(caller);
   const own = underWay.get(name) ?? { requests: 0, bytes: 0 };
-  if (own.requests >= MOST_OF_ONE) throw tooMuch(`${MOST_OF_ONE} requests of the token ${name}`);
-  if (own.bytes + bytes > MOST_BYTES_OF_ONE) throw tooMuch(`many large requests of the token ${name}`);
+  if (own.requests >= MOST_OF_ONE) throw tooMuch(`${MOST_OF_ONE} requests of ${name}`);
+  if (own.bytes + bytes > MOST_BYTES_OF_ONE) throw tooMuch(`many large requests of ${name}`);
   underWay.set(name, own);
   own.requests += 1;
   own.bytes += bytes;
@@ -187,15 +202,19 @@ async function work(
   const caller =
     authenticator === undefined ? localsOf(response).caller : authenticate(request, authenticator);
   if (route.role !== undefined) {
-    authorize(caller, route.role);
+    authorize(caller, route);
     if (route.needsModels !== false && deps.models?.ready !== true) {
       throw new StoreUnavailable('the read models are not caught up with the store yet');
     }
   }
   const isStillAllowed = (): boolean => {
     try {
-      authorize(authenticate(request, (authenticator ?? deps.tokens)!), route.role!);
-      return true;
+      const now =
+        authenticator === undefined
+          ? identify(request, deps, deps.tokens!, false)
+          : authenticate(request, authenticator);
+      authorize(now, route);
+      return keyOf(now) === keyOf(caller!);
     } catch {
       return false;
     }
@@ -206,8 +225,14 @@ async function work(
   const query = checkInput(route.query ?? NO_QUERY, { ...request.query }, 'query');
   const raw = await read?.(request, response);
   const body = raw === undefined ? undefined : checkInput(route.body!.schema, raw.value, 'body');
-  const key = route.method === 'get' ? undefined : idempotencyKey(request.get('idempotency-key'));
-  const by = { caller: caller ?? NOBODY, isStillAllowed };
+  // What a stranger is answered is not kept: it may be the cookie of a session.
+  const isKept = route.method !== 'get' && route.role !== undefined;
+  const key = isKept ? idempotencyKey(request.get('idempotency-key')) : undefined;
+  const by = {
+    caller: caller ?? NOBODY,
+    concerns: (subject: Subject): boolean => concerns(caller ?? NOBODY, subject),
+    isStillAllowed,
+  };
   const checked = { params, query, body, ...by, requestId, trace, request, response };
   const patiently = <T>(work: Promise<T>): Promise<T> =>
     within(deps.clock, PATIENCE, work, () => {
@@ -217,7 +242,7 @@ async function work(
     });
   if (key === undefined) return patiently(handle(route, { ...checked, seed: undefined }));
   const keyed = {
-    caller: checked.caller.name,
+    caller: keyOf(checked.caller),
     key,
     method: request.method,
     url: request.originalUrl,
@@ -236,7 +261,14 @@ async function handle(route: Route, request: ApiRequest<unknown, unknown>): Prom
   return route.handle(request);
 }
 
-const NOBODY: Caller = { name: '', role: 'viewer' };
+const NOBODY: Caller = { name: '', role: 'viewer', domains: [] };
+
+/** What an answer that is kept may depend on: a token that becomes one for other domains sees nothing of what it saw. */
+function keyOf(caller: Caller): string {
+  const { name, role, domains } = caller;
+  const who = isPerson(caller) ? `person\0${name}\0${role}` : name;
+  return role === 'domain' ? [who, role, ...domains].join('\0') : who;
+}
 
 function send(response: Response, { status, body, text, type, headers = {} }: Answer): void {
   response.status(status).set('Cache-Control', 'no-store').set(headers);
@@ -250,6 +282,28 @@ function send(response: Response, { status, body, text, type, headers = {} }: An
     .set('Content-Type', type ?? 'application/json; charset=utf-8')
     .set('Content-Length', `${bytes.length}`);
   response.end(bytes);
+}
+
+/** Who it is by a token; without one as a reverse proxy says; else by the cookie of a session. */
+function identify(
+  request: Request,
+  { people, publicUrl, proxyAuth }: ServeDependencies,
+  tokens: Authenticator,
+  isUse: boolean,
+): Caller {
+  if (request.get('authorization') !== undefined) return authenticate(request, tokens);
+  const person = proxyAuth === undefined ? undefined : proxied(request, proxyAuth);
+  if (person !== undefined) {
+    // The browser signs in to the proxy by itself, whatever page asks.
+    refuseCrossSite(request, publicUrl);
+    return person;
+  }
+  const session = sessionToken(request);
+  if (people === undefined || session === undefined) return authenticate(request, tokens);
+  refuseCrossSite(request, publicUrl);
+  const caller = people.authenticate(session, isUse);
+  if (caller !== undefined) return caller;
+  throw unauthorized('the session has ended: sign in again', 'Session realm="stopgap"');
 }
 
 /** Whose token it is (RFC 6750). */
@@ -266,19 +320,24 @@ function authenticate(request: Request, tokens: Authenticator): Caller {
       : String(inPath).slice(0, 1024);
   const caller = token === undefined ? undefined : tokens.authenticate(token);
   if (caller === undefined) {
-    throw unauthorized('the token is not valid', 'Bearer realm="stopgap", error="invalid_token"');
+    throw unauthorized(
+      'the token is not valid, or has expired',
+      'Bearer realm="stopgap", error="invalid_token"',
+    );
   }
-  return { name: caller.name, role: caller.role };
+  const { name, role, domains } = caller;
+  return { name, role, domains };
 }
 
 function unauthorized(message: string, challenge: string): Problem {
   return new Problem(401, message, { code: 'unauthorized', headers: { 'WWW-Authenticate': challenge } });
 }
 
-function authorize(caller: Caller | undefined, needed: Role): void {
+function authorize(caller: Caller | undefined, { role: needed, scope }: Route): void {
+  if (needed === undefined) return;
   if (caller === undefined) throw unauthorized('a token is needed', 'Bearer realm="stopgap"');
-  if (allows(caller.role, needed)) return;
-  const message = `this needs the role ${needed}; the token ${caller.name} has the role ${caller.role}`;
+  if (allows(caller.role, needed, scope)) return;
+  const message = `this needs the role ${needed}; ${titleOf(caller)} has the role ${caller.role}`;
   throw new Problem(403, message, {
     code: 'forbidden',
     headers: { 'WWW-Authenticate': 'Bearer realm="stopgap", error="insufficient_scope"' },

@@ -147,6 +147,7 @@ export function checkPermissions(findings: Findings, { loaded }: World): void {
   const secrets: [what: string, place: string | undefined][] = [
     ['the users file', config.smtp.auth.backend === 'file' ? config.smtp.auth.users : undefined],
     ['the tokens file', config.api.tokens],
+    ['the file of administrators', config.api.admins],
     ['the credentials of the evaluation', path.join(config.data, 'demo-credentials.txt')],
     ['the key of the log', config.log.key],
     ['the event store', config.store.kind === 'sqlite' ? config.store.file : undefined],

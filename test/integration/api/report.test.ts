@@ -157,7 +157,10 @@ describe('the containment report of a block', () => {
     const id = await incident('flood@example.com');
     const route = blockReportRoute(server.deps, 2);
     const request = { accepts: () => 'application/json' };
-    const asked = { params: { id }, query: {}, request } as unknown as ApiRequest<unknown, unknown>;
+    const asked = { params: { id }, query: {}, request, concerns: () => true } as unknown as ApiRequest<
+      unknown,
+      unknown
+    >;
     const { body } = (await route.handle(asked))!;
     const { coveredUntil, stopped } = body as ReportJson;
     assert.notEqual(coveredUntil, null);

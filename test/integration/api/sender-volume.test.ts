@@ -76,6 +76,7 @@ describe('what an account sent over time', () => {
     const asked = {
       params: { type: 'account', value: 'series@example.com' },
       query: { step: HOUR },
+      concerns: () => true,
     } as unknown as ApiRequest<unknown, unknown>;
     const { body } = (await route.handle(asked))!;
     assert.equal((body as Series).coveredUntil, formatInstant(begin + 10 * MINUTE));

@@ -11,11 +11,13 @@ import test from 'node:test';
 import type { TestContext } from 'node:test';
 import { directoryId } from '../../../src/accounts/private-file.js';
 import { PasswordChecker } from '../../../src/accounts/passwords.js';
+import { readAdmins } from '../../../src/accounts/admins.js';
 import { readTokens } from '../../../src/accounts/tokens.js';
 import { readUsers } from '../../../src/accounts/users.js';
 import type { CliIo } from '../../../src/cli/io.js';
 import type { Verb } from '../../../src/cli/program.js';
 import { run } from '../../../src/cli/program.js';
+import { adminVerb } from '../../../src/cli/admin.js';
 import { tokenVerb } from '../../../src/cli/token.js';
 import { userVerb } from '../../../src/cli/user.js';
 import { temporaryDirectory } from '../../unit/config/helpers.js';
@@ -76,7 +78,7 @@ async function stopgap(given: Given, ...args: string[]): Promise<Result> {
     cwd: given.cwd,
     clock: { now: () => Date.parse('2026-01-02T03:04:05Z') },
   };
-  const code = await run(args, io, given.verbs ?? [userVerb, tokenVerb]);
+  const code = await run(args, io, given.verbs ?? [userVerb, tokenVerb, adminVerb]);
   assert.equal(echoes, false, 'no key is echoed');
   assert.equal(stdin.isRaw, false, 'the terminal is given back');
   stdout.end();
@@ -179,14 +181,24 @@ test('a token is alone on standard output, and works until it is revoked', async
   assert.equal(added.code, 0);
   assert.match(added.out, /^sgp_[\w-]{43}\n$/);
   assert.ok(!added.err.includes(added.out.trim()));
-  assert.equal((await readTokens(file)).find(added.out.trim())?.role, 'operator');
+  assert.equal((await readTokens(file)).find(added.out.trim(), Date.now())?.role, 'operator');
   assert.equal(
     (await stopgap({ cwd }, 'token', 'list')).out,
-    'NAME  ROLE      ADDED\nops   operator  2026-01-02T03:04:05.000Z\n',
+    'NAME  ROLE      ADDED                     ENDS  DOMAINS\nops   operator  2026-01-02T03:04:05.000Z  -     -\n',
   );
+  const more = ['--role', 'domain', '--domain', 'b.example', '--domain', 'c.example', '--for', '30d'];
+  assert.equal((await stopgap({ cwd }, 'token', 'add', '--name', 'agency', ...more)).code, 0);
+  assert.match(
+    (await stopgap({ cwd }, 'token', 'list')).out,
+    /^agency {2}domain {4}2026\S+ {2}until 2026-02-01T03:04:05.000Z {2}b.example c.example$/m,
+  );
+  assert.equal((await stopgap({ cwd }, 'token', 'revoke', 'agency')).code, 0);
   const json = await stopgap({ cwd }, 'token', 'list', '--json');
   assert.deepEqual(JSON.parse(json.out), [
-    { name: 'ops', role: 'operator', addedAt: '2026-01-02T03:04:05.000Z' },
+    {
+      ...{ name: 'ops', role: 'operator', domains: [], addedAt: '2026-01-02T03:04:05.000Z' },
+      expiresAt: null,
+    },
   ]);
   const twice = await stopgap({ cwd }, 'token', 'add', '--name', 'ops', '--role', 'viewer');
   assert.deepEqual([twice.code, twice.out], [1, '']);
@@ -216,6 +228,34 @@ test('a configuration file says which files are meant, though they are not there
   assert.ok(existsSync(path.join(cwd, 'etc/u.yaml')) && existsSync(path.join(cwd, 'etc/t.yaml')));
 });
 
+test('people are added, get a second factor and another password, and are removed', async (context) => {
+  const cwd = temporaryDirectory(context);
+  const file = inData(cwd, 'admins.yaml');
+  const given = { cwd, input: 'correct horse' };
+  const domain = ['--role', 'domain', '--domain', 'Own.example', '--password-stdin'];
+  assert.equal((await stopgap(given, 'admin', 'add', 'Alice', ...domain)).code, 0);
+  const before = (await readAdmins(file)).get('alice')!;
+  assert.match(before.password, /^\$argon2id\$v=19\$m=19456,t=2,p=1\$/);
+  assert.equal(await new PasswordChecker().verify(before.password, 'correct horse'), true);
+  const factor = await stopgap({ cwd }, 'admin', 'totp', 'alice');
+  const [uri, ...codes] = factor.out.trim().split('\n');
+  assert.match(uri!, /^otpauth:\/\/totp\/Stopgap:alice\?.*secret=[A-Z2-7]{32}/);
+  assert.equal(new Set(codes).size, 10);
+  for (const code of codes) assert.ok(!readFileSync(file, 'utf8').includes(code));
+  const lines = [
+    'NAME   ROLE    SIGNS IN BY        ADDED                     DOMAINS',
+    'alice  domain  password and code  2026-01-02T03:04:05.000Z  own.example',
+  ];
+  assert.equal((await stopgap({ cwd }, 'admin', 'list')).out, `${lines.join('\n')}\n`);
+  await stopgap({ cwd, input: 'battery staple' }, 'admin', 'passwd', 'ALICE', '--password-stdin');
+  const after = (await readAdmins(file)).get('alice')!;
+  assert.equal(await new PasswordChecker().verify(after.password, 'battery staple'), true);
+  assert.notEqual(after.stamp, before.stamp);
+  const removed = await stopgap({ cwd }, 'admin', 'remove', 'alice', '--json');
+  assert.deepEqual(JSON.parse(removed.out), { removed: 'alice', file });
+  assert.equal((await readAdmins(file)).size, 0);
+});
+
 const FAULTS: Array<[args: string[], code: number, says: RegExp]> = [
   [[], 2, /^Usage: stopgap/],
   [['usr'], 2, /^stopgap: unknown command 'usr' \(Did you mean user\?\)\n$/],
@@ -225,9 +265,15 @@ const FAULTS: Array<[args: string[], code: number, says: RegExp]> = [
   [['user', 'list', '--jsn'], 2, /^stopgap: unknown option '--jsn' \(Did you mean --json\?\)\n$/],
   [['token', 'add', '--role', 'admin'], 2, /^stopgap: required option '--name <name>' not specified\n$/],
   [['token', 'add', '--name', 'a'], 2, /^stopgap: required option '--role <role>' not specified\n$/],
-  [['token', 'add', '--name', 'a', '--role', 'root'], 2, /^stopgap: .*viewer, operator, admin, server/],
+  [
+    ['token', 'add', '--name', 'a', '--role', 'root'],
+    2,
+    /^stopgap: .*viewer, operator, admin, server, domain/,
+  ],
   [['user', 'remove', 'nobody'], 1, /^stopgap: there is no user nobody\n$/],
   [['token', 'revoke', 'none'], 1, /^stopgap: there is no token none\n$/],
+  [['admin', 'remove', 'none'], 1, /^stopgap: there is no administrator none\n$/],
+  [['admin', 'add', 'a', '--role', 'server'], 2, /^stopgap: .*viewer, operator, admin, domain/],
   [
     ['user', 'list', '--config', 'nowhere.yaml'],
     1,

@@ -142,7 +142,12 @@ geoip: { country: places.mmdb }
   });
 
   test('stopgap config show has every setting, with its value and where it comes from', async (t) => {
-    const terminal = await terminalWith(t, FULL, { STOPGAP_LOG_LEVEL: 'debug', STOPGAP_API_LISTEN: ':8025' });
+    const channels =
+      'notices: { channels: [{ name: ops, type: webhook, url: https://n.example/, secret: file:./key }] }';
+    const terminal = await terminalWith(t, `${FULL}${channels}\n`, {
+      STOPGAP_LOG_LEVEL: 'debug',
+      STOPGAP_API_LISTEN: ':8025',
+    });
     const settings = await shown(terminal);
     const names = new Set([...settings.keys()].map((key) => key.replace(/\[\d+\]/, '')));
     // There is no inbound listener.

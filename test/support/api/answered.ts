@@ -54,6 +54,7 @@ export interface Answered {
   readonly origin: string;
   readonly path: string;
   readonly position: number;
+  readonly problem: { readonly code: string; readonly detail: string };
   readonly proposal: Answered;
   readonly proposals: Some<Answered> | null;
   readonly rcpt: Stage;
@@ -76,6 +77,7 @@ export interface Answered {
   readonly state: string;
   readonly status: number;
   readonly subject: { readonly type: string; readonly value: string };
+  readonly total: number;
   readonly type: string;
   readonly until: string;
   readonly valid: boolean;

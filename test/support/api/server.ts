@@ -5,8 +5,9 @@ import { rm, mkdtemp } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { pino } from 'pino';
+import { NO_ADMINS } from '../../../src/accounts/admins.js';
 import { TokenTable } from '../../../src/accounts/tokens.js';
-import type { Role } from '../../../src/accounts/tokens.js';
+import type { Role } from '../../../src/accounts/roles.js';
 import { createApi, HttpPort } from '../../../src/api/index.js';
 import type { Api, ApiDependencies, HealthReport } from '../../../src/api/index.js';
 import { BacktestJobs } from '../../../src/backtest/jobs.js';
@@ -35,7 +36,11 @@ export const TOKENS: Readonly<Record<Role, string>> = {
   operator: 'sgp_operator-token-for-tests',
   admin: 'sgp_admin-token-for-tests',
   server: 'sgp_server-token-for-tests',
+  domain: 'sgp_domain-token-for-tests',
 };
+
+/** The domains of the token of the role `domain`. */
+export const OWN_DOMAINS = ['own.example'];
 
 export interface Reply {
   readonly status: number;
@@ -53,7 +58,6 @@ export interface Call {
 
 /** The whole API over real HTTP, on a real SQLite store and a manual clock. */
 export class ApiServer {
-  readonly url: string;
   readonly logged: string[];
   #node: Node;
 
@@ -64,7 +68,6 @@ export class ApiServer {
     logged: string[],
   ) {
     this.#node = node;
-    this.url = node.url;
     this.logged = logged;
   }
 
@@ -77,6 +80,10 @@ export class ApiServer {
     return new ApiServer(directory, clock, await startNode(directory, clock, logged, change), logged);
   }
 
+  /** Another one after a restart. */
+  get url(): string {
+    return this.#node.url;
+  }
   get deps(): ApiDependencies {
     return this.#node.deps;
   }
@@ -267,6 +274,7 @@ export async function startOn(
       role: role as Role,
       hash: `sha256:${createHash('sha256').update(token).digest('hex')}`,
       addedAt: undefined,
+      domains: role === 'domain' ? OWN_DOMAINS : [],
     })),
   );
   const health: Node['health'] = {
@@ -294,10 +302,11 @@ export async function startOn(
     metrics: new Metrics(),
     log,
     logs: logsOf(log),
-    tokens: { authenticate: (token) => table.find(token) },
+    tokens: { authenticate: (token) => table.find(token, clock.now()) },
     health: () => ({ ...health, position: models.position }),
     progress: () => undefined,
     contact: 'postmaster@example.com',
+    admins: () => NO_ADMINS,
   };
   const deps = change({ ...own, mailServers: mailServersOn(own, closers) });
   const api = createApi(deps);

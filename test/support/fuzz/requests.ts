@@ -13,6 +13,7 @@ export interface Operation {
   readonly path: string;
   /** Absent where no token is asked for. */
   readonly role: string | undefined;
+  readonly scope: string | undefined;
   readonly query: readonly { readonly name: string; readonly schema: Schema }[];
   readonly body: Schema | undefined;
   readonly takesYaml: boolean;
@@ -24,11 +25,12 @@ interface Document {
 }
 interface Described {
   readonly 'x-role'?: string;
+  readonly 'x-scope'?: string;
   readonly parameters?: readonly { readonly name: string; readonly in: string; readonly schema: Schema }[];
   readonly requestBody?: { readonly content: Readonly<Record<string, { readonly schema: Schema }>> };
 }
 
-export const ROLES = ['viewer', 'operator', 'admin', 'server', 'none', 'wrong'] as const;
+export const ROLES = ['viewer', 'operator', 'admin', 'server', 'domain', 'none', 'wrong'] as const;
 export type Who = (typeof ROLES)[number];
 
 export interface Asked {
@@ -46,7 +48,7 @@ export function operationsOf(document: Document): readonly Operation[] {
     Object.entries(methods).map(([method, described]): Operation => {
       const content = described.requestBody?.content ?? {};
       return {
-        ...{ method: method.toUpperCase(), path, role: described['x-role'] },
+        ...{ method: method.toUpperCase(), path, role: described['x-role'], scope: described['x-scope'] },
         query: (described.parameters ?? []).filter((parameter) => parameter.in === 'query'),
         body: content['application/json']?.schema,
         takesYaml: content['application/yaml'] !== undefined,

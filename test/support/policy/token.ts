@@ -1,4 +1,4 @@
-import type { Role } from '../../../src/accounts/tokens.js';
+import type { Role } from '../../../src/accounts/roles.js';
 import { addToken } from '../../../src/accounts/tokens.js';
 import type { Stopgap } from '../smtp/stopgap.js';
 

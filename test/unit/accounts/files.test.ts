@@ -188,16 +188,16 @@ test('a token is found by itself alone, and gone once revoked', async (context) 
   assert.ok(!readFileSync(file, 'utf8').includes(token));
   assert.equal(statSync(file).mode & 0o777, 0o600);
   const table = await readTokens(file);
-  assert.equal(table.find(token)?.role, 'operator');
-  assert.equal(table.find(other)?.name, 'viewer');
-  assert.equal(table.find(newToken()), undefined);
-  assert.equal(table.find(''), undefined);
+  assert.equal(table.find(token, NOW)?.role, 'operator');
+  assert.equal(table.find(other, NOW)?.name, 'viewer');
+  assert.equal(table.find(newToken(), NOW), undefined);
+  assert.equal(table.find('', NOW), undefined);
   await assert.rejects(addToken({ file, name: 'ops', role: 'admin', now: NOW }), hasCode('conflict'));
   await assert.rejects(addToken({ file, name: 'x', role: 'root', now: NOW }), InvalidInput);
   await assert.rejects(addToken({ file, name: 'a b', role: 'admin', now: NOW }), InvalidInput);
   await revokeToken(file, 'ops');
-  assert.equal((await readTokens(file)).find(token), undefined);
-  assert.equal((await readTokens(file)).find(other)?.name, 'viewer');
+  assert.equal((await readTokens(file)).find(token, NOW), undefined);
+  assert.equal((await readTokens(file)).find(other, NOW)?.name, 'viewer');
   await assert.rejects(revokeToken(file, 'ops'), hasCode('not-found'));
 });
 
@@ -206,7 +206,7 @@ test('faults of a tokens file are said with their places', () => {
   assert.deepEqual(
     problemsOf(() => parseTokens(text, 't.yaml')),
     [
-      't.yaml:2:22: tokens[0].role: is not known; use viewer, operator, admin, server',
+      't.yaml:2:22: tokens[0].role: is not known; use viewer, operator, admin, server, domain',
       't.yaml:2:34: tokens[0].hash: must be sha256: and 64 hex digits; make the token with stopgap token add',
     ],
   );

@@ -9,8 +9,9 @@ const CORE: Readonly<Record<string, readonly string[]>> = {
   'src/blocks/': ['src/sending/', 'src/kernel/'],
   'src/overrides/': ['src/blocks/', 'src/sending/', 'src/kernel/', 'zod'],
   'src/rules/': ['src/overrides/', 'src/blocks/', 'src/sending/', 'src/kernel/', 'yaml', 'zod'],
+  'src/sessions/': ['src/kernel/'],
   'projections/': [
-    ...['src/rules/', 'src/overrides/', 'src/blocks/', 'src/sending/', 'src/kernel/'],
+    ...['src/sessions/', 'src/rules/', 'src/overrides/', 'src/blocks/', 'src/sending/', 'src/kernel/'],
     'ipaddr.js',
   ],
 };

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { HOUR, MINUTE, SECOND } from '../../../src/kernel/time.js';
-import { AttemptLimiter } from '../../../src/smtp/auth/attempt-limiter.js';
+import { AttemptLimiter } from '../../../src/accounts/attempt-limiter.js';
 import { ManualClock } from '../../support/manual-clock.js';
 
 const OFFICE = '192.0.2.7';

@@ -17,7 +17,7 @@ const CASES: Array<[name: string, given: Given, problem: string | RegExp]> = [
   [
     'a setting where a group belongs',
     { yaml: `${RELAY}api: 5\n` },
-    'stopgap.yaml:2:6: api: must be a mapping with listen, metrics, tokens, publicUrl',
+    'stopgap.yaml:2:6: api: must be a mapping with listen, metrics, tokens, admins, proxyAuth, publicUrl',
   ],
   [
     'a group where a setting belongs',
@@ -248,6 +248,11 @@ const CASES: Array<[name: string, given: Given, problem: string | RegExp]> = [
     'one file for users and tokens',
     { env: { STOPGAP_SMTP_AUTH_USERS: 'x', STOPGAP_API_TOKENS: 'x' }, files: { x: '' } },
     'STOPGAP_API_TOKENS: is the users file too; use a file of its own',
+  ],
+  [
+    'one file for tokens and people',
+    { env: { STOPGAP_API_ADMINS: 'x', STOPGAP_API_TOKENS: 'x' }, files: { x: '' } },
+    'STOPGAP_API_ADMINS: is the file of users or tokens too; use a file of its own',
   ],
 ];
 

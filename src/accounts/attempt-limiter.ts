@@ -1,8 +1,8 @@
 import { LRUCache } from 'lru-cache';
-import { FailedCredentials } from '../../accounts/failed-credentials.js';
-import type { AlarmClock, Milliseconds } from '../../kernel/time.js';
-import { MINUTE } from '../../kernel/time.js';
-import { widerNetworks, widthFactor } from '../../sending/identity.js';
+import { FailedCredentials } from './failed-credentials.js';
+import type { AlarmClock, Milliseconds } from '../kernel/time.js';
+import { MINUTE } from '../kernel/time.js';
+import { widerNetworks, widthFactor } from '../sending/identity.js';
 
 interface Bucket {
   /** Failures that are still allowed; below zero if simultaneous attempts exceeded them. */

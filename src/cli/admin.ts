@@ -1,0 +1,98 @@
+import type { Command } from 'commander';
+import { Option } from 'commander';
+import {
+  addAdmin,
+  PEOPLE_ROLES,
+  readAdmins,
+  removeAdmin,
+  setAdminPassword,
+  startSecondFactor,
+} from '../accounts/admins.js';
+import { otpauthUri } from '../api/second-factor.js';
+import { configForChanges } from './client.js';
+import type { CliIo } from './io.js';
+import { asJson, done, note, print, table } from './io.js';
+import type { ConfigOption } from './options.js';
+import { configForFiles, gathered, withConfig } from './options.js';
+import type { PasswordOption } from './user.js';
+import { readNewPassword, withPassword } from './user.js';
+
+interface Added extends PasswordOption {
+  readonly role: string;
+  readonly domain: readonly string[];
+}
+
+/** `stopgap admin add|passwd|totp|list|remove`: the people who may sign in to administrate. */
+export function adminVerb(program: Command, io: CliIo): void {
+  const admin = program.command('admin').description('the people who may sign in to administrate');
+  const changed = async (options: ConfigOption): Promise<string> =>
+    (await configForChanges(io, options)).api.admins;
+
+  withPassword(admin.command('add <name>').description('add a person'))
+    .addOption(
+      new Option('--role <role>', 'what they may do').choices([...PEOPLE_ROLES]).makeOptionMandatory(),
+    )
+    .option('--domain <domain>', 'of the role domain: one that is theirs; may be repeated', gathered, [])
+    .action(async (name: string, options: Added) => {
+      const file = await changed(options);
+      const password = await readNewPassword(io, options.passwordStdin === true);
+      const { role, domain: domains } = options;
+      const added = await addAdmin({ file, name, role, domains, password, now: io.clock.now() });
+      done(io, options, { added, role, domains, file }, `added ${added} to ${file}`);
+    });
+
+  withPassword(admin.command('passwd <name>').description('change a password; their sessions end')).action(
+    async (name: string, options: PasswordOption) => {
+      const file = await changed(options);
+      const password = await readNewPassword(io, options.passwordStdin === true);
+      const normal = await setAdminPassword({ file, name, password });
+      done(io, options, { changed: normal, file }, `changed the password of ${normal} in ${file}`);
+    },
+  );
+
+  withConfig(
+    admin
+      .command('totp <name>')
+      .description('ask for time-based codes, with a new secret; their sessions end')
+      .option('--json', 'as JSON'),
+  ).action(async (name: string, options: ConfigOption & { json?: true }) => {
+    const file = await changed(options);
+    const { secret, recovery } = await startSecondFactor({ file, name });
+    const uri = otpauthUri(name, secret);
+    print(io, options.json === true ? asJson({ uri, recovery }) : [uri, ...recovery].join('\n'));
+    note(io, 'Give the first line to an authenticator; each of the others is a code that works once.');
+    note(io, `They are shown only now; ${file} keeps the secret, and hashes of the codes.`);
+  });
+
+  withConfig(
+    admin
+      .command('remove <name>')
+      .description('remove a person; their sessions end')
+      .option('--json', 'as JSON'),
+  ).action(async (name: string, options: ConfigOption & { json?: true }) => {
+    const file = await changed(options);
+    const removed = await removeAdmin({ file, name });
+    done(io, options, { removed, file }, `removed ${removed} from ${file}`);
+  });
+
+  withConfig(admin.command('list').description('list the people').option('--json', 'as JSON')).action(
+    async (options: ConfigOption & { json?: true }) => {
+      const people = [...(await readAdmins(configForFiles(io, options).config.api.admins)).values()];
+      if (options.json === true) {
+        const items = people.map(({ name, role, domains, totp, addedAt }) => ({
+          ...{ name, role, domains, secondFactor: totp !== undefined, addedAt: addedAt ?? null },
+        }));
+        print(io, asJson(items));
+      } else if (people.length === 0) {
+        note(io, 'nobody yet: stopgap admin add NAME --role ROLE');
+      } else {
+        const second = (totp: string | undefined): string =>
+          totp === undefined ? 'password' : 'password and code';
+        const rows = people.map((one) => [
+          ...[one.name, one.role, second(one.totp), one.addedAt ?? '-', one.domains.join(' ') || '-'],
+        ]);
+        print(io, table([['NAME', 'ROLE', 'SIGNS IN BY', 'ADDED', 'DOMAINS'], ...rows]));
+      }
+    },
+  );
+}

@@ -1,0 +1,54 @@
+import type { Check, Fact, RecordedEvent } from '../kernel/events.js';
+import { optional, shaped, streamName, text, whole } from '../kernel/events.js';
+import type { Instant } from '../kernel/time.js';
+
+/** Streams `session-<person>`: when an administrator signed in and out. */
+export const SESSION_CATEGORY = 'session';
+
+export const sessionStream = (person: string): string => streamName(SESSION_CATEGORY, person);
+
+export interface SignedIn {
+  readonly session: string;
+  readonly person: string;
+  /** SHA-256 of the session's token, which nobody keeps. */
+  readonly hash: string;
+  /** What the person's entry in the file of administrators was: the session ends when it becomes another. */
+  readonly stamp: string;
+  /** When it ends in any case. */
+  readonly until: Instant;
+  /** The client network that it was begun from. */
+  readonly network: string;
+  /** Of a time-based code, the step that it was for: no earlier one, nor this, is taken again. */
+  readonly step?: number;
+  /** SHA-256 of the recovery code that was used up. */
+  readonly recovery?: string;
+}
+
+/** Written once an hour at most, so that a session that is in use outlasts a restart. */
+export interface SessionUsed {
+  readonly session: string;
+}
+
+export interface SessionEnded {
+  readonly session: string;
+  readonly reason: 'signed-out' | 'signed-in-again' | 'revoked';
+}
+
+export type SessionFact =
+  Fact<'SignedIn', SignedIn> | Fact<'SessionUsed', SessionUsed> | Fact<'SessionEnded', SessionEnded>;
+
+export type SessionEvent = SessionFact & Pick<RecordedEvent, 'at' | 'by'>;
+
+const SHAPES: { readonly [Type in SessionFact['type']]: Check } = {
+  SignedIn: shaped<SignedIn>({
+    ...{ session: text, person: text, hash: text, stamp: text, until: whole, network: text },
+    ...{ step: optional(whole), recovery: optional(text) },
+  }),
+  SessionUsed: shaped<SessionUsed>({ session: text }),
+  SessionEnded: shaped<SessionEnded>({ session: text, reason: text }),
+};
+
+/** Whether it is one of these events, with data that match its type. */
+export function isSessionEvent(event: RecordedEvent): event is RecordedEvent & SessionEvent {
+  return Object.hasOwn(SHAPES, event.type) && SHAPES[event.type as SessionFact['type']](event.data);
+}
