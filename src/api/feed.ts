@@ -11,7 +11,7 @@ import type { OverrideFact } from '../overrides/events.js';
 import type { ShadowFact } from '../rules/decide.js';
 import type { RulesFact } from '../rules/model.js';
 import type { AuthEvent, HeldEvent, SendEvent } from '../sending/events.js';
-import { senderOf } from '../sending/events.js';
+import { isHeldEvent, senderOf, senderOfHeld } from '../sending/events.js';
 import type { Subject } from '../sending/subjects.js';
 import { subjectOfKey } from '../sending/subjects.js';
 import type { Subscription } from '../store/port.js';
@@ -185,9 +185,10 @@ export class EventFeeds {
   }
 
   /** Whether the caller may see an event: the administrator of a domain sees those of its senders, and what was decided on them. */
-  #isFor({ role }: Caller, concerns: Concerns, { stream }: RecordedEvent): boolean {
+  #isFor({ role }: Caller, concerns: Concerns, event: RecordedEvent): boolean {
     if (role !== 'domain') return true;
-    const subject = this.#subjectOf(categoryOf(stream), keyOf(stream));
+    if (isHeldEvent(event) && !concerns(senderOfHeld(event.data))) return false;
+    const subject = this.#subjectOf(categoryOf(event.stream), keyOf(event.stream));
     return subject !== undefined && concerns(subject);
   }
 

@@ -3,7 +3,7 @@ import { isEnded, settledThrough } from '../../projections/blocks/block-entry.js
 import { formatInstant } from '../kernel/time.js';
 import { HOLD } from '../recording/verdicts.js';
 import type { MessageHeld } from '../sending/events.js';
-import { heldStream, isHeldEvent } from '../sending/events.js';
+import { heldStream, isHeldEvent, senderOfHeld } from '../sending/events.js';
 import type { EventStore } from '../store/port.js';
 import { StoreUnavailable } from '../store/port.js';
 import { entriesOf, entryOf } from './block-view.js';
@@ -51,19 +51,26 @@ export function heldRoutes(deps: ApiDependencies): readonly Route[] {
       responses: { 200: { description: 'One page', schema: pageShape } },
       async handle({ params, query: { limit, cursor }, concerns }) {
         const entry = await entryOf(deps, params['id']!, concerns);
-        return ok(await heldPage(deps.store, entry.id, settledThrough(entry), limit, cursor));
+        return ok(
+          await heldPage(deps.store, entry.id, { settled: settledThrough(entry), limit, cursor, concerns }),
+        );
       },
     }),
   ];
 }
 
-/** @param settled revision of the last that is held no more */
+interface HeldPage {
+  /** Revision of the last that is held no more. */
+  readonly settled: number;
+  readonly limit: number;
+  readonly cursor: string | undefined;
+  readonly concerns: Concerns;
+}
+
 async function heldPage(
   store: Pick<EventStore, 'readStream'>,
   block: string,
-  settled: number,
-  limit: number,
-  cursor: string | undefined,
+  { settled, limit, cursor, concerns }: HeldPage,
 ): Promise<HeldJson> {
   const stream = heldStream(block);
   const count = await heldCount(store, block, settled);
@@ -79,7 +86,7 @@ async function heldPage(
       next = cursorOf(String(event.revision));
       break;
     }
-    if (isHeldEvent(event)) items.push(heldView(event.data, event.at));
+    if (isHeldEvent(event) && concerns(senderOfHeld(event.data))) items.push(heldView(event.data, event.at));
   }
   return { count, items, next };
 }

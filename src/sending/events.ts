@@ -3,6 +3,7 @@ import { shaped, streamName, text, whole } from '../kernel/events.js';
 import type { Instant, Milliseconds } from '../kernel/time.js';
 import { MINUTE } from '../kernel/time.js';
 import type { MailDirection, Subject } from './subjects.js';
+import { senderIdentity, sendStreamKey } from './subjects.js';
 
 /** Streams `send-<account | return path | client network>`. */
 export const SEND_CATEGORY = 'send';
@@ -129,6 +130,9 @@ export const senderOf = (key: string): Subject => ({ type: 'account', value: key
 export const sendStream = (key: string): string => streamName(SEND_CATEGORY, key);
 export const heldStream = (block: string): string => streamName(HELD_CATEGORY, block);
 export const authStream = (network: string): string => streamName(AUTH_CATEGORY, network);
+
+/** Whose mail is held: under the name of a domain it may be that of an account elsewhere. */
+export const senderOfHeld = (held: MessageHeld): Subject => senderOf(sendStreamKey(senderIdentity(held)));
 
 const heldShape = shaped<MessageHeld>({ block: text, transaction: text, recipients: whole, size: whole });
 

@@ -169,6 +169,23 @@ describe('what each role may ask of each route', () => {
     const asks = ASKED[name];
     const isRead = method === 'get';
 
+    test('the mail that is held for a block of their domain is shown, but not that of accounts elsewhere', async () => {
+      const subject = { type: 'domain', value: 'own.example' };
+      const { id } = (await server.post(BLOCKS, { subject, duration: '1h' })).json;
+      for (const account of [OWN, FOREIGN]) {
+        const held = { account, returnPath: OWN, direction: 'outbound', block: id, transaction: newId() };
+        await append(heldStream(id), 'MessageHeld', { ...held, recipients: 1, size: 10 });
+      }
+      const seen = async (role: Role): Promise<readonly unknown[]> => {
+        const { json } = await server.call('GET', `${BLOCKS}/${id}/held`, { role });
+        return (json as unknown as { items: readonly { account: string }[] }).items.map(
+          ({ account }) => account,
+        );
+      };
+      assert.deepEqual([await seen('domain'), await seen('viewer')], [[OWN], [FOREIGN, OWN]]);
+      await server.post(`${BLOCKS}/${id}/release`, {});
+    });
+
     test(`${name} says what it is to the administrator of a domain, and this test how it is asked`, () => {
       assert.ok(SCOPES.includes(scope));
       assert.equal(asks !== undefined, scope === 'own', 'ASKED has just the routes of the scope own');
