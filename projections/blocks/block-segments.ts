@@ -27,7 +27,7 @@ export interface BlockFilter {
   readonly text?: string | undefined;
   /** The same text as subjects are kept, where that differs: domains are A-labels there. */
   readonly kept?: string | undefined;
-  /** Which subjects there are for who asks. */
+  /** The subjects that the caller may see; undefined: all. */
   readonly concerns?: ((subject: Subject) => boolean) | undefined;
 }
 

@@ -246,7 +246,7 @@ export class SendVolume {
     ];
   }
 
-  /** The subjects of a type that a count is highest for, of those that concern who asks, in the longest window that counts it. */
+  /** The subjects of a type that a count is highest for, of those that the caller may see, in the longest window that counts it. */
   busiest(
     type: SubjectType,
     count: Sum,

@@ -195,7 +195,7 @@ type Sources = Pick<ApiDependencies, 'models' | 'store'>;
 /**
  * One page of blocks. A block that begins while a client reads pages moves none of them.
  *
- * @param concerns which blocks there are for who asks, by their subjects; undefined: all
+ * @param concerns whether the caller may see a block on this subject; undefined: all
  */
 export async function listBlocks(
   sources: Sources,

@@ -20,7 +20,7 @@ import type { Tracing } from '../tracing/tracing.js';
 /** The holder of a token, or a person who has signed in. */
 export interface Caller extends Rights {
   readonly name: string;
-  /** The id of a person's session; undefined of who comes with a token. */
+  /** The id of a person's session; undefined for a token. */
   readonly session?: string;
   /** Whether a reverse proxy says who it is. */
   readonly viaProxy?: true;
@@ -35,7 +35,7 @@ export function isPerson({ session, viaProxy }: Caller): boolean {
   return session !== undefined || viaProxy === true;
 }
 
-/** A reverse proxy that has people sign in, and says in headers who asks. */
+/** A reverse proxy that signs people in, and names them in headers. */
 export interface ProxyAuth {
   /** Where it asks from, addresses and networks; from anywhere else its headers count for nothing. Empty: there is none. */
   readonly from: readonly string[];
@@ -125,7 +125,7 @@ export interface ApiDependencies extends OperationDependencies {
   /** What the whole process logs, and how much. */
   readonly logs: Logs;
   readonly tokens: Authenticator;
-  /** The reverse proxy that says who asks; undefined: there is none. */
+  /** The reverse proxy that names people; undefined: there is none. */
   readonly proxyAuth?: ProxyAuth | undefined;
   /** The people who may sign in; undefined: nobody can. */
   readonly admins?: (() => AdminTable) | undefined;

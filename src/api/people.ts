@@ -74,7 +74,7 @@ const whoShape = z
     domains: z.array(z.string()),
     session: sessionShape
       .nullable()
-      .meta({ description: 'Null for who comes with a token, or by a proxy that signs people in.' }),
+      .meta({ description: 'Null for a token, and for a person that a proxy signs in.' }),
   })
   .meta({ id: 'Who' });
 
@@ -150,7 +150,7 @@ export class People {
         responses: { 204: { description: 'It has ended' } },
         handle: async (request) => {
           const { session } = request.caller;
-          if (session === undefined) throw new StopgapError('conflict', 'who asks has no session to end');
+          if (session === undefined) throw new StopgapError('conflict', 'the caller has no session to end');
           await this.#end(request, session, 'signed-out');
           return { status: 204, headers: { 'Set-Cookie': sessionCookie('', 0) } };
         },

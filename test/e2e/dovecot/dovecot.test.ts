@@ -178,20 +178,25 @@ describe(
   },
 );
 
+/** The port of a Postfix that asks a Dovecot through the SASL proxy. */
+async function postfixBehindProxy(t: TestContext, stopgap: Stopgap): Promise<number> {
+  const dovecot = await RealDovecot.start(t, { users: USERS });
+  const dir = await workDir(t);
+  // Postfix runs as a user of its own.
+  chmodSync(dir, 0o755);
+  const socket = path.join(dir, 'auth');
+  const url = `http://127.0.0.1:${stopgap.port('HTTP')}`;
+  await startSaslProxy(t, ['--url', url, '--auth', dovecot.socket, '--listen', socket], SERVER_TOKEN);
+  return postfixBehind(t, socket);
+}
+
 describe(
   'the SASL proxy between a real Postfix and a real Dovecot',
   { skip: dovecotMissing() ?? postfixMissing() },
   () => {
     test('fails the login of a blocked account like a wrong password, byte for byte and as late', async (t) => {
       const stopgap = await Stopgap.start(t, FOR_DOVECOT);
-      const dovecot = await RealDovecot.start(t, { users: USERS });
-      const dir = await workDir(t);
-      // Postfix runs as a user of its own.
-      chmodSync(dir, 0o755);
-      const socket = path.join(dir, 'auth');
-      const url = `http://127.0.0.1:${stopgap.port('HTTP')}`;
-      await startSaslProxy(t, ['--url', url, '--auth', dovecot.socket, '--listen', socket], SERVER_TOKEN);
-      const port = await postfixBehind(t, socket);
+      const port = await postfixBehindProxy(t, stopgap);
       assert.match((await logIn(port, '127.0.1.1', ALICE, PASSWORDS[ALICE]!)).reply, /^235 /);
       await stopgap.block('account', ALICE);
       await assertAlike(t, port, [2, 3, 4, 5]);
@@ -202,13 +207,7 @@ describe(
 
     test('fails it as late as a wrong password also when one address tries again and again', async (t) => {
       const stopgap = await Stopgap.start(t, FOR_DOVECOT);
-      const dovecot = await RealDovecot.start(t, { users: USERS });
-      const dir = await workDir(t);
-      chmodSync(dir, 0o755);
-      const socket = path.join(dir, 'auth');
-      const url = `http://127.0.0.1:${stopgap.port('HTTP')}`;
-      await startSaslProxy(t, ['--url', url, '--auth', dovecot.socket, '--listen', socket], SERVER_TOKEN);
-      const port = await postfixBehind(t, socket);
+      const port = await postfixBehindProxy(t, stopgap);
       await stopgap.block('account', ALICE);
       const thrice = async (from: string, password: string): Promise<number> => {
         let last = 0;

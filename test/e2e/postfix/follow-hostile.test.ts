@@ -1,15 +1,11 @@
 import assert from 'node:assert/strict';
-import { existsSync } from 'node:fs';
-import path from 'node:path';
 import { describe, test } from 'node:test';
 import type { MessageAccepted, RecipientsRefused } from '../../../src/sending/events.js';
-import { Following } from '../../support/follow.js';
 import { FakeUpstream } from '../../support/relay/fake-upstream.js';
 import { Dialogue } from '../../support/smtp/dialogue.js';
-import { dovecotAuth } from '../../support/smtp/dovecot-auth.js';
 import { eventually } from '../../support/smtp/eventually.js';
-import { postfixMissing, RealPostfix } from '../../support/smtp/real-postfix.js';
-import { workDir } from '../../support/smtp/served.js';
+import { followedPostfix } from '../../support/smtp/followed-postfix.js';
+import { postfixMissing } from '../../support/smtp/real-postfix.js';
 import { ALICE, PASSWORDS, Stopgap } from '../../support/smtp/stopgap.js';
 
 const SHOWN = 60_000;
@@ -26,20 +22,7 @@ describe('a thief who knows that the log of Postfix is followed', { skip: postfi
     const stopgap = await Stopgap.start(t, { settings: { policy: { listen: '127.0.0.1:0' } } });
     const outside = await FakeUpstream.start();
     t.after(() => outside.stop());
-    const auth = await dovecotAuth(t, PASSWORDS);
-    const postfix = await RealPostfix.start(t, {
-      listeners: ['127.0.0.1:2500 inet n - n - - smtpd'],
-      ...{ outside: outside.port, inside: outside.port },
-      settings: [
-        ...['smtpd_sasl_auth_enable = yes', 'smtpd_sasl_type = dovecot'],
-        `smtpd_sasl_path = inet:127.0.0.1:${auth}`,
-        'local_recipient_maps = inline:{alice@example.com=x}',
-        '',
-      ].join('\n'),
-    });
-    const state = path.join(await workDir(t), 'state.json');
-    const following = await Following.start(t, stopgap, { args: ['postfix-log', postfix.logFile], state });
-    await eventually('its place is written down', () => existsSync(state), SHOWN);
+    const { postfix, following } = await followedPostfix(t, stopgap, outside);
     const session = await Dialogue.hello(postfix.ports[0]!);
     assert.match(await session.login(ALICE, PASSWORDS[ALICE]!), /^235 /);
     for (const from of ODD) {

@@ -13,6 +13,7 @@ import { FakeUpstream } from '../../support/relay/fake-upstream.js';
 import { Dialogue } from '../../support/smtp/dialogue.js';
 import { dovecotAuth } from '../../support/smtp/dovecot-auth.js';
 import { eventually } from '../../support/smtp/eventually.js';
+import { followedPostfix } from '../../support/smtp/followed-postfix.js';
 import { postfixMissing, RealPostfix } from '../../support/smtp/real-postfix.js';
 import { workDir } from '../../support/smtp/served.js';
 import { ALICE, BOB, PASSWORDS, Stopgap, WRONG } from '../../support/smtp/stopgap.js';
@@ -112,20 +113,7 @@ describe('a real Postfix whose log is followed', { skip: postfixMissing() }, () 
       script: { RCPT: (line) => (line.includes('<nobody@') ? '550 5.1.1 there is no such user' : undefined) },
     });
     t.after(() => outside.stop());
-    const auth = await dovecotAuth(t, PASSWORDS);
-    const postfix = await RealPostfix.start(t, {
-      listeners: ['127.0.0.1:2500 inet n - n - - smtpd'],
-      ...{ outside: outside.port, inside: outside.port },
-      settings: [
-        ...['smtpd_sasl_auth_enable = yes', 'smtpd_sasl_type = dovecot'],
-        `smtpd_sasl_path = inet:127.0.0.1:${auth}`,
-        'local_recipient_maps = inline:{alice@example.com=x}',
-        '',
-      ].join('\n'),
-    });
-    const state = path.join(await workDir(t), 'state.json');
-    await Following.start(t, stopgap, { args: ['postfix-log', postfix.logFile], state });
-    await eventually('its place is written down', () => existsSync(state), SHOWN);
+    const { postfix } = await followedPostfix(t, stopgap, outside);
     const session = await Dialogue.hello(postfix.ports[0]!);
     assert.match(await session.login(ALICE, PASSWORDS[ALICE]!), /^235 /);
     assert.match(await session.say(`MAIL FROM:<${ALICE}>`), /^250 /);
