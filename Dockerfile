@@ -9,7 +9,7 @@ COPY package.json package-lock.json ./
 # No package's scripts but the one that is needed: our own `prepare` would want the sources, which come later.
 RUN npm ci --ignore-scripts && npm rebuild better-sqlite3 --ignore-scripts=false
 COPY tsconfig.json tsconfig.product.json ./
-COPY scripts/after-build.mjs scripts/
+COPY scripts/after-build.mjs scripts/build-page.mjs scripts/
 COPY projections projections
 COPY src src
 
@@ -27,7 +27,7 @@ FROM sources AS build
 # `docker build --build-arg STOPGAP_COMMIT=$(git rev-parse --short=12 HEAD) .` lets `stopgap --version` name the commit.
 ARG STOPGAP_COMMIT=
 RUN npm run build:product --silent \
-  && rm dist/tsconfig.tsbuildinfo && find dist -name '*.map' -delete \
+  && rm dist/tsconfig.tsbuildinfo dist/page.made-from && find dist -name '*.map' -delete \
   && npm prune --omit=dev --ignore-scripts \
   && rm -rf node_modules/better-sqlite3/deps node_modules/better-sqlite3/src node_modules/@kurrent/bridge-*-musl \
   && find node_modules/better-sqlite3/build -type f ! -name better_sqlite3.node -delete \

@@ -6,9 +6,9 @@ export default tseslint.config(
   { ignores: ['dist/**', 'dist-*/**', 'data/**', 'node_modules/**'] },
   js.configs.recommended,
   {
-    files: ['**/*.ts'],
+    files: ['**/*.ts', '**/*.tsx'],
     extends: [...tseslint.configs.recommendedTypeChecked],
-    languageOptions: { parserOptions: { project: './tsconfig.json', tsconfigRootDir: import.meta.dirname } },
+    languageOptions: { parserOptions: { project: ['./tsconfig.json', './src/web/tsconfig.json'], tsconfigRootDir: import.meta.dirname } },
     rules: {
       '@typescript-eslint/no-non-null-assertion': 'off',
       '@typescript-eslint/require-await': 'off',
@@ -21,7 +21,7 @@ export default tseslint.config(
   },
   {
     // What strangers and people write meets these: none may take more than linear time.
-    files: ['src/**/*.ts', 'projections/**/*.ts'],
+    files: ['src/**/*.{ts,tsx}', 'projections/**/*.ts'],
     plugins: { regexp },
     rules: {
       'regexp/no-super-linear-backtracking': ['error', { report: 'potential' }],

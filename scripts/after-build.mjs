@@ -8,7 +8,11 @@ import path from 'node:path';
 const root = path.resolve(import.meta.dirname, '..');
 const dist = path.join(root, 'dist');
 
-for (const { name } of readdirSync(dist, { withFileTypes: true }).filter((entry) => entry.isDirectory())) {
+// The page is not of tsc: scripts/build-page.mjs makes it.
+const compiled = readdirSync(dist, { withFileTypes: true }).filter(
+  (entry) => entry.isDirectory() && entry.name !== 'page',
+);
+for (const { name } of compiled) {
   for (const file of readdirSync(path.join(dist, name), { recursive: true })) {
     const [, source] = /^(.*)\.js(?:\.map)?$/.exec(path.join(name, file)) ?? [];
     if (source !== undefined && !existsSync(path.join(root, `${source}.ts`)))

@@ -3,7 +3,14 @@ import { openStore } from './adapters.js';
 import type { Api, ApiDependencies, OperationDependencies } from './api/index.js';
 import { directoryFault, directoryId, makePrivateDirectory } from './accounts/private-file.js';
 import { stateOf } from './accounts/users.js';
-import { createApi, createOperations, createStarting, DovecotPolicy, HttpPort } from './api/index.js';
+import {
+  createApi,
+  createOperations,
+  createStarting,
+  DovecotPolicy,
+  HttpPort,
+  pageRoutes,
+} from './api/index.js';
 import { BacktestJobs } from './backtest/jobs.js';
 import type { BlockCommandHandler } from './commands/block-commands.js';
 import { setUpEvaluation } from './config/evaluation.js';
@@ -157,7 +164,9 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
     health: () => health.report(),
     progress: () => health.progress(),
   };
-  const http = await HttpPort.open(createStarting(operations), config.api.listen, levels.of('api')).catch(
+  const starting = (more: Parameters<typeof createStarting>[1] = []): Api =>
+    createStarting(operations, [...(isApi ? pageRoutes() : []), ...more]);
+  const http = await HttpPort.open(starting(), config.api.listen, levels.of('api')).catch(
     (thrown: unknown) => {
       throw listenFault(thrown, 'api.listen', config.api.listen);
     },
@@ -189,11 +198,11 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
 
   // Everything that the configuration names is checked before the wait for the store.
   const turnTo = (api: Api): void => void http.turnTo(api).catch(onFatal);
-  let createReady = (): Api => createStarting(operations);
+  let createReady = (): Api => starting();
   let dovecot: DovecotPolicy | undefined;
   const follower = await LogFollower.open({
     ...{ loaded, clock, logs: levels, metrics, tracing, store, outbox, onFatal },
-    onReplaced: () => turnTo(createStarting(operations, dovecot?.routes)),
+    onReplaced: () => turnTo(starting(dovecot?.routes)),
     onRebuilt() {
       if (health.listeners === 'up') turnTo(createReady());
     },

@@ -30,6 +30,7 @@ import { noticeRoutes } from './notices.js';
 import { logRoutes, operationRoutes, outboxRoutes } from './operations.js';
 import { bulkOverridesRoute } from './overrides-bulk.js';
 import { overrideRoutes } from './overrides.js';
+import { pageRoutes } from './page.js';
 import { People } from './people.js';
 import { rspamdRoutes } from './rspamd.js';
 import { observedRoute, rulesRoutes } from './rules.js';
@@ -37,6 +38,7 @@ import { senderRoutes } from './senders.js';
 import { shadowRoutes } from './shadow-rules.js';
 
 export { DovecotPolicy } from './dovecot.js';
+export { pageRoutes } from './page.js';
 export type { DovecotAsked } from './dovecot.js';
 export type {
   ApiDependencies,
@@ -97,17 +99,23 @@ export class HttpPort {
 /**
  * What a process serves while it is not ready: health, readiness and metrics. Other requests are told the reason.
  *
- * @param more routes that do not wait for that
+ * @param more routes that do not wait for that; a process with the role `api` has the page among them
  */
 export function createStarting(deps: OperationDependencies, more: readonly Route[] = []): Api {
   const routes = [...operationRoutes(deps), ...more];
   return serving(deps, routes, {
     admit({ path }) {
-      if (routes.some((route) => route.path === path)) return;
+      if (routes.some((route) => matches(route, path))) return;
       const { status } = deps.health();
       throw new StoreUnavailable(`Stopgap is ${status}: ${deps.progress()?.reason ?? 'it is nearly ready'}`);
     },
   });
+}
+
+function matches({ path: template }: Route, path: string): boolean {
+  const parts = path.split('/');
+  const wanted = template.split('/');
+  return parts.length === wanted.length && wanted.every((part, index) => part.startsWith('{') || part === parts[index]);
 }
 
 /** What a process without the `api` role serves: health, readiness and metrics, what its own disk holds, and mail servers. */
@@ -134,6 +142,7 @@ export function createApi(deps: ApiDependencies, more: readonly Route[] = []): A
       ? undefined
       : new People({ ...deps, admins }, (session) => void feeds.endOf(session));
   const routes = rootRoutes([
+    ...pageRoutes(),
     blockListRoute(deps),
     // Before the routes of one block, which would take `actions` for its id.
     bulkActionsRoute(deps),

@@ -149,22 +149,6 @@ export function rootRoutes(routes: readonly Route[]): readonly Route[] {
   const own: Route[] = [
     route({
       method: 'get',
-      path: '/',
-      scope: 'all',
-      summary: 'Where to go from here',
-      responses: { 200: { description: 'Links', schema: z.record(z.string(), z.string()) } },
-      handle: () =>
-        ok({
-          name: 'stopgap',
-          api: '/api/v1',
-          openapi: DOCUMENT,
-          health: '/healthz',
-          metrics: '/metrics',
-          docs: 'docs/reference/api.md',
-        }),
-    }),
-    route({
-      method: 'get',
       path: '/api/v1',
       summary: 'The resources there are',
       role: 'viewer',

@@ -1,0 +1,90 @@
+import { useQuery, useQueryClient } from '@tanstack/react-query';
+import { useEffect } from 'react';
+import { Redirect, Route, Switch } from 'wouter';
+import type { Who } from './api.js';
+import { answered, api, ApiError } from './api.js';
+import { Frame } from './frame.js';
+import { follow } from './live.js';
+import { Notes } from './parts/notes.js';
+import { Empty, Failure } from './parts/states.js';
+import { BlockScreen } from './screens/block.js';
+import { BlocksScreen } from './screens/blocks.js';
+import { ChangesScreen } from './screens/changes.js';
+import { ExemptionsScreen } from './screens/exemptions.js';
+import { NoticesScreen } from './screens/notices.js';
+import { OverviewScreen } from './screens/overview.js';
+import { PeopleScreen } from './screens/people.js';
+import { ProposalsScreen } from './screens/proposals.js';
+import { RulesScreen } from './screens/rules.js';
+import { SenderScreen } from './screens/sender.js';
+import { SignInScreen } from './screens/sign-in.js';
+import { WhoContext } from './who.js';
+
+export function App() {
+  const session = useQuery({
+    queryKey: ['session'],
+    queryFn: () => answered(api.GET('/api/v1/session')),
+    refetchInterval: ({ state: { error } }) => (isStarting(error) ? 2000 : false),
+  });
+  const { error } = session;
+  if (error instanceof ApiError && error.status === 401) return <SignInScreen />;
+  if (session.data !== undefined) return <SignedIn who={session.data} />;
+  if (isStarting(error)) return <Waiting title="Stopgap is starting" detail={error!.message} />;
+  if (error !== null)
+    return (
+      <main className="alone">
+        <Failure error={error} retry={() => void session.refetch()} />
+      </main>
+    );
+  return <Waiting title="" detail="" />;
+}
+
+function isStarting(error: Error | null): boolean {
+  return error instanceof ApiError && error.status === 503;
+}
+
+function Waiting({ title, detail }: { title: string; detail: string }) {
+  return (
+    <main className="alone" aria-busy="true">
+      {title !== '' && <h1>{title}</h1>}
+      <p className="quiet">{detail}</p>
+    </main>
+  );
+}
+
+function SignedIn({ who }: { who: Who }) {
+  const client = useQueryClient();
+  useEffect(() => follow(client), [client]);
+  return (
+    <WhoContext value={who}>
+      <Frame>
+        <Switch>
+          <Route path="/" component={OverviewScreen} />
+          <Route path="/proposals">
+            <ProposalsScreen id={undefined} />
+          </Route>
+          <Route path="/proposals/:id">{({ id }) => <ProposalsScreen id={id} />}</Route>
+          <Route path="/blocks" component={BlocksScreen} />
+          <Route path="/blocks/:id">{({ id }) => <BlockScreen key={id} id={id} />}</Route>
+          <Route path="/senders/:type/:value">
+            {({ type, value }) => <SenderScreen key={`${type} ${value}`} type={type} value={value} />}
+          </Route>
+          <Route path="/rules" component={RulesScreen} />
+          <Route path="/exemptions" component={ExemptionsScreen} />
+          <Route path="/notices" component={NoticesScreen} />
+          <Route path="/people" component={PeopleScreen} />
+          <Route path="/changes" component={ChangesScreen} />
+          <Route path="/sign-in">
+            <Redirect to="/" replace />
+          </Route>
+          <Route>
+            <Empty title="There is no such place here">
+              <a href="#/">Go to the overview</a>
+            </Empty>
+          </Route>
+        </Switch>
+      </Frame>
+      <Notes />
+    </WhoContext>
+  );
+}

@@ -1,0 +1,37 @@
+import { MutationCache, QueryCache, QueryClient, QueryClientProvider } from '@tanstack/react-query';
+import { StrictMode } from 'react';
+import { createRoot } from 'react-dom/client';
+import { Router } from 'wouter';
+import { ApiError } from './api.js';
+import { App } from './app.js';
+import { useHashPath, useHashSearch } from './route.js';
+import './styles.css';
+
+/** A session that has ended shows the sign-in, whatever asked. */
+const onError = (error: Error): void => {
+  const known = client.getQueryState(['session']);
+  if (error instanceof ApiError && error.status === 401 && known?.status === 'success')
+    void client.invalidateQueries({ queryKey: ['session'] });
+};
+const client = new QueryClient({
+  queryCache: new QueryCache({ onError }),
+  mutationCache: new MutationCache({ onError }),
+  defaultOptions: {
+    queries: {
+      staleTime: 5000,
+      // Only what another attempt may mend.
+      retry: (failures, error) =>
+        failures < 2 && error instanceof ApiError && (error.status === 0 || error.status >= 500),
+    },
+  },
+});
+
+createRoot(document.getElementById('root')!).render(
+  <StrictMode>
+    <QueryClientProvider client={client}>
+      <Router hook={useHashPath} searchHook={useHashSearch} hrefs={(href) => `#${href}`}>
+        <App />
+      </Router>
+    </QueryClientProvider>
+  </StrictMode>,
+);

@@ -1,0 +1,255 @@
+import { useQueryClient } from '@tanstack/react-query';
+import type { QueryClient } from '@tanstack/react-query';
+import type { Block, Subject } from '../api.js';
+import { answered, api } from '../api.js';
+import { useRights } from '../who.js';
+import { subjectName, SUBJECT_OPTIONS } from './blocks.js';
+import { Dialog } from './dialog.js';
+import { Check, Choice, Field, Form, SpanField, spanBody, TextField } from './forms.js';
+import type { Values } from './forms.js';
+import { fault, note } from './notes.js';
+
+type Held = 'release' | 'delete' | 'keep';
+
+/** What was decided shows in every list at once; the event that tells of it may come a moment later. */
+export function refresh(client: QueryClient): void {
+  for (const key of ['blocks', 'block', 'proposals', 'overview', 'sender', 'changes'])
+    void client.invalidateQueries({ queryKey: [key] });
+}
+
+const path = (block: Block) => ({ params: { path: { id: block.id } } });
+const noteOf = ({ note: text = '' }: Values): { note?: string } =>
+  text.trim() === '' ? {} : { note: text.trim() };
+
+/** What a person can decide on a block or a proposal. Each throws what the server refuses. */
+export function useDecisions() {
+  const client = useQueryClient();
+
+  const release = async (block: Block, values: Values, isUndoable = true): Promise<void> => {
+    const body = {
+      ...noteOf(values),
+      ...(values['falsePositive'] === 'true' ? { falsePositive: true } : {}),
+      ...(values['held'] === undefined ? {} : { held: values['held'] as Held }),
+    };
+    await answered(api.POST('/api/v1/blocks/{id}/release', { ...path(block), body }));
+    refresh(client);
+    note(
+      `Released ${subjectName(block.subject)}.`,
+      isUndoable ? { undo: () => void again(block).catch(fault) } : {},
+    );
+  };
+
+  /** Blocks anew, for the rest of the time: what a release takes back. */
+  const again = async ({
+    subject,
+    direction,
+    description,
+    refusal,
+    until,
+    indefinite,
+  }: Block): Promise<void> => {
+    const span = indefinite || until === null ? { indefinite: true as const } : { until };
+    const body = { subject, direction, description, refusal, ...span };
+    await answered(api.POST('/api/v1/blocks', { body }));
+    refresh(client);
+    note(`Blocked ${subjectName(subject)} again.`);
+  };
+
+  const approve = async (block: Block, values: Values): Promise<void> => {
+    const body = { ...noteOf(values), ...spanBody(values) };
+    const approved = await answered(api.POST('/api/v1/blocks/{id}/approve', { ...path(block), body }));
+    refresh(client);
+    note(`Blocked ${subjectName(block.subject)}.`, {
+      undo: () => void release(approved, { note: 'undone' }, false).catch(fault),
+    });
+  };
+
+  const dismiss = async (block: Block, values: Values): Promise<void> => {
+    const body = {
+      ...noteOf(values),
+      ...(values['falsePositive'] === 'true' ? { falsePositive: true } : {}),
+    };
+    await answered(api.POST('/api/v1/blocks/{id}/dismiss', { ...path(block), body }));
+    refresh(client);
+    note(`Dismissed the proposal for ${subjectName(block.subject)}.`);
+  };
+
+  const edit = async (block: Block, values: Values): Promise<void> => {
+    await answered(
+      api.PATCH('/api/v1/blocks/{id}', { ...path(block), body: { ...noteOf(values), ...spanBody(values) } }),
+    );
+    refresh(client);
+    note(`Changed the end of the block of ${subjectName(block.subject)}.`);
+  };
+
+  const impose = async (values: Values): Promise<Block> => {
+    const { type, value = '', direction, description = '', refusal } = values;
+    const body = {
+      subject: { type: type as Subject['type'], value },
+      direction: direction as Block['direction'],
+      refusal: refusal as Block['refusal'],
+      description,
+      ...spanBody(values),
+    };
+    const block = await answered(api.POST('/api/v1/blocks', { body }));
+    refresh(client);
+    note(`Blocked ${subjectName(block.subject)}.`, {
+      undo: () => void release(block, { note: 'undone' }, false).catch(fault),
+    });
+    return block;
+  };
+
+  return { release, approve, dismiss, edit, impose };
+}
+
+interface DecisionDialog {
+  readonly block: Block;
+  readonly close: () => void;
+}
+
+export function ReleaseDialog({ block, close }: DecisionDialog) {
+  const { release } = useDecisions();
+  const { operates } = useRights();
+  return (
+    <Dialog title={`Release ${subjectName(block.subject)}`} close={close}>
+      <Form send={(values) => release(block, values).then(close)} action="Release" cancel={close}>
+        {(fault) => (
+          <>
+            {operates && block.rule !== null && (
+              <Check
+                label="The rule was wrong: what was sent is usual from now on"
+                name="falsePositive"
+                fault={fault('falsePositive')}
+              />
+            )}
+            {block.refusal === 'hold' && (
+              <Choice
+                label="Mail that was held"
+                name="held"
+                fault={fault('held')}
+                options={[
+                  ['keep', 'Keep it for now'],
+                  ['release', 'Deliver it'],
+                  ['delete', 'Delete it'],
+                ]}
+              />
+            )}
+            <TextField label="Note (for your colleagues)" name="note" fault={fault('note')} />
+          </>
+        )}
+      </Form>
+    </Dialog>
+  );
+}
+
+export function ApproveDialog({ block, close }: DecisionDialog) {
+  const { approve } = useDecisions();
+  return (
+    <Dialog title={`Block ${subjectName(block.subject)}`} close={close}>
+      <Form send={(values) => approve(block, values).then(close)} action="Approve" cancel={close}>
+        {(fault) => (
+          <>
+            <SpanField
+              fault={fault}
+              first={['', `As the rule says: ${block.duration ?? 'until released'}`]}
+            />
+            <TextField label="Note (for your colleagues)" name="note" fault={fault('note')} />
+          </>
+        )}
+      </Form>
+    </Dialog>
+  );
+}
+
+export function DismissDialog({ block, close }: DecisionDialog) {
+  const { dismiss } = useDecisions();
+  const { operates } = useRights();
+  return (
+    <Dialog title={`Dismiss the proposal for ${subjectName(block.subject)}`} close={close}>
+      <Form send={(values) => dismiss(block, values).then(close)} action="Dismiss" cancel={close}>
+        {(fault) => (
+          <>
+            {operates && (
+              <Check
+                label="The rule was wrong: what was sent is usual from now on"
+                name="falsePositive"
+                fault={fault('falsePositive')}
+              />
+            )}
+            <TextField label="Note (for your colleagues)" name="note" fault={fault('note')} />
+          </>
+        )}
+      </Form>
+    </Dialog>
+  );
+}
+
+export function EditDialog({ block, close }: DecisionDialog) {
+  const { edit } = useDecisions();
+  return (
+    <Dialog title={`Change the end of the block of ${subjectName(block.subject)}`} close={close}>
+      <Form send={(values) => edit(block, values).then(close)} action="Change" cancel={close}>
+        {(fault) => (
+          <>
+            <SpanField fault={fault} label="From now on for" />
+            <TextField label="Note (for your colleagues)" name="note" fault={fault('note')} />
+          </>
+        )}
+      </Form>
+    </Dialog>
+  );
+}
+
+/** @param subject what is filled in before */
+export function ImposeDialog({ subject, close }: { subject?: Subject | undefined; close: () => void }) {
+  const { impose } = useDecisions();
+  return (
+    <Dialog title="Block a sender" close={close}>
+      <Form send={(values) => impose(values).then(close)} action="Block" danger cancel={close}>
+        {(fault) => (
+          <>
+            <Choice
+              label="What to block"
+              name="type"
+              fault={fault('subject.type')}
+              defaultValue={subject?.type ?? 'account'}
+              options={SUBJECT_OPTIONS}
+            />
+            <Field
+              label="Its name"
+              name="value"
+              fault={fault('subject.value')}
+              defaultValue={subject?.value}
+              hint="As bob@example.com, example.com, mail.example.com or 192.0.2.0/24. An address is matched on the return path."
+              autoComplete="off"
+              spellCheck={false}
+            />
+            <Choice
+              label="Mail"
+              name="direction"
+              fault={fault('direction')}
+              options={[
+                ['outbound', 'that it sends through this server'],
+                ['inbound', 'that arrives from it'],
+                ['all', 'in both directions'],
+              ]}
+            />
+            <Choice
+              label="What the client is told"
+              name="refusal"
+              fault={fault('refusal')}
+              options={[
+                ['soft', 'That the password is wrong (soft)'],
+                ['defer', 'To try again later (defer)'],
+                ['honest', 'That it is blocked, and whom to ask (honest)'],
+                ['hold', 'Nothing: its mail is held (hold)'],
+              ]}
+            />
+            <SpanField fault={fault} />
+            <Field label="Why" name="description" fault={fault('description')} />
+          </>
+        )}
+      </Form>
+    </Dialog>
+  );
+}

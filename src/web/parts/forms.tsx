@@ -1,0 +1,237 @@
+import type { FormEvent, ReactNode } from 'react';
+import { useEffect, useId, useRef, useState } from 'react';
+import { ApiError } from '../api.js';
+
+export type Values = Readonly<Record<string, string>>;
+
+/**
+ * A form that keeps what was typed, and shows what the server says at the field that it names.
+ *
+ * @param send what is in the fields, by name; it throws what the server refuses
+ */
+export function Form({
+  send,
+  action,
+  danger = false,
+  cancel,
+  children,
+}: {
+  send: (values: Values) => Promise<unknown>;
+  action: string;
+  danger?: boolean;
+  cancel?: (() => void) | undefined;
+  children: (fault: (field: string) => string | undefined) => ReactNode;
+}) {
+  const [isSending, setSending] = useState(false);
+  const [error, setError] = useState<Error>();
+  const form = useRef<HTMLFormElement>(null);
+  const faults = error instanceof ApiError ? (error.problem?.errors ?? []) : [];
+
+  useEffect(() => {
+    if (error !== undefined) form.current?.querySelector<HTMLElement>('[aria-invalid=true]')?.focus();
+  }, [error]);
+
+  const submit = async (event: FormEvent<HTMLFormElement>): Promise<void> => {
+    event.preventDefault();
+    if (isSending) return;
+    const values = Object.fromEntries(
+      [...new FormData(event.currentTarget)].map(([name, value]) => [
+        name,
+        typeof value === 'string' ? value : '',
+      ]),
+    );
+    setSending(true);
+    setError(undefined);
+    try {
+      await send(values);
+    } catch (thrown) {
+      setError(thrown as Error);
+    } finally {
+      setSending(false);
+    }
+  };
+
+  const shown = new Set<string>();
+  const fault = (field: string): string | undefined => {
+    const found = faults.find((one) => one.field === field || one.field.startsWith(`${field}.`));
+    if (found !== undefined) shown.add(found.field);
+    return found?.message;
+  };
+  const fields = children(fault);
+  const others = faults.filter(({ field }) => !shown.has(field));
+  return (
+    <form ref={form} noValidate onSubmit={(event) => void submit(event)}>
+      {fields}
+      {error !== undefined && (faults.length === 0 || others.length > 0) && (
+        <p className="fault" role="alert">
+          {faults.length === 0
+            ? error.message
+            : others.map(({ field, message }) => `${field}: ${message}`).join('; ')}
+        </p>
+      )}
+      <div className="buttons">
+        <button type="submit" className={danger ? 'danger' : 'primary'} aria-disabled={isSending}>
+          {action}
+        </button>
+        {cancel !== undefined && (
+          <button type="button" onClick={cancel}>
+            Cancel
+          </button>
+        )}
+      </div>
+    </form>
+  );
+}
+
+interface FieldProps {
+  readonly label: string;
+  readonly name: string;
+  readonly fault?: string | undefined;
+  readonly hint?: ReactNode;
+}
+
+/** A label, its control, a hint, and what is wrong. */
+export function Field({
+  label,
+  name,
+  fault,
+  hint,
+  ...input
+}: FieldProps & Omit<React.ComponentProps<'input'>, 'name'>) {
+  const id = useId();
+  return (
+    <div className="field">
+      <label htmlFor={id}>{label}</label>
+      <input {...input} {...described(id, name, fault, hint)} />
+      <Below id={id} fault={fault} hint={hint} />
+    </div>
+  );
+}
+
+export function TextField({
+  label,
+  name,
+  fault,
+  hint,
+  ...input
+}: FieldProps & Omit<React.ComponentProps<'textarea'>, 'name'>) {
+  const id = useId();
+  return (
+    <div className="field">
+      <label htmlFor={id}>{label}</label>
+      <textarea {...input} {...described(id, name, fault, hint)} />
+      <Below id={id} fault={fault} hint={hint} />
+    </div>
+  );
+}
+
+export function Choice({
+  label,
+  name,
+  fault,
+  hint,
+  options,
+  ...select
+}: FieldProps & { options: readonly (readonly [string, string])[] } & Omit<
+    React.ComponentProps<'select'>,
+    'name'
+  >) {
+  const id = useId();
+  return (
+    <div className="field">
+      <label htmlFor={id}>{label}</label>
+      <select {...select} {...described(id, name, fault, hint)}>
+        {options.map(([value, text]) => (
+          <option key={value} value={value}>
+            {text}
+          </option>
+        ))}
+      </select>
+      <Below id={id} fault={fault} hint={hint} />
+    </div>
+  );
+}
+
+export function Check({ label, name, ...input }: FieldProps & Omit<React.ComponentProps<'input'>, 'name'>) {
+  return (
+    <label className="check">
+      <input type="checkbox" name={name} value="true" {...input} /> {label}
+    </label>
+  );
+}
+
+function described(id: string, name: string, fault: string | undefined, hint: ReactNode) {
+  const by = [fault === undefined ? '' : `${id}-fault`, hint === undefined ? '' : `${id}-hint`]
+    .join(' ')
+    .trim();
+  return {
+    id,
+    name,
+    'aria-invalid': fault !== undefined,
+    'aria-describedby': by === '' ? undefined : by,
+  };
+}
+
+function Below({ id, fault, hint }: { id: string; fault: string | undefined; hint: ReactNode }) {
+  return (
+    <>
+      {fault !== undefined && (
+        <p className="fault" id={`${id}-fault`}>
+          {fault}
+        </p>
+      )}
+      {hint !== undefined && (
+        <p className="quiet" id={`${id}-hint`}>
+          {hint}
+        </p>
+      )}
+    </>
+  );
+}
+
+/** The ways to say how long. The value is what {@link spanBody} takes. */
+export function SpanField({
+  fault,
+  name = 'span',
+  first,
+  label = 'How long',
+}: {
+  fault: (field: string) => string | undefined;
+  name?: string;
+  /** An option before the others: its value and its text. */
+  first?: readonly [string, string];
+  label?: string;
+}) {
+  const [value, setValue] = useState(first?.[0] ?? '1h');
+  const own = fault('duration') ?? fault('until');
+  return (
+    <>
+      <Choice
+        label={label}
+        name={name}
+        fault={value === 'until' ? undefined : own}
+        value={value}
+        onChange={(event) => setValue(event.target.value)}
+        options={[
+          ...(first === undefined ? [] : [first]),
+          ['1h', '1 hour'],
+          ['4h', '4 hours'],
+          ['24h', '24 hours'],
+          ['7d', '7 days'],
+          ['until', 'Until…'],
+          ['indefinite', 'Until it is released by hand'],
+        ]}
+      />
+      {value === 'until' && <Field label="Until" name="until" type="datetime-local" required fault={own} />}
+    </>
+  );
+}
+
+/** How long, as the API takes it. */
+export function spanBody(values: Values): { duration?: string; until?: string; indefinite?: true } {
+  const { span = '', until = '' } = values;
+  if (span === 'indefinite') return { indefinite: true };
+  if (span !== 'until') return span === '' ? {} : { duration: span };
+  const at = new Date(until);
+  return { until: Number.isNaN(at.getTime()) ? until : at.toISOString() };
+}

@@ -1,0 +1,3 @@
+export function ChangesScreen() {
+  return <h1>Changes</h1>;
+}

@@ -1,0 +1,3 @@
+export function ExemptionsScreen() {
+  return <h1>Exemptions</h1>;
+}

@@ -1,0 +1,3 @@
+export function ProposalsScreen({ id }: { id: string | undefined }) {
+  return <h1>Proposals {id}</h1>;
+}

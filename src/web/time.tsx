@@ -1,0 +1,80 @@
+import { useSyncExternalStore } from 'react';
+
+const exact = new Intl.DateTimeFormat(undefined, { dateStyle: 'full', timeStyle: 'long' });
+const clock = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit', second: '2-digit' });
+const day = new Intl.DateTimeFormat(undefined, {
+  month: 'short',
+  day: 'numeric',
+  hour: '2-digit',
+  minute: '2-digit',
+});
+const dated = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium' });
+
+/** All that shows how long ago something was counts the same seconds. */
+let now = Date.now();
+const listeners = new Set<() => void>();
+setInterval(() => {
+  now = Date.now();
+  for (const notify of listeners) notify();
+}, 1000);
+
+/** The time, every so many seconds anew. */
+export function useNow(seconds = 1): number {
+  const step = seconds * 1000;
+  return useSyncExternalStore(
+    (notify) => {
+      listeners.add(notify);
+      return () => listeners.delete(notify);
+    },
+    () => Math.floor(now / step) * step,
+  );
+}
+
+/** An instant in the viewer's zone; the exact one shows on hover, and is what a screen reader finds. */
+export function Time({
+  at,
+  as = 'short',
+}: {
+  at: string | null | undefined;
+  as?: 'short' | 'ago' | 'left' | 'clock';
+}) {
+  useNow(as === 'short' || as === 'clock' ? 60 : 5);
+  if (at === null || at === undefined) return <>–</>;
+  const instant = Date.parse(at);
+  return (
+    <time dateTime={at} title={`${exact.format(instant)} (${at})`}>
+      {textOf(instant, as)}
+    </time>
+  );
+}
+
+function textOf(instant: number, as: 'short' | 'ago' | 'left' | 'clock'): string {
+  if (as === 'clock') return clock.format(instant);
+  if (as === 'short')
+    return Math.abs(Date.now() - instant) < 300 * DAY ? day.format(instant) : dated.format(instant);
+  const away = as === 'ago' ? Date.now() - instant : instant - Date.now();
+  if (as === 'ago') return away < 5000 ? 'just now' : `${spanOf(away)} ago`;
+  return away <= 0 ? 'over' : spanOf(away);
+}
+
+const SECOND = 1000;
+const MINUTE = 60 * SECOND;
+const HOUR = 60 * MINUTE;
+const DAY = 24 * HOUR;
+
+/** A span of milliseconds in its two largest units, as `2h 5m`. */
+export function spanOf(length: number): string {
+  const units = [
+    ['d', DAY],
+    ['h', HOUR],
+    ['m', MINUTE],
+    ['s', SECOND],
+  ] as const;
+  const first = units.findIndex(([, unit]) => length >= unit);
+  if (first < 0) return '0s';
+  const [name, unit] = units[first]!;
+  const whole = Math.floor(length / unit);
+  const next = units[first + 1];
+  const rest = next === undefined ? 0 : Math.floor((length - whole * unit) / next[1]);
+  return rest === 0 || next === undefined ? `${whole}${name}` : `${whole}${name} ${rest}${next[0]}`;
+}

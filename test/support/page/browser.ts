@@ -1,0 +1,164 @@
+import assert from 'node:assert/strict';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import os from 'node:os';
+import path from 'node:path';
+import { after } from 'node:test';
+import type { Browser, BrowserContext, Page } from 'playwright-core';
+import { chromium } from 'playwright-core';
+import type { AdminTable } from '../../../src/accounts/admins.js';
+import { addAdmin, NO_ADMINS, readAdmins } from '../../../src/accounts/admins.js';
+import type { ApiDependencies } from '../../../src/api/index.js';
+import { ApiServer, OWN_DOMAINS } from '../api/server.js';
+
+const CHROMIUM = [
+  process.env['STOPGAP_TEST_CHROMIUM'],
+  ...['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'],
+  '/Applications/Google Chrome.app/Contents/MacOS/Google Chrome',
+].find((file) => file !== undefined && file !== '' && existsSync(file));
+
+/** For `skip` of a test: why there can be no browser, or false. */
+export const WITHOUT_BROWSER: string | false =
+  CHROMIUM === undefined ? 'no Chromium: apt-get install chromium' : false;
+
+const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+
+/** The rules of WCAG 2.2 AA, and what axe recommends beyond. */
+const AXE_TAGS = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'];
+
+let browser: Promise<Browser> | undefined;
+
+/** One browser for all tests of a process. */
+function theBrowser(): Promise<Browser> {
+  browser ??= chromium.launch({
+    executablePath: CHROMIUM!,
+    // Chromium's own sandbox does not start as root.
+    args: process.getuid?.() === 0 ? ['--no-sandbox'] : [],
+  });
+  return browser;
+}
+
+after(async () => {
+  await (await browser)?.close();
+});
+
+export const PASSWORD = 'correct horse battery staple';
+/** People who can sign in, by their role. */
+export const PEOPLE = {
+  admin: 'alice',
+  operator: 'oscar',
+  viewer: 'vera',
+  domain: 'dora',
+} as const;
+export type PersonRole = keyof typeof PEOPLE;
+
+interface Opening {
+  /** Who has signed in; undefined: nobody yet. */
+  readonly as?: PersonRole | undefined;
+  /** The part of the URL after `#`. */
+  readonly at?: string;
+  readonly width?: number;
+  readonly height?: number;
+  readonly scheme?: 'light' | 'dark';
+}
+
+/** The whole API with its page, and a real browser that shows it. Its clock is the server's. */
+export class PageServer {
+  readonly #folder: string;
+  readonly #contexts: BrowserContext[] = [];
+
+  private constructor(
+    readonly api: ApiServer,
+    folder: string,
+  ) {
+    this.#folder = folder;
+  }
+
+  static async start(
+    change: (deps: ApiDependencies) => ApiDependencies = (deps) => deps,
+  ): Promise<PageServer> {
+    const folder = mkdtempSync(path.join(os.tmpdir(), 'stopgap-page-'));
+    let admins: AdminTable = NO_ADMINS;
+    const api = await ApiServer.start((deps) => change({ ...deps, admins: () => admins }));
+    const file = path.join(folder, 'admins.yaml');
+    for (const [role, name] of Object.entries(PEOPLE)) {
+      const domains = role === 'domain' ? OWN_DOMAINS : [];
+      await addAdmin({ file, name, role, domains, password: PASSWORD, now: api.clock.now() });
+    }
+    admins = await readAdmins(file);
+    return new PageServer(api, folder);
+  }
+
+  /** A new browser window, with nothing kept of others. */
+  async open({ as, at = '/', width = 1280, height = 800, scheme = 'light' }: Opening = {}): Promise<Page> {
+    const context = await (
+      await theBrowser()
+    ).newContext({
+      viewport: { width, height },
+      colorScheme: scheme,
+      locale: 'en-GB',
+      timezoneId: 'Europe/Berlin',
+      reducedMotion: 'reduce',
+    });
+    this.#contexts.push(context);
+    context.setDefaultTimeout(20_000);
+    await context.clock.setFixedTime(this.api.clock.now());
+    const page = await context.newPage();
+    page.on('pageerror', (error) => assert.fail(`the page threw: ${error.stack ?? error.message}`));
+    page.on('console', (message) => {
+      assert.doesNotMatch(message.text(), /Content.Security.Policy/i);
+    });
+    if (as !== undefined) await this.#signIn(page, PEOPLE[as]);
+    await page.goto(`${this.api.url}#${at}`);
+    return page;
+  }
+
+  /** As the page does it: the browser keeps the cookie by itself. */
+  async #signIn(page: Page, name: string): Promise<void> {
+    await page.goto(this.api.url);
+    const body = JSON.stringify({ name, password: PASSWORD });
+    const options = `{ method: 'POST', headers: { 'Content-Type': 'application/json' }, body: ${JSON.stringify(body)} }`;
+    const status = await page.evaluate(`fetch('api/v1/sign-in', ${options}).then(({ status }) => status)`);
+    assert.equal(status, 200);
+    await page.goto('about:blank');
+  }
+
+  /** Closes every window, and ends the server. */
+  async stop(): Promise<void> {
+    for (const context of this.#contexts) await context.close();
+    await this.api.stop();
+    rmSync(this.#folder, { recursive: true });
+  }
+}
+
+/** Asserts that axe finds nothing on a screen. */
+export async function assertAccessible(page: Page): Promise<void> {
+  // Injected as by a debugger: the page's policy lets no other script in.
+  await page.evaluate(AXE);
+  const violations = await page.evaluate(async (tags) => {
+    const { axe } = globalThis as unknown as {
+      axe: { run: (context: unknown, options: unknown) => Promise<unknown> };
+    };
+    const result = (await axe.run('html', { runOnly: tags })) as {
+      violations: { id: string; help: string; nodes: { html: string; failureSummary: string }[] }[];
+    };
+    return result.violations.map(
+      ({ id, nodes }) => `${id}: ${nodes[0]?.html.slice(0, 200)} ${nodes[0]?.failureSummary}`,
+    );
+  }, AXE_TAGS);
+  assert.deepEqual(violations, []);
+}
+
+/** Asserts that nothing is cut off or has to be scrolled sideways at 320 CSS pixels (WCAG 2.2, 1.4.10). */
+export async function assertReflows(page: Page): Promise<void> {
+  await page.setViewportSize({ width: 320, height: 640 });
+  // A string: it runs in the browser, whose types are not those of the tests.
+  const wide = (await page.evaluate(`({
+    width: document.documentElement.scrollWidth,
+    who: [...document.querySelectorAll('body *')]
+      .filter((element) => element.getBoundingClientRect().right > 321 && element.closest('.table-scroll, pre') === null)
+      .slice(0, 3)
+      .map((element) => element.outerHTML.slice(0, 160)),
+  })`)) as { width: number; who: string[] };
+  assert.ok(wide.width <= 320, `${wide.width} pixels wide: ${wide.who.join('\n')}`);
+}
