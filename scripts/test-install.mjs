@@ -17,6 +17,8 @@ const NEEDED = [
   { names: ['fail2ban-regex'], apt: 'fail2ban' },
   { names: ['haproxy'], apt: 'haproxy' },
   { names: ['swaks'], apt: 'swaks', brew: 'swaks' },
+  // A browser for the page. Of Chrome on macOS the tests find the application.
+  { names: ['chromium', 'chromium-browser', 'google-chrome'], apt: 'chromium' },
   // Linux only.
   ...(process.platform === 'linux' ? [{ names: ['strace'], apt: 'strace' }] : []),
 ];

@@ -1,3 +1,4 @@
+// Made from the OpenAPI document: STOPGAP_WRITE_GOLDEN=1 npm test -- openapi-types writes it anew.
 export interface paths {
     "/api/v1": {
         parameters: {
@@ -42,23 +43,6 @@ export interface paths {
         };
         /** The administrators' page */
         get: operations["get_root"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/favicon.svg": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** The page's icon */
-        get: operations["get_favicon_svg"];
         put?: never;
         post?: never;
         delete?: never;
@@ -2124,42 +2108,6 @@ export interface operations {
                 };
                 content: {
                     "text/html": string;
-                };
-            };
-            /** @description It is the one that the client has */
-            304: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            /** @description A problem (RFC 9457) */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    get_favicon_svg: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description The icon */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "image/svg+xml": string;
                 };
             };
             /** @description It is the one that the client has */

@@ -41,7 +41,10 @@ const SUFFIX: Readonly<Record<Encoding, string>> = { br: '.br', gzip: '.gz', ide
  */
 export function pageRoutes(folder = BUILT): readonly Route[] {
   const files = filesOf(folder);
-  const responses = (description: string, type: string | readonly string[]): Record<number, ResponseSpec> => ({
+  const responses = (
+    description: string,
+    type: string | readonly string[],
+  ): Record<number, ResponseSpec> => ({
     200: { description, type, schema: z.string() },
     304: { description: 'It is the one that the client has' },
   });
@@ -58,21 +61,17 @@ export function pageRoutes(folder = BUILT): readonly Route[] {
     }),
     route({
       method: 'get',
-      path: '/favicon.svg',
-      scope: 'all',
-      summary: "The page's icon",
-      responses: responses('The icon', 'image/svg+xml'),
-      handle: (request) => fileAnswer(request, files.get('favicon.svg'), 'no-cache'),
-    }),
-    route({
-      method: 'get',
       path: '/assets/{file}',
       scope: 'all',
       summary: "The page's scripts and styles",
       responses: responses('The file', ['text/javascript', 'text/css', 'image/svg+xml']),
       // The name has a hash of the content.
       handle: (request) =>
-        fileAnswer(request, files.get(`assets/${request.params['file']}`), 'public, max-age=31536000, immutable'),
+        fileAnswer(
+          request,
+          files.get(`assets/${request.params['file']}`),
+          'public, max-age=31536000, immutable',
+        ),
     }),
   ];
 }
@@ -101,8 +100,8 @@ function fileAnswer(
   response.set({
     'Content-Security-Policy': POLICY,
     'Cache-Control': caching,
-    'ETag': file.etag,
-    'Vary': 'Accept-Encoding',
+    ETag: file.etag,
+    Vary: 'Accept-Encoding',
   });
   if (request.get('if-none-match') === file.etag) {
     response.status(304).end();
@@ -111,11 +110,14 @@ function fileAnswer(
   const encoding = encodingFor(request);
   if (encoding !== 'identity') response.set('Content-Encoding', encoding);
   const bytes = file.bytes[encoding];
-  response.status(200).set({ 'Content-Type': file.type, 'Content-Length': `${bytes.length}` }).end(bytes);
+  response
+    .status(200)
+    .set({ 'Content-Type': file.type, 'Content-Length': `${bytes.length}` })
+    .end(bytes);
   return undefined;
 }
 
+/** The smallest that the client can read. */
 function encodingFor(request: Request): Encoding {
-  const best = request.acceptsEncodings([...ENCODINGS]);
-  return ENCODINGS.find((encoding) => encoding === best) ?? 'identity';
+  return ENCODINGS.find((encoding) => request.acceptsEncodings(encoding) !== false) ?? 'identity';
 }

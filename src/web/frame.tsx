@@ -3,6 +3,7 @@ import type { FormEvent, ReactNode } from 'react';
 import { useEffect, useRef, useState } from 'react';
 import { useLocation } from 'wouter';
 import { answered, api } from './api.js';
+import icon from './favicon.svg';
 import { useKey } from './keys.js';
 import { useLiveState } from './live.js';
 import { Dialog } from './parts/dialog.js';
@@ -32,7 +33,7 @@ export function Frame({ children }: { children: ReactNode }) {
       </a>
       <header className="top">
         <a className="brand" href="#/">
-          <img src="./favicon.svg" alt="" width="22" height="22" /> Stopgap
+          <img src={icon} alt="" width="22" height="22" /> Stopgap
         </a>
         <Search />
         <LiveMark />

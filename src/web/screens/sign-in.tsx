@@ -1,6 +1,7 @@
 import { useQueryClient } from '@tanstack/react-query';
 import { useState } from 'react';
 import { answered, api, ApiError } from '../api.js';
+import icon from '../favicon.svg';
 import type { Values } from '../parts/forms.js';
 import { Field, Form } from '../parts/forms.js';
 
@@ -21,7 +22,7 @@ export function SignInScreen() {
   return (
     <main className="alone">
       <h1>
-        <img src="./favicon.svg" alt="" width="28" height="28" /> Stopgap
+        <img src={icon} alt="" width="28" height="28" /> Stopgap
       </h1>
       <Form send={signIn} action="Sign in">
         {(fault) => (

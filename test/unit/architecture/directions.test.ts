@@ -25,9 +25,12 @@ const OPENERS = ['src/adapters.ts', 'src/store/open-for-reading.ts'];
 
 /**
  * What others may name of the SMTP edge: how a relay's URL reads and what a relay is (configuration, gauges), and
- * the words that a refused client hears (the API tells administrators).
+ * the words that a refused client hears (the API tells administrators). Of the API: what its clients send and get.
  */
-const SHARED = ['src/smtp/relay/url.ts', 'src/smtp/relay/port.ts', 'src/smtp/replies.ts'];
+const SHARED = [
+  ...['src/smtp/relay/url.ts', 'src/smtp/relay/port.ts', 'src/smtp/replies.ts'],
+  'src/api/openapi-types.ts',
+];
 
 /** Edges: nothing below them may know them. */
 const EDGES = /^src\/(smtp|policy|api|web|cli|main\.ts|app\.ts|adapters\.ts)/;
