@@ -8,7 +8,7 @@ import { closingLine } from './support/skips.js';
 
 /*
  * Runs the tests: all of them, or those whose path contains one of the arguments. Its last line tells what was skipped,
- * and which KurrentDB served.
+ * and which KurrentDB served. Of all tests together it also demands that they see each answer that the API describes.
  *
  *   npm test
  *   npm test -- unit contract/store
@@ -30,6 +30,7 @@ if (files.length === 0) {
 }
 const dir = mkdtempSync(path.join(tmpdir(), 'stopgap-tests-'));
 const skips = path.join(dir, 'skips');
+const seen = path.join(dir, 'seen');
 
 /**
  * What each process of the runner loads. A short test costs less than to start a process and to load what it tests, so a
@@ -51,16 +52,28 @@ function loaded(): readonly string[] {
   return [...alone, ...together];
 }
 
+/** Answers that the OpenAPI document describes, and that no test has had. */
+function unseen(): readonly string[] {
+  const lines = existsSync(seen) ? readFileSync(seen, 'utf8').split('\n') : [];
+  const of = (kind: string): readonly string[] =>
+    lines.filter((line) => line.startsWith(kind)).map((line) => line.slice(kind.length));
+  const had = new Set(of('seen '));
+  return [...new Set(of('described '))].filter((answer) => !had.has(answer)).sort();
+}
+
 const reporters = [
   ...['--test-reporter=spec', '--test-reporter-destination=stdout'],
   ...[`--test-reporter=${new URL('./support/skips.js', import.meta.url).href}`],
   ...[`--test-reporter-destination=${skips}`],
 ];
 const args = ['--test', ...reporters, '--test-concurrency=5', '--enable-source-maps'];
-const child = spawn(process.execPath, [...args, ...loaded()], { stdio: 'inherit' });
+const env = { ...process.env, STOPGAP_TEST_SEEN: seen };
+const child = spawn(process.execPath, [...args, ...loaded()], { stdio: 'inherit', env });
 child.on('exit', (code, signal) => {
+  const missed = wanted.length === 0 ? unseen() : [];
   const reasons = existsSync(skips) ? readFileSync(skips, 'utf8').split('\n').slice(0, -1) : [];
   rmSync(dir, { recursive: true });
   process.stdout.write(`${closingLine(reasons, SERVING)}\n`);
-  process.exitCode = code ?? (signal === null ? 1 : 128);
+  for (const answer of missed) process.stdout.write(`no test saw this answer of the API: ${answer}\n`);
+  process.exitCode = code === 0 && missed.length > 0 ? 1 : (code ?? (signal === null ? 1 : 128));
 });

@@ -78,7 +78,7 @@ export function rspamdRoutes({
       scope: 'none',
       authenticator: tokens,
       query: z.object({ key: once.transform(fitName) }),
-      responses: { 200: { description: 'Blocked', type: 'text/plain' } },
+      responses: { 200: { description: 'Blocked', type: 'text/plain', schema: z.string() } },
       handle({ query, requestId }) {
         const names: Names = { account: query.key, returnPath: undefined, ehlo: '', ip: '' };
         const sender = verdicts.senderOf(names);

@@ -80,7 +80,10 @@ describe('the page over HTTP', () => {
     assert.equal(first.headers['cache-control'], 'no-cache');
     const again = await get(server.url, { 'if-none-match': String(first.headers['etag']) });
     assert.deepEqual([again.status, again.bytes.length], [304, 0]);
-    assert.match(String((await get(script)).headers['cache-control']), /immutable/);
+    const file = await get(script);
+    assert.match(String(file.headers['cache-control']), /immutable/);
+    // As a browser asks where a person has it load everything anew.
+    assert.equal((await get(script, { 'if-none-match': String(file.headers['etag']) })).status, 304);
   });
 
   test('has no other file, wherever a name may lead', async () => {

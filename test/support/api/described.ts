@@ -1,3 +1,4 @@
+import { appendFileSync } from 'node:fs';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import type { ValidateFunction } from 'ajv/dist/2020.js';
@@ -9,6 +10,7 @@ interface Described {
   readonly content?: Readonly<Record<string, unknown>>;
 }
 interface Operation {
+  readonly security?: unknown;
   readonly responses: Readonly<Record<string, Described>>;
   readonly parameters?: readonly { readonly name: string }[];
 }
@@ -17,6 +19,9 @@ export interface Document {
   readonly paths: Readonly<Record<string, Readonly<Record<string, Operation>>>>;
   readonly components: { readonly schemas: Readonly<Record<string, unknown>> };
 }
+
+/** Where the runner collects which answers were seen, if it does. */
+const SEEN = process.env['STOPGAP_TEST_SEEN'];
 
 /** Compares every answer of an API with the OpenAPI document that the API serves. */
 export class DescribedApi {
@@ -27,6 +32,7 @@ export class DescribedApi {
   readonly #document: Document;
   readonly #ajv = new Ajv2020({ strict: false, allErrors: true });
   readonly #compiled = new Map<string, ValidateFunction>();
+  readonly #seen = new Set<string>();
 
   constructor(api: Api) {
     this.#document = JSON.parse(JSON.stringify(openApi(api.routes))) as Document;
@@ -37,6 +43,21 @@ export class DescribedApi {
       api.app(request, response);
     }) as Api['app'];
     this.api = { ...api, app };
+  }
+
+  /** Tells the runner which answers are described, and which of them were seen. */
+  report(): void {
+    if (SEEN === undefined) return;
+    const described = Object.entries(this.#document.paths).flatMap(([path, operations]) =>
+      Object.entries(operations).flatMap(([method, { responses, security }]) =>
+        Object.keys(responses)
+          // What asks for no token may have nothing to refuse.
+          .filter((status) => status !== 'default' || security === undefined)
+          .map((status) => `described ${method} ${path} ${status}\n`),
+      ),
+    );
+    const seen = [...this.#seen].map((answer) => `seen ${answer}\n`);
+    appendFileSync(SEEN, described.concat(seen).join(''));
   }
 
   #watch(request: IncomingMessage, response: ServerResponse): void {
@@ -54,6 +75,9 @@ export class DescribedApi {
       const body = chunks.map((chunk) => String(chunk)).join('');
       const type = String(response.getHeader('content-type') ?? '');
       const fault = this.#compare(method!, route, response.statusCode, type, body);
+      const described = this.#document.paths[route ?? '']?.[verb(method!)]?.responses ?? {};
+      const status = Object.hasOwn(described, response.statusCode) ? response.statusCode : 'default';
+      this.#seen.add(`${verb(method!)} ${route} ${status}`);
       const kind = `${method} ${route} ${response.statusCode} ${fault}`;
       if (fault !== undefined && !this.deviations.has(kind))
         this.deviations.set(

@@ -15,6 +15,7 @@ import { BlockCommandHandler } from '../../../src/commands/block-commands.js';
 import type { Act } from '../../../src/blocks/commands.js';
 import type { Evidence } from '../../../src/blocks/events.js';
 import { newId } from '../../../src/runtime/ids.js';
+import type { RecordedEvent } from '../../../src/kernel/events.js';
 import { DAY, HOUR, MINUTE } from '../../../src/kernel/time.js';
 import { logsOf } from '../../../src/log/logs.js';
 import { Metrics } from '../../../src/metrics/metrics.js';
@@ -158,6 +159,19 @@ export class ApiServer {
   async stop(): Promise<void> {
     await this.#node.stop();
     await rm(this.directory, { recursive: true });
+  }
+
+  /** What the store holds of a stream. */
+  async eventsOf(stream: string): Promise<readonly RecordedEvent[]> {
+    const events: RecordedEvent[] = [];
+    for await (const event of this.deps.store.readStream(stream)) events.push(event);
+    return events;
+  }
+
+  /** The store writes in order: when this is written, everything before it is. */
+  async written(): Promise<void> {
+    const probe = { id: newId(), type: 'Probe', data: {}, at: this.clock.now(), by: 'system:test' };
+    await this.deps.store.append('probe-test', [probe], 'any');
   }
 
   /** A message of this account is recorded and folded. */
@@ -322,6 +336,7 @@ export async function startOn(
       for (const close of closers) await close();
       await models.stop();
       await store.close();
+      described.report();
       assert.deepEqual(
         [...described.deviations.values()],
         [],

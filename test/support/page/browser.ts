@@ -153,12 +153,12 @@ export async function assertAccessible(page: Page): Promise<void> {
 export async function assertReflows(page: Page): Promise<void> {
   await page.setViewportSize({ width: 320, height: 640 });
   // A string: it runs in the browser, whose types are not those of the tests.
-  const wide = (await page.evaluate(`({
+  const wide = await page.evaluate<{ width: number; who: string[] }>(`({
     width: document.documentElement.scrollWidth,
     who: [...document.querySelectorAll('body *')]
       .filter((element) => element.getBoundingClientRect().right > 321 && element.closest('.table-scroll, pre') === null)
       .slice(0, 3)
       .map((element) => element.outerHTML.slice(0, 160)),
-  })`)) as { width: number; who: string[] };
+  })`);
   assert.ok(wide.width <= 320, `${wide.width} pixels wide: ${wide.who.join('\n')}`);
 }
