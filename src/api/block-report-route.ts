@@ -1,6 +1,5 @@
 import { z } from 'zod';
 import type { BlockEntry } from '../../projections/blocks/block-entry.js';
-import { settledThrough } from '../../projections/blocks/block-entry.js';
 import type { RecordedEvent } from '../kernel/events.js';
 import { categoryOf, keyOf } from '../kernel/events.js';
 import { DAY, formatInstant, MINUTE } from '../kernel/time.js';
@@ -13,7 +12,7 @@ import { blockView } from './block-view.js';
 import { BLOCKS, findEntry } from './blocks.js';
 import { lastUpTo } from './check-findings.js';
 import type { ApiDependencies } from './dependencies.js';
-import { heldCount } from './held.js';
+import { heldOf } from './held.js';
 import type { Concerns, Route } from './http/route.js';
 import { ok, route } from './http/route.js';
 import type { LongReads } from './long-reads.js';
@@ -88,7 +87,7 @@ async function reportOn(
   left = mostRead;
   await read(store.readStream(heldStream(entry.id)));
   const { held, ...findings } = report.findings();
-  const waiting = await heldCount(store, entry.id, settledThrough(entry));
+  const { count: waiting } = await heldOf(store, entry, concerns);
   return {
     block: blockView(entry, clock.now()),
     ...findings,
