@@ -89,9 +89,12 @@ async function heldPage(
   return { count, items, next };
 }
 
+/** Messages that are looked at one by one, to tell whose they are. */
+const MOST_LOOKED_AT = 2000;
+
 /**
  * How many messages are held for a block that are the caller's to see, and whether there are others: mail of an account
- * elsewhere may bear an address, or the domain, that is blocked.
+ * elsewhere may bear an address, or the domain, that is blocked. Where there are too many to look at, there may be.
  *
  * @throws StoreUnavailable
  */
@@ -104,13 +107,10 @@ export async function heldOf(
   const all = await heldCount(store, entry.id, settled);
   const seesAll = entry.subject.type === 'account' || concerns({ type: 'ehlo', value: '' });
   if (all === 0 || seesAll) return { count: all, hasOthers: false };
-  let [count, others] = [0, 0];
-  for await (const event of store.readStream(heldStream(entry.id), { from: settled + 1 })) {
-    if (!isHeldEvent(event)) continue;
-    if (concerns(senderOfHeld(event.data))) count++;
-    else others++;
-  }
-  return { count, hasOthers: others > 0 };
+  const oldest = store.readStream(heldStream(entry.id), { from: settled + 1, limit: MOST_LOOKED_AT });
+  let count = 0;
+  for await (const event of oldest) if (isHeldEvent(event) && concerns(senderOfHeld(event.data))) count++;
+  return { count, hasOthers: count < all };
 }
 
 /** How many messages are held for a block. @param settled revision of the last that is held no more */
