@@ -278,6 +278,7 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
             }),
       publicUrl: config.api.publicUrl,
       admins: () => admins!.current,
+      proxies: config.api.proxies,
       proxyAuth: config.api.proxyAuth.from.length === 0 ? undefined : config.api.proxyAuth,
     };
     return createApi(deps, dovecot?.routes);

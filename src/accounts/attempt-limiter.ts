@@ -23,6 +23,8 @@ export interface Attempt {
 export interface AttemptLimiterOptions {
   /** Failures a minute that are allowed; as many at once. */
   readonly attemptsPerMinute: number;
+  /** Another span than a minute. */
+  readonly per?: Milliseconds;
   readonly clock: Pick<AlarmClock, 'monotonic'>;
   /** Buckets, and failed credentials, that are kept; the least used are forgotten. 50,000 by default. */
   readonly remembered?: number;
@@ -38,6 +40,7 @@ const MOST_WAITING = 500;
  */
 export class AttemptLimiter {
   readonly #rate: number;
+  readonly #per: Milliseconds;
   readonly #clock: Pick<AlarmClock, 'monotonic'>;
   /** By network. */
   readonly #failures: LRUCache<string, Bucket>;
@@ -48,7 +51,8 @@ export class AttemptLimiter {
   /** Attempts that wait for room, by the widest network. */
   readonly #waiting = new Map<string, (() => void)[]>();
 
-  constructor({ attemptsPerMinute, clock, remembered = 50_000 }: AttemptLimiterOptions) {
+  constructor({ attemptsPerMinute, per = MINUTE, clock, remembered = 50_000 }: AttemptLimiterOptions) {
+    this.#per = per;
     this.#rate = attemptsPerMinute;
     this.#clock = clock;
     this.#failures = new LRUCache({ max: remembered });
@@ -138,6 +142,6 @@ export class AttemptLimiter {
     const bucket = buckets.get(network);
     if (bucket === undefined) return rate;
     const passed = this.#clock.monotonic() - bucket.at;
-    return Math.min(rate, bucket.tokens + (passed * rate) / MINUTE);
+    return Math.min(rate, bucket.tokens + (passed * rate) / this.#per);
   }
 }

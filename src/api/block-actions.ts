@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import type { BlockEntry } from '../../projections/blocks/block-entry.js';
 import type { BlockCommand } from '../blocks/commands.js';
 import { HELD_ACTIONS } from '../blocks/events.js';
 import { StopgapError } from '../kernel/errors.js';
@@ -6,6 +7,7 @@ import { blockShape } from './block-view.js';
 import { actOn, BLOCKS, findEntry } from './blocks.js';
 import type { ApiDependencies } from './dependencies.js';
 import { problemOf } from './http/problem.js';
+import { heldOf } from './held.js';
 import type { ApiRequest, Route } from './http/route.js';
 import { ok, route } from './http/route.js';
 import { noteInput, once, oneOf, optionalSpanOf, spanInputs } from './shapes.js';
@@ -41,6 +43,26 @@ function refuseTeaching({ caller, body }: ApiRequest<unknown, unknown>): void {
   throw new StopgapError('forbidden', message, { needed: 'operator', role: caller.role });
 }
 
+/**
+ * What is held for a block of a domain or an address may be mail of accounts elsewhere, which the administrator of a domain
+ * does not see: it is not theirs to send or to delete.
+ *
+ * @throws StopgapError `forbidden`; StoreUnavailable
+ */
+async function refuseForeignMail(
+  { store }: ApiDependencies,
+  { caller, concerns }: ApiRequest<unknown, unknown>,
+  entry: BlockEntry,
+  command: BlockCommand,
+): Promise<void> {
+  const acts =
+    command.kind === 'held' ||
+    (command.kind === 'release' && command.held !== undefined && command.held !== 'keep');
+  if (!acts || !(await heldOf(store, entry, concerns)).hasOthers) return;
+  const message = 'some of the mail that is held is of accounts of other domains: ask an operator';
+  throw new StopgapError('forbidden', message, { needed: 'operator', role: caller.role });
+}
+
 /** What an operator does to a proposal or a block. */
 export function blockActionRoutes(deps: ApiDependencies): readonly Route[] {
   const action = <Body>(
@@ -60,7 +82,9 @@ export function blockActionRoutes(deps: ApiDependencies): readonly Route[] {
       async handle(request) {
         const entry = await findEntry(deps, request.params['id']!, request.concerns);
         refuseTeaching(request);
-        return actOn(request, entry, make(entry.id, request.body), deps);
+        const command = make(entry.id, request.body);
+        await refuseForeignMail(deps, request, entry, command);
+        return actOn(request, entry, command, deps);
       },
     });
 
@@ -176,7 +200,9 @@ async function rowOf(
   try {
     const entry = await findEntry(deps, id, request.concerns);
     refuseTeaching(request);
-    const answer = await actOn({ ...request, seed }, entry, commandOf(entry.id, body), deps);
+    const command = commandOf(entry.id, body);
+    await refuseForeignMail(deps, request, entry, command);
+    const answer = await actOn({ ...request, seed }, entry, command, deps);
     return { id, status: answer.status, block: answer.body as RowJson['block'], problem: null };
   } catch (thrown) {
     const problem = problemOf(thrown);

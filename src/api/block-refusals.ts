@@ -12,6 +12,7 @@ import { lastUpTo, refusalShape } from './check-findings.js';
 import type { ApiDependencies } from './dependencies.js';
 import type { Route } from './http/route.js';
 import { ok, route } from './http/route.js';
+import type { LongReads } from './long-reads.js';
 import { cursorOf, listOf, numberOfCursor, once, wholeNumber } from './shapes.js';
 
 /** Events that are read for one page. */
@@ -27,7 +28,7 @@ const refusalsQuery = z.strictObject({
 const listedRefusal = refusalShape.extend({ account: z.string().nullable() }).meta({ id: 'Refusal' });
 
 /** What a block has refused, one by one. */
-export function blockRefusalsRoute(deps: ApiDependencies, mostRead = MOST_READ): Route {
+export function blockRefusalsRoute(deps: ApiDependencies, reads: LongReads, mostRead = MOST_READ): Route {
   return route<z.infer<typeof refusalsQuery>>({
     method: 'get',
     path: `${BLOCKS}/{id}/refusals`,
@@ -36,20 +37,25 @@ export function blockRefusalsRoute(deps: ApiDependencies, mostRead = MOST_READ):
     scope: 'own',
     query: refusalsQuery,
     responses: { 200: { description: 'One page', schema: listOf(listedRefusal) } },
-    async handle({ params, query: { limit, cursor }, concerns }) {
+    async handle(request) {
+      const { params, query, concerns } = request;
+      const { limit, cursor } = query;
       const entry = await findEntry(deps, params['id']!, concerns);
       const from = cursor === undefined ? undefined : numberOfCursor(cursor);
-      const items: z.infer<typeof listedRefusal>[] = [];
-      let read = 0;
-      for await (const event of await eventsOf(deps.store, entry, from)) {
-        if (event.at > (entry.endedAt ?? Infinity) + LATE) break;
-        if (items.length === limit || read === mostRead)
-          return ok({ items, next: cursorOf(String(placeOf(entry, event))) });
-        read++;
-        if (isRefusal(event) && event.data.block === entry.id && concerns(senderOf(keyOf(event.stream))))
-          items.push(refusalView(event));
-      }
-      return ok({ items, next: null });
+      return reads.run(request, async (look) => {
+        const items: z.infer<typeof listedRefusal>[] = [];
+        let read = 0;
+        for await (const event of await eventsOf(deps.store, entry, from)) {
+          look();
+          if (event.at > (entry.endedAt ?? Infinity) + LATE) break;
+          if (items.length === limit || read === mostRead)
+            return ok({ items, next: cursorOf(String(placeOf(entry, event))) });
+          read++;
+          if (isRefusal(event) && event.data.block === entry.id && concerns(senderOf(keyOf(event.stream))))
+            items.push(refusalView(event));
+        }
+        return ok({ items, next: null });
+      });
     },
   });
 }

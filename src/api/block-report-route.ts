@@ -1,6 +1,5 @@
 import { z } from 'zod';
 import type { BlockEntry } from '../../projections/blocks/block-entry.js';
-import { settledThrough } from '../../projections/blocks/block-entry.js';
 import type { RecordedEvent } from '../kernel/events.js';
 import { categoryOf, keyOf } from '../kernel/events.js';
 import { DAY, formatInstant, MINUTE } from '../kernel/time.js';
@@ -13,9 +12,10 @@ import { blockView } from './block-view.js';
 import { BLOCKS, findEntry } from './blocks.js';
 import { lastUpTo } from './check-findings.js';
 import type { ApiDependencies } from './dependencies.js';
-import { heldCount } from './held.js';
+import { heldOf } from './held.js';
 import type { Concerns, Route } from './http/route.js';
 import { ok, route } from './http/route.js';
+import type { LongReads } from './long-reads.js';
 import { oneOf } from './shapes.js';
 
 /** Events that are read for one report: some seconds of work, of which the event loop feels nothing. */
@@ -28,7 +28,7 @@ const reportQuery = z.strictObject({
 });
 
 /** What a block stopped, what it did not, and what clients were told. */
-export function blockReportRoute(deps: ApiDependencies, mostRead = MOST_READ): Route {
+export function blockReportRoute(deps: ApiDependencies, reads: LongReads, mostRead = MOST_READ): Route {
   return route<z.infer<typeof reportQuery>>({
     method: 'get',
     path: `${BLOCKS}/{id}/report`,
@@ -43,9 +43,10 @@ export function blockReportRoute(deps: ApiDependencies, mostRead = MOST_READ): R
         text: 'text/plain',
       },
     },
-    async handle({ params, query, request, concerns }) {
+    async handle(asking) {
+      const { params, query, request, concerns } = asking;
       const entry = await findEntry(deps, params['id']!, concerns);
-      const report = await reportOn(deps, entry, concerns, mostRead);
+      const report = await reads.run(asking, (look) => reportOn(deps, entry, concerns, mostRead, look));
       const asked = request.accepts(['application/json', 'text/plain']);
       const isText = query.format === undefined ? asked === 'text/plain' : query.format === 'text';
       if (!isText) return ok(report, { Vary: 'Accept' });
@@ -61,6 +62,7 @@ async function reportOn(
   entry: BlockEntry,
   concerns: Concerns,
   mostRead: number,
+  look: () => void,
 ): Promise<ReportJson> {
   const { store, clock } = deps;
   const report = new ContainmentReport(entry);
@@ -69,6 +71,7 @@ async function reportOn(
   let isWhole = true;
   const read = async (events: AsyncIterable<RecordedEvent>): Promise<void> => {
     for await (const event of events) {
+      look();
       if (report.isBeyond(event.at)) break;
       if (left-- === 0) {
         isWhole = false;
@@ -84,7 +87,7 @@ async function reportOn(
   left = mostRead;
   await read(store.readStream(heldStream(entry.id)));
   const { held, ...findings } = report.findings();
-  const waiting = await heldCount(store, entry.id, settledThrough(entry));
+  const { count: waiting } = await heldOf(store, entry, concerns);
   return {
     block: blockView(entry, clock.now()),
     ...findings,

@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises';
 import { z } from 'zod';
 import type { Change } from '../../projections/blocks/changes.js';
 import { CHANGES_KEPT } from '../../projections/blocks/changes.js';
@@ -89,28 +90,48 @@ export function changesRoute(deps: ApiDependencies): Route {
     handle: (request) => {
       const { query, caller, concerns } = request;
       // What is about no sender, such as the rules, is of nobody's domain.
-      const isTheirs = ({ subject }: ChangeJson): boolean =>
-        subject === null ? caller.role !== 'domain' : concerns(subject);
-      const found = (): readonly ChangeJson[] =>
-        deps.models.changes
-          .newest()
-          .map((change) => changeView(deps, change))
-          .filter((change) => isTheirs(change) && matches(change, query));
+      const isTheirs = ({ subject }: Change): boolean =>
+        subject === undefined ? caller.role !== 'domain' : concerns(subject);
+      const all = (): AsyncGenerator<readonly ChangeJson[], void> => found(deps, query, isTheirs);
       return pageOrExport(request, {
         format: query.format,
         columns: COLUMNS,
-        async *all() {
-          yield await Promise.resolve(found());
-        },
-        page: () => Promise.resolve(pageOf(found(), query)),
+        all,
+        page: () => pageOf(all(), query),
       });
     },
   });
 }
 
-function pageOf(found: readonly ChangeJson[], { cursor, limit }: ChangesQuery): object {
+/** Changes that are looked at before the event loop turns. */
+const CHUNK = 250;
+
+/** Those that match, newest first, some at a time. */
+async function* found(
+  deps: ApiDependencies,
+  query: ChangesQuery,
+  isTheirs: (change: Change) => boolean,
+): AsyncGenerator<readonly ChangeJson[], void> {
+  const newest = deps.models.changes.newest();
+  for (let first = 0; first < newest.length; first += CHUNK) {
+    yield newest
+      .slice(first, first + CHUNK)
+      .filter((change) => matches(change, query) && isTheirs(change))
+      .map((change) => changeView(deps, change));
+    await setImmediate();
+  }
+}
+
+async function pageOf(
+  matching: AsyncIterable<readonly ChangeJson[]>,
+  { cursor, limit }: ChangesQuery,
+): Promise<object> {
   const beyond = cursor === undefined ? Infinity : numberOfCursor(cursor);
-  const rest = found.filter((change) => change.position < beyond);
+  const rest: ChangeJson[] = [];
+  for await (const some of matching) {
+    rest.push(...some.filter((change) => change.position < beyond));
+    if (rest.length > limit) break;
+  }
   const items = rest.slice(0, limit);
   return { items, next: rest.length > limit ? cursorOf(String(items.at(-1)!.position)) : null };
 }
@@ -118,7 +139,7 @@ function pageOf(found: readonly ChangeJson[], { cursor, limit }: ChangesQuery): 
 function changeView({ models: { ledger } }: ApiDependencies, change: Change): ChangeJson {
   const { at, by, type, correlation, block, subject, why } = change;
   const id = block === undefined ? undefined : ledger.nameOf(block);
-  const requestId = correlation?.startsWith('request:') === true ? correlation.slice(8) : null;
+  const requestId = requestIdOf(correlation);
   return {
     ...{ position: change.position, at: formatInstant(at), by, type, via: viaOf(requestId), requestId },
     subject: subject === undefined ? null : subjectView(subject),
@@ -127,19 +148,22 @@ function changeView({ models: { ledger } }: ApiDependencies, change: Change): Ch
   };
 }
 
+function requestIdOf(correlation: string | undefined): string | null {
+  return correlation?.startsWith('request:') === true ? correlation.slice(8) : null;
+}
+
 function viaOf(requestId: string | null): ChangeJson['via'] {
   if (requestId === null) return 'other';
   return requestId.startsWith('cli-') ? 'cli' : requestId.startsWith('page-') ? 'page' : 'api';
 }
 
-function matches(change: ChangeJson, query: ChangesQuery): boolean {
+function matches({ at, subject, correlation, ...change }: Change, query: ChangesQuery): boolean {
   const { by, type, value, via, since = -Infinity, until = Infinity } = query;
-  const at = Date.parse(change.at);
   return (
     (by === undefined || change.by === by || change.by === `admin:${by}`) &&
     type?.has(change.type) !== false &&
-    via?.has(change.via) !== false &&
-    (value === undefined || change.subject?.value === value) &&
+    via?.has(viaOf(requestIdOf(correlation))) !== false &&
+    (value === undefined || subject?.value === value) &&
     at >= since &&
     at < until
   );

@@ -127,6 +127,8 @@ export interface ApiDependencies extends OperationDependencies {
   readonly tokens: Authenticator;
   /** The reverse proxy that names people; undefined: there is none. */
   readonly proxyAuth?: ProxyAuth | undefined;
+  /** Networks of reverse proxies, which say from where a request comes. */
+  readonly proxies?: readonly string[];
   /** The people who may sign in; undefined: nobody can. */
   readonly admins?: (() => AdminTable) | undefined;
   /** Undefined if this process has no users file: then any account may exist. */

@@ -76,14 +76,14 @@ async function writeAll(response: Response, texts: AsyncIterable<string>): Promi
   response.end();
 }
 
-/** A spreadsheet takes such a cell for a formula. */
-const FORMULA = /^[=+\-@\t\r]/;
+/** A spreadsheet takes such a cell for a formula, or what comes after a semicolon or a line end where it parts cells by these. */
+const FORMULA = /^(?=[=+\-@\t\r])|([;\t\r\n])(?=[=+\-@])/g;
 
 /** One line (RFC 4180). A text that a spreadsheet would run is made harmless by an apostrophe before it. */
 export function csvLine(cells: readonly (string | number | boolean | null)[]): string {
   const written = cells.map((cell) => {
     if (typeof cell !== 'string') return cell === null ? '' : String(cell);
-    const safe = FORMULA.test(cell) ? `'${cell}` : cell;
+    const safe = cell.replace(FORMULA, "$1'");
     return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
   });
   return `${written.join(',')}\r\n`;

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import type { BlockEntry } from '../../projections/blocks/block-entry.js';
 import { isEnded, settledThrough } from '../../projections/blocks/block-entry.js';
 import { formatInstant } from '../kernel/time.js';
 import { HOLD } from '../recording/verdicts.js';
@@ -51,17 +52,13 @@ export function heldRoutes(deps: ApiDependencies): readonly Route[] {
       responses: { 200: { description: 'One page', schema: pageShape } },
       async handle({ params, query: { limit, cursor }, concerns }) {
         const entry = await entryOf(deps, params['id']!, concerns);
-        return ok(
-          await heldPage(deps.store, entry.id, { settled: settledThrough(entry), limit, cursor, concerns }),
-        );
+        return ok(await heldPage(deps.store, entry, { limit, cursor, concerns }));
       },
     }),
   ];
 }
 
 interface HeldPage {
-  /** Revision of the last that is held no more. */
-  readonly settled: number;
   readonly limit: number;
   readonly cursor: string | undefined;
   readonly concerns: Concerns;
@@ -69,11 +66,12 @@ interface HeldPage {
 
 async function heldPage(
   store: Pick<EventStore, 'readStream'>,
-  block: string,
-  { settled, limit, cursor, concerns }: HeldPage,
+  entry: BlockEntry,
+  { limit, cursor, concerns }: HeldPage,
 ): Promise<HeldJson> {
-  const stream = heldStream(block);
-  const count = await heldCount(store, block, settled);
+  const stream = heldStream(entry.id);
+  const settled = settledThrough(entry);
+  const { count } = await heldOf(store, entry, concerns);
   const items: HeldJson['items'] = [];
   const from = cursor === undefined ? {} : { from: numberOfCursor(cursor) };
   let next: string | null = null;
@@ -91,8 +89,32 @@ async function heldPage(
   return { count, items, next };
 }
 
-/** How many messages are held for a block. @param settled as above @throws StoreUnavailable */
-export async function heldCount(
+/** Messages that are looked at one by one, to tell whose they are. */
+const MOST_LOOKED_AT = 2000;
+
+/**
+ * How many messages are held for a block that are the caller's to see, and whether there are others: mail of an account
+ * elsewhere may bear an address, or the domain, that is blocked. Where there are too many to look at, there may be.
+ *
+ * @throws StoreUnavailable
+ */
+export async function heldOf(
+  store: Pick<EventStore, 'readStream'>,
+  entry: BlockEntry,
+  concerns: Concerns,
+): Promise<{ readonly count: number; readonly hasOthers: boolean }> {
+  const settled = settledThrough(entry);
+  const all = await heldCount(store, entry.id, settled);
+  const seesAll = entry.subject.type === 'account' || concerns({ type: 'ehlo', value: '' });
+  if (all === 0 || seesAll) return { count: all, hasOthers: false };
+  const oldest = store.readStream(heldStream(entry.id), { from: settled + 1, limit: MOST_LOOKED_AT });
+  let count = 0;
+  for await (const event of oldest) if (isHeldEvent(event) && concerns(senderOfHeld(event.data))) count++;
+  return { count, hasOthers: count < all };
+}
+
+/** How many messages are held for a block. @param settled revision of the last that is held no more */
+async function heldCount(
   store: Pick<EventStore, 'readStream'>,
   block: string,
   settled: number,
@@ -135,7 +157,7 @@ export async function heldFor(
   try {
     for (const entry of await entriesOf(deps, [...wanted])) {
       if (!concerns(entry.subject)) continue;
-      const count = await heldCount(deps.store, entry.id, settledThrough(entry));
+      const { count } = await heldOf(deps.store, entry, concerns);
       if (count === 0) continue;
       held.push({ block: entry.id, count });
       const are = `${count === 1 ? '1 message is' : `${count} messages are`}${isEnded(entry) ? ' still' : ''} held`;

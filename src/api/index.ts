@@ -25,6 +25,7 @@ import type { Listener } from './http/listen.js';
 import type { Route } from './http/route.js';
 import { serve } from './http/serve.js';
 import type { Admission, ServeDependencies } from './http/serve.js';
+import { LongReads } from './long-reads.js';
 import { mailServerRoutes } from './mail-servers.js';
 import { noticeRoutes } from './notices.js';
 import { logRoutes, operationRoutes, outboxRoutes } from './operations.js';
@@ -136,6 +137,7 @@ function askedRoutes({ mailServers, ...deps }: Parameters<typeof createOperation
 /** The HTTP side: docs/reference/api.md describes it. */
 export function createApi(deps: ApiDependencies, more: readonly Route[] = []): Api {
   const feeds = new EventFeeds(deps);
+  const reads = new LongReads();
   const { admins } = deps;
   const people =
     admins === undefined
@@ -149,8 +151,8 @@ export function createApi(deps: ApiDependencies, more: readonly Route[] = []): A
     ...blockRoutes(deps),
     ...blockActionRoutes(deps),
     ...heldRoutes(deps),
-    blockReportRoute(deps),
-    blockRefusalsRoute(deps),
+    blockReportRoute(deps, reads),
+    blockRefusalsRoute(deps, reads),
     ...exemptionRoutes(deps),
     ...overrideRoutes(deps),
     bulkOverridesRoute(deps),
@@ -159,7 +161,7 @@ export function createApi(deps: ApiDependencies, more: readonly Route[] = []): A
     ...shadowRoutes(deps),
     ...backtestRoutes(deps),
     ...senderRoutes(deps),
-    senderVolumeRoute(deps),
+    senderVolumeRoute(deps, reads),
     changesRoute(deps),
     ...checkRoutes(deps),
     ...askedRoutes(deps),

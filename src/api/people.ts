@@ -1,6 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
-import type { Request } from 'express';
 import { z } from 'zod';
 import type { Session } from '../../projections/sessions/sessions.js';
 import type { AdminRecord, AdminTable } from '../accounts/admins.js';
@@ -10,9 +9,9 @@ import { NO_ADMIN, PasswordChecker, passwordCost } from '../accounts/passwords.j
 import { StopgapError } from '../kernel/errors.js';
 import { FloodCoalescer } from '../kernel/flood-coalescer.js';
 import type { Instant, Milliseconds } from '../kernel/time.js';
-import { DAY, HOUR, SECOND, formatInstant } from '../kernel/time.js';
+import { DAY, HOUR, MINUTE, SECOND, formatInstant } from '../kernel/time.js';
 import { newId } from '../runtime/ids.js';
-import { clientNetwork, normalizeIp } from '../sending/identity.js';
+import { clientNetwork } from '../sending/identity.js';
 import type { SessionEnded, SessionFact } from '../sessions/events.js';
 import { sessionStream } from '../sessions/events.js';
 import { AttemptLimiter } from '../accounts/attempt-limiter.js';
@@ -20,12 +19,13 @@ import { WrongExpectedRevision } from '../store/port.js';
 import { shown } from './commands.js';
 import type { ApiDependencies, Caller } from './dependencies.js';
 import { Problem } from './http/problem.js';
+import { clientIp } from './http/client-ip.js';
 import type { ApiRequest, Route } from './http/route.js';
 import { ok, route } from './http/route.js';
 import { refuseCrossSite } from './http/same-site.js';
 import { sessionCookie, sessionToken } from './http/session-cookie.js';
 import type { CodeUsed } from './second-factor.js';
-import { codeUsed } from './second-factor.js';
+import { codeUsed, isTimeBased } from './second-factor.js';
 import { instantShape } from './shapes.js';
 
 /** A session ends when it was not used for so long, and after so long in any case. */
@@ -37,6 +37,8 @@ const TOKEN_BYTES = 32;
 /** Failures a minute, and as many at once: from one network, and of one name from wherever. */
 const FAILURES_OF_NETWORK = 10;
 const FAILURES_OF_NAME = 20;
+/** Time-based codes of one person that may be wrong within an hour: a thief of the password guesses one of a million. */
+const WRONG_CODES = 10;
 /** Checks of passwords that may wait: more than people are. */
 const MOST_WAITING = 50;
 /** Others may write to the stream of a person at the same time, but not often. */
@@ -86,6 +88,7 @@ export class People {
   readonly #onEnded: (session: string) => void;
   readonly #networks: AttemptLimiter;
   readonly #names: AttemptLimiter;
+  readonly #codes: AttemptLimiter;
   readonly #checker = new PasswordChecker({ queue: MOST_WAITING });
   /** When each session was last used, by id. */
   readonly #used = new LRUCache<string, Instant>({ max: 10_000 });
@@ -99,6 +102,7 @@ export class People {
     const { clock, log } = deps;
     this.#networks = new AttemptLimiter({ attemptsPerMinute: FAILURES_OF_NETWORK, clock });
     this.#names = new AttemptLimiter({ attemptsPerMinute: FAILURES_OF_NAME, clock });
+    this.#codes = new AttemptLimiter({ attemptsPerMinute: WRONG_CODES, per: HOUR, clock });
     this.#failures = new FloodCoalescer(clock, ({ network }, count, since) =>
       log.warn({ network, count, since: formatInstant(since) }, 'a sign-in failed'),
     );
@@ -194,11 +198,12 @@ export class People {
     const { admins, publicUrl, clock, log } = this.#deps;
     refuseCrossSite(request, publicUrl);
     const name = normalizeAdmin(body.name);
-    const network = networkOf(request);
+    const network = clientNetwork(clientIp(request, this.#deps.proxies ?? []) ?? 'unknown');
     const attempts = [await this.#networks.begin(network, name, body.password)];
     try {
-      if (attempts[0] !== undefined) attempts.push(await this.#names.begin(name, name, body.password));
-      if (attempts.includes(undefined)) throw tooMany();
+      if (attempts[0] !== undefined)
+        attempts.push(await this.#names.begin(this.#placeOf(name, network), name, body.password));
+      if (attempts.includes(undefined)) throw tooMany('too many sign-ins have failed: wait a minute', MINUTE);
       const fail = (problem: Problem): never => {
         for (const attempt of attempts) attempt!.failed();
         this.#failures.add(network, { network });
@@ -212,6 +217,12 @@ export class People {
       if (!isRight || admin === undefined) return fail(wrong('the name or the password is wrong'));
       if (admin.totp !== undefined && body.code === undefined)
         throw wrong('the code of the second factor is needed', { needs: 'code' });
+      if (admin.totp !== undefined && isTimeBased(body.code!)) {
+        const attempt = await this.#codes.begin(`${name} ${admin.stamp}`, name, body.code!);
+        if (attempt === undefined)
+          throw tooMany('too many codes were wrong: wait, or use a recovery code', HOUR / WRONG_CODES);
+        attempts.push(attempt);
+      }
       const token = randomBytes(TOKEN_BYTES).toString('base64url');
       const before = sessionToken(request);
       const session = await this.#begin(admin, token, network, requestId, () => {
@@ -231,6 +242,16 @@ export class People {
     } finally {
       for (const attempt of attempts) attempt?.end();
     }
+  }
+
+  /**
+   * Where failures of a name count. From a network that the person has a session of they count apart: strangers elsewhere
+   * cannot keep them out. No name begins with a space.
+   */
+  #placeOf(name: string, network: string): string {
+    const all = this.#deps.models.sessions.all(this.#deps.clock.now());
+    const isTheirs = all.some((one) => one.person === name && one.network === network);
+    return isTheirs ? ` ${network} ${name}` : name;
   }
 
   #codeOf(admin: AdminRecord, code: string): CodeUsed | undefined {
@@ -356,17 +377,11 @@ function hashOf(token: string): string {
   return createHash('sha256').update(token, 'utf8').digest('hex');
 }
 
-function networkOf({ socket }: Request): string {
-  return clientNetwork(normalizeIp(socket.remoteAddress ?? '') ?? 'unknown');
-}
-
 function wrong(message: string, members: Readonly<Record<string, unknown>> = {}): Problem {
   const headers = { 'WWW-Authenticate': 'Session realm="stopgap"' };
   return new Problem(401, message, { code: 'unauthorized', headers, members });
 }
 
-function tooMany(): Problem {
-  return new Problem(429, 'too many sign-ins have failed: wait a minute', {
-    headers: { 'Retry-After': '60' },
-  });
+function tooMany(message: string, wait: Milliseconds): Problem {
+  return new Problem(429, message, { headers: { 'Retry-After': `${wait / SECOND}` } });
 }

@@ -26,13 +26,18 @@ export function codeUsed(
   now: Instant,
 ): CodeUsed | undefined {
   const digits = code.replace(/\s/g, '');
-  if (/^\d{6}$/.test(digits) && totp !== undefined) {
+  if (isTimeBased(code) && totp !== undefined) {
     const delta = generatorOf(name, totp).validate({ token: digits, timestamp: now, window: 1 });
     const step = Math.floor(now / STEP) + (delta ?? 0);
     return delta === null || step <= sessions.lastStep(name) ? undefined : { step };
   }
   const hash = recoveryHash(code);
   return recovery.includes(hash) && !sessions.isUsedUp(name, hash) ? { recovery: hash } : undefined;
+}
+
+/** Whether it looks like a time-based code: those can be guessed, recovery codes cannot. */
+export function isTimeBased(code: string): boolean {
+  return /^\d{6}$/.test(code.replace(/\s/g, ''));
 }
 
 /** What an authenticator reads: `otpauth://totp/Stopgap:alice?…`. */

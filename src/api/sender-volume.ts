@@ -12,6 +12,7 @@ import { lastUpTo } from './check-findings.js';
 import type { ApiDependencies } from './dependencies.js';
 import type { Route } from './http/route.js';
 import { ok, ownSubject, route } from './http/route.js';
+import type { LongReads } from './long-reads.js';
 import { durationInput, durationShape, instantInput, instantShape, subjectShape } from './shapes.js';
 
 const MOST_STEPS = 1000;
@@ -52,7 +53,11 @@ const volumeShape = z.object({
 type VolumeJson = z.infer<typeof volumeShape>;
 
 /** What one sender sent over time, for a chart. */
-export function senderVolumeRoute({ store, clock }: ApiDependencies, mostRead = MOST_READ): Route {
+export function senderVolumeRoute(
+  { store, clock }: ApiDependencies,
+  reads: LongReads,
+  mostRead = MOST_READ,
+): Route {
   return route<z.infer<typeof volumeQuery>>({
     method: 'get',
     path: '/api/v1/senders/{type}/{value}/volume',
@@ -61,7 +66,9 @@ export function senderVolumeRoute({ store, clock }: ApiDependencies, mostRead = 
     scope: 'own',
     query: volumeQuery,
     responses: { 200: { description: 'The series', schema: volumeShape } },
-    async handle({ params, query: { to = clock.now(), from = to - DAY, step }, concerns }) {
+    async handle(request) {
+      const { params, query, concerns } = request;
+      const { to = clock.now(), from = to - DAY, step } = query;
       const subject = ownSubject(parseSubject(params['type']!, params['value']!, 'sender'), concerns);
       if (from >= to) throw new InvalidInput('from', 'must come before to');
       if ((to - from) / step > MOST_STEPS)
@@ -71,7 +78,9 @@ export function senderVolumeRoute({ store, clock }: ApiDependencies, mostRead = 
         const note = `sends are kept by account: there is no series of one ${subject.type}`;
         return ok({ ...head, available: false, note, items: [], coveredUntil: null } satisfies VolumeJson);
       }
-      const { items, coveredUntil } = await seriesOf(store, subject, { from, to, step }, mostRead);
+      const { items, coveredUntil } = await reads.run(request, (look) =>
+        seriesOf(store, subject, { from, to, step }, mostRead, look),
+      );
       return ok({ ...head, available: true, note: null, items, coveredUntil } satisfies VolumeJson);
     },
   });
@@ -88,6 +97,7 @@ async function seriesOf(
   { value }: Subject,
   { from, to, step }: Range,
   mostRead: number,
+  look: () => void,
 ): Promise<Pick<VolumeJson, 'items' | 'coveredUntil'>> {
   const items = Array.from({ length: Math.ceil((to - from) / step) }, (_, index) => ({
     at: formatInstant(from + index * step),
@@ -98,6 +108,7 @@ async function seriesOf(
   const seen = new SeenIds();
   let [read, last] = [0, from];
   for await (const { id, at, type, data } of store.readStream(stream, { from: (before ?? -1) + 1 })) {
+    look();
     if (at > to + OUT_OF_ORDER) break;
     if (read++ === mostRead) return { items, coveredUntil: formatInstant(last) };
     last = at;

@@ -360,6 +360,11 @@ export const SCHEMA = z
         'The file of the people who may sign in (stopgap admin).',
         'make it with stopgap admin add NAME --role admin',
       ),
+      proxies: setting(
+        kind('list of networks', values.asNetworks),
+        '127.0.0.1, ::1',
+        'Networks of reverse proxies: of what they ask, the last address in X-Forwarded-For is the client, for the limits of failed sign-ins. They must set that header.',
+      ),
       proxyAuth: z.object({
         from: setting(
           kind('list of networks', values.asNetworks),

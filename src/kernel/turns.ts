@@ -5,6 +5,8 @@ export interface TurnsOptions {
   readonly atOnce: number;
   /** How many may wait. */
   readonly queue: number;
+  /** What one is told that may not. */
+  readonly refusal?: string;
 }
 
 interface Waiting {
@@ -19,12 +21,14 @@ interface Waiting {
 export class Turns {
   readonly #atOnce: number;
   readonly #queueLimit: number;
+  readonly #refusal: string;
   /** By network; the next in turn comes first. */
   readonly #waiting = new Map<string, Waiting[]>();
   #waits = 0;
   #running = 0;
 
-  constructor({ atOnce, queue }: TurnsOptions) {
+  constructor({ atOnce, queue, refusal = 'too many logins are waiting to be checked' }: TurnsOptions) {
+    this.#refusal = refusal;
     this.#atOnce = atOnce;
     this.#queueLimit = queue;
   }
@@ -53,7 +57,7 @@ export class Turns {
     if (this.#waits >= this.#queueLimit) {
       const own = this.#waiting.get(network)?.length ?? 0;
       const longest = this.#longest();
-      if (longest.length <= own + 1) throw tooMany();
+      if (longest.length <= own + 1) throw this.#tooMany();
       this.#waits -= 1;
       longest.pop()!.giveUp();
     }
@@ -61,8 +65,12 @@ export class Turns {
     this.#waiting.set(network, queue);
     this.#waits += 1;
     await new Promise<void>((resolve, reject) =>
-      queue.push({ go: resolve, giveUp: () => reject(tooMany()) }),
+      queue.push({ go: resolve, giveUp: () => reject(this.#tooMany()) }),
     );
+  }
+
+  #tooMany(): StopgapError {
+    return new StopgapError('unavailable', this.#refusal);
   }
 
   #longest(): Waiting[] {
@@ -85,8 +93,4 @@ export class Turns {
     }
     this.#running -= 1;
   }
-}
-
-function tooMany(): StopgapError {
-  return new StopgapError('unavailable', 'too many logins are waiting to be checked');
 }

@@ -74,7 +74,8 @@ const FORMATS: Readonly<Record<Exclude<Channel['type'], 'mail'>, Format>> = {
   matrix({ url, secret }, { id }, { text }) {
     // The transaction's id makes a repeated attempt the same message.
     const target = `${url.secret.replace(/\/$/, '')}/send/m.room.message/${encodeURIComponent(id)}`;
-    const body = JSON.stringify({ msgtype: 'm.text', body: plainOf(text) });
+    // A sender that is called @room must not call everybody.
+    const body = JSON.stringify({ msgtype: 'm.text', body: plainOf(text), 'm.mentions': {} });
     return { method: 'PUT', url: target, headers: { ...JSON_TYPE, ...bearer(secret) }, body };
   },
 };

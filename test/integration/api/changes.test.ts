@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { ChangeJson } from '../../../src/api/changes.js';
+import { changesRoute } from '../../../src/api/changes.js';
+import type { ApiRequest } from '../../../src/api/http/route.js';
+import type { ApiDependencies } from '../../../src/api/index.js';
 import { CHANGES_KEPT, Changes } from '../../../projections/blocks/changes.js';
 import { formatInstant, MINUTE } from '../../../src/kernel/time.js';
 import { event } from '../../support/sends.js';
@@ -44,6 +47,38 @@ describe('the list of changes', () => {
     assert.equal(items[1]!.block, ruled);
     assert.equal(items[1]!.at, formatInstant(server.clock.now()));
     assert.match(items[1]!.requestId!, /^cli-/);
+  });
+
+  test('lets the event loop turn while it looks at all of them, and looks no further than a page needs', async () => {
+    const subject = { type: 'account', value: 'x@example.com' } as const;
+    const one = { at: 0, by: 'admin:a', type: 'OverrideSet', correlation: undefined, block: undefined };
+    const kept = Array.from({ length: CHANGES_KEPT }, (_, position) => ({
+      ...{ ...one, position, subject, why: undefined },
+    }));
+    const models = { ...server.deps.models, changes: { newest: () => kept } };
+    const route = changesRoute({ ...server.deps, models } as unknown as ApiDependencies);
+    const look = async (isTheirs: boolean): Promise<readonly [all: number, most: number]> => {
+      let [all, now, most, isOver] = [0, 0, 0, false];
+      const turn = (): void => {
+        now = 0;
+        if (!isOver) setImmediate(turn);
+      };
+      turn();
+      const concerns = (): boolean => {
+        all++;
+        most = Math.max(most, ++now);
+        return isTheirs;
+      };
+      const request = { accepts: () => 'application/json' };
+      const asked = { query: { limit: 50 }, caller: { role: 'domain' }, concerns, request };
+      await route.handle(asked as unknown as ApiRequest<unknown, unknown>);
+      isOver = true;
+      return [all, most];
+    };
+    const [all, most] = await look(false);
+    assert.equal(all, CHANGES_KEPT);
+    assert.ok(most <= 1000, `${most} without a turn of the event loop`);
+    assert.ok((await look(true))[0] <= 1000);
   });
 
   test('is filtered by person, kind, way and time, and goes page by page', async () => {

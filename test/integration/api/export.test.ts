@@ -15,6 +15,8 @@ test('a cell that a spreadsheet would run is made harmless, and a cell is quoted
     csvLine(['a,b', 'say "yes"', 'two\nlines', null, 5, true]),
     '"a,b","say ""yes""","two\nlines",,5,true\r\n',
   );
+  // Where a semicolon parts cells, quotes within a line part nothing.
+  assert.equal(csvLine(['x;=1', 'a\n@b', 'a-b;c']), `x;'=1,"a\n'@b",a-b;c\r\n`);
   assert.equal(csvLine(['="a"']), `"'=""a"""\r\n`);
 });
 

@@ -3,6 +3,7 @@ import { describe, test } from 'node:test';
 import type { ReportJson } from '../../../src/api/block-report.js';
 import { blockReportRoute } from '../../../src/api/block-report-route.js';
 import type { ApiRequest } from '../../../src/api/http/route.js';
+import { LongReads } from '../../../src/api/long-reads.js';
 import { MINUTE, SECOND } from '../../../src/kernel/time.js';
 import { newId } from '../../../src/runtime/ids.js';
 import { heldStream, sendStream } from '../../../src/sending/events.js';
@@ -155,12 +156,10 @@ describe('the containment report of a block', () => {
 
   test('says until when it counts if there are too many events to read', async () => {
     const id = await incident('flood@example.com');
-    const route = blockReportRoute(server.deps, 2);
+    const route = blockReportRoute(server.deps, new LongReads(), 2);
     const request = { accepts: () => 'application/json' };
-    const asked = { params: { id }, query: {}, request, concerns: () => true } as unknown as ApiRequest<
-      unknown,
-      unknown
-    >;
+    const whose = { concerns: () => true, caller: { name: 'viewer' }, response: {} };
+    const asked = { params: { id }, query: {}, request, ...whose } as unknown as ApiRequest<unknown, unknown>;
     const { body } = (await route.handle(asked))!;
     const { coveredUntil, stopped } = body as ReportJson;
     assert.notEqual(coveredUntil, null);

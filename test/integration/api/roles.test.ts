@@ -164,6 +164,45 @@ function anonymous({ status, text }: Reply, ...names: readonly string[]): string
 
 const isRefused = ({ status }: Reply): boolean => status === 401 || status === 403;
 
+describe('what is held for a block of a domain', () => {
+  const actions: readonly (readonly [path: string, body: unknown])[] = [
+    ['held', { action: 'delete' }],
+    ['held', { action: 'release' }],
+    ['release', { held: 'delete' }],
+    ['release', { held: 'release' }],
+  ];
+
+  test('is not sent or deleted by its administrator if some of it is mail of accounts elsewhere, nor counted', async () => {
+    const subject = { type: 'domain', value: 'own.example' };
+    const { id } = (await server.post(BLOCKS, { subject, duration: '1h' })).json;
+    const hold = async (account: string): Promise<void> => {
+      const held = { account, returnPath: OWN, direction: 'outbound', block: id, transaction: newId() };
+      await append(heldStream(id), 'MessageHeld', { ...held, recipients: 1, size: 10 });
+    };
+    const as = { role: 'domain' } as const;
+    await hold(OWN);
+    assert.equal((await server.post(`${BLOCKS}/${id}/held`, { action: 'release' }, as)).status, 200);
+    await hold(FOREIGN);
+    for (const [path, body] of actions) {
+      const reply = await server.post(`${BLOCKS}/${id}/${path}`, body, as);
+      assert.deepEqual([reply.status, reply.json['needed']], [403, 'operator'], JSON.stringify(body));
+    }
+    const rows = await server.post(`${BLOCKS}/actions`, { action: 'release', ids: [id], held: 'delete' }, as);
+    assert.equal((rows.json as unknown as { items: { status: number }[] }).items[0]!.status, 403);
+    const counts = async (role: Role): Promise<unknown[]> => {
+      const held = await server.get(`${BLOCKS}/${id}/held`, { role });
+      const report = await server.get(`${BLOCKS}/${id}/report`, { role });
+      const { count } = held.json as unknown as { count: number };
+      return [count, (report.json as unknown as { held: { waiting: number } }).held.waiting];
+    };
+    const [theirs, all] = [await counts('domain'), await counts('operator')];
+    assert.equal(Number(all[0]) - Number(theirs[0]), 1);
+    assert.equal(Number(all[1]) - Number(theirs[1]), 1);
+    assert.equal((await server.post(`${BLOCKS}/${id}/release`, {}, as)).status, 200, 'it stays on hold');
+    assert.equal((await server.post(`${BLOCKS}/${id}/held`, { action: 'delete' })).status, 200, 'an admin');
+  });
+});
+
 describe('what each role may ask of each route', () => {
   for (const { name, method, path, role: needed, scope } of routes) {
     const asks = ASKED[name];

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { senderVolumeRoute } from '../../../src/api/sender-volume.js';
+import { LongReads } from '../../../src/api/long-reads.js';
 import type { ApiRequest } from '../../../src/api/http/route.js';
 import { formatInstant, HOUR, MINUTE } from '../../../src/kernel/time.js';
 import { ApiServer } from '../../support/api/server.js';
@@ -72,11 +73,13 @@ describe('what an account sent over time', () => {
   });
 
   test('says until when it counts if there are too many events to read', async () => {
-    const route = senderVolumeRoute(server.deps, 2);
+    const route = senderVolumeRoute(server.deps, new LongReads(), 2);
     const asked = {
       params: { type: 'account', value: 'series@example.com' },
       query: { step: HOUR },
       concerns: () => true,
+      caller: { name: 'viewer' },
+      response: {},
     } as unknown as ApiRequest<unknown, unknown>;
     const { body } = (await route.handle(asked))!;
     assert.equal((body as Series).coveredUntil, formatInstant(begin + 10 * MINUTE));

@@ -310,6 +310,35 @@ describe('too many failures', () => {
     server.clock.advance(MINUTE);
     assert.equal((await signIn('alice')).status, 200);
   });
+
+  /** As a reverse proxy hands it on. What the client itself has said stands first. */
+  const from = (client: string) => ({ ...OWN_PAGE, 'x-forwarded-for': `192.0.2.1, ${client}` });
+  const enter = (name: string, client: string, password = PASSWORD) =>
+    ask('POST', '/api/v1/sign-in', { body: { name, password }, headers: from(client) });
+
+  test('behind a reverse proxy put off nobody but the client that it names last', async () => {
+    await server.restart((deps) => ({ ...deps, admins: () => admins, proxies: ['127.0.0.1'] }));
+    for (let guess = 0; guess < 10; guess++) await enter(`someone-${guess}`, '203.0.113.9', `${guess}`);
+    assert.equal((await enter('alice', '203.0.113.9')).status, 429);
+    const { status, body } = await enter('alice', '198.51.100.7');
+    assert.deepEqual([status, (body['session'] as { network: string }).network], [200, '198.51.100.7']);
+    await server.restart((deps) => ({ ...deps, admins: () => admins, proxies: ['10.0.0.1'] }));
+    for (let guess = 0; guess < 10; guess++)
+      await enter(`someone-${guess}`, `203.0.113.${guess}`, `${guess}`);
+    assert.equal((await enter('alice', '198.51.100.8')).status, 429, 'nobody believes a client itself');
+    await server.restart((deps) => ({ ...deps, admins: () => admins }));
+  });
+
+  test('of a name from many networks do not keep its person out where they have a session', async () => {
+    await add('erin', 'operator');
+    await server.restart((deps) => ({ ...deps, admins: () => admins, proxies: ['127.0.0.1'] }));
+    assert.equal((await enter('erin', '198.51.100.9')).status, 200);
+    for (let guess = 0; guess < 21; guess++) await enter('erin', `203.0.113.${guess}`, `guess ${guess}`);
+    await enter(' 198.51.100.9 erin', '203.0.113.99', 'guess');
+    assert.equal((await enter('erin', '198.51.100.10')).status, 429);
+    assert.equal((await enter('erin', '198.51.100.9')).status, 200);
+    await server.restart((deps) => ({ ...deps, admins: () => admins }));
+  });
 });
 
 describe('the second factor', () => {
@@ -345,6 +374,25 @@ describe('the second factor', () => {
     assert.equal((await signIn('carol', { code: spare })).status, 401, 'used up');
     const kept = (await recorded('carol')) + server.logged.join('');
     for (const word of [secret, spare, recovery[3]!]) assert.ok(!kept.includes(word));
+  });
+
+  test('cannot be guessed by who has the password: ten wrong codes an hour are let through, recovery codes besides', async () => {
+    await add('frank', 'admin');
+    const { secret, recovery } = await startSecondFactor({ file, name: 'frank' });
+    admins = await readAdmins(file);
+    const right = (): string => codeAt(secret, server.clock.now());
+    const statuses: number[] = [];
+    for (let guess = 0; guess < 12; guess++) {
+      server.clock.advance(15 * SECOND);
+      const code = String((Number(right()) + 7919 + guess) % 1_000_000).padStart(6, '0');
+      statuses.push((await signIn('frank', { code })).status);
+    }
+    assert.deepEqual(statuses, [...Array<number>(10).fill(401), 429, 429]);
+    const late = await signIn('frank', { code: right() });
+    assert.deepEqual([late.status, late.headers.get('retry-after')], [429, '360']);
+    assert.equal((await signIn('frank', { code: recovery[0]! })).status, 200);
+    server.clock.advance(6 * MINUTE);
+    assert.equal((await signIn('frank', { code: right() })).status, 200);
   });
 });
 

@@ -79,6 +79,7 @@ const SAMPLES: Readonly<Record<string, readonly [value: string, shown: RegExp]>>
   'api.metrics': ['token', /"metrics":"token"/],
   'api.tokens': ['/srv/t.yaml', /"tokens":"\/srv\/t.yaml"/],
   'api.admins': ['/srv/a.yaml', /"admins":"\/srv\/a.yaml"/],
+  'api.proxies': ['192.0.2.8', /"proxies":\["192.0.2.8"\]/],
   'api.proxyAuth.from': ['192.0.2.7,10.0.0.0/8', /"from":\["192.0.2.7","10.0.0.0\/8"\]/],
   'api.proxyAuth.userHeader': ['X-User', /"userHeader":"X-User"/],
   'api.proxyAuth.groupsHeader': ['X-Groups', /"groupsHeader":"X-Groups"/],

@@ -209,7 +209,8 @@ describe('a notice is written as the service reads it', () => {
     assert.equal(method, 'PUT');
     assert.equal(path, `/_matrix/client/v3/rooms/!room:example.org/send/m.room.message/${NOTICE.id}`);
     assert.equal(headers['authorization'], 'Bearer syt_token');
-    assert.equal((JSON.parse(body) as { msgtype: string }).msgtype, 'm.text');
+    const { msgtype, 'm.mentions': mentions } = JSON.parse(body) as Readonly<Record<string, unknown>>;
+    assert.deepEqual([msgtype, mentions], ['m.text', {}], 'a sender called @room calls nobody');
   });
 
   test('as mail: plain text and HTML, from the configured sender, with the id of the notice', async (t) => {

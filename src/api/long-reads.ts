@@ -1,0 +1,36 @@
+import { StopgapError } from '../kernel/errors.js';
+import { Turns } from '../kernel/turns.js';
+import { titleOf } from './dependencies.js';
+import type { ApiRequest } from './http/route.js';
+
+/** Each holds the event loop for some milliseconds at a time, and mail waits for it. */
+const AT_ONCE = 2;
+const MOST_WAITING = 50;
+
+/**
+ * Answers for which many thousand events are read: few are made at a time, the callers take turns, and none is made for a
+ * client that is gone or was answered otherwise. What was begun would else go on in vain, however many there are.
+ */
+export class LongReads {
+  readonly #turns = new Turns({
+    ...{ atOnce: AT_ONCE, queue: MOST_WAITING, refusal: 'too many answers that take long wait to be made' },
+  });
+
+  /**
+   * @param work is to call its argument at each event, which throws when nobody waits any more
+   * @throws StopgapError `unavailable` if too many wait already
+   */
+  run<T>(
+    { caller, response }: ApiRequest<unknown, unknown>,
+    work: (look: () => void) => Promise<T>,
+  ): Promise<T> {
+    const look = (): void => {
+      if (response.destroyed || response.writableEnded)
+        throw new StopgapError('unavailable', 'nobody waits for this answer any more');
+    };
+    return this.#turns.run(titleOf(caller), () => {
+      look();
+      return work(look);
+    });
+  }
+}
