@@ -77,15 +77,21 @@ function happened({ block, ...report }: ReportJson): string {
 
 function noticed({ block: { evidence }, onset }: ReportJson): readonly string[] {
   return [
-    ...(evidence === null ? [] : [`${countedOf(evidence)} within ${evidence.window}`]),
+    ...(evidence === null ? [] : [countedOf(evidence)]),
     ...(onset === null ? [] : [`It began at ${timeOf(onset.at)}.`]),
   ];
 }
 
 /** Accounts that a rule names are newcomers to a place: nothing else is unusual about them. */
-function countedOf({ count, observed, accounts }: NonNullable<ReportJson['block']['evidence']>): string {
-  if (accounts === undefined) return amount(count as Count, observed);
-  return `${NUMBERS.format(observed)} accounts that were never there before`;
+function countedOf({
+  count,
+  observed,
+  window,
+  accounts,
+}: NonNullable<ReportJson['block']['evidence']>): string {
+  return accounts === undefined
+    ? `${amount(count as Count, observed)} within ${window}`
+    : `${NUMBERS.format(observed)} accounts within ${window} that were never there before`;
 }
 
 function sent({ block, before, after, bounces, sources, otherSources }: ReportJson): readonly string[] {

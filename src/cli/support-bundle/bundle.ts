@@ -283,7 +283,10 @@ function configuration(loaded: LoadedConfig, names: Pseudonyms | undefined, io: 
       ...channel,
       to: to?.map(nameOf) ?? null,
       from: from === undefined ? null : nameOf(from),
-      owners: owners ? Object.fromEntries(Object.entries(owners).map((pair) => pair.map(nameOf))) : null,
+      owners:
+        owners === undefined
+          ? null
+          : Object.fromEntries(Object.entries(owners).map(([whose, told]) => [nameOf(whose), nameOf(told)])),
       domains: domains?.map(nameOf) ?? null,
     };
   });

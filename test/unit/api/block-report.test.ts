@@ -119,7 +119,7 @@ describe('a containment report', () => {
       { block: blockView(entry, T0), ...found, held, coveredUntil: null },
       undefined,
     );
-    assert.match(letter, /^- 3 accounts that were never there before within 1h$/m);
+    assert.match(letter, /^- 3 accounts within 1h that were never there before$/m);
     assert.doesNotMatch(letter, /abnormal|one\.example/);
   });
 
