@@ -77,21 +77,31 @@ function happened({ block, ...report }: ReportJson): string {
 
 function noticed({ block: { evidence }, onset }: ReportJson): readonly string[] {
   return [
-    ...(evidence === null
-      ? []
-      : [`${amount(evidence.count as Count, evidence.observed)} within ${evidence.window}`]),
+    ...(evidence === null ? [] : [countedOf(evidence)]),
     ...(onset === null ? [] : [`It began at ${timeOf(onset.at)}.`]),
   ];
 }
 
+/** Accounts that a rule names are newcomers to a place: nothing else is unusual about them. */
+function countedOf({
+  count,
+  observed,
+  window,
+  accounts,
+}: NonNullable<ReportJson['block']['evidence']>): string {
+  return accounts === undefined
+    ? `${amount(count as Count, observed)} within ${window}`
+    : `${NUMBERS.format(observed)} accounts within ${window} that were never there before`;
+}
+
 function sent({ block, before, after, bounces, sources, otherSources }: ReportJson): readonly string[] {
-  const line = (passed: ReportJson['before'], when: string): string =>
+  const line = (passed: ReportJson['after'], when: string): string =>
     `${when}: ${amount('messages', passed.messages)} to ${amount('recipients', passed.recipients)}` +
     (passed.first === null ? '' : `, ${between(passed.first, passed.last!)}`);
   const from = sources.map(({ ip, messages }) => `${printable(ip)} (${amount('messages', messages)})`);
   const more = otherSources === 0 ? '' : `, and from ${NUMBERS.format(otherSources)} more addresses`;
   return [
-    line(before, block.since === null ? 'So far' : 'Before we stopped it'),
+    ...(before === null ? [] : [line(before, block.since === null ? 'So far' : 'Before we stopped it')]),
     ...(after.messages === 0 ? [] : [line(after, 'Already on their way when we stopped it')]),
     ...(from.length === 0 ? [] : [`It came from ${from.join(', ')}${more}.`]),
     ...(bounces === 0 ? [] : [`${amount('bounces', bounces)} came back.`]),
@@ -157,7 +167,13 @@ const DECISIONS: Readonly<Record<string, string>> = {
 const MOST_DECISIONS = 20;
 
 function decided({ block: { history } }: ReportJson): readonly string[] {
-  const items = history.filter(({ type }) => DECISIONS[type] !== undefined);
+  let end: string | null | undefined;
+  const items = history.filter(({ type, until }) => {
+    // The house may word its description anew: the end stays as it was.
+    const isOfWords = type === 'BlockExtended' && until === end;
+    if (until !== undefined) end = until;
+    return DECISIONS[type] !== undefined && !isOfWords;
+  });
   const told = items.slice(0, MOST_DECISIONS).map(({ at, type, by, falsePositive }) => {
     const who = by.startsWith('admin:') ? 'our staff' : 'our system';
     const mistake = falsePositive === true ? ': it was our mistake' : '';

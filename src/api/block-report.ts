@@ -45,9 +45,9 @@ export const reportShape = z
       .object({ at: instantShape, position })
       .nullable()
       .meta({ description: 'The first send that the evidence counts; null without evidence.' }),
-    before: passedShape.meta({
+    before: passedShape.nullable().meta({
       description:
-        'What got through before the block: since the onset; without evidence within the day before, of an account.',
+        'What got through before the block: since the onset; without evidence within the day before. Null where that is not counted: without evidence, and not of an account.',
     }),
     after: passedShape.meta({
       description: 'What got through while the block was in force: messages that were under way.',
@@ -189,7 +189,9 @@ export class ContainmentReport {
     const first = this.#first;
     return {
       onset: first === undefined ? null : { ...first, at: instantView(first.at)! },
-      before: this.#before.view(),
+      // Only an account has a stream of its own: of others nothing is read that came before the block.
+      before:
+        this.#onset === undefined && this.#entry.subject.type !== 'account' ? null : this.#before.view(),
       after: this.#after.view(),
       bounces: this.#bounces,
       sources: sources.slice(0, MOST_TOLD),
@@ -225,7 +227,7 @@ class Passed {
     this.last = Math.max(this.last, at);
   }
 
-  view(): ReportJson['before'] {
+  view(): ReportJson['after'] {
     const { messages, recipients, bytes, refusedRecipients, first, last } = this;
     const isNone = messages === 0;
     const times = { first: isNone ? null : instantView(first), last: isNone ? null : instantView(last) };
@@ -248,13 +250,15 @@ function tell(
   at: Instant,
 ): void {
   const sum = sums.get(key);
+  // A flood is recorded each ten seconds, a single refusal among it too.
+  const last = refused.count === 1 ? since : at;
   if (sum === undefined) {
-    sums.set(key, { ...refused, first: since, last: at });
+    sums.set(key, { ...refused, first: since, last });
     return;
   }
   sum.count += refused.count;
   sum.first = Math.min(sum.first, since);
-  sum.last = Math.max(sum.last, at);
+  sum.last = Math.max(sum.last, last);
 }
 
 function toldView({ stage, count, first, last }: Omit<Told, 'reply'>): ReportJson['stopped'][number] {

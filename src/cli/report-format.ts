@@ -11,9 +11,9 @@ export function reportText(report: ReportJson, now: Instant): string {
   const { block, onset, before, after, bounces, sources, otherSources, stopped, told, held } = report;
   const passed = (when: string, mail: ReportJson['before']): readonly string[] => [
     when,
-    ...[mail.messages, mail.recipients, mail.refusedRecipients].map(String),
-    mail.first ?? '-',
-    mail.last ?? '-',
+    ...[mail?.messages, mail?.recipients, mail?.refusedRecipients].map((sum) => String(sum ?? '-')),
+    mail?.first ?? '-',
+    mail?.last ?? '-',
   ];
   const parts: Rows[] = [
     [
@@ -38,6 +38,9 @@ export function reportText(report: ReportJson, now: Instant): string {
     ),
   ];
   const sentences = [
+    ...(before === null
+      ? ['What got through before a block without evidence is counted of an account alone.']
+      : []),
     ...(onset === null ? [] : [`The first send that the evidence counts was at ${onset.at}.`]),
     ...(otherSources === 0 ? [] : [`It came from ${otherSources} more addresses.`]),
     ...(report.otherReplies === 0 ? [] : [`Other replies were given ${report.otherReplies} times.`]),

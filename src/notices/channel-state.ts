@@ -172,11 +172,12 @@ export class ChannelState {
       case 'NoticeFailed': {
         const { error, retryAt, gone } = data;
         if (gone) this.#disabled = true;
-        this.#change(data.notice, () =>
-          retryAt === null
-            ? { state: 'dead', error, settledAt: at }
-            : { state: 'waiting', error, nextAt: retryAt },
-        );
+        this.#change(data.notice, ({ notice: { kind } }) => {
+          if (retryAt === null) return { state: 'dead', error, settledAt: at };
+          const isUrgent = kind === 'breaker' || kind === 'test';
+          const quiet = isUrgent ? undefined : quietUntil(this.#rules.quietHours, retryAt);
+          return { state: 'waiting', error, nextAt: quiet ?? retryAt };
+        });
         break;
       }
       case 'NoticeResent':

@@ -82,10 +82,12 @@ function countedEvent(event: NoticeEvent, count: number): string {
 }
 
 function linesOf(item: Item, isOwner: boolean): string[] {
-  const { event, subject, why, until, by, at, note } = item;
+  const { event, subject, why, until, by, at, note, rule } = item;
   const whom = subject === undefined ? '' : `${subject.type} ${printable(subject.value)}: `;
-  const lines = [`${whom}${WORDS[event][0]} at ${formatInstant(at)} by ${printable(by)}.`];
-  if (why !== '') lines.push(`Why: ${printable(why)}`);
+  // What people write is for the house, and so is who they are.
+  const who = isOwner ? '' : ` by ${printable(by)}`;
+  const lines = [`${whom}${WORDS[event][0]} at ${formatInstant(at)}${who}.`];
+  if (why !== '' && !(isOwner && rule === undefined)) lines.push(`Why: ${printable(why)}`);
   if (until !== undefined && event !== 'expired' && event !== 'released') lines.push(untilOf(event, until));
   if (note !== undefined && !isOwner) lines.push(`Note: ${printable(note)}`);
   const remedy = isOwner ? FOR_OWNERS[event] : remedyOf(item);

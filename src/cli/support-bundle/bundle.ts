@@ -264,17 +264,34 @@ function installedVersion(name: string): string {
 /** Its own hosts, ports and paths stay: without them it would say nothing. */
 function configuration(loaded: LoadedConfig, names: Pseudonyms | undefined, io: CliIo): unknown {
   const { inbound, softFail } = loaded.config.smtp;
-  const shown = redactedConfig(loaded) as { smtp: { inbound: object[] } } & Record<string, unknown>;
+  const shown = redactedConfig(loaded) as {
+    smtp: { inbound: object[] };
+    notices: { channels: object[] };
+  } & Record<string, unknown>;
+  const nameOf = (name: string): string => names?.of(name) ?? name;
   const smtp = {
     ...shown.smtp,
     inbound: shown.smtp.inbound.map((listener, index) => ({
       ...listener,
-      domains: inbound[index]!.domains.map((name) => names?.of(name) ?? name),
+      domains: inbound[index]!.domains.map(nameOf),
     })),
     softFail: names === undefined ? softFail : names.record({ ...softFail }),
   };
+  const channels = shown.notices.channels.map((channel, index) => {
+    const { to, from, owners, domains } = loaded.config.notices.channels[index]!;
+    return {
+      ...channel,
+      to: to?.map(nameOf) ?? null,
+      from: from === undefined ? null : nameOf(from),
+      owners:
+        owners === undefined
+          ? null
+          : Object.fromEntries(Object.entries(owners).map(([whose, told]) => [nameOf(whose), nameOf(told)])),
+      domains: domains?.map(nameOf) ?? null,
+    };
+  });
   const variables = Object.keys(io.env).filter((name) => name.startsWith('STOPGAP_'));
-  return { ...shown, smtp, variables: variables.sort() };
+  return { ...shown, smtp, notices: { ...shown.notices, channels }, variables: variables.sort() };
 }
 
 /** They name nobody, and need no token. */

@@ -82,7 +82,7 @@ describe('the containment report of a block', () => {
     server.clock.advance(MINUTE);
     const { id } = await server.block('byhand@example.com');
     const { onset, before } = await reportOf(id);
-    assert.deepEqual([onset, before.messages, before.recipients], [null, 1, 2]);
+    assert.deepEqual([onset, before?.messages, before?.recipients], [null, 1, 2]);
   });
 
   test('covers a domain, whose mail lies in the streams of its accounts', async () => {
@@ -94,6 +94,40 @@ describe('the containment report of a block', () => {
     await server.sent('two@elsewhere.example', 3);
     const { after } = await reportOf(json.id);
     assert.deepEqual([after.messages, after.recipients], [2, 5]);
+  });
+
+  test('says no number of what came before a block by hand of another subject than an account', async () => {
+    const subjects = [
+      ['domain', 'uncounted.example'],
+      ['address', 'one@uncounted.example'],
+      ['ip', '192.0.2.7'],
+      ['ehlo', 'laptop.example'],
+    ] as const;
+    await server.sent('one@uncounted.example', 2);
+    for (const [type, value] of subjects) {
+      const { json } = await server.post('/api/v1/blocks', { subject: { type, value }, duration: '1h' });
+      assert.equal((await reportOf(json.id)).before, null, type);
+      const { out } = await terminal.run('block', 'report', json.id);
+      assert.match(out, /^before the block +- +- +- +- +-$/m);
+      assert.match(
+        out,
+        /^What got through before a block without evidence is counted of an account alone\.$/m,
+      );
+      const letter = await terminal.run('block', 'report', json.id, '--text');
+      assert.doesNotMatch(letter.out, /What was sent|0 messages/, type);
+      await server.post(`/api/v1/blocks/${json.id}/release`);
+    }
+  });
+
+  test('tells the customer of no new end where the house has only worded its description anew', async () => {
+    const id = await incident('worded@example.com');
+    const { code, err } = await terminal.run('block', 'edit', id, '--description', 'for the house');
+    assert.equal(code, 0, err);
+    const worded = await terminal.run('block', 'report', id, '--text');
+    assert.doesNotMatch(worded.out, /extended|shortened/);
+    await terminal.run('block', 'edit', id, '--for', '3d');
+    const longer = await terminal.run('block', 'report', id, '--text');
+    assert.match(longer.out, /our staff extended that$/m);
   });
 
   test('counts held mail, and what of it still waits', async () => {

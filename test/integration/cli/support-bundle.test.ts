@@ -17,6 +17,14 @@ const RELAY_PASSWORD = 'relay:p@ss/word';
 const REDIS_PASSWORD = 'redis-plugh-pass';
 const HEADER = 'collector-xyzzy-key';
 const CONTACT = 'helpdesk@example.org';
+const NOTICES_PASSWORD = 'notices-frob-pass';
+/** Who is told: customers, at addresses of their own. */
+const TOLD = [
+  'postmaster@hoster.example',
+  'noreply@hoster.example',
+  'alice@home.example',
+  'customer.example',
+];
 /** Names that must not stand in a bundle with hashed ones. */
 const NAMES = [
   'alice@example.com',
@@ -26,6 +34,7 @@ const NAMES = [
   '192.0.2.77',
   CONTACT,
   'news@example.com',
+  ...TOLD,
 ];
 
 const RULES = `version: 1
@@ -91,6 +100,15 @@ async function busyInstallation(t: TestContext): Promise<Installation> {
       relay: { url: 'maildir:./mail' },
       softFail: { contact: CONTACT },
     },
+    notices: {
+      channels: [
+        {
+          ...{ name: 'mail', type: 'mail', to: TOLD[0], from: TOLD[1], domains: TOLD[3] },
+          ...{ owners: `alice@example.com=${TOLD[2]}, ${TOLD[3]}=mallory@example.net` },
+          smtp: `smtps://notices:${NOTICES_PASSWORD}@127.0.0.1:${await freePort()}`,
+        },
+      ],
+    },
     tracing: { endpoint: `http://127.0.0.1:${await freePort()}/v1/traces`, headers: `x-key=${HEADER}` },
   };
   writeFileSync(path.join(cwd, 'stopgap.yaml'), JSON.stringify(config, null, 1), { mode: 0o600 });
@@ -139,6 +157,7 @@ describe('stopgap support-bundle', () => {
       RELAY_PASSWORD,
       encodeURIComponent(RELAY_PASSWORD),
       REDIS_PASSWORD,
+      NOTICES_PASSWORD,
       HEADER,
       token,
     ]) {
@@ -184,9 +203,9 @@ describe('stopgap support-bundle', () => {
     const out = path.join(cwd, 'bundle.tgz');
     const made = await bundle(cwd, env, '--addresses', 'plain', '--out', out);
     assert.equal(made.file, out);
-    for (const name of ['alice@example.com', 'news@example.com', CONTACT])
+    for (const name of ['alice@example.com', 'news@example.com', CONTACT, ...TOLD])
       assert.ok(made.text.includes(name), name);
-    for (const secret of [PASSWORD, RELAY_PASSWORD, REDIS_PASSWORD, HEADER, token])
+    for (const secret of [PASSWORD, RELAY_PASSWORD, REDIS_PASSWORD, NOTICES_PASSWORD, HEADER, token])
       assert.ok(!made.text.includes(secret));
     assert.match(made.files['README.txt']!, /stand in it as they are/);
     const terminal = await terminalIn(t, cwd, env);

@@ -2,9 +2,11 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { BlockEntry } from '../../../projections/blocks/block-entry.js';
 import { BlockLedger } from '../../../projections/blocks/block-ledger.js';
+import { blockLetter } from '../../../src/api/block-letter.js';
 import { ContainmentReport } from '../../../src/api/block-report.js';
 import type { Findings } from '../../../src/api/block-report.js';
-import type { BlockEvent, BlockFact } from '../../../src/blocks/events.js';
+import { blockView } from '../../../src/api/block-view.js';
+import type { BlockEvent, BlockFact, Evidence } from '../../../src/blocks/events.js';
 import type { RecordedEvent } from '../../../src/kernel/events.js';
 import { HOUR, MINUTE, SECOND } from '../../../src/kernel/time.js';
 import type { MessageRefused } from '../../../src/sending/events.js';
@@ -16,13 +18,18 @@ const BEGIN = 100;
 const END = 200;
 
 /** A block that began at position 100 and was released at 200. */
-function entryOf(type: SubjectType, value: string, direction: Direction = 'outbound'): BlockEntry {
+function entryOf(
+  type: SubjectType,
+  value: string,
+  direction: Direction = 'outbound',
+  counted: Partial<Evidence> = {},
+): BlockEntry {
   const ledger = new BlockLedger();
   const apply = (fact: BlockFact, at: number, position: number): void =>
     ledger.apply({ ...blockEvent(fact, at, position), revision: position === BEGIN ? 0 : 1 } as BlockEvent);
   const evidence = {
     ...{ rule: 'burst', version: 1, count: 'messages', window: HOUR, limit: 2, observed: 3 },
-    ...{ firstPosition: 10, lastPosition: 12, lastAt: T0, sentence: 'too many' },
+    ...{ firstPosition: 10, lastPosition: 12, lastAt: T0, sentence: 'too many', ...counted },
   };
   const terms = { subject: { type, value }, direction, description: '', refusal: 'soft' } as const;
   const how = { origin: 'rule', rule: 'burst', renewWhileTrying: false, until: T0 + 9 * HOUR } as const;
@@ -62,11 +69,11 @@ describe('a containment report', () => {
     ]);
     assert.deepEqual(found.onset, { at: '2026-03-01T12:00:00.000Z', position: 10 });
     assert.deepEqual(
-      [found.before.messages, found.before.recipients, found.before.refusedRecipients, found.bounces],
+      [found.before?.messages, found.before?.recipients, found.before?.refusedRecipients, found.bounces],
       [2, 5, 4, 1],
     );
     assert.deepEqual(
-      [found.before.first, found.before.last],
+      [found.before?.first, found.before?.last],
       ['2026-03-01T12:00:00.000Z', '2026-03-01T12:00:00.001Z'],
     );
     assert.deepEqual([found.after.messages, found.after.recipients], [1, 7]);
@@ -97,6 +104,25 @@ describe('a containment report', () => {
     assert.ok(JSON.stringify(found).length < 2000);
   });
 
+  test('names the instant of a single refusal, though it is recorded later', () => {
+    const late = refused(112, { since: T0 + 102 * SECOND });
+    const { stopped, told } = reportOf(ALICE, [refused(101), late]);
+    assert.deepEqual([stopped[0]!.last, told[0]!.last], Array(2).fill('2026-03-01T12:01:42.000Z'));
+  });
+
+  test('says of newcomers to a place that they were never there before, and not that they turned abnormal', () => {
+    const accounts = ['a@one.example', 'b@two.example', 'c@three.example'];
+    const entry = entryOf('ip', '192.0.2.7', 'outbound', { count: 'accounts', accounts });
+    const found = reportOf(entry, [sent(T0, 10)]);
+    const held = { ...found.held, waiting: 0 };
+    const letter = blockLetter(
+      { block: blockView(entry, T0), ...found, held, coveredUntil: null },
+      undefined,
+    );
+    assert.match(letter, /^- 3 accounts within 1h that were never there before$/m);
+    assert.doesNotMatch(letter, /abnormal|one\.example/);
+  });
+
   test('tells ten replies and ten sources, however many a client makes up, and counts the others', () => {
     const replies = Array.from({ length: 1500 }, (_, n) => refused(300 + n, { reply: `reply ${n}` }));
     const sends = Array.from({ length: 1500 }, (_, n) =>
@@ -105,7 +131,7 @@ describe('a containment report', () => {
     const found = reportOf(ALICE, [...sends, ...replies]);
     assert.deepEqual([found.told.length, found.otherReplies], [10, 1490]);
     assert.deepEqual([found.sources.length, found.otherSources], [10, 990]);
-    assert.equal(found.before.messages, 1500);
+    assert.equal(found.before?.messages, 1500);
   });
 
   test('does not call held mail stopped, and counts it once', () => {
@@ -138,16 +164,16 @@ describe('a containment report', () => {
       ['ip', '198.51.100.0/24'],
     ] as const;
     for (const [type, value] of subjects) {
-      assert.equal(reportOf(entryOf(type, value), events).before.messages, 1, value);
-      assert.equal(reportOf(entryOf(type, value), inbound).before.messages, 0, value);
-      assert.equal(reportOf(entryOf(type, value, 'all'), inbound).before.messages, 1, value);
+      assert.equal(reportOf(entryOf(type, value), events).before?.messages, 1, value);
+      assert.equal(reportOf(entryOf(type, value), inbound).before?.messages, 0, value);
+      assert.equal(reportOf(entryOf(type, value, 'all'), inbound).before?.messages, 1, value);
     }
   });
 
   test('leaves out what was imported, and what the store holds twice', () => {
     const twice = sent(T0, 11);
     const imported = sent(T0, 12, { imported: 'postfix-log' } as object);
-    assert.equal(reportOf(ALICE, [twice, twice, imported]).before.messages, 1);
+    assert.equal(reportOf(ALICE, [twice, twice, imported]).before?.messages, 1);
   });
 });
 

@@ -168,6 +168,27 @@ describe('a channel of notices', () => {
     ]);
   });
 
+  test('tries nothing again in quiet hours, except of the circuit breaker', () => {
+    const world = new World({ ...RULES, quietHours: { from: 12 * 60 + 1, to: 14 * 60, zone: 'UTC' } });
+    world.happens();
+    world.passes(40 * SECOND);
+    const [worker] = world.workers as [{ state: ChannelState; fed: number }];
+    const fail = (id: string): void => {
+      const retryAt = NOON + 5 * MINUTE;
+      world.record([{ type: 'NoticeFailed', data: { notice: id, error: 'HTTP 500', retryAt } }]);
+      world.feed(worker);
+    };
+    const dueAt = (at: number): string[] => worker.state.due(at).map(({ notice }) => notice.kind);
+    fail(world.notices[0]!.id);
+    assert.deepEqual([dueAt(NOON + HOUR), dueAt(NOON + 2 * HOUR)], [[], ['events']]);
+    assert.equal(worker.state.nextAt(NOON + HOUR), NOON + 2 * HOUR);
+    world.breakers = [BREAKER];
+    world.tick();
+    world.feed(worker);
+    fail(world.notices[1]!.id);
+    assert.deepEqual(dueAt(NOON + HOUR), ['breaker']);
+  });
+
   test('tells of an open circuit breaker once, again after four hours, and anew once it has closed', () => {
     const world = new World(RULES);
     world.breakers = [BREAKER];
