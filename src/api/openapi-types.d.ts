@@ -1089,8 +1089,8 @@ export interface components {
                 /** @description Place in the total order of events. */
                 position: number;
             } | null;
-            /** @description What got through before the block: since the onset; without evidence within the day before, of an account. */
-            before: components["schemas"]["PassedMail"];
+            /** @description What got through before the block: since the onset; without evidence within the day before. Null where that is not counted: without evidence, and not of an account. */
+            before: components["schemas"]["PassedMail"] | null;
             /** @description What got through while the block was in force: messages that were under way. */
             after: components["schemas"]["PassedMail"];
             /** @description Bounces that came back since the onset. */
@@ -4243,7 +4243,9 @@ export interface operations {
                 headers: {
                     [name: string]: unknown;
                 };
-                content?: never;
+                content: {
+                    "text/plain": string;
+                };
             };
             /** @description A problem (RFC 9457) */
             default: {
