@@ -60,6 +60,8 @@ interface Opening {
   readonly width?: number;
   readonly height?: number;
   readonly scheme?: 'light' | 'dark';
+  /** Through what it is reached; the server itself unless given. */
+  readonly url?: string;
 }
 
 /** The whole API with its page, and a real browser that shows it. Its clock is the server's. */
@@ -90,7 +92,14 @@ export class PageServer {
   }
 
   /** A new browser window, with nothing kept of others. */
-  async open({ as, at = '/', width = 1280, height = 800, scheme = 'light' }: Opening = {}): Promise<Page> {
+  async open({
+    as,
+    at = '/',
+    width = 1280,
+    height = 800,
+    scheme = 'light',
+    url = this.api.url,
+  }: Opening = {}): Promise<Page> {
     const context = await (
       await theBrowser()
     ).newContext({
@@ -108,14 +117,14 @@ export class PageServer {
     page.on('console', (message) => {
       assert.doesNotMatch(message.text(), /Content.Security.Policy/i);
     });
-    if (as !== undefined) await this.#signIn(page, PEOPLE[as]);
-    await page.goto(`${this.api.url}#${at}`);
+    if (as !== undefined) await this.#signIn(page, url, PEOPLE[as]);
+    await page.goto(`${url}#${at}`);
     return page;
   }
 
   /** As the page does it: the browser keeps the cookie by itself. */
-  async #signIn(page: Page, name: string): Promise<void> {
-    await page.goto(this.api.url);
+  async #signIn(page: Page, url: string, name: string): Promise<void> {
+    await page.goto(url);
     const body = JSON.stringify({ name, password: PASSWORD });
     const options = `{ method: 'POST', headers: { 'Content-Type': 'application/json' }, body: ${JSON.stringify(body)} }`;
     const status = await page.evaluate(`fetch('api/v1/sign-in', ${options}).then(({ status }) => status)`);
