@@ -54,7 +54,7 @@ const overviewShape = z.object({
         observed: z.number().meta({ description: 'All that is within the window.' }),
         usual: z.number().nullable().meta({ description: 'Median of its weekly peaks; null where unknown.' }),
         limit: z.number(),
-        share: z.number().meta({ description: 'What counts for the rule, as a share of the limit.' }),
+        share: z.number().meta({ description: 'observed as a share of the limit.' }),
         blocked: z.boolean(),
       }),
     )
@@ -149,13 +149,13 @@ function busiestOf(deps: ApiDependencies, now: Instant, concerns: Concerns): Ove
       const subject = { type: 'account', value } as const;
       const closest = closestOf(sendVolume.readings(subject, now));
       if (closest === undefined) return [];
-      const { rule, count, window, observed, inWindow, limit } = closest;
+      const { rule, count, window, limit } = closest;
       const block = activeBlocks.on(subject);
       return {
         subject,
         ...{ rule, count, limit },
         window: formatDuration(window),
-        observed: inWindow ?? observed,
+        observed: sentOf(closest),
         usual: usualOf(deps, subject, closest, now),
         share: shareOf(closest),
         blocked: block !== undefined && (block.until === null || block.until > now),
@@ -165,15 +165,18 @@ function busiestOf(deps: ApiDependencies, now: Instant, concerns: Concerns): Ove
     .slice(0, BUSIEST);
 }
 
-const shareOf = ({ observed, limit }: WindowReading): number => (limit > 0 ? observed / limit : 0);
+const sentOf = ({ observed, inWindow }: WindowReading): number => inWindow ?? observed;
+const shareOf = (reading: WindowReading): number => (reading.limit > 0 ? sentOf(reading) / reading.limit : 0);
 
 function closestOf(readings: readonly WindowReading[]): WindowReading | undefined {
   return readings
-    .filter(({ notNow, outbreak, count, observed, inWindow }) => {
-      return (
-        notNow === undefined && outbreak === undefined && VOLUMES.has(count) && (inWindow ?? observed) > 0
-      );
-    })
+    .filter(
+      (reading) =>
+        reading.notNow === undefined &&
+        reading.outbreak === undefined &&
+        VOLUMES.has(reading.count) &&
+        sentOf(reading) > 0,
+    )
     .sort((a, b) => shareOf(b) - shareOf(a))[0];
 }
 
