@@ -38,37 +38,60 @@ export function Windows({ subject, windows }: { subject: Subject; windows: reado
   const sorted = [...windows].sort(
     (a, b) => Number(b.applies) - Number(a.applies) || shareOf(b) - shareOf(a),
   );
+  const counting = sorted.filter(({ applies, observed }) => applies && observed > 0);
+  const others = sorted.filter((window) => !counting.includes(window));
   return (
     <section className="panel" aria-labelledby="windows">
       <h2 id="windows">Limits</h2>
       {sorted.length === 0 ? (
         <p className="quiet">No rule counts what this sends.</p>
       ) : (
-        <TableScroll label="Limits">
-          <thead>
-            <tr>
-              <th scope="col">Rule</th>
-              <th scope="col" className="number">
-                Now
-              </th>
-              <th scope="col" className="number">
-                Limit
-              </th>
-              <th scope="col" className="number share">
-                Of it
-              </th>
-              <th scope="col">Does it apply?</th>
-            </tr>
-          </thead>
-          <tbody>
-            {sorted.map((window) => (
-              <Row key={`${window.rule} ${window.window}`} window={window} />
-            ))}
-          </tbody>
-        </TableScroll>
+        <>
+          {counting.length === 0 ? (
+            <p className="quiet">Nothing has been counted lately.</p>
+          ) : (
+            <Table label="Limits" windows={counting} />
+          )}
+          {others.length > 0 && (
+            <details>
+              <summary>
+                {others.length} {counting.length === 0 ? '' : 'more '}
+                {others.length === 1 ? 'rule that counts' : 'rules that count'} nothing now, or cannot trip
+              </summary>
+              <Table label="Limits that cannot be reached now" windows={others} />
+            </details>
+          )}
+        </>
       )}
       {hasOwn && <OwnLimits subject={subject} windows={sorted} />}
     </section>
+  );
+}
+
+function Table({ label, windows }: { label: string; windows: readonly Window[] }) {
+  return (
+    <TableScroll label={label}>
+      <thead>
+        <tr>
+          <th scope="col">Rule</th>
+          <th scope="col" className="number">
+            Now
+          </th>
+          <th scope="col" className="number">
+            Limit
+          </th>
+          <th scope="col" className="number share">
+            Of it
+          </th>
+          <th scope="col">Does it apply?</th>
+        </tr>
+      </thead>
+      <tbody>
+        {windows.map((window) => (
+          <Row key={`${window.rule} ${window.window}`} window={window} />
+        ))}
+      </tbody>
+    </TableScroll>
   );
 }
 
@@ -82,7 +105,7 @@ function Row({ window }: { window: Window }) {
       <td className="number">
         {observed.toLocaleString()}
         {sinceTrip !== null && sinceTrip !== observed && (
-          <span className="quiet"> ({sinceTrip.toLocaleString()} since it tripped)</span>
+          <div className="quiet">{sinceTrip.toLocaleString()} since it tripped</div>
         )}
       </td>
       <td className="number">{limit.toLocaleString()}</td>

@@ -249,7 +249,9 @@ const MARKS = 6;
 function marksOf(blocks: readonly Block[], from: number, to: number) {
   return blocks
     .flatMap(({ proposedAt, since }) => [
-      ...(proposedAt === null ? [] : [{ at: Date.parse(proposedAt), text: 'proposed' }]),
+      ...(proposedAt === null || proposedAt === since
+        ? []
+        : [{ at: Date.parse(proposedAt), text: 'proposed' }]),
       ...(since === null ? [] : [{ at: Date.parse(since), text: 'blocked' }]),
     ])
     .filter(({ at }) => at >= from && at <= to)
