@@ -3,7 +3,7 @@ import type { ReactNode } from 'react';
 /** A table that may be wider than the screen: it scrolls by itself, by keyboard, too. */
 export function TableScroll({ label, children }: { label: string; children: ReactNode }) {
   return (
-    <div className="table-scroll" tabIndex={0} role="region" aria-label={label}>
+    <div className="table-scroll wide" tabIndex={0} role="region" aria-label={label}>
       <table>{children}</table>
     </div>
   );

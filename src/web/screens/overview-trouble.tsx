@@ -93,8 +93,8 @@ export function NoMail({ lastMailAt }: { lastMailAt: string | null }) {
       </p>
     );
   return (
-    <section className="panel" aria-labelledby="first-steps">
-      <h2 id="first-steps">First steps: no mail seen yet</h2>
+    <section className="panel">
+      <h2>First steps: no mail seen yet</h2>
       <ol className="steps">
         <li>
           <strong>See it work.</strong> In the evaluation, run <code>npx stopgap simulate</code> in another

@@ -134,8 +134,8 @@ function Figures({ data }: { data: Overview }) {
 
 function Busiest({ items }: { items: Overview['busiest'] }) {
   return (
-    <section className="panel" aria-labelledby="busiest">
-      <h2 id="busiest">Busiest senders</h2>
+    <section className="panel">
+      <h2>Busiest senders</h2>
       {items.length === 0 ? (
         <Empty title="Nobody has sent anything lately" />
       ) : (
@@ -214,8 +214,8 @@ function LastDecisions() {
     queryFn: () => answered(api.GET('/api/v1/changes', { params: { query: { limit: '5' } } })),
   });
   return (
-    <section className="panel" aria-labelledby="last-decisions">
-      <h2 id="last-decisions">Last decisions</h2>
+    <section className="panel">
+      <h2>Last decisions</h2>
       <Loaded query={changes}>
         {({ items }) =>
           items.length === 0 ? (

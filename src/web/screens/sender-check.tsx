@@ -34,8 +34,8 @@ export function CheckPanel({ subject }: { subject: Subject }) {
   };
   const own = (name: string): string | undefined => (name === FIELD_OF[type] ? presetOf(subject) : undefined);
   return (
-    <section className="panel" aria-labelledby="check">
-      <h2 id="check">What did they see?</h2>
+    <section className="panel">
+      <h2>What did they see?</h2>
       <p className="quiet">Somebody cannot send? Say what you know: the true reason comes back.</p>
       <Form send={send} action="Check">
         {(fault) => (

@@ -32,8 +32,8 @@ const PLACES = [
 /** What this sender does on other days, and what of the latest is new. */
 export function Usual({ usual, sends }: { usual: Profile | null; sends: readonly Send[] }) {
   return (
-    <section className="panel" aria-labelledby="usual">
-      <h2 id="usual">What is usual</h2>
+    <section className="panel">
+      <h2>What is usual</h2>
       {usual === null ? (
         <p className="quiet">Nothing is learnt yet: that takes a day with mail.</p>
       ) : (
@@ -137,8 +137,8 @@ export function LatestSends({ note, items }: { note: string | null; items: reado
   const [isAll, setAll] = useState(false);
   const shown = isAll ? items : items.slice(0, FIRST);
   return (
-    <section className="panel" aria-labelledby="sends">
-      <h2 id="sends">Latest mail</h2>
+    <section className="panel">
+      <h2>Latest mail</h2>
       {note !== null && <p className="quiet">What was sent is kept by account: there is no list of this.</p>}
       {note === null && items.length === 0 && <p className="quiet">No mail is remembered.</p>}
       {items.length > 0 && (

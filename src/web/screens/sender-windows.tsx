@@ -41,8 +41,8 @@ export function Windows({ subject, windows }: { subject: Subject; windows: reado
   const counting = sorted.filter(({ applies, observed }) => applies && observed > 0);
   const others = sorted.filter((window) => !counting.includes(window));
   return (
-    <section className="panel" aria-labelledby="windows">
-      <h2 id="windows">Limits</h2>
+    <section className="panel">
+      <h2>Limits</h2>
       {sorted.length === 0 ? (
         <p className="quiet">No rule counts what this sends.</p>
       ) : (

@@ -185,9 +185,9 @@ function Chart({
   const chosen = compared.find(({ rule }) => rule === query['rule']) ?? closestOf(compared, step, length);
   const typical = usual?.windows.find(({ window }) => window === `${chosen?.count}/${chosen?.window}`);
   return (
-    <section className="panel" aria-labelledby="volume">
+    <section className="panel">
       <div className="head">
-        <h2 id="volume">What it sent</h2>
+        <h2>What it sent</h2>
         <div className="filters">
           <Choice
             label="Time"
@@ -261,8 +261,8 @@ function marksOf(blocks: readonly Block[], from: number, to: number) {
 function History({ blocks }: { blocks: readonly Block[] }) {
   const href = useHref();
   return (
-    <section className="panel" aria-labelledby="history">
-      <h2 id="history">Blocks so far</h2>
+    <section className="panel">
+      <h2>Blocks so far</h2>
       {blocks.length === 0 ? (
         <p className="quiet">It was never blocked, and no rule has proposed it.</p>
       ) : (

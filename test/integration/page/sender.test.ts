@@ -108,7 +108,7 @@ describe('the screen of a sender in a real browser', { skip: WITHOUT_BROWSER }, 
   ] as const)
     test(`shows what is no account, as the ${type} ${value}, and what is not kept of it`, async () => {
       const page = await server.open({ as: 'admin', at: `/senders/${type}/${value}` });
-      await page.getByRole('heading', { name: 'Limits' }).waitFor();
+      await page.getByRole('heading', { name: 'Limits', exact: true }).waitFor();
       await page.getByText('kept by account').waitFor();
       assert.equal(await page.locator('.chart').count(), 0);
       await page.getByRole('button', { name: 'Check' }).click();
@@ -116,6 +116,17 @@ describe('the screen of a sender in a real browser', { skip: WITHOUT_BROWSER }, 
       assert.equal(await page.getByRole('button', { name: 'Set limits' }).count(), type === 'domain' ? 1 : 0);
       await assertReflows(page);
     });
+
+  test('is found by its name, and a network by its slash', async () => {
+    const page = await server.open({ as: 'viewer' });
+    for (const name of ['bob@example.com', '192.0.2.0/24']) {
+      await page.keyboard.press('/');
+      await page.keyboard.type(name);
+      await page.keyboard.press('Enter');
+      await page.getByRole('heading', { name, level: 1 }).waitFor();
+    }
+    await page.getByText('kept by account').waitFor();
+  });
 
   test('says that nothing is known of a sender that nobody has seen, and what is no sender at all', async () => {
     const page = await server.open({ as: 'admin', at: `${ACCOUNT}nobody@example.com` });
@@ -148,7 +159,7 @@ describe('the screen of a sender in a real browser', { skip: WITHOUT_BROWSER }, 
     await page.route('**/volume?*', (route) => route.fulfill({ status: 503, body: '' }));
     await page.goto(`${server.api.url}#${ACCOUNT}bob@example.com`);
     await page.getByRole('alert').getByText('503').waitFor();
-    await page.getByRole('heading', { name: 'Limits' }).waitFor();
+    await page.getByRole('heading', { name: 'Limits', exact: true }).waitFor();
   });
 
   for (const scheme of ['light', 'dark'] as const)
