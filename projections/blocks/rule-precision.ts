@@ -247,4 +247,23 @@ export class AutomaticBlocks {
     for (let index = times.length - 1; index >= 0 && times[index]! > now - window; index--) count++;
     return count;
   }
+
+  /**
+   * Since when a breaker has so many blocks within its window without a break, and when that ends if no more come;
+   * undefined where it has not so many now.
+   */
+  open(
+    breaker: string,
+    { max, window }: { readonly max: number; readonly window: Milliseconds },
+    now: Instant,
+  ): { readonly since: Instant; readonly until: Instant } | undefined {
+    const times = this.#times.get(breaker) ?? [];
+    // The block `index` opens it, or keeps it open, until that.
+    const until = (index: number): Instant => (times[index - max + 1] ?? -Infinity) + window;
+    const last = times.length - 1;
+    if (max < 1 || until(last) <= now) return undefined;
+    let first = last;
+    while (first > 0 && until(first - 1) > times[first]!) first--;
+    return { since: times[first]!, until: until(last) };
+  }
 }

@@ -31,6 +31,7 @@ import { noticeRoutes } from './notices.js';
 import { logRoutes, operationRoutes, outboxRoutes } from './operations.js';
 import { bulkOverridesRoute } from './overrides-bulk.js';
 import { overrideRoutes } from './overrides.js';
+import { overviewRoute } from './overview.js';
 import { pageRoutes } from './page.js';
 import { People } from './people.js';
 import { rspamdRoutes } from './rspamd.js';
@@ -116,7 +117,10 @@ export function createStarting(deps: OperationDependencies, more: readonly Route
 function matches({ path: template }: Route, path: string): boolean {
   const parts = path.split('/');
   const wanted = template.split('/');
-  return parts.length === wanted.length && wanted.every((part, index) => part.startsWith('{') || part === parts[index]);
+  return (
+    parts.length === wanted.length &&
+    wanted.every((part, index) => part.startsWith('{') || part === parts[index])
+  );
 }
 
 /** What a process without the `api` role serves: health, readiness and metrics, what its own disk holds, and mail servers. */
@@ -145,6 +149,7 @@ export function createApi(deps: ApiDependencies, more: readonly Route[] = []): A
       : new People({ ...deps, admins }, (session) => void feeds.endOf(session));
   const routes = rootRoutes([
     ...pageRoutes(),
+    overviewRoute(deps),
     blockListRoute(deps),
     // Before the routes of one block, which would take `actions` for its id.
     bulkActionsRoute(deps),

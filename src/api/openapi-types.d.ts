@@ -68,6 +68,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/overview": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** How it is now: what waits, what is in force, what is refused, who sends most */
+        get: operations["get_overview"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/blocks": {
         parameters: {
             query?: never;
@@ -885,6 +902,12 @@ export interface components {
         } & {
             [key: string]: unknown;
         };
+        Subject: {
+            /** @enum {string} */
+            type: "account" | "address" | "domain" | "ehlo" | "ip";
+            /** @description In normal form. */
+            value: string;
+        };
         ListedBlock: {
             id: string;
             /** @enum {string} */
@@ -933,12 +956,6 @@ export interface components {
             /** @description How many attempts it has refused. */
             refused: number;
             lastRefusedAt: string | null;
-        };
-        Subject: {
-            /** @enum {string} */
-            type: "account" | "address" | "domain" | "ehlo" | "ip";
-            /** @description In normal form. */
-            value: string;
         };
         /** @description The numbers that tripped a rule. */
         Evidence: {
@@ -2156,6 +2173,86 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_overview: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The overview */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /** Format: date-time */
+                        now: string;
+                        proposals: {
+                            waiting: number;
+                            oldestAt: string | null;
+                            /** @description So many lapse within a day. */
+                            lapsing: number;
+                        };
+                        blocks: {
+                            active: number;
+                        };
+                        /** @description By blocks, one a minute: the last hour, oldest first; the last one is not over. */
+                        refusals: number[];
+                        /** @description When a message was last taken or refused; null before the first, and for the role domain. */
+                        lastMailAt: string | null;
+                        /** @description How far what is shown may be behind the store. */
+                        behindSeconds: number;
+                        /** @enum {string} */
+                        mode: "enforce" | "observe";
+                        /** @description Of the whole server: null for the role domain. */
+                        breaker: {
+                            open: boolean;
+                            /** @description Which blocks it counts; null where it is closed. */
+                            name: string | null;
+                            since: string | null;
+                            /** @description When it closes if no more blocks come. */
+                            until: string | null;
+                            /** @description Automatic blocks within the window, of the fullest breaker. */
+                            blocks: number;
+                            max: number;
+                            /** @example 1h30m */
+                            window: string;
+                            sentence: string;
+                        } | null;
+                        /** @description Accounts, the closest to a limit first, each with the rule it is closest to. */
+                        busiest: {
+                            subject: components["schemas"]["Subject"];
+                            rule: string;
+                            count: string;
+                            /** @example 1h30m */
+                            window: string;
+                            /** @description All that is within the window. */
+                            observed: number;
+                            /** @description Median of its weekly peaks; null where unknown. */
+                            usual: number | null;
+                            limit: number;
+                            /** @description What counts for the rule, as a share of the limit. */
+                            share: number;
+                            blocked: boolean;
+                        }[];
+                    };
+                };
             };
             /** @description A problem (RFC 9457) */
             default: {

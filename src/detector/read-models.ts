@@ -5,6 +5,7 @@ import { Changes } from '../../projections/blocks/changes.js';
 import { BlockLedger } from '../../projections/blocks/block-ledger.js';
 import { Exemptions } from '../../projections/blocks/exemptions.js';
 import { Overrides } from '../../projections/volume/overrides.js';
+import { RecentMail } from '../../projections/volume/recent-mail.js';
 import type { SendVolumeState } from '../../projections/volume/send-volume.js';
 import { SendVolume } from '../../projections/volume/send-volume.js';
 import { ShadowRules } from '../../projections/blocks/shadow.js';
@@ -35,6 +36,7 @@ export interface ReadModelsState extends ProjectorState {
   readonly shadow: ReturnType<ShadowRules['dump']>;
   readonly rulePrecision: ReturnType<RulePrecision['dump']>;
   readonly sessions: ReturnType<Sessions['dump']>;
+  readonly recentMail: ReturnType<RecentMail['dump']>;
 }
 
 export interface ReadModelListeners {
@@ -122,9 +124,13 @@ export class ReadModels extends Projector {
     return this.#models.sessions;
   }
 
+  get recentMail(): RecentMail {
+    return this.#models.recentMail;
+  }
+
   override dump(): ReadModelsState {
     const { activeBlocks, ledger, exemptions, automaticBlocks, overrides, sendVolume } = this.#models;
-    const { changes, shadow, rulePrecision, sessions } = this.#models;
+    const { changes, shadow, rulePrecision, sessions, recentMail } = this.#models;
     return {
       ...super.dump(),
       activeBlocks: activeBlocks.dump(),
@@ -137,6 +143,7 @@ export class ReadModels extends Projector {
       shadow: shadow.dump(),
       rulePrecision: rulePrecision.dump(),
       sessions: sessions.dump(),
+      recentMail: recentMail.dump(),
     };
   }
 
@@ -153,6 +160,7 @@ export class ReadModels extends Projector {
     models.shadow.restore(state.shadow);
     models.rulePrecision.restore(state.rulePrecision);
     models.sessions.restore(state.sessions);
+    models.recentMail.restore(state.recentMail);
     super.restore(state);
     this.#models = models;
   }
@@ -191,6 +199,7 @@ export class ReadModels extends Projector {
       return;
     }
     if (isRefusal(event)) this.#models.ledger.refuse(event.data, event.at);
+    if (!isDecision) this.#models.recentMail.apply(event);
     if (isDecision || this.#models.shadow.set !== undefined) this.#applyShadow(event, verdicts);
     for (const verdict of verdicts) this.#listeners.onVerdict(inTraceOf(event, verdict), this.ready);
     if (event.type === 'RulesChanged') this.#listeners.onRulesChanged();
@@ -252,6 +261,7 @@ function fresh({ endedKept }: ReadModelBounds) {
     shadow: new ShadowRules(() => new SendVolume(overrides)),
     rulePrecision: new RulePrecision(),
     sessions: new Sessions(),
+    recentMail: new RecentMail(),
   };
 }
 

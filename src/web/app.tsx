@@ -7,6 +7,7 @@ import { Frame } from './frame.js';
 import { follow } from './live.js';
 import { Notes } from './parts/notes.js';
 import { Empty, Failure } from './parts/states.js';
+import { decoded } from './route.js';
 import { BlockScreen } from './screens/block.js';
 import { BlocksScreen } from './screens/blocks.js';
 import { ChangesScreen } from './screens/changes.js';
@@ -67,7 +68,9 @@ function SignedIn({ who }: { who: Who }) {
           <Route path="/blocks" component={BlocksScreen} />
           <Route path="/blocks/:id">{({ id }) => <BlockScreen key={id} id={id} />}</Route>
           <Route path="/senders/:type/:value">
-            {({ type, value }) => <SenderScreen key={`${type} ${value}`} type={type} value={value} />}
+            {({ type, value }) => (
+              <SenderScreen key={`${type} ${value}`} type={type} value={decoded(value)} />
+            )}
           </Route>
           <Route path="/rules" component={RulesScreen} />
           <Route path="/exemptions" component={ExemptionsScreen} />

@@ -67,3 +67,12 @@ export function useHref(): (path: string, query?: Query) => string {
 export const senderPath = ({ type, value }: { type: string; value: string }): string =>
   `/senders/${type}/${encodeURIComponent(value)}`;
 export const blockPath = (id: string): string => `/blocks/${id}`;
+
+/** A part of a path as it was before it was encoded: the router leaves `@` and `/` as they came. */
+export function decoded(part: string): string {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
+}

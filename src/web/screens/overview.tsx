@@ -1,3 +1,298 @@
+import { useQuery } from '@tanstack/react-query';
+import type { ReactNode } from 'react';
+import type { operations } from '../../api/openapi-types.js';
+import type { Change } from '../api.js';
+import { answered, api } from '../api.js';
+import { personOf, SubjectLink } from '../parts/blocks.js';
+import { Minutes } from '../parts/minutes.js';
+import { Share, TableScroll } from '../parts/scroll.js';
+import { Empty, Loaded } from '../parts/states.js';
+import { blockPath, useAt, useHref } from '../route.js';
+import { Time } from '../time.js';
+import { useRights, useWho } from '../who.js';
+import { NoMail, Troubles, useTroubles } from './overview-trouble.js';
+
+type Overview = operations['get_overview']['responses'][200]['content']['application/json'];
+
+/** What one looks at first: what waits, what is wrong, who sends most. */
 export function OverviewScreen() {
-  return <h1>Overview</h1>;
+  const at = useAt();
+  const { seesServer } = useRights();
+  const { domains, role } = useWho();
+  return (
+    <>
+      <div className="head">
+        <h1>Overview</h1>
+        {role === 'domain' && <p className="quiet">Of {domains.join(', ')}</p>}
+      </div>
+      {at === undefined ? <Present seesServer={seesServer} /> : <Past at={at} />}
+    </>
+  );
+}
+
+function Present({ seesServer }: { seesServer: boolean }) {
+  const troubles = useTroubles();
+  const overview = useQuery({
+    queryKey: ['overview', 'now'],
+    queryFn: () => answered(api.GET('/api/v1/overview')),
+    refetchInterval: 10_000,
+  });
+  return (
+    <>
+      <Troubles troubles={troubles} />
+      <Loaded query={overview}>
+        {(data) => (
+          <>
+            {isCalm(data, troubles.length) && <Calm data={data} />}
+            {seesServer && <NoMail lastMailAt={data.lastMailAt} />}
+            <Figures data={data} />
+            <div className="columns">
+              <Busiest items={data.busiest} />
+              <LastDecisions />
+            </div>
+          </>
+        )}
+      </Loaded>
+    </>
+  );
+}
+
+const isCalm = ({ proposals, breaker }: Overview, troubles: number): boolean =>
+  proposals.waiting === 0 && breaker?.open !== true && troubles === 0;
+
+function Calm({ data: { blocks } }: { data: Overview }) {
+  return (
+    <p className="calm">
+      <span className="dot dot-good" aria-hidden="true" /> <strong>Nothing is burning.</strong>{' '}
+      <span className="quiet">No proposal waits{blocks.active === 0 ? ', and nobody is blocked' : ''}.</span>
+    </p>
+  );
+}
+
+function Figure({ title, children, tone = '' }: { title: string; children: ReactNode; tone?: string }) {
+  return (
+    <section className={`panel ${tone}`}>
+      <h2>{title}</h2>
+      {children}
+    </section>
+  );
+}
+
+function Figures({ data }: { data: Overview }) {
+  const href = useHref();
+  const { waiting, oldestAt, lapsing } = data.proposals;
+  const refused = data.refusals.reduce((sum, count) => sum + count, 0);
+  const { breaker } = data;
+  return (
+    <div className="panels figures">
+      <Figure title="Proposals waiting" tone={waiting > 0 ? 'panel-warn' : ''}>
+        <a className="figure" href={`#${href('/proposals')}`}>
+          {waiting.toLocaleString()} <span className="hidden">waiting proposals</span>
+        </a>
+        <p className="quiet">
+          {waiting === 0 ? (
+            'Nothing waits for you.'
+          ) : (
+            <>
+              The oldest came <Time at={oldestAt} as="ago" />.{' '}
+              {lapsing > 0 && `${lapsing.toLocaleString()} of them will lapse within a day.`}
+            </>
+          )}
+        </p>
+      </Figure>
+      <Figure title="Blocks in force">
+        <a className="figure" href={`#${href('/blocks')}`}>
+          {data.blocks.active.toLocaleString()} <span className="hidden">blocks in force</span>
+        </a>
+        <p className="quiet">
+          {data.blocks.active === 0 ? 'Nobody is blocked.' : 'Each can be released at once.'}
+        </p>
+      </Figure>
+      <Figure title="Refused in the last hour">
+        <p className="figure">{refused.toLocaleString()}</p>
+        <Minutes counts={data.refusals} what="refusals" />
+        <p className="quiet minutes-ends" aria-hidden="true">
+          <span>an hour ago</span>
+          <span>now</span>
+        </p>
+      </Figure>
+      {breaker !== null && (
+        <Figure title="Circuit breaker" tone={breaker.open ? 'panel-bad' : ''}>
+          <p className="figure">{breaker.open ? 'Open' : 'Closed'}</p>
+          <p className="quiet">{breaker.sentence}</p>
+          {breaker.open && (
+            <p className="quiet">
+              Open for <Time at={breaker.since} as="ago" />; it closes in{' '}
+              <Time at={breaker.until} as="left" /> if nothing more is blocked.
+            </p>
+          )}
+        </Figure>
+      )}
+    </div>
+  );
+}
+
+function Busiest({ items }: { items: Overview['busiest'] }) {
+  return (
+    <section className="panel">
+      <h2>Busiest senders</h2>
+      {items.length === 0 ? (
+        <Empty title="Nobody has sent anything lately" />
+      ) : (
+        <>
+          <p className="quiet">The closest to a limit first.</p>
+          <TableScroll label="Busiest senders">
+            <thead>
+              <tr>
+                <th scope="col">Account</th>
+                <th scope="col">Rule</th>
+                <th scope="col" className="number">
+                  Now
+                </th>
+                <th scope="col" className="number">
+                  Usual
+                </th>
+                <th scope="col" className="number">
+                  Limit
+                </th>
+                <th scope="col" className="number">
+                  Of it
+                </th>
+              </tr>
+            </thead>
+            <tbody>
+              {items.map(({ subject, rule, count, window, observed, usual, limit, share, blocked }) => (
+                <tr key={subject.value}>
+                  <th scope="row">
+                    <SubjectLink subject={subject} />{' '}
+                    {blocked && <span className="tag tag-bad">blocked</span>}
+                  </th>
+                  <td>
+                    <span className="mono">{rule}</span>{' '}
+                    <span className="quiet">
+                      {count} in {window}
+                    </span>
+                  </td>
+                  <td className="number">{observed.toLocaleString()}</td>
+                  <td className="number">{usual === null ? '–' : usual.toLocaleString()}</td>
+                  <td className="number">{limit.toLocaleString()}</td>
+                  <td className="number">
+                    <Share share={share} />
+                  </td>
+                </tr>
+              ))}
+            </tbody>
+          </TableScroll>
+        </>
+      )}
+    </section>
+  );
+}
+
+const DID: Readonly<Record<string, string>> = {
+  BlockImposed: 'blocked',
+  BlockExtended: 'blocked for longer',
+  BlockShortened: 'blocked for less long',
+  BlockReleased: 'released',
+  HeldMailDecided: 'decided on held mail of',
+  ProposalApproved: 'approved blocking',
+  ProposalDismissed: 'dismissed the proposal for',
+  ExemptionGranted: 'exempted',
+  ExemptionRevoked: 'revoked the exemption of',
+  OverrideSet: 'set other limits for',
+  OverrideRemoved: 'removed the own limits of',
+  RulesChanged: 'changed the rules',
+  ShadowRulesChanged: 'changed the shadow rules',
+  ShadowRulesRemoved: 'removed the shadow rules',
+  ShadowRulesPromoted: 'put the shadow rules in force',
+};
+
+function LastDecisions() {
+  const href = useHref();
+  const changes = useQuery({
+    queryKey: ['changes', 'last'],
+    queryFn: () => answered(api.GET('/api/v1/changes', { params: { query: { limit: '5' } } })),
+  });
+  return (
+    <section className="panel">
+      <h2>Last decisions</h2>
+      <Loaded query={changes}>
+        {({ items }) =>
+          items.length === 0 ? (
+            <p className="quiet">Nobody has decided anything yet.</p>
+          ) : (
+            <>
+              <ul className="plain">
+                {items.map((change) => (
+                  <li key={change.position}>
+                    <Decision change={change} />
+                  </li>
+                ))}
+              </ul>
+              <a href={`#${href('/changes')}`}>All changes</a>
+            </>
+          )
+        }
+      </Loaded>
+    </section>
+  );
+}
+
+function Decision({ change: { at, by, type, subject, block, why } }: { change: Change }) {
+  const href = useHref();
+  return (
+    <>
+      {personOf(by)} {DID[type] ?? type} {subject !== null && <SubjectLink subject={subject} />}{' '}
+      <span className="quiet">
+        {block === null ? (
+          <Time at={at} as="ago" />
+        ) : (
+          <a href={`#${href(blockPath(block))}`}>
+            <Time at={at} as="ago" />
+          </a>
+        )}
+        {why !== null && why !== '' && `: ${why}`}
+      </span>
+    </>
+  );
+}
+
+/** Of the past only blocks, proposals and changes are known. */
+function Past({ at }: { at: string }) {
+  const href = useHref();
+  const count = (state: 'proposed' | 'active') =>
+    useQuery({
+      queryKey: ['overview', 'count', state, at],
+      queryFn: () =>
+        answered(api.GET('/api/v1/blocks', { params: { query: { state, at, total: 'true', limit: '1' } } })),
+    });
+  const [proposed, active] = [count('proposed'), count('active')];
+  return (
+    <>
+      <div className="panels figures">
+        <Figure title="Proposals waited">
+          <Loaded query={proposed}>
+            {({ total = 0 }) => (
+              <a className="figure" href={`#${href('/proposals')}`}>
+                {total.toLocaleString()} <span className="hidden">waiting proposals</span>
+              </a>
+            )}
+          </Loaded>
+        </Figure>
+        <Figure title="Blocks were in force">
+          <Loaded query={active}>
+            {({ total = 0 }) => (
+              <a className="figure" href={`#${href('/blocks')}`}>
+                {total.toLocaleString()} <span className="hidden">blocks in force</span>
+              </a>
+            )}
+          </Loaded>
+        </Figure>
+      </div>
+      <p className="quiet">
+        Refusals by the minute, the circuit breaker and the busiest senders are only known of now. What each
+        sender sent then is on its own screen.
+      </p>
+    </>
+  );
 }

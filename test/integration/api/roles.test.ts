@@ -35,6 +35,7 @@ const encoded = encodeURIComponent;
 
 /** How each route of the scope `own` is asked. A route that is not here fails the test. */
 const ASKED: Readonly<Record<string, Asks>> = {
+  'GET /api/v1/overview': { list: '/api/v1/overview' },
   'GET /api/v1/blocks': { list: `${BLOCKS}?limit=500` },
   'GET /api/v1/blocks/{id}': { one: (_, id) => `${BLOCKS}/${id}` },
   'GET /api/v1/blocks/{id}/held': { one: (_, id) => `${BLOCKS}/${id}/held` },

@@ -1,0 +1,115 @@
+import { useQuery } from '@tanstack/react-query';
+import { answered, api } from '../api.js';
+import { spanOf, Time, useNow } from '../time.js';
+import { useRights } from '../who.js';
+
+interface Trouble {
+  readonly what: string;
+  /** What it means, and what to do. */
+  readonly advice: string;
+}
+
+/** What is wrong with Stopgap itself, or with what is behind it. */
+export function useTroubles(): readonly Trouble[] {
+  const { seesServer } = useRights();
+  const health = useQuery({
+    queryKey: ['health'],
+    queryFn: () => answered(api.GET('/healthz')),
+    refetchInterval: 10_000,
+  });
+  return health.data === undefined ? [] : troublesOf(health.data, seesServer);
+}
+
+type Health = Readonly<Record<string, unknown>>;
+
+function troublesOf(health: Health, seesServer: boolean): readonly Trouble[] {
+  const found: Trouble[] = [];
+  const isOld = health['readModels'] === 'behind';
+  if (isOld)
+    found.push({
+      what: `What you see is ${spanOf(1000 * Number(health['lagSeconds'] ?? 0))} old.`,
+      advice:
+        'Blocks that are in force go on. Look at the load of this machine and at the connection to the store.',
+    });
+  if (!seesServer) return found.map(({ what }) => ({ what, advice: 'Blocks that are in force go on.' }));
+  if (health['store'] === 'failing')
+    found.push({
+      what: 'The store does not take what happens.',
+      advice:
+        'Nothing can be decided until it does. Look whether its disk is full or the database is down; the log of Stopgap says why.',
+    });
+  if (health['relay'] === 'failing')
+    found.push({
+      what: 'The mail server behind Stopgap does not answer.',
+      advice:
+        'Everybody who sends hears 451, and tries again later. Look whether it runs, and whether smtp.relay names it.',
+    });
+  if (health['redis'] === 'failing')
+    found.push({
+      what: 'Redis does not answer.',
+      advice: 'Blocks still begin and refuse; what is timed (ends, notices) waits until it is back.',
+    });
+  const kept = Number(health['quarantine'] ?? 0);
+  if (kept > 0)
+    found.push({
+      what: `The store has refused ${kept.toLocaleString()} events of this node.`,
+      advice: 'They are kept on its disk. Look into the log for the reason, then run: stopgap outbox retry',
+    });
+  const skew = Math.abs(Number(health['clockSkewSeconds'] ?? 0));
+  if (skew >= 60)
+    found.push({
+      what: `The clock of this machine is ${spanOf(skew * 1000)} off the store's.`,
+      advice: 'Windows count wrongly until it is right. Look whether time is synchronised (NTP).',
+    });
+  return found;
+}
+
+export function Troubles({ troubles }: { troubles: readonly Trouble[] }) {
+  return (
+    <div role="status">
+      {troubles.map(({ what, advice }) => (
+        <div className="failure" key={what}>
+          <p>
+            <strong>{what}</strong> {advice}
+          </p>
+        </div>
+      ))}
+    </div>
+  );
+}
+
+const SILENT = 10 * 60_000;
+
+/** Says that no mail comes, and how it would: before the first message, and after a silence. */
+export function NoMail({ lastMailAt }: { lastMailAt: string | null }) {
+  const now = useNow(30);
+  if (lastMailAt !== null)
+    return now - Date.parse(lastMailAt) < SILENT ? null : (
+      <p className="at-notice">
+        <span>
+          No mail seen since <Time at={lastMailAt} /> (<Time at={lastMailAt} as="ago" />
+          ). Where mail should flow, look whether the mail server still asks Stopgap.
+        </span>
+      </p>
+    );
+  return (
+    <section className="panel">
+      <h2>First steps: no mail seen yet</h2>
+      <ol className="steps">
+        <li>
+          <strong>See it work.</strong> In the evaluation, run <code>npx stopgap simulate</code> in another
+          terminal: a thief has a password, and is contained while you watch this page.
+        </li>
+        <li>
+          <strong>Point a mail server here.</strong> Postfix asks with <code>check_policy_service</code>;
+          others report over HTTP, or hand their mail on by SMTP. The document{' '}
+          <code>docs/run/mail-servers.md</code> has a recipe for each.
+        </li>
+        <li>
+          <strong>Let it learn.</strong> Limits follow what each account usually sends, after some days of
+          mail. <code>docs/run/importing.md</code> says how to import the logs that you have.
+        </li>
+      </ol>
+    </section>
+  );
+}

@@ -1,0 +1,185 @@
+import { useState } from 'react';
+import type { operations } from '../../api/openapi-types.js';
+import type { Subject } from '../api.js';
+import { answered, api } from '../api.js';
+import { Choice, Field, Form } from '../parts/forms.js';
+import type { Values } from '../parts/forms.js';
+import { TableScroll } from '../parts/scroll.js';
+import { blockPath, useAt, useHref } from '../route.js';
+import { Time } from '../time.js';
+
+type Check = operations['get_check']['responses'][200]['content']['application/json'];
+
+/** For the help desk: what a user was told, and why. */
+export function CheckPanel({ subject }: { subject: Subject }) {
+  const at = useAt();
+  const [found, setFound] = useState<{ readonly check: Check; readonly said: string }>();
+  const { type, value } = subject;
+  const send = async ({
+    said = '',
+    when = '',
+    account = '',
+    ip = '',
+    returnPath = '',
+    ehlo = '',
+    direction = 'outbound',
+  }: Values) => {
+    const instant = when === '' ? at : isoOf(when);
+    const given = { account, ip, returnPath, ehlo, direction, at: instant };
+    const query = Object.fromEntries(
+      Object.entries(given).filter(([, text]) => text !== undefined && text.trim() !== ''),
+    );
+    setFound(undefined);
+    setFound({ check: await answered(api.GET('/api/v1/check', { params: { query } })), said });
+  };
+  const own = (name: string): string | undefined => (name === FIELD_OF[type] ? presetOf(subject) : undefined);
+  return (
+    <section className="panel">
+      <h2>What did they see?</h2>
+      <p className="quiet">Somebody cannot send? Say what you know: the true reason comes back.</p>
+      <Form send={send} action="Check">
+        {(fault) => (
+          <>
+            <Field
+              label="What their program said"
+              name="said"
+              placeholder="535 5.7.8 Authentication failed"
+              autoComplete="off"
+            />
+            <div className="limits">
+              <Field
+                label="When (empty: now)"
+                name="when"
+                type="datetime-local"
+                step="1"
+                fault={fault('at')}
+              />
+              <Choice
+                label="Mail"
+                name="direction"
+                options={[
+                  ['outbound', 'that it sends through this server'],
+                  ['inbound', 'that arrives from it'],
+                ]}
+              />
+              <Field
+                label="Account"
+                name="account"
+                defaultValue={own('account')}
+                fault={fault('account')}
+                autoComplete="off"
+                hint={type === 'domain' ? `Any address of ${value} will do.` : undefined}
+              />
+              <Field
+                label="IP address"
+                name="ip"
+                defaultValue={own('ip')}
+                fault={fault('ip')}
+                autoComplete="off"
+              />
+              <Field
+                label="Return path"
+                name="returnPath"
+                defaultValue={own('returnPath')}
+                fault={fault('returnPath')}
+                autoComplete="off"
+              />
+              <Field
+                label="EHLO name"
+                name="ehlo"
+                defaultValue={own('ehlo')}
+                fault={fault('ehlo')}
+                autoComplete="off"
+              />
+            </div>
+          </>
+        )}
+      </Form>
+      <div role="status">{found !== undefined && <Answer {...found} />}</div>
+    </section>
+  );
+}
+
+const FIELD_OF: Readonly<Record<Subject['type'], string>> = {
+  account: 'account',
+  address: 'returnPath',
+  domain: 'account',
+  ehlo: 'ehlo',
+  ip: 'ip',
+};
+
+const presetOf = ({ type, value }: Subject): string =>
+  type === 'domain' ? `postmaster@${value}` : type === 'ip' ? value.replace(/\/.*/, '') : value;
+
+/** What is no time goes to the server as it is: it says what is wrong. */
+function isoOf(when: string): string {
+  const at = new Date(when);
+  return Number.isNaN(at.getTime()) ? when : at.toISOString();
+}
+
+const STAGES = [
+  ['auth', 'At the login'],
+  ['mail', 'At the return path (MAIL FROM)'],
+  ['rcpt', 'At a recipient (RCPT TO)'],
+] as const;
+const OUTCOMES = { refused: 'refused', held: 'taken and held', passes: 'passes', 'not asked': 'not asked' };
+
+function Answer({ check, said }: { check: Check; said: string }) {
+  const href = useHref();
+  const heard = heardOf(check, said);
+  return (
+    <>
+      <h3>{check.refused ? 'It is refused' : 'It is not refused'}</h3>
+      <p>{check.sentence}</p>
+      {heard !== undefined && <p>{heard}</p>}
+      {check.block !== null && (
+        <p>
+          <a href={`#${href(blockPath(check.block.id))}`}>Open the block that refuses</a>
+        </p>
+      )}
+      <TableScroll label="What each stage is told">
+        <thead>
+          <tr>
+            <th scope="col">Stage</th>
+            <th scope="col">Outcome</th>
+            <th scope="col">What the client is told</th>
+          </tr>
+        </thead>
+        <tbody>
+          {STAGES.map(([stage, name]) => (
+            <tr key={stage}>
+              <th scope="row">{name}</th>
+              <td>{OUTCOMES[check[stage].outcome]}</td>
+              <td className="mono">{check[stage].reply ?? '–'}</td>
+            </tr>
+          ))}
+        </tbody>
+      </TableScroll>
+      {check.refusals !== null && check.refusals.length > 0 && (
+        <>
+          <h3 className="spaced">The last refusals of this account</h3>
+          <ul className="plain">
+            {check.refusals.map(({ at, reply, ip, count }, index) => (
+              <li key={index}>
+                <Time at={at} /> {ip !== null && `from ${ip}`} <span className="mono">{reply}</span>
+                {count > 1 && <span className="quiet"> {count.toLocaleString()} times</span>}
+              </li>
+            ))}
+          </ul>
+        </>
+      )}
+    </>
+  );
+}
+
+/** Whether what the program said is what Stopgap tells: by the code, since programs put texts into words of their own. */
+function heardOf(check: Check, said: string): string | undefined {
+  const code = /\b([45]\d\d)\b/.exec(said)?.[1];
+  if (code === undefined) return undefined;
+  for (const [stage, name] of STAGES)
+    if (check[stage].reply?.startsWith(code) === true)
+      return `${code} is what Stopgap tells: ${name.charAt(0).toLowerCase()}${name.slice(1)}.`;
+  if (check.refusals?.some(({ reply }) => reply.startsWith(code)) === true)
+    return `${code} is what Stopgap told this account before: see below.`;
+  return `Stopgap does not tell ${code} to this sender: it comes from the mail server behind, or from somewhere else.`;
+}

@@ -1,0 +1,195 @@
+import { useQueryClient } from '@tanstack/react-query';
+import type { operations } from '../../api/openapi-types.js';
+import type { Subject } from '../api.js';
+import { answered, api } from '../api.js';
+import { subjectName } from '../parts/blocks.js';
+import { refresh } from '../parts/decisions.js';
+import { Dialog } from '../parts/dialog.js';
+import { Field, Form, SpanField, spanBody, TextField } from '../parts/forms.js';
+import type { Values } from '../parts/forms.js';
+import { fault as showFault, note } from '../parts/notes.js';
+
+export type Override =
+  operations['get_overrides_type_value']['responses'][200]['content']['application/json'];
+export type OverrideBody = NonNullable<
+  operations['put_overrides_type_value']['requestBody']
+>['content']['application/json'];
+type Layer = NonNullable<Override['api']>;
+
+interface SubjectDialog {
+  readonly subject: Subject;
+  readonly close: () => void;
+}
+
+/** Keeps rules from acting on a sender. */
+export function ExemptSenderDialog({ subject, close }: SubjectDialog) {
+  const client = useQueryClient();
+  const changed = (): void => {
+    refresh(client);
+    void client.invalidateQueries({ queryKey: ['exemptions'] });
+  };
+  const revoke = async (id: string): Promise<void> => {
+    await answered(api.DELETE('/api/v1/exemptions/{id}', { params: { path: { id } } }));
+    changed();
+    note(`${subjectName(subject)} is not exempt any more.`);
+  };
+  const send = async (values: Values): Promise<void> => {
+    const body = { subject, reason: values['reason'] ?? '', ...spanBody(values) };
+    const { id, blocks } = await answered(api.POST('/api/v1/exemptions', { body }));
+    changed();
+    const going = blocks.length === 0 ? '' : ' Blocks that are in force go on: release them by themselves.';
+    note(`Exempted ${subjectName(subject)}.${going}`, { undo: () => void revoke(id).catch(showFault) });
+    close();
+  };
+  return (
+    <Dialog title={`Exempt ${subjectName(subject)}`} close={close}>
+      <p className="quiet">No rule proposes or blocks it. Blocks by hand still hold.</p>
+      <Form send={send} action="Exempt" cancel={close}>
+        {(fault) => (
+          <>
+            <SpanField fault={fault} />
+            <Field label="Why" name="reason" fault={fault('reason')} />
+          </>
+        )}
+      </Form>
+    </Dialog>
+  );
+}
+
+/** The own limits of an account or a domain, in place of those that were set here before. */
+export function LimitsDialog({
+  subject,
+  set,
+  rules,
+  close,
+}: SubjectDialog & {
+  set: Override;
+  /** The rules that count it, with the limit that holds now. */
+  rules: readonly { readonly rule: string; readonly counts: string; readonly limit: number }[];
+}) {
+  const client = useQueryClient();
+  const changed = (): void => {
+    refresh(client);
+    void client.invalidateQueries({ queryKey: ['overrides'] });
+  };
+  const path = { type: subject.type as 'account' | 'domain', value: subject.value };
+  const isDomain = subject.type === 'domain';
+  // Of a domain its rules per domain are set here; what holds for each of its accounts is kept as it is.
+  const before = isDomain ? set.api?.total : set.api;
+  const send = async (values: Values): Promise<void> => {
+    const version = { 'If-Match': `"${set.version}"` };
+    const body = bodyOf(values, set.api, isDomain);
+    await answered(api.PUT('/api/v1/overrides/{type}/{value}', { params: { path }, body, headers: version }));
+    changed();
+    note(`Set the limits of ${subjectName(subject)}.`, { undo: () => void undo().catch(showFault) });
+    close();
+  };
+  const undo = async (): Promise<void> => {
+    if (set.api === null) await removeLimits(subject);
+    else
+      await answered(api.PUT('/api/v1/overrides/{type}/{value}', { params: { path }, body: again(set.api) }));
+    changed();
+    note(`The limits of ${subjectName(subject)} are as they were.`);
+  };
+  const where = isDomain ? 'total.' : '';
+  return (
+    <Dialog title={`Limits of ${subjectName(subject)}`} close={close}>
+      <Form send={send} action="Set" cancel={close}>
+        {(fault) => (
+          <>
+            <Field
+              label="Times all limits"
+              name="factor"
+              inputMode="decimal"
+              defaultValue={before?.factor ?? undefined}
+              fault={fault(`${where}factor`) ?? fault('')}
+              hint="2 doubles them. From 0.1 to 100; empty: they stay."
+            />
+            <fieldset>
+              <legend>Or single limits</legend>
+              <p className="quiet">A whole number, or off. Empty: as it is without.</p>
+              <div className="limits">
+                {rules.map(({ rule, counts, limit }) => (
+                  <Field
+                    key={rule}
+                    label={`${rule} (${counts})`}
+                    name={`limit ${rule}`}
+                    defaultValue={before?.limits[rule]}
+                    placeholder={`${limit}`}
+                    fault={fault(`${where}limits.${rule}`)}
+                  />
+                ))}
+              </div>
+            </fieldset>
+            <Field
+              label="Until (empty: for ever)"
+              name="until"
+              type="datetime-local"
+              defaultValue={localOf(set.api?.until)}
+              fault={fault('until')}
+            />
+            <TextField
+              label="Why (for your colleagues)"
+              name="reason"
+              defaultValue={set.api?.reason ?? ''}
+              fault={fault('reason')}
+            />
+          </>
+        )}
+      </Form>
+    </Dialog>
+  );
+}
+
+export async function removeLimits({ type, value }: Subject): Promise<void> {
+  const path = { type: type as 'account' | 'domain', value };
+  await answered(api.DELETE('/api/v1/overrides/{type}/{value}', { params: { path } }));
+}
+
+function bodyOf(values: Values, kept: Layer | null, isDomain: boolean): OverrideBody {
+  const { factor = '', until = '', reason = '' } = values;
+  const limits = Object.fromEntries(
+    Object.entries(values)
+      .filter(([name, text]) => name.startsWith('limit ') && text.trim() !== '')
+      .map(([name, text]) => [name.slice('limit '.length), numberOr(text) as number | 'off']),
+  );
+  const allowance = {
+    ...(Object.keys(limits).length === 0 ? {} : { limits }),
+    ...(factor.trim() === '' ? {} : { factor: numberOr(factor) as number }),
+  };
+  const at = new Date(until);
+  const rest = {
+    until: until === '' ? null : Number.isNaN(at.getTime()) ? until : at.toISOString(),
+    ...(reason.trim() === '' ? {} : { reason: reason.trim() }),
+    ...(kept === null || kept.plan === null ? {} : { plan: kept.plan }),
+  };
+  if (!isDomain) return { ...allowance, ...rest };
+  const own = kept === null ? {} : allowanceOf(kept);
+  return { ...own, ...(Object.keys(allowance).length === 0 ? {} : { total: allowance }), ...rest };
+}
+
+/** What is no number goes to the server as it is: it says what is wrong at the field. */
+const numberOr = (text: string): unknown => {
+  const number = Number(text.trim().replace(',', '.'));
+  return Number.isNaN(number) ? text.trim() : number;
+};
+
+const allowanceOf = ({ limits, factor }: Pick<Layer, 'limits' | 'factor'>) => ({
+  ...(Object.keys(limits).length === 0 ? {} : { limits }),
+  ...(factor === null ? {} : { factor }),
+});
+
+/** A layer as the API takes it. */
+export const again = (layer: Layer): OverrideBody => ({
+  ...allowanceOf(layer),
+  ...(layer.total === null ? {} : { total: allowanceOf(layer.total) }),
+  until: layer.until,
+  ...(layer.plan === null ? {} : { plan: layer.plan }),
+  ...(layer.reason === null ? {} : { reason: layer.reason }),
+});
+
+function localOf(at: string | null | undefined): string | undefined {
+  if (at === null || at === undefined) return undefined;
+  const instant = new Date(at);
+  return new Date(instant.getTime() - instant.getTimezoneOffset() * 60_000).toISOString().slice(0, 16);
+}

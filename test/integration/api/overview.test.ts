@@ -1,0 +1,114 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { formatInstant, HOUR, MINUTE } from '../../../src/kernel/time.js';
+import { newId } from '../../../src/runtime/ids.js';
+import { sendStream } from '../../../src/sending/events.js';
+import { ApiServer } from '../../support/api/server.js';
+import type { Call } from '../../support/api/server.js';
+
+interface Overview {
+  readonly proposals: { readonly waiting: number; readonly oldestAt: string | null };
+  readonly blocks: { readonly active: number };
+  readonly refusals: readonly number[];
+  readonly lastMailAt: string | null;
+  readonly breaker: { readonly open: boolean; readonly sentence: string } | null;
+  readonly busiest: readonly {
+    readonly subject: { readonly value: string };
+    readonly observed: number;
+    readonly limit: number;
+    readonly share: number;
+    readonly blocked: boolean;
+  }[];
+}
+
+describe('the overview', () => {
+  let server: ApiServer;
+  before(async () => {
+    server = await ApiServer.start();
+  });
+  after(() => server.stop());
+
+  const overview = async (role: Call['role'] = 'viewer'): Promise<Overview> => {
+    const { status, json, text } = await server.get('/api/v1/overview', { role });
+    assert.equal(status, 200, text);
+    return json as unknown as Overview;
+  };
+  const refuse = async (account: string, block: string, count: number): Promise<void> => {
+    const at = server.clock.now();
+    const sender = { account, returnPath: account, ip: '192.0.2.1', direction: 'outbound' };
+    const data = { ...sender, stage: 'rcpt', block, reply: '550', count, since: at };
+    const event = { id: newId(), type: 'MessageRefused', at, by: 'smtp:test', data };
+    const { position } = await server.deps.store.append(sendStream(account), [event], 'any');
+    await server.deps.models.reached(position);
+  };
+
+  test('of a fresh server says that nothing waits, and that no mail was seen', async () => {
+    const { proposals, blocks, refusals, lastMailAt, breaker, busiest } = await overview();
+    assert.deepEqual(proposals, { waiting: 0, oldestAt: null, lapsing: 0 });
+    assert.deepEqual([blocks.active, lastMailAt, busiest], [0, null, []]);
+    assert.deepEqual([refusals.length, Math.max(...refusals)], [60, 0]);
+    assert.equal(breaker!.open, false);
+    assert.match(breaker!.sentence, /block by themselves: 0 of at most/);
+  });
+
+  test('counts what waits and is in force, and names who is closest to a limit first', async () => {
+    const proposedAt = formatInstant(server.clock.now());
+    await server.trip('waits@own.example');
+    const { id } = await server.block('bad@own.example');
+    await server.block('bad@foreign.example');
+    await server.sent('little@own.example', 3);
+    await server.sent('much@foreign.example', 60);
+    server.clock.advance(2 * MINUTE);
+    await refuse('bad@own.example', id, 4);
+    const seen = await overview();
+    assert.deepEqual([seen.proposals.waiting, seen.proposals.oldestAt], [1, proposedAt]);
+    assert.equal(seen.blocks.active, 2);
+    assert.equal(seen.refusals.at(-1), 4);
+    assert.equal(seen.lastMailAt, formatInstant(server.clock.now()));
+    const [first, second] = seen.busiest;
+    assert.deepEqual(
+      [first!.subject.value, second!.subject.value],
+      ['much@foreign.example', 'little@own.example'],
+    );
+    assert.equal(first!.share, first!.observed / first!.limit);
+  });
+
+  test('shows the administrator of a domain that domain alone', async () => {
+    const { id } = (await server.block('worse@foreign.example')) as unknown as { id: string };
+    await refuse('worse@foreign.example', id, 100);
+    const seen = await overview('domain');
+    assert.deepEqual([seen.proposals.waiting, seen.blocks.active, seen.refusals.at(-1)], [1, 1, 4]);
+    assert.deepEqual([seen.breaker, seen.lastMailAt], [null, null]);
+    assert.deepEqual(
+      seen.busiest.map(({ subject }) => subject.value),
+      ['little@own.example'],
+    );
+  });
+
+  test('counts no block whose time is over', async () => {
+    server.clock.advance(HOUR + MINUTE);
+    assert.equal((await overview()).blocks.active, 0);
+  });
+
+  test('still knows the refusals of the last hour after a restart', async () => {
+    const { id } = (await server.block('again@own.example')) as unknown as { id: string };
+    await refuse('again@own.example', id, 7);
+    const before = await overview();
+    await server.restart();
+    const again = await overview();
+    assert.deepEqual([again.refusals, again.lastMailAt], [before.refusals, before.lastMailAt]);
+    assert.equal(again.refusals.at(-1), 7);
+  });
+
+  test('says since when a circuit breaker is open, and what that means', async () => {
+    const { max } = server.deps.models.sendVolume.rules.maxAutomaticBlocks;
+    for (let index = 0; index < max; index++) await server.trip(`mass${index}@foreign.example`, 'block');
+    const { breaker } = (await server.get('/api/v1/overview')).json as unknown as {
+      breaker: { open: boolean; name: string; since: string; until: string; sentence: string };
+    };
+    assert.deepEqual([breaker.open, breaker.name], [true, 'account by sends']);
+    assert.equal(breaker.since, formatInstant(server.clock.now()));
+    assert.ok(breaker.until > breaker.since);
+    assert.match(breaker.sentence, /they only propose/);
+  });
+});

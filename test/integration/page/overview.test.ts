@@ -1,0 +1,120 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { HOUR, MINUTE } from '../../../src/kernel/time.js';
+import { assertAccessible, assertReflows, PageServer, WITHOUT_BROWSER } from '../../support/page/browser.js';
+
+describe('the overview in a real browser', { skip: WITHOUT_BROWSER }, () => {
+  let server: PageServer;
+  before(async () => {
+    server = await PageServer.start();
+  });
+  after(() => server.stop());
+
+  test('of a fresh server says that nothing is burning, and how mail comes here', async () => {
+    const page = await server.open({ as: 'viewer' });
+    await page.getByText('Nothing is burning.').waitFor();
+    await page.getByRole('heading', { name: 'First steps' }).waitFor();
+    await page.getByText('npx stopgap simulate').waitFor();
+    await page.getByText('Nobody has decided anything yet.').waitFor();
+    await assertAccessible(page);
+    await assertReflows(page);
+  });
+
+  describe('with mail, a block and a proposal', () => {
+    before(async () => {
+      await server.api.sent('busy@example.com', 60);
+      await server.api.sent('eve@own.example', 3);
+      await server.api.block('ann@example.com', { description: 'phished' });
+      await server.api.trip('bob@example.com');
+      await server.api.trip('dan@own.example');
+    });
+
+    test('leads to what waits, to the blocks and to the busiest sender', async () => {
+      const page = await server.open({ as: 'operator' });
+      const busiest = page.getByRole('region', { name: 'Busiest senders' }).getByRole('table');
+      await busiest.getByRole('link', { name: 'busy@example.com' }).waitFor();
+      assert.equal(await page.getByText('Nothing is burning.').count(), 0);
+      await page.getByRole('link', { name: '1 blocks in force' }).waitFor();
+      await page.getByRole('link', { name: '2 waiting proposals' }).focus();
+      await page.keyboard.press('Enter');
+      await page.waitForURL(/#\/proposals$/);
+      await page.goBack();
+      await busiest.getByRole('link', { name: 'busy@example.com' }).press('Enter');
+      await page.getByRole('heading', { name: 'busy@example.com' }).waitFor();
+    });
+
+    test('shows what others do without being asked', async () => {
+      const page = await server.open({ as: 'viewer' });
+      await page.getByRole('link', { name: '1 blocks in force' }).waitFor();
+      await page.getByText('Live').waitFor();
+      const { id } = (await server.api.block('late@example.com')) as unknown as { id: string };
+      await page.getByRole('link', { name: '2 blocks in force' }).waitFor();
+      await page.getByRole('link', { name: 'late@example.com' }).waitFor();
+      await server.api.post(`/api/v1/blocks/${id}/release`);
+    });
+
+    test('shows the administrator of a domain that domain alone', async () => {
+      const page = await server.open({ as: 'domain' });
+      await page.getByRole('link', { name: '1 waiting proposals' }).waitFor();
+      await page.getByRole('link', { name: 'eve@own.example' }).waitFor();
+      const text = await page.locator('main').innerText();
+      assert.doesNotMatch(text, /example\.com|Circuit breaker/);
+      await page.getByText('Of own.example').waitFor();
+    });
+
+    test('says in words what is wrong behind it, and what to do', async () => {
+      const { health } = server.api;
+      const before = { ...health };
+      Object.assign(health, { relay: 'failing', store: 'failing', status: 'degraded' });
+      const page = await server.open({ as: 'viewer' });
+      await page.getByText('The mail server behind Stopgap does not answer.').waitFor();
+      await page.getByText('The store does not take what happens.').waitFor();
+      await assertAccessible(page);
+      Object.assign(health, before);
+    });
+
+    test('says so when the server fails, and tries again when asked', async () => {
+      const page = await server.open({ as: 'viewer', at: '/blocks' });
+      await page.getByRole('table').waitFor();
+      const problem = { type: 'about:blank', title: 'x', status: 503, detail: 'The store is away.' };
+      await page.route('**/api/v1/overview', (route) =>
+        route.fulfill({
+          status: 503,
+          contentType: 'application/problem+json',
+          body: JSON.stringify(problem),
+        }),
+      );
+      await page.getByRole('link', { name: 'Overview' }).click();
+      await page.getByRole('alert').getByText('The store is away.').waitFor();
+      await page.unroute('**/api/v1/overview');
+      await page.getByRole('button', { name: 'Try again' }).click();
+      await page.getByRole('heading', { name: 'Busiest senders' }).waitFor();
+    });
+
+    for (const scheme of ['light', 'dark'] as const)
+      test(`has no fault that axe knows, in ${scheme} colours, and fits 320 pixels`, async () => {
+        const page = await server.open({ as: 'admin', scheme });
+        await page.getByRole('region', { name: 'Busiest senders' }).getByRole('table').waitFor();
+        await assertAccessible(page);
+        await assertReflows(page);
+      });
+
+    test('of a past instant shows what waited then, and says what is only known of now', async () => {
+      const at = new Date(server.api.clock.now() - HOUR).toISOString();
+      const page = await server.open({ as: 'viewer', at: `/?at=${at}` });
+      await page.getByRole('link', { name: '0 blocks in force' }).waitFor();
+      await page.getByText('only known of now').waitFor();
+      assert.equal(await page.getByRole('heading', { name: 'Busiest senders' }).count(), 0);
+    });
+
+    test('says since when no mail has come, and that a circuit breaker is open', async () => {
+      server.api.clock.advance(20 * MINUTE);
+      const { max } = server.api.deps.models.sendVolume.rules.maxAutomaticBlocks;
+      for (let index = 0; index < max; index++) await server.api.trip(`mass${index}@example.com`, 'block');
+      const page = await server.open({ as: 'viewer' });
+      await page.getByText('No mail seen since').waitFor();
+      await page.getByText('Open', { exact: true }).waitFor();
+      await page.getByText('they only propose').waitFor();
+    });
+  });
+});
