@@ -67,3 +67,4 @@ export function useHref(): (path: string, query?: Query) => string {
 export const senderPath = ({ type, value }: { type: string; value: string }): string =>
   `/senders/${type}/${encodeURIComponent(value)}`;
 export const blockPath = (id: string): string => `/blocks/${id}`;
+export const proposalPath = (id: string): string => `/proposals/${id}`;

@@ -1,6 +1,7 @@
 import { useQueries, useQueryClient } from '@tanstack/react-query';
 import type { UseQueryResult } from '@tanstack/react-query';
-import { useCallback, useMemo, useRef, useState } from 'react';
+import { useCallback, useMemo, useState } from 'react';
+import type { paths } from '../../api/openapi-types.js';
 import type { ListedBlock } from '../api.js';
 import { answered, api } from '../api.js';
 import { AT_ONCE } from '../parts/bulk.js';
@@ -15,8 +16,7 @@ const AHEAD = 120;
 /** How long a page that is out of sight stays in memory, in milliseconds. */
 const KEPT = 20_000;
 
-type Call = NonNullable<Parameters<typeof api.GET<'/api/v1/blocks', object>>[1]>;
-type Query = NonNullable<NonNullable<NonNullable<Call['params']>['query']>>;
+type Query = NonNullable<paths['/api/v1/blocks']['get']['parameters']['query']>;
 export type BlockFilter = Omit<Query, 'limit' | 'cursor' | 'total' | 'format'>;
 
 interface Page {
@@ -37,6 +37,8 @@ class Book {
   readonly rows: (readonly Target[])[] = [];
   #starts: number[] = [0];
   total: number | undefined;
+  /** The pages in use as they were last: a page that is fetched anew shows them until then. */
+  readonly shown = new Map<number, Page>();
 
   took(page: number, { items, next, total }: Page): void {
     this.rows[page] = items.map(({ id, subject }) => ({ id, name: subjectName(subject) }));
@@ -120,13 +122,13 @@ export function useBlockPages(filter: BlockFilter): BlockPages {
   // What is in the cache from a visit before.
   for (const [page, data] of byPage)
     if (data !== undefined && book.rows[page] === undefined) book.took(page, data);
-  const kept = useRef(client);
-  kept.current = client;
+  for (const page of book.shown.keys()) if (!byPage.has(page)) book.shown.delete(page);
+  for (const [page, data] of byPage) if (data !== undefined) book.shown.set(page, data);
   const rows: Items<ListedBlock> = {
     length: book.length,
     at: (index) => {
       const page = book.pageOf(index);
-      const data = byPage.get(page) ?? kept.current.getQueryData<Page>(keyOf(page));
+      const data = book.shown.get(page) ?? client.getQueryData<Page>(keyOf(page));
       return data?.items[index - book.startOf(page)];
     },
     idAt: (index) => book.targetAt(index).id,
