@@ -117,16 +117,15 @@ export function BulkDialog({
   };
 
   const title = `${verb} ${count.toLocaleString()} ${things}`;
-  const shown = results.length > ROWS ? failed.slice(0, ROWS) : [...failed, ...results.filter((one) => !one.problem)];
+  const shown =
+    results.length > ROWS ? failed.slice(0, ROWS) : [...failed, ...results.filter((one) => !one.problem)];
   return (
     <Dialog title={title} close={leave}>
       <div hidden={is !== 'asked'}>
         <Form send={send} action={title} danger={action !== 'dismiss'} cancel={leave}>
           {(of) => (
             <>
-              {action === 'approve' && (
-                <SpanField fault={of} first={['', 'As the rule of each says']} />
-              )}
+              {action === 'approve' && <SpanField fault={of} first={['', 'As the rule of each says']} />}
               <TextField label="Note (for your colleagues)" name="note" fault={of('note')} />
             </>
           )}

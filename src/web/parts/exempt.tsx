@@ -31,7 +31,9 @@ export function ExemptDialog({ block, close, done }: { block: Block; close: () =
     const going = granted.blocks.length;
     note(
       `Exempted ${name}, and dismissed its proposal.${
-        going === 0 ? '' : ` ${going === 1 ? 'A block' : `${going} blocks`} of it goes on: an exemption ends none.`
+        going === 0
+          ? ''
+          : ` ${going === 1 ? 'A block' : `${going} blocks`} of it goes on: an exemption ends none.`
       }`,
       { undo: () => void revoke(granted.id).catch(fault) },
     );

@@ -41,12 +41,14 @@ async function send(id: string, keepalive = false): Promise<void> {
   if (one === undefined) return;
   const { block, body, client } = one;
   try {
-    await answered(
-      api.POST('/api/v1/blocks/{id}/dismiss', { params: { path: { id } }, body, keepalive }),
-    );
+    await answered(api.POST('/api/v1/blocks/{id}/dismiss', { params: { path: { id } }, body, keepalive }));
     note(`Dismissed the proposal for ${subjectName(block.subject)}.`);
   } catch (error) {
-    fault(new Error(`The proposal for ${subjectName(block.subject)} was not dismissed: ${(error as Error).message}`));
+    fault(
+      new Error(
+        `The proposal for ${subjectName(block.subject)} was not dismissed: ${(error as Error).message}`,
+      ),
+    );
   }
   refresh(client);
 }
@@ -61,10 +63,13 @@ export function dismissLater(client: QueryClient, block: Block, body: Pending['b
   const { id, subject } = block;
   if (pending.has(id)) return;
   const as = body.falsePositive === true ? ' as a false positive' : '';
-  const hideNote = note(`The proposal for ${subjectName(subject)} will be dismissed${as} in ${UNDO / 1000} s.`, {
-    undo: () => void take(id),
-    shown: UNDO,
-  });
+  const hideNote = note(
+    `The proposal for ${subjectName(subject)} will be dismissed${as} in ${UNDO / 1000} s.`,
+    {
+      undo: () => void take(id),
+      shown: UNDO,
+    },
+  );
   const timer = setTimeout(() => void send(id), UNDO);
   become(new Map(pending).set(id, { block, body, dueAt: Date.now() + UNDO, client, timer, hideNote }));
 }

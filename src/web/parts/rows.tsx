@@ -124,9 +124,7 @@ export function Rows<Item extends { readonly id: string }>({
     rows.scrollToIndex(index);
     // The row may only come into the document with the next frame.
     requestAnimationFrame(() =>
-      table.current
-        ?.querySelector<HTMLElement>(`[data-index="${index}"]`)
-        ?.focus({ preventScroll: isTable }),
+      table.current?.querySelector<HTMLElement>(`[data-index="${index}"]`)?.focus({ preventScroll: isTable }),
     );
   };
   useEffect(() => {

@@ -75,8 +75,7 @@ export function BlockFilters({
       {choice('Type', 'type', [['', 'Any'], ...SUBJECT_OPTIONS])}
       {choice('Mail', 'direction', DIRECTIONS)}
       {choice('Asked for by', 'origin', ORIGINS)}
-      {options.length > 0 &&
-        choice('Rule', 'rule', [['', 'Any'], ...options.map((id) => [id, id] as const)])}
+      {options.length > 0 && choice('Rule', 'rule', [['', 'Any'], ...options.map((id) => [id, id] as const)])}
       {choice(
         'Order',
         'sort',

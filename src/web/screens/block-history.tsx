@@ -31,7 +31,14 @@ export function History({ block: { history } }: { block: Block }) {
                 <strong>{whoOf(item.by)}</strong> {whatOf(item)}
                 {'until' in item && item.hook === undefined && (
                   <>
-                    , {item.until === null ? 'until it is released' : <>until <Time at={item.until} /></>}
+                    ,{' '}
+                    {item.until === null ? (
+                      'until it is released'
+                    ) : (
+                      <>
+                        until <Time at={item.until} />
+                      </>
+                    )}
                   </>
                 )}
               </p>
@@ -65,7 +72,11 @@ function whatOf({ type, falsePositive, held, hook }: Item): string {
     return held === 'delete' ? 'had the held mail deleted' : 'had the held mail delivered';
   const also = [
     falsePositive === true ? 'as a false positive' : '',
-    held === 'release' ? 'and let the held mail go' : held === 'delete' ? 'and had the held mail deleted' : '',
+    held === 'release'
+      ? 'and let the held mail go'
+      : held === 'delete'
+        ? 'and had the held mail deleted'
+        : '',
   ];
   return [WORDS[type] ?? type, ...also].filter(Boolean).join(' ');
 }

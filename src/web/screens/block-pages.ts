@@ -80,7 +80,10 @@ export interface BlockPages {
   readonly failed: UseQueryResult<Page> | undefined;
   readonly onRange: (first: number, last: number) => void;
   /** Those that are named, or where nothing is named all that match. */
-  readonly chunks: (ids: ReadonlySet<string> | undefined, signal: AbortSignal) => AsyncGenerator<readonly Target[]>;
+  readonly chunks: (
+    ids: ReadonlySet<string> | undefined,
+    signal: AbortSignal,
+  ) => AsyncGenerator<readonly Target[]>;
 }
 
 /** A list of blocks of any length: the pages in sight are there and kept fresh, others are let go of. */
@@ -143,12 +146,13 @@ export function useBlockPages(filter: BlockFilter): BlockPages {
       const known = new Set(targets.map(({ id }) => id));
       // Selected under another filter.
       for (const id of ids) if (!known.has(id)) targets.push({ id, name: id });
-      for (let first = 0; first < targets.length; first += AT_ONCE) yield targets.slice(first, first + AT_ONCE);
+      for (let first = 0; first < targets.length; first += AT_ONCE)
+        yield targets.slice(first, first + AT_ONCE);
       return;
     }
     // By when they began: what is released leaves the list, and shifts no page.
     const query: Query = { ...filter, sort: 'newest', limit: String(AT_ONCE) };
-    for (let cursor: string | null | undefined; cursor !== null && !signal.aborted; ) {
+    for (let cursor: string | null | undefined; cursor !== null && !signal.aborted;) {
       const page = await get({ ...query, cursor }, signal);
       yield page.items.map(({ id, subject }) => ({ id, name: subjectName(subject) }));
       cursor = page.next;

@@ -79,7 +79,9 @@ export function Refusals({ block: { id, since } }: { block: Block }) {
         </div>
       )}
       <p className="quiet" role="status">
-        {list.isFetching ? 'Reading…' : items.length > 0 && `${items.length.toLocaleString()} rows are shown.`}
+        {list.isFetching
+          ? 'Reading…'
+          : items.length > 0 && `${items.length.toLocaleString()} rows are shown.`}
       </p>
     </section>
   );

@@ -103,11 +103,7 @@ function Sections({ report }: { report: Report }) {
         </Figure>
         <Held block={block} held={held} />
       </div>
-      {bounces > 0 && (
-        <p>
-          {plural(bounces, 'message')} came back as undeliverable since it began.
-        </p>
-      )}
+      {bounces > 0 && <p>{plural(bounces, 'message')} came back as undeliverable since it began.</p>}
       <Told report={report} />
       <Sources report={report} />
     </>
@@ -214,7 +210,9 @@ function HeldDialog({
     const body = { action, ...(text.trim() === '' ? {} : { note: text.trim() }) };
     await answered(api.POST('/api/v1/blocks/{id}/held', { params: { path: { id: block.id } }, body }));
     refresh(client);
-    note(`${messages} will be ${action === 'release' ? 'delivered' : 'deleted'}. The history says when it is done.`);
+    note(
+      `${messages} will be ${action === 'release' ? 'delivered' : 'deleted'}. The history says when it is done.`,
+    );
     close();
   };
   return (
@@ -253,7 +251,9 @@ function Told({ report: { told, otherReplies } }: { report: Report }) {
           <tbody>
             {told.map(({ reply, stage, refusals, first, last }) => (
               <tr key={`${stage} ${reply}`}>
-                <td>{reply === 'HOLD' ? 'Nothing: the mail was taken, and is held' : <code>{reply}</code>}</td>
+                <td>
+                  {reply === 'HOLD' ? 'Nothing: the mail was taken, and is held' : <code>{reply}</code>}
+                </td>
                 <td>{STAGES[stage]}</td>
                 <td className="number">{refusals.toLocaleString()}</td>
                 <td>
@@ -301,7 +301,9 @@ function Sources({ report: { sources, otherSources } }: { report: Report }) {
           </tbody>
         </table>
       </div>
-      {otherSources > 0 && <p className="quiet">and {plural(otherSources, 'other address', 'other addresses')}</p>}
+      {otherSources > 0 && (
+        <p className="quiet">and {plural(otherSources, 'other address', 'other addresses')}</p>
+      )}
     </section>
   );
 }

@@ -41,7 +41,9 @@ export function BlockScreen({ id }: { id: string }) {
       <Head block={block} />
       {query.isError && <Failure error={query.error} retry={() => void query.refetch()} />}
       {at !== undefined && (
-        <p className="quiet">A block and its report are shown as they are now. Its history below says what was when.</p>
+        <p className="quiet">
+          A block and its report are shown as they are now. Its history below says what was when.
+        </p>
       )}
       <p className="lead">{whyOf(block) || 'No reason was given.'}</p>
       <Facts block={block} />
@@ -158,8 +160,8 @@ function Unknown({ id }: { id: string }) {
     <>
       <h1>There is no such block</h1>
       <p>
-        No block that you may see has the id <span className="mono">{id}</span>. It may be of another server, or
-        older than what is kept.
+        No block that you may see has the id <span className="mono">{id}</span>. It may be of another server,
+        or older than what is kept.
       </p>
       <form className="line" onSubmit={search}>
         <label htmlFor="find-block">Search all blocks</label>

@@ -139,7 +139,10 @@ export function BlocksScreen() {
       : []),
   ];
   const isAllMatching = selected === 'all';
-  const everything = useMemo(() => ({ has: () => true, size: Infinity }) as unknown as ReadonlySet<string>, []);
+  const everything = useMemo(
+    () => ({ has: () => true, size: Infinity }) as unknown as ReadonlySet<string>,
+    [],
+  );
   const count = isAllMatching ? (total ?? rows.length) : selected.size;
   const ids = isAllMatching ? undefined : selected;
 
@@ -180,9 +183,7 @@ export function BlocksScreen() {
           items={rows}
           total={total}
           columns={columns}
-          selection={
-            canDecide ? { ids: isAllMatching ? everything : selected, change: select } : undefined
-          }
+          selection={canDecide ? { ids: isAllMatching ? everything : selected, change: select } : undefined}
           open={(block) => navigate(href(blockPath(block.id)))}
           onRange={pages.onRange}
         />
@@ -247,4 +248,3 @@ const exported = (filter: BlockFilter) => ({
 
 const isFiltered = (query: Readonly<Record<string, string>>): boolean =>
   ['q', 'state', 'type', 'rule', 'origin', 'direction'].some((name) => Boolean(query[name]));
-

@@ -14,9 +14,16 @@ export function LetterDialog({ block, close }: { block: Block; close: () => void
     queryKey: ['letter', id],
     queryFn: async () => {
       const params = { path: { id }, query: { format: 'text' as const } };
-      const { data, error, response } = await api.GET('/api/v1/blocks/{id}/report', { params, parseAs: 'text' });
+      const { data, error, response } = await api.GET('/api/v1/blocks/{id}/report', {
+        params,
+        parseAs: 'text',
+      });
       if (!response.ok)
-        throw new ApiError(response.status, error as Problem | undefined, response.headers.get('x-request-id'));
+        throw new ApiError(
+          response.status,
+          error as Problem | undefined,
+          response.headers.get('x-request-id'),
+        );
       return data as unknown as string;
     },
     gcTime: 0,
@@ -24,7 +31,8 @@ export function LetterDialog({ block, close }: { block: Block; close: () => void
   const copy = (text: string): void => {
     // Browsers give it only to pages over HTTPS, or from this machine.
     const { clipboard } = navigator as { clipboard?: Clipboard };
-    if (clipboard === undefined) fault('The browser does not let this page copy. Select the text, or download it.');
+    if (clipboard === undefined)
+      fault('The browser does not let this page copy. Select the text, or download it.');
     else clipboard.writeText(text).then(() => void note('Copied the letter.'), fault);
   };
   return (

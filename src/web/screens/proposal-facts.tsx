@@ -19,15 +19,16 @@ export function ProposalFacts({ block }: { block: Block }) {
   const { type, value } = block.subject;
   const sender = useQuery({
     queryKey: ['sender', type, value],
-    queryFn: () =>
-      answered(api.GET('/api/v1/senders/{type}/{value}', { params: { path: { type, value } } })),
+    queryFn: () => answered(api.GET('/api/v1/senders/{type}/{value}', { params: { path: { type, value } } })),
   });
   return (
     <>
       <Chart block={block} />
       <Numbers block={block} />
       {at !== undefined && (
-        <p className="quiet">What follows is known now, not then: only the proposal itself is shown as it was.</p>
+        <p className="quiet">
+          What follows is known now, not then: only the proposal itself is shown as it was.
+        </p>
       )}
       <Loaded query={sender}>
         {(data) => (
@@ -201,8 +202,7 @@ function Earlier({ block, sender }: { block: Block; sender: Sender }) {
             {personOf(follows.by)} {follows.state} it <Time at={follows.at} as="ago" />
             {follows.falsePositive && ' as a false positive'}
           </strong>
-          , less than an hour before this.{' '}
-          {follows.note !== undefined && <>Their note: “{follows.note}” </>}
+          , less than an hour before this. {follows.note !== undefined && <>Their note: “{follows.note}” </>}
           <a href={`#${href(blockPath(follows.block))}`}>Open it</a>
         </p>
       )}
@@ -291,7 +291,8 @@ function Sends({ block, sender: { sends } }: { block: Block; sender: Sender }) {
                       <Time at={at} as="clock" />
                     </td>
                     <td>
-                      {SENDS[type] ?? type} {position > tripped && <span className="tag tag-warn">since</span>}
+                      {SENDS[type] ?? type}{' '}
+                      {position > tripped && <span className="tag tag-warn">since</span>}
                     </td>
                     <td>{recipients ?? count ?? '–'}</td>
                     <td className="mono">{[ip, ehlo].filter(Boolean).join(' ') || '–'}</td>

@@ -203,7 +203,10 @@ function Decide({
         <SpanField
           fault={of}
           label="Block for"
-          first={['', `${block.duration === 'indefinite' ? 'Until released' : block.duration}, as the rule says`]}
+          first={[
+            '',
+            `${block.duration === 'indefinite' ? 'Until released' : block.duration}, as the rule says`,
+          ]}
         />
         <TextField label="Note (for your colleagues)" name="note" rows={1} fault={of('note')} />
       </div>
@@ -237,4 +240,3 @@ function Decide({
     </form>
   );
 }
-

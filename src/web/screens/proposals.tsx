@@ -300,13 +300,19 @@ function useList(rows: Items<ListedBlock>) {
       const known = latest.current;
       if (id === undefined || mine.current.has(id)) return;
       const text =
-        type === 'ProposalLapsed' ? 'it lapsed' : type in DECISIONS ? `${personOf(by)} ${DECISIONS[type]} it` : '';
+        type === 'ProposalLapsed'
+          ? 'it lapsed'
+          : type in DECISIONS
+            ? `${personOf(by)} ${DECISIONS[type]} it`
+            : '';
       if (text === '') return;
       for (let index = 0; index < known.length; index++)
         if (known.idAt!(index) === id) {
           const block = known.at(index);
           const after = index === 0 ? undefined : known.idAt!(index - 1);
-          if (block !== undefined) setOthers((now) => new Map(now).set(id, { block, text, at, after }));
+          // An approval is followed by the block that it makes.
+          const decided = { block: block!, text, at, after };
+          if (block !== undefined) setOthers((now) => (now.has(id) ? now : new Map(now).set(id, decided)));
           return;
         }
     }, []),
