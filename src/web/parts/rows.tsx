@@ -32,6 +32,9 @@ const CHECKBOX = 2;
 /** How high a card is before it is measured, in rem. */
 const CARD = 9;
 
+/** How far off a row is looked for. */
+const NEAR = 300;
+
 const remOf = (): number => Number.parseFloat(getComputedStyle(document.documentElement).fontSize);
 
 /**
@@ -75,9 +78,11 @@ export function Rows<Item extends { readonly id: string }>({
 }) {
   const table = useRef<HTMLDivElement>(null);
   const [offset, setOffset] = useState(0);
-  const [current, setCurrent] = useState(-1);
+  const [place, setPlace] = useState<{ index: number; id: string | undefined }>({ index: -1, id: undefined });
   const anchor = useRef<number | undefined>(undefined);
   const idAt = (index: number): string => items.idAt?.(index) ?? items.at(index)!.id;
+  const current = whereIs(place, items.length, idAt);
+  const setCurrent = (index: number): void => setPlace({ index, id: idAt(index) });
 
   const all = [...(selection === undefined ? [] : [`${CHECKBOX}rem`]), ...columns.map(({ width }) => width)];
   const least =
@@ -106,6 +111,7 @@ export function Rows<Item extends { readonly id: string }>({
     estimateSize: () => (isTable ? height : CARD) * rem.current,
     overscan: isTable ? 12 : 4,
     scrollMargin: offset,
+    getItemKey: (index) => (isTable ? index : idAt(index)),
     scrollPaddingStart: 6 * rem.current,
     scrollPaddingEnd: 5 * rem.current,
   });
@@ -133,6 +139,13 @@ export function Rows<Item extends { readonly id: string }>({
     // Only when it is asked for.
     // eslint-disable-next-line react-hooks/exhaustive-deps
   }, [focus]);
+
+  // A row that had the focus and is gone leaves it to the one that took its place.
+  const hasFocus = useRef(false);
+  useLayoutEffect(() => {
+    if (!hasFocus.current || document.activeElement !== document.body || current < 0) return;
+    table.current?.querySelector<HTMLElement>(`[data-index="${current}"]`)?.focus({ preventScroll: true });
+  });
 
   const select = (index: number, isRange: boolean): void => {
     if (selection === undefined) return;
@@ -168,6 +181,7 @@ export function Rows<Item extends { readonly id: string }>({
     selection!.change(new Set(ids));
   };
 
+  const keys = new Set<string>();
   return (
     <div
       ref={table}
@@ -180,6 +194,9 @@ export function Rows<Item extends { readonly id: string }>({
       }
       style={{ '--columns': all.join(' '), '--row': `${height}rem` } as React.CSSProperties}
       onKeyDown={onKeyDown}
+      onFocus={() => (hasFocus.current = true)}
+      // React tells of no blur where the element is gone.
+      onBlur={() => (hasFocus.current = false)}
     >
       <div role="rowgroup" className="rows-head">
         <div role="row" aria-rowindex={1} className="row">
@@ -201,9 +218,13 @@ export function Rows<Item extends { readonly id: string }>({
         </div>
       </div>
       <div role="rowgroup" className="rows-body" style={{ height: rows.getTotalSize() }}>
-        {shown.map(({ index, key, start }) => {
+        {shown.map(({ index, start }) => {
           const item = items.at(index);
-          const isSelected = selection !== undefined && selection.ids.has(idAt(index));
+          const id = idAt(index);
+          // Two pages that were fetched at different times may share one.
+          const key = keys.has(id) ? `${id} ${index}` : id;
+          keys.add(key);
+          const isSelected = selection !== undefined && selection.ids.has(id);
           const classes = [
             'row',
             isSelected ? 'selected' : '',
@@ -248,4 +269,17 @@ export function Rows<Item extends { readonly id: string }>({
       </div>
     </div>
   );
+}
+
+/** The index of the current row: others before it may have come or gone since. */
+function whereIs(
+  { index, id }: { readonly index: number; readonly id: string | undefined },
+  length: number,
+  idAt: (index: number) => string,
+): number {
+  if (index < 0 || id === undefined || length === 0) return -1;
+  for (let away = 0; away < NEAR; away++)
+    for (const near of [index - away, index + away])
+      if (near >= 0 && near < length && idAt(near) === id) return near;
+  return Math.min(index, length - 1);
 }

@@ -1,6 +1,6 @@
 import { useQueries, useQueryClient } from '@tanstack/react-query';
 import type { UseQueryResult } from '@tanstack/react-query';
-import { useCallback, useMemo, useState } from 'react';
+import { useCallback, useMemo, useRef, useState } from 'react';
 import type { paths } from '../../api/openapi-types.js';
 import type { ListedBlock } from '../api.js';
 import { answered, api } from '../api.js';
@@ -18,6 +18,9 @@ const KEPT = 20_000;
 
 type Query = NonNullable<paths['/api/v1/blocks']['get']['parameters']['query']>;
 export type BlockFilter = Omit<Query, 'limit' | 'cursor' | 'total' | 'format'>;
+
+/** Rows that fly past are not fetched: what is in sight is looked at so often, in milliseconds. */
+const GATHER = 60;
 
 interface Page {
   readonly items: readonly ListedBlock[];
@@ -136,7 +139,21 @@ export function useBlockPages(filter: BlockFilter): BlockPages {
     },
     idAt: (index) => book.targetAt(index).id,
   };
-  const onRange = useCallback((first: number, last: number) => setRange({ of: book, first, last }), [book]);
+  const seen = useRef<{ timer?: ReturnType<typeof setTimeout> | undefined; first: number; last: number }>(
+    undefined,
+  );
+  seen.current ??= { first: 0, last: 0 };
+  const onRange = useCallback(
+    (first: number, last: number) => {
+      const now = seen.current!;
+      [now.first, now.last] = [first, last];
+      now.timer ??= setTimeout(() => {
+        now.timer = undefined;
+        setRange({ of: book, first: now.first, last: now.last });
+      }, GATHER);
+    },
+    [book],
+  );
   async function* chunks(
     ids: ReadonlySet<string> | undefined,
     signal: AbortSignal,

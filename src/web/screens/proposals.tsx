@@ -332,7 +332,8 @@ function useList(rows: Items<ListedBlock>) {
   const list = useMemo<Items<ListedBlock>>(() => {
     if (others.size === 0) return rows;
     const places: { id: string; index: number | undefined }[] = [];
-    const left = new Map(others);
+    const present = new Set(Array.from({ length: rows.length }, (_, index) => rows.idAt!(index)));
+    const left = new Map([...others].filter(([id]) => !present.has(id)));
     const put = (id: string | undefined): void => {
       for (const [one, { after }] of left)
         if (after === id) {
@@ -344,7 +345,6 @@ function useList(rows: Items<ListedBlock>) {
     put(undefined);
     for (let index = 0; index < rows.length; index++) {
       const id = rows.idAt!(index);
-      left.delete(id);
       places.push({ id, index });
       put(id);
     }
