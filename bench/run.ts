@@ -32,6 +32,7 @@ const BENCHES: Readonly<Record<string, () => Promise<{ run: () => Promise<Report
   informed: () => import('./informed.js'),
   hostile: () => import('./hostile.js'),
   users: () => import('./users.js'),
+  page: () => import('./page.js'),
 };
 
 const wanted = process.argv.slice(2);

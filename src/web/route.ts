@@ -76,3 +76,5 @@ export function decoded(part: string): string {
     return part;
   }
 }
+
+export const proposalPath = (id: string): string => `/proposals/${id}`;

@@ -6,7 +6,7 @@ export interface Column<Item> {
   readonly key: string;
   readonly title: string;
   readonly cell: (item: Item) => ReactNode;
-  /** A CSS grid width. */
+  /** A CSS grid width that begins with what it needs at least, in rem. */
   readonly width: string;
   /** Numbers line up at their right. */
   readonly isNumber?: boolean;
@@ -17,14 +17,35 @@ export interface Selection {
   readonly change: (ids: ReadonlySet<string>) => void;
 }
 
-/** How high a row is before it is measured: two lines. */
-const ESTIMATED = 44;
+/** What is listed: an array, or what has only some of its items at hand. */
+export interface Items<Item> {
+  readonly length: number;
+  /** Undefined while it is not at hand. */
+  at(index: number): Item | undefined;
+  idAt?(index: number): string;
+}
+
+/** Between two columns, and at the sides of a row, in rem. */
+const GAP = 0.6;
+const SIDES = 1;
+const CHECKBOX = 2;
+/** How high a card is before it is measured, in rem. */
+const CARD = 9;
+
+/** How far off a row is looked for. */
+const NEAR = 300;
+
+const remOf = (): number => Number.parseFloat(getComputedStyle(document.documentElement).fontSize);
 
 /**
- * A table of as many rows as there are: only those in sight are in the document. On narrow screens a row is a card.
- * Keys: `j` and `k` go down and up, `x` selects, Shift-click selects a range, Enter opens.
+ * A table of as many rows as there are: only those in sight are in the document. All rows are as high; where the columns
+ * do not fit, a row is a card. Keys: `j` and `k` go down and up, `x` selects, Shift selects a range, Enter opens.
  *
+ * @param height of a row, in rem
  * @param more fetches the next page; undefined at the end
+ * @param onRange which rows are in sight
+ * @param onCurrent the row that has the focus
+ * @param focus a new object moves the focus to that row
  */
 export function Rows<Item extends { readonly id: string }>({
   label,
@@ -32,34 +53,76 @@ export function Rows<Item extends { readonly id: string }>({
   total,
   columns,
   selection,
+  height = 2.25,
   open,
   more,
+  onRange,
+  onCurrent,
+  focus,
+  current: shownId,
+  rowClass,
 }: {
   label: string;
-  items: readonly Item[];
+  items: Items<Item>;
   total?: number | undefined;
   columns: readonly Column<Item>[];
   selection?: Selection | undefined;
+  height?: number;
   open?: ((item: Item) => void) | undefined;
   more?: (() => void) | undefined;
+  onRange?: ((first: number, last: number) => void) | undefined;
+  onCurrent?: ((item: Item) => void) | undefined;
+  focus?: { readonly id: string } | undefined;
+  current?: string | undefined;
+  rowClass?: ((item: Item) => string) | undefined;
 }) {
   const table = useRef<HTMLDivElement>(null);
   const [offset, setOffset] = useState(0);
-  const [current, setCurrent] = useState(-1);
+  const [place, setPlace] = useState<{ index: number; id: string | undefined }>({ index: -1, id: undefined });
   const anchor = useRef<number | undefined>(undefined);
-  useLayoutEffect(() => setOffset(table.current?.offsetTop ?? 0), []);
+  const idAt = (index: number): string => items.idAt?.(index) ?? items.at(index)!.id;
+  const current = whereIs(place, items.length, idAt);
+  const setCurrent = (index: number): void => setPlace({ index, id: idAt(index) });
+
+  const all = [...(selection === undefined ? [] : [`${CHECKBOX}rem`]), ...columns.map(({ width }) => width)];
+  const least =
+    all.reduce((sum, width) => sum + Number(/[\d.]+(?=rem)/.exec(width)?.[0] ?? 4), 0) +
+    (all.length - 1) * GAP +
+    SIDES;
+  const [isTable, setTable] = useState(true);
+  const rem = useRef(16);
+  useLayoutEffect(() => {
+    const element = table.current!;
+    const measure = (): void => {
+      rem.current = remOf();
+      setTable(element.clientWidth >= least * rem.current);
+      setOffset(element.getBoundingClientRect().top + scrollY);
+    };
+    measure();
+    const watch = new ResizeObserver(measure);
+    watch.observe(element);
+    // What is above may become higher, too.
+    if (element.parentElement !== null) watch.observe(element.parentElement);
+    return () => watch.disconnect();
+  }, [least]);
+
   const rows = useWindowVirtualizer({
     count: items.length,
-    estimateSize: () => ESTIMATED,
-    overscan: 12,
+    estimateSize: () => (isTable ? height : CARD) * rem.current,
+    overscan: isTable ? 12 : 4,
     scrollMargin: offset,
-    getItemKey: (index) => items[index]!.id,
+    getItemKey: (index) => (isTable ? index : idAt(index)),
+    scrollPaddingStart: 6 * rem.current,
+    scrollPaddingEnd: 5 * rem.current,
   });
+  useLayoutEffect(() => rows.measure(), [isTable, rows]);
   const shown = rows.getVirtualItems();
+  const first = shown[0]?.index ?? 0;
   const last = shown.at(-1)?.index ?? 0;
   useEffect(() => {
     if (last >= items.length - 50) more?.();
   }, [last, items.length, more]);
+  useEffect(() => onRange?.(first, last), [first, last, onRange]);
 
   const goTo = (index: number): void => {
     if (index < 0 || index >= items.length) return;
@@ -67,52 +130,73 @@ export function Rows<Item extends { readonly id: string }>({
     rows.scrollToIndex(index);
     // The row may only come into the document with the next frame.
     requestAnimationFrame(() =>
-      table.current?.querySelector<HTMLElement>(`[data-index="${index}"]`)?.focus(),
+      table.current?.querySelector<HTMLElement>(`[data-index="${index}"]`)?.focus({ preventScroll: isTable }),
     );
   };
+  useEffect(() => {
+    if (focus === undefined) return;
+    for (let index = 0; index < items.length; index++) if (idAt(index) === focus.id) return goTo(index);
+    // Only when it is asked for.
+    // eslint-disable-next-line react-hooks/exhaustive-deps
+  }, [focus]);
+
+  // A row that had the focus and is gone leaves it to the one that took its place.
+  const hasFocus = useRef(false);
+  useLayoutEffect(() => {
+    if (!hasFocus.current || document.activeElement !== document.body || current < 0) return;
+    table.current?.querySelector<HTMLElement>(`[data-index="${current}"]`)?.focus({ preventScroll: true });
+  });
+
   const select = (index: number, isRange: boolean): void => {
     if (selection === undefined) return;
     const ids = new Set(selection.ids);
     const from = isRange ? (anchor.current ?? index) : index;
-    const isOn = !ids.has(items[index]!.id);
-    for (const { id } of items.slice(Math.min(from, index), Math.max(from, index) + 1)) {
-      if (isOn) ids.add(id);
-      else ids.delete(id);
-    }
+    const isOn = !ids.has(idAt(index));
+    for (let one = Math.min(from, index); one <= Math.max(from, index); one++)
+      if (isOn) ids.add(idAt(one));
+      else ids.delete(idAt(one));
     anchor.current = index;
     selection.change(ids);
   };
   const onKeyDown = (event: React.KeyboardEvent): void => {
     if (event.target instanceof HTMLInputElement && event.target.type !== 'checkbox') return;
     if (event.ctrlKey || event.metaKey || event.altKey) return;
-    const item = items[current];
-    if (event.key === 'j' || event.key === 'ArrowDown') goTo(current + 1);
-    else if (event.key === 'k' || event.key === 'ArrowUp') goTo(current - 1);
-    else if (event.key === 'Home') goTo(0);
-    else if (event.key === 'End') goTo(items.length - 1);
-    else if (event.key === 'x' && item !== undefined) select(current, event.shiftKey);
-    else if (event.key === 'Enter' && item !== undefined && (event.target as HTMLElement).role === 'row')
+    const item = items.at(Math.max(current, 0));
+    const { key } = event;
+    if (key === 'j' || key === 'ArrowDown') goTo(current + 1);
+    else if (key === 'k' || key === 'ArrowUp') goTo(current - 1);
+    else if (key === 'Home') goTo(0);
+    else if (key === 'End') goTo(items.length - 1);
+    else if (key.toLowerCase() === 'x' && current >= 0) select(current, event.shiftKey);
+    else if (key === 'Enter' && item !== undefined && (event.target as HTMLElement).role === 'row')
       open?.(item);
     else return;
     event.preventDefault();
   };
 
-  const widths = [...(selection === undefined ? [] : ['2.25rem']), ...columns.map(({ width }) => width)].join(
-    ' ',
-  );
-  const isAll = selection !== undefined && items.length > 0 && items.every(({ id }) => selection.ids.has(id));
+  let isAll = selection !== undefined && items.length > 0 && selection.ids.size >= items.length;
+  for (let index = 0; isAll && index < items.length; index++) isAll = selection!.ids.has(idAt(index));
+  const selectAll = (): void => {
+    const ids = isAll ? [] : Array.from({ length: items.length }, (_, index) => idAt(index));
+    selection!.change(new Set(ids));
+  };
+
+  const keys = new Set<string>();
   return (
     <div
       ref={table}
-      className="rows"
+      className={isTable ? 'rows rows-table' : 'rows rows-cards'}
       role="table"
       aria-label={label}
       aria-rowcount={
         (total ?? (more === undefined ? items.length : -1)) +
         (total === undefined && more !== undefined ? 0 : 1)
       }
-      style={{ '--columns': widths } as React.CSSProperties}
+      style={{ '--columns': all.join(' '), '--row': `${height}rem` } as React.CSSProperties}
       onKeyDown={onKeyDown}
+      onFocus={() => (hasFocus.current = true)}
+      // React tells of no blur where the element is gone.
+      onBlur={() => (hasFocus.current = false)}
     >
       <div role="rowgroup" className="rows-head">
         <div role="row" aria-rowindex={1} className="row">
@@ -122,7 +206,7 @@ export function Rows<Item extends { readonly id: string }>({
                 type="checkbox"
                 aria-label="Select all that are loaded"
                 checked={isAll}
-                onChange={() => selection.change(isAll ? new Set() : new Set(items.map(({ id }) => id)))}
+                onChange={selectAll}
               />
             </div>
           )}
@@ -134,20 +218,34 @@ export function Rows<Item extends { readonly id: string }>({
         </div>
       </div>
       <div role="rowgroup" className="rows-body" style={{ height: rows.getTotalSize() }}>
-        {shown.map(({ index, key, start }) => {
-          const item = items[index]!;
-          const isSelected = selection?.ids.has(item.id) === true;
+        {shown.map(({ index, start }) => {
+          const item = items.at(index);
+          const id = idAt(index);
+          // Two pages that were fetched at different times may share one.
+          const key = keys.has(id) ? `${id} ${index}` : id;
+          keys.add(key);
+          const isSelected = selection !== undefined && selection.ids.has(id);
+          const classes = [
+            'row',
+            isSelected ? 'selected' : '',
+            item !== undefined && item.id === shownId ? 'current' : '',
+            item === undefined ? '' : (rowClass?.(item) ?? ''),
+          ];
           return (
             <div
               role="row"
               key={key}
-              ref={rows.measureElement}
+              ref={isTable ? undefined : rows.measureElement}
               data-index={index}
               aria-rowindex={index + 2}
+              aria-current={shownId !== undefined && item?.id === shownId ? 'true' : undefined}
               tabIndex={index === Math.max(current, 0) ? 0 : -1}
-              className={isSelected ? 'row selected' : 'row'}
+              className={classes.filter(Boolean).join(' ')}
               style={{ transform: `translateY(${start - offset}px)` }}
-              onFocus={() => setCurrent(index)}
+              onFocus={() => {
+                if (current !== index) setCurrent(index);
+                if (item !== undefined && item.id !== shownId) onCurrent?.(item);
+              }}
             >
               {selection !== undefined && (
                 <div role="cell" className="cell-check">
@@ -162,7 +260,7 @@ export function Rows<Item extends { readonly id: string }>({
               )}
               {columns.map(({ key: name, title, cell, isNumber }) => (
                 <div role="cell" key={name} className={isNumber ? 'cell number' : 'cell'} data-title={title}>
-                  {cell(item)}
+                  {item === undefined ? '…' : cell(item)}
                 </div>
               ))}
             </div>
@@ -171,4 +269,17 @@ export function Rows<Item extends { readonly id: string }>({
       </div>
     </div>
   );
+}
+
+/** The index of the current row: others before it may have come or gone since. */
+function whereIs(
+  { index, id }: { readonly index: number; readonly id: string | undefined },
+  length: number,
+  idAt: (index: number) => string,
+): number {
+  if (index < 0 || id === undefined || length === 0) return -1;
+  for (let away = 0; away < NEAR; away++)
+    for (const near of [index - away, index + away])
+      if (near >= 0 && near < length && idAt(near) === id) return near;
+  return Math.min(index, length - 1);
 }

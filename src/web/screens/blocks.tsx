@@ -1,39 +1,24 @@
-import { useInfiniteQuery, useQueryClient } from '@tanstack/react-query';
-import { useCallback, useDeferredValue, useMemo, useState } from 'react';
+import { useDeferredValue, useMemo, useState } from 'react';
 import type { Block, ListedBlock } from '../api.js';
-import { answered, api, urlOf } from '../api.js';
-import { End, Origin, StateTag, SubjectLink, SUBJECT_OPTIONS, whyOf } from '../parts/blocks.js';
-import { EditDialog, ImposeDialog, refresh, ReleaseDialog } from '../parts/decisions.js';
-import { Dialog } from '../parts/dialog.js';
-import { Choice, Field, Form, TextField } from '../parts/forms.js';
-import type { Values } from '../parts/forms.js';
-import { note } from '../parts/notes.js';
+import { urlOf } from '../api.js';
+import { End, Origin, StateTag, subjectName, SubjectLink, whyOf } from '../parts/blocks.js';
+import { BulkDialog } from '../parts/bulk.js';
+import { EditDialog, ImposeDialog, ReleaseDialog } from '../parts/decisions.js';
 import type { Column } from '../parts/rows.js';
 import { Rows } from '../parts/rows.js';
 import { Empty, Failure } from '../parts/states.js';
-import { blockPath, navigate, searchOf, useAt, useHref, useQuery } from '../route.js';
+import type { Query } from '../route.js';
+import { blockPath, navigate, proposalPath, searchOf, useAt, useHref, useQuery } from '../route.js';
 import { Time } from '../time.js';
 import { useRights } from '../who.js';
+import { BlockFilters } from './block-filters.js';
+import type { Sort } from './block-filters.js';
+import type { BlockFilter } from './block-pages.js';
+import { useBlockPages } from './block-pages.js';
+import { useMedia } from '../media.js';
 
-type State = Block['state'];
-type Sort = 'newest' | 'oldest' | 'since' | 'subject' | 'until' | 'refused';
-
-const STATES = [
-  ['active', 'In force'],
-  ['proposed', 'Proposed'],
-  ['released,expired,dismissed,lapsed', 'Ended'],
-  ['all', 'All'],
-] as const;
-const SORTS = [
-  ['newest', 'Newest first'],
-  ['oldest', 'Oldest first'],
-  ['until', 'Ends first'],
-  ['refused', 'Refused most'],
-  ['subject', 'By name'],
-] as const;
-const PAGE = 500;
-/** The most ids that one request takes. */
-const AT_ONCE = 500;
+const NONE: ReadonlySet<string> = new Set();
+const DIRECTION_TAGS = { inbound: 'arriving', outbound: 'sending', all: 'both ways' } as const;
 
 /** All blocks: a grid with filters that are in the URL. */
 export function BlocksScreen() {
@@ -41,81 +26,97 @@ export function BlocksScreen() {
   const at = useAt();
   const href = useHref();
   const { operates, decides } = useRights();
-  const [selected, select] = useState<ReadonlySet<string>>(new Set());
+  const [selected, select] = useState<ReadonlySet<string> | 'all'>(NONE);
   const [dialog, setDialog] = useState<
     { is: 'impose' | 'bulk' } | { is: 'release' | 'edit'; block: Block }
   >();
   const close = (): void => setDialog(undefined);
-  const filter = useDeferredValue(filterOf(query, at));
-  const list = useInfiniteQuery({
-    queryKey: ['blocks', filter],
-    initialPageParam: undefined as string | undefined,
-    queryFn: ({ pageParam: cursor, signal }) =>
-      answered(
-        api.GET('/api/v1/blocks', {
-          params: {
-            query: {
-              ...filter,
-              limit: String(PAGE),
-              total: cursor === undefined ? 'true' : undefined,
-              cursor,
-            },
-          },
-          signal,
-        }),
-      ),
-    getNextPageParam: ({ next }) => next ?? undefined,
-  });
-  const items = useMemo(() => list.data?.pages.flatMap((page) => page.items) ?? [], [list.data]);
-  const total = list.data?.pages[0]?.total;
-  const { hasNextPage, isFetchingNextPage, fetchNextPage } = list;
-  const more = useCallback(() => {
-    if (!isFetchingNextPage) void fetchNextPage();
-  }, [isFetchingNextPage, fetchNextPage]);
+  const filter = useDeferredValue(useMemo(() => filterOf(query, at), [query, at]));
+  const pages = useBlockPages(filter);
+  const { rows, total, first, failed } = pages;
+  const isRoomy = useMedia('(min-width: 100rem)');
   const canDecide = decides && at === undefined;
 
   const columns: readonly Column<ListedBlock>[] = [
     {
       key: 'subject',
       title: 'Subject',
-      width: 'minmax(12rem, 2fr)',
-      cell: (block) => <SubjectLink subject={block.subject} />,
+      width: 'minmax(13rem, 3fr)',
+      cell: (block) => (
+        <span title={subjectName(block.subject)}>
+          <SubjectLink subject={block.subject} />{' '}
+          {block.direction !== 'outbound' && <span className="tag">{DIRECTION_TAGS[block.direction]}</span>}
+        </span>
+      ),
     },
-    { key: 'state', title: 'State', width: '7.5rem', cell: (block) => <StateTag block={block} /> },
+    // It says nothing where all are in force.
+    ...(filter.state === 'active'
+      ? []
+      : [
+          {
+            key: 'state',
+            title: 'State',
+            width: '6.5rem',
+            cell: (block: ListedBlock) => <StateTag block={block} />,
+          },
+        ]),
     {
       key: 'why',
       title: 'Why',
-      width: 'minmax(12rem, 3fr)',
+      width: 'minmax(8rem, 3fr)',
       cell: (block) => (
-        <a className="why" href={`#${href(blockPath(block.id))}`}>
+        <a className="why" href={`#${href(blockPath(block.id))}`} title={whyOf(block)}>
           {whyOf(block) || 'No reason given'}
         </a>
       ),
     },
-    { key: 'origin', title: 'Rule or person', width: '8rem', cell: (block) => <Origin block={block} /> },
+    {
+      key: 'origin',
+      title: 'By',
+      width: '6rem',
+      cell: (block) => <Origin block={block} />,
+    },
     {
       key: 'since',
       title: 'Since',
-      width: '8rem',
-      cell: (block) => <Time at={block.since ?? block.proposedAt} />,
+      width: '6.25rem',
+      cell: (block) => <Time at={block.since ?? block.proposedAt} as="ago" />,
     },
-    { key: 'end', title: 'Left', width: '8rem', cell: (block) => <End block={block} /> },
+    {
+      key: 'end',
+      title: 'Left',
+      width: filter.state === 'active' ? '6rem' : '9rem',
+      cell: (block) => <End block={block} />,
+    },
     {
       key: 'refused',
       title: 'Refused',
-      width: '5rem',
+      width: '4.5rem',
       isNumber: true,
-      cell: ({ refused, lastRefusedAt }) =>
-        refused === 0 ? '0' : <span title={`last ${lastRefusedAt}`}>{refused.toLocaleString()}</span>,
+      cell: ({ refused, lastRefusedAt }) => (
+        <span title={lastRefusedAt === null ? undefined : `last ${lastRefusedAt}`}>
+          {refused.toLocaleString()}
+        </span>
+      ),
     },
+    ...(isRoomy
+      ? [
+          {
+            key: 'last',
+            title: 'Last refused',
+            width: '7rem',
+            cell: ({ lastRefusedAt }: ListedBlock) => <Time at={lastRefusedAt} as="ago" />,
+          },
+        ]
+      : []),
     ...(canDecide
       ? [
           {
             key: 'act',
             title: 'Actions',
-            width: '9.5rem',
+            width: '8.5rem',
             cell: (block: ListedBlock) =>
-              block.state === 'active' && (
+              block.state === 'active' ? (
                 <span className="line">
                   <button type="button" onClick={() => setDialog({ is: 'release', block })}>
                     Release
@@ -126,11 +127,24 @@ export function BlocksScreen() {
                     </button>
                   )}
                 </span>
+              ) : (
+                block.state === 'proposed' && (
+                  <a className="button" href={`#${href(proposalPath(block.id))}`}>
+                    Decide
+                  </a>
+                )
               ),
           },
         ]
       : []),
   ];
+  const isAllMatching = selected === 'all';
+  const everything = useMemo(
+    () => ({ has: () => true, size: Infinity }) as unknown as ReadonlySet<string>,
+    [],
+  );
+  const count = isAllMatching ? (total ?? rows.length) : selected.size;
+  const ids = isAllMatching ? undefined : selected;
 
   return (
     <>
@@ -151,42 +165,10 @@ export function BlocksScreen() {
           )}
         </div>
       </div>
-      <div className="filters">
-        <Field
-          label="Search"
-          name="q"
-          type="search"
-          value={query['q'] ?? ''}
-          onChange={(event) => change({ q: event.target.value })}
-        />
-        <Choice
-          label="State"
-          name="state"
-          value={query['state'] ?? 'active'}
-          onChange={(event) => change({ state: event.target.value })}
-          options={STATES}
-        />
-        <Choice
-          label="Type"
-          name="type"
-          value={query['type'] ?? ''}
-          onChange={(event) => change({ type: event.target.value })}
-          options={[['', 'Any'], ...SUBJECT_OPTIONS]}
-        />
-        <Choice
-          label="Order"
-          name="sort"
-          value={query['sort'] ?? 'newest'}
-          onChange={(event) => change({ sort: event.target.value })}
-          options={SORTS}
-        />
-        <p className="quiet" role="status">
-          {total !== undefined && `${total.toLocaleString()} ${total === 1 ? 'block' : 'blocks'}`}
-        </p>
-      </div>
-      {list.isError && <Failure error={list.error} retry={() => void list.refetch()} />}
-      {list.isPending && !list.isError && <p className="quiet loading">Loading…</p>}
-      {list.isSuccess && items.length === 0 && (
+      <BlockFilters query={query} change={change} at={at} total={total} />
+      {failed?.error && <Failure error={failed.error} retry={() => void failed.refetch()} />}
+      {first.isPending && rows.length === 0 && <p className="quiet loading">Loading…</p>}
+      {first.isSuccess && rows.length === 0 && (
         <Empty title={isFiltered(query) ? 'No block matches' : 'Nobody is blocked'}>
           {isFiltered(query) && (
             <button type="button" onClick={() => navigate(href('/blocks'))}>
@@ -195,24 +177,31 @@ export function BlocksScreen() {
           )}
         </Empty>
       )}
-      {items.length > 0 && (
+      {rows.length > 0 && (
         <Rows
           label="Blocks"
-          items={items}
+          items={rows}
           total={total}
           columns={columns}
-          selection={canDecide ? { ids: selected, change: select } : undefined}
+          selection={canDecide ? { ids: isAllMatching ? everything : selected, change: select } : undefined}
           open={(block) => navigate(href(blockPath(block.id)))}
-          more={hasNextPage ? more : undefined}
+          onRange={pages.onRange}
         />
       )}
-      {selected.size > 0 && canDecide && (
+      {count > 0 && canDecide && (
         <div className="bulk" role="region" aria-label="What is selected">
-          <span>{selected.size.toLocaleString()} selected</span>
+          <span role="status">
+            {isAllMatching ? `All ${count.toLocaleString()} matching` : count.toLocaleString()} selected
+          </span>
+          {!isAllMatching && filter.state === 'active' && total !== undefined && total > count && (
+            <button type="button" onClick={() => select('all')}>
+              Select all {total.toLocaleString()} matching
+            </button>
+          )}
           <button type="button" onClick={() => setDialog({ is: 'bulk' })}>
             Release them
           </button>
-          <button type="button" className="bare" onClick={() => select(new Set())}>
+          <button type="button" className="bare" onClick={() => select(NONE)}>
             Select none
           </button>
         </div>
@@ -221,86 +210,41 @@ export function BlocksScreen() {
       {dialog?.is === 'release' && <ReleaseDialog block={dialog.block} close={close} />}
       {dialog?.is === 'edit' && <EditDialog block={dialog.block} close={close} />}
       {dialog?.is === 'bulk' && (
-        <BulkReleaseDialog ids={[...selected]} close={close} done={() => select(new Set())} />
+        <BulkDialog
+          action="release"
+          count={count}
+          chunks={(signal) => pages.chunks(ids, signal)}
+          close={close}
+          done={(done) =>
+            select((now) => (now === 'all' ? NONE : new Set([...now].filter((id) => !done.has(id)))))
+          }
+        />
       )}
     </>
   );
 }
 
-type Filter = ReturnType<typeof filterOf>;
-
-function filterOf(query: Readonly<Record<string, string>>, at: string | undefined) {
+function filterOf(query: Readonly<Record<string, string>>, at: string | undefined): BlockFilter {
   const state = query['state'] ?? 'active';
   const sort = (query['sort'] ?? 'newest') as Sort;
   return {
     at,
-    state: state === 'all' ? undefined : (state as State),
-    type: (query['type'] || undefined) as Block['subject']['type'] | undefined,
+    state: state === 'all' ? undefined : state,
+    type: query['type'] || undefined,
     q: query['q'] || undefined,
     rule: query['rule'] || undefined,
+    origin: (query['origin'] || undefined) as BlockFilter['origin'],
+    direction: (query['direction'] || undefined) as BlockFilter['direction'],
     // Of the past it is not known which ended first then.
     sort: at !== undefined && (sort === 'until' || sort === 'refused') ? ('newest' as const) : sort,
   };
 }
 
 /** An export has two orders. */
-const exported = (filter: Filter) => ({ ...filter, sort: filter.sort === 'oldest' ? 'oldest' : 'newest' });
+const exported = (filter: BlockFilter) => ({
+  ...(filter as Query),
+  sort: filter.sort === 'oldest' ? 'oldest' : 'newest',
+});
 
 const isFiltered = (query: Readonly<Record<string, string>>): boolean =>
-  ['q', 'state', 'type', 'rule'].some((name) => Boolean(query[name]));
-
-/** Releases many, and says of each that could not be released why. */
-function BulkReleaseDialog({
-  ids,
-  close,
-  done,
-}: {
-  ids: readonly string[];
-  close: () => void;
-  done: () => void;
-}) {
-  const client = useQueryClient();
-  const [failed, setFailed] = useState<readonly { id: string; detail: string }[]>([]);
-  const send = async ({ note: text = '' }: Values): Promise<void> => {
-    const faults: { id: string; detail: string }[] = [];
-    for (let first = 0; first < ids.length; first += AT_ONCE) {
-      const some = ids.slice(first, first + AT_ONCE);
-      const body = {
-        action: 'release' as const,
-        ids: some,
-        ...(text.trim() === '' ? {} : { note: text.trim() }),
-      };
-      const { items } = await answered(api.POST('/api/v1/blocks/actions', { body }));
-      for (const { id, problem } of items) if (problem !== null) faults.push({ id, detail: problem.detail });
-    }
-    refresh(client);
-    note(`Released ${(ids.length - faults.length).toLocaleString()} of ${ids.length.toLocaleString()}.`);
-    if (faults.length === 0) {
-      done();
-      close();
-    } else setFailed(faults);
-  };
-  return (
-    <Dialog title={`Release ${ids.length.toLocaleString()} blocks`} close={close}>
-      {failed.length > 0 ? (
-        <>
-          <p>These could not be released:</p>
-          <ul>
-            {failed.map(({ id, detail }) => (
-              <li key={id}>{detail}</li>
-            ))}
-          </ul>
-          <div className="buttons">
-            <button type="button" onClick={close}>
-              Close
-            </button>
-          </div>
-        </>
-      ) : (
-        <Form send={send} action={`Release ${ids.length.toLocaleString()}`} danger cancel={close}>
-          {(fault) => <TextField label="Note (for your colleagues)" name="note" fault={fault('note')} />}
-        </Form>
-      )}
-    </Dialog>
-  );
-}
+  ['q', 'state', 'type', 'rule', 'origin', 'direction'].some((name) => Boolean(query[name]));

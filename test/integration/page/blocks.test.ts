@@ -1,5 +1,9 @@
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
+import { blockStream } from '../../../src/blocks/events.js';
+import { HOUR } from '../../../src/kernel/time.js';
+import { newId } from '../../../src/runtime/ids.js';
 import {
   assertAccessible,
   assertReflows,
@@ -17,6 +21,21 @@ describe('the screen of blocks in a real browser', { skip: WITHOUT_BROWSER }, ()
     await server.api.block('eve@own.example');
   });
   after(() => server.stop());
+
+  /** Blocks of people, written at once. */
+  async function blockMany(count: number): Promise<void> {
+    const { deps, clock } = server.api;
+    const until = clock.now() + HOUR;
+    const append = (n: number): Promise<{ position: number }> => {
+      const subject = { type: 'account', value: `bulk${n}@example.com` } as const;
+      const terms = { subject, direction: 'outbound', refusal: 'soft', renewWhileTrying: false };
+      const data = { block: newId(), ...terms, origin: 'admin', description: 'one of many', until };
+      const event = { id: newId(), type: 'BlockImposed', at: clock.now(), by: 'admin:alice', data };
+      return deps.store.append(blockStream(subject), [event], 'none');
+    };
+    const written = await Promise.all(Array.from({ length: count }, (_, n) => append(n)));
+    await deps.models.reached(Math.max(...written.map(({ position }) => position)));
+  }
 
   test('shows a sign-in, says what is wrong with it, and lets in who knows the password', async () => {
     const page = await server.open({ at: '/blocks' });
@@ -85,6 +104,62 @@ describe('the screen of blocks in a real browser', { skip: WITHOUT_BROWSER }, ()
     await page.getByRole('table').getByText('eve@own.example').waitFor();
     assert.equal(await page.getByRole('button', { name: 'Block a sender' }).count(), 0);
     assert.equal(await page.getByRole('link', { name: 'Rules' }).count(), 0);
+  });
+
+  test('filters by rule, origin and direction, and exports what is filtered', async () => {
+    await server.api.trip('ruled@example.com', 'block');
+    const page = await server.open({ as: 'operator', at: '/blocks' });
+    await page.getByLabel('Asked for by').selectOption('rule');
+    await page.getByText('1 block', { exact: true }).waitFor();
+    await page.getByLabel('Rule', { exact: true }).selectOption('burst');
+    await page.getByLabel('Mail', { exact: true }).selectOption('outbound');
+    await page.getByRole('link', { name: 'ruled@example.com', exact: true }).waitFor();
+    assert.match(page.url(), /origin=rule&rule=burst&direction=outbound/);
+    const download = page.waitForEvent('download');
+    await page.getByRole('link', { name: 'Export CSV' }).click();
+    const file = await (await download).path();
+    const lines = readFileSync(file, 'utf8').trim().split('\n');
+    assert.equal(lines.length, 2);
+    assert.match(lines[1]!, /ruled@example\.com/);
+  });
+
+  test('cuts nothing off: a row is one line where there is room, a card where there is not', async () => {
+    const page = await server.open({ as: 'operator', at: '/blocks?q=bob' });
+    const table = page.getByRole('table', { name: 'Blocks' });
+    const release = table.getByRole('button', { name: 'Release' });
+    for (const width of [1920, 1280, 1024, 700, 400]) {
+      await page.setViewportSize({ width, height: 800 });
+      await release.waitFor();
+      const box = (await release.boundingBox())!;
+      assert.ok(box.x >= 0 && box.x + box.width <= width, `the action is in sight at ${width} pixels`);
+      const row = (await table.getByRole('row').filter({ hasText: 'bob@example.com' }).boundingBox())!;
+      assert.equal(row.height < 45, width >= 1280, `${row.height} pixels high at ${width}`);
+    }
+  });
+
+  test('releases all that match, also those that are not loaded, and lists what failed', async () => {
+    await blockMany(260);
+    const page = await server.open({ as: 'operator', at: '/blocks?q=bulk' });
+    await page.getByText('260 blocks').waitFor();
+    await page.getByLabel('Select row 1', { exact: true }).focus();
+    await page.keyboard.press('x');
+    await page.getByText('1 selected').waitFor();
+    await page.getByRole('button', { name: 'Select all 260 matching' }).press('Enter');
+    await page.getByText('All 260 matching selected').waitFor();
+    await page.getByRole('button', { name: 'Release them' }).press('Enter');
+    const dialog = page.getByRole('dialog');
+    await dialog.getByLabel('Note').fill('one customer');
+    await page.route('**/blocks/actions', async (route) => {
+      const { ids } = route.request().postDataJSON() as { ids: string[] };
+      await server.api.post(`/api/v1/blocks/${ids[7]}/release`, {});
+      await route.continue();
+    });
+    await dialog.getByRole('button', { name: 'Release 260 blocks' }).press('Enter');
+    await dialog.getByText('259 released, 1 failed.').waitFor();
+    await dialog.getByRole('cell', { name: 'account bulk252@example.com' }).waitFor();
+    await assertAccessible(page);
+    await dialog.getByRole('button', { name: 'Close' }).press('Enter');
+    await page.getByText('No block matches').waitFor();
   });
 
   for (const scheme of ['light', 'dark'] as const)

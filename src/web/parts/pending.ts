@@ -1,0 +1,88 @@
+import { useSyncExternalStore } from 'react';
+import type { QueryClient } from '@tanstack/react-query';
+import type { Block } from '../api.js';
+import { answered, api } from '../api.js';
+import { subjectName } from './blocks.js';
+import { refresh } from './decisions.js';
+import { fault, note } from './notes.js';
+
+/** How long a dismissal can be taken back, in milliseconds: a server has no way to. */
+export const UNDO = 8000;
+
+interface Pending {
+  readonly block: Block;
+  readonly body: { readonly note?: string; readonly falsePositive?: boolean };
+  readonly dueAt: number;
+  readonly client: QueryClient;
+  readonly timer: ReturnType<typeof setTimeout>;
+  readonly hideNote: () => void;
+}
+
+let pending: ReadonlyMap<string, Pending> = new Map();
+const listeners = new Set<() => void>();
+
+function become(next: ReadonlyMap<string, Pending>): void {
+  pending = next;
+  for (const notify of listeners) notify();
+}
+
+/** Takes one out, so that nobody else sends it. */
+function take(id: string): Pending | undefined {
+  const one = pending.get(id);
+  if (one === undefined) return undefined;
+  clearTimeout(one.timer);
+  one.hideNote();
+  become(new Map([...pending].filter(([key]) => key !== id)));
+  return one;
+}
+
+async function send(id: string, keepalive = false): Promise<void> {
+  const one = take(id);
+  if (one === undefined) return;
+  const { block, body, client } = one;
+  try {
+    await answered(api.POST('/api/v1/blocks/{id}/dismiss', { params: { path: { id } }, body, keepalive }));
+    note(`Dismissed the proposal for ${subjectName(block.subject)}.`);
+  } catch (error) {
+    fault(
+      new Error(
+        `The proposal for ${subjectName(block.subject)} was not dismissed: ${(error as Error).message}`,
+      ),
+    );
+  }
+  refresh(client);
+}
+
+/** What was not sent when the page is left is sent then: browsers let such a request outlive its page. */
+addEventListener('pagehide', () => {
+  for (const id of pending.keys()) void send(id, true);
+});
+
+/** Dismisses in a while. Until then it can be taken back. */
+export function dismissLater(client: QueryClient, block: Block, body: Pending['body']): void {
+  const { id, subject } = block;
+  if (pending.has(id)) return;
+  const as = body.falsePositive === true ? ' as a false positive' : '';
+  const hideNote = note(
+    `The proposal for ${subjectName(subject)} will be dismissed${as} in ${UNDO / 1000} s.`,
+    {
+      undo: () => void take(id),
+      shown: UNDO,
+    },
+  );
+  const timer = setTimeout(() => void send(id), UNDO);
+  become(new Map(pending).set(id, { block, body, dueAt: Date.now() + UNDO, client, timer, hideNote }));
+}
+
+export const takeBack = (id: string): void => void take(id);
+
+/** The proposals that will be dismissed, and when. */
+export function usePending(): ReadonlyMap<string, { readonly dueAt: number }> {
+  return useSyncExternalStore(
+    (notify) => {
+      listeners.add(notify);
+      return () => listeners.delete(notify);
+    },
+    () => pending,
+  );
+}

@@ -1,0 +1,82 @@
+import type { Block } from '../api.js';
+import { personOf } from '../parts/blocks.js';
+import { plural } from '../parts/counted.js';
+import { Time } from '../time.js';
+
+type Item = Block['history'][number];
+
+const WORDS: Readonly<Record<string, string>> = {
+  BlockProposed: 'proposed a block',
+  ProposalApproved: 'approved the proposal',
+  ProposalDismissed: 'dismissed the proposal',
+  ProposalLapsed: 'let the proposal lapse: nobody had decided',
+  BlockImposed: 'blocked it',
+  BlockExtended: 'made the block last longer, or wider',
+  BlockShortened: 'made the block end earlier',
+  BlockReleased: 'released it',
+  BlockExpired: 'ended it: its time was over',
+};
+
+/** Who decided what, oldest first. */
+export function History({ block: { history } }: { block: Block }) {
+  return (
+    <section className="panel" aria-labelledby="history">
+      <h2 id="history">Who decided what</h2>
+      <ol className="timeline">
+        {history.map((item) => (
+          <li key={`${item.position} ${item.type}`}>
+            <Time at={item.at} />
+            <div>
+              <p>
+                <strong>{whoOf(item.by)}</strong> {whatOf(item)}
+                {'until' in item && item.hook === undefined && (
+                  <>
+                    ,{' '}
+                    {item.until === null ? (
+                      'until it is released'
+                    ) : (
+                      <>
+                        until <Time at={item.until} />
+                      </>
+                    )}
+                  </>
+                )}
+              </p>
+              {item.note !== undefined && <p className="quiet">“{item.note}”</p>}
+              {item.evidence !== undefined && <p className="quiet">{item.evidence.sentence}</p>}
+              {item.hook !== undefined && item.hook.output !== '' && <pre>{item.hook.output}</pre>}
+            </div>
+          </li>
+        ))}
+      </ol>
+    </section>
+  );
+}
+
+/** `rule:burst@3` and `system:expiry` as a person reads them. */
+function whoOf(by: string): string {
+  const rule = /^rule:(.*)@(\d+)$/.exec(by);
+  if (rule !== null) return `Rule ${rule[1]}`;
+  return by.startsWith('system:') ? 'Stopgap' : personOf(by);
+}
+
+function whatOf({ type, falsePositive, held, hook }: Item): string {
+  if (hook !== undefined) {
+    const { action, outcome, asked, acted } = hook;
+    const verb = { 'hold-queue': 'held', release: 'delivered', delete: 'deleted' }[action];
+    return outcome === 'failed'
+      ? `could not have the mail ${verb}: the hook failed`
+      : `had ${verb} ${acted.toLocaleString()} of ${plural(asked, 'message')} (by the hook)`;
+  }
+  if (type === 'HeldMailDecided')
+    return held === 'delete' ? 'had the held mail deleted' : 'had the held mail delivered';
+  const also = [
+    falsePositive === true ? 'as a false positive' : '',
+    held === 'release'
+      ? 'and let the held mail go'
+      : held === 'delete'
+        ? 'and had the held mail deleted'
+        : '',
+  ];
+  return [WORDS[type] ?? type, ...also].filter(Boolean).join(' ');
+}

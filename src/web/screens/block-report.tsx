@@ -1,0 +1,309 @@
+import { useQuery, useQueryClient } from '@tanstack/react-query';
+import type { ReactNode } from 'react';
+import { useState } from 'react';
+import type { components } from '../../api/openapi-types.js';
+import type { Block } from '../api.js';
+import { answered, api } from '../api.js';
+import { subjectName } from '../parts/blocks.js';
+import { bytesOf, plural } from '../parts/counted.js';
+import { refresh } from '../parts/decisions.js';
+import { Dialog } from '../parts/dialog.js';
+import { Form, TextField } from '../parts/forms.js';
+import type { Values } from '../parts/forms.js';
+import { note } from '../parts/notes.js';
+import { Loaded } from '../parts/states.js';
+import { spanOf, Time } from '../time.js';
+import { useAt } from '../route.js';
+import { useRights } from '../who.js';
+
+type Report = components['schemas']['ContainmentReport'];
+type Passed = Report['before'];
+
+/** A report that is still growing is read anew so often, in milliseconds. */
+const EVERY = 30_000;
+
+/** What got through, what was stopped, and what clients were told. */
+export function BlockReport({ block: { id, state } }: { block: Block }) {
+  const query = useQuery({
+    queryKey: ['block', id, 'report'],
+    queryFn: () =>
+      answered(
+        api.GET('/api/v1/blocks/{id}/report', { params: { path: { id }, query: { format: 'json' } } }),
+      ),
+    refetchInterval: state === 'active' || state === 'proposed' ? EVERY : false,
+  });
+  return (
+    <section aria-labelledby="report">
+      <h2 id="report">Containment</h2>
+      <Loaded query={query}>{(report) => <Sections report={report as Report} />}</Loaded>
+    </section>
+  );
+}
+
+function Sections({ report }: { report: Report }) {
+  const { block, onset, before, after, bounces, stopped, held, coveredUntil } = report;
+  const refusals = stopped.reduce((sum, { refusals: some }) => sum + some, 0);
+  const firstStop = stopped.map(({ first }) => first).sort()[0];
+  const quiet =
+    firstStop === undefined || block.since === null ? 0 : Date.parse(firstStop) - Date.parse(block.since);
+  const begun = onset === null ? undefined : Date.parse(onset.at);
+  const took = begun === undefined || block.since === null ? undefined : Date.parse(block.since) - begun;
+  return (
+    <>
+      {coveredUntil !== null && (
+        <p className="at-notice" role="status">
+          There was too much to read: what happened after <Time at={coveredUntil} /> is not counted.
+        </p>
+      )}
+      <div className="panels figures">
+        <Figure
+          title="Got through before"
+          value={before.recipients}
+          unit={before.recipients === 1 ? 'recipient' : 'recipients'}
+        >
+          <PassedWords passed={before} />
+          <p className="quiet">
+            {begun === undefined ? (
+              'Counted is the day before.'
+            ) : (
+              <>
+                It began <Time at={onset!.at} />
+                {took !== undefined && took >= 0 && `, ${spanOf(took)} before the block`}.
+              </>
+            )}
+          </p>
+        </Figure>
+        <Figure
+          title="Got through after"
+          value={after.recipients}
+          unit={after.recipients === 1 ? 'recipient' : 'recipients'}
+        >
+          <PassedWords passed={after} />
+          <p className="quiet">
+            {block.since === null
+              ? 'It was never in force.'
+              : after.messages === 0
+                ? 'Nothing got past the block.'
+                : 'These messages were under way when it began.'}
+          </p>
+        </Figure>
+        <Figure title="Stopped" value={refusals} unit={refusals === 1 ? 'attempt' : 'attempts'}>
+          <ul className="plain">
+            {stopped.map(({ stage, refusals: some, first, last }) => (
+              <li key={stage}>
+                {plural(some, 'attempt')} {STAGES[stage]},{' '}
+                <span className="quiet">
+                  <Between first={first} last={last} />
+                </span>
+              </li>
+            ))}
+          </ul>
+          {refusals === 0 && <p className="quiet">Nothing was tried while it was in force.</p>}
+          {quiet >= 1000 && <p className="quiet">The first came {spanOf(quiet)} after it began.</p>}
+        </Figure>
+        <Held block={block} held={held} />
+      </div>
+      {bounces > 0 && <p>{plural(bounces, 'message')} came back as undeliverable since it began.</p>}
+      <Told report={report} />
+      <Sources report={report} />
+    </>
+  );
+}
+
+const STAGES = {
+  auth: 'at sign-in',
+  rcpt: 'when a recipient was named',
+  data: 'after the message was sent',
+} as const;
+
+function Figure({
+  title,
+  value,
+  unit,
+  children,
+}: {
+  title: string;
+  value: number;
+  unit: string;
+  children: ReactNode;
+}) {
+  return (
+    <section className="panel">
+      <h3>{title}</h3>
+      <p>
+        <span className="figure">{value.toLocaleString()}</span> {unit}
+      </p>
+      {children}
+    </section>
+  );
+}
+
+function PassedWords({ passed }: { passed: Passed }) {
+  const { messages, bytes, refusedRecipients, first, last } = passed;
+  if (messages === 0) return null;
+  return (
+    <p>
+      in {plural(messages, 'message')} of {bytesOf(bytes)} together
+      {refusedRecipients > 0 &&
+        `; ${plural(refusedRecipients, 'more recipient was', 'more recipients were')} refused by the mail server behind`}
+      {first !== null && last !== null && (
+        <span className="quiet">
+          , <Between first={first} last={last} />
+        </span>
+      )}
+    </p>
+  );
+}
+
+function Between({ first, last }: { first: string; last: string }) {
+  if (Date.parse(last) - Date.parse(first) < 60_000) return <Time at={first} />;
+  return (
+    <>
+      from <Time at={first} /> to <Time at={last} />
+    </>
+  );
+}
+
+function Held({ block, held }: { block: Block; held: Report['held'] }) {
+  const { decides } = useRights();
+  const at = useAt();
+  const [action, setAction] = useState<'release' | 'delete'>();
+  if (held.messages === 0) return null;
+  return (
+    <Figure title="Held" value={held.messages} unit={held.messages === 1 ? 'message' : 'messages'}>
+      <p>
+        for {plural(held.recipients, 'recipient')}; {plural(held.waiting, 'message')}{' '}
+        {held.waiting === 1 ? 'is' : 'are'} still held.
+      </p>
+      {held.waiting > 0 && decides && at === undefined && (
+        <p className="line">
+          <button type="button" onClick={() => setAction('release')}>
+            Deliver it
+          </button>
+          <button type="button" onClick={() => setAction('delete')}>
+            Delete it…
+          </button>
+        </p>
+      )}
+      {action !== undefined && (
+        <HeldDialog block={block} action={action} waiting={held.waiting} close={() => setAction(undefined)} />
+      )}
+    </Figure>
+  );
+}
+
+function HeldDialog({
+  block,
+  action,
+  waiting,
+  close,
+}: {
+  block: Block;
+  action: 'release' | 'delete';
+  waiting: number;
+  close: () => void;
+}) {
+  const client = useQueryClient();
+  const messages = plural(waiting, 'held message');
+  const verb = action === 'release' ? 'Deliver' : 'Delete';
+  const send = async ({ note: text = '' }: Values): Promise<void> => {
+    const body = { action, ...(text.trim() === '' ? {} : { note: text.trim() }) };
+    await answered(api.POST('/api/v1/blocks/{id}/held', { params: { path: { id: block.id } }, body }));
+    refresh(client);
+    note(
+      `${messages} will be ${action === 'release' ? 'delivered' : 'deleted'}. The history says when it is done.`,
+    );
+    close();
+  };
+  return (
+    <Dialog title={`${verb} ${messages} of ${subjectName(block.subject)}`} close={close}>
+      <p>
+        {action === 'release'
+          ? 'It goes on to its recipients. That cannot be taken back.'
+          : 'It is gone then. That cannot be taken back, and nobody is told.'}
+      </p>
+      <Form send={send} action={`${verb} it`} danger={action === 'delete'} cancel={close}>
+        {(of) => <TextField label="Note (for your colleagues)" name="note" fault={of('note')} />}
+      </Form>
+    </Dialog>
+  );
+}
+
+/** The deception ledger: what clients heard, and when. */
+function Told({ report: { told, otherReplies } }: { report: Report }) {
+  if (told.length === 0) return null;
+  return (
+    <section className="panel">
+      <h3>What clients were told</h3>
+      <div className="table-scroll">
+        <table>
+          <thead>
+            <tr>
+              <th scope="col">Reply</th>
+              <th scope="col">Stage</th>
+              <th scope="col" className="number">
+                Times
+              </th>
+              <th scope="col">First</th>
+              <th scope="col">Last</th>
+            </tr>
+          </thead>
+          <tbody>
+            {told.map(({ reply, stage, refusals, first, last }) => (
+              <tr key={`${stage} ${reply}`}>
+                <td>
+                  {reply === 'HOLD' ? 'Nothing: the mail was taken, and is held' : <code>{reply}</code>}
+                </td>
+                <td>{STAGES[stage]}</td>
+                <td className="number">{refusals.toLocaleString()}</td>
+                <td>
+                  <Time at={first} />
+                </td>
+                <td>
+                  <Time at={last} />
+                </td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </div>
+      {otherReplies > 0 && <p className="quiet">and {plural(otherReplies, 'refusal')} with other replies</p>}
+    </section>
+  );
+}
+
+function Sources({ report: { sources, otherSources } }: { report: Report }) {
+  if (sources.length === 0) return null;
+  return (
+    <section className="panel">
+      <h3>From where it came</h3>
+      <div className="table-scroll">
+        <table>
+          <thead>
+            <tr>
+              <th scope="col">IP address</th>
+              <th scope="col" className="number">
+                Messages
+              </th>
+              <th scope="col" className="number">
+                Recipients
+              </th>
+            </tr>
+          </thead>
+          <tbody>
+            {sources.map(({ ip, messages, recipients }) => (
+              <tr key={ip}>
+                <td className="mono">{ip}</td>
+                <td className="number">{messages.toLocaleString()}</td>
+                <td className="number">{recipients.toLocaleString()}</td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </div>
+      {otherSources > 0 && (
+        <p className="quiet">and {plural(otherSources, 'other address', 'other addresses')}</p>
+      )}
+    </section>
+  );
+}

@@ -1,0 +1,242 @@
+import { useQuery } from '@tanstack/react-query';
+import type { FormEvent } from 'react';
+import { useEffect, useRef, useState } from 'react';
+import type { Block } from '../api.js';
+import { answered, api, ApiError } from '../api.js';
+import { useKey } from '../keys.js';
+import { personOf, StateTag, SubjectLink } from '../parts/blocks.js';
+import { useDecisions } from '../parts/decisions.js';
+import { SpanField, TextField } from '../parts/forms.js';
+import { Failure } from '../parts/states.js';
+import { blockPath, useAt, useHref } from '../route.js';
+import { Time } from '../time.js';
+import { useRights } from '../who.js';
+import { ProposalFacts } from './proposal-facts.js';
+import type { Decided } from './proposals.js';
+
+interface Detail {
+  readonly id: string;
+  /** As the list has it. */
+  readonly listed: Block | undefined;
+  readonly decided: Decided | undefined;
+  readonly isPending: boolean;
+  readonly takeBack: () => void;
+  readonly hasKeys: boolean;
+  /** Before it is decided, so that its event is known to be one's own; and where that failed. */
+  readonly before: (block: Block) => void;
+  readonly failed: (block: Block) => void;
+  readonly approved: (block: Block) => void;
+  readonly dismiss: (block: Block, body: { note?: string; falsePositive?: boolean }) => void;
+  readonly exempt: (block: Block) => void;
+}
+
+/** How long one stays at a proposal before its facts are fetched, in milliseconds: going down a list fetches none. */
+const STAYS = 150;
+
+/** One proposal: what is known, and what can be done. */
+export function ProposalDetail(detail: Detail) {
+  const { id, listed, decided } = detail;
+  const at = useAt();
+  const hasStayed = useStayed();
+  const query = useQuery({
+    queryKey: ['block', id],
+    queryFn: () => answered(api.GET('/api/v1/blocks/{id}', { params: { path: { id } } })),
+    enabled: hasStayed && at === undefined,
+  });
+  const block = at === undefined ? (query.data ?? listed) : listed;
+  if (block === undefined) {
+    if (query.error !== null) return <Missing error={query.error} retry={() => void query.refetch()} />;
+    if (at !== undefined) return <p className="quiet">It did not wait then.</p>;
+    return <p className="quiet loading">Loading…</p>;
+  }
+  const isOver = block.state !== 'proposed' || decided !== undefined;
+  return (
+    <section className="proposal-detail panel" aria-labelledby="proposal-title">
+      <div className="head">
+        <h2 id="proposal-title">
+          <SubjectLink subject={block.subject} />
+        </h2>
+        <span className="line quiet">
+          {!isOver && (
+            <>
+              lapses in <Time at={block.lapsesAt} as="left" />
+            </>
+          )}
+          <StateTag block={block} />
+        </span>
+      </div>
+      {block.evidence !== null ? <p>{block.evidence.sentence}</p> : <p>{block.description}</p>}
+      {isOver ? <Outcome block={block} decided={decided} /> : <Decide {...detail} block={block} />}
+      {hasStayed && <ProposalFacts block={block} />}
+    </section>
+  );
+}
+
+function useStayed(): boolean {
+  const [hasStayed, set] = useState(false);
+  useEffect(() => {
+    const timer = setTimeout(() => set(true), STAYS);
+    return () => clearTimeout(timer);
+  }, []);
+  return hasStayed;
+}
+
+function Missing({ error, retry }: { error: Error; retry: () => void }) {
+  if (!(error instanceof ApiError && error.status === 404)) return <Failure error={error} retry={retry} />;
+  return (
+    <div className="empty">
+      <p className="empty-title">There is no such proposal.</p>
+      <p>It may be of another server, or what you may not see. Choose one from the list, or search above.</p>
+    </div>
+  );
+}
+
+/** What became of it, for who comes late. */
+function Outcome({ block, decided }: { block: Block; decided: Decided | undefined }) {
+  const href = useHref();
+  const last = block.history.findLast(({ type }) => !type.startsWith('Hook') && type !== 'BlockProposed');
+  const [text, at] =
+    block.state === 'proposed' || last === undefined
+      ? [decided?.text ?? '', decided?.at]
+      : [outcomeOf(block, last), last.at];
+  return (
+    <div className="notice" role="status">
+      <p>
+        <strong>
+          {text} <Time at={at} as="ago" />.
+        </strong>{' '}
+        {last?.note !== undefined && `“${last.note}” `}
+        <a href={`#${href(blockPath(block.id))}`}>Open the block</a>
+      </p>
+    </div>
+  );
+}
+
+function outcomeOf(block: Block, { by, type }: Block['history'][number]): string {
+  const who = personOf(by);
+  if (block.state === 'lapsed') return 'It lapsed: nobody decided';
+  if (block.state === 'expired') return 'The block that was approved expired';
+  const verbs: Readonly<Record<string, string>> = {
+    ProposalApproved: 'approved it',
+    ProposalDismissed: 'dismissed it',
+    BlockReleased: 'released it',
+    BlockExtended: 'extended it',
+    BlockShortened: 'shortened it',
+  };
+  const what = verbs[type] ?? `decided (${type})`;
+  return `${who} ${what}${block.falsePositive ? ' as a false positive' : ''}`;
+}
+
+function Decide({
+  block,
+  isPending,
+  takeBack,
+  hasKeys,
+  before,
+  failed,
+  approved,
+  dismiss,
+  exempt,
+}: Detail & { readonly block: Block }) {
+  const { approve } = useDecisions();
+  const { decides, operates } = useRights();
+  const at = useAt();
+  const form = useRef<HTMLFormElement>(null);
+  const [isSending, setSending] = useState(false);
+  const [error, setError] = useState<Error>();
+  const canDecide = decides && at === undefined && !isPending && !isSending;
+  const faults = error instanceof ApiError ? error : undefined;
+  const valuesOf = () => {
+    const data = new FormData(form.current!);
+    const text = (name: string): string => {
+      const value = data.get(name);
+      return typeof value === 'string' ? value : '';
+    };
+    return { span: text('span'), until: text('until'), note: text('note') };
+  };
+  const doApprove = async (): Promise<void> => {
+    if (!canDecide) return;
+    setSending(true);
+    setError(undefined);
+    before(block);
+    try {
+      await approve(block, valuesOf());
+      approved(block);
+    } catch (thrown) {
+      failed(block);
+      setError(thrown as Error);
+    } finally {
+      setSending(false);
+    }
+  };
+  const doDismiss = (falsePositive: boolean): void => {
+    if (!canDecide) return;
+    const note = valuesOf().note.trim();
+    dismiss(block, { ...(note === '' ? {} : { note }), ...(falsePositive ? { falsePositive } : {}) });
+  };
+  const keys = hasKeys && canDecide;
+  useKey('a', () => keys && void doApprove());
+  useKey('d', () => keys && doDismiss(false));
+  useKey('f', () => keys && operates && doDismiss(true));
+  useKey('e', () => keys && operates && exempt(block));
+  if (!decides || at !== undefined) return null;
+  if (isPending)
+    return (
+      <div className="notice" role="status">
+        <p>
+          <strong>It will be dismissed in a few seconds.</strong> It still waits until then.
+        </p>
+        <button type="button" onClick={takeBack}>
+          Undo
+        </button>
+      </div>
+    );
+  const submit = (event: FormEvent): void => {
+    event.preventDefault();
+    void doApprove();
+  };
+  const of = (field: string): string | undefined => faults?.of(field);
+  const isShown = ['note', 'duration', 'until'].some((field) => of(field) !== undefined);
+  return (
+    <form ref={form} noValidate onSubmit={submit} className="decide" aria-label="Decide">
+      <div className="decide-fields">
+        <SpanField
+          fault={of}
+          label="Block for"
+          first={[
+            '',
+            `${block.duration === 'indefinite' ? 'Until released' : block.duration}, as the rule says`,
+          ]}
+        />
+        <TextField label="Note (for your colleagues)" name="note" rows={1} fault={of('note')} />
+      </div>
+      {error !== undefined && !isShown && (
+        <p className="fault" role="alert">
+          {error.message}
+        </p>
+      )}
+      <div className="buttons">
+        <button type="submit" className="danger" disabled={isSending} title="Key: a">
+          Approve
+        </button>
+        <button type="button" onClick={() => doDismiss(false)} title="Key: d">
+          Dismiss
+        </button>
+        {operates && (
+          <>
+            <button
+              type="button"
+              onClick={() => doDismiss(true)}
+              title="The rule was wrong: what was sent is usual from now on. Key: f"
+            >
+              False positive
+            </button>
+            <button type="button" onClick={() => exempt(block)} title="No rule acts on it then. Key: e">
+              Exempt…
+            </button>
+          </>
+        )}
+      </div>
+    </form>
+  );
+}

@@ -1,0 +1,134 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { newId } from '../../../src/runtime/ids.js';
+import { sendStream } from '../../../src/sending/events.js';
+import { assertAccessible, assertReflows, PageServer, WITHOUT_BROWSER } from '../../support/page/browser.js';
+
+describe('the screen of one block in a real browser', { skip: WITHOUT_BROWSER }, () => {
+  let server: PageServer;
+  let id: string;
+
+  before(async () => {
+    server = await PageServer.start();
+    id = await server.api.trip('bob@own.example');
+    await server.api.post(`/api/v1/blocks/${id}/approve`, { note: 'phished' });
+    await refused(120);
+  });
+  after(() => server.stop());
+
+  /** Attempts that the block has refused, each recorded by itself. */
+  async function refused(count: number): Promise<void> {
+    const { deps, clock } = server.api;
+    const events = Array.from({ length: count }, (_, n) => ({
+      id: newId(),
+      type: 'MessageRefused',
+      at: clock.now(),
+      by: 'smtp:test',
+      data: {
+        ...{ account: 'bob@own.example', returnPath: 'bob@own.example', ehlo: 'laptop.example' },
+        ...{ ip: '192.0.2.7', direction: 'outbound', block: id, stage: 'rcpt', count: 1 },
+        ...{ reply: '451 4.3.2 try again later', since: clock.now(), entitled: true, transaction: `${n}` },
+      },
+    }));
+    const { position } = await deps.store.append(sendStream('bob@own.example'), events, 'any');
+    await deps.models.reached(position);
+  }
+
+  test('says what got through, what was stopped, what clients were told, and who decided', async () => {
+    const page = await server.open({ as: 'viewer', at: `/blocks/${id}` });
+    await page.getByRole('heading', { name: 'account bob@own.example' }).waitFor();
+    await page.getByText('120 attempts when a recipient was named').waitFor();
+    await page.getByText('451 4.3.2 try again later').first().waitFor();
+    const history = page.getByRole('region', { name: 'Who decided what' });
+    await history.getByText('Rule burst proposed a block').waitFor();
+    await history.getByText('the-admin approved the proposal').waitFor();
+    await history.getByText('“phished”').waitFor();
+    assert.equal(await page.getByRole('button', { name: 'Release' }).count(), 0);
+  });
+
+  test('says what a sender had sent before a person blocked it', async () => {
+    await server.api.sent('zoe@own.example', 60);
+    await server.api.sent('zoe@own.example', 41);
+    server.api.clock.advance(1000);
+    const block = (await server.api.block('zoe@own.example'))['id'] as string;
+    const page = await server.open({ as: 'domain', at: `/blocks/${block}` });
+    await page.getByText('in 2 messages of 2.0 kB together').waitFor();
+    await page.getByText('Counted is the day before.').waitFor();
+    await page.getByText('Nothing has been refused so far.').waitFor();
+  });
+
+  test('lists refusals page by page', async () => {
+    const page = await server.open({ as: 'viewer', at: `/blocks/${id}` });
+    const region = page.getByRole('region', { name: 'Refusals' });
+    await region.getByText('50 rows are shown.').waitFor();
+    await region.getByRole('button', { name: 'Show more' }).click();
+    await region.getByText('100 rows are shown.').waitFor();
+    await region.getByRole('button', { name: 'Show more' }).press('Enter');
+    await region.getByText('120 rows are shown.').waitFor();
+    assert.equal(await region.getByRole('button', { name: 'Show more' }).count(), 0);
+  });
+
+  test('gives a letter to the customer to copy and to download', async () => {
+    const page = await server.open({ as: 'domain', at: `/blocks/${id}` });
+    await page.context().grantPermissions(['clipboard-read', 'clipboard-write']);
+    await page.getByRole('button', { name: 'Letter to the customer' }).press('Enter');
+    const dialog = page.getByRole('dialog');
+    await dialog.getByText('Dear customer').waitFor();
+    await assertAccessible(page);
+    await dialog.getByRole('button', { name: 'Copy' }).press('Enter');
+    await page.getByText('Copied the letter.').waitFor();
+    assert.match((await page.evaluate('navigator.clipboard.readText()')) as string, /Dear customer/);
+    const download = page.waitForEvent('download');
+    await dialog.getByRole('link', { name: 'Download' }).click();
+    assert.equal((await download).suggestedFilename(), 'bob@own.example.txt');
+    await page.keyboard.press('Escape');
+    await page.getByRole('button', { name: 'Letter to the customer' }).and(page.locator(':focus')).waitFor();
+  });
+
+  test('changes the end, and releases, by keyboard alone', async () => {
+    const block = (await server.api.block('eva@own.example'))['id'] as string;
+    const page = await server.open({ as: 'operator', at: `/blocks/${block}` });
+    await page.getByRole('button', { name: 'Change its end' }).press('Enter');
+    await page.getByLabel('From now on for').selectOption('24h');
+    await page.getByRole('dialog').getByRole('button', { name: 'Change' }).press('Enter');
+    await page.getByText('oscar made the block last longer').waitFor();
+    await page.getByRole('button', { name: 'Release' }).press('Enter');
+    await page.getByRole('dialog').getByRole('button', { name: 'Release' }).press('Enter');
+    await page.getByText('oscar released it').waitFor();
+    assert.equal(await page.getByRole('button', { name: 'Release' }).count(), 0);
+  });
+
+  test('says that a block is unknown, and offers a search', async () => {
+    const page = await server.open({ as: 'domain', at: '/blocks/0198-not-there' });
+    await page.getByRole('heading', { name: 'There is no such block' }).waitFor();
+    await page.getByLabel('Search all blocks').fill('bob');
+    await page.getByLabel('Search all blocks').press('Enter');
+    await page.getByRole('link', { name: 'bob@own.example', exact: true }).waitFor();
+  });
+
+  test('shows the rest of the block while its report cannot be read', async () => {
+    const page = await server.open({ as: 'viewer' });
+    await page.route('**/report?*', (route) => route.fulfill({ status: 503, body: '' }));
+    await page.evaluate(`location.hash = '/blocks/${id}'`);
+    await page.getByText('Rule burst proposed a block').waitFor();
+    await page.getByRole('alert').waitFor();
+    await page.unroute('**/report?*');
+    await page.getByRole('button', { name: 'Try again' }).click();
+    await page.getByText('120 attempts when a recipient was named').waitFor();
+  });
+
+  for (const scheme of ['light', 'dark'] as const)
+    test(`has no fault that axe knows, in ${scheme} colours`, async () => {
+      const page = await server.open({ as: 'admin', at: `/blocks/${id}`, scheme });
+      await page.getByText('50 rows are shown.').waitFor();
+      await page.getByText('120 attempts when').waitFor();
+      await assertAccessible(page);
+    });
+
+  test('fits a screen of 320 pixels', async () => {
+    const page = await server.open({ as: 'admin', at: `/blocks/${id}` });
+    await page.getByText('50 rows are shown.').waitFor();
+    await page.getByText('120 attempts when').waitFor();
+    await assertReflows(page);
+  });
+});

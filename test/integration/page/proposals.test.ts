@@ -1,0 +1,225 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import type { Page } from 'playwright-core';
+import { eventually } from '../../support/smtp/eventually.js';
+import { assertAccessible, assertReflows, PageServer, WITHOUT_BROWSER } from '../../support/page/browser.js';
+
+describe('the screen of proposals in a real browser', { skip: WITHOUT_BROWSER }, () => {
+  let server: PageServer;
+  before(async () => {
+    server = await PageServer.start();
+  });
+  after(() => server.stop());
+
+  const stateOf = async (id: string): Promise<string> =>
+    (await server.api.get(`/api/v1/blocks/${id}`)).json['state'] as string;
+  const row = (page: Page, name: string) =>
+    page.getByRole('table', { name: 'Proposals' }).getByRole('row').filter({ hasText: name });
+  /** A row that has come after the page was opened is last. */
+  const choose = async (page: Page, name: string): Promise<void> => {
+    await row(page, name).focus();
+    await page.getByRole('heading', { level: 2, name }).waitFor();
+  };
+
+  test('says that none waits, and shows what a rule proposes by itself', async () => {
+    const page = await server.open({ as: 'operator', at: '/proposals' });
+    await page.getByText('No proposal waits.').waitFor();
+    await page.getByText('Live').waitFor();
+    const id = await server.api.trip('first@example.com');
+    await row(page, 'first@example.com').getByText('101 of 100 recipients in 10m').waitFor();
+    await page.getByRole('heading', { name: 'Why' }).waitFor();
+    await server.api.post(`/api/v1/blocks/${id}/dismiss`, {});
+  });
+
+  test('approves by one key, goes on to the next, and releases with Undo', async () => {
+    const ids = [await server.api.trip('ann@example.com'), await server.api.trip('bob@example.com')];
+    const page = await server.open({ as: 'operator', at: '/proposals?sort=subject' });
+    await row(page, 'ann@example.com').waitFor();
+    await page.keyboard.press('j');
+    await page.getByRole('heading', { level: 2, name: 'ann@example.com' }).waitFor();
+    await page.getByLabel('Note').fill('many complaints');
+    await row(page, 'ann@example.com').focus();
+    await page.keyboard.press('a');
+    await page.getByRole('heading', { level: 2, name: 'bob@example.com' }).waitFor();
+    await row(page, 'ann@example.com').waitFor({ state: 'detached' });
+    assert.equal(
+      await page.evaluate("document.activeElement.getAttribute('role')"),
+      'row',
+      'the focus stays in the list',
+    );
+    assert.equal(await stateOf(ids[0]!), 'active');
+    const { json } = await server.api.get(`/api/v1/blocks/${ids[0]}`);
+    assert.match(JSON.stringify(json), /many complaints/);
+    await page.getByRole('button', { name: 'Undo' }).click();
+    await page.getByText('Released account ann@example.com').waitFor();
+    assert.equal(await stateOf(ids[0]!), 'released');
+    await server.api.post(`/api/v1/blocks/${ids[1]}/dismiss`, {});
+  });
+
+  test('says that a dismissal is pending, takes it back, and sends it when the page is left', async () => {
+    const id = await server.api.trip('carl@example.com');
+    const page = await server.open({ as: 'operator', at: '/proposals' });
+    await choose(page, 'carl@example.com');
+    await page.keyboard.press('d');
+    await row(page, 'carl@example.com').getByText('Dismissed in').waitFor();
+    await page.getByText('will be dismissed in 8 s').waitFor();
+    assert.equal(await stateOf(id), 'proposed');
+    await row(page, 'carl@example.com').getByRole('button', { name: 'Undo' }).click();
+    await row(page, 'carl@example.com').getByText('lapses in').waitFor();
+    await choose(page, 'carl@example.com');
+    await page.keyboard.press('f');
+    await row(page, 'carl@example.com').getByText('Dismissed in').waitFor();
+    await page.goto('about:blank');
+    await eventually('it is dismissed', async () => (await stateOf(id)) === 'dismissed');
+    const { json } = await server.api.get(`/api/v1/blocks/${id}`);
+    assert.equal(json['falsePositive'], true);
+  });
+
+  test('sends a dismissal once its time is over', async () => {
+    const id = await server.api.trip('cora@example.com');
+    const page = await server.open({ as: 'operator', at: '/proposals' });
+    await choose(page, 'cora@example.com');
+    await page.getByRole('button', { name: 'Dismiss', exact: true }).click();
+    await page.getByText('It will be dismissed in a few seconds.').waitFor();
+    await page.clock.runFor(8000);
+    await page.getByText('Dismissed the proposal for account cora@example.com').waitFor();
+    assert.equal(await stateOf(id), 'dismissed');
+  });
+
+  test('greys what another person decides, says who, and lets nothing be done to it', async () => {
+    const [id, other] = [await server.api.trip('dan@example.com'), await server.api.trip('eva@example.com')];
+    const page = await server.open({ as: 'operator', at: '/proposals' });
+    await page.getByText('Live').waitFor();
+    await choose(page, 'dan@example.com');
+    await server.api.post(`/api/v1/blocks/${id}/approve`, {});
+    await row(page, 'dan@example.com').getByText('the-admin approved it').waitFor();
+    await page.getByRole('link', { name: 'Open the block' }).waitFor();
+    assert.equal(await page.getByRole('button', { name: 'Approve' }).count(), 0);
+    await page.keyboard.press('a');
+    await page.keyboard.press('d');
+    assert.equal(await row(page, 'dan@example.com').getByText('Dismissed in').count(), 0);
+    await server.api.post(`/api/v1/blocks/${other}/dismiss`, {});
+  });
+
+  test('exempts the sender for a reason, and dismisses the proposal', async () => {
+    const id = await server.api.trip('news@example.com');
+    const page = await server.open({ as: 'operator', at: '/proposals' });
+    await choose(page, 'news@example.com');
+    await page.keyboard.press('e');
+    const dialog = page.getByRole('dialog');
+    await dialog.getByRole('button', { name: 'Exempt' }).click();
+    await dialog.getByText('must say why').waitFor();
+    await assertAccessible(page);
+    await dialog.getByLabel('Why').fill('the newsletter');
+    await dialog.getByRole('button', { name: 'Exempt' }).click();
+    await page.getByText('Exempted account news@example.com').waitFor();
+    await page.getByText('No proposal waits.').waitFor();
+    assert.equal(await stateOf(id), 'dismissed');
+    const { text } = await server.api.get('/api/v1/exemptions');
+    assert.match(text, /the newsletter/);
+  });
+
+  test('approves the selected ones with a result for each', async () => {
+    const ids = [await server.api.trip('gus@example.com'), await server.api.trip('hal@example.com')];
+    const page = await server.open({ as: 'operator', at: '/proposals?sort=subject' });
+    await row(page, 'gus@example.com').focus();
+    await page.keyboard.press('x');
+    await page.keyboard.press('j');
+    await page.keyboard.press('Shift+X');
+    await page.getByText('2 selected').waitFor();
+    // One of them is decided meanwhile.
+    await page.route('**/blocks/actions', async (route) => {
+      await server.api.post(`/api/v1/blocks/${ids[1]}/dismiss`, {});
+      await route.continue();
+    });
+    await page.keyboard.press('a');
+    const dialog = page.getByRole('dialog');
+    await dialog.getByRole('button', { name: 'Approve 2 proposals' }).click();
+    await dialog.getByText('1 blocked, 1 failed.').waitFor();
+    await dialog.getByRole('row').filter({ hasText: 'gus@example.com' }).getByText('blocked').waitFor();
+    await assertAccessible(page);
+    await dialog.getByRole('button', { name: 'Undo: release 1' }).click();
+    await page.getByText('Released 1 of 1 again.').waitFor();
+    assert.deepEqual(await Promise.all(ids.map(stateOf)), ['released', 'dismissed']);
+  });
+
+  test('says what became of a proposal whose link comes late', async () => {
+    const id = await server.api.trip('ida@example.com');
+    await server.api.post(`/api/v1/blocks/${id}/dismiss`, { note: 'a school' });
+    const page = await server.open({ as: 'operator', at: `/proposals/${id}` });
+    await page.getByText('the-admin dismissed it').waitFor();
+    await page.getByText('a school').waitFor();
+    await page.getByRole('link', { name: 'Open the block' }).click();
+    await page.getByRole('heading', { name: 'account ida@example.com' }).waitFor();
+  });
+
+  test('shows a fault of what is typed at its field, and keeps it', async () => {
+    const id = await server.api.trip('joe@example.com');
+    const page = await server.open({ as: 'operator', at: `/proposals/${id}` });
+    const long = 'x'.repeat(5000);
+    await page.getByLabel('Note').fill(long);
+    await page.getByRole('button', { name: 'Approve' }).click();
+    await page.locator('textarea[aria-invalid=true]').waitFor();
+    assert.equal(await page.getByLabel('Note').inputValue(), long);
+    assert.equal(await stateOf(id), 'proposed');
+  });
+
+  test('says what is wrong while the server does not answer, and tries again', async () => {
+    const page = await server.open({ as: 'operator' });
+    const problem = {
+      type: 'about:blank',
+      title: 'Away',
+      status: 503,
+      detail: 'the store is away',
+      instance: '/',
+    };
+    const answer = { status: 503, contentType: 'application/problem+json', body: JSON.stringify(problem) };
+    await page.route('**/api/v1/blocks?*', (route) => route.fulfill(answer));
+    await page.evaluate("location.hash = '/proposals'");
+    await page.getByRole('alert').getByText('the store is away').waitFor();
+    await page.unroute('**/api/v1/blocks?*');
+    await page.getByRole('button', { name: 'Try again' }).click();
+    await row(page, 'joe@example.com').waitFor();
+  });
+
+  test('lets the administrator of a domain decide, but neither exempt nor call it a false positive', async () => {
+    await server.api.trip('mia@own.example');
+    const page = await server.open({ as: 'domain', at: '/proposals' });
+    await row(page, 'mia@own.example').waitFor();
+    await page.getByRole('button', { name: 'Approve' }).waitFor();
+    assert.equal(await row(page, 'joe@example.com').count(), 0);
+    assert.equal(await page.getByRole('button', { name: 'False positive' }).count(), 0);
+    assert.equal(await page.getByRole('button', { name: 'Exempt' }).count(), 0);
+  });
+
+  test('shows a viewer everything and no button', async () => {
+    const page = await server.open({ as: 'viewer', at: '/proposals' });
+    await row(page, 'joe@example.com').waitFor();
+    await page.getByRole('heading', { name: 'Earlier decisions' }).waitFor();
+    for (const name of ['Approve', 'Dismiss'])
+      assert.equal(await page.getByRole('button', { name }).count(), 0);
+    assert.equal(await page.getByRole('checkbox').count(), 0);
+  });
+
+  for (const scheme of ['light', 'dark'] as const)
+    test(`has no fault that axe knows, in ${scheme} colours`, async () => {
+      const page = await server.open({ as: 'admin', at: '/proposals', scheme });
+      await page.getByRole('heading', { name: 'Latest sends' }).waitFor();
+      await assertAccessible(page);
+    });
+
+  test('shows one proposal at a time on a narrow screen, by keyboard alone', async () => {
+    const page = await server.open({ as: 'admin', at: '/proposals', width: 320, height: 640 });
+    await row(page, 'joe@example.com').waitFor();
+    await assertReflows(page);
+    await page.keyboard.press('j');
+    await row(page, 'mia@own.example').and(page.locator(':focus')).waitFor();
+    await page.keyboard.press('j');
+    await page.keyboard.press('Enter');
+    await page.getByRole('heading', { level: 2, name: 'joe@example.com' }).waitFor();
+    await page.getByRole('heading', { name: 'Latest sends' }).waitFor();
+    await assertReflows(page);
+    await page.keyboard.press('Escape');
+    await row(page, 'joe@example.com').and(page.locator(':focus')).waitFor();
+  });
+});
