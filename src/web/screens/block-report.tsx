@@ -17,7 +17,7 @@ import { useAt } from '../route.js';
 import { useRights } from '../who.js';
 
 type Report = components['schemas']['ContainmentReport'];
-type Passed = Report['before'];
+type Passed = NonNullable<Report['before']>;
 
 /** A report that is still growing is read anew so often, in milliseconds. */
 const EVERY = 30_000;
@@ -56,23 +56,30 @@ function Sections({ report }: { report: Report }) {
         </p>
       )}
       <div className="panels figures">
-        <Figure
-          title="Got through before"
-          value={before.recipients}
-          unit={before.recipients === 1 ? 'recipient' : 'recipients'}
-        >
-          <PassedWords passed={before} />
-          <p className="quiet">
-            {begun === undefined ? (
-              'Counted is the day before.'
-            ) : (
-              <>
-                It began <Time at={onset!.at} />
-                {took !== undefined && took >= 0 && `, ${spanOf(took)} before the block`}.
-              </>
-            )}
-          </p>
-        </Figure>
+        {before === null ? (
+          <section className="panel">
+            <h3>Got through before</h3>
+            <p>It is not counted what came before a block by hand of anything but an account.</p>
+          </section>
+        ) : (
+          <Figure
+            title="Got through before"
+            value={before.recipients}
+            unit={before.recipients === 1 ? 'recipient' : 'recipients'}
+          >
+            <PassedWords passed={before} />
+            <p className="quiet">
+              {begun === undefined ? (
+                'Counted is the day before.'
+              ) : (
+                <>
+                  It began <Time at={onset!.at} />
+                  {took !== undefined && took >= 0 && `, ${spanOf(took)} before the block`}.
+                </>
+              )}
+            </p>
+          </Figure>
+        )}
         <Figure
           title="Got through after"
           value={after.recipients}
