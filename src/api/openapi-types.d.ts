@@ -2247,7 +2247,7 @@ export interface operations {
                             /** @description Median of its weekly peaks; null where unknown. */
                             usual: number | null;
                             limit: number;
-                            /** @description What counts for the rule, as a share of the limit. */
+                            /** @description observed as a share of the limit. */
                             share: number;
                             blocked: boolean;
                         }[];

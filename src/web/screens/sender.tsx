@@ -244,12 +244,16 @@ function lengthOf(span: string): number {
   return parts.reduce((sum, part) => sum + Number.parseInt(part) * UNITS[part.at(-1)!]!, 0);
 }
 
+/** A rule that blocks by itself proposes first, in the same moment. */
+const isAtOnce = (proposedAt: string, since: string | null): boolean =>
+  since !== null && Math.abs(Date.parse(since) - Date.parse(proposedAt)) < MINUTE;
+
 const MARKS = 6;
 
 function marksOf(blocks: readonly Block[], from: number, to: number) {
   return blocks
     .flatMap(({ proposedAt, since }) => [
-      ...(proposedAt === null || proposedAt === since
+      ...(proposedAt === null || isAtOnce(proposedAt, since)
         ? []
         : [{ at: Date.parse(proposedAt), text: 'proposed' }]),
       ...(since === null ? [] : [{ at: Date.parse(since), text: 'blocked' }]),
