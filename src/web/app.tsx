@@ -61,10 +61,7 @@ function SignedIn({ who }: { who: Who }) {
       <Frame>
         <Switch>
           <Route path="/" component={OverviewScreen} />
-          <Route path="/proposals">
-            <ProposalsScreen id={undefined} />
-          </Route>
-          <Route path="/proposals/:id">{({ id }) => <ProposalsScreen id={id} />}</Route>
+          <Route path="/proposals/:id?">{({ id }) => <ProposalsScreen id={id} />}</Route>
           <Route path="/blocks" component={BlocksScreen} />
           <Route path="/blocks/:id">{({ id }) => <BlockScreen key={id} id={id} />}</Route>
           <Route path="/senders/:type/:value">

@@ -28,7 +28,7 @@ const UNITS = { w: 604_800_000, d: 86_400_000, h: 3_600_000, m: 60_000, s: 1000 
 /** Milliseconds of `1h30m`. */
 export function lengthOf(span: string): number {
   let length = 0;
-  for (const [, digits, unit] of span.matchAll(/(\d+)([wdhms])/g))
+  for (const [, digits, unit] of span.matchAll(/(\d{1,9})([wdhms])/g))
     length += Number(digits) * UNITS[unit as keyof typeof UNITS];
   return length;
 }

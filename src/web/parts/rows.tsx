@@ -86,7 +86,7 @@ export function Rows<Item extends { readonly id: string }>({
 
   const all = [...(selection === undefined ? [] : [`${CHECKBOX}rem`]), ...columns.map(({ width }) => width)];
   const least =
-    all.reduce((sum, width) => sum + Number(/[\d.]+(?=rem)/.exec(width)?.[0] ?? 4), 0) +
+    all.reduce((sum, width) => sum + Number.parseFloat(width.replace('minmax(', '')), 0) +
     (all.length - 1) * GAP +
     SIDES;
   const [isTable, setTable] = useState(true);
@@ -136,8 +136,6 @@ export function Rows<Item extends { readonly id: string }>({
   useEffect(() => {
     if (focus === undefined) return;
     for (let index = 0; index < items.length; index++) if (idAt(index) === focus.id) return goTo(index);
-    // Only when it is asked for.
-    // eslint-disable-next-line react-hooks/exhaustive-deps
   }, [focus]);
 
   // A row that had the focus and is gone leaves it to the one that took its place.

@@ -29,7 +29,7 @@ interface Page {
 }
 
 const get = (query: Query, signal: AbortSignal): Promise<Page> =>
-  answered(api.GET('/api/v1/blocks', { params: { query }, signal })) as Promise<Page>;
+  answered(api.GET('/api/v1/blocks', { params: { query }, signal }));
 
 /**
  * Where each page of a list begins, and which rows it has. Names and ids alone stay in memory: of 100,000 blocks that is
@@ -94,7 +94,6 @@ export function useBlockPages(filter: BlockFilter): BlockPages {
   const client = useQueryClient();
   const filterKey = JSON.stringify(filter);
   // A new filter is another list.
-  // eslint-disable-next-line react-hooks/exhaustive-deps
   const book = useMemo(() => new Book(), [filterKey]);
   const [range, setRange] = useState<{ of: Book; first: number; last: number }>();
   const [, render] = useState(0);
@@ -104,8 +103,6 @@ export function useBlockPages(filter: BlockFilter): BlockPages {
     for (let page = book.pageOf(first); page <= book.pageOf(last); page++) wanted.add(page);
     if (last + AHEAD >= book.length && book.cursors.length > book.rows.length) wanted.add(book.rows.length);
     return [...wanted].filter((page) => page < book.cursors.length);
-    // The book changes within.
-    // eslint-disable-next-line react-hooks/exhaustive-deps
   }, [book, range, book.length, book.cursors.length]);
   const keyOf = (page: number) => ['blocks', filterKey, page, book.cursors[page] ?? ''];
   const results = useQueries({
@@ -179,8 +176,8 @@ export function useBlockPages(filter: BlockFilter): BlockPages {
     rows,
     total: book.total,
     hasMore: book.cursors.length > book.rows.length,
-    first: results[0]! as UseQueryResult<Page>,
-    failed: results.find(({ isError }) => isError) as UseQueryResult<Page> | undefined,
+    first: results[0]!,
+    failed: results.find(({ isError }) => isError),
     onRange,
     chunks,
   };

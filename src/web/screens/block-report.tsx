@@ -35,7 +35,7 @@ export function BlockReport({ block: { id, state } }: { block: Block }) {
   return (
     <section aria-labelledby="report">
       <h2 id="report">Containment</h2>
-      <Loaded query={query}>{(report) => <Sections report={report as Report} />}</Loaded>
+      <Loaded query={query}>{(report) => <Sections report={report} />}</Loaded>
     </section>
   );
 }

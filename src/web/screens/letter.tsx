@@ -1,7 +1,6 @@
 import { useQuery } from '@tanstack/react-query';
 import type { Block } from '../api.js';
 import { api, ApiError, urlOf } from '../api.js';
-import type { Problem } from '../api.js';
 import { subjectName } from '../parts/blocks.js';
 import { Dialog } from '../parts/dialog.js';
 import { fault, note } from '../parts/notes.js';
@@ -18,12 +17,7 @@ export function LetterDialog({ block, close }: { block: Block; close: () => void
         params,
         parseAs: 'text',
       });
-      if (!response.ok)
-        throw new ApiError(
-          response.status,
-          error as Problem | undefined,
-          response.headers.get('x-request-id'),
-        );
+      if (!response.ok) throw new ApiError(response.status, error, response.headers.get('x-request-id'));
       return data as unknown as string;
     },
     gcTime: 0,

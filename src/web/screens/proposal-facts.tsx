@@ -1,6 +1,7 @@
 import { useQuery } from '@tanstack/react-query';
 import type { ReactNode } from 'react';
 import { useMemo } from 'react';
+import type { paths } from '../../api/openapi-types.js';
 import type { Block } from '../api.js';
 import { answered, api } from '../api.js';
 import { personOf, StateTag } from '../parts/blocks.js';
@@ -117,10 +118,8 @@ function Numbers({ block }: { block: Block }) {
   );
 }
 
-type Answer<T> = T extends (...args: never[]) => Promise<infer Data> ? Data : never;
-const getSender = (type: string, value: string) =>
-  answered(api.GET('/api/v1/senders/{type}/{value}', { params: { path: { type, value } } }));
-type Sender = Answer<typeof getSender>;
+type Sender =
+  paths['/api/v1/senders/{type}/{value}']['get']['responses']['200']['content']['application/json'];
 
 /** What is kept of a send, as far as is shown. */
 interface Send {

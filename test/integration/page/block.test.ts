@@ -50,7 +50,7 @@ describe('the screen of one block in a real browser', { skip: WITHOUT_BROWSER },
     await server.api.sent('zoe@own.example', 60);
     await server.api.sent('zoe@own.example', 41);
     server.api.clock.advance(1000);
-    const block = (await server.api.block('zoe@own.example'))['id'] as string;
+    const block = (await server.api.block('zoe@own.example'))['id'];
     const page = await server.open({ as: 'domain', at: `/blocks/${block}` });
     await page.getByText('in 2 messages of 2.0 kB together').waitFor();
     await page.getByText('Counted is the day before.').waitFor();
@@ -77,7 +77,7 @@ describe('the screen of one block in a real browser', { skip: WITHOUT_BROWSER },
     await assertAccessible(page);
     await dialog.getByRole('button', { name: 'Copy' }).press('Enter');
     await page.getByText('Copied the letter.').waitFor();
-    assert.match((await page.evaluate('navigator.clipboard.readText()')) as string, /Dear customer/);
+    assert.match(await page.evaluate<string>('navigator.clipboard.readText()'), /Dear customer/);
     const download = page.waitForEvent('download');
     await dialog.getByRole('link', { name: 'Download' }).click();
     assert.equal((await download).suggestedFilename(), 'bob@own.example.txt');
@@ -86,7 +86,7 @@ describe('the screen of one block in a real browser', { skip: WITHOUT_BROWSER },
   });
 
   test('changes the end, and releases, by keyboard alone', async () => {
-    const block = (await server.api.block('eva@own.example'))['id'] as string;
+    const block = (await server.api.block('eva@own.example'))['id'];
     const page = await server.open({ as: 'operator', at: `/blocks/${block}` });
     await page.getByRole('button', { name: 'Change its end' }).press('Enter');
     await page.getByLabel('From now on for').selectOption('24h');

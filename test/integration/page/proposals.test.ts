@@ -12,7 +12,7 @@ describe('the screen of proposals in a real browser', { skip: WITHOUT_BROWSER },
   after(() => server.stop());
 
   const stateOf = async (id: string): Promise<string> =>
-    (await server.api.get(`/api/v1/blocks/${id}`)).json['state'] as string;
+    (await server.api.get(`/api/v1/blocks/${id}`)).json['state'];
   const row = (page: Page, name: string) =>
     page.getByRole('table', { name: 'Proposals' }).getByRole('row').filter({ hasText: name });
   /** A row that has come after the page was opened is last. */
@@ -37,6 +37,7 @@ describe('the screen of proposals in a real browser', { skip: WITHOUT_BROWSER },
     await row(page, 'ann@example.com').waitFor();
     await page.keyboard.press('j');
     await page.getByRole('heading', { level: 2, name: 'ann@example.com' }).waitFor();
+    await row(page, 'ann@example.com').and(page.locator(':focus')).waitFor();
     await page.getByLabel('Note').fill('many complaints');
     await row(page, 'ann@example.com').focus();
     await page.keyboard.press('a');
