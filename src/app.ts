@@ -269,6 +269,7 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
             }),
       publicUrl: config.api.publicUrl,
       admins: () => admins!.current,
+      vouchers: loaded.evaluation ? { evaluation: 'evaluation' } : {},
       proxyAuth: config.api.proxyAuth.from.length === 0 ? undefined : config.api.proxyAuth,
     };
     return createApi(deps, dovecot?.routes);

@@ -30,7 +30,10 @@ import { noticeRoutes } from './notices.js';
 import { logRoutes, operationRoutes, outboxRoutes } from './operations.js';
 import { bulkOverridesRoute } from './overrides-bulk.js';
 import { overrideRoutes } from './overrides.js';
-import { People } from './people.js';
+import { Attempts } from './attempts.js';
+import type { PeopleDependencies } from './sessions.js';
+import { PersonSessions } from './sessions.js';
+import { SignIn } from './sign-in.js';
 import { rspamdRoutes } from './rspamd.js';
 import { observedRoute, rulesRoutes } from './rules.js';
 import { senderRoutes } from './senders.js';
@@ -132,7 +135,7 @@ export function createApi(deps: ApiDependencies, more: readonly Route[] = []): A
   const people =
     admins === undefined
       ? undefined
-      : new People({ ...deps, admins }, (session) => void feeds.endOf(session));
+      : openPeople({ ...deps, admins }, (session) => void feeds.endOf(session));
   const routes = rootRoutes([
     blockListRoute(deps),
     // Before the routes of one block, which would take `actions` for its id.
@@ -167,7 +170,18 @@ export function createApi(deps: ApiDependencies, more: readonly Route[] = []): A
     await feeds.close();
     await deps.backtests.close();
   };
-  return serving({ ...deps, people }, routes, { close });
+  return serving({ ...deps, people: people?.sessions }, routes, { close });
+}
+
+/** The people who administrate: they sign in, and have a session from then on. */
+function openPeople(
+  deps: PeopleDependencies,
+  onEnded: (session: string) => void,
+): { readonly sessions: PersonSessions; readonly routes: readonly Route[] } {
+  const sessions = new PersonSessions(deps, onEnded);
+  const attempts = new Attempts(deps);
+  const signIn = new SignIn(deps, sessions, attempts);
+  return { sessions, routes: [...signIn.routes, ...sessions.routes] };
 }
 
 function serving(
