@@ -84,6 +84,8 @@ export class Sessions {
       }
       case 'SessionEnded':
         return this.#remove(event.data.session);
+      case 'PersonChanged':
+        return;
     }
   }
 

@@ -18,7 +18,7 @@ export interface Attempt {
   /** The network of the client. */
   readonly network: string;
   /** Counts it as failed, for any reason. */
-  fail(problem: Problem): never;
+  readonly fail: (problem: Problem) => never;
 }
 
 /** Checks the secrets that people show, and puts off those who fail too often. */
@@ -39,19 +39,20 @@ export class Attempts {
   /**
    * Lets a secret be tried.
    *
-   * @param name in normal form
+   * @param name in normal form; undefined where the secret alone says whose it is
    * @throws Problem 429 if too many have failed; what `work` throws
    */
   async try<T>(
     request: Request,
-    name: string,
+    name: string | undefined,
     secret: string,
     work: (attempt: Attempt) => Promise<T>,
   ): Promise<T> {
     const network = clientOf(request);
-    const attempts = [await this.#networks.begin(network, name, secret)];
+    const attempts = [await this.#networks.begin(network, name ?? '', secret)];
     try {
-      if (attempts[0] !== undefined) attempts.push(await this.#names.begin(name, name, secret));
+      if (attempts[0] !== undefined && name !== undefined)
+        attempts.push(await this.#names.begin(name, name, secret));
       if (attempts.includes(undefined)) throw tooMany();
       const fail = (problem: Problem): never => {
         for (const attempt of attempts) attempt!.failed();

@@ -17,6 +17,7 @@ import type { OutboxedStore } from '../store/outboxed.js';
 import type { Via } from '../sessions/events.js';
 import type { EventStore } from '../store/port.js';
 import type { Tracing } from '../tracing/tracing.js';
+import type { FirstLink } from './first-link.js';
 
 /** The holder of a token, or a person who has signed in. */
 export interface Caller extends Rights {
@@ -132,6 +133,10 @@ export interface ApiDependencies extends OperationDependencies {
   readonly proxyAuth?: ProxyAuth | undefined;
   /** The people who may sign in; undefined: nobody can. */
   readonly admins?: (() => AdminTable) | undefined;
+  /** Where they are kept, and how a change there is taken over at once; undefined: they are changed elsewhere. */
+  readonly adminsFile?: { readonly path: string; readAgain(): Promise<unknown> } | undefined;
+  /** The link by which the first administrator is made; undefined: there is none. */
+  readonly first?: FirstLink | undefined;
   /** Who else vouches for people, each with a stamp: their sessions end when it becomes another. */
   readonly vouchers?: Readonly<Partial<Record<Via, string>>> | undefined;
   /** Undefined if this process has no users file: then any account may exist. */

@@ -34,11 +34,14 @@ import { Attempts } from './attempts.js';
 import type { PeopleDependencies } from './sessions.js';
 import { PersonSessions } from './sessions.js';
 import { SignIn } from './sign-in.js';
+import { OwnAccount } from './own-account.js';
+import { People } from './people.js';
 import { rspamdRoutes } from './rspamd.js';
 import { observedRoute, rulesRoutes } from './rules.js';
 import { senderRoutes } from './senders.js';
 import { shadowRoutes } from './shadow-rules.js';
 
+export { FirstLink, newLinkToken } from './first-link.js';
 export { DovecotPolicy } from './dovecot.js';
 export type { DovecotAsked } from './dovecot.js';
 export type {
@@ -181,7 +184,12 @@ function openPeople(
   const sessions = new PersonSessions(deps, onEnded);
   const attempts = new Attempts(deps);
   const signIn = new SignIn(deps, sessions, attempts);
-  return { sessions, routes: [...signIn.routes, ...sessions.routes] };
+  const account = new OwnAccount(deps, sessions, attempts);
+  const people = new People(deps, sessions);
+  return {
+    sessions,
+    routes: [...signIn.routes, ...sessions.routes, ...account.routes, ...people.routes],
+  };
 }
 
 function serving(

@@ -2,7 +2,7 @@ import type { Check, Fact, RecordedEvent } from '../kernel/events.js';
 import { oneOf, optional, shaped, streamName, text, whole } from '../kernel/events.js';
 import type { Instant } from '../kernel/time.js';
 
-/** Streams `session-<person>`: when an administrator signed in and out. */
+/** Streams `session-<person>`: when an administrator signed in and out, and what was changed of them. */
 export const SESSION_CATEGORY = 'session';
 
 export const sessionStream = (person: string): string => streamName(SESSION_CATEGORY, person);
@@ -42,8 +42,21 @@ export interface SessionEnded {
   readonly reason: 'signed-out' | 'signed-in-again' | 'revoked';
 }
 
+const CHANGES = ['added', 'changed', 'removed', 'link', 'password', 'second-factor'] as const;
+
+/** What somebody changed of a person, or they of themselves. The file of administrators has what holds. */
+export interface PersonChanged {
+  readonly person: string;
+  readonly what: (typeof CHANGES)[number];
+  /** In words, without a secret. */
+  readonly description: string;
+}
+
 export type SessionFact =
-  Fact<'SignedIn', SignedIn> | Fact<'SessionUsed', SessionUsed> | Fact<'SessionEnded', SessionEnded>;
+  | Fact<'SignedIn', SignedIn>
+  | Fact<'SessionUsed', SessionUsed>
+  | Fact<'SessionEnded', SessionEnded>
+  | Fact<'PersonChanged', PersonChanged>;
 
 export type SessionEvent = SessionFact & Pick<RecordedEvent, 'at' | 'by'>;
 
@@ -55,6 +68,7 @@ const SHAPES: { readonly [Type in SessionFact['type']]: Check } = {
   }),
   SessionUsed: shaped<SessionUsed>({ session: text }),
   SessionEnded: shaped<SessionEnded>({ session: text, reason: text }),
+  PersonChanged: shaped<PersonChanged>({ person: text, what: oneOf(CHANGES), description: text }),
 };
 
 /** Whether it is one of these events, with data that match its type. */
