@@ -49,6 +49,22 @@ export interface ProxyAuth {
   readonly roles: Readonly<Record<string, Role>>;
 }
 
+/** An OpenID provider that signs people in. */
+export interface OpenIdSettings {
+  readonly issuer: string;
+  readonly clientId: string;
+  /** Its first line; undefined: the client is public. */
+  readonly clientSecretFile?: string | undefined;
+  /** What the page calls the provider. */
+  readonly label: string;
+  readonly scopes: string;
+  readonly groupsClaim: string;
+  /** The role of each group. */
+  readonly roles: Readonly<Record<string, Role>>;
+  /** Of the role `domain`: the claim that names the domains. */
+  readonly domainsClaim?: string | undefined;
+}
+
 /** Must compare in constant time: `TokenTable.find` does. */
 export interface Authenticator {
   authenticate(token: string): Caller | undefined;
@@ -131,6 +147,8 @@ export interface ApiDependencies extends OperationDependencies {
   readonly tokens: Authenticator;
   /** The reverse proxy that names people; undefined: there is none. */
   readonly proxyAuth?: ProxyAuth | undefined;
+  /** The OpenID provider that signs people in; undefined: there is none. It needs {@link publicUrl}. */
+  readonly openId?: OpenIdSettings | undefined;
   /** The people who may sign in; undefined: nobody can. */
   readonly admins?: (() => AdminTable) | undefined;
   /** Where they are kept, and how a change there is taken over at once; undefined: they are changed elsewhere. */

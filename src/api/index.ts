@@ -34,6 +34,7 @@ import { Attempts } from './attempts.js';
 import type { PeopleDependencies } from './sessions.js';
 import { PersonSessions } from './sessions.js';
 import { SignIn } from './sign-in.js';
+import { OpenId, openIdStamp } from './openid.js';
 import { OwnAccount } from './own-account.js';
 import { People } from './people.js';
 import { rspamdRoutes } from './rspamd.js';
@@ -178,17 +179,24 @@ export function createApi(deps: ApiDependencies, more: readonly Route[] = []): A
 
 /** The people who administrate: they sign in, and have a session from then on. */
 function openPeople(
-  deps: PeopleDependencies,
+  given: PeopleDependencies,
   onEnded: (session: string) => void,
 ): { readonly sessions: PersonSessions; readonly routes: readonly Route[] } {
+  const { openId: settings, publicUrl } = given;
+  const openid = settings === undefined ? {} : { openid: openIdStamp(settings) };
+  const deps = { ...given, vouchers: { ...given.vouchers, ...openid } };
   const sessions = new PersonSessions(deps, onEnded);
   const attempts = new Attempts(deps);
   const signIn = new SignIn(deps, sessions, attempts);
   const account = new OwnAccount(deps, sessions, attempts);
   const people = new People(deps, sessions);
+  const openId =
+    settings === undefined || publicUrl === undefined
+      ? undefined
+      : new OpenId(deps, sessions, attempts, { settings, publicUrl });
   return {
     sessions,
-    routes: [...signIn.routes, ...sessions.routes, ...account.routes, ...people.routes],
+    routes: [signIn, sessions, account, people, openId].flatMap((part) => part?.routes ?? []),
   };
 }
 

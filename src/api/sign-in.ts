@@ -132,8 +132,10 @@ export class SignIn {
   }
 
   #ways(): z.infer<typeof waysShape> {
-    const evaluation = this.#deps.vouchers?.evaluation !== undefined;
-    return { evaluation, first: this.#deps.first?.isOpen === true, openId: null, passkeys: false };
+    const { vouchers, first, openId: provider, publicUrl } = this.#deps;
+    const evaluation = vouchers?.evaluation !== undefined;
+    const openId = provider === undefined || publicUrl === undefined ? null : { label: provider.label };
+    return { evaluation, first: first?.isOpen === true, openId, passkeys: false };
   }
 
   /** A name that is not known costs as much as a wrong password, and hears the same. */

@@ -18,7 +18,7 @@ export interface Answer {
   readonly text?: string;
   /** Content type; application/json unless given. */
   readonly type?: string;
-  readonly headers?: Readonly<Record<string, string>>;
+  readonly headers?: Readonly<Record<string, string | readonly string[]>>;
 }
 
 /** One request, checked: what a handler works from. */
