@@ -286,6 +286,7 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
       },
       first,
       vouchers: loaded.evaluation ? { evaluation: 'evaluation' } : {},
+      trustedProxies: config.api.trustedProxies,
       openId: config.api.openId,
       proxyAuth: config.api.proxyAuth.from.length === 0 ? undefined : config.api.proxyAuth,
     };

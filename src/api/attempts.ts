@@ -23,12 +23,15 @@ export interface Attempt {
 
 /** Checks the secrets that people show, and puts off those who fail too often. */
 export class Attempts {
+  readonly #deps: ApiDependencies;
   readonly #networks: AttemptLimiter;
   readonly #names: AttemptLimiter;
   readonly #checker = new PasswordChecker({ queue: MOST_WAITING });
   readonly #failures: FloodCoalescer<{ readonly network: string }>;
 
-  constructor({ clock, log }: ApiDependencies) {
+  constructor(deps: ApiDependencies) {
+    this.#deps = deps;
+    const { clock, log } = deps;
     this.#networks = new AttemptLimiter({ attemptsPerMinute: FAILURES_OF_NETWORK, clock });
     this.#names = new AttemptLimiter({ attemptsPerMinute: FAILURES_OF_NAME, clock });
     this.#failures = new FloodCoalescer(clock, ({ network }, count, since) =>
@@ -48,7 +51,7 @@ export class Attempts {
     secret: string,
     work: (attempt: Attempt) => Promise<T>,
   ): Promise<T> {
-    const network = clientOf(request);
+    const network = clientOf(request, this.#deps);
     const attempts = [await this.#networks.begin(network, name ?? '', secret)];
     try {
       if (attempts[0] !== undefined && name !== undefined)

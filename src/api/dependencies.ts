@@ -147,6 +147,8 @@ export interface ApiDependencies extends OperationDependencies {
   readonly tokens: Authenticator;
   /** The reverse proxy that names people; undefined: there is none. */
   readonly proxyAuth?: ProxyAuth | undefined;
+  /** Addresses and networks of proxies whose X-Forwarded-For says where a client is. */
+  readonly trustedProxies?: readonly string[] | undefined;
   /** The OpenID provider that signs people in; undefined: there is none. It needs {@link publicUrl}. */
   readonly openId?: OpenIdSettings | undefined;
   /** The people who may sign in; undefined: nobody can. */

@@ -178,7 +178,7 @@ export class PersonSessions {
     const { models, clock, log } = this.#deps;
     const [token, id] = [randomBytes(TOKEN_BYTES).toString('base64url'), newId()];
     const { name, role, domains, stamp, via } = person;
-    const network = clientOf(request);
+    const network = clientOf(request, this.#deps);
     await this.record(name, requestId, () => {
       const until = clock.now() + LASTS;
       const given = via === undefined ? {} : { via, role, domains };

@@ -382,6 +382,11 @@ export const SCHEMA = z
           'The role of each group, such as mail-admins=admin,support=operator; of several the highest counts.',
         ),
       }),
+      trustedProxies: setting(
+        kind('list of networks', values.asNetworks),
+        'none',
+        'Networks of reverse proxies whose X-Forwarded-For says where a client is: failed sign-ins are counted by that. Those of api.proxyAuth.from count too.',
+      ),
       openId: z
         .object({
           issuer: setting(

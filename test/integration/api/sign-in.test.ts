@@ -293,6 +293,24 @@ describe('too many failures', () => {
   });
 });
 
+describe('behind a proxy that is known', () => {
+  test('one client that fails too often puts off itself alone, and the session says from where it was begun', async () => {
+    await server.restart((deps) => ({ ...deps, admins: () => admins, trustedProxies: ['127.0.0.0/8'] }));
+    const from = (client: string, password: string) =>
+      ask('POST', '/api/v1/sign-in', {
+        body: { name: 'alice', password },
+        headers: { ...OWN_PAGE, 'x-forwarded-for': `192.0.2.99, ${client}` },
+      });
+    for (let guess = 0; guess < 10; guess++)
+      assert.equal((await from('203.0.113.9', `guess ${guess}`)).status, 401);
+    assert.equal((await from('203.0.113.9', PASSWORD)).status, 429);
+    const other = await from('203.0.113.10', PASSWORD);
+    assert.equal(other.status, 200);
+    assert.equal((other.body['session'] as { network: string }).network, '203.0.113.10');
+    server.clock.advance(10 * MINUTE);
+  });
+});
+
 describe('the second factor', () => {
   const codeAt = (secret: string, at: number): string =>
     new TOTP({ secret: Secret.fromBase32(secret) }).generate({ timestamp: at });

@@ -83,6 +83,7 @@ const SAMPLES: Readonly<Record<string, readonly [value: string, shown: RegExp]>>
   'api.proxyAuth.userHeader': ['X-User', /"userHeader":"X-User"/],
   'api.proxyAuth.groupsHeader': ['X-Groups', /"groupsHeader":"X-Groups"/],
   'api.proxyAuth.roles': ['cn=root=admin, x=viewer', /"roles":\{"cn=root":"admin","x":"viewer"\}/],
+  'api.trustedProxies': ['10.0.0.0/8', /"trustedProxies":\["10.0.0.0\/8"\]/],
   'api.openId.issuer': ['https://id.example/o/x/', /"issuer":"https:\/\/id.example\/o\/x\/"/],
   'api.openId.clientId': ['other', /"clientId":"other"/],
   'api.openId.clientSecretFile': ['/srv/secret', /"clientSecretFile":"\/srv\/secret"/],
