@@ -14,14 +14,18 @@ import type { GeoData } from '../rules/explain.js';
 import type { MailDirection } from '../sending/subjects.js';
 import type { FailedLogins } from '../accounts/users.js';
 import type { OutboxedStore } from '../store/outboxed.js';
+import type { Via } from '../sessions/events.js';
 import type { EventStore } from '../store/port.js';
 import type { Tracing } from '../tracing/tracing.js';
+import type { FirstLink } from './first-link.js';
 
 /** The holder of a token, or a person who has signed in. */
 export interface Caller extends Rights {
   readonly name: string;
   /** The id of a person's session; undefined for a token. */
   readonly session?: string;
+  /** Who vouches for a person with a session that is in no file of ours. */
+  readonly via?: Via;
   /** Whether a reverse proxy says who it is. */
   readonly viaProxy?: true;
 }
@@ -43,6 +47,22 @@ export interface ProxyAuth {
   readonly groupsHeader: string;
   /** The role of each group. */
   readonly roles: Readonly<Record<string, Role>>;
+}
+
+/** An OpenID provider that signs people in. */
+export interface OpenIdSettings {
+  readonly issuer: string;
+  readonly clientId: string;
+  /** Its first line; undefined: the client is public. */
+  readonly clientSecretFile?: string | undefined;
+  /** What the page calls the provider. */
+  readonly label: string;
+  readonly scopes: string;
+  readonly groupsClaim: string;
+  /** The role of each group. */
+  readonly roles: Readonly<Record<string, Role>>;
+  /** Of the role `domain`: the claim that names the domains. */
+  readonly domainsClaim?: string | undefined;
 }
 
 /** Must compare in constant time: `TokenTable.find` does. */
@@ -127,10 +147,18 @@ export interface ApiDependencies extends OperationDependencies {
   readonly tokens: Authenticator;
   /** The reverse proxy that names people; undefined: there is none. */
   readonly proxyAuth?: ProxyAuth | undefined;
-  /** Networks of reverse proxies, which say from where a request comes. */
-  readonly proxies?: readonly string[];
+  /** Addresses and networks of proxies whose X-Forwarded-For says where a client is. */
+  readonly trustedProxies?: readonly string[] | undefined;
+  /** The OpenID provider that signs people in; undefined: there is none. It needs {@link publicUrl}. */
+  readonly openId?: OpenIdSettings | undefined;
   /** The people who may sign in; undefined: nobody can. */
   readonly admins?: (() => AdminTable) | undefined;
+  /** Where they are kept, and how a change there is taken over at once; undefined: they are changed elsewhere. */
+  readonly adminsFile?: { readonly path: string; readAgain(): Promise<unknown> } | undefined;
+  /** The link by which the first administrator is made; undefined: there is none. */
+  readonly first?: FirstLink | undefined;
+  /** Who else vouches for people, each with a stamp: their sessions end when it becomes another. */
+  readonly vouchers?: Readonly<Partial<Record<Via, string>>> | undefined;
   /** Undefined if this process has no users file: then any account may exist. */
   readonly accountState?: ((account: string) => AccountState) | undefined;
   /** Whether the back end of logins gives no answer now; undefined if this process takes none. */

@@ -33,12 +33,19 @@ import { bulkOverridesRoute } from './overrides-bulk.js';
 import { overrideRoutes } from './overrides.js';
 import { overviewRoute } from './overview.js';
 import { pageRoutes } from './page.js';
+import { Attempts } from './attempts.js';
+import type { PeopleDependencies } from './sessions.js';
+import { PersonSessions } from './sessions.js';
+import { SignIn } from './sign-in.js';
+import { OpenId, openIdStamp } from './openid.js';
+import { OwnAccount } from './own-account.js';
 import { People } from './people.js';
 import { rspamdRoutes } from './rspamd.js';
 import { observedRoute, rulesRoutes } from './rules.js';
 import { senderRoutes } from './senders.js';
 import { shadowRoutes } from './shadow-rules.js';
 
+export { FirstLink, newLinkToken } from './first-link.js';
 export { DovecotPolicy } from './dovecot.js';
 export { pageRoutes } from './page.js';
 export type { DovecotAsked } from './dovecot.js';
@@ -146,7 +153,7 @@ export function createApi(deps: ApiDependencies, more: readonly Route[] = []): A
   const people =
     admins === undefined
       ? undefined
-      : new People({ ...deps, admins }, (session) => void feeds.endOf(session));
+      : openPeople({ ...deps, admins }, (session) => void feeds.endOf(session));
   const routes = rootRoutes([
     ...pageRoutes(),
     overviewRoute(deps),
@@ -183,7 +190,30 @@ export function createApi(deps: ApiDependencies, more: readonly Route[] = []): A
     await feeds.close();
     await deps.backtests.close();
   };
-  return serving({ ...deps, people }, routes, { close });
+  return serving({ ...deps, people: people?.sessions }, routes, { close });
+}
+
+/** The people who administrate: they sign in, and have a session from then on. */
+function openPeople(
+  given: PeopleDependencies,
+  onEnded: (session: string) => void,
+): { readonly sessions: PersonSessions; readonly routes: readonly Route[] } {
+  const { openId: settings, publicUrl } = given;
+  const openid = settings === undefined ? {} : { openid: openIdStamp(settings) };
+  const deps = { ...given, vouchers: { ...given.vouchers, ...openid } };
+  const sessions = new PersonSessions(deps, onEnded);
+  const attempts = new Attempts(deps);
+  const signIn = new SignIn(deps, sessions, attempts);
+  const account = new OwnAccount(deps, sessions, attempts);
+  const people = new People(deps, sessions);
+  const openId =
+    settings === undefined || publicUrl === undefined
+      ? undefined
+      : new OpenId(deps, sessions, attempts, { settings, publicUrl });
+  return {
+    sessions,
+    routes: [signIn, sessions, account, people, openId].flatMap((part) => part?.routes ?? []),
+  };
 }
 
 function serving(

@@ -92,6 +92,25 @@ export function findContradictions(raw: RawSettings, config: Config): string[] {
       `${raw.where('api.admins')}: is the file of users or tokens too; use a file of its own`,
     );
   }
+  if (api.openId !== undefined) {
+    const problem = (key: string, text: string): void => void raw.problems.push(`${raw.where(key)}: ${text}`);
+    if (api.publicUrl === undefined)
+      problem(
+        'api.publicUrl',
+        'is missing, and api.openId needs it; for instance publicUrl: https://stopgap.example.com',
+      );
+    const roles = Object.values(api.openId.roles);
+    if (roles.length === 0)
+      problem(
+        'api.openId.roles',
+        'is missing, so nobody would get in; for instance roles: mail-admins=admin',
+      );
+    if (roles.includes('domain') && api.openId.domainsClaim === undefined)
+      problem(
+        'api.openId.domainsClaim',
+        'is missing, and the role domain needs it; for instance domainsClaim: domains',
+      );
+  }
   warnings.push(...checkBackend(raw, smtp.auth));
   checkChannels(raw, config);
   warnings.push(...tracingWarnings(raw, config.tracing));

@@ -360,11 +360,6 @@ export const SCHEMA = z
         'The file of the people who may sign in (stopgap admin).',
         'make it with stopgap admin add NAME --role admin',
       ),
-      proxies: setting(
-        kind('list of networks', values.asNetworks),
-        '127.0.0.1, ::1',
-        'Networks of reverse proxies: of what they ask, the last address in X-Forwarded-For is the client, for the limits of failed sign-ins. They must set that header.',
-      ),
       proxyAuth: z.object({
         from: setting(
           kind('list of networks', values.asNetworks),
@@ -387,10 +382,58 @@ export const SCHEMA = z
           'The role of each group, such as mail-admins=admin,support=operator; of several the highest counts.',
         ),
       }),
+      trustedProxies: setting(
+        kind('list of networks', values.asNetworks),
+        '127.0.0.1, ::1',
+        'Networks of reverse proxies whose X-Forwarded-For says where a client is: failed sign-ins are counted by that. Those of api.proxyAuth.from count too. They must set that header.',
+      ),
+      openId: z
+        .object({
+          issuer: setting(
+            kind('URL', values.asIssuer),
+            none,
+            'The OpenID provider that people sign in at, as it names itself (issuer); needs api.publicUrl; off unless set.',
+          ),
+          clientId: setting(
+            text,
+            computed(undefined, (around) =>
+              valueOf<string | undefined>(around, 'api.openId.issuer') === undefined
+                ? undefined
+                : missing('clientId: stopgap'),
+            ),
+            'What the provider calls Stopgap.',
+          ),
+          clientSecretFile: setting(
+            pathTo,
+            none,
+            'A file whose first line is the secret that the provider gave; without it Stopgap is a public client.',
+            'make it, or leave api.openId.clientSecretFile out',
+          ),
+          label: setting(text, 'OpenID', 'What the page calls the provider.'),
+          scopes: setting(
+            kind('scopes with spaces', values.asScopes),
+            'openid profile email',
+            'What is asked for; some providers tell of groups only with a scope groups.',
+          ),
+          groupsClaim: setting(text, 'groups', 'The claim that names the groups of a person.'),
+          roles: setting(
+            { ...kind('group=role list', values.asOpenIdRoles), asWritten: true },
+            'none',
+            'The role of each group, such as mail-admins=admin,support=operator; of several the highest counts, domain is the lowest.',
+          ),
+          domainsClaim: setting(
+            text,
+            none,
+            'Of people of the role domain: the claim that names their domains.',
+          ),
+        })
+        .transform(({ issuer, clientId, ...rest }) =>
+          issuer === undefined || clientId === undefined ? undefined : { issuer, clientId, ...rest },
+        ),
       publicUrl: setting(
         kind('URL', values.asHttpUrl),
         none,
-        'Under which URL the API is reached from outside: Location headers begin with it.',
+        'Under which URL the API is reached from outside: Location headers and links begin with it.',
       ),
     }),
     rules: setting(

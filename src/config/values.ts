@@ -358,29 +358,41 @@ export const asHeaderName: Parser<string> = (raw, base) => {
   throw new WrongValue(`${shown(raw)} is no name of a header`);
 };
 
-const GROUP_ROLES = ['viewer', 'operator', 'admin'] as const;
-const GROUPS_FORM = `group=role with ${GROUP_ROLES.join(', ')}, several with commas, or none`;
-
 /** `group=role`, several with commas; `none` is none. */
-export const asGroupRoles: Parser<Readonly<Record<string, (typeof GROUP_ROLES)[number]>>> = (raw) => {
-  if (raw === 'none') return {};
-  const pairs: readonly (readonly [string, unknown])[] | undefined =
-    typeof raw === 'string'
-      ? raw
-          .split(',')
-          .map((pair) => [pair.slice(0, pair.lastIndexOf('=')), pair.slice(pair.lastIndexOf('=') + 1)])
-      : undefined;
-  if (pairs === undefined) throw new WrongValue(`is no list of groups; use ${GROUPS_FORM}`);
-  return Object.fromEntries(
-    pairs.map(([group, given]) => {
-      const role = GROUP_ROLES.find((known) => known === String(given).trim());
-      if (role === undefined || group.trim() === '')
-        throw new WrongValue(
-          `${shown(`${group}=${String(given)}`)} is no group with its role; use ${GROUPS_FORM}`,
-        );
-      return [group.trim(), role] as const;
-    }),
-  );
+const groupRoles =
+  <const R extends string>(...roles: readonly R[]): Parser<Readonly<Record<string, R>>> =>
+  (raw) => {
+    const form = `group=role with ${roles.join(', ')}, several with commas, or none`;
+    if (raw === 'none') return {};
+    if (typeof raw !== 'string') throw new WrongValue(`is no list of groups; use ${form}`);
+    const pairs = raw.split(',').map((pair): readonly [string, R] => {
+      const at = pair.lastIndexOf('=');
+      const group = pair.slice(0, at).trim();
+      const role = roles.find((known) => known === pair.slice(at + 1).trim());
+      if (at < 0 || role === undefined || group === '')
+        throw new WrongValue(`${shown(pair)} is no group with its role; use ${form}`);
+      return [group, role];
+    });
+    return Object.fromEntries(pairs);
+  };
+export const asGroupRoles = groupRoles('viewer', 'operator', 'admin');
+/** A provider can name domains too. */
+export const asOpenIdRoles = groupRoles('viewer', 'operator', 'admin', 'domain');
+
+/** The issuer as the provider writes it, with its last slash if it has one. */
+export const asIssuer: Parser<string> = (raw, base) => {
+  asPasswordUrl(raw, base);
+  return new URL(raw as string).href;
+};
+
+export const asScopes: Parser<string> = (raw, base) => {
+  const scopes = asText(raw, base).trim();
+  if (
+    /^[\x21\x23-\x5b\x5d-\x7e]+( [\x21\x23-\x5b\x5d-\x7e]+)*$/.test(scopes) &&
+    scopes.split(' ').includes('openid')
+  )
+    return scopes;
+  throw new WrongValue(`${shown(raw)} is no list of scopes; use openid and others, with spaces`);
 };
 
 const STORE_FORM = 'sqlite, or a URL such as kurrentdb://host:2113?tls=false or kurrentdb+discover://name';

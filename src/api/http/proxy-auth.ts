@@ -5,7 +5,8 @@ import { isWithin, normalizeIp } from '../../sending/identity.js';
 import type { Caller, ProxyAuth } from '../dependencies.js';
 import { invalid, Problem } from './problem.js';
 
-const NAME = /^[\p{L}\p{N}._@-]{1,100}$/u;
+/** What a name of a person may be that comes from elsewhere. */
+export const NAME = /^[\p{L}\p{N}._@-]{1,100}$/u;
 
 /**
  * Who asks, as the proxy says; undefined if it is not the proxy, or it says of nobody. Of several groups the one counts that

@@ -148,6 +148,7 @@ export function checkPermissions(findings: Findings, { loaded }: World): void {
     ['the users file', config.smtp.auth.backend === 'file' ? config.smtp.auth.users : undefined],
     ['the tokens file', config.api.tokens],
     ['the file of administrators', config.api.admins],
+    ['the secret of api.openId', config.api.openId?.clientSecretFile],
     ['the credentials of the evaluation', path.join(config.data, 'demo-credentials.txt')],
     ['the key of the log', config.log.key],
     ['the event store', config.store.kind === 'sqlite' ? config.store.file : undefined],

@@ -87,6 +87,7 @@ describe('the files that the pages show', () => {
         for (const [name, line] of [
           ['webhook-key', KEY],
           ['matrix-token', 'syt_token'],
+          ['openid-secret', 'of the provider'],
           ['slack-url', 'https://hooks.slack.example/services/T0/B0/X'],
           ['teams-url', 'https://teams.example/workflows/x'],
         ] as const)

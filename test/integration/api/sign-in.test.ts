@@ -20,6 +20,8 @@ import { DAY, HOUR, MINUTE, SECOND } from '../../../src/kernel/time.js';
 import type { ApiDependencies } from '../../../src/api/index.js';
 import { openSqliteStore } from '../../../src/store/sqlite/index.js';
 import { ApiServer, startOn } from '../../support/api/server.js';
+import { browse, OWN_PAGE } from '../../support/api/browser.js';
+import type { BrowserAnswer, BrowserAsking } from '../../support/api/browser.js';
 import { changed } from '../../support/store/changed.js';
 
 const PASSWORD = 'correct horse battery staple';
@@ -28,48 +30,13 @@ const file = path.join(folder, 'admins.yaml');
 let admins: AdminTable = NO_ADMINS;
 let server: ApiServer;
 
-/** What a browser of the own page sends with it. */
-const OWN_PAGE = { 'sec-fetch-site': 'same-origin' };
-
-interface Answer {
-  readonly status: number;
-  readonly headers: Headers;
-  readonly body: Readonly<Record<string, unknown>>;
-  /** What a browser sends from then on. */
-  readonly cookie: string;
-}
-
-interface Asking {
-  readonly cookie?: string;
-  readonly body?: unknown;
-  readonly headers?: Readonly<Record<string, string>>;
-  /** Of another process than the server's. */
-  readonly url?: string;
-}
-
-async function ask(
+const ask = (
   method: string,
   target: string,
-  { cookie, body, headers = OWN_PAGE, url = server.url }: Asking = {},
-): Promise<Answer> {
-  const response = await fetch(new URL(target, url), {
-    method,
-    headers: {
-      ...(cookie === undefined ? {} : { cookie }),
-      ...(body === undefined ? {} : { 'content-type': 'application/json' }),
-      ...headers,
-    },
-    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-  });
-  const text = await response.text();
-  const set = response.headers.get('set-cookie') ?? '';
-  return {
-    status: response.status,
-    headers: response.headers,
-    body: (text === '' ? {} : JSON.parse(text)) as Answer['body'],
-    cookie: set.split(';')[0]!,
-  };
-}
+  { url = server.url, ...asking }: BrowserAsking & { readonly url?: string } = {},
+): Promise<BrowserAnswer> => browse(url, method, target, asking);
+
+type Answer = BrowserAnswer;
 
 const signIn = (name: string, more: Readonly<Record<string, unknown>> = {}): Promise<Answer> =>
   ask('POST', '/api/v1/sign-in', { body: { name, password: PASSWORD, ...more } });
@@ -166,6 +133,20 @@ describe('a person who signs in', () => {
     );
     const made = { subject: { type: 'account', value: 'x@own.example' }, duration: '1h' };
     assert.equal((await ask('POST', '/api/v1/blocks', { cookie, body: made })).status, 403);
+  });
+});
+
+describe('the ways of signing in', () => {
+  test('are told to everybody, without a token', async () => {
+    const { status, body } = await ask('GET', '/api/v1/sign-in');
+    assert.equal(status, 200);
+    assert.deepEqual(body, { evaluation: false, first: false, openId: null, passkeys: false });
+  });
+
+  test('are told with how a caller came in', async () => {
+    const { body } = await who((await signIn('alice')).cookie);
+    assert.deepEqual([body['by'], body['secondFactor']], ['password', false]);
+    assert.equal((await server.get('/api/v1/session')).json.by, 'token');
   });
 });
 
@@ -317,12 +298,12 @@ describe('too many failures', () => {
     ask('POST', '/api/v1/sign-in', { body: { name, password }, headers: from(client) });
 
   test('behind a reverse proxy put off nobody but the client that it names last', async () => {
-    await server.restart((deps) => ({ ...deps, admins: () => admins, proxies: ['127.0.0.1'] }));
+    await server.restart((deps) => ({ ...deps, admins: () => admins, trustedProxies: ['127.0.0.1'] }));
     for (let guess = 0; guess < 10; guess++) await enter(`someone-${guess}`, '203.0.113.9', `${guess}`);
     assert.equal((await enter('alice', '203.0.113.9')).status, 429);
     const { status, body } = await enter('alice', '198.51.100.7');
     assert.deepEqual([status, (body['session'] as { network: string }).network], [200, '198.51.100.7']);
-    await server.restart((deps) => ({ ...deps, admins: () => admins, proxies: ['10.0.0.1'] }));
+    await server.restart((deps) => ({ ...deps, admins: () => admins, trustedProxies: ['10.0.0.1'] }));
     for (let guess = 0; guess < 10; guess++)
       await enter(`someone-${guess}`, `203.0.113.${guess}`, `${guess}`);
     assert.equal((await enter('alice', '198.51.100.8')).status, 429, 'nobody believes a client itself');
@@ -331,13 +312,31 @@ describe('too many failures', () => {
 
   test('of a name from many networks do not keep its person out where they have a session', async () => {
     await add('erin', 'operator');
-    await server.restart((deps) => ({ ...deps, admins: () => admins, proxies: ['127.0.0.1'] }));
+    await server.restart((deps) => ({ ...deps, admins: () => admins, trustedProxies: ['127.0.0.1'] }));
     assert.equal((await enter('erin', '198.51.100.9')).status, 200);
     for (let guess = 0; guess < 21; guess++) await enter('erin', `203.0.113.${guess}`, `guess ${guess}`);
     await enter(' 198.51.100.9 erin', '203.0.113.99', 'guess');
     assert.equal((await enter('erin', '198.51.100.10')).status, 429);
     assert.equal((await enter('erin', '198.51.100.9')).status, 200);
     await server.restart((deps) => ({ ...deps, admins: () => admins }));
+  });
+});
+
+describe('behind a proxy that is known', () => {
+  test('one client that fails too often puts off itself alone, and the session says from where it was begun', async () => {
+    await server.restart((deps) => ({ ...deps, admins: () => admins, trustedProxies: ['127.0.0.0/8'] }));
+    const from = (client: string, password: string) =>
+      ask('POST', '/api/v1/sign-in', {
+        body: { name: 'alice', password },
+        headers: { ...OWN_PAGE, 'x-forwarded-for': `192.0.2.99, ${client}` },
+      });
+    for (let guess = 0; guess < 10; guess++)
+      assert.equal((await from('203.0.113.9', `guess ${guess}`)).status, 401);
+    assert.equal((await from('203.0.113.9', PASSWORD)).status, 429);
+    const other = await from('203.0.113.10', PASSWORD);
+    assert.equal(other.status, 200);
+    assert.equal((other.body['session'] as { network: string }).network, '203.0.113.10');
+    server.clock.advance(10 * MINUTE);
   });
 });
 

@@ -79,11 +79,19 @@ const SAMPLES: Readonly<Record<string, readonly [value: string, shown: RegExp]>>
   'api.metrics': ['token', /"metrics":"token"/],
   'api.tokens': ['/srv/t.yaml', /"tokens":"\/srv\/t.yaml"/],
   'api.admins': ['/srv/a.yaml', /"admins":"\/srv\/a.yaml"/],
-  'api.proxies': ['192.0.2.8', /"proxies":\["192.0.2.8"\]/],
   'api.proxyAuth.from': ['192.0.2.7,10.0.0.0/8', /"from":\["192.0.2.7","10.0.0.0\/8"\]/],
   'api.proxyAuth.userHeader': ['X-User', /"userHeader":"X-User"/],
   'api.proxyAuth.groupsHeader': ['X-Groups', /"groupsHeader":"X-Groups"/],
   'api.proxyAuth.roles': ['cn=root=admin, x=viewer', /"roles":\{"cn=root":"admin","x":"viewer"\}/],
+  'api.trustedProxies': ['10.0.0.0/8', /"trustedProxies":\["10.0.0.0\/8"\]/],
+  'api.openId.issuer': ['https://id.example/o/x/', /"issuer":"https:\/\/id.example\/o\/x\/"/],
+  'api.openId.clientId': ['other', /"clientId":"other"/],
+  'api.openId.clientSecretFile': ['/srv/secret', /"clientSecretFile":"\/srv\/secret"/],
+  'api.openId.label': ['Example', /"label":"Example"/],
+  'api.openId.scopes': ['openid groups', /"scopes":"openid groups"/],
+  'api.openId.groupsClaim': ['memberOf', /"groupsClaim":"memberOf"/],
+  'api.openId.roles': ['a=operator, b=domain', /"roles":\{"a":"operator","b":"domain"\}/],
+  'api.openId.domainsClaim': ['mine', /"domainsClaim":"mine"/],
   'api.publicUrl': ['https://p.example', /"publicUrl":"https:\/\/p.example"/],
   roles: ['detector,smtp', /"roles":\["smtp","detector"\]/],
   redis: ['redis://r.example:6390', /"redis":{}/],
@@ -127,10 +135,19 @@ function channelWith(setting: string): Record<string, string> {
 }
 const INBOUND = { STOPGAP_SMTP_INBOUND_LISTEN: '127.0.0.1:2525', STOPGAP_SMTP_INBOUND_DOMAINS: 'x.example' };
 
+const OPENID = {
+  STOPGAP_API_OPEN_ID_ISSUER: 'https://id.example',
+  STOPGAP_API_OPEN_ID_CLIENT_ID: 'stopgap',
+  STOPGAP_API_OPEN_ID_ROLES: 'a=admin',
+  STOPGAP_API_OPEN_ID_DOMAINS_CLAIM: 'domains',
+  STOPGAP_API_PUBLIC_URL: 'https://p.example',
+};
+
 /** What makes the group of a setting be there at all. */
 function groupOf(path: string): Record<string, string> {
   if (path.startsWith('smtp.inbound')) return INBOUND;
   if (path.startsWith('tracing')) return TRACES;
+  if (path.startsWith('api.openId')) return OPENID;
   return path.startsWith('notices') ? channelWith(path) : {};
 }
 

@@ -82,7 +82,7 @@ policy: { listen: 127.0.0.1:10040, refuse: 450, ownNetworks: [private] }
 dovecot: { protocols: [imap] }
 hooks: { run: https://h.example/, authorization: ./h }
 notices: { channels: [{ name: ops, type: webhook, url: https://n.example/secret, secret: 'file:./key', quietHours: 22:00-07:00, domains: [b.example] }] }
-api: { listen: 8026, tokens: ./t.yaml, admins: ./w.yaml, proxies: 192.0.2.8, proxyAuth: { from: 192.0.2.7, userHeader: X-User, groupsHeader: X-Groups, roles: a=admin }, publicUrl: https://s.example/ }
+api: { listen: 8026, tokens: ./t.yaml, admins: ./w.yaml, proxyAuth: { from: 192.0.2.7, userHeader: X-User, groupsHeader: X-Groups, roles: a=admin }, trustedProxies: [private], openId: { issuer: https://i.example/o/, clientId: c, clientSecretFile: ./i, label: Ours, scopes: openid, groupsClaim: g, roles: b=domain, domainsClaim: d }, publicUrl: https://s.example/ }
 rules: ./r.yaml
 overrides: ./o.yaml
 geoip: { country: ./c.mmdb, asn: ./a.mmdb }
@@ -168,12 +168,16 @@ tracing: { endpoint: http://t.example, sample: 0.5, service: mx, headers: x-key=
       listen: { host: '127.0.0.1', port: 8026 },
       tokens: inCwd('t.yaml'),
       admins: inCwd('w.yaml'),
-      proxies: ['192.0.2.8'],
       proxyAuth: {
         from: ['192.0.2.7'],
         userHeader: 'X-User',
         groupsHeader: 'X-Groups',
         roles: { a: 'admin' },
+      },
+      trustedProxies: ['private'],
+      openId: {
+        ...{ issuer: 'https://i.example/o/', clientId: 'c', clientSecretFile: inCwd('i') },
+        ...{ label: 'Ours', scopes: 'openid', groupsClaim: 'g', roles: { b: 'domain' }, domainsClaim: 'd' },
       },
       metrics: 'open',
       publicUrl: 'https://s.example',

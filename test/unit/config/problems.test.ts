@@ -17,7 +17,7 @@ const CASES: Array<[name: string, given: Given, problem: string | RegExp]> = [
   [
     'a setting where a group belongs',
     { yaml: `${RELAY}api: 5\n` },
-    'stopgap.yaml:2:6: api: must be a mapping with listen, metrics, tokens, admins, proxies, proxyAuth, publicUrl',
+    'stopgap.yaml:2:6: api: must be a mapping with listen, metrics, tokens, admins, proxyAuth, trustedProxies, openId, publicUrl',
   ],
   [
     'a group where a setting belongs',

@@ -1,0 +1,288 @@
+import { createHash, randomBytes } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { LRUCache } from 'lru-cache';
+import type { ClientAuth, Configuration } from 'openid-client';
+import { z } from 'zod';
+import { normalizeAdmin } from '../accounts/admins.js';
+import type { Role } from '../accounts/roles.js';
+import { domainsOf } from '../accounts/roles.js';
+import { messageOf, StopgapError } from '../kernel/errors.js';
+import { printable } from '../kernel/printable.js';
+import type { Instant, Milliseconds } from '../kernel/time.js';
+import { HOUR, MINUTE, SECOND } from '../kernel/time.js';
+import { within } from '../runtime/clock.js';
+import type { Attempts } from './attempts.js';
+import type { OpenIdSettings } from './dependencies.js';
+import { Problem } from './http/problem.js';
+import { NAME } from './http/proxy-auth.js';
+import type { Answer, ApiRequest, Route } from './http/route.js';
+import { route } from './http/route.js';
+import { cookieOf, hostCookie } from './http/session-cookie.js';
+import type { Entrant, PeopleDependencies, PersonSessions } from './sessions.js';
+
+const START = '/api/v1/sign-in/openid';
+const CALLBACK = `${START}/callback`;
+/** How long somebody may take at the provider. */
+const AT_PROVIDER: Milliseconds = 10 * MINUTE;
+/** How long the provider may take for one answer, and for all that a sign-in needs. */
+const ONE_ANSWER: Milliseconds = 5 * SECOND;
+const ALL_ANSWERS: Milliseconds = 12 * SECOND;
+/** For so long what the provider says of itself is kept, and our secret. */
+const KNOWN: Milliseconds = HOUR;
+const MOST_GROUPS = 10_000;
+const MOST_DOMAINS = 1000;
+
+const COOKIE = '__Host-stopgap-openid';
+const COOKIE_FORM = /^([0-9a-z]{1,12})\.[\w-]{43}$/;
+
+/** From the one that may do least: of several groups the one counts that may do most. */
+const RANKS: readonly Role[] = ['domain', 'viewer', 'operator', 'admin'];
+
+/** Why somebody is not let in: what the page is told. */
+type Why =
+  | ('denied' | 'expired' | 'invalid' | 'name' | 'name-taken' | 'no-role')
+  | ('provider' | 'too-many' | 'unavailable' | 'unreachable');
+
+class Refused extends Problem {
+  constructor(
+    readonly why: Why,
+    cause: string = why,
+  ) {
+    super(401, cause);
+  }
+}
+
+/** The sessions of people of a provider end when another one, or another rule, vouches for them. */
+export function openIdStamp({ issuer, clientId, groupsClaim, roles, domainsClaim }: OpenIdSettings): string {
+  const rules = JSON.stringify([issuer, clientId, groupsClaim, roles, domainsClaim]);
+  return createHash('sha256').update(rules).digest('hex').slice(0, 32);
+}
+
+/**
+ * Sign-in at an OpenID provider: authorization code, PKCE, state and nonce. The three are derived from a random cookie, so
+ * that nothing is kept here of those who begin and never come back, and any process can end what another began.
+ */
+export class OpenId {
+  readonly #deps: PeopleDependencies;
+  readonly #sessions: PersonSessions;
+  readonly #attempts: Attempts;
+  readonly #settings: OpenIdSettings;
+  /** Where the page is. */
+  readonly #page: string;
+  #known: { readonly until: Instant; readonly configuration: Promise<Configuration> } | undefined;
+  /** Cookies that were shown: the provider takes a code once, and so does this. */
+  readonly #shown = new LRUCache<string, true>({ max: 10_000 });
+
+  constructor(
+    deps: PeopleDependencies,
+    sessions: PersonSessions,
+    attempts: Attempts,
+    { settings, publicUrl }: { readonly settings: OpenIdSettings; readonly publicUrl: string },
+  ) {
+    this.#deps = deps;
+    this.#sessions = sessions;
+    this.#attempts = attempts;
+    this.#settings = settings;
+    this.#page = publicUrl;
+  }
+
+  get routes(): readonly Route[] {
+    const responses = { 302: { description: 'Where the browser goes on' } };
+    return [
+      route({
+        method: 'get',
+        path: START,
+        summary: 'Sign in at the OpenID provider: the browser is sent there',
+        scope: 'all',
+        responses,
+        handle: (request) => this.#start(request),
+      }),
+      route({
+        method: 'get',
+        path: CALLBACK,
+        summary:
+          'Where the OpenID provider sends the browser back to: gives a session, and goes on to the page',
+        scope: 'all',
+        query: z.looseObject({}),
+        responses,
+        handle: (request) => this.#return(request),
+      }),
+    ];
+  }
+
+  async #start({ requestId }: Asked): Promise<Answer> {
+    const issued = this.#deps.clock.now().toString(36);
+    const cookie = `${issued}.${randomBytes(32).toString('base64url')}`;
+    try {
+      const { buildAuthorizationUrl, calculatePKCECodeChallenge } = await import('openid-client');
+      const url = buildAuthorizationUrl(await this.#provider(), {
+        redirect_uri: this.#page + CALLBACK,
+        scope: this.#settings.scopes,
+        ...{ state: derived('state', cookie), nonce: derived('nonce', cookie) },
+        code_challenge: await calculatePKCECodeChallenge(derived('verifier', cookie)),
+        code_challenge_method: 'S256',
+      });
+      const set = hostCookie(COOKIE, cookie, 'Lax', AT_PROVIDER / SECOND);
+      return { status: 302, headers: { Location: url.href, 'Set-Cookie': set } };
+    } catch (thrown) {
+      return this.#refused(requestId, 'unreachable', thrown);
+    }
+  }
+
+  async #return(asked: Asked): Promise<Answer> {
+    const { request, requestId } = asked;
+    try {
+      const person = await this.#attempts.try(request, undefined, request.originalUrl, async ({ fail }) => {
+        try {
+          return await within(this.#deps.clock, ALL_ANSWERS, this.#vouchedFor(asked), () => {
+            throw new Refused('unreachable');
+          });
+        } catch (thrown) {
+          const refused = await refusalOf(thrown);
+          if (refused.why === 'invalid' || refused.why === 'expired') fail(refused);
+          throw refused;
+        }
+      });
+      const { cookie } = await this.#sessions.enter(asked, person);
+      const gone = hostCookie(COOKIE, '', 'Lax', 0);
+      return { status: 302, headers: { Location: `${this.#page}/#/`, 'Set-Cookie': [cookie, gone] } };
+    } catch (thrown) {
+      if (thrown instanceof Refused) return this.#refused(requestId, thrown.why, thrown);
+      const isTooMany = thrown instanceof Problem && thrown.status === 429;
+      return this.#refused(requestId, isTooMany ? 'too-many' : 'unavailable', thrown);
+    }
+  }
+
+  /** The page hears a word of ours, never the provider's text: anybody can send a browser here with any text. */
+  #refused(requestId: string, why: Why, thrown: unknown): Answer {
+    const error = printable(messageOf(thrown).slice(0, 300));
+    this.#deps.log.warn({ correlation: `request:${requestId}`, why, error }, 'an OpenID sign-in failed');
+    return { status: 302, headers: { Location: `${this.#page}/#/sign-in?error=${why}` } };
+  }
+
+  /** For whom the provider vouches to this browser. @throws Refused; what the library throws */
+  async #vouchedFor({ request }: Asked): Promise<Entrant> {
+    const cookie = cookieOf(request, COOKIE, COOKIE_FORM);
+    const age = this.#deps.clock.now() - Number.parseInt(cookie?.split('.')[0] ?? '', 36);
+    if (cookie === undefined || !(age >= 0 && age <= AT_PROVIDER) || this.#shown.has(cookie))
+      throw new Refused('expired');
+    this.#shown.set(cookie, true);
+    const { authorizationCodeGrant, fetchUserInfo } = await import('openid-client');
+    const provider = await this.#provider();
+    const url = new URL(this.#page + CALLBACK);
+    url.search = new URL(request.originalUrl, this.#page).search;
+    try {
+      const tokens = await authorizationCodeGrant(provider, url, {
+        ...{ expectedState: derived('state', cookie), expectedNonce: derived('nonce', cookie) },
+        ...{ pkceCodeVerifier: derived('verifier', cookie), idTokenExpected: true },
+      });
+      const claims: Claims = tokens.claims()!;
+      // Some providers put groups and names only here.
+      const isWhole = this.#settings.groupsClaim in claims && nameOf(claims) !== claims['sub'];
+      const hasMore = provider.serverMetadata().userinfo_endpoint !== undefined;
+      const more =
+        isWhole || !hasMore ? {} : await fetchUserInfo(provider, tokens.access_token, String(claims['sub']));
+      return this.#entrant({ ...more, ...claims });
+    } catch (thrown) {
+      // The secret or the keys may be others by now.
+      this.#known = undefined;
+      throw thrown;
+    }
+  }
+
+  #entrant(claims: Claims): Entrant {
+    const { groupsClaim, roles, domainsClaim } = this.#settings;
+    const name = normalizeAdmin(nameOf(claims));
+    if (!NAME.test(name)) throw new Refused('name', `the name ${name.slice(0, 100)} cannot be used`);
+    // Two of one name could not be told apart in what is recorded.
+    if (this.#deps.admins().has(name))
+      throw new Refused('name-taken', `${name} is in the file of administrators`);
+    const own = listOf(claims[groupsClaim], MOST_GROUPS).flatMap((group) =>
+      Object.hasOwn(roles, group) ? [roles[group]!] : [],
+    );
+    const role = own.sort((a, b) => RANKS.indexOf(b) - RANKS.indexOf(a))[0];
+    if (role === undefined)
+      throw new Refused('no-role', `no group of ${name} has a role in api.openId.roles`);
+    try {
+      const given = role === 'domain' ? listOf(claims[domainsClaim ?? ''], MOST_DOMAINS) : [];
+      const stamp = openIdStamp(this.#settings);
+      return { name, role, domains: domainsOf(role, given), stamp, via: 'openid' };
+    } catch (thrown) {
+      if (thrown instanceof StopgapError) throw new Refused('no-role', `${name}: ${thrown.message}`);
+      throw thrown;
+    }
+  }
+
+  /** What the provider says of itself. One that did not answer is asked again. */
+  #provider(): Promise<Configuration> {
+    const now = this.#deps.clock.now();
+    if (this.#known !== undefined && now < this.#known.until) return this.#known.configuration;
+    const known = { until: now + KNOWN, configuration: this.#discover() };
+    this.#known = known;
+    known.configuration.catch(() => {
+      if (this.#known === known) this.#known = undefined;
+    });
+    return known.configuration;
+  }
+
+  async #discover(): Promise<Configuration> {
+    const { issuer, clientId, clientSecretFile } = this.#settings;
+    const client = await import('openid-client');
+    const secret =
+      clientSecretFile === undefined
+        ? undefined
+        : (await readFile(clientSecretFile, 'utf8')).split('\n', 1)[0]!.trim();
+    // Without it the signature of a token that came by TLS is not looked at.
+    const execute = [client.enableNonRepudiationChecks];
+    // The configuration takes http:// on this machine alone.
+    if (issuer.startsWith('http:')) execute.push(client.allowInsecureRequests);
+    const auth =
+      secret === undefined
+        ? client.None()
+        : eitherAuth(client.ClientSecretBasic(secret), client.ClientSecretPost(secret));
+    const options = { execute, timeout: ONE_ANSWER / SECOND };
+    return client.discovery(new URL(issuer), clientId, undefined, auth, options);
+  }
+}
+
+type Asked = ApiRequest<unknown, unknown>;
+type Claims = Readonly<Record<string, unknown>>;
+
+/** One secret of a sign-in: whoever knows it does not know the cookie, nor the others. */
+function derived(what: 'state' | 'nonce' | 'verifier', cookie: string): string {
+  return createHash('sha256').update(`${what}\0${cookie}`).digest('base64url');
+}
+
+/** The way that OpenID Connect has by default, unless the provider does not offer it. */
+function eitherAuth(basic: ClientAuth, post: ClientAuth): ClientAuth {
+  return (server, ...rest) => {
+    const { token_endpoint_auth_methods_supported: offered } = server;
+    return (offered?.includes('client_secret_basic') === false ? post : basic)(server, ...rest);
+  };
+}
+
+function nameOf({ preferred_username: name, email, email_verified: isVerified, sub }: Claims): string {
+  if (typeof name === 'string' && name !== '') return name;
+  if (typeof email === 'string' && email !== '' && isVerified !== false) return email;
+  return String(sub);
+}
+
+function listOf(claim: unknown, most: number): readonly string[] {
+  const list: readonly unknown[] = Array.isArray(claim) ? claim : [claim];
+  return list.slice(0, most).filter((one) => typeof one === 'string');
+}
+
+async function refusalOf(thrown: unknown): Promise<Refused> {
+  if (thrown instanceof Refused) return thrown;
+  const { AuthorizationResponseError, ClientError, ResponseBodyError } = await import('openid-client');
+  const say = (why: Why): Refused => new Refused(why, messageOf(thrown));
+  if (thrown instanceof AuthorizationResponseError)
+    return say(thrown.error === 'access_denied' ? 'denied' : 'provider');
+  if (thrown instanceof ResponseBodyError) return say('provider');
+  if (thrown instanceof ClientError) {
+    const isAway = thrown.code === 'OAUTH_TIMEOUT' || thrown.code === 'OAUTH_RESPONSE_IS_NOT_CONFORM';
+    return say(isAway ? 'unreachable' : 'invalid');
+  }
+  // What fetch throws where nobody answers.
+  return thrown instanceof TypeError ? say('unreachable') : say('unavailable');
+}
