@@ -1,6 +1,6 @@
 import { useQueryClient } from '@tanstack/react-query';
 import type { Block } from '../api.js';
-import { answered, api, ApiError } from '../api.js';
+import { answered, api } from '../api.js';
 import { subjectName } from './blocks.js';
 import { refresh } from './decisions.js';
 import { Dialog } from './dialog.js';
@@ -8,24 +8,33 @@ import { Field, Form, SpanField, spanBody } from './forms.js';
 import type { Values } from './forms.js';
 import { fault, note } from './notes.js';
 
-/** Exempts the sender of a proposal from rules, then dismisses the proposal. */
-export function ExemptDialog({ block, close, done }: { block: Block; close: () => void; done: () => void }) {
+/** Exempts the sender of a proposal from rules, which dismisses the proposal. */
+export function ExemptDialog({
+  block,
+  close,
+  before,
+  failed,
+  done,
+}: {
+  block: Block;
+  close: () => void;
+  before: () => void;
+  failed: () => void;
+  done: () => void;
+}) {
   const client = useQueryClient();
   const name = subjectName(block.subject);
   const send = async (values: Values): Promise<void> => {
     const { reason = '' } = values;
     const body = { subject: block.subject, reason, ...spanBody(values) };
-    const granted = await answered(api.POST('/api/v1/exemptions', { body }));
+    before();
+    // It dismisses the proposal, too.
+    const granted = await answered(api.POST('/api/v1/exemptions', { body })).catch((error: unknown) => {
+      failed();
+      throw error;
+    });
     close();
     done();
-    try {
-      const note = `exempt: ${reason.trim()}`;
-      const params = { path: { id: block.id } };
-      await answered(api.POST('/api/v1/blocks/{id}/dismiss', { params, body: { note } }));
-    } catch (error) {
-      // It may be decided by now: the exemption is what was asked for.
-      if (!(error instanceof ApiError && error.status === 409)) fault(error);
-    }
     refresh(client);
     void client.invalidateQueries({ queryKey: ['exemptions'] });
     const going = granted.blocks.length;

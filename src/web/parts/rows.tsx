@@ -1,6 +1,6 @@
 import { useWindowVirtualizer } from '@tanstack/react-virtual';
 import type { ReactNode } from 'react';
-import { useEffect, useLayoutEffect, useRef, useState } from 'react';
+import { memo, useEffect, useLayoutEffect, useRef, useState } from 'react';
 
 export interface Column<Item> {
   readonly key: string;
@@ -256,11 +256,7 @@ export function Rows<Item extends { readonly id: string }>({
                   />
                 </div>
               )}
-              {columns.map(({ key: name, title, cell, isNumber }) => (
-                <div role="cell" key={name} className={isNumber ? 'cell number' : 'cell'} data-title={title}>
-                  {item === undefined ? '…' : cell(item)}
-                </div>
-              ))}
+              <Cells item={item} columns={columns as readonly Column<unknown>[]} />
             </div>
           );
         })}
@@ -281,3 +277,12 @@ function whereIs(
       if (near >= 0 && near < length && idAt(near) === id) return near;
   return Math.min(index, length - 1);
 }
+
+/** They are drawn anew where their item is another one, not with each step of scrolling. */
+const Cells = memo(({ item, columns }: { item: unknown; columns: readonly Column<unknown>[] }) =>
+  columns.map(({ key, title, cell, isNumber }) => (
+    <div role="cell" key={key} className={isNumber ? 'cell number' : 'cell'} data-title={title}>
+      {item === undefined ? '…' : cell(item)}
+    </div>
+  )),
+);

@@ -37,107 +37,111 @@ export function BlocksScreen() {
   const isRoomy = useMedia('(min-width: 100rem)');
   const canDecide = decides && at === undefined;
 
-  const columns: readonly Column<ListedBlock>[] = [
-    {
-      key: 'subject',
-      title: 'Subject',
-      width: 'minmax(13rem, 3fr)',
-      cell: (block) => (
-        <span title={subjectName(block.subject)}>
-          <SubjectLink subject={block.subject} />{' '}
-          {block.direction !== 'outbound' && <span className="tag">{DIRECTION_TAGS[block.direction]}</span>}
-        </span>
-      ),
-    },
-    // It says nothing where all are in force.
-    ...(filter.state === 'active'
-      ? []
-      : [
-          {
-            key: 'state',
-            title: 'State',
-            width: '6.5rem',
-            cell: (block: ListedBlock) => <StateTag block={block} />,
-          },
-        ]),
-    {
-      key: 'why',
-      title: 'Why',
-      width: 'minmax(8rem, 3fr)',
-      cell: (block) => (
-        <a className="why" href={`#${href(blockPath(block.id))}`} title={whyOf(block)}>
-          {whyOf(block) || 'No reason given'}
-        </a>
-      ),
-    },
-    {
-      key: 'origin',
-      title: 'By',
-      width: '6rem',
-      cell: (block) => <Origin block={block} />,
-    },
-    {
-      key: 'since',
-      title: 'Since',
-      width: '6.25rem',
-      cell: (block) => <Time at={block.since ?? block.proposedAt} as="ago" />,
-    },
-    {
-      key: 'end',
-      title: 'Left',
-      width: filter.state === 'active' ? '6rem' : '9rem',
-      cell: (block) => <End block={block} />,
-    },
-    {
-      key: 'refused',
-      title: 'Refused',
-      width: '4.5rem',
-      isNumber: true,
-      cell: ({ refused, lastRefusedAt }) => (
-        <span title={lastRefusedAt === null ? undefined : `last ${lastRefusedAt}`}>
-          {refused.toLocaleString()}
-        </span>
-      ),
-    },
-    ...(isRoomy
-      ? [
-          {
-            key: 'last',
-            title: 'Last refused',
-            width: '7rem',
-            cell: ({ lastRefusedAt }: ListedBlock) => <Time at={lastRefusedAt} as="ago" />,
-          },
-        ]
-      : []),
-    ...(canDecide
-      ? [
-          {
-            key: 'act',
-            title: 'Actions',
-            width: '8.5rem',
-            cell: (block: ListedBlock) =>
-              block.state === 'active' ? (
-                <span className="line">
-                  <button type="button" onClick={() => setDialog({ is: 'release', block })}>
-                    Release
-                  </button>
-                  {operates && (
-                    <button type="button" className="bare" onClick={() => setDialog({ is: 'edit', block })}>
-                      Edit
+  const hasOneState = filter.state === 'active';
+  const columns = useMemo<readonly Column<ListedBlock>[]>(
+    () => [
+      {
+        key: 'subject',
+        title: 'Subject',
+        width: 'minmax(13rem, 3fr)',
+        cell: (block) => (
+          <span title={subjectName(block.subject)}>
+            <SubjectLink subject={block.subject} />{' '}
+            {block.direction !== 'outbound' && <span className="tag">{DIRECTION_TAGS[block.direction]}</span>}
+          </span>
+        ),
+      },
+      // It says nothing where all are in force.
+      ...(hasOneState
+        ? []
+        : [
+            {
+              key: 'state',
+              title: 'State',
+              width: '6.5rem',
+              cell: (block: ListedBlock) => <StateTag block={block} />,
+            },
+          ]),
+      {
+        key: 'why',
+        title: 'Why',
+        width: 'minmax(8rem, 3fr)',
+        cell: (block) => (
+          <a className="why" href={`#${href(blockPath(block.id))}`} title={whyOf(block)}>
+            {whyOf(block) || 'No reason given'}
+          </a>
+        ),
+      },
+      {
+        key: 'origin',
+        title: 'By',
+        width: '6rem',
+        cell: (block) => <Origin block={block} />,
+      },
+      {
+        key: 'since',
+        title: 'Since',
+        width: '6.25rem',
+        cell: (block) => <Time at={block.since ?? block.proposedAt} as="ago" />,
+      },
+      {
+        key: 'end',
+        title: 'Left',
+        width: hasOneState ? '6rem' : '9rem',
+        cell: (block) => <End block={block} />,
+      },
+      {
+        key: 'refused',
+        title: 'Refused',
+        width: '4.5rem',
+        isNumber: true,
+        cell: ({ refused, lastRefusedAt }) => (
+          <span title={lastRefusedAt === null ? undefined : `last ${lastRefusedAt}`}>
+            {refused.toLocaleString()}
+          </span>
+        ),
+      },
+      ...(isRoomy
+        ? [
+            {
+              key: 'last',
+              title: 'Last refused',
+              width: '7rem',
+              cell: ({ lastRefusedAt }: ListedBlock) => <Time at={lastRefusedAt} as="ago" />,
+            },
+          ]
+        : []),
+      ...(canDecide
+        ? [
+            {
+              key: 'act',
+              title: 'Actions',
+              width: '8.5rem',
+              cell: (block: ListedBlock) =>
+                block.state === 'active' ? (
+                  <span className="line">
+                    <button type="button" onClick={() => setDialog({ is: 'release', block })}>
+                      Release
                     </button>
-                  )}
-                </span>
-              ) : (
-                block.state === 'proposed' && (
-                  <a className="button" href={`#${href(proposalPath(block.id))}`}>
-                    Decide
-                  </a>
-                )
-              ),
-          },
-        ]
-      : []),
-  ];
+                    {operates && (
+                      <button type="button" className="bare" onClick={() => setDialog({ is: 'edit', block })}>
+                        Edit
+                      </button>
+                    )}
+                  </span>
+                ) : (
+                  block.state === 'proposed' && (
+                    <a className="button" href={`#${href(proposalPath(block.id))}`}>
+                      Decide
+                    </a>
+                  )
+                ),
+            },
+          ]
+        : []),
+    ],
+    [canDecide, hasOneState, href, isRoomy, operates],
+  );
   const isAllMatching = selected === 'all';
   const everything = useMemo(
     () => ({ has: () => true, size: Infinity }) as unknown as ReadonlySet<string>,

@@ -230,6 +230,8 @@ export function ProposalsScreen({ id }: { id: string | undefined }) {
         <ExemptDialog
           block={dialog.block}
           close={() => setDialog(undefined)}
+          before={() => mine.current.add(dialog.block.id)}
+          failed={() => mine.current.delete(dialog.block.id)}
           done={() => decided(dialog.block)}
         />
       )}
