@@ -7,6 +7,7 @@ import type { AlarmClock } from '../kernel/time.js';
 import type { Metrics } from '../metrics/metrics.js';
 import type { Logs } from '../log/logs.js';
 import type { ReadModels } from '../detector/read-models.js';
+import type { ForgettingHandler } from '../commands/forgetting.js';
 import type { RulesCommandHandler } from '../commands/rules-commands.js';
 import type { NoticeCommands } from '../notices/commands.js';
 import type { MailServers } from '../recording/reports.js';
@@ -105,6 +106,7 @@ export interface ApiDependencies extends OperationDependencies {
   readonly models: ReadModels;
   readonly blockCommands: BlockCommandHandler;
   readonly rulesCommands: RulesCommandHandler;
+  readonly forgetting: ForgettingHandler;
   readonly backtests: BacktestJobs;
   readonly store: EventStore;
   /** Undefined if none is kept: only SMTP nodes with a store that all share have one. */

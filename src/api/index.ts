@@ -18,6 +18,7 @@ import type { ApiDependencies, OperationDependencies } from './dependencies.js';
 import { rootRoutes } from './openapi.js';
 import { exemptionRoutes } from './exemptions.js';
 import { feignedRoute } from './feigned.js';
+import { forgetRoute } from './forget.js';
 import { EventFeeds } from './feed.js';
 import { heldRoutes } from './held.js';
 import { listen } from './http/listen.js';
@@ -153,6 +154,7 @@ export function createApi(deps: ApiDependencies, more: readonly Route[] = []): A
     senderVolumeRoute(deps),
     changesRoute(deps),
     ...checkRoutes(deps),
+    forgetRoute(deps),
     ...askedRoutes(deps),
     feignedRoute(deps),
     ...noticeRoutes(deps),

@@ -12,6 +12,7 @@ import { configVerb } from './config.js';
 import { eventsVerb } from './events.js';
 import { feignedVerb } from './feigned.js';
 import { followVerb } from './follow.js';
+import { forgetVerb } from './forget.js';
 import type { CliIo } from './io.js';
 import { ExitWith, inOneLine, note, print } from './io.js';
 import { exemptVerb } from './exempt.js';
@@ -48,6 +49,7 @@ const VERBS: readonly Verb[] = [
   overrideVerb,
   changesVerb,
   eventsVerb,
+  forgetVerb,
   backtestVerb,
   userVerb,
   tokenVerb,

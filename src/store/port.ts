@@ -1,3 +1,4 @@
+import type { Person } from '../forgetting/person.js';
 import { InvalidInput, messageOf, StopgapError } from '../kernel/errors.js';
 import type { NewEvent, RecordedEvent } from '../kernel/events.js';
 import type { Instant, Milliseconds } from '../kernel/time.js';
@@ -128,6 +129,16 @@ export interface Subscription {
   stop(): Promise<void>;
 }
 
+/** What came of forgetting somebody. */
+export interface Forgotten {
+  /** Events that went. */
+  readonly erased: number;
+  /** Events that stay, without the name. */
+  readonly rewritten: number;
+  /** What the store cannot do by itself, or not at all: sentences for those who asked, without the name. */
+  readonly remains: readonly string[];
+}
+
 /** Bytes that an event counts for beside its JSON: its names in the store's own form. */
 const ENVELOPE_BYTES = 256;
 
@@ -177,6 +188,15 @@ export interface EventStore {
    * how many events went. Ever-lasting categories are untouched.
    */
   sweep(now: Instant): Promise<number>;
+
+  /**
+   * Takes a person out of what is stored: their own streams go, the histories of their blocks go on under the pseudonym,
+   * and what others share is written anew without the name. In steps that do not stall appends. What it gives back may
+   * be done in part when the process ends: done again, with the same pseudonym, it is completed.
+   *
+   * @throws StoreUnavailable
+   */
+  forget(person: Person): Promise<Forgotten>;
 
   /**
    * False while the last append or probe failed, or an append has been waiting for longer than it should. Never waits.

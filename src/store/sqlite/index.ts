@@ -1,6 +1,7 @@
 import path from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { InvalidInput, isDiskFull, messageOf } from '../../kernel/errors.js';
+import type { Person } from '../../forgetting/person.js';
 import type { NewEvent, RecordedEvent } from '../../kernel/events.js';
 import type { Clock, Instant, Milliseconds } from '../../kernel/time.js';
 import { SECOND } from '../../kernel/time.js';
@@ -10,6 +11,7 @@ import type {
   EventHandler,
   EventStore,
   ExpectedRevision,
+  Forgotten,
   ReadAllOptions,
   ReadStreamOptions,
   SubscribeOptions,
@@ -78,6 +80,12 @@ async function open(
 
 /** Events deleted in one transaction: some 10 ms for which appends wait. */
 const SWEEP_SLICE = 250;
+
+/** Bytes of a file that is written anew beside a running server: appends wait for a second or two. */
+const COMPACTED_AT_ONCE = 256 * 1024 * 1024;
+
+const NOT_COMPACTED =
+  'The file of the store is large, so what was erased may be found in its free space until it is written anew: stop Stopgap once and run stopgap storage compact.';
 
 export class SqliteEventStore implements EventStore {
   readonly #reader: Reader;
@@ -161,6 +169,22 @@ export class SqliteEventStore implements EventStore {
       total += gone;
       if (gone < SWEEP_SLICE) return total;
     }
+  }
+
+  async forget(person: Person): Promise<Forgotten> {
+    let [erased, rewritten] = [0, 0];
+    for (let after = 0; ;) {
+      this.#checkOpen();
+      const slice = await this.writer.call<readonly number[]>({ kind: 'forget', person, after });
+      erased += slice[1]!;
+      rewritten += slice[2]!;
+      after = slice[0]!;
+      if (after === 0) break;
+    }
+    await this.writer.call({ kind: 'rename', person });
+    this.#reader.forgetNames();
+    const isClean = (await this.writer.call({ kind: 'compact', most: COMPACTED_AT_ONCE })) === 1;
+    return { erased, rewritten, remains: isClean ? [] : [NOT_COMPACTED] };
   }
 
   /**

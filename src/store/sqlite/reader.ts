@@ -187,6 +187,11 @@ export class Reader {
     );
   }
 
+  /** Streams have other names now. */
+  forgetNames(): void {
+    this.#names.clear();
+  }
+
   #guarded<T>(read: () => T): T {
     if (!this.#db.open) throw new StoreUnavailable('the store is closed');
     try {

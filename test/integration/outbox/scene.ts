@@ -59,6 +59,7 @@ class Distant implements EventStore {
   head: EventStore['head'] = () => this.inner.head();
   setRetention: EventStore['setRetention'] = (...args) => this.inner.setRetention(...args);
   sweep: EventStore['sweep'] = (now) => this.inner.sweep(now);
+  forget: EventStore['forget'] = (person) => this.inner.forget(person);
   probe: EventStore['probe'] = () => this.inner.probe();
   close: EventStore['close'] = () => this.inner.close();
 }
