@@ -36,6 +36,7 @@ import { rspamdRoutes } from './rspamd.js';
 import { observedRoute, rulesRoutes } from './rules.js';
 import { senderRoutes } from './senders.js';
 import { shadowRoutes } from './shadow-rules.js';
+import { storageRoute } from './storage.js';
 
 export { DovecotPolicy } from './dovecot.js';
 export type { DovecotAsked } from './dovecot.js';
@@ -155,6 +156,7 @@ export function createApi(deps: ApiDependencies, more: readonly Route[] = []): A
     changesRoute(deps),
     ...checkRoutes(deps),
     forgetRoute(deps),
+    storageRoute(deps),
     ...askedRoutes(deps),
     feignedRoute(deps),
     ...noticeRoutes(deps),

@@ -27,6 +27,7 @@ import { saslProxyVerb } from './sasl-proxy.js';
 import { senderVerb } from './sender.js';
 import { serveVerb } from './serve.js';
 import { simulateVerb } from './simulate/verb.js';
+import { storageVerb } from './storage.js';
 import { supportBundleVerb } from './support-bundle/verb.js';
 import { adminVerb } from './admin.js';
 import { tokenVerb } from './token.js';
@@ -57,6 +58,7 @@ const VERBS: readonly Verb[] = [
   adminVerb,
   logVerb,
   outboxVerb,
+  storageVerb,
   doctorVerb,
   supportBundleVerb,
   saslProxyVerb,

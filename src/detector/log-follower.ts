@@ -371,7 +371,8 @@ export class LogFollower {
     this.#head = await this.#insist(ASKING, () => store.head());
     this.#reason = FOLDING;
     // What a snapshot holds of those who were forgotten after it must go.
-    this.#soundUpTo = models.position === 0 ? this.#head : models.position;
+    const isFromBeginning = models.position === 0;
+    this.#soundUpTo = isFromBeginning ? this.#head : models.position;
     this.#forgottenAt = 0;
     const feed = await models.follow(store, this.#categories, () => this.#snapshots?.folded());
     feed.ended.catch((error: unknown) => this.#ended(error));
@@ -380,6 +381,8 @@ export class LogFollower {
     this.#hooks?.adopt(models.ledger);
     await this.#insist(ACTING, async () => this.#overrides?.start());
     await this.#insist(ACTING, async () => this.#notices?.start());
+    // A snapshot that was there and was not used may be of before.
+    if (isFromBeginning && this.#forgottenAt > 0) await this.#dropSnapshots();
     this.#refoldIfDue();
     if (!this.#detects) return;
     await responder.finish();
@@ -425,12 +428,12 @@ export class LogFollower {
   }
 
   async #refold(): Promise<void> {
-    const { store, loaded } = this.#options;
+    const { store } = this.#options;
     const { models } = this;
     const began = performance.now();
     await this.#snapshots?.abandon();
     this.#snapshots = undefined;
-    await rm(path.join(loaded.config.data, 'snapshots'), { recursive: true, force: true });
+    await this.#dropSnapshots();
     await this.baselines?.beginAnew();
     await refold(models, store, this.#categories, this.#closing.signal, ({ unanswered, soundUpTo }) => {
       this.#soundUpTo = soundUpTo;
@@ -452,10 +455,18 @@ export class LogFollower {
     return this.#insist(ASKING, () => this.rulesCommands.load(this.#rulesFile?.current, builtIn));
   }
 
+  get #snapshotFolder(): string {
+    return path.join(this.#options.loaded.config.data, 'snapshots');
+  }
+
+  #dropSnapshots(): Promise<void> {
+    return rm(this.#snapshotFolder, { recursive: true, force: true });
+  }
+
   #openSnapshots(): Promise<Snapshots> {
     const { loaded, clock, logs, metrics } = this.#options;
     return Snapshots.open({
-      folder: path.join(loaded.config.data, 'snapshots'),
+      folder: this.#snapshotFolder,
       categories: this.#categories,
       models: this.models,
       kept: loaded.config.retention.sends,

@@ -79,10 +79,9 @@ export class Rewriter {
     const domain = domainOf(name);
     this.#isAddress = domain !== undefined;
     const local = domain === undefined ? name : name.slice(0, -domain.length - 1);
-    // eslint-disable-next-line no-control-regex -- all of ASCII is just what is meant
-    const isPlain = /^[\u0000-\u007f]*$/.test(local);
+    const isPlain = /^[ -~]*$/.test(local);
     // With letters beyond ASCII there are several ways to write it. Quotes may hide what is within them.
-    this.#hint = isPlain ? new RegExp(`${escaped(local)}|\\\\`, 'i') : /[^\u0000-\u007f]|\\/;
+    this.#hint = isPlain ? new RegExp(`${escaped(local)}|\\\\`, 'i') : /[^ -~]|\\/;
     const [before, after] = ['(?<![\\p{L}\\p{N}._%+-])', '(?![\\p{L}\\p{N}_-]|\\.[\\p{L}\\p{N}])'];
     const body =
       domain === undefined
@@ -103,7 +102,11 @@ export class Rewriter {
   }
 
   /** What becomes of the event: undefined if it says nothing of them, `erase` if it goes. */
-  rewrite({ type, by, data }: EventText): 'erase' | { readonly by: string; readonly data: string } | undefined {
+  rewrite({
+    type,
+    by,
+    data,
+  }: EventText): 'erase' | { readonly by: string; readonly data: string } | undefined {
     if (!this.#hint.test(data) && !this.#hint.test(by)) return undefined;
     let parsed: unknown;
     try {
@@ -114,7 +117,10 @@ export class Rewriter {
       return without === data ? undefined : { by, data: without };
     }
     if (this.erases(type, parsed)) return 'erase';
-    const rewritten = { by: this.#isAddress ? this.#text(by) : by, data: JSON.stringify(this.#value(parsed, '', '')) };
+    const rewritten = {
+      by: this.#isAddress ? this.#text(by) : by,
+      data: JSON.stringify(this.#value(parsed, '', '')),
+    };
     const isSame = rewritten.by === by && rewritten.data === JSON.stringify(parsed);
     return isSame ? undefined : rewritten;
   }

@@ -190,6 +190,7 @@ export function metered(store: EventStore, metrics: StoreMetrics): EventStore {
     setRetention: (category, maxAge) => store.setRetention(category, maxAge),
     sweep: (now) => store.sweep(now),
     forget: (person) => store.forget(person),
+    storage: () => store.storage(),
     get maxAppendBytes() {
       return store.maxAppendBytes;
     },

@@ -147,6 +147,7 @@ export class OutboxedStore implements EventStore {
     return { ...there, remains: [...there.remains, ...here.remains, OUTBOXES] };
   }
 
+  storage: EventStore['storage'] = () => this.#remote.storage();
   probe: EventStore['probe'] = () => this.#remote.probe();
 
   /** Whether what happens can be recorded, here or there. */

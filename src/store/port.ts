@@ -129,6 +129,30 @@ export interface Subscription {
   stop(): Promise<void>;
 }
 
+/** What a category holds. */
+export interface CategoryUse {
+  readonly category: string;
+  readonly events: number;
+  /** True if they were not all counted. */
+  readonly isEstimate: boolean;
+  /** When the store wrote the oldest one. */
+  readonly oldestAt: Instant;
+}
+
+/** What the store takes on the disk. Null: it is a server's, which knows it itself. */
+export interface StorageUse {
+  /** Those that hold an event. Null where to find out would be to read everything. */
+  readonly categories: readonly CategoryUse[] | null;
+  /** Of its files. */
+  readonly bytes: number | null;
+  /** Of these, what holds nothing: it is used again first. */
+  readonly reclaimable: number | null;
+  /** Whether that is given back to the disk by and by, where there is much of it. */
+  readonly givesBack: boolean;
+  /** What the disk has left. */
+  readonly free: number | null;
+}
+
 /** What came of forgetting somebody. */
 export interface Forgotten {
   /** Events that went. */
@@ -185,7 +209,7 @@ export interface EventStore {
 
   /**
    * Deletes what has outlived its retention at `now`, in slices that do not stall appends. Resolves with
-   * how many events went. Ever-lasting categories are untouched.
+   * how many events went. Ever-lasting categories are untouched. Much free space is given back to the disk.
    */
   sweep(now: Instant): Promise<number>;
 
@@ -197,6 +221,9 @@ export interface EventStore {
    * @throws StoreUnavailable
    */
   forget(person: Person): Promise<Forgotten>;
+
+  /** How much it holds. Cheap, and holds nothing up. @throws StoreUnavailable */
+  storage(): Promise<StorageUse>;
 
   /**
    * False while the last append or probe failed, or an append has been waiting for longer than it should. Never waits.

@@ -244,6 +244,7 @@ export function tracedStore(store: EventStore, tracing: Tracing): EventStore {
     setRetention: (category, maxAge) => store.setRetention(category, maxAge),
     sweep: (now) => store.sweep(now),
     forget: (person) => store.forget(person),
+    storage: () => store.storage(),
     get maxAppendBytes() {
       return store.maxAppendBytes;
     },

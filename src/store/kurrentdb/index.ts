@@ -14,6 +14,7 @@ import type {
   Forgotten,
   ReadAllOptions,
   ReadStreamOptions,
+  StorageUse,
   SubscribeOptions,
   Subscription,
 } from '../port.js';
@@ -291,13 +292,21 @@ export class KurrentEventStore implements EventStore {
     this.#checkOpen();
     const { clock, appendTimeout: timeout } = this.#settings;
     const deleteStream = (stream: string): Promise<unknown> =>
-      answered(timeout, atLeader(() => this.#writing.client.deleteStream(stream))).catch((error: unknown) => {
+      answered(
+        timeout,
+        atLeader(() => this.#writing.client.deleteStream(stream)),
+      ).catch((error: unknown) => {
         throw portError(error, 'deleting a stream');
       });
     const forgotten = await forgetIn({ store: this, clock, deleteStream }, person);
     // Streams that begin again have no retention yet.
     this.#retention.forget();
     return forgotten;
+  }
+
+  async storage(): Promise<StorageUse> {
+    this.#checkOpen();
+    return { categories: null, bytes: null, reclaimable: null, givesBack: false, free: null };
   }
 
   async probe(): Promise<void> {

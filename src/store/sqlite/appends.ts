@@ -25,6 +25,8 @@ export type ToWriter =
   /** One slice of {@link forgetSlice}; answers with its three numbers. */
   | { readonly kind: 'forget'; readonly call: number; readonly person: Person; readonly after: number }
   | { readonly kind: 'rename'; readonly call: number; readonly person: Person }
+  /** Gives free pages back to the disk, up to so many, if there are many; answers with how many it gave. */
+  | { readonly kind: 'give-back'; readonly call: number; readonly pages: number }
   | { readonly kind: 'compact'; readonly call: number; readonly most: number }
   | { readonly kind: 'remove'; readonly call: number; readonly positions: readonly number[] }
   /** Whether the disk takes what is written; with `room`, also whether it has room for a large append. */

@@ -14,6 +14,7 @@ import type {
   Forgotten,
   ReadAllOptions,
   ReadStreamOptions,
+  StorageUse,
   SubscribeOptions,
   Subscription,
 } from '../port.js';
@@ -81,8 +82,11 @@ async function open(
 /** Events deleted in one transaction: some 10 ms for which appends wait. */
 const SWEEP_SLICE = 250;
 
+/** Pages given back in one transaction: some milliseconds for which appends wait. */
+const GIVEN_BACK_AT_ONCE = 256;
+
 /** Bytes of a file that is written anew beside a running server: appends wait for a second or two. */
-const COMPACTED_AT_ONCE = 256 * 1024 * 1024;
+const COMPACTED_AT_ONCE = 64 * 1024 * 1024;
 
 const NOT_COMPACTED =
   'The file of the store is large, so what was erased may be found in its free space until it is written anew: stop Stopgap once and run stopgap storage compact.';
@@ -167,8 +171,16 @@ export class SqliteEventStore implements EventStore {
       this.#checkOpen();
       const gone = await this.writer.call({ kind: 'sweep', now, limit: SWEEP_SLICE });
       total += gone;
-      if (gone < SWEEP_SLICE) return total;
+      if (gone < SWEEP_SLICE) break;
     }
+    // What retention frees each hour is used again; more than that goes back to the disk.
+    while ((await this.writer.call({ kind: 'give-back', pages: GIVEN_BACK_AT_ONCE })) > 0) this.#checkOpen();
+    return total;
+  }
+
+  async storage(): Promise<StorageUse> {
+    this.#checkOpen();
+    return this.#reader.storage();
   }
 
   async forget(person: Person): Promise<Forgotten> {

@@ -44,6 +44,7 @@ type CallMessage =
   | { kind: 'sweep'; now: Instant; limit: number }
   | { kind: 'forget'; person: Person; after: number }
   | { kind: 'rename'; person: Person }
+  | { kind: 'give-back'; pages: number }
   | { kind: 'compact'; most: number }
   | { kind: 'remove'; positions: readonly number[] }
   | { kind: 'probe'; room: boolean };

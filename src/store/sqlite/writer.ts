@@ -3,7 +3,7 @@ import Database from 'better-sqlite3';
 import type { Person } from '../../forgetting/person.js';
 import { messageOf } from '../../kernel/errors.js';
 import type { AppendResult } from './ledger.js';
-import { compact, forgetSlice, renameStreams } from './forget.js';
+import { compact, forgetSlice, giveBack, renameStreams } from './rewriting.js';
 import { Ledger } from './ledger.js';
 import { SCHEMA_VERSION } from './schema.js';
 import type { AppendMessage, CallAnswer, FromWriter, ToWriter, WriterOptions } from './appends.js';
@@ -190,6 +190,9 @@ port.on('message', (first: ToWriter) => {
         ledger.forget();
         return renamed;
       });
+    } else if (message.kind === 'give-back') {
+      const { pages } = message;
+      attempt(call, () => giveBack(db, pages));
     } else if (message.kind === 'compact') {
       const { most } = message;
       attempt(call, () => compact(db, most));

@@ -18,7 +18,15 @@ function people(): { person: Person; other: string } {
 
 const sent = (account: string, over: object = {}): NewEvent =>
   newEvent(
-    { account, returnPath: account, direction: 'outbound', transaction: 't', recipients: 1, size: 9, ...over },
+    {
+      account,
+      returnPath: account,
+      direction: 'outbound',
+      transaction: 't',
+      recipients: 1,
+      size: 9,
+      ...over,
+    },
     { type: 'MessageAccepted' },
   );
 
@@ -49,7 +57,8 @@ export function forgettingContract(harness: StoreHarness): void {
           ...[`send-${person.name}`, `profile-${person.name}`],
           ...[`override-account:${person.name}`, `override-address:${person.name}`],
         ];
-        for (const stream of theirs) await store.append(stream, [sent(person.name), sent(person.name)], 'any');
+        for (const stream of theirs)
+          await store.append(stream, [sent(person.name), sent(person.name)], 'any');
         const kept = [sent(other), sent(other)];
         await store.append(`send-${other}`, kept, 'any');
         const { erased } = await store.forget(person);
@@ -57,7 +66,9 @@ export function forgettingContract(harness: StoreHarness): void {
         for (const stream of theirs) assert.deepEqual(await collect(store.readStream(stream)), []);
         const all = await collect(store.readAll());
         assert.deepEqual(
-          all.filter(({ stream, data }) => theirs.includes(stream) || JSON.stringify(data).includes(person.name)),
+          all.filter(
+            ({ stream, data }) => theirs.includes(stream) || JSON.stringify(data).includes(person.name),
+          ),
           [],
         );
         assert.deepEqual(ids(await collect(store.readStream(`send-${other}`))), ids(kept));

@@ -20,7 +20,10 @@ const person = { name: 'alice@example.com', pseudonym: 'forgotten-1a2b3c4d@inval
 /** How many files of a folder hold the name, as bytes. Another process looks: to close the store's file here would drop its lock. */
 function filesThatName(folder: string): readonly string[] {
   const { stdout } = spawnSync('grep', ['-rlai', 'alice@example', folder], { encoding: 'utf8' });
-  return stdout.split('\n').filter((line) => line !== '').map((file) => path.basename(file));
+  return stdout
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((file) => path.basename(file));
 }
 
 const sent = (account: string, i: number): NewEvent =>
@@ -33,7 +36,10 @@ const sent = (account: string, i: number): NewEvent =>
   );
 
 /** A store with many sends of several, and a note of each kind that names them. */
-async function filled(t: Pick<TestContext, 'after'>, rounds: number): Promise<{ folder: string; file: string }> {
+async function filled(
+  t: Pick<TestContext, 'after'>,
+  rounds: number,
+): Promise<{ folder: string; file: string }> {
   const folder = await temporaryDirectory();
   t.after(() => fs.rm(folder, { recursive: true, force: true }));
   const file = path.join(folder, 'events.db');
@@ -48,7 +54,11 @@ async function filled(t: Pick<TestContext, 'after'>, rounds: number): Promise<{ 
   await store.append(`block-account:${person.name}`, [note('one'), note(`of ${person.name}`)], 'none');
   await store.append('block-account:bob@example.com', [note(`as ${person.name} said`)], 'none');
   // What retention has deleted before may be in the free space.
-  await store.append('old-a', Array.from({ length: 500 }, () => note(`old ${person.name}`)), 'any');
+  await store.append(
+    'old-a',
+    Array.from({ length: 500 }, () => note(`old ${person.name}`)),
+    'any',
+  );
   await store.setRetention('old', 0);
   await store.sweep(Date.now() + 10_000);
   await store.close();

@@ -60,6 +60,7 @@ class Distant implements EventStore {
   setRetention: EventStore['setRetention'] = (...args) => this.inner.setRetention(...args);
   sweep: EventStore['sweep'] = (now) => this.inner.sweep(now);
   forget: EventStore['forget'] = (person) => this.inner.forget(person);
+  storage: EventStore['storage'] = () => this.inner.storage();
   probe: EventStore['probe'] = () => this.inner.probe();
   close: EventStore['close'] = () => this.inner.close();
 }

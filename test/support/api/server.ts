@@ -297,6 +297,7 @@ export async function startOn(
     models,
     blockCommands: new BlockCommandHandler(store, clock),
     rulesCommands,
+    retention: { sends: 35 * DAY },
     forgetting: new ForgettingHandler({ store, models, clock, data: path.dirname(file) }),
     backtests,
     store,

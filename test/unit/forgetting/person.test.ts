@@ -25,7 +25,10 @@ describe('taking a person out of an event', () => {
   for (const [before, expected] of texts)
     test(`finds the address in: ${before}`, () => {
       assert.deepEqual(after({ note: before }), { note: expected });
-      assert.deepEqual(after({ note: 'x', more: [{ deep: before }] }), { note: 'x', more: [{ deep: expected }] });
+      assert.deepEqual(after({ note: 'x', more: [{ deep: before }] }), {
+        note: 'x',
+        more: [{ deep: expected }],
+      });
     });
 
   for (const other of [
@@ -68,7 +71,10 @@ describe('taking a person out of an event', () => {
       const found = login.rewrite({ type: 'X', by: 'admin:alice', data: JSON.stringify(data) });
       return found === undefined || found === 'erase' ? found : JSON.parse(found.data);
     };
-    assert.equal(rewritten({ ehlo: 'alice', rule: 'alice', value: 'alice', returnPath: 'alice@example.org' }), undefined);
+    assert.equal(
+      rewritten({ ehlo: 'alice', rule: 'alice', value: 'alice', returnPath: 'alice@example.org' }),
+      undefined,
+    );
     assert.deepEqual(rewritten({ account: 'Alice', ehlo: 'alice' }), { account: P, ehlo: 'alice' });
     assert.deepEqual(rewritten({ subject: { type: 'account', value: 'alice' } }), {
       subject: { type: 'account', value: P },

@@ -95,3 +95,20 @@ export function compact(db: Database.Database, most: number): number {
   db.exec('VACUUM');
   return db.pragma('wal_checkpoint(TRUNCATE)', { simple: true }) === 0 ? 1 : 0;
 }
+
+/** A tenth of the file may be free: it is used again soon. */
+const MAY_BE_FREE = 0.1;
+
+/**
+ * Gives free pages back to the disk, if there are many: they are cut off the file's end.
+ *
+ * @returns how many
+ */
+export function giveBack(db: Database.Database, most: number): number {
+  const count = (what: string): number => db.pragma(what, { simple: true }) as number;
+  const [free, pages] = [count('freelist_count'), count('page_count')];
+  // A file of an earlier version gives nothing back before it is written anew.
+  if (count('auto_vacuum') !== 2 || free <= Math.max(most, pages * MAY_BE_FREE)) return 0;
+  db.pragma(`incremental_vacuum(${most})`);
+  return free - count('freelist_count');
+}
