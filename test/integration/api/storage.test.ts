@@ -13,7 +13,7 @@ test('GET /api/v1/storage says by category what is kept, how long, how much, and
   const { store, categories, bytes, free, givesBack } = json as unknown as StorageJson;
   assert.ok(store === 'sqlite' && bytes! > 0 && free! > 0 && givesBack);
   const of = (name: string) => categories.find((one) => one.name === name)!;
-  assert.deepEqual([of('sends').retention, of('sends').events, of('sends').isEstimate], ['35d', 1, false]);
+  assert.deepEqual([of('sends').retention, of('sends').events, of('sends').isEstimate], ['5w', 1, false]);
   assert.deepEqual([of('blocks').retention, of('blocks').events], [null, 1]);
   assert.deepEqual([of('days').retention, of('days').events, of('days').oldestAt], ['400d', 0, null]);
   assert.match(of('rules').oldestAt!, /^\d{4}-/);
