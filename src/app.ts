@@ -16,6 +16,7 @@ import {
 } from './api/index.js';
 import { BacktestJobs } from './backtest/jobs.js';
 import type { BlockCommandHandler } from './commands/block-commands.js';
+import { ForgettingHandler } from './commands/forgetting.js';
 import { setUpEvaluation } from './config/evaluation.js';
 import type { Evaluation } from './config/evaluation.js';
 import type { LoadedConfig } from './config.js';
@@ -263,6 +264,8 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
     const { channels } = config.notices;
     const deps: ApiDependencies = {
       ...{ ...shared, blockCommands, rulesCommands, store, tracing, logs },
+      retention: { sends: retention.sends },
+      forgetting: new ForgettingHandler({ store, models, clock, data: config.data }),
       backtests: new BacktestJobs({ location, clock, log: levels.of('api') }),
       places: geoDataOf(config),
       accountState: smtp?.users === undefined ? undefined : (account) => stateOf(smtp.users!(), account),

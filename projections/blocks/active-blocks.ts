@@ -24,7 +24,7 @@ export class ActiveBlocks {
   readonly #byId = new Map<string, ActiveBlock>();
   readonly #counts = new Map<string, { type: SubjectType; byRule: boolean; count: number }>();
   /** Blocks decided on but not yet durable: in force from the moment a rule trips. */
-  readonly #provisional = new SubjectIndex<ActiveBlock>();
+  #provisional = new SubjectIndex<ActiveBlock>();
 
   get size(): number {
     return this.#byId.size;
@@ -93,6 +93,11 @@ export class ActiveBlocks {
   /** Ends what {@link anticipate} began: the event is folded by now, or there will be none. */
   withdraw(subject: Subject): void {
     this.#provisional.delete(subject);
+  }
+
+  /** Takes over what was put in force before its event was durable. */
+  keepAnticipated(former: ActiveBlocks): void {
+    this.#provisional = former.#provisional;
   }
 
   apply(event: BlockEvent): void {

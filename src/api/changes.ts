@@ -27,7 +27,7 @@ export const CHANGE_TYPES = [
   ...['BlockImposed', 'BlockExtended', 'BlockShortened', 'BlockReleased', 'HeldMailDecided'],
   ...['ProposalApproved', 'ProposalDismissed', 'ExemptionGranted', 'ExemptionRevoked'],
   ...['OverrideSet', 'OverrideRemoved', 'RulesChanged'],
-  ...['ShadowRulesChanged', 'ShadowRulesRemoved', 'ShadowRulesPromoted', 'PersonChanged'],
+  ...['ShadowRulesChanged', 'ShadowRulesRemoved', 'ShadowRulesPromoted', 'PersonChanged', 'PersonForgotten'],
 ];
 
 /** Through what a request came, as its id begins; any other request is of a program. */

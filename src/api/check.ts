@@ -34,6 +34,7 @@ import type { ApiDependencies } from './dependencies.js';
 import type { Concerns, Route } from './http/route.js';
 import { ok, ownSubject, route } from './http/route.js';
 import { instantInput, once, oneOf, subjectView } from './shapes.js';
+import { ABOUT, explainSaid, saidShape } from './check-said.js';
 import { windowShape, windowView } from './senders.js';
 import { coverShape } from './exemptions.js';
 import { heldFor, heldForShape } from './held.js';
@@ -48,6 +49,10 @@ const checkQuery = z.strictObject({
   ip: identity,
   direction: oneOf(['outbound', 'inbound']).default('outbound'),
   at: instantInput.optional().meta({ description: 'A past instant; now unless given.' }),
+  said: once
+    .max(500)
+    .optional()
+    .meta({ description: 'What the mail program of the account showed, such as "535 5.7.8 failed".' }),
 });
 type CheckQuery = z.infer<typeof checkQuery>;
 
@@ -90,6 +95,7 @@ const checkShape = z.object({
       'Whether smtp.senders lets the account use the return path: asked where both are named, in a process with the role smtp.',
   }),
   rcpt: stage,
+  said: saidShape,
   held: heldForShape,
   refusals: z
     .array(refusalShape)
@@ -146,10 +152,25 @@ async function explainCheck(
   refuseForeign(sender, concerns);
   const recorded = await recordedOf(deps, sender, at);
   const { refusals, behind = null } = recorded ?? {};
+  if (query.said !== undefined && sender.account === undefined)
+    throw new InvalidInput('said', 'needs the account whose mail program said it');
   const { verdict, from } = await judgedAs(deps, sender, refusals ?? [], at, isPast);
   const { login, atAuth, atRcpt, authReply, deciding } = verdict;
   const { state, hasNoLogin, unsure, failed, mail } = troubleOf(deps, sender, at, isPast);
   const isMailRefused = hasNoLogin === undefined && authReply === null && mail === 'refused';
+  const said =
+    query.said === undefined
+      ? null
+      : explainSaid(query.said, {
+          ...{ at, failed, hasNoLogin, isMailRefused, behind: null, refusals: undefined },
+          ...(isPast ? await recordedOf(deps, sender, Math.min(now, at + ABOUT)) : recorded),
+          blockOn(id) {
+            const subject = models.ledger.get(id)?.subject;
+            // Of those that ended long ago only the id is known: that is for those who may see all.
+            if (subject === undefined) return concerns(NOBODYS) ? 'it ended long ago' : undefined;
+            return concerns(subject) ? `${subject.type} ${subject.value}` : undefined;
+          },
+        });
   const begins = isPast && deciding === undefined ? await beginningOf(deps) : undefined;
   const isBeforeAll = begins !== undefined && at < begins.at;
   const matching = new Map<string, BlockJson>();
@@ -191,7 +212,8 @@ async function explainCheck(
     sentence: isHidden
       ? NOT_THEIRS
       : [
-          ...(hasNoLogin === undefined ? [] : [hasNoLogin]),
+          ...(said === null ? [] : [said.sentence]),
+          ...(hasNoLogin === undefined || said?.cause === 'no login' ? [] : [hasNoLogin]),
           ...(isMailRefused ? [notItsAddress(verdict.sender)] : []),
           ...((hasNoLogin !== undefined || isMailRefused) && deciding === undefined
             ? []
@@ -228,6 +250,7 @@ async function explainCheck(
             block: idOf(atRcpt),
             reply: atMail?.reply ?? null,
           },
+    said,
     held,
     refusals: refusals?.slice(0, LATEST_REFUSALS) ?? null,
     matching: [...matching.values()],
@@ -291,13 +314,16 @@ function refuseForeign({ account, address }: SenderIdentity, concerns: Concerns)
     ['address', address === '' ? undefined : address],
   ];
   const named = names.flatMap(([type, value]) => (value === undefined ? [] : [{ type, value }]));
-  if (named.length === 0 && !concerns({ type: 'ehlo', value: '' }))
+  if (named.length === 0 && !concerns(NOBODYS))
     throw new InvalidInput(
       'account',
       'must be named, or returnPath: an IP address and an EHLO name are of no domain',
     );
   for (const subject of named) ownSubject(subject, concerns);
 }
+
+/** A subject of no domain. */
+const NOBODYS: Subject = { type: 'ehlo', value: '' };
 
 const NOTHING_HELD = { held: null, sentences: [] } as const;
 const NOT_ASKED = { outcome: 'not asked', block: null, reply: null } as const;

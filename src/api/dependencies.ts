@@ -3,10 +3,11 @@ import type { AdminTable } from '../accounts/admins.js';
 import type { Rights, Role } from '../accounts/roles.js';
 import type { BacktestJobs } from '../backtest/jobs.js';
 import type { BlockCommandHandler } from '../commands/block-commands.js';
-import type { AlarmClock } from '../kernel/time.js';
+import type { AlarmClock, Milliseconds } from '../kernel/time.js';
 import type { Metrics } from '../metrics/metrics.js';
 import type { Logs } from '../log/logs.js';
 import type { ReadModels } from '../detector/read-models.js';
+import type { ForgettingHandler } from '../commands/forgetting.js';
 import type { RulesCommandHandler } from '../commands/rules-commands.js';
 import type { NoticeCommands } from '../notices/commands.js';
 import type { MailServers } from '../recording/reports.js';
@@ -125,6 +126,9 @@ export interface ApiDependencies extends OperationDependencies {
   readonly models: ReadModels;
   readonly blockCommands: BlockCommandHandler;
   readonly rulesCommands: RulesCommandHandler;
+  readonly forgetting: ForgettingHandler;
+  /** How long sends are kept, and what is kept as long. */
+  readonly retention: { readonly sends: Milliseconds };
   readonly backtests: BacktestJobs;
   readonly store: EventStore;
   /** Undefined if none is kept: only SMTP nodes with a store that all share have one. */

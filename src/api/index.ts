@@ -18,6 +18,7 @@ import type { ApiDependencies, OperationDependencies } from './dependencies.js';
 import { rootRoutes } from './openapi.js';
 import { exemptionRoutes } from './exemptions.js';
 import { feignedRoute } from './feigned.js';
+import { forgetRoute } from './forget.js';
 import { EventFeeds } from './feed.js';
 import { heldRoutes } from './held.js';
 import { listen } from './http/listen.js';
@@ -44,6 +45,7 @@ import { rspamdRoutes } from './rspamd.js';
 import { observedRoute, rulesRoutes } from './rules.js';
 import { senderRoutes } from './senders.js';
 import { shadowRoutes } from './shadow-rules.js';
+import { storageRoute } from './storage.js';
 
 export { FirstLink, newLinkToken } from './first-link.js';
 export { DovecotPolicy } from './dovecot.js';
@@ -176,6 +178,8 @@ export function createApi(deps: ApiDependencies, more: readonly Route[] = []): A
     senderVolumeRoute(deps, reads),
     changesRoute(deps),
     ...checkRoutes(deps),
+    forgetRoute(deps),
+    storageRoute(deps),
     ...askedRoutes(deps),
     feignedRoute(deps),
     ...noticeRoutes(deps),

@@ -19,6 +19,7 @@ interface CheckOption extends ClientOption {
   readonly ip?: string;
   readonly direction: string;
   readonly at?: string;
+  readonly said?: string;
   readonly json?: true;
 }
 
@@ -37,14 +38,17 @@ export function checkVerb(program: Command, io: CliIo): void {
       '--at <time>',
       'at a past instant, in ISO 8601; UTC unless it says otherwise, as in 2027-01-31T14:00+01:00',
     )
+    .option('--said <text>', 'what the mail program showed, to find out who said it')
     .option('--json', 'as JSON')
     .action(async (options: CheckOption) => {
-      const { account, returnPath, ehlo, ip, direction, at } = options;
+      const { account, returnPath, ehlo, ip, direction, at, said } = options;
       if ([account, returnPath, ehlo, ip].every((part) => part === undefined)) {
         check.error('error: say who: --account, --return-path, --ehlo or --ip', { exitCode: 2 });
       }
       const client = await connect(io, options);
-      const verdict = await client.get<CheckJson>('check', { account, returnPath, ehlo, ip, direction, at });
+      const verdict = await client.get<CheckJson>('check', {
+        ...{ account, returnPath, ehlo, ip, direction, at, said },
+      });
       print(io, options.json === true ? asJson(verdict) : explain(verdict, io.clock.now()));
       if (verdict.refused) throw new ExitWith(REFUSED);
     });

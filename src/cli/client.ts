@@ -8,6 +8,7 @@ import { formatListen } from '../config.js';
 import { InvalidInput, StopgapError } from '../kernel/errors.js';
 import type { ErrorCode } from '../kernel/errors.js';
 import { ERROR_CODES } from '../kernel/errors.js';
+import type { Milliseconds } from '../kernel/time.js';
 import { SECOND } from '../kernel/time.js';
 import { newId } from '../runtime/ids.js';
 import type { ConfigOption } from './options.js';
@@ -80,12 +81,12 @@ export class ApiClient {
 
   /** @throws StopgapError with a hint; with the server's own words if it refuses */
   get<Body>(target: string, query: Query = {}): Promise<Body> {
-    return this.#call<Body>('GET', target, query, undefined, {});
+    return this.#call<Body>(['GET', target, query, undefined, {}]);
   }
 
   /** The same, of an answer that is no JSON. */
   async text(target: string, query: Query = {}): Promise<string> {
-    const { response, text } = await this.#ask('GET', target, query, undefined, {});
+    const { response, text } = await this.#ask(['GET', target, query, undefined, {}]);
     if (response.ok && response.headers.get('content-type')?.startsWith('text/') === true) return text;
     throw refusal(response.status, parse(text, response, this.#base) as ProblemBody, this.#base);
   }
@@ -117,6 +118,7 @@ export class ApiClient {
 
   /**
    * @param version only while the thing is at this version (If-Match)
+   * @param patience how long the server may take
    * @throws StopgapError with a hint; with the server's own words if it refuses
    */
   send<Body>(
@@ -124,21 +126,25 @@ export class ApiClient {
     target: string,
     body: unknown,
     version?: number,
+    patience?: Milliseconds,
   ): Promise<Body> {
     const headers: Record<string, string> = version === undefined ? {} : { 'if-match': `"${version}"` };
-    return this.#call<Body>(method, target, {}, JSON.stringify(body), headers);
+    return this.#call<Body>([method, target, {}, JSON.stringify(body), headers], patience);
   }
 
-  async #call<Body>(...asked: Asked): Promise<Body> {
-    const { response, text } = await this.#ask(...asked);
+  async #call<Body>(asked: Asked, patience?: Milliseconds): Promise<Body> {
+    const { response, text } = await this.#ask(asked, patience);
     const answer = parse(text, response, this.#base);
     if (response.ok) return answer as Body;
     throw refusal(response.status, answer as ProblemBody, this.#base);
   }
 
-  async #ask(...asked: Asked): Promise<{ readonly response: Response; readonly text: string }> {
+  async #ask(
+    asked: Asked,
+    patience: Milliseconds = PATIENCE,
+  ): Promise<{ readonly response: Response; readonly text: string }> {
     try {
-      const response = await this.#fetch(asked, AbortSignal.timeout(PATIENCE));
+      const response = await this.#fetch(asked, AbortSignal.timeout(patience));
       return { response, text: await response.text() };
     } catch (thrown) {
       throw this.#silent(thrown);

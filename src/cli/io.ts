@@ -1,5 +1,6 @@
 import path from 'node:path';
 import { readFileSync } from 'node:fs';
+import { createInterface } from 'node:readline/promises';
 import widthOf from 'fast-string-width';
 import { fileFault } from '../accounts/private-file.js';
 import { StopgapError } from '../kernel/errors.js';
@@ -55,6 +56,24 @@ export function done(io: CliIo, { json }: { readonly json?: true }, result: obje
 /** Warnings, one line each, on standard error. The command goes on. */
 export function warn(io: CliIo, warnings: readonly string[]): void {
   for (const warning of warnings) note(io, `warning: ${warning}`);
+}
+
+/**
+ * Asks at the terminal whether to go on.
+ *
+ * @param unasked what to say where there is no terminal
+ * @throws StopgapError if the answer is not yes, or nobody can be asked
+ */
+export async function agreed(io: CliIo, question: string, unasked: string): Promise<void> {
+  if (!io.stdin.isTTY) throw new StopgapError('invalid-input', `there is no terminal to ask at: ${unasked}`);
+  const terminal = createInterface({ input: io.stdin, output: io.stderr });
+  try {
+    const answer = await terminal.question(`${question} [y/N] `);
+    if (/^y(es)?$/i.test(answer.trim())) return;
+  } finally {
+    terminal.close();
+  }
+  throw new StopgapError('invalid-input', 'nothing has changed');
 }
 
 /** Joins several lines into one. */

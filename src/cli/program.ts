@@ -12,6 +12,7 @@ import { configVerb } from './config.js';
 import { eventsVerb } from './events.js';
 import { feignedVerb } from './feigned.js';
 import { followVerb } from './follow.js';
+import { forgetVerb } from './forget.js';
 import type { CliIo } from './io.js';
 import { ExitWith, inOneLine, note, print } from './io.js';
 import { exemptVerb } from './exempt.js';
@@ -26,6 +27,7 @@ import { saslProxyVerb } from './sasl-proxy.js';
 import { senderVerb } from './sender.js';
 import { serveVerb } from './serve.js';
 import { simulateVerb } from './simulate/verb.js';
+import { storageVerb } from './storage.js';
 import { supportBundleVerb } from './support-bundle/verb.js';
 import { adminVerb } from './admin.js';
 import { tokenVerb } from './token.js';
@@ -48,6 +50,7 @@ const VERBS: readonly Verb[] = [
   overrideVerb,
   changesVerb,
   eventsVerb,
+  forgetVerb,
   backtestVerb,
   userVerb,
   tokenVerb,
@@ -55,6 +58,7 @@ const VERBS: readonly Verb[] = [
   adminVerb,
   logVerb,
   outboxVerb,
+  storageVerb,
   doctorVerb,
   supportBundleVerb,
   saslProxyVerb,

@@ -1,4 +1,3 @@
-import { createInterface } from 'node:readline/promises';
 import { isDeepStrictEqual } from 'node:util';
 import type { Command } from 'commander';
 import type { RulesJson } from '../api/rule-set.js';
@@ -20,6 +19,7 @@ import type { ClientOption, JsonOption, Listed } from './client.js';
 import { connect, withClient, withJson } from './client.js';
 import type { CliIo } from './io.js';
 import {
+  agreed,
   asJson,
   counted,
   note,
@@ -85,7 +85,7 @@ export function rulesVerb(program: Command, io: CliIo): void {
       const before = await client.get<RulesJson>('rules');
       const changes = differences(before, wanted);
       for (const line of changes) note(io, line);
-      if (changes.length > 0 && options.yes !== true) await agreed(io);
+      if (changes.length > 0 && options.yes !== true) await agreed(io, 'Put these rules in force?', UNASKED);
       const inForce = await client.send<RulesJson>('PUT', 'rules', { source }, before.version);
       const text = `rules version ${inForce.version} in force: ${counted(inForce.rules.length, 'rule')}, mode ${inForce.mode}`;
       done(io, options, inForce, text);
@@ -97,6 +97,9 @@ export function rulesVerb(program: Command, io: CliIo): void {
   precisionCommand(rules, io);
   fitCommand(rules, io);
 }
+
+const UNASKED =
+  '--yes puts these rules in force all the same; a file with "extends: defaults" keeps the built-in ones';
 
 /** What would change, a line each. Added rules are not listed: the count tells of them. */
 function differences(before: RulesJson, wanted: RuleSet): readonly string[] {
@@ -116,24 +119,6 @@ function differences(before: RulesJson, wanted: RuleSet): readonly string[] {
     ...named('changes', changed),
     ...(rest.length === 0 ? [] : [`changes ${rest.join(', ')}`]),
   ];
-}
-
-/** @throws StopgapError if the answer is not yes, or nobody can be asked */
-async function agreed(io: CliIo): Promise<void> {
-  if (!io.stdin.isTTY) {
-    throw new StopgapError(
-      'invalid-input',
-      'there is no terminal to ask at: --yes puts these rules in force all the same; a file with "extends: defaults" keeps the built-in ones',
-    );
-  }
-  const terminal = createInterface({ input: io.stdin, output: io.stderr });
-  try {
-    const answer = await terminal.question('Put these rules in force? [y/N] ');
-    if (/^y(es)?$/i.test(answer.trim())) return;
-  } finally {
-    terminal.close();
-  }
-  throw new StopgapError('invalid-input', 'nothing has changed');
 }
 
 /** Warns of rules that ask where clients are, if the configuration here names no databases. */

@@ -93,6 +93,11 @@ export class BlockCommandHandler {
     }
   }
 
+  /** Reads every stream from its beginning again: some were given other names. */
+  forgetHistories(): void {
+    this.#kept.clear();
+  }
+
   /** Whether a command would change anything now. Changes nothing. @throws as {@link execute} does */
   async wouldChange(subject: Subject, command: BlockCommand): Promise<boolean> {
     return decide({ ...command, now: this.#clock.now() }, await this.standing(subject)).length > 0;

@@ -65,6 +65,14 @@ export class BaselineReplica {
     this.#begun.catch((error: unknown) => this.#ended(error));
   }
 
+  /** Somebody was forgotten: baselines are not known until all is folded anew. Resolves when that is under way. */
+  async beginAnew(): Promise<void> {
+    await this.#snapshots?.abandon();
+    await this.#feed.startAnew();
+    await this.#begun.catch(() => undefined);
+    this.start();
+  }
+
   async close(): Promise<void> {
     this.#closing.abort();
     await this.#feed.stop();

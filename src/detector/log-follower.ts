@@ -1,3 +1,4 @@
+import { rm } from 'node:fs/promises';
 import path from 'node:path';
 import type { Logger } from 'pino';
 import type { WatchedFile } from '../accounts/watched-file.js';
@@ -13,6 +14,7 @@ import { DaySummaryRecorder, planTimedWork, taskRunner, timedTasks } from './sch
 import { dismissExempt, letGoWhenBack } from './housekeeping.js';
 import { QueueHooks } from '../hooks/queue-hooks.js';
 import { Notices } from '../notices/notices.js';
+import { isForgettingEvent } from '../forgetting/events.js';
 import { messageOf } from '../kernel/errors.js';
 import type { AlarmClock } from '../kernel/time.js';
 import { SECOND } from '../kernel/time.js';
@@ -24,10 +26,11 @@ import { ReadModels } from './read-models.js';
 import type { ReadModelListeners } from './read-models.js';
 import { LocalContainment } from './containment.js';
 import { BaselineReplica } from './baseline-replica.js';
+import { refold } from './refold.js';
 import { Responder } from './responder.js';
 import { DEFAULT_RULES, EVALUATION_RULES } from '../rules/defaults.js';
 import type { RulesChanged, SourcedRules } from '../rules/model.js';
-import { HELD_CATEGORY } from '../sending/events.js';
+import { HELD_CATEGORY, isImported } from '../sending/events.js';
 import { Snapshots } from '../snapshots/snapshots.js';
 import { insist } from '../store/health.js';
 import type { OutboxedStore } from '../store/outboxed.js';
@@ -91,6 +94,12 @@ export class LogFollower {
   #notices: Notices | undefined;
   #stopLettingGo = (): void => undefined;
   #exempting: Promise<void> = Promise.resolve();
+  /** Position of the last event that says that somebody was forgotten. */
+  #forgottenAt = 0;
+  /** What was written up to here was folded after it had been written out of whoever was forgotten by then. */
+  #soundUpTo = 0;
+  #refolding: Promise<void> | undefined;
+  #cancelRefolding = (): void => undefined;
 
   #state: 'starting' | 'following' | 'rebuilding' = 'starting';
   #reason = ASKING;
@@ -277,6 +286,8 @@ export class LogFollower {
     this.#closing.abort();
     this.#stopLettingGo();
     this.#rulesFile?.stop();
+    this.#cancelRefolding();
+    await this.#refolding;
     await Promise.all([this.work?.close(), this.#hooks?.close(), this.#notices?.close()]);
     await this.responder.stop();
     await this.#exempting;
@@ -298,7 +309,7 @@ export class LogFollower {
         if (event.type === 'ExemptionGranted' && live) this.#dismissExempt(event.position);
         if ('evidence' in event.data && event.data.evidence !== undefined)
           this.responder.answered(event.data.evidence);
-        if (!live) return;
+        if (!live || isImported(event)) return;
         metrics.containment.foldedBlock(event, this.models.ledger, clock.now());
         if (this.work !== undefined) planTimedWork(this.work, this.models.ledger, event);
         if ('block' in event.data) this.#hooks?.look(event.data.block);
@@ -314,7 +325,9 @@ export class LogFollower {
       },
       onFolded: (event) => {
         this.containment?.follow(event);
+        if (isForgettingEvent(event)) this.#forgottenAt = event.position;
         if (!this.models.ready) return;
+        this.#refoldIfDue();
         this.#hooks?.held(event);
         metrics.folded(event, this.models.ledger);
         if (event.trace !== undefined) tracing?.folded(event, event.trace);
@@ -357,13 +370,20 @@ export class LogFollower {
     this.containment?.adopt();
     this.#head = await this.#insist(ASKING, () => store.head());
     this.#reason = FOLDING;
-    const feed = await models.follow(store, this.#categories, () => snapshots.folded());
+    // What a snapshot holds of those who were forgotten after it must go.
+    const isFromBeginning = models.position === 0;
+    this.#soundUpTo = isFromBeginning ? this.#head : models.position;
+    this.#forgottenAt = 0;
+    const feed = await models.follow(store, this.#categories, () => this.#snapshots?.folded());
     feed.ended.catch((error: unknown) => this.#ended(error));
     this.#tellRules();
     this.work?.replan(timedTasks(models.ledger));
     this.#hooks?.adopt(models.ledger);
     await this.#insist(ACTING, async () => this.#overrides?.start());
     await this.#insist(ACTING, async () => this.#notices?.start());
+    // A snapshot that was there and was not used may be of before.
+    if (isFromBeginning && this.#forgottenAt > 0) await this.#dropSnapshots();
+    this.#refoldIfDue();
     if (!this.#detects) return;
     await responder.finish();
     this.#dismissExempt();
@@ -388,16 +408,65 @@ export class LogFollower {
       });
   }
 
+  /** Somebody was forgotten whose traces may be in what is folded here: all of it is folded anew. */
+  #refoldIfDue(): void {
+    if (this.#forgottenAt <= this.#soundUpTo || this.#closing.signal.aborted) return;
+    this.#refolding ??= this.#refold()
+      .catch((error: unknown) => {
+        const { clock } = this.#options;
+        if (this.#closing.signal.aborted || error instanceof LogReplaced) return;
+        this.#log.error(
+          { error: messageOf(error) },
+          'what is known of somebody who was forgotten could not be taken out of memory; it is tried again',
+        );
+        this.#cancelRefolding = clock.after(10 * SECOND, () => this.#refoldIfDue());
+      })
+      .finally(() => {
+        this.#refolding = undefined;
+        if (this.#soundUpTo > 0) this.#refoldIfDue();
+      });
+  }
+
+  async #refold(): Promise<void> {
+    const { store } = this.#options;
+    const { models } = this;
+    const began = performance.now();
+    await this.#snapshots?.abandon();
+    this.#snapshots = undefined;
+    await this.#dropSnapshots();
+    await this.baselines?.beginAnew();
+    await refold(models, store, this.#categories, this.#closing.signal, ({ unanswered, soundUpTo }) => {
+      this.#soundUpTo = soundUpTo;
+      this.responder.adopt(unanswered);
+      this.containment?.adopt();
+      this.blockCommands.forgetHistories();
+      this.work?.replan(timedTasks(models.ledger));
+    });
+    this.#snapshots = await this.#openSnapshots();
+    await this.#notices?.close();
+    await this.#notices?.start();
+    const spanMs = Math.round(performance.now() - began);
+    this.#log.info({ spanMs }, 'somebody was forgotten: all that is known was folded anew without them');
+  }
+
   #loadRules(): Promise<void> {
     const { evaluation } = this.#options.loaded;
     const builtIn = evaluation ? EVALUATION_RULES : DEFAULT_RULES;
     return this.#insist(ASKING, () => this.rulesCommands.load(this.#rulesFile?.current, builtIn));
   }
 
+  get #snapshotFolder(): string {
+    return path.join(this.#options.loaded.config.data, 'snapshots');
+  }
+
+  #dropSnapshots(): Promise<void> {
+    return rm(this.#snapshotFolder, { recursive: true, force: true });
+  }
+
   #openSnapshots(): Promise<Snapshots> {
     const { loaded, clock, logs, metrics } = this.#options;
     return Snapshots.open({
-      folder: path.join(loaded.config.data, 'snapshots'),
+      folder: this.#snapshotFolder,
       categories: this.#categories,
       models: this.models,
       kept: loaded.config.retention.sends,
@@ -463,6 +532,7 @@ export class LogFollower {
     );
     metrics.store.logReplaced.inc();
     metrics.containment.startAnew();
+    await this.#refolding;
     await this.#summaries?.stop();
     await this.#notices?.close();
     await this.responder.startAnew();

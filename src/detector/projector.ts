@@ -3,6 +3,7 @@ import { EffectiveBlocks, SeenIds } from '../../projections/blocks/effective-blo
 import { BLOCK_CATEGORY, isBlockEvent } from '../blocks/events.js';
 import type { RecordedEvent } from '../kernel/events.js';
 import type { Instant, Milliseconds } from '../kernel/time.js';
+import { FORGETTING_CATEGORY, isForgettingEvent } from '../forgetting/events.js';
 import { isOverrideEvent, OVERRIDE_CATEGORY } from '../overrides/events.js';
 import { isSessionEvent, SESSION_CATEGORY } from '../sessions/events.js';
 import { RULES_CATEGORY } from '../rules/model.js';
@@ -160,6 +161,14 @@ export abstract class Projector {
     this.#live = false;
   }
 
+  /** Takes over what another has folded up to the very same position. */
+  protected takeOver(other: Projector): void {
+    this.#seen = other.#seen;
+    this.#blocks = other.#blocks;
+    this.#lastEventAt = other.#lastEventAt;
+    [this.#last, this.#lastKept] = [other.#last, other.#lastKept];
+  }
+
   /** Resolves once the event at this position is folded. @throws StoreUnavailable if that will not happen */
   async reached(position: number): Promise<void> {
     if (position <= this.#position) return;
@@ -197,7 +206,9 @@ function anchorOf({ stream, revision, id, position }: Anchor): Anchor {
 }
 
 /** The categories that a node folds if it neither detects nor shows senders. */
-export const DECISIONS_ONLY = [BLOCK_CATEGORY, RULES_CATEGORY, OVERRIDE_CATEGORY, SESSION_CATEGORY];
+export const DECISIONS_ONLY = [
+  ...[BLOCK_CATEGORY, RULES_CATEGORY, OVERRIDE_CATEGORY, SESSION_CATEGORY, FORGETTING_CATEGORY],
+];
 
 /**
  * The categories that baselines need: the summaries of days, and the decisions that say which of them teach and what.
@@ -230,6 +241,7 @@ export function isKept(event: RecordedEvent): boolean {
     isBlockEvent(event) ||
     isShadowEvent(event) ||
     isOverrideEvent(event) ||
-    isSessionEvent(event)
+    isSessionEvent(event) ||
+    isForgettingEvent(event)
   );
 }

@@ -181,6 +181,13 @@ export class ReadModels extends Projector {
     this.#models = fresh(this.#bounds);
   }
 
+  /** Takes over what other read models have folded up to the very same position; nobody is let through meanwhile. */
+  adopt(other: ReadModels): void {
+    other.#models.activeBlocks.keepAnticipated(this.#models.activeBlocks);
+    this.#models = other.#models;
+    this.takeOver(other);
+  }
+
   protected override fold(event: RecordedEvent, isDecision: boolean): void {
     if (isDecision && !isKept(event)) {
       const reason =

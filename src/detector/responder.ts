@@ -60,11 +60,7 @@ const LONGEST_PAUSE: Milliseconds = 30 * SECOND;
  */
 export class Responder {
   readonly #options: ResponderOptions;
-  /**
-   * Verdicts that no event has answered, by {@link answerKey}. The set follows from the events alone, live and in a
-   * replay.
-   */
-  readonly #unanswered = new Map<string, Verdict>();
+  readonly #unanswered = new UnansweredVerdicts();
   /** Plans by the position that tripped them, until they are settled. */
   readonly #pending = new Map<number, Promise<void>>();
   #tail: Promise<void> = Promise.resolve();
@@ -105,14 +101,18 @@ export class Responder {
 
   /** Keeps a verdict until it is {@link answered}: {@link finish} acts on the unanswered ones. */
   remember(verdict: Verdict): void {
-    this.#unanswered.set(answerKey(verdict.evidence), verdict);
-    if (this.#unanswered.size <= REMEMBERED) return;
-    for (const oldest of this.#unanswered.keys()) return void this.#unanswered.delete(oldest);
+    this.#unanswered.add(verdict);
+  }
+
+  /** The log was folded anew: these are what its events have not answered. */
+  adopt(verdicts: readonly Verdict[]): void {
+    this.#unanswered.clear();
+    for (const verdict of verdicts) this.remember(verdict);
   }
 
   /** An event rests on this evidence, so its verdict has been acted upon. */
   answered(evidence: Evidence): void {
-    this.#unanswered.delete(answerKey(evidence));
+    this.#unanswered.answered(evidence);
   }
 
   /**
@@ -144,7 +144,7 @@ export class Responder {
    * so far.
    */
   unanswered(): readonly Verdict[] {
-    return [...this.#unanswered.values()];
+    return this.#unanswered.all();
   }
 
   /**
@@ -351,6 +351,31 @@ const correlationOf = ({ evidence }: Verdict): string => `event:${evidence.lastP
 function pendingOn({ ledger }: ReadModels, subject: Subject, now: Instant): string | undefined {
   const live = ledger.liveOn(subject);
   return live !== undefined && stateAt(live, now) === 'proposed' ? live.id : undefined;
+}
+
+/** Verdicts that no event has answered. The set follows from the events alone, live and in a replay. */
+export class UnansweredVerdicts {
+  /** By {@link answerKey}, oldest first. */
+  readonly #verdicts = new Map<string, Verdict>();
+
+  add(verdict: Verdict): void {
+    this.#verdicts.set(answerKey(verdict.evidence), verdict);
+    if (this.#verdicts.size <= REMEMBERED) return;
+    for (const oldest of this.#verdicts.keys()) return void this.#verdicts.delete(oldest);
+  }
+
+  /** An event rests on this evidence. */
+  answered(evidence: Evidence): void {
+    this.#verdicts.delete(answerKey(evidence));
+  }
+
+  all(): readonly Verdict[] {
+    return [...this.#verdicts.values()];
+  }
+
+  clear(): void {
+    this.#verdicts.clear();
+  }
 }
 
 /** One event trips a rule only once. */

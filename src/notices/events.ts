@@ -4,6 +4,7 @@ import { NOTICE_EVENTS } from '../config/notices.js';
 import type { Check, Fact, RecordedEvent } from '../kernel/events.js';
 import { keyOf, oneOf, optional, shaped, streamName, text, whole, wholeOrNull } from '../kernel/events.js';
 import type { Instant } from '../kernel/time.js';
+import { isImported } from '../sending/events.js';
 import type { Subject } from '../sending/subjects.js';
 import { SUBJECT_TYPES, subjectOfKey } from '../sending/subjects.js';
 
@@ -134,7 +135,7 @@ export interface Known {
 /** What people are told of a block event; undefined if it is nothing to tell. */
 export function itemOf(event: RecordedEvent & BlockEvent, known: Known | undefined): Item | undefined {
   const told = TOLD[event.type];
-  if (told === undefined || !('block' in event.data)) return undefined;
+  if (told === undefined || !('block' in event.data) || isImported(event)) return undefined;
   const data = event.data as Partial<
     Record<'description' | 'rule' | 'note', string> & {
       evidence: { sentence: string };

@@ -61,9 +61,11 @@ export function textOf(notice: Notice, publicUrl: string | undefined): NoticeTex
   const link =
     publicUrl === undefined || to !== undefined || kind === 'breaker'
       ? undefined
-      : linkOf(publicUrl, total === 1 ? only : undefined);
+      : linkOf(publicUrl, total === 1 ? (only ?? {}) : areProposals(items) ? { event: 'proposed' } : {});
   return { title: titleOf(notice), lines, link };
 }
+
+const areProposals = (items: readonly Item[]): boolean => items.every(({ event }) => event === 'proposed');
 
 function titleOf({ kind, items, counts }: Notice): string {
   const what = NOTICE_EVENTS.filter((event) => counts[event] !== undefined)
@@ -102,9 +104,10 @@ function untilOf(event: NoticeEvent, until: number | null): string {
     : `It ends at ${formatInstant(until)}.`;
 }
 
-export function linkOf(publicUrl: string, item: Item | undefined): string {
-  const block = item?.block;
-  return `${publicUrl}/api/v1/blocks${block === undefined ? '' : `/${encodeURIComponent(block)}`}`;
+/** The place on the administrators' page: of one item, or of several the list. */
+export function linkOf(publicUrl: string, { event, block }: Partial<Pick<Item, 'event' | 'block'>>): string {
+  const list = event === 'proposed' ? 'proposals' : 'blocks';
+  return `${publicUrl}/#/${list}${block === undefined ? '' : `/${encodeURIComponent(block)}`}`;
 }
 
 /** A notice as programs read it. */

@@ -3,7 +3,8 @@ import type { NewEvent } from '../kernel/events.js';
 import type { AlarmClock, Instant, Milliseconds } from '../kernel/time.js';
 import type { LocalStore } from './delivery.js';
 import { Delivery, quarantine, QUARANTINE_STREAM, release } from './delivery.js';
-import type { Appended, EventStore, ExpectedRevision } from './port.js';
+import type { Person } from '../forgetting/person.js';
+import type { Appended, EventStore, ExpectedRevision, Forgotten } from './port.js';
 import { StoreUnavailable } from './port.js';
 
 export interface OutboxOptions {
@@ -135,6 +136,18 @@ export class OutboxedStore implements EventStore {
   setRetention: EventStore['setRetention'] = (category, maxAge) =>
     this.#remote.setRetention(category, maxAge);
   sweep: EventStore['sweep'] = (now) => this.#remote.sweep(now);
+
+  /** What waits here is forgotten too; elsewhere each node has an outbox of its own. */
+  async forget(person: Person): Promise<Forgotten> {
+    if (this.#waiting > 0)
+      throw new StoreUnavailable('events wait on this disk for the store: try again once they are delivered');
+    const there = await this.#remote.forget(person);
+    const here = await this.#local.forget(person);
+    this.#quarantined -= here.erased;
+    return { ...there, remains: [...there.remains, ...here.remains, OUTBOXES] };
+  }
+
+  storage: EventStore['storage'] = () => this.#remote.storage();
   probe: EventStore['probe'] = () => this.#remote.probe();
 
   /** Whether what happens can be recorded, here or there. */
@@ -237,6 +250,9 @@ class StreamCounts {
 
 /** Where an earlier version noted how much it had delivered, which it left to a sweep. */
 const PROGRESS_STREAM = 'delivered-outbox';
+const OUTBOXES =
+  'SMTP nodes keep outboxes of their own: what another node holds in quarantine (stopgap outbox show) is not reached from here.';
+
 /** Events that are deleted at once. */
 const SLICE = 1000;
 

@@ -1,3 +1,4 @@
+import type { Person } from '../forgetting/person.js';
 import { InvalidInput, messageOf, StopgapError } from '../kernel/errors.js';
 import type { NewEvent, RecordedEvent } from '../kernel/events.js';
 import type { Instant, Milliseconds } from '../kernel/time.js';
@@ -128,6 +129,40 @@ export interface Subscription {
   stop(): Promise<void>;
 }
 
+/** What a category holds. */
+export interface CategoryUse {
+  readonly category: string;
+  readonly events: number;
+  /** True if they were not all counted. */
+  readonly isEstimate: boolean;
+  /** When the store wrote the oldest one. */
+  readonly oldestAt: Instant;
+}
+
+/** What the store takes on the disk. Null: it is a server's, which knows it itself. */
+export interface StorageUse {
+  /** Those that hold an event. Null where to find out would be to read everything. */
+  readonly categories: readonly CategoryUse[] | null;
+  /** Of its files. */
+  readonly bytes: number | null;
+  /** Of these, what holds nothing: it is used again first. */
+  readonly reclaimable: number | null;
+  /** Whether that is given back to the disk by and by, where there is much of it. */
+  readonly givesBack: boolean;
+  /** What the disk has left. */
+  readonly free: number | null;
+}
+
+/** What came of forgetting somebody. */
+export interface Forgotten {
+  /** Events that went. */
+  readonly erased: number;
+  /** Events that stay, without the name. */
+  readonly rewritten: number;
+  /** What the store cannot do by itself, or not at all: sentences for those who asked, without the name. */
+  readonly remains: readonly string[];
+}
+
 /** Bytes that an event counts for beside its JSON: its names in the store's own form. */
 const ENVELOPE_BYTES = 256;
 
@@ -174,9 +209,21 @@ export interface EventStore {
 
   /**
    * Deletes what has outlived its retention at `now`, in slices that do not stall appends. Resolves with
-   * how many events went. Ever-lasting categories are untouched.
+   * how many events went. Ever-lasting categories are untouched. Much free space is given back to the disk.
    */
   sweep(now: Instant): Promise<number>;
+
+  /**
+   * Takes a person out of what is stored: their own streams go, the histories of their blocks go on under the pseudonym,
+   * and what others share is written anew without the name. In steps that do not stall appends. What it gives back may
+   * be done in part when the process ends: done again, with the same pseudonym, it is completed.
+   *
+   * @throws StoreUnavailable
+   */
+  forget(person: Person): Promise<Forgotten>;
+
+  /** How much it holds. Cheap, and holds nothing up. @throws StoreUnavailable */
+  storage(): Promise<StorageUse>;
 
   /**
    * False while the last append or probe failed, or an append has been waiting for longer than it should. Never waits.

@@ -243,6 +243,8 @@ export function tracedStore(store: EventStore, tracing: Tracing): EventStore {
     head: () => store.head(),
     setRetention: (category, maxAge) => store.setRetention(category, maxAge),
     sweep: (now) => store.sweep(now),
+    forget: (person) => store.forget(person),
+    storage: () => store.storage(),
     get maxAppendBytes() {
       return store.maxAppendBytes;
     },

@@ -1,4 +1,5 @@
 import type { MaxAppendSizeExceededError } from '@kurrent/kurrentdb-client';
+import type { Person } from '../../forgetting/person.js';
 import { errorOf, InvalidInput } from '../../kernel/errors.js';
 import type { NewEvent, RecordedEvent } from '../../kernel/events.js';
 import type { Clock, Instant, Milliseconds } from '../../kernel/time.js';
@@ -10,16 +11,19 @@ import type {
   EventHandler,
   EventStore,
   ExpectedRevision,
+  Forgotten,
   ReadAllOptions,
   ReadStreamOptions,
+  StorageUse,
   SubscribeOptions,
   Subscription,
 } from '../port.js';
 import { checkAppend, LogReplaced, StoreRefused, StoreUnavailable } from '../port.js';
 import { Appender } from './appender.js';
 import { Connection, measureSkew, Nodes, probe, redacted } from './connection.js';
-import { answered, isRefusal } from './errors.js';
+import { answered, atLeader, isRefusal, portError } from './errors.js';
 import { Pulse } from './feed.js';
+import { Erasures, forgetIn } from './forget.js';
 import { Reader } from './reader.js';
 import { Retention } from './retention.js';
 import { ResumingSubscription } from './subscription.js';
@@ -140,6 +144,7 @@ export class KurrentEventStore implements EventStore {
       timeout,
       report,
       last: (stream, named) => this.#reader.last(stream, named),
+      erased: Erasures.read({ readStream: (stream, given) => this.#reader.stream(stream, given ?? {}) }),
     });
     this.#reader = new Reader({
       connection: this.#reading,
@@ -281,6 +286,27 @@ export class KurrentEventStore implements EventStore {
   async sweep(_now: Instant): Promise<number> {
     this.#checkOpen();
     return 0;
+  }
+
+  async forget(person: Person): Promise<Forgotten> {
+    this.#checkOpen();
+    const { clock, appendTimeout: timeout } = this.#settings;
+    const deleteStream = (stream: string): Promise<unknown> =>
+      answered(
+        timeout,
+        atLeader(() => this.#writing.client.deleteStream(stream)),
+      ).catch((error: unknown) => {
+        throw portError(error, 'deleting a stream');
+      });
+    const forgotten = await forgetIn({ store: this, clock, deleteStream }, person);
+    // Streams that begin again have no retention yet.
+    this.#retention.forget();
+    return forgotten;
+  }
+
+  async storage(): Promise<StorageUse> {
+    this.#checkOpen();
+    return { categories: null, bytes: null, reclaimable: null, givesBack: false, free: null };
   }
 
   async probe(): Promise<void> {

@@ -103,7 +103,10 @@ export class Reader {
     let end: number | undefined;
     const pages = new Pages(checkOpen, async (give) => {
       // What is appended meanwhile is not part of this read. Otherwise a read of a busy store would never end.
-      if (left > 0) end ??= Math.min(until, await this.head());
+      if (left > 0 && end === undefined) {
+        end = Math.min(until, await this.head());
+        await retention.refresh();
+      }
       if (end === undefined || (isTaken ? at >= end : at > end)) return false;
       const last = end;
       const fromPosition = at === 0 ? START : { commit: BigInt(at), prepare: BigInt(at) };

@@ -11,6 +11,7 @@ import { SECOND, type Clock, type Milliseconds } from '../../kernel/time.js';
 import type { Connection } from './connection.js';
 import { fromResolved, reaches, safeNumber, sending, type Resolved } from './envelope.js';
 import { atLeader, answered } from './errors.js';
+import type { Erasures } from './forget.js';
 
 /** Bound on the streams that are known to carry the right `$maxAge`: a few MB. */
 const REMEMBERED_STREAMS = 50_000;
@@ -31,6 +32,7 @@ export interface RetentionTools {
   /** The last event of a stream; waits a little if a refusal has `named` a revision that cannot be read yet. */
   readonly last: (stream: string, named?: number) => Promise<Resolved | undefined>;
   readonly report: (problem: string, error: unknown) => void;
+  readonly erased: Erasures;
 }
 
 /**
@@ -63,14 +65,23 @@ export class Retention {
     this.#done.clear();
   }
 
+  /** Learns which streams were deleted. @throws StoreUnavailable */
+  refresh(): Promise<void> {
+    return this.#tools.erased.refresh();
+  }
+
+  /** Whether the server hides it, or will: by its age, or since its stream was deleted. */
   outlived(event: RecordedEvent): boolean {
+    if (this.#tools.erased.has(event)) return true;
     if (this.#ages.size === 0) return false;
     const age = this.#ages.get(categoryOf(event.stream));
     return age !== undefined && this.#tools.clock.now() - event.recordedAt > age;
   }
 
   /** Whether the server may have taken an event that was there. Clocks differ: half the age is enough. */
-  mayHaveTaken({ stream, recordedAt }: Pick<RecordedEvent, 'stream' | 'recordedAt'>): boolean {
+  mayHaveTaken(event: Pick<RecordedEvent, 'stream' | 'recordedAt' | 'revision'>): boolean {
+    const { stream, recordedAt } = event;
+    if (this.#tools.erased.has(event)) return true;
     const age = this.#ages.get(categoryOf(stream));
     return age !== undefined && this.#tools.clock.now() - recordedAt > age / 2;
   }
@@ -121,7 +132,7 @@ export class Retention {
   async emptied(stream: string, revision: number): Promise<boolean> {
     let last = await this.#tools.last(stream);
     if (!reaches(last, revision)) {
-      const hides = await this.#sayAgain(stream);
+      const hides = await this.#sayAgain(stream, revision);
       last = await this.#tools.last(stream, hides ? undefined : revision);
       if (!reaches(last, revision)) return hides;
     }
@@ -130,11 +141,12 @@ export class Retention {
   }
 
   /** Writes the metadata of a stream that hides what is too old once more; true once that can be read. */
-  async #sayAgain(stream: string): Promise<boolean> {
+  async #sayAgain(stream: string, before: number): Promise<boolean> {
     const metastream = `$$${stream}`;
     const found = (await this.#tools.last(metastream))?.event;
     const metadata = (found?.data ?? {}) as Record<string, unknown>;
-    if (metadata.$maxAge === undefined) return false;
+    const isTruncated = typeof metadata.$tb === 'number' && metadata.$tb > before;
+    if (metadata.$maxAge === undefined && !isTruncated) return false;
     const { revision } = await this.#write(metastream, metadata, found!.revision);
     return reaches(await this.#tools.last(metastream, revision), revision);
   }

@@ -153,7 +153,7 @@ export class ResumingSubscription implements Subscription, Listener {
   }
 
   async #run(): Promise<void> {
-    const { connection, reader, report, timeout } = this.#tools;
+    const { connection, reader, report, retention, timeout } = this.#tools;
     // Nothing is handed over inside the call that subscribes.
     await this.#timeSlice.turn();
     await this.placed;
@@ -164,6 +164,7 @@ export class ResumingSubscription implements Subscription, Listener {
         await this.#place();
         const asked = performance.now();
         const head = await reader.head();
+        await retention.refresh();
         await this.#compare();
         if (this.#done) break;
         this.#feed = new Feed(client, this.#from(), this.#selection, timeout);

@@ -1,3 +1,4 @@
+import type { Person } from '../../forgetting/person.js';
 import { StopgapError } from '../../kernel/errors.js';
 import type { NewEvent, RecordedEvent } from '../../kernel/events.js';
 import type { Instant, Milliseconds } from '../../kernel/time.js';
@@ -21,6 +22,12 @@ export type ToWriter =
       readonly maxAge: Milliseconds | null;
     }
   | { readonly kind: 'sweep'; readonly call: number; readonly now: Instant; readonly limit: number }
+  /** One slice of {@link forgetSlice}; answers with its three numbers. */
+  | { readonly kind: 'forget'; readonly call: number; readonly person: Person; readonly after: number }
+  | { readonly kind: 'rename'; readonly call: number; readonly person: Person }
+  /** Gives free pages back to the disk, up to so many, if there are many; answers with how many it gave. */
+  | { readonly kind: 'give-back'; readonly call: number; readonly pages: number }
+  | { readonly kind: 'compact'; readonly call: number; readonly most: number }
   | { readonly kind: 'remove'; readonly call: number; readonly positions: readonly number[] }
   /** Whether the disk takes what is written; with `room`, also whether it has room for a large append. */
   | { readonly kind: 'probe'; readonly room: boolean; readonly call: number }
@@ -44,7 +51,9 @@ export const NONE = -2;
 export type FromWriter =
   | { readonly kind: 'ready'; readonly head: number }
   | AppendedMessage
-  | { readonly kind: 'answer'; readonly call: number; readonly value: number; readonly error?: string };
+  | { readonly kind: 'answer'; readonly call: number; readonly value: CallAnswer; readonly error?: string };
+
+export type CallAnswer = number | readonly number[];
 
 interface AppendedMessage {
   readonly kind: 'appended';

@@ -1,6 +1,7 @@
 import path from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { InvalidInput, isDiskFull, messageOf } from '../../kernel/errors.js';
+import type { Person } from '../../forgetting/person.js';
 import type { NewEvent, RecordedEvent } from '../../kernel/events.js';
 import type { Clock, Instant, Milliseconds } from '../../kernel/time.js';
 import { SECOND } from '../../kernel/time.js';
@@ -10,8 +11,10 @@ import type {
   EventHandler,
   EventStore,
   ExpectedRevision,
+  Forgotten,
   ReadAllOptions,
   ReadStreamOptions,
+  StorageUse,
   SubscribeOptions,
   Subscription,
 } from '../port.js';
@@ -78,6 +81,15 @@ async function open(
 
 /** Events deleted in one transaction: some 10 ms for which appends wait. */
 const SWEEP_SLICE = 250;
+
+/** Pages given back in one transaction: some milliseconds for which appends wait. */
+const GIVEN_BACK_AT_ONCE = 256;
+
+/** Bytes of a file that is written anew beside a running server: appends wait for a second or two. */
+const COMPACTED_AT_ONCE = 64 * 1024 * 1024;
+
+const NOT_COMPACTED =
+  'The file of the store is large, so what was erased may be found in its free space until it is written anew: stop Stopgap once and run stopgap storage compact.';
 
 export class SqliteEventStore implements EventStore {
   readonly #reader: Reader;
@@ -159,8 +171,32 @@ export class SqliteEventStore implements EventStore {
       this.#checkOpen();
       const gone = await this.writer.call({ kind: 'sweep', now, limit: SWEEP_SLICE });
       total += gone;
-      if (gone < SWEEP_SLICE) return total;
+      if (gone < SWEEP_SLICE) break;
     }
+    // What retention frees each hour is used again; more than that goes back to the disk.
+    while ((await this.writer.call({ kind: 'give-back', pages: GIVEN_BACK_AT_ONCE })) > 0) this.#checkOpen();
+    return total;
+  }
+
+  async storage(): Promise<StorageUse> {
+    this.#checkOpen();
+    return this.#reader.storage();
+  }
+
+  async forget(person: Person): Promise<Forgotten> {
+    let [erased, rewritten] = [0, 0];
+    for (let after = 0; ;) {
+      this.#checkOpen();
+      const slice = await this.writer.call<readonly number[]>({ kind: 'forget', person, after });
+      erased += slice[1]!;
+      rewritten += slice[2]!;
+      after = slice[0]!;
+      if (after === 0) break;
+    }
+    await this.writer.call({ kind: 'rename', person });
+    this.#reader.forgetNames();
+    const isClean = (await this.writer.call({ kind: 'compact', most: COMPACTED_AT_ONCE })) === 1;
+    return { erased, rewritten, remains: isClean ? [] : [NOT_COMPACTED] };
   }
 
   /**

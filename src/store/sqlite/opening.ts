@@ -127,6 +127,8 @@ function identify(db: Database.Database, file: string): void {
     .prepare<[], { name: string }>("SELECT name FROM sqlite_schema WHERE type = 'table'")
     .all();
   if (applicationId === 0 && version === 0 && tables.length === 0) {
+    // It must be said before there is anything.
+    db.pragma('auto_vacuum = INCREMENTAL');
     db.pragma('journal_mode = WAL');
     createSchema(db);
     return;

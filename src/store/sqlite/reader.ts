@@ -6,8 +6,9 @@ import { messageOf } from '../../kernel/errors.js';
 import type { RecordedEvent } from '../../kernel/events.js';
 import type { Slice } from '../cursor.js';
 import { Cursor } from '../cursor.js';
-import type { EventStore, ReadAllOptions } from '../port.js';
+import type { EventStore, ReadAllOptions, StorageUse } from '../port.js';
 import { StoreRefused, StoreUnavailable } from '../port.js';
+import { storageOf } from './storage.js';
 import type { EventRow } from './schema.js';
 import { APPLICATION_ID, EVENT_COLUMNS, fromRow, readHead, SCHEMA_VERSION } from './schema.js';
 
@@ -46,6 +47,7 @@ export class SliceSize {
  */
 export class Reader {
   readonly #db: Database.Database;
+  readonly #file: string;
   readonly #names = new LRUCache<number, string>({ max: REMEMBERED_NAMES });
   readonly #statements = new Map<string, Statement>();
   readonly #findName;
@@ -54,6 +56,7 @@ export class Reader {
   readonly #countCategories;
 
   constructor(file: string) {
+    this.#file = file;
     this.#db = new Database(file, { readonly: true, timeout: 1000 });
     this.#db.pragma('cache_size = -32768');
     this.#findName = this.#db.prepare<[number], string>('SELECT name FROM streams WHERE id = ?').pluck();
@@ -185,6 +188,20 @@ export class Reader {
     return this.#statement(
       `position IN (SELECT position FROM (${Array(count).fill(one).join(' UNION ALL ')}) ORDER BY position LIMIT ?) ORDER BY position`,
     );
+  }
+
+  /** @throws StoreUnavailable */
+  async storage(): Promise<StorageUse> {
+    try {
+      return await storageOf(this.#db, this.#file);
+    } catch (error) {
+      throw new StoreUnavailable(`the store cannot be measured: ${messageOf(error)}`, { cause: error });
+    }
+  }
+
+  /** Streams have other names now. */
+  forgetNames(): void {
+    this.#names.clear();
   }
 
   #guarded<T>(read: () => T): T {

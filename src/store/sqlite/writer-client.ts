@@ -1,5 +1,6 @@
 import { Worker } from 'node:worker_threads';
 import { messageOf } from '../../kernel/errors.js';
+import type { Person } from '../../forgetting/person.js';
 import type { NewEvent } from '../../kernel/events.js';
 import type { Clock, Instant, Milliseconds } from '../../kernel/time.js';
 import { SECOND } from '../../kernel/time.js';
@@ -7,7 +8,7 @@ import { Backoff, systemClock, within } from '../../runtime/clock.js';
 import { Health } from '../health.js';
 import type { Appended, ExpectedRevision } from '../port.js';
 import { checkAppend, StoreUnavailable } from '../port.js';
-import type { FromWriter, Pending, ToWriter, WriterOptions } from './appends.js';
+import type { CallAnswer, FromWriter, Pending, ToWriter, WriterOptions } from './appends.js';
 import { ANY, AppendAcks, Fifo, NONE } from './appends.js';
 import type { LiveFeed } from './subscription.js';
 
@@ -35,12 +36,16 @@ const HEALTHY_WAIT: Milliseconds = 1000;
 const PROBE_PAUSE = { first: SECOND, most: SECOND };
 
 interface Call {
-  resolve: (value: number) => void;
+  resolve: (value: CallAnswer) => void;
   reject: (error: Error) => void;
 }
 type CallMessage =
   | { kind: 'retain'; category: string; maxAge: number | null }
   | { kind: 'sweep'; now: Instant; limit: number }
+  | { kind: 'forget'; person: Person; after: number }
+  | { kind: 'rename'; person: Person }
+  | { kind: 'give-back'; pages: number }
+  | { kind: 'compact'; most: number }
   | { kind: 'remove'; positions: readonly number[] }
   | { kind: 'probe'; room: boolean };
 
@@ -130,7 +135,8 @@ export class WriterClient {
     });
   }
 
-  call(message: CallMessage): Promise<number> {
+  /** Most calls answer with one number, `forget` with several. */
+  call<T extends CallAnswer = number>(message: CallMessage): Promise<T> {
     return new Promise((resolve, reject) => {
       if (!this.thread.ready) {
         reject(new StoreUnavailable('the store has no writer just now'));
@@ -138,7 +144,7 @@ export class WriterClient {
       }
       this.#flush();
       const call = ++this.#lastCall;
-      this.#calls.set(call, { resolve, reject });
+      this.#calls.set(call, { resolve: resolve as (value: CallAnswer) => void, reject });
       this.thread.post({ ...message, call });
     });
   }
@@ -205,7 +211,7 @@ export class WriterClient {
     this.thread.post({ kind: 'append', count: batch.length, recordedAt, flat });
   }
 
-  #answerCall(number: number, value: number, error: string | undefined): void {
+  #answerCall(number: number, value: CallAnswer, error: string | undefined): void {
     const call = this.#calls.get(number);
     this.#calls.delete(number);
     if (error === undefined) call?.resolve(value);

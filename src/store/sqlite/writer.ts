@@ -1,10 +1,12 @@
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
 import Database from 'better-sqlite3';
+import type { Person } from '../../forgetting/person.js';
 import { messageOf } from '../../kernel/errors.js';
 import type { AppendResult } from './ledger.js';
+import { compact, forgetSlice, giveBack, renameStreams } from './rewriting.js';
 import { Ledger } from './ledger.js';
 import { SCHEMA_VERSION } from './schema.js';
-import type { AppendMessage, FromWriter, ToWriter, WriterOptions } from './appends.js';
+import type { AppendMessage, CallAnswer, FromWriter, ToWriter, WriterOptions } from './appends.js';
 import { EVENT_FIELDS, WriteOutcome } from './appends.js';
 
 /**
@@ -104,7 +106,7 @@ function answer(results: readonly AppendResult[]): void {
   port.postMessage(message, [outcomes.buffer]);
 }
 
-function attempt(call: number, work: () => number): void {
+function attempt(call: number, work: () => CallAnswer): void {
   try {
     post({ kind: 'answer', call, value: work() });
   } catch (error) {
@@ -133,6 +135,14 @@ function retain(category: string, maxAge: number | null): number {
 function touch(): number {
   db.pragma(`user_version = ${SCHEMA_VERSION}`);
   return 0;
+}
+
+function forget(person: Person, after: number): readonly number[] {
+  // What is overwritten or deleted leaves no bytes in its page.
+  db.pragma('secure_delete = ON');
+  const { through, erase, rewritten } = forgetSlice(db, person, after);
+  if (erase.length > 0) ledger.remove(erase);
+  return [through, erase.length, rewritten];
 }
 
 /** Allocates pages and gives them back in one transaction: fails if an append would. */
@@ -170,6 +180,22 @@ port.on('message', (first: ToWriter) => {
     } else if (message.kind === 'remove') {
       const { positions } = message;
       attempt(call, () => ledger.remove(positions));
+    } else if (message.kind === 'forget') {
+      const { person, after } = message;
+      attempt(call, () => forget(person, after));
+    } else if (message.kind === 'rename') {
+      const { person } = message;
+      attempt(call, () => {
+        const renamed = renameStreams(db, person);
+        ledger.forget();
+        return renamed;
+      });
+    } else if (message.kind === 'give-back') {
+      const { pages } = message;
+      attempt(call, () => giveBack(db, pages));
+    } else if (message.kind === 'compact') {
+      const { most } = message;
+      attempt(call, () => compact(db, most));
     } else {
       const { now, limit } = message;
       attempt(call, () => ledger.sweep(now, limit));

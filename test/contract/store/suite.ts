@@ -1,6 +1,7 @@
 import { after, before, describe } from 'node:test';
 import { anotherLogContract } from './another-log.js';
 import { appendContract } from './appends.js';
+import { forgettingContract } from './forgetting.js';
 import type { StoreHarness, StoreUnderTest } from './harness.js';
 import { healthContract } from './health.js';
 import { lifecycleContract } from './lifecycle.js';
@@ -37,5 +38,6 @@ export function storeContract(name: string, harness: StoreHarness): void {
     lifecycleContract(harness);
     healthContract(harness);
     anotherLogContract(harness);
+    forgettingContract(harness);
   });
 }

@@ -20,6 +20,7 @@ import { DAY, HOUR, MINUTE } from '../../../src/kernel/time.js';
 import { logsOf } from '../../../src/log/logs.js';
 import { Metrics } from '../../../src/metrics/metrics.js';
 import { ReadModels } from '../../../src/detector/read-models.js';
+import { ForgettingHandler } from '../../../src/commands/forgetting.js';
 import { RulesCommandHandler } from '../../../src/commands/rules-commands.js';
 import { FIXED_RULES } from '../fixed-rules.js';
 import { parseSubject } from '../../../src/sending/subjects.js';
@@ -310,6 +311,8 @@ export async function startOn(
     models,
     blockCommands: new BlockCommandHandler(store, clock),
     rulesCommands,
+    retention: { sends: 35 * DAY },
+    forgetting: new ForgettingHandler({ store, models, clock, data: path.dirname(file) }),
     backtests,
     store,
     clock,

@@ -134,7 +134,9 @@ describe('a text', () => {
       [...text.matchAll(/_CATEGORY = '(\w+)'/g)].map(([, name]) => name!),
     );
     // A channel of notices is named by the configuration, and names nobody.
-    const keyed = categories.filter((name) => !['rules', 'quarantine', 'notices'].includes(name));
+    const keyed = categories.filter(
+      (name) => !['rules', 'quarantine', 'notices', 'forgetting'].includes(name),
+    );
     assert.ok(keyed.length >= 5, keyed.join());
     for (const category of keyed)
       assert.equal(

@@ -79,7 +79,7 @@ describe('a webhook', () => {
       [
         { type: 'account', value: 'alice@example.com' },
         '2026-03-01T13:00:00.000Z',
-        'https://stopgap.example.com/api/v1/blocks/b1',
+        'https://stopgap.example.com/#/blocks/b1',
       ],
     );
   });
@@ -176,7 +176,7 @@ describe('a notice is written as the service reads it', () => {
     const { text } = JSON.parse(receiver.received[0]!.body) as { text: string };
     assert.match(text, /^Stopgap: 3 senders blocked\naccount alice@example\.com: sender blocked at /);
     assert.match(text, /&lt;b&gt;.*&amp; more\nIt ends at 2026-03-01T13:00:00\.000Z\./);
-    assert.match(text, /… and 2 more\.\nhttps:\/\/stopgap\.example\.com\/api\/v1\/blocks$/);
+    assert.match(text, /… and 2 more\.\nhttps:\/\/stopgap\.example\.com\/#\/blocks$/);
   });
 
   test('for Teams: an adaptive card, whose Markdown is escaped', async (t) => {
@@ -188,7 +188,7 @@ describe('a notice is written as the service reads it', () => {
     const { content } = attachments[0]!;
     assert.equal(content.type, 'AdaptiveCard');
     assert.ok(content.body.some(({ text }) => text.includes('\\[x\\]\\(http://evil.example\\)')));
-    assert.equal(content.actions[0]!.url, 'https://stopgap.example.com/api/v1/blocks');
+    assert.equal(content.actions[0]!.url, 'https://stopgap.example.com/#/blocks');
   });
 
   test('for ntfy: title, link and token in headers', async (t) => {

@@ -1,0 +1,81 @@
+import { z } from 'zod';
+import { InvalidInput } from '../kernel/errors.js';
+import { parseSubject } from '../sending/subjects.js';
+import type { ApiDependencies } from './dependencies.js';
+import type { Route } from './http/route.js';
+import { ok, route } from './http/route.js';
+import { oneOf, position } from './shapes.js';
+
+/** Whom a person can be: others are no persons. */
+const PERSONS = ['account', 'address'] as const;
+
+const forgetInput = z.strictObject({
+  subject: z.strictObject({
+    type: oneOf(PERSONS).meta({ description: 'Where the name is both, both are forgotten.' }),
+    value: z.string('must be an account or an address').max(320),
+  }),
+});
+type ForgetInput = z.infer<typeof forgetInput>;
+
+const forgottenShape = z
+  .object({
+    pseudonym: z.string().meta({
+      description: 'What the histories of their blocks are kept under.',
+      examples: ['forgotten-1a2b3c4d@invalid'],
+    }),
+    erased: z.int().meta({ description: 'Events that went.' }),
+    rewritten: z.int().meta({ description: 'Events that stay, without the name.' }),
+    position,
+    remains: z.array(z.string()).meta({
+      description: 'What is still to be done, or cannot be: sentences for a person.',
+    }),
+  })
+  .meta({ id: 'Forgotten' });
+export type ForgottenJson = z.infer<typeof forgottenShape>;
+
+/** Takes a person out of what is stored. */
+export function forgetRoute(deps: ApiDependencies): Route {
+  return route<unknown, ForgetInput>({
+    method: 'post',
+    path: '/api/v1/forget',
+    summary: 'Forget a person: erase what concerns an account or address, and keep blocks under a pseudonym',
+    role: 'admin',
+    scope: 'none',
+    body: { schema: forgetInput },
+    responses: { 200: { description: 'They are forgotten', schema: forgottenShape } },
+    async handle({ body, caller, requestId }) {
+      const subject = parseSubject(body.subject.type, body.subject.value);
+      if (subject.value.includes('*'))
+        throw new InvalidInput('subject.value', 'names several: one person at a time, without wildcards');
+      const named = namedElsewhere(deps, subject.value);
+      const context = { by: `admin:${caller.name}`, correlation: `request:${requestId}` };
+      const forgotten = await deps.forgetting.execute(subject, context);
+      const remains = [...forgotten.remains, ...named, OUTSIDE];
+      return ok({ ...forgotten, remains } satisfies ForgottenJson);
+    },
+  });
+}
+
+const OUTSIDE =
+  'Backups, the log and the journal, and what mail servers keep are not reached from here: see docs/run/privacy.md.';
+
+/** Where the name is that would come back by itself. */
+function namedElsewhere({ accountState, models, clock }: ApiDependencies, value: string): readonly string[] {
+  const subjects = PERSONS.map((type) => ({ type, value }));
+  const state = accountState?.(value);
+  const rules = models.sendVolume.rules.exempt ?? [];
+  return [
+    ...(state === undefined || state === 'unknown'
+      ? []
+      : ['The account is in the users file: what it sends from now on is recorded again.']),
+    ...(rules.some((entry) => JSON.stringify(entry).toLowerCase().includes(value))
+      ? ['The rules name them in an exemption: take it out of the rules file, if there is one.']
+      : []),
+    ...(models.overrides.on({ type: 'account', value })?.file !== undefined
+      ? ['The file of overrides names them: take the entry out, or the next start sets it again.']
+      : []),
+    ...(subjects.some((subject) => models.exemptions.covering(subject, clock.now()) !== undefined)
+      ? ['An exemption covered them: what it was granted for is kept under the pseudonym.']
+      : []),
+  ];
+}

@@ -1,0 +1,125 @@
+import { randomBytes } from 'node:crypto';
+import { rm } from 'node:fs/promises';
+import path from 'node:path';
+import { stateAt } from '../../projections/blocks/block-entry.js';
+import { readIfThere, writePrivateFile } from '../accounts/private-file.js';
+import type { ReadModels } from '../detector/read-models.js';
+import type { ForgettingFact } from '../forgetting/events.js';
+import { FORGETTING_STREAM } from '../forgetting/events.js';
+import type { Person } from '../forgetting/person.js';
+import { pseudonymOf } from '../forgetting/person.js';
+import { InvalidInput, StopgapError } from '../kernel/errors.js';
+import type { Clock } from '../kernel/time.js';
+import { envelope, idOf } from '../runtime/ids.js';
+import type { Subject } from '../sending/subjects.js';
+import type { EventStore, Forgotten } from '../store/port.js';
+import type { CommandContext } from './handle-command.js';
+
+/** In the data directory while somebody is being forgotten: an interrupted one goes on under the same pseudonym. */
+export const FORGETTING_FILE = 'forgetting.json';
+
+export interface ForgettingOptions {
+  readonly store: Pick<EventStore, 'forget' | 'append'>;
+  readonly models: ReadModels;
+  readonly clock: Clock;
+  /** The data directory. */
+  readonly data: string;
+  /** Eight hexadecimal digits; random unless given. */
+  readonly newMark?: () => string;
+}
+
+export interface ForgottenPerson extends Forgotten {
+  readonly pseudonym: string;
+  /** Of the event that says so. */
+  readonly position: number;
+}
+
+/** Forgets people, one at a time. */
+export class ForgettingHandler {
+  readonly #options: ForgettingOptions;
+  #isBusy = false;
+
+  constructor(options: ForgettingOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Takes a person out of the store, and records that it was done. Done again, it completes what was interrupted.
+   *
+   * @param subject an account or an address; where it is both, both are forgotten
+   * @throws InvalidInput; StopgapError `conflict` while a block or proposal of theirs is open, or another is being
+   *   forgotten; StoreUnavailable
+   */
+  async execute(
+    subject: Subject,
+    context: Pick<CommandContext, 'by' | 'correlation'>,
+  ): Promise<ForgottenPerson> {
+    const { value: name } = subject;
+    if (name.includes('*')) throw new InvalidInput('subject.value', 'one person at a time: no wildcards');
+    this.#refuseOpen(name);
+    if (this.#isBusy)
+      throw new StopgapError('conflict', 'somebody else is being forgotten: try again when that is done');
+    this.#isBusy = true;
+    try {
+      const unfinished = await this.#unfinished();
+      if (unfinished !== undefined && unfinished.name !== name) await this.#forget(unfinished, context);
+      return await this.#forget(unfinished?.name === name ? unfinished : await this.#begin(name), context);
+    } finally {
+      this.#isBusy = false;
+    }
+  }
+
+  /** A block that went on under a pseudonym would refuse nobody, and nobody could release it by name. */
+  #refuseOpen(name: string): void {
+    const { models, clock } = this.#options;
+    for (const type of ['account', 'address'] as const) {
+      const live = models.ledger.liveOn({ type, value: name });
+      if (live === undefined) continue;
+      const state = stateAt(live, clock.now());
+      if (state !== 'active' && state !== 'proposed') continue;
+      throw new StopgapError(
+        'conflict',
+        `the ${state === 'active' ? 'block' : 'proposal'} ${live.id} is about them: ${state === 'active' ? 'release' : 'dismiss'} it first`,
+        { block: live.id, state },
+      );
+    }
+  }
+
+  get #file(): string {
+    return path.join(this.#options.data, FORGETTING_FILE);
+  }
+
+  async #unfinished(): Promise<Person | undefined> {
+    const text = await readIfThere(this.#file);
+    if (text === undefined) return undefined;
+    try {
+      const { name, pseudonym } = JSON.parse(text) as Partial<Person>;
+      return typeof name === 'string' && typeof pseudonym === 'string' ? { name, pseudonym } : undefined;
+    } catch {
+      return undefined;
+    }
+  }
+
+  async #begin(name: string): Promise<Person> {
+    const { newMark = () => randomBytes(4).toString('hex') } = this.#options;
+    const person = { name, pseudonym: pseudonymOf(newMark()) };
+    await writePrivateFile(this.#file, JSON.stringify(person));
+    return person;
+  }
+
+  async #forget(
+    person: Person,
+    { by, correlation }: Pick<CommandContext, 'by' | 'correlation'>,
+  ): Promise<ForgottenPerson> {
+    const { store, clock } = this.#options;
+    const { pseudonym } = person;
+    const forgotten = await store.forget(person);
+    const { erased, rewritten } = forgotten;
+    const fact: ForgettingFact = { type: 'PersonForgotten', data: { pseudonym, erased, rewritten } };
+    const idAt = (): string => idOf(`forgotten/${pseudonym}`);
+    const events = envelope([fact], { by, correlation, idAt }, clock.now());
+    const { position } = await store.append(FORGETTING_STREAM, events, 'any');
+    await rm(this.#file, { force: true });
+    return { ...forgotten, pseudonym, position };
+  }
+}

@@ -1,0 +1,170 @@
+import { domainToUnicode } from 'node:url';
+import { BLOCK_CATEGORY } from '../blocks/events.js';
+import { OVERRIDE_CATEGORY } from '../overrides/events.js';
+import { PROFILE_CATEGORY } from '../sending/day-summary.js';
+import { SEND_CATEGORY } from '../sending/events.js';
+import { domainOf, normalizeAccount, normalizeAddress } from '../sending/identity.js';
+import type { Subject } from '../sending/subjects.js';
+
+/** Somebody who is to be forgotten. Plain data: it goes to another thread. */
+export interface Person {
+  /** An account or an address in normal form. Where it is both, both are forgotten. */
+  readonly name: string;
+  /** What stays in its place where something must. */
+  readonly pseudonym: string;
+}
+
+/** `invalid` is nobody's domain, and will not be (RFC 2606). */
+export function pseudonymOf(hex: string): string {
+  return `forgotten-${hex}@invalid`;
+}
+
+/** What becomes of a stream of theirs: its events go, or stay under the pseudonym. */
+export interface OwnStream {
+  readonly stream: string;
+  /** What it is called afterwards; undefined if nothing of it stays. */
+  readonly renamed: string | undefined;
+}
+
+/** The streams that are theirs alone: those of sends, day summaries and overrides go, and the histories of blocks stay. */
+export function ownStreams({ name, pseudonym }: Person): readonly OwnStream[] {
+  const types = ['account', 'address'];
+  return [
+    ...[SEND_CATEGORY, PROFILE_CATEGORY].map((category) => ({
+      stream: `${category}-${name}`,
+      renamed: undefined,
+    })),
+    ...types.map((type) => ({ stream: `${OVERRIDE_CATEGORY}-${type}:${name}`, renamed: undefined })),
+    ...types.map((type) => ({
+      stream: `${BLOCK_CATEGORY}-${type}:${name}`,
+      renamed: `${BLOCK_CATEGORY}-${type}:${pseudonym}`,
+    })),
+  ];
+}
+
+export interface EventText {
+  readonly type: string;
+  readonly by: string;
+  /** JSON. */
+  readonly data: string;
+}
+
+/** Events that tell of one sender alone. */
+const ACTIVITY = new Set([
+  ...['MessageAccepted', 'RecipientsRefused', 'MessageRefused', 'MessageHeld', 'BounceReceived'],
+  ...['SenderDaySummarised', 'OverrideSet', 'OverrideRemoved'],
+]);
+
+/** Fields that hold the name of an account, and lists of them. */
+const ACCOUNTS = new Set(['account', 'accounts']);
+/** Other fields that hold a name: the only ones where a login that is no address is looked for. */
+const NAMES = new Set([...ACCOUNTS, 'address', 'returnPath', 'sender']);
+/** Fields that people and rules write sentences in. */
+const TEXTS = new Set([
+  ...['sentence', 'note', 'description', 'reason', 'text', 'title', 'output', 'error', 'source', 'items'],
+]);
+
+/** Takes a person out of events that are not theirs alone. The same events always give the same result. */
+export class Rewriter {
+  readonly #person: Person;
+  readonly #isAddress: boolean;
+  /** Finds the name within text. */
+  readonly #within: RegExp;
+  /** Whether JSON may hold it at all: cheap, since it is asked for every event of the store. */
+  readonly #hint: RegExp;
+
+  constructor(person: Person) {
+    this.#person = person;
+    const { name } = person;
+    const domain = domainOf(name);
+    this.#isAddress = domain !== undefined;
+    const local = domain === undefined ? name : name.slice(0, -domain.length - 1);
+    const isPlain = /^[ -~]*$/.test(local);
+    // With letters beyond ASCII there are several ways to write it. Quotes may hide what is within them.
+    this.#hint = isPlain ? new RegExp(`${escaped(local)}|\\\\`, 'i') : /[^ -~]|\\/;
+    const [before, after] = ['(?<![\\p{L}\\p{N}._%+-])', '(?![\\p{L}\\p{N}_-]|\\.[\\p{L}\\p{N}])'];
+    const body =
+      domain === undefined
+        ? `${escaped(local)}(?!@)`
+        : `${escaped(local)}(?:\\+[^\\s@"<>(),;:]{0,64})?@(?:${escaped(domain)}|${escaped(domainToUnicode(domain) || domain)})`;
+    this.#within = new RegExp(`${before}${body}${after}`, 'giu');
+  }
+
+  /** Whether an event tells of them alone, whatever stream it is in, and so goes. */
+  erases(type: string, data: unknown): boolean {
+    if (typeof data !== 'object' || data === null) return false;
+    const { account, returnPath, address, subject, stream } = data as Readonly<Record<string, unknown>>;
+    // In the outbox of a node: an event of theirs that the store refused.
+    if (type === 'OutboxRefused') return ownStreams(this.#person).some((own) => own.stream === stream);
+    if (!ACTIVITY.has(type)) return false;
+    const sender = account ?? returnPath ?? address ?? (subject as Partial<Subject> | undefined)?.value;
+    return typeof sender === 'string' && this.#isName(sender, account !== undefined);
+  }
+
+  /** What becomes of the event: undefined if it says nothing of them, `erase` if it goes. */
+  rewrite({
+    type,
+    by,
+    data,
+  }: EventText): 'erase' | { readonly by: string; readonly data: string } | undefined {
+    if (!this.#hint.test(data) && !this.#hint.test(by)) return undefined;
+    let parsed: unknown;
+    try {
+      parsed = JSON.parse(data);
+    } catch {
+      // What nobody can read says nothing; but its bytes may name them.
+      const without = data.replace(this.#within, this.#person.pseudonym);
+      return without === data ? undefined : { by, data: without };
+    }
+    if (this.erases(type, parsed)) return 'erase';
+    const rewritten = {
+      by: this.#isAddress ? this.#text(by) : by,
+      data: JSON.stringify(this.#value(parsed, '', '')),
+    };
+    const isSame = rewritten.by === by && rewritten.data === JSON.stringify(parsed);
+    return isSame ? undefined : rewritten;
+  }
+
+  /** The same value without them. */
+  value(value: unknown): unknown {
+    return this.#value(value, '', '');
+  }
+
+  /** @param key the field that it is in; of an element of a list, that of the list @param type of the subject around it */
+  #value(value: unknown, key: string, type: string): unknown {
+    if (typeof value === 'string') return this.#string(value, key, type);
+    if (Array.isArray(value)) return value.map((element) => this.#value(element, key, type));
+    if (typeof value !== 'object' || value === null) return value;
+    const subject = (value as Partial<Subject>).type ?? '';
+    return Object.fromEntries(
+      Object.entries(value).map(([field, inner]) => [
+        this.#isAddress ? this.#text(field) : field,
+        this.#value(inner, field, subject),
+      ]),
+    );
+  }
+
+  #string(value: string, key: string, type: string): string {
+    const isSubject = key === 'value' && (type === 'account' || type === 'address');
+    if (this.#isAddress || isSubject || NAMES.has(key)) {
+      const isAccount = ACCOUNTS.has(key) || (isSubject && type === 'account');
+      if (this.#isName(value, isAccount)) return this.#person.pseudonym;
+      // Another login, that has a tag in its name.
+      if (isAccount) return value;
+    }
+    return this.#isAddress || TEXTS.has(key) ? this.#text(value) : value;
+  }
+
+  #isName(value: string, isAccount: boolean): boolean {
+    if (!this.#hint.test(JSON.stringify(value))) return false;
+    return (isAccount ? normalizeAccount(value) : normalizeAddress(value)) === this.#person.name;
+  }
+
+  #text(value: string): string {
+    return value.replace(this.#within, this.#person.pseudonym);
+  }
+}
+
+function escaped(text: string): string {
+  return text.replace(/[\\^$.*+?()[\]{}|/]/g, '\\$&');
+}

@@ -1,0 +1,114 @@
+import type Database from 'better-sqlite3';
+import type { Person } from '../../forgetting/person.js';
+import { ownStreams, Rewriter } from '../../forgetting/person.js';
+
+/** Rows looked at in one transaction: a few milliseconds for which appends wait. */
+const SLICE = 500;
+
+interface Row {
+  readonly position: number;
+  readonly streamId: number;
+  readonly type: string;
+  readonly by: string;
+  readonly data: string;
+}
+
+/** Of one slice: the position that it came to (0: it was the last), the events to erase, and those that were rewritten. */
+export interface ForgottenSlice {
+  readonly through: number;
+  readonly erase: readonly number[];
+  readonly rewritten: number;
+}
+
+/**
+ * Writes a person out of the next events. Those that must go are named only: they are removed as all are that go.
+ */
+export function forgetSlice(db: Database.Database, person: Person, after: number): ForgottenSlice {
+  const rewriter = new Rewriter(person);
+  const goes = new Set(
+    ownStreams(person)
+      .filter(({ renamed }) => renamed === undefined)
+      .map(({ stream }) => idOf(db, stream))
+      .filter((id) => id !== undefined),
+  );
+  const rows = db
+    .prepare<[number, number], Row>(
+      `SELECT position, stream_id AS streamId, type, "by", data FROM events WHERE position > ? ORDER BY position LIMIT ?`,
+    )
+    .all(after, SLICE);
+  const erase: number[] = [];
+  let rewritten = 0;
+  const update = db.prepare<[string, string, number]>(
+    'UPDATE events SET "by" = ?, data = ? WHERE position = ?',
+  );
+  db.transaction(() => {
+    for (const row of rows) {
+      const fate = goes.has(row.streamId) ? 'erase' : rewriter.rewrite(row);
+      if (fate === 'erase') erase.push(row.position);
+      else if (fate !== undefined) {
+        update.run(fate.by, fate.data, row.position);
+        rewritten++;
+      }
+    }
+  }).immediate();
+  return { through: rows.length < SLICE ? 0 : rows.at(-1)!.position, erase, rewritten };
+}
+
+/**
+ * Gives the person's streams other names, all at once. Those that hold nothing any more keep their row: neither an id
+ * nor a revision is given twice. Their names stand nowhere else.
+ */
+export function renameStreams(db: Database.Database, person: Person): number {
+  const rename = db.prepare<[string, number]>('UPDATE streams SET name = ? WHERE id = ?');
+  let renamed = 0;
+  db.transaction(() => {
+    for (const { stream, renamed: name } of ownStreams(person)) {
+      const id = idOf(db, stream);
+      if (id === undefined) continue;
+      // What has come since the scan is found by the next one.
+      const holds = db.prepare<[number], number>('SELECT 1 FROM events WHERE stream_id = ?').pluck().get(id);
+      if (name === undefined && holds !== undefined) continue;
+      const category = stream.slice(0, stream.indexOf('-'));
+      const wanted = name ?? `${category}-erased:${id}`;
+      rename.run(idOf(db, wanted) === undefined ? wanted : `${wanted}~${id}`, id);
+      renamed++;
+    }
+  }).immediate();
+  return renamed;
+}
+
+function idOf(db: Database.Database, stream: string): number | undefined {
+  return db.prepare<[string], number>('SELECT id FROM streams WHERE name = ?').pluck().get(stream);
+}
+
+/**
+ * Writes the whole file anew, so that it holds nothing that was deleted, and gives the rest of the disk back. Nothing is
+ * appended meanwhile: a file that has more bytes than `most` is left alone.
+ *
+ * @returns 1 if it was done, 0 if the file is too large
+ */
+export function compact(db: Database.Database, most: number): number {
+  const pages = db.pragma('page_count', { simple: true }) as number;
+  if (pages * (db.pragma('page_size', { simple: true }) as number) > most) return 0;
+  // From then on free pages can be given back one by one.
+  db.pragma('auto_vacuum = INCREMENTAL');
+  db.exec('VACUUM');
+  return db.pragma('wal_checkpoint(TRUNCATE)', { simple: true }) === 0 ? 1 : 0;
+}
+
+/** A tenth of the file may be free: it is used again soon. */
+const MAY_BE_FREE = 0.1;
+
+/**
+ * Gives free pages back to the disk, if there are many: they are cut off the file's end.
+ *
+ * @returns how many
+ */
+export function giveBack(db: Database.Database, most: number): number {
+  const count = (what: string): number => db.pragma(what, { simple: true }) as number;
+  const [free, pages] = [count('freelist_count'), count('page_count')];
+  // A file of an earlier version gives nothing back before it is written anew.
+  if (count('auto_vacuum') !== 2 || free <= Math.max(most, pages * MAY_BE_FREE)) return 0;
+  db.pragma(`incremental_vacuum(${most})`);
+  return free - count('freelist_count');
+}

@@ -1,0 +1,98 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import type { CheckJson } from '../../../src/api/check.js';
+import type { FailedLogins } from '../../../src/accounts/users.js';
+import { formatInstant, HOUR, MINUTE } from '../../../src/kernel/time.js';
+import { newId } from '../../../src/runtime/ids.js';
+import { sendStream } from '../../../src/sending/events.js';
+import { ApiServer } from '../../support/api/server.js';
+
+describe('a check of what a mail program said', () => {
+  let server: ApiServer;
+  let failed: FailedLogins | undefined;
+  before(async () => {
+    server = await ApiServer.start((deps) => ({
+      ...deps,
+      failedLogins: () => failed,
+      accountState: (account) => (account === 'gone@example.com' ? 'unknown' : 'active'),
+    }));
+  });
+  after(() => server.stop());
+
+  const said = async (account: string, text: string, more = '') => {
+    const query = `account=${account}&said=${encodeURIComponent(text)}${more}`;
+    const { status, json, text: raw } = await server.get(`/api/v1/check?${query}`, { role: 'viewer' });
+    assert.equal(status, 200, raw);
+    const check = json as unknown as CheckJson;
+    assert.ok(check.sentence.startsWith(check.said!.sentence), check.sentence);
+    return check.said!;
+  };
+
+  async function refused(account: string, block: string, stage: string, reply: string): Promise<void> {
+    const now = server.clock.now();
+    const data = { account, direction: 'outbound', stage, block, reply, count: 1, since: now };
+    const event = { id: newId(), type: 'MessageRefused', at: now, by: 'smtp:test', data };
+    await server.deps.store.append(sendStream(account), [event], 'any');
+  }
+
+  test('finds the block on an EHLO name or network that made it, at AUTH or later', async () => {
+    const ehlo = await server.block('', { subject: { type: 'ehlo', value: 'pc-1.example' } });
+    const ip = await server.block('', { subject: { type: 'ip', value: '198.51.100.0/24' } });
+    await refused('ann@example.com', ehlo.id, 'auth', '535 5.7.8 Authentication failed');
+    server.clock.advance(MINUTE);
+    await refused('ann@example.com', ip.id, 'rcpt', '451 4.3.2 Try again later');
+    const atAuth = await said('ann@example.com', 'Login failed: 535 5.7.8 authentication failed');
+    assert.deepEqual(
+      [atAuth.cause, atAuth.block, atAuth.code, atAuth.enhanced],
+      ['block', ehlo.id, 535, '5.7.8'],
+    );
+    assert.match(atAuth.sentence, /at AUTH at .* \(ehlo pc-1\.example\)\. The password may well be right\.$/);
+    const atRcpt = await said('ann@example.com', 'Server error: "451 4.3.2 Try again later"');
+    assert.deepEqual([atRcpt.cause, atRcpt.block], ['block', ip.id]);
+    const words = await said('ann@example.com', 'The server said: Try again later');
+    assert.equal(words.block, ip.id, 'by its words alone');
+  });
+
+  test('takes the refusal that is nearest to the time that was named, a little later too', async () => {
+    const [first, second] = [await server.block('a@example.com'), await server.block('b@example.com')];
+    await refused('bea@example.com', first.id, 'auth', '535 5.7.8 no');
+    const then = server.clock.now();
+    server.clock.advance(5 * HOUR);
+    const later = formatInstant(server.clock.now());
+    server.clock.advance(5 * MINUTE);
+    await refused('bea@example.com', second.id, 'auth', '535 5.7.8 no');
+    assert.equal((await said('bea@example.com', '535')).block, second.id);
+    assert.equal((await said('bea@example.com', '535', `&at=${later}`)).block, second.id);
+    assert.equal((await said('bea@example.com', '535', `&at=${formatInstant(then)}`)).block, first.id);
+  });
+
+  test('finds a wrong password, an account that there is not, and what the server behind refused', async () => {
+    const now = server.clock.now();
+    failed = { failed: 2, putOff: 1, since: now - MINUTE, at: now, network: '192.0.2.1' };
+    assert.equal((await said('cleo@example.com', '535 5.7.8')).cause, 'password');
+    assert.equal((await said('cleo@example.com', '454 4.7.0 later')).cause, 'too many logins');
+    failed = undefined;
+    assert.equal((await said('gone@example.com', '535 5.7.8')).cause, 'no login');
+    const data = { account: 'dan@example.com', direction: 'outbound', transaction: 't', count: 1, code: 550 };
+    const event = { id: newId(), type: 'RecipientsRefused', at: now, by: 'smtp:test', data };
+    await server.deps.store.append(sendStream('dan@example.com'), [event], 'any');
+    assert.equal((await said('dan@example.com', '550 5.1.1 no such user')).cause, 'mail server');
+  });
+
+  test('says plainly that nothing here said it', async () => {
+    const other = await said('eve@example.com', '554 5.7.1 Message rejected');
+    assert.deepEqual([other.cause, other.block], ['none', null]);
+    assert.match(other.sentence, /^Nothing here said 554 to this account around then\./);
+    const network = await said('eve@example.com', 'Connection timed out');
+    assert.match(network.sentence, /^No mail server said that: the program did not reach one/);
+    const port = await said('eve@example.com', 'cannot connect to 192.0.2.7:587 on 2026-01-31');
+    assert.equal(port.code, null, 'a port and an address are no code');
+  });
+
+  test('needs an account, and at most 500 characters', async () => {
+    const without = await server.get('/api/v1/check?ip=192.0.2.1&said=535', { role: 'viewer' });
+    assert.equal(without.status, 400);
+    const long = await server.get(`/api/v1/check?account=a&said=${'x'.repeat(501)}`, { role: 'viewer' });
+    assert.equal(long.status, 400);
+  });
+});

@@ -1,0 +1,27 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import type { ApiServer } from '../../support/api/server.js';
+import type { Terminal } from './support.js';
+import { besideServer } from './support.js';
+
+describe('stopgap forget', () => {
+  let server: ApiServer;
+  let terminal: Terminal;
+  besideServer((both) => ({ server, terminal } = both));
+
+  test('stopgap forget asks first, and with --yes erases what concerns a person', async () => {
+    await server.sent('dora@example.com', 2);
+    const unasked = await terminal.run('forget', 'dora@example.com');
+    assert.deepEqual([unasked.code, unasked.out], [1, '']);
+    assert.match(unasked.err, /no terminal to ask at: --yes erases it all the same/);
+    const { code, out, err } = await terminal.run('forget', 'dora@example.com', '--yes');
+    assert.equal(code, 0, err);
+    assert.match(
+      out,
+      /^forgotten: 1 event erased, 0 events kept without the name, as forgotten-[0-9a-f]{8}@invalid\n$/,
+    );
+    assert.match(err, /^Backups, the log/m);
+    const json = await terminal.run('forget', 'dora@example.com', '--yes', '--json', '--type', 'address');
+    assert.equal((JSON.parse(json.out) as { erased: number }).erased, 0);
+  });
+});

@@ -1,0 +1,123 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { ownStreams, Rewriter } from '../../../src/forgetting/person.js';
+
+const person = { name: 'alice.b@example.com', pseudonym: 'forgotten-1a2b3c4d@invalid' };
+const P = person.pseudonym;
+const rewriter = new Rewriter(person);
+
+/** What becomes of an event of some type with this data. */
+function after(data: unknown, type = 'BlockImposed', by = 'admin:me'): unknown {
+  const found = rewriter.rewrite({ type, by, data: JSON.stringify(data) });
+  return found === undefined || found === 'erase' ? found : JSON.parse(found.data);
+}
+
+describe('taking a person out of an event', () => {
+  const texts: readonly (readonly [before: string, after: string])[] = [
+    ['alice.b@example.com', P],
+    ['Alice.B@EXAMPLE.com', P],
+    ['sent by <alice.b@example.com>, twice', `sent by <${P}>, twice`],
+    ['mail of alice.b+news@example.com.', `mail of ${P}.`],
+    ['"alice.b"@example.com', P],
+    ['account:alice.b@example.com', `account:${P}`],
+    ['alice.b@example.com and Alice.b@example.com', `${P} and ${P}`],
+  ];
+  for (const [before, expected] of texts)
+    test(`finds the address in: ${before}`, () => {
+      assert.deepEqual(after({ note: before }), { note: expected });
+      assert.deepEqual(after({ note: 'x', more: [{ deep: before }] }), {
+        note: 'x',
+        more: [{ deep: expected }],
+      });
+    });
+
+  for (const other of [
+    ...['malice.b@example.com', 'alice.b@example.com.au', 'alice.b@example.community', 'alicexb@example.com'],
+    ...['alice.b@sub.example.com', 'alice.b', 'x-alice.b@example.com', 'alice.b@example.com-x'],
+  ])
+    test(`leaves another name alone: ${other}`, () => {
+      assert.equal(after({ note: other }), undefined);
+      assert.equal(after({ returnPath: other, account: other }), undefined);
+    });
+
+  test('leaves another login alone that has a tag in its name, but not a return path with a tag', () => {
+    assert.deepEqual(after({ account: 'alice.b+x@example.com', returnPath: 'alice.b+x@example.com' }), {
+      account: 'alice.b+x@example.com',
+      returnPath: P,
+    });
+  });
+
+  test('finds it in keys, in lists of accounts, in subjects and in who decided', () => {
+    assert.deepEqual(after({ counts: { 'alice.b@example.com': 3 } }), { counts: { [P]: 3 } });
+    assert.deepEqual(after({ evidence: { accounts: ['bob', 'alice.b@example.com'] } }), {
+      evidence: { accounts: ['bob', P] },
+    });
+    const found = rewriter.rewrite({ type: 'X', by: 'admin:alice.b@example.com', data: '{}' });
+    assert.deepEqual(found, { by: `admin:${P}`, data: '{}' });
+  });
+
+  test('finds an address with letters beyond ASCII in each way to write it', () => {
+    const other = new Rewriter({ name: 'jörg@xn--bcher-kva.example', pseudonym: P });
+    for (const text of ['jörg@bücher.example', 'JÖRG@xn--bcher-kva.example', 'jo\u0308rg@bücher.example'])
+      assert.deepEqual(other.rewrite({ type: 'X', by: 'b', data: JSON.stringify({ returnPath: text }) }), {
+        by: 'b',
+        data: JSON.stringify({ returnPath: P }),
+      });
+  });
+
+  test('finds a login that is no address only where logins and sentences are', () => {
+    const login = new Rewriter({ name: 'alice', pseudonym: P });
+    const rewritten = (data: unknown): unknown => {
+      const found = login.rewrite({ type: 'X', by: 'admin:alice', data: JSON.stringify(data) });
+      return found === undefined || found === 'erase' ? found : JSON.parse(found.data);
+    };
+    assert.equal(
+      rewritten({ ehlo: 'alice', rule: 'alice', value: 'alice', returnPath: 'alice@example.org' }),
+      undefined,
+    );
+    assert.deepEqual(rewritten({ account: 'Alice', ehlo: 'alice' }), { account: P, ehlo: 'alice' });
+    assert.deepEqual(rewritten({ subject: { type: 'account', value: 'alice' } }), {
+      subject: { type: 'account', value: P },
+    });
+    assert.deepEqual(rewritten({ sentence: 'alice sent 3, alice@example.org none' }), {
+      sentence: `${P} sent 3, alice@example.org none`,
+    });
+  });
+
+  test('erases held mail of theirs, and what the outbox holds for a stream of theirs', () => {
+    assert.equal(after({ account: 'Alice.b@example.com', transaction: 'q' }, 'MessageHeld'), 'erase');
+    assert.equal(after({ stream: 'send-alice.b@example.com', event: {} }, 'OutboxRefused'), 'erase');
+    assert.deepEqual(after({ account: 'bob', returnPath: 'alice.b@example.com' }, 'MessageHeld'), {
+      account: 'bob',
+      returnPath: P,
+    });
+  });
+
+  test('takes the name out of what is no JSON', () => {
+    assert.deepEqual(rewriter.rewrite({ type: 'X', by: 'b', data: '{"note":"alice.b@example.com' }), {
+      by: 'b',
+      data: `{"note":"${P}`,
+    });
+  });
+
+  test('takes time that grows with the text alone', () => {
+    const began = performance.now();
+    after({ note: 'alice.b+'.repeat(100_000) });
+    after({ note: `alice.b+${'a'.repeat(500_000)}` });
+    assert.ok(performance.now() - began < 1000);
+  });
+
+  test('keeps the streams of histories of blocks and no others', () => {
+    assert.deepEqual(
+      ownStreams(person).map(({ stream, renamed }) => [stream, renamed]),
+      [
+        ['send-alice.b@example.com', undefined],
+        ['profile-alice.b@example.com', undefined],
+        ['override-account:alice.b@example.com', undefined],
+        ['override-address:alice.b@example.com', undefined],
+        ['block-account:alice.b@example.com', `block-account:${P}`],
+        ['block-address:alice.b@example.com', `block-address:${P}`],
+      ],
+    );
+  });
+});
