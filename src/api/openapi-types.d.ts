@@ -557,6 +557,40 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/forget": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Forget a person: erase what concerns an account or address, and keep blocks under a pseudonym */
+        post: operations["post_forget"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/storage": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What is kept, for how long, and what it takes on the disk */
+        get: operations["get_storage"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/decide": {
         parameters: {
             query?: never;
@@ -2090,6 +2124,68 @@ export interface components {
             block: string | null;
             /** @description What the client is told; null where we do not refuse. */
             reply: string | null;
+        };
+        /** @description What is behind the words of the mail program; null without said. */
+        Said: {
+            /** @description The reply code that was found in what was said. */
+            code: number | null;
+            /** @example 5.7.8 */
+            enhanced: string | null;
+            /**
+             * @description none: nothing here said that to this account.
+             * @enum {string}
+             */
+            cause: "block" | "no login" | "password" | "too many logins" | "return path" | "mail server" | "none";
+            at: string | null;
+            block: string | null;
+            sentence: string;
+        } | null;
+        Forgotten: {
+            /**
+             * @description What the histories of their blocks are kept under.
+             * @example forgotten-1a2b3c4d@invalid
+             */
+            pseudonym: string;
+            /** @description Events that went. */
+            erased: number;
+            /** @description Events that stay, without the name. */
+            rewritten: number;
+            /** @description Place in the total order of events. */
+            position: number;
+            /** @description What is still to be done, or cannot be: sentences for a person. */
+            remains: string[];
+        };
+        Storage: {
+            /** @enum {string} */
+            store: "sqlite" | "kurrentdb";
+            categories: components["schemas"]["StorageCategory"][];
+            /** @description Of the store's files; null where it is a server. */
+            bytes: number | null;
+            /** @description Of these, what holds nothing. It is used again first. */
+            reclaimable: number | null;
+            /** @description Whether more than a tenth of free space is given back to the disk after each sweep. */
+            givesBack: boolean;
+            /** @description What the disk has left. */
+            free: number | null;
+        };
+        StorageCategory: {
+            /** @example sends */
+            name: string;
+            /**
+             * @description How the names of its streams begin.
+             * @example send
+             */
+            category: string;
+            /**
+             * @description Null: for ever.
+             * @example 35d
+             */
+            retention: string | null;
+            /** @description Null where the store does not tell. */
+            events: number | null;
+            isEstimate: boolean;
+            /** @description When the oldest one was written. */
+            oldestAt: string | null;
         };
         Decision: {
             /** @enum {string} */
@@ -4158,7 +4254,7 @@ export interface operations {
             query?: {
                 /** @description Who, with or without `admin:`. */
                 by?: string;
-                /** @description Any of BlockImposed, BlockExtended, BlockShortened, BlockReleased, HeldMailDecided, ProposalApproved, ProposalDismissed, ExemptionGranted, ExemptionRevoked, OverrideSet, OverrideRemoved, RulesChanged, ShadowRulesChanged, ShadowRulesRemoved, ShadowRulesPromoted, PersonChanged; repeated, or separated by commas. */
+                /** @description Any of BlockImposed, BlockExtended, BlockShortened, BlockReleased, HeldMailDecided, ProposalApproved, ProposalDismissed, ExemptionGranted, ExemptionRevoked, OverrideSet, OverrideRemoved, RulesChanged, ShadowRulesChanged, ShadowRulesRemoved, ShadowRulesPromoted, PersonChanged, PersonForgotten; repeated, or separated by commas. */
                 type?: string | string[];
                 /** @description The subject, exactly, in normal form. */
                 value?: string;
@@ -4216,6 +4312,8 @@ export interface operations {
                 direction?: "outbound" | "inbound";
                 /** @description A past instant; now unless given. */
                 at?: string;
+                /** @description What the mail program of the account showed, such as "535 5.7.8 failed". */
+                said?: string;
             };
             header?: never;
             path?: never;
@@ -4271,6 +4369,7 @@ export interface operations {
                         /** @description Whether smtp.senders lets the account use the return path: asked where both are named, in a process with the role smtp. */
                         mail: components["schemas"]["Stage"];
                         rcpt: components["schemas"]["Stage"];
+                        said: components["schemas"]["Said"];
                         /** @description The mail that is held for blocks of this account, or that its mail met, also for those that have ended; null where no account is named, of a past instant, or if the store cannot be read now. */
                         held: {
                             block: string;
@@ -4299,6 +4398,80 @@ export interface operations {
                         /** @description Null for a past instant: only the present ones are kept. */
                         windows: components["schemas"]["Window"][] | null;
                     };
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    post_forget: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The same key with the same request gives the first answer again. */
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    subject: {
+                        /**
+                         * @description Where the name is both, both are forgotten.
+                         * @enum {string}
+                         */
+                        type: "account" | "address";
+                        value: string;
+                    };
+                };
+            };
+        };
+        responses: {
+            /** @description They are forgotten */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Forgotten"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_storage: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description By category */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Storage"];
                 };
             };
             /** @description A problem (RFC 9457) */
