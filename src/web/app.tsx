@@ -1,6 +1,6 @@
 import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { useEffect } from 'react';
-import { Redirect, Route, Switch } from 'wouter';
+import { Redirect, Route, Switch, useLocation } from 'wouter';
 import type { Who } from './api.js';
 import { answered, api, ApiError } from './api.js';
 import { Frame } from './frame.js';
@@ -17,7 +17,7 @@ import { PeopleScreen } from './screens/people.js';
 import { ProposalsScreen } from './screens/proposals.js';
 import { RulesScreen } from './screens/rules.js';
 import { SenderScreen } from './screens/sender.js';
-import { SignInScreen } from './screens/sign-in.js';
+import { isLink, SignInScreen } from './screens/sign-in.js';
 import { WhoContext } from './who.js';
 
 export function App() {
@@ -27,6 +27,9 @@ export function App() {
     refetchInterval: ({ state: { error } }) => (isStarting(error) ? 2000 : false),
   });
   const { error } = session;
+  const [path] = useLocation();
+  // A link is for who opens it, also where somebody else has signed in.
+  if (isLink(path)) return <SignInScreen />;
   if (error instanceof ApiError && error.status === 401) return <SignInScreen />;
   if (session.data !== undefined) return <SignedIn who={session.data} />;
   if (isStarting(error)) return <Waiting title="Stopgap is starting" detail={error!.message} />;

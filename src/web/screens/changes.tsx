@@ -83,7 +83,7 @@ export function ChangesScreen() {
   }, [isFetchingNextPage, fetchNextPage]);
 
   const columns: readonly Column<Item>[] = [
-    { key: 'at', title: 'When', width: '8rem', cell: (item) => <Time at={item.at} /> },
+    { key: 'at', title: 'When', width: '10rem', cell: (item) => <Time at={item.at} /> },
     { key: 'by', title: 'Who', width: '8rem', cell: (item) => personOf(item.by) },
     {
       key: 'what',

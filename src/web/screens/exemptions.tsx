@@ -125,7 +125,7 @@ function ExemptionsPart() {
     {
       key: 'by',
       title: 'Who, when',
-      width: '11rem',
+      width: '13.5rem',
       cell: ({ origin, by, at: when }) =>
         origin === 'rules' ? (
           'the rules'
@@ -137,8 +137,8 @@ function ExemptionsPart() {
     },
     {
       key: 'saved',
-      title: 'Kept a rule from acting',
-      width: '9rem',
+      title: 'Kept from a block',
+      width: '9.5rem',
       isNumber: true,
       cell: ({ saved, savedAt }) =>
         saved === 0 ? (

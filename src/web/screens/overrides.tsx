@@ -132,7 +132,7 @@ export function OverridesPart() {
     {
       key: 'by',
       title: 'Who, when',
-      width: '11rem',
+      width: '13.5rem',
       cell: ({ api: own, file }) =>
         own === null ? (
           'a file'
