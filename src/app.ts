@@ -1,3 +1,4 @@
+import { hasAdmin } from './accounts/admins.js';
 import type { WatchedFile } from './accounts/watched-file.js';
 import { openStore } from './adapters.js';
 import type { Api, ApiDependencies, OperationDependencies } from './api/index.js';
@@ -11,6 +12,7 @@ import {
   HttpPort,
   pageRoutes,
 } from './api/index.js';
+import { FirstLink, newLinkToken } from './api/index.js';
 import { BacktestJobs } from './backtest/jobs.js';
 import type { BlockCommandHandler } from './commands/block-commands.js';
 import { setUpEvaluation } from './config/evaluation.js';
@@ -66,6 +68,8 @@ export interface RunningApp {
   /** What listens where: `submission 127.0.0.1:2587`. */
   readonly listening: readonly Listening[];
   readonly evaluation: Evaluation | undefined;
+  /** Makes the first administrator, once: nobody but who has started the process may see it. */
+  readonly firstLink: string | undefined;
   /** The rule set in force, and where it came from: the built-in defaults, the rules file or the API. */
   readonly rules: Pick<RulesChanged, 'version' | 'origin'>;
   readonly store: EventStore;
@@ -157,6 +161,9 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
   const admins = isApi
     ? watch(await watchAdmins(config.api.admins, levels.of('files'), metrics.rules))
     : undefined;
+  const mayBeFirst = admins !== undefined && !loaded.evaluation && config.api.proxyAuth.from.length === 0;
+  const firstToken = mayBeFirst && !hasAdmin(admins.current) ? newLinkToken() : undefined;
+  const first = firstToken === undefined ? undefined : new FirstLink(firstToken, () => admins!.current);
   const authenticator = { authenticate: (token: string) => tokens.current.find(token, clock.now()) };
   const operations: OperationDependencies = {
     ...{ clock, metrics, log: levels.of('api') },
@@ -278,6 +285,16 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
             }),
       publicUrl: config.api.publicUrl,
       admins: () => admins!.current,
+      adminsFile: {
+        path: config.api.admins,
+        async readAgain() {
+          // The look that is under way may have begun before the change.
+          await admins!.check();
+          await admins!.check();
+        },
+      },
+      first,
+      vouchers: loaded.evaluation ? { evaluation: 'evaluation' } : {},
       proxyAuth: config.api.proxyAuth.from.length === 0 ? undefined : config.api.proxyAuth,
     };
     return createApi(deps, dovecot?.routes);
@@ -295,6 +312,8 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
   return {
     listening,
     evaluation,
+    firstLink:
+      firstToken === undefined ? undefined : `${reachedAt(config, http.number)}/#/first/${firstToken}`,
     rules,
     store,
     models,
@@ -303,6 +322,13 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
     reload,
     unanswered: MAIL_DIRECTIONS.filter((direction) => smtp?.upstream.stateFor(direction) === 'failing'),
   };
+}
+
+/** How a browser reaches the API, as far as is known: by the machine itself where it listens on all addresses. */
+function reachedAt({ api: { publicUrl, listen } }: LoadedConfig['config'], port: number): string {
+  const { host = 'localhost' } = listen;
+  const isAll = host === '0.0.0.0' || host === '::';
+  return publicUrl ?? `http://${formatListen({ host: isAll ? 'localhost' : host, port })}`;
 }
 
 /** The store, with its instruments. */

@@ -1,5 +1,5 @@
 import type { Instant } from '../../src/kernel/time.js';
-import type { SessionEvent, SignedIn } from '../../src/sessions/events.js';
+import type { SessionEvent, SignedIn, Via } from '../../src/sessions/events.js';
 
 export interface Session {
   readonly id: string;
@@ -11,6 +11,10 @@ export interface Session {
   /** When it was last recorded that it was used. */
   readonly usedAt: Instant;
   readonly network: string;
+  /** Of a person who is in no file of ours: who vouches, and for which rights. */
+  readonly via?: Via;
+  readonly role?: string;
+  readonly domains?: readonly string[];
 }
 
 export interface SessionsState {
@@ -80,14 +84,17 @@ export class Sessions {
       }
       case 'SessionEnded':
         return this.#remove(event.data.session);
+      case 'PersonChanged':
+        return;
     }
   }
 
-  #begin({ session: id, person, hash, stamp, until, network, step, recovery }: SignedIn, at: Instant): void {
+  #begin({ session: id, step, recovery, ...rest }: SignedIn, at: Instant): void {
+    const { person } = rest;
     for (const other of this.#byId.values()) if (other.until <= at) this.#remove(other.id);
     const own = [...this.#byId.values()].filter((other) => other.person === person);
     if (own.length >= MOST_OF_ONE) this.#remove(own[0]!.id);
-    this.#put({ id, person, hash, stamp, since: at, until, usedAt: at, network });
+    this.#put({ id, ...rest, since: at, usedAt: at });
     if (step !== undefined) this.#steps.set(person, Math.max(step, this.lastStep(person)));
     if (recovery === undefined) return;
     const used = this.#recovery.get(person) ?? new Set();

@@ -1,7 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { InvalidInput, StopgapError } from '../kernel/errors.js';
 import type { Instant } from '../kernel/time.js';
-import { formatInstant } from '../kernel/time.js';
+import { formatInstant, parseInstant } from '../kernel/time.js';
 import { hashFault, hashPasswordOfAdmin } from './passwords.js';
 import { readIfThere } from './private-file.js';
 import { ConfigError } from './problems.js';
@@ -18,16 +18,26 @@ export const PEOPLE_ROLES = ROLES.filter((role) => role !== 'server');
 export interface AdminRecord extends Rights {
   /** In normal form. */
   readonly name: string;
-  /** The stored hash. */
-  readonly password: string;
+  /** The stored hash; undefined of a person who has to set one by a link. */
+  readonly password: string | undefined;
+  /** The link by which they may set a password, once. */
+  readonly link: AdminLink | undefined;
+  /** They may not sign in. */
+  readonly disabled: boolean;
   /** The secret of time-based codes, in base32; undefined if none are asked for. */
   readonly totp: string | undefined;
   /** SHA-256 of each code that may be used once instead. */
   readonly recovery: readonly string[];
   /** ISO 8601; undefined if a person wrote the entry. */
   readonly addedAt: string | undefined;
-  /** Another one if rights, password or secret are others: then sessions end. */
+  /** Another one if rights, password or secret are others, or they are disabled: then sessions end. */
   readonly stamp: string;
+}
+
+export interface AdminLink {
+  /** `sha256:<hex>` of the token in it. */
+  readonly hash: string;
+  readonly until: Instant;
 }
 
 /** By name in normal form. */
@@ -35,7 +45,10 @@ export type AdminTable = ReadonlyMap<string, AdminRecord>;
 
 export const NO_ADMINS: AdminTable = new Map();
 
-const FIELDS = ['name', 'role', 'password', 'domains', 'totp', 'recovery', 'addedAt'];
+const FIELDS = [
+  ...['name', 'role', 'password', 'domains', 'totp', 'recovery', 'addedAt'],
+  ...['disabled', 'link', 'linkUntil'],
+];
 const RECOVERY_CODES = 10;
 /** 80 bits: nobody guesses one from its hash. */
 const RECOVERY_BYTES = 10;
@@ -47,7 +60,7 @@ export function normalizeAdmin(raw: string): string {
 }
 
 /**
- * Reads a file of administrators: `admins: [{name, role, password, domains?, totp?, recovery?, addedAt?}]`.
+ * Reads a file of administrators: `admins: [{name, role, password?, domains?, totp?, recovery?, addedAt?, disabled?, link?, linkUntil?}]`.
  *
  * @param file how messages name it
  * @throws ConfigError with every problem, each with file, line and column; never with a hash or secret
@@ -67,23 +80,43 @@ export function parseAdmins(source: string, file: string): AdminTable {
     const own = readDomains(known ?? 'viewer', known === undefined ? [] : domains, (what) =>
       problems.push(`${where('domains')}: ${what}`),
     );
+    const link = readLink(record, (field, what) => problems.push(`${where(field)}: ${what}`));
     const unfit = isText(password) ? hashFault(password) : 'is missing; set it with stopgap admin passwd';
-    if (unfit !== undefined) problems.push(`${where('password')}: ${unfit}`);
+    if (unfit !== undefined && (password !== undefined || link === undefined))
+      problems.push(`${where('password')}: ${unfit}`);
     if (totp !== undefined && !(isText(totp) && /^[A-Z2-7]{16,128}$/.test(totp)))
       problems.push(`${where('totp')}: must be base32; make it with stopgap admin totp`);
     const codes: unknown = recovery ?? [];
     if (!isHashes(codes)) problems.push(`${where('recovery')}: must be a list of SHA-256 hashes`);
     if (addedAt !== undefined && !isText(addedAt)) problems.push(`${where('addedAt')}: must be a date`);
+    const disabled = record.get('disabled') ?? false;
+    if (typeof disabled !== 'boolean') problems.push(`${where('disabled')}: must be true or false`);
     if (problems.length > before || known === undefined) return;
     const rights = { role: known, domains: own };
-    const secrets = { password: password as string, totp: totp as string | undefined };
-    const stamp = sha256(JSON.stringify([rights, secrets])).slice(0, 32);
+    const secrets = { password: password as string | undefined, totp: totp as string | undefined };
+    const stamp = sha256(JSON.stringify([rights, secrets, ...(disabled === true ? [disabled] : [])]));
     const more = { recovery: codes as readonly string[], addedAt: addedAt as string | undefined };
-    admins.set(normal, { name: normal, ...rights, ...secrets, ...more, stamp });
+    const state = { disabled: disabled as boolean, link, stamp: stamp.slice(0, 32) };
+    admins.set(normal, { name: normal, ...rights, ...secrets, ...more, ...state });
   };
   readRecords({ text: source, file, list: 'admins', fields: FIELDS, problems, read });
   if (problems.length > 0) throw new ConfigError(problems);
   return admins;
+}
+
+function readLink(
+  record: ReadonlyMap<string, unknown>,
+  onFault: (field: string, fault: string) => void,
+): AdminLink | undefined {
+  const [hash, given] = [record.get('link'), record.get('linkUntil')];
+  if (hash === undefined && given === undefined) return undefined;
+  const until = isText(given) ? parseInstant(given) : undefined;
+  if (!isText(hash) || !/^sha256:[0-9a-f]{64}$/.test(hash))
+    onFault('link', 'must be sha256: and 64 hex digits; a new link is made by the page');
+  // One that is misspelt must not last for ever.
+  else if (until === undefined) onFault('linkUntil', 'must be an ISO 8601 time such as 2027-01-31T08:00:00Z');
+  else return { hash, until };
+  return undefined;
 }
 
 function isHashes(value: unknown): boolean {
@@ -102,50 +135,121 @@ interface AdminChange {
   readonly lock?: LockOptions;
 }
 
+export interface AdminAddition extends AdminChange {
+  readonly role: string;
+  readonly domains?: readonly string[];
+  readonly now: Instant;
+  /** One of the two: a person without a password sets it by the link. */
+  readonly password?: string;
+  readonly link?: AdminLink;
+  /** Only if nobody has the role admin yet. */
+  readonly isFirst?: boolean;
+}
+
 /**
  * Adds an administrator.
  *
  * @returns the name in normal form
  * @throws InvalidInput; StopgapError `conflict` if there is one of that name
  */
-export async function addAdmin(
-  change: AdminChange & {
-    readonly role: string;
-    readonly domains?: readonly string[];
-    readonly password: string;
-    readonly now: Instant;
-  },
-): Promise<string> {
+export async function addAdmin(change: AdminAddition): Promise<string> {
   const name = normalizeAdmin(change.name);
   const fault = nameFault(name);
   if (fault !== undefined) throw new InvalidInput('name', `the name ${fault}`);
-  const role: Role | undefined = PEOPLE_ROLES.find((known) => known === change.role);
-  if (role === undefined)
-    throw new InvalidInput('role', `"${change.role}" is no role of people: use ${PEOPLE_ROLES.join(', ')}`);
+  const role = roleOf(change.role);
   const domains = domainsOf(role, change.domains ?? []);
-  const password = await hashPasswordOfAdmin(change.password);
-  const decide = (names: readonly string[]): RecordChange => {
-    if (names.includes(name))
+  const { link } = change;
+  const password = link === undefined ? await hashPasswordOfAdmin(change.password ?? '') : undefined;
+  await changeAdmins(change, (admins) => {
+    if (admins.has(name))
       throw new StopgapError('conflict', `there is an administrator ${name} already: stopgap admin passwd`);
-    const own = domains.length === 0 ? {} : { domains };
-    return { add: [{ name, role, password, ...own, addedAt: formatInstant(change.now) }] };
-  };
-  await changeRecords(adminsFile(change.file), decide, change.lock);
+    if (change.isFirst === true && hasAdmin(admins))
+      throw new StopgapError('conflict', 'there is an administrator already: they add others');
+    const fields = { name, role, password, ...fieldsOf(domains, link), addedAt: formatInstant(change.now) };
+    return { add: [present(fields)] };
+  });
   return name;
 }
 
 /** @throws InvalidInput; StopgapError `not-found` */
 export async function setAdminPassword(change: AdminChange & { readonly password: string }): Promise<string> {
   const password = await hashPasswordOfAdmin(change.password);
-  return setFields(change, { password });
+  // With a link that is left somebody else could set another one.
+  return setFields(change, { password, link: undefined, linkUntil: undefined });
 }
 
-/** @throws StopgapError `not-found` */
-export async function removeAdmin(change: AdminChange): Promise<string> {
+/**
+ * Sets the password by a link, which is used up by that.
+ *
+ * @throws InvalidInput; StopgapError `conflict` if it is the link no more, or they are disabled
+ */
+export async function setPasswordByLink(
+  change: AdminChange & { readonly password: string; readonly link: AdminLink },
+): Promise<void> {
+  const password = await hashPasswordOfAdmin(change.password);
+  await setFields(change, { password, link: undefined, linkUntil: undefined }, (admin) => {
+    if (admin.link?.hash !== change.link.hash || admin.disabled)
+      throw new StopgapError('conflict', 'the link was used meanwhile, or there is a newer one');
+  });
+}
+
+/** Lets a person set a password by a link; one from before works no more. @throws StopgapError `not-found` */
+export function setAdminLink(change: AdminChange & { readonly link: AdminLink }): Promise<string> {
+  return setFields(change, fieldsOf(undefined, change.link));
+}
+
+/** What may change of a person. */
+export interface AdminEdit {
+  readonly role?: string | undefined;
+  readonly domains?: readonly string[] | undefined;
+  readonly disabled?: boolean | undefined;
+}
+
+/**
+ * Changes what a person may do. Domains go with the role domain.
+ *
+ * @throws InvalidInput; StopgapError `not-found`, `conflict` for the last administrator
+ */
+export async function editAdmin(change: AdminChange & { readonly edit: AdminEdit }): Promise<void> {
+  const { edit } = change;
   const name = normalizeAdmin(change.name);
-  const decide = (names: readonly string[]) => ({ remove: indexOf(name, names) });
-  await changeRecords(adminsFile(change.file), decide, change.lock);
+  const given = edit.role === undefined ? undefined : roleOf(edit.role);
+  await changeAdmins(change, (admins) => {
+    const admin = known(admins, name);
+    const role = given ?? admin.role;
+    const domains = domainsOf(role, edit.domains ?? (role === 'domain' ? admin.domains : []));
+    const disabled = edit.disabled ?? admin.disabled;
+    if (role !== 'admin' || disabled) keepAnAdmin(admins, admin);
+    const set = { role, ...fieldsOf(domains), disabled: disabled ? true : undefined };
+    return { at: indexOf(name, admins), set };
+  });
+}
+
+/** @param isLastKept throws StopgapError `conflict` for the last administrator @throws StopgapError `not-found` */
+export async function removeAdmin(change: AdminChange & { readonly isLastKept?: boolean }): Promise<string> {
+  const name = normalizeAdmin(change.name);
+  await changeAdmins(change, (admins) => {
+    if (change.isLastKept === true) keepAnAdmin(admins, known(admins, name));
+    return { remove: indexOf(name, admins) };
+  });
   return name;
+}
+
+/** Whether somebody can do everything. */
+export function hasAdmin(admins: AdminTable): boolean {
+  return [...admins.values()].some(({ role }) => role === 'admin');
+}
+
+/** @param leaves who would be no administrator any more @throws StopgapError `conflict` if nobody would be left */
+function keepAnAdmin(admins: AdminTable, leaves: AdminRecord): void {
+  const isActive = ({ role, disabled, password }: AdminRecord): boolean =>
+    role === 'admin' && !disabled && password !== undefined;
+  const others = [...admins.values()].filter((one) => one.name !== leaves.name);
+  if (isActive(leaves) && !others.some(isActive))
+    throw new StopgapError(
+      'conflict',
+      `${leaves.name} is the last administrator who can sign in: add another first`,
+    );
 }
 
 /** What a person needs to make codes; only hashes of the recovery codes are kept. */
@@ -155,20 +259,32 @@ export interface SecondFactor {
   readonly recovery: readonly string[];
 }
 
-/**
- * Asks a person for time-based codes from now on, with a new secret.
- *
- * @throws StopgapError `not-found`
- */
-export async function startSecondFactor(change: AdminChange): Promise<SecondFactor> {
-  const secret = base32(randomBytes(SECRET_BYTES));
+export function newSecondFactor(): SecondFactor {
   const recovery = Array.from({ length: RECOVERY_CODES }, () =>
     base32(randomBytes(RECOVERY_BYTES))
       .toLowerCase()
       .replace(/(.{4})(?=.)/g, '$1-'),
   );
-  await setFields(change, { totp: secret, recovery: recovery.map(recoveryHash) });
-  return { secret, recovery };
+  return { secret: base32(randomBytes(SECRET_BYTES)), recovery };
+}
+
+/**
+ * Asks a person for time-based codes from now on.
+ *
+ * @param given with the secret; a new one unless given
+ * @throws StopgapError `not-found`
+ */
+export async function startSecondFactor(
+  change: AdminChange,
+  given: SecondFactor = newSecondFactor(),
+): Promise<SecondFactor> {
+  await setFields(change, { totp: given.secret, recovery: given.recovery.map(recoveryHash) });
+  return given;
+}
+
+/** Asks a person for the password alone. @throws StopgapError `not-found` */
+export async function endSecondFactor(change: AdminChange): Promise<void> {
+  await setFields(change, { totp: undefined, recovery: undefined });
 }
 
 /** @param code as a person types it, with or without dashes */
@@ -176,26 +292,62 @@ export function recoveryHash(code: string): string {
   return sha256(code.toLowerCase().replace(/[\s-]/g, ''));
 }
 
-async function setFields(change: AdminChange, set: Readonly<Record<string, unknown>>): Promise<string> {
+async function setFields(
+  change: AdminChange,
+  set: Readonly<Record<string, unknown>>,
+  check: (admin: AdminRecord) => void = () => undefined,
+): Promise<string> {
   const name = normalizeAdmin(change.name);
-  const decide = (names: readonly string[]) => ({ at: indexOf(name, names), set });
-  await changeRecords(adminsFile(change.file), decide, change.lock);
+  await changeAdmins(change, (admins) => {
+    check(known(admins, name));
+    return { at: indexOf(name, admins), set };
+  });
   return name;
 }
 
-function adminsFile(file: string): RecordFile {
-  return {
+/** Decides by what is in the file while nobody else changes it. */
+function changeAdmins(
+  { file, lock }: Pick<AdminChange, 'file' | 'lock'>,
+  decide: (admins: AdminTable) => RecordChange,
+): Promise<void> {
+  let admins = NO_ADMINS;
+  const target: RecordFile = {
     file,
     list: 'admins',
     comment: 'Who may sign in. Written by stopgap admin; changes are picked up without a restart.',
-    names: (source) => [...parseAdmins(source, file).keys()],
+    names: (source) => [...(admins = parseAdmins(source, file)).keys()],
+  };
+  return changeRecords(target, () => decide(admins), lock);
+}
+
+function known(admins: AdminTable, name: string): AdminRecord {
+  const admin = admins.get(name);
+  if (admin === undefined)
+    throw new StopgapError('not-found', `there is no administrator ${name.slice(0, 100)}`);
+  return admin;
+}
+
+function indexOf(name: string, admins: AdminTable): number {
+  known(admins, name);
+  return [...admins.keys()].indexOf(name);
+}
+
+function roleOf(given: string): Role {
+  const role = PEOPLE_ROLES.find((one) => one === given);
+  if (role !== undefined) return role;
+  throw new InvalidInput('role', `"${given}" is no role of people: use ${PEOPLE_ROLES.join(', ')}`);
+}
+
+/** How a file has them; undefined: it does not. */
+function fieldsOf(domains?: readonly string[], link?: AdminLink): Readonly<Record<string, unknown>> {
+  return {
+    ...(domains === undefined ? {} : { domains: domains.length === 0 ? undefined : domains }),
+    ...(link === undefined ? {} : { link: link.hash, linkUntil: formatInstant(link.until) }),
   };
 }
 
-function indexOf(name: string, names: readonly string[]): number {
-  const index = names.indexOf(name);
-  if (index < 0) throw new StopgapError('not-found', `there is no administrator ${name}`);
-  return index;
+function present(fields: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> {
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined));
 }
 
 /** @param name in normal form */

@@ -1,5 +1,6 @@
 import { createHash, pbkdf2, timingSafeEqual } from 'node:crypto';
 import { promisify } from 'node:util';
+import type { IArgon2Options } from 'hash-wasm';
 import { SideThread } from '../runtime/side-thread.js';
 
 /*
@@ -16,18 +17,21 @@ export interface DovecotHash {
   verify(password: Buffer): Promise<boolean>;
 }
 
-/** What the thread is told: a hash that takes long. */
-export interface HashTold {
-  readonly id: number;
-  readonly kind: 'bcrypt' | 'argon2' | 'sha-crypt';
-  readonly hash: string;
-  readonly password: Uint8Array;
-}
+/** What the thread is told: a hash that takes long, or (`new`) with what options of Argon2 it makes one. */
+export type HashTold = { readonly id: number; readonly password: Uint8Array } & (
+  | { readonly kind: 'bcrypt' | 'argon2' | 'sha-crypt'; readonly hash: string }
+  | { readonly kind: 'new'; readonly options: NewHash }
+);
 
-/** What it answers. */
+export type NewHash = Pick<
+  IArgon2Options,
+  'memorySize' | 'iterations' | 'parallelism' | 'hashLength' | 'salt'
+>;
+
+/** What it answers: whether the password is right, or the hash that it made. */
 export interface HashAnswer {
   readonly id: number;
-  readonly isRight: boolean;
+  readonly said: boolean | string;
 }
 
 const WITH_SCHEME = /^\{([A-Za-z0-9-]{1,30})(?:\.(b64|base64|hex))?\}(.*)$/i;
@@ -169,20 +173,34 @@ const HEAP = 256;
 const SCRIPT = new URL('./hash-thread.js', import.meta.url);
 
 /** A hash that would hold the event loop: another thread computes it. @param most bytes of a password that count */
-function aside(kind: HashTold['kind'], hash: string, cost: number, most = Infinity): DovecotHash {
+function aside(
+  kind: 'bcrypt' | 'argon2' | 'sha-crypt',
+  hash: string,
+  cost: number,
+  most = Infinity,
+): DovecotHash {
   return {
     cost,
     async verify(password) {
-      const thread =
-        idle.pop() ?? new SideThread({ script: SCRIPT, heap: HEAP, work: 'checking a password' });
       // An empty one is never right, and the libraries take none.
       const given = password.length === 0 ? Buffer.from(' ') : password.subarray(0, most);
-      try {
-        const { isRight } = await thread.ask({ id: ++count, kind, hash, password: given });
-        return isRight && password.length > 0;
-      } finally {
-        idle.push(thread);
-      }
+      return (await onThread({ kind, hash, password: given })) === true && password.length > 0;
     },
   };
+}
+
+/** The hash of Argon2id, made where it holds no event loop. @param password not empty */
+export async function newArgon2(password: Uint8Array, options: NewHash): Promise<string> {
+  return String(await onThread({ kind: 'new', options, password }));
+}
+
+type WithoutId<T> = T extends unknown ? Omit<T, 'id'> : never;
+
+async function onThread(told: WithoutId<HashTold>): Promise<boolean | string> {
+  const thread = idle.pop() ?? new SideThread({ script: SCRIPT, heap: HEAP, work: 'hashing a password' });
+  try {
+    return (await thread.ask({ id: ++count, ...told })).said;
+  } finally {
+    idle.push(thread);
+  }
 }

@@ -1,9 +1,8 @@
 import { randomBytes, scrypt, timingSafeEqual } from 'node:crypto';
 import { availableParallelism } from 'node:os';
-import { argon2id } from 'hash-wasm';
 import { InvalidInput } from '../kernel/errors.js';
 import { Turns } from '../kernel/turns.js';
-import { readDovecotHash } from './dovecot-hashes.js';
+import { newArgon2, readDovecotHash } from './dovecot-hashes.js';
 
 /*
  * Passwords are kept as scrypt hashes in the PHC string format:
@@ -63,13 +62,12 @@ export const NO_ADMIN =
   '$argon2id$v=19$m=19456,t=2,p=1$fmf2XOzHN8NvVB2HNjp9Pg$ZiCEdkHXmJSpguYb+TkM9uIQ8DK4K3+3h8j2JdAVCuk';
 
 /**
- * Hashes a new password of an administrator with a fresh salt. Holds the event loop: the command line does it.
+ * Hashes a new password of an administrator with a fresh salt.
  *
  * @throws InvalidInput if it is empty or longer than {@link LONGEST_PASSWORD}
  */
 export async function hashPasswordOfAdmin(password: string): Promise<string> {
-  const secret = { password: usablePassword(password), salt: randomBytes(SALT_BYTES) };
-  return argon2id({ ...OF_ADMIN, ...secret, outputType: 'encoded' });
+  return newArgon2(usablePassword(password), { ...OF_ADMIN, salt: randomBytes(SALT_BYTES) });
 }
 
 /** A stored password that can be checked. */

@@ -24,7 +24,7 @@ type Fields = Readonly<Record<string, unknown>>;
 /** What becomes of the records of a file. */
 export type RecordChange =
   | { readonly add: readonly Fields[] }
-  /** Of the record at an index, the fields that change. */
+  /** Of the record at an index, the fields that change; one that is undefined goes. */
   | { readonly at: number; readonly set: Fields }
   | { readonly remove: number };
 
@@ -83,9 +83,15 @@ function changedText(text: string, { file, list }: RecordFile, change: RecordCha
   const end = contentEnd(text, record);
   const document = parseDocument(text.slice(record.start, end));
   const entry = (document.contents as unknown as YAMLSeq).items[0] as YAMLMap;
-  for (const [field, value] of Object.entries(change.set)) entry.set(field, value);
+  setFields(entry, change.set);
   const lines = indented(document.toString({ lineWidth: 0 }), indent);
   return text.slice(0, record.start) + lines + text.slice(end);
+}
+
+function setFields(entry: YAMLMap, fields: Fields): void {
+  for (const [field, value] of Object.entries(fields))
+    if (value === undefined) entry.delete(field);
+    else entry.set(field, value);
 }
 
 /** Where comments and empty lines begin after a record: they may be about the next. */
@@ -118,7 +124,7 @@ function changedDocument(text: string, file: string, list: string, change: Recor
     if (items.items.length === 0) items.flow = true;
   } else {
     const entry = items.items[change.at];
-    for (const [field, value] of Object.entries(change.set)) if (isMap(entry)) entry.set(field, value);
+    if (isMap(entry)) setFields(entry, change.set);
   }
   return doc.toString({ lineWidth: 0 });
 }

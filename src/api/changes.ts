@@ -26,7 +26,7 @@ export const CHANGE_TYPES = [
   ...['BlockImposed', 'BlockExtended', 'BlockShortened', 'BlockReleased', 'HeldMailDecided'],
   ...['ProposalApproved', 'ProposalDismissed', 'ExemptionGranted', 'ExemptionRevoked'],
   ...['OverrideSet', 'OverrideRemoved', 'RulesChanged'],
-  ...['ShadowRulesChanged', 'ShadowRulesRemoved', 'ShadowRulesPromoted'],
+  ...['ShadowRulesChanged', 'ShadowRulesRemoved', 'ShadowRulesPromoted', 'PersonChanged'],
 ];
 
 /** Through what a request came, as its id begins; any other request is of a program. */

@@ -14,14 +14,18 @@ import type { GeoData } from '../rules/explain.js';
 import type { MailDirection } from '../sending/subjects.js';
 import type { FailedLogins } from '../accounts/users.js';
 import type { OutboxedStore } from '../store/outboxed.js';
+import type { Via } from '../sessions/events.js';
 import type { EventStore } from '../store/port.js';
 import type { Tracing } from '../tracing/tracing.js';
+import type { FirstLink } from './first-link.js';
 
 /** The holder of a token, or a person who has signed in. */
 export interface Caller extends Rights {
   readonly name: string;
   /** The id of a person's session; undefined for a token. */
   readonly session?: string;
+  /** Who vouches for a person with a session that is in no file of ours. */
+  readonly via?: Via;
   /** Whether a reverse proxy says who it is. */
   readonly viaProxy?: true;
 }
@@ -129,6 +133,12 @@ export interface ApiDependencies extends OperationDependencies {
   readonly proxyAuth?: ProxyAuth | undefined;
   /** The people who may sign in; undefined: nobody can. */
   readonly admins?: (() => AdminTable) | undefined;
+  /** Where they are kept, and how a change there is taken over at once; undefined: they are changed elsewhere. */
+  readonly adminsFile?: { readonly path: string; readAgain(): Promise<unknown> } | undefined;
+  /** The link by which the first administrator is made; undefined: there is none. */
+  readonly first?: FirstLink | undefined;
+  /** Who else vouches for people, each with a stamp: their sessions end when it becomes another. */
+  readonly vouchers?: Readonly<Partial<Record<Via, string>>> | undefined;
   /** Undefined if this process has no users file: then any account may exist. */
   readonly accountState?: ((account: string) => AccountState) | undefined;
   /** Whether the back end of logins gives no answer now; undefined if this process takes none. */

@@ -31,12 +31,18 @@ import { logRoutes, operationRoutes, outboxRoutes } from './operations.js';
 import { bulkOverridesRoute } from './overrides-bulk.js';
 import { overrideRoutes } from './overrides.js';
 import { pageRoutes } from './page.js';
+import { Attempts } from './attempts.js';
+import type { PeopleDependencies } from './sessions.js';
+import { PersonSessions } from './sessions.js';
+import { SignIn } from './sign-in.js';
+import { OwnAccount } from './own-account.js';
 import { People } from './people.js';
 import { rspamdRoutes } from './rspamd.js';
 import { observedRoute, rulesRoutes } from './rules.js';
 import { senderRoutes } from './senders.js';
 import { shadowRoutes } from './shadow-rules.js';
 
+export { FirstLink, newLinkToken } from './first-link.js';
 export { DovecotPolicy } from './dovecot.js';
 export { pageRoutes } from './page.js';
 export type { DovecotAsked } from './dovecot.js';
@@ -140,7 +146,7 @@ export function createApi(deps: ApiDependencies, more: readonly Route[] = []): A
   const people =
     admins === undefined
       ? undefined
-      : new People({ ...deps, admins }, (session) => void feeds.endOf(session));
+      : openPeople({ ...deps, admins }, (session) => void feeds.endOf(session));
   const routes = rootRoutes([
     ...pageRoutes(),
     blockListRoute(deps),
@@ -176,7 +182,23 @@ export function createApi(deps: ApiDependencies, more: readonly Route[] = []): A
     await feeds.close();
     await deps.backtests.close();
   };
-  return serving({ ...deps, people }, routes, { close });
+  return serving({ ...deps, people: people?.sessions }, routes, { close });
+}
+
+/** The people who administrate: they sign in, and have a session from then on. */
+function openPeople(
+  deps: PeopleDependencies,
+  onEnded: (session: string) => void,
+): { readonly sessions: PersonSessions; readonly routes: readonly Route[] } {
+  const sessions = new PersonSessions(deps, onEnded);
+  const attempts = new Attempts(deps);
+  const signIn = new SignIn(deps, sessions, attempts);
+  const account = new OwnAccount(deps, sessions, attempts);
+  const people = new People(deps, sessions);
+  return {
+    sessions,
+    routes: [...signIn.routes, ...sessions.routes, ...account.routes, ...people.routes],
+  };
 }
 
 function serving(

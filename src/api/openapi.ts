@@ -104,7 +104,7 @@ function queryParameters(
   }));
 }
 
-function headerParameters({ method, role, path }: Route): readonly Json[] {
+function headerParameters({ method, role, path, isSecret }: Route): readonly Json[] {
   const header = (name: string, description: string): Json => ({
     name,
     in: 'header',
@@ -113,7 +113,7 @@ function headerParameters({ method, role, path }: Route): readonly Json[] {
   });
   if (role === undefined) return [];
   if (path.endsWith('/events')) return [header('Last-Event-ID', 'Position of the last event received.')];
-  if (method === 'get') return [];
+  if (method === 'get' || isSecret === true) return [];
   const key = header('Idempotency-Key', 'The same key with the same request gives the first answer again.');
   const tagged =
     /\/(?:blocks|overrides)\/\{/.test(path) ||

@@ -1,372 +1,266 @@
-import { createHash, randomBytes } from 'node:crypto';
-import { LRUCache } from 'lru-cache';
-import type { Request } from 'express';
+import { constants } from 'node:fs';
+import { access } from 'node:fs/promises';
+import path from 'node:path';
 import { z } from 'zod';
-import type { Session } from '../../projections/sessions/sessions.js';
-import type { AdminRecord, AdminTable } from '../accounts/admins.js';
-import { normalizeAdmin } from '../accounts/admins.js';
+import type { AdminRecord } from '../accounts/admins.js';
+import {
+  addAdmin,
+  editAdmin,
+  normalizeAdmin,
+  PEOPLE_ROLES,
+  removeAdmin,
+  setAdminLink,
+} from '../accounts/admins.js';
 import { ROLES } from '../accounts/roles.js';
-import { NO_ADMIN, PasswordChecker, passwordCost } from '../accounts/passwords.js';
 import { StopgapError } from '../kernel/errors.js';
-import { FloodCoalescer } from '../kernel/flood-coalescer.js';
-import type { Instant, Milliseconds } from '../kernel/time.js';
-import { DAY, HOUR, SECOND, formatInstant } from '../kernel/time.js';
-import { newId } from '../runtime/ids.js';
-import { clientNetwork, normalizeIp } from '../sending/identity.js';
-import type { SessionEnded, SessionFact } from '../sessions/events.js';
-import { sessionStream } from '../sessions/events.js';
-import { AttemptLimiter } from '../accounts/attempt-limiter.js';
-import { WrongExpectedRevision } from '../store/port.js';
-import { shown } from './commands.js';
-import type { ApiDependencies, Caller } from './dependencies.js';
-import { Problem } from './http/problem.js';
+import type { Milliseconds } from '../kernel/time.js';
+import { DAY, formatInstant } from '../kernel/time.js';
+import type { PersonChanged } from '../sessions/events.js';
+import { linkHash, newLinkToken } from './first-link.js';
 import type { ApiRequest, Route } from './http/route.js';
 import { ok, route } from './http/route.js';
-import { refuseCrossSite } from './http/same-site.js';
-import { sessionCookie, sessionToken } from './http/session-cookie.js';
-import type { CodeUsed } from './second-factor.js';
-import { codeUsed } from './second-factor.js';
-import { instantShape } from './shapes.js';
+import type { PeopleDependencies, PersonSessions } from './sessions.js';
+import { instantShape, instantView } from './shapes.js';
 
-/** A session ends when it was not used for so long, and after so long in any case. */
-const IDLE: Milliseconds = 12 * HOUR;
-const LASTS: Milliseconds = 7 * DAY;
-/** How often it is recorded that a session is used: by that much a restart may shorten its rest. */
-const RECORDED: Milliseconds = HOUR;
-const TOKEN_BYTES = 32;
-/** Failures a minute, and as many at once: from one network, and of one name from wherever. */
-const FAILURES_OF_NETWORK = 10;
-const FAILURES_OF_NAME = 20;
-/** Checks of passwords that may wait: more than people are. */
-const MOST_WAITING = 50;
-/** Others may write to the stream of a person at the same time, but not often. */
-const MOST_TRIES = 5;
+/** How long somebody has to set a password. */
+const LINK_LASTS: Milliseconds = 3 * DAY;
+const PEOPLE = '/api/v1/people';
+const PERSON = `${PEOPLE}/{name}`;
 
-const SIGN_IN = '/api/v1/sign-in';
-const SESSION = '/api/v1/session';
-const SESSIONS = '/api/v1/sessions';
-
-const signInInput = z.strictObject({
-  name: z.string('must be a text').min(1, 'must not be empty').max(100, 'at most 100 characters'),
-  password: z.string('must be a text').max(4096, 'at most 4096 characters'),
-  code: z.string('must be a text').max(40, 'at most 40 characters').optional().meta({
-    description: 'The time-based code, or a recovery code, of a person who has them.',
-  }),
+const nameInput = z.string('must be a text').max(100, 'at most 100 characters');
+const roleInput = z.enum(PEOPLE_ROLES, `must be one of ${PEOPLE_ROLES.join(', ')}`);
+const domainsInput = z.array(z.string('must be a text').max(253)).max(1000, 'at most 1000');
+const addInput = z.strictObject({ name: nameInput, role: roleInput, domains: domainsInput.optional() });
+const editInput = z.strictObject({
+  role: roleInput.optional(),
+  domains: domainsInput.optional(),
+  disabled: z.boolean('must be true or false').optional(),
 });
-type SignIn = z.infer<typeof signInInput>;
+type Add = z.infer<typeof addInput>;
+type Edit = z.infer<typeof editInput>;
 
-const sessionShape = z
-  .object({
-    id: z.string(),
-    name: z.string(),
-    since: instantShape,
-    usedAt: instantShape.meta({ description: 'When it was last used, as far as this process knows.' }),
-    until: instantShape.meta({ description: 'When it ends in any case.' }),
-    idleUntil: instantShape.meta({ description: 'When it ends if it is not used.' }),
-    network: z.string().meta({ description: 'The client network that it was begun from.' }),
-    current: z.boolean().meta({ description: 'Whether it is the one that asks.' }),
-  })
-  .meta({ id: 'Session' });
-const whoShape = z
+const personShape = z
   .object({
     name: z.string(),
     role: z.enum(ROLES),
     domains: z.array(z.string()),
-    session: sessionShape
+    disabled: z.boolean(),
+    hasPassword: z.boolean(),
+    secondFactor: z.boolean(),
+    linkUntil: instantShape
       .nullable()
-      .meta({ description: 'Null for a token, and for a person that a proxy signs in.' }),
+      .meta({ description: 'Until when a link works that lets them set a password.' }),
+    addedAt: z.string().nullable(),
+    sessions: z.int(),
+    usedAt: instantShape.nullable().meta({ description: 'When one of the sessions was last used.' }),
   })
-  .meta({ id: 'Who' });
+  .meta({ id: 'Person' });
+const linkShape = z
+  .object({
+    link: z.string().meta({
+      description: 'Lets them set a password, once. Relative to the page where api.publicUrl is not set.',
+    }),
+    until: instantShape,
+  })
+  .meta({ id: 'PersonLink' });
 
-export type PeopleDependencies = ApiDependencies & { readonly admins: () => AdminTable };
+/**
+ * Makes a change in the file of administrators, and takes it over.
+ *
+ * @throws StopgapError `conflict` where it cannot be written; what `change` throws
+ */
+export async function changeFile<T>(
+  { adminsFile }: PeopleDependencies,
+  change: (file: string) => Promise<T>,
+): Promise<T> {
+  if (adminsFile === undefined) throw unwritable('there is no file of administrators here');
+  try {
+    const done = await change(adminsFile.path);
+    await adminsFile.readAgain();
+    return done;
+  } catch (thrown) {
+    const isSystem = (thrown as NodeJS.ErrnoException).syscall !== undefined;
+    const isForbidden = thrown instanceof StopgapError && thrown.code === 'forbidden';
+    if (!isSystem && !isForbidden) throw thrown;
+    throw unwritable(`the file of administrators (${adminsFile.path}) cannot be written by the server`);
+  }
+}
 
-/** The people who administrate: they sign in with a password, and have a session from then on. */
+function unwritable(why: string): StopgapError {
+  return new StopgapError('conflict', `${why}: use stopgap admin on its machine`);
+}
+
+/** The people of the file: who they are and what they may do. */
 export class People {
   readonly #deps: PeopleDependencies;
-  readonly #onEnded: (session: string) => void;
-  readonly #networks: AttemptLimiter;
-  readonly #names: AttemptLimiter;
-  readonly #checker = new PasswordChecker({ queue: MOST_WAITING });
-  /** When each session was last used, by id. */
-  readonly #used = new LRUCache<string, Instant>({ max: 10_000 });
-  readonly #recording = new Set<string>();
-  readonly #failures: FloodCoalescer<{ readonly network: string }>;
+  readonly #sessions: PersonSessions;
 
-  /** @param onEnded told of each session that is ended here */
-  constructor(deps: PeopleDependencies, onEnded: (session: string) => void) {
+  constructor(deps: PeopleDependencies, sessions: PersonSessions) {
     this.#deps = deps;
-    this.#onEnded = onEnded;
-    const { clock, log } = deps;
-    this.#networks = new AttemptLimiter({ attemptsPerMinute: FAILURES_OF_NETWORK, clock });
-    this.#names = new AttemptLimiter({ attemptsPerMinute: FAILURES_OF_NAME, clock });
-    this.#failures = new FloodCoalescer(clock, ({ network }, count, since) =>
-      log.warn({ network, count, since: formatInstant(since) }, 'a sign-in failed'),
-    );
-  }
-
-  /**
-   * Whose session it is; undefined if it has ended, or its person has other rights or another password since.
-   *
-   * @param isUse false if nobody waits for the answer: then the session rests
-   */
-  authenticate(token: string, isUse: boolean): Caller | undefined {
-    const { models, admins, clock } = this.#deps;
-    const session = models.sessions.find(hashOf(token));
-    const admin = session === undefined ? undefined : admins().get(session.person);
-    if (session === undefined || admin?.stamp !== session.stamp) return undefined;
-    const now = clock.now();
-    if (now >= Math.min(session.until, this.#usedAt(session) + IDLE)) return undefined;
-    if (isUse) this.#use(session, now);
-    const { name, role, domains } = admin;
-    return { name, role, domains, session: session.id };
+    this.#sessions = sessions;
   }
 
   get routes(): readonly Route[] {
+    const shared = { role: 'admin', scope: 'none' } as const;
     return [
-      route<unknown, SignIn>({
-        method: 'post',
-        path: SIGN_IN,
-        summary: 'Sign in as a person: the answer sets the cookie of a session',
-        scope: 'all',
-        body: { schema: signInInput, limit: 8 * 1024 },
-        responses: { 200: { description: 'Who has signed in', schema: whoShape } },
-        handle: (request) => this.#signIn(request),
-      }),
       route({
         method: 'get',
-        path: SESSION,
-        summary: 'Who asks, with what rights',
-        role: 'viewer',
-        scope: 'all',
-        responses: { 200: { description: 'Who asks', schema: whoShape } },
-        handle: ({ caller }) => ok(this.#who(caller)),
-      }),
-      route({
-        method: 'delete',
-        path: SESSION,
-        summary: 'Sign out: the session that asks ends',
-        role: 'viewer',
-        scope: 'all',
-        responses: { 204: { description: 'It has ended' } },
-        handle: async (request) => {
-          const { session } = request.caller;
-          if (session === undefined) throw new StopgapError('conflict', 'the caller has no session to end');
-          await this.#end(request, session, 'signed-out');
-          return { status: 204, headers: { 'Set-Cookie': sessionCookie('', 0) } };
-        },
-      }),
-      route({
-        method: 'get',
-        path: SESSIONS,
-        summary: "List the own sessions, newest first; an admin sees everybody's",
-        role: 'viewer',
-        scope: 'all',
+        path: PEOPLE,
+        summary: 'List the people who may sign in, by name',
+        ...shared,
         responses: {
-          200: { description: 'All of them', schema: z.object({ items: z.array(sessionShape) }) },
+          200: {
+            description: 'All of them',
+            schema: z.object({
+              items: z.array(personShape),
+              changeable: z.boolean().meta({ description: 'Whether their file can be written here.' }),
+            }),
+          },
         },
-        handle: ({ caller }) => {
-          const all = this.#deps.models.sessions.all(this.#deps.clock.now());
-          const own = all.filter((one) => this.#isInForce(one) && isOf(caller, one));
-          return ok({ items: own.reverse().map((one) => this.#view(one, caller)) });
+        handle: async () => {
+          const all = [...this.#deps.admins().values()].sort((a, b) => (a.name < b.name ? -1 : 1));
+          return ok({ items: all.map((one) => this.#view(one)), changeable: await this.#isWritable() });
         },
+      }),
+      route<unknown, Add>({
+        method: 'post',
+        path: PEOPLE,
+        summary: 'Add a person, who sets a password by a link that works once',
+        ...shared,
+        isSecret: true,
+        body: { schema: addInput },
+        responses: {
+          201: {
+            description: 'The person, and their link',
+            schema: z.object({ person: personShape, link: linkShape }),
+          },
+        },
+        handle: (request) => this.#add(request),
+      }),
+      route({
+        method: 'post',
+        path: `${PERSON}/link`,
+        summary: 'Make a link that lets a person set a password, once; one from before works no more',
+        ...shared,
+        isSecret: true,
+        responses: { 200: { description: 'The link', schema: linkShape } },
+        handle: (request) => this.#link(request),
+      }),
+      route<unknown, Edit>({
+        method: 'patch',
+        path: PERSON,
+        summary: 'Change what a person may do; their sessions end',
+        ...shared,
+        body: { schema: editInput },
+        responses: { 200: { description: 'The person', schema: personShape } },
+        handle: (request) => this.#edit(request),
       }),
       route({
         method: 'delete',
-        path: `${SESSIONS}/{id}`,
-        summary: "End an own session; an admin ends anybody's",
-        role: 'viewer',
-        scope: 'all',
-        responses: { 204: { description: 'It has ended, and its event feeds with it' } },
+        path: PERSON,
+        summary: 'Remove a person; their sessions end',
+        ...shared,
+        responses: { 204: { description: 'They are removed' } },
         handle: async (request) => {
-          const id = request.params['id']!;
-          const session = this.#deps.models.sessions.byId(id);
-          if (session === undefined || !isOf(request.caller, session))
-            throw new StopgapError('not-found', `there is no session ${id.slice(0, 100)}`);
-          await this.#end(request, id, 'revoked');
+          const { name } = this.#named(request);
+          await changeFile(this.#deps, (file) => removeAdmin({ file, name, isLastKept: true }));
+          await this.#changed(request, name, { what: 'removed', description: `${name}: removed` });
+          await this.#sessions.endAll(name, request);
           return { status: 204 };
         },
       }),
     ];
   }
 
-  /** A name that is not known costs as much as a wrong password, and hears the same. */
-  async #signIn({ body, request, requestId }: ApiRequest<unknown, SignIn>) {
-    const { admins, publicUrl, clock, log } = this.#deps;
-    refuseCrossSite(request, publicUrl);
-    const name = normalizeAdmin(body.name);
-    const network = networkOf(request);
-    const attempts = [await this.#networks.begin(network, name, body.password)];
-    try {
-      if (attempts[0] !== undefined) attempts.push(await this.#names.begin(name, name, body.password));
-      if (attempts.includes(undefined)) throw tooMany();
-      const fail = (problem: Problem): never => {
-        for (const attempt of attempts) attempt!.failed();
-        this.#failures.add(network, { network });
-        throw problem;
-      };
-      const admin = admins().get(name);
-      const cost = passwordCost(NO_ADMIN);
-      const isRight = await this.#checker.verify(admin?.password, body.password, {
-        ...{ network, cost, like: NO_ADMIN },
-      });
-      if (!isRight || admin === undefined) return fail(wrong('the name or the password is wrong'));
-      if (admin.totp !== undefined && body.code === undefined)
-        throw wrong('the code of the second factor is needed', { needs: 'code' });
-      const token = randomBytes(TOKEN_BYTES).toString('base64url');
-      const before = sessionToken(request);
-      const session = await this.#begin(admin, token, network, requestId, () => {
-        const used = admin.totp === undefined ? {} : this.#codeOf(admin, body.code!);
-        return used ?? fail(wrong('the code is wrong, or was used before', { needs: 'code' }));
-      });
-      await this.#endFormer(before, admin, requestId);
-      log.info(
-        { correlation: `request:${requestId}`, by: `admin:${name}`, network },
-        'an administrator signed in',
-      );
-      const { role, domains } = admin;
-      const seconds = Math.floor((session.until - clock.now()) / SECOND);
-      return ok(this.#who({ name, role, domains, session: session.id }), {
-        'Set-Cookie': sessionCookie(token, seconds),
-      });
-    } finally {
-      for (const attempt of attempts) attempt?.end();
+  async #add(request: ApiRequest<unknown, Add>) {
+    const { role, domains = [] } = request.body;
+    const { now, token, made } = this.#newLink();
+    const added = {
+      name: request.body.name,
+      role,
+      domains,
+      now,
+      link: { hash: linkHash(token), until: made.until },
+    };
+    const name = await changeFile(this.#deps, (file) => addAdmin({ file, ...added }));
+    await this.#changed(request, name, { what: 'added', description: rightsText(this.#known(name)) });
+    return { status: 201, body: { person: this.#view(this.#known(name)), link: made.view } };
+  }
+
+  async #link(request: ApiRequest<unknown, unknown>) {
+    const { name, disabled } = this.#named(request);
+    if (disabled) throw new StopgapError('conflict', `${name} is disabled: let them in again first`);
+    const { token, made } = this.#newLink();
+    const link = { hash: linkHash(token), until: made.until };
+    await changeFile(this.#deps, (file) => setAdminLink({ file, name, link }));
+    await this.#changed(request, name, { what: 'link', description: `${name}: a link to set a password` });
+    return ok(made.view);
+  }
+
+  async #edit(request: ApiRequest<unknown, Edit>) {
+    const { name, stamp } = this.#named(request);
+    await changeFile(this.#deps, (file) => editAdmin({ file, name, edit: request.body }));
+    const after = this.#known(name);
+    if (after.stamp !== stamp) {
+      await this.#changed(request, name, { what: 'changed', description: rightsText(after) });
+      await this.#sessions.endAll(name, request);
     }
+    return ok(this.#view(after));
   }
 
-  #codeOf(admin: AdminRecord, code: string): CodeUsed | undefined {
-    const { models, clock } = this.#deps;
-    return codeUsed(admin, code, models.sessions, clock.now());
+  #newLink() {
+    const { clock, publicUrl } = this.#deps;
+    const [now, token] = [clock.now(), newLinkToken()];
+    const until = now + LINK_LASTS;
+    const link = `${publicUrl === undefined ? '' : `${publicUrl}/`}#/link/${token}`;
+    return { now, token, made: { until, view: { link, until: formatInstant(until) } } };
   }
 
-  /** @param useCode what of a code is used up, by what is recorded now */
-  async #begin(
-    { name: person, stamp }: AdminRecord,
-    token: string,
-    network: string,
-    requestId: string,
-    useCode: () => CodeUsed,
-  ): Promise<Session> {
-    const { models, clock } = this.#deps;
-    const session = newId();
-    await this.#record(person, requestId, () => {
-      const until = clock.now() + LASTS;
-      const data = { session, person, hash: hashOf(token), stamp, until, network, ...useCode() };
-      return { type: 'SignedIn', data };
-    });
-    const begun = models.sessions.byId(session);
-    if (begun === undefined) throw new StopgapError('unavailable', 'the session is not known yet: try again');
-    return begun;
-  }
-
-  /** Who signs in anew leaves no session behind in that browser. */
-  async #endFormer(token: string | undefined, { name }: AdminRecord, requestId: string): Promise<void> {
-    const former = token === undefined ? undefined : this.#deps.models.sessions.find(hashOf(token));
-    if (former?.person !== name) return;
-    const data = { session: former.id, reason: 'signed-in-again' } as const;
-    await this.#record(name, requestId, () => ({ type: 'SessionEnded', data }));
-    this.#onEnded(former.id);
-  }
-
-  async #end(
+  #changed(
     { caller, requestId }: ApiRequest<unknown, unknown>,
-    id: string,
-    reason: SessionEnded['reason'],
-  ): Promise<void> {
-    const { person } = this.#deps.models.sessions.byId(id)!;
-    const data = { session: id, reason };
-    await this.#record(person, requestId, () => ({ type: 'SessionEnded', data }), caller.name);
-    this.#onEnded(id);
-  }
-
-  /**
-   * Decides by all that is recorded of a person, records it, and resolves when it shows. Two that use the same code at
-   * once do not both get in: only one of them is next in the stream.
-   */
-  async #record(
     person: string,
-    requestId: string | undefined,
-    decide: () => SessionFact,
-    by = person,
+    change: Pick<PersonChanged, 'what' | 'description'>,
   ): Promise<void> {
-    const { store, clock } = this.#deps;
-    const stream = sessionStream(person);
-    for (let tried = 1; ; tried++) {
-      let expected: number | 'none' = 'none';
-      for await (const last of store.readStream(stream, { direction: 'backwards', limit: 1 })) {
-        expected = last.revision;
-        await shown(this.#deps, last.position);
-      }
-      const event = {
-        ...{ id: newId(), at: clock.now(), by: `admin:${by}` },
-        ...(requestId === undefined ? {} : { correlation: `request:${requestId}` }),
-        ...decide(),
-      };
-      try {
-        const { position } = await store.append(stream, [event], expected);
-        return await shown(this.#deps, position);
-      } catch (thrown) {
-        if (!(thrown instanceof WrongExpectedRevision) || tried === MOST_TRIES) throw thrown;
-      }
-    }
+    const fact = { type: 'PersonChanged', data: { person, ...change } } as const;
+    return this.#sessions.record(person, requestId, () => fact, caller.name);
   }
 
-  #use(session: Session, now: Instant): void {
-    const { id, person, usedAt } = session;
-    this.#used.set(id, now);
-    if (now - usedAt < RECORDED || this.#recording.has(id)) return;
-    this.#recording.add(id);
-    // Without it the session may end sooner, and nothing else: the next use tries again.
-    this.#record(person, undefined, () => ({ type: 'SessionUsed', data: { session: id } }))
-      .catch(() => undefined)
-      .finally(() => this.#recording.delete(id));
+  /** @throws StopgapError `not-found` */
+  #named({ params }: ApiRequest<unknown, unknown>): AdminRecord {
+    return this.#known(normalizeAdmin(params['name']!));
   }
 
-  #usedAt({ id, usedAt }: Session): Instant {
-    return Math.max(usedAt, this.#used.get(id) ?? usedAt);
+  #known(name: string): AdminRecord {
+    const admin = this.#deps.admins().get(name);
+    if (admin === undefined)
+      throw new StopgapError('not-found', `there is no administrator ${name.slice(0, 100)}`);
+    return admin;
   }
 
-  #isInForce(session: Session): boolean {
-    const isSame = this.#deps.admins().get(session.person)?.stamp === session.stamp;
-    return isSame && this.#usedAt(session) + IDLE > this.#deps.clock.now();
-  }
-
-  #who(caller: Caller): z.infer<typeof whoShape> {
-    const { name, role, domains, session: id } = caller;
-    const session = id === undefined ? undefined : this.#deps.models.sessions.byId(id);
-    const view = session === undefined ? null : this.#view(session, caller);
-    return { name, role, domains: [...domains], session: view };
-  }
-
-  #view(session: Session, caller: Caller): z.infer<typeof sessionShape> {
-    const { id, person, since, until, network } = session;
-    const usedAt = this.#usedAt(session);
+  #view(admin: AdminRecord): z.infer<typeof personShape> {
+    const { name, role, domains, disabled, password, totp, link, addedAt } = admin;
+    const sessions = this.#sessions.of(name);
+    const isLinked = link !== undefined && link.until > this.#deps.clock.now();
+    const used = sessions.map((one) => this.#sessions.usedAt(one));
     return {
-      ...{ id, name: person, network, current: id === caller.session },
-      ...{ since: formatInstant(since), usedAt: formatInstant(usedAt), until: formatInstant(until) },
-      idleUntil: formatInstant(Math.min(until, usedAt + IDLE)),
+      ...{ name, role, domains: [...domains], disabled },
+      ...{ hasPassword: password !== undefined, secondFactor: totp !== undefined },
+      linkUntil: isLinked ? formatInstant(link.until) : null,
+      ...{ addedAt: addedAt ?? null, sessions: sessions.length },
+      usedAt: instantView(used.length === 0 ? undefined : Math.max(...used)),
     };
   }
+
+  async #isWritable(): Promise<boolean> {
+    const file = this.#deps.adminsFile?.path;
+    if (file === undefined) return false;
+    return access(path.dirname(file), constants.W_OK).then(
+      () => true,
+      () => false,
+    );
+  }
 }
 
-function isOf({ name, role, session }: Caller, { person }: Session): boolean {
-  return role === 'admin' || (session !== undefined && person === name);
-}
-
-function hashOf(token: string): string {
-  return createHash('sha256').update(token, 'utf8').digest('hex');
-}
-
-function networkOf({ socket }: Request): string {
-  return clientNetwork(normalizeIp(socket.remoteAddress ?? '') ?? 'unknown');
-}
-
-function wrong(message: string, members: Readonly<Record<string, unknown>> = {}): Problem {
-  const headers = { 'WWW-Authenticate': 'Session realm="stopgap"' };
-  return new Problem(401, message, { code: 'unauthorized', headers, members });
-}
-
-function tooMany(): Problem {
-  return new Problem(429, 'too many sign-ins have failed: wait a minute', {
-    headers: { 'Retry-After': '60' },
-  });
+function rightsText({ name, role, domains, disabled }: AdminRecord): string {
+  return `${name}: ${[role, ...domains, ...(disabled ? ['disabled'] : [])].join(', ')}`;
 }

@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import { Option } from 'commander';
+import type { AdminRecord } from '../accounts/admins.js';
 import {
   addAdmin,
   PEOPLE_ROLES,
@@ -79,17 +80,20 @@ export function adminVerb(program: Command, io: CliIo): void {
     async (options: ConfigOption & { json?: true }) => {
       const people = [...(await readAdmins(configForFiles(io, options).config.api.admins)).values()];
       if (options.json === true) {
-        const items = people.map(({ name, role, domains, totp, addedAt }) => ({
-          ...{ name, role, domains, secondFactor: totp !== undefined, addedAt: addedAt ?? null },
+        const items = people.map(({ name, role, domains, totp, addedAt, disabled }) => ({
+          ...{ name, role, domains, secondFactor: totp !== undefined, addedAt: addedAt ?? null, disabled },
         }));
         print(io, asJson(items));
       } else if (people.length === 0) {
         note(io, 'nobody yet: stopgap admin add NAME --role ROLE');
       } else {
-        const second = (totp: string | undefined): string =>
-          totp === undefined ? 'password' : 'password and code';
+        const means = ({ disabled, password, totp }: AdminRecord): string => {
+          if (disabled) return 'disabled';
+          if (password === undefined) return 'link, once';
+          return totp === undefined ? 'password' : 'password and code';
+        };
         const rows = people.map((one) => [
-          ...[one.name, one.role, second(one.totp), one.addedAt ?? '-', one.domains.join(' ') || '-'],
+          ...[one.name, one.role, means(one), one.addedAt ?? '-', one.domains.join(' ') || '-'],
         ]);
         print(io, table([['NAME', 'ROLE', 'SIGNS IN BY', 'ADDED', 'DOMAINS'], ...rows]));
       }

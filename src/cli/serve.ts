@@ -134,7 +134,14 @@ export function banner({ config, evaluation: evaluating, file }: LoadedConfig, a
       `The mail server behind${which} does not answer: until it does, clients are told to try again later.`,
     );
   }
-  const { evaluation } = app;
+  const { evaluation, firstLink } = app;
+  // Not in the log: that may be kept, and sent elsewhere.
+  if (firstLink !== undefined)
+    lines.push(
+      '',
+      'Nobody may sign in yet. This link makes the first administrator, once:',
+      `  ${firstLink}`,
+    );
   if (evaluation !== undefined) {
     lines.push('');
     if (evaluation.password !== undefined) {

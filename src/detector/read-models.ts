@@ -201,6 +201,7 @@ export class ReadModels extends Projector {
   #applyDecision(event: RecordedEvent): readonly Verdict[] {
     if (isSessionEvent(event)) {
       this.sessions.apply(event);
+      if (event.type === 'PersonChanged') this.changes.apply(event);
       return [];
     }
     if (isBlockEvent(event)) this.#applyBlock(event);

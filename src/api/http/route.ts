@@ -73,6 +73,8 @@ interface RouteSpec<Query, Body> {
   readonly scope: Scope;
   /** Knows the tokens, where the route lies outside of what asks for one anyway. */
   readonly authenticator?: Authenticator;
+  /** True if its answer holds a secret: then it is not kept for an Idempotency-Key, and sending again does it again. */
+  readonly isSecret?: boolean;
   /** False if it works before the read models are caught up. */
   readonly needsModels?: boolean;
   readonly query?: z.ZodType<Query>;

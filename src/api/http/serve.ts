@@ -226,7 +226,7 @@ async function work(
   const raw = await read?.(request, response);
   const body = raw === undefined ? undefined : checkInput(route.body!.schema, raw.value, 'body');
   // What a stranger is answered is not kept: it may be the cookie of a session.
-  const isKept = route.method !== 'get' && route.role !== undefined;
+  const isKept = route.method !== 'get' && route.role !== undefined && route.isSecret !== true;
   const key = isKept ? idempotencyKey(request.get('idempotency-key')) : undefined;
   const by = {
     caller: caller ?? NOBODY,

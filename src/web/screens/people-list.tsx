@@ -13,6 +13,8 @@ import { Time } from '../time.js';
 import { useWho } from '../who.js';
 
 type Person = components['schemas']['Person'];
+/** Mail servers have tokens. */
+type PersonRole = Exclude<Person['role'], 'server'>;
 type Link = components['schemas']['PersonLink'];
 
 export const ROLES: Readonly<Record<Who['role'], string>> = {
@@ -32,7 +34,7 @@ function usePeople() {
     for (const key of ['people', 'sessions', 'changes']) void client.invalidateQueries({ queryKey: [key] });
   };
   const path = (name: string) => ({ params: { path: { name } } });
-  type Edit = { role?: Person['role'] ; domains?: string[]; disabled?: boolean };
+  type Edit = { role?: PersonRole; domains?: string[]; disabled?: boolean };
   const change = async (name: string, body: Edit): Promise<void> => {
     await answered(api.PATCH('/api/v1/people/{name}', { ...path(name), body }));
     refresh();
@@ -54,7 +56,11 @@ function usePeople() {
       await change(person.name, rightsOf(values));
       const { role, domains } = person;
       note(`${person.name} may do other things now.`, {
-        undo: () => void change(person.name, { role, domains }).catch(fault),
+        undo: () =>
+          void change(person.name, {
+            role: role as PersonRole,
+            ...(role === 'domain' ? { domains } : {}),
+          }).catch(fault),
       });
     },
     async disable({ name, disabled }: Person): Promise<void> {
@@ -71,9 +77,9 @@ function usePeople() {
   };
 }
 
-function rightsOf({ role, domains = '' }: Values): { role: Person['role']; domains?: string[] } {
+function rightsOf({ role, domains = '' }: Values): { role: PersonRole; domains?: string[] } {
   const named = domains.split(/[\s,;]+/).filter((domain) => domain !== '');
-  return { role: role as Person['role'], ...(role === 'domain' ? { domains: named } : {}) };
+  return { role: role as PersonRole, ...(role === 'domain' ? { domains: named } : {}) };
 }
 
 type Open =

@@ -53,7 +53,8 @@ after(() => server.stop());
 describe('a reverse proxy that has people sign in', () => {
   test('says who asks; of several groups the one counts that may do most', async () => {
     const alice = await who('Remote-User', 'Alice', 'remote-groups', 'watchers, support,unknown');
-    assert.deepEqual(alice.body, { name: 'alice', role: 'operator', domains: [], session: null });
+    const came = { by: 'proxy', secondFactor: false, session: null };
+    assert.deepEqual(alice.body, { name: 'alice', role: 'operator', domains: [], ...came });
     const root = await who('Remote-User', 'j\u00c3\u00b6rg', 'Remote-Groups', 'mail-admins,support');
     assert.deepEqual([root.body['name'], root.body['role']], ['j\u00f6rg', 'admin'], 'in UTF-8');
     const block = { subject: { type: 'account', value: 'a@example.com' }, duration: '1h' };

@@ -20,6 +20,8 @@ import { DAY, HOUR, MINUTE, SECOND } from '../../../src/kernel/time.js';
 import type { ApiDependencies } from '../../../src/api/index.js';
 import { openSqliteStore } from '../../../src/store/sqlite/index.js';
 import { ApiServer, startOn } from '../../support/api/server.js';
+import { browse, OWN_PAGE } from '../../support/api/browser.js';
+import type { BrowserAnswer, BrowserAsking } from '../../support/api/browser.js';
 import { changed } from '../../support/store/changed.js';
 
 const PASSWORD = 'correct horse battery staple';
@@ -28,48 +30,13 @@ const file = path.join(folder, 'admins.yaml');
 let admins: AdminTable = NO_ADMINS;
 let server: ApiServer;
 
-/** What a browser of the own page sends with it. */
-const OWN_PAGE = { 'sec-fetch-site': 'same-origin' };
-
-interface Answer {
-  readonly status: number;
-  readonly headers: Headers;
-  readonly body: Readonly<Record<string, unknown>>;
-  /** What a browser sends from then on. */
-  readonly cookie: string;
-}
-
-interface Asking {
-  readonly cookie?: string;
-  readonly body?: unknown;
-  readonly headers?: Readonly<Record<string, string>>;
-  /** Of another process than the server's. */
-  readonly url?: string;
-}
-
-async function ask(
+const ask = (
   method: string,
   target: string,
-  { cookie, body, headers = OWN_PAGE, url = server.url }: Asking = {},
-): Promise<Answer> {
-  const response = await fetch(new URL(target, url), {
-    method,
-    headers: {
-      ...(cookie === undefined ? {} : { cookie }),
-      ...(body === undefined ? {} : { 'content-type': 'application/json' }),
-      ...headers,
-    },
-    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-  });
-  const text = await response.text();
-  const set = response.headers.get('set-cookie') ?? '';
-  return {
-    status: response.status,
-    headers: response.headers,
-    body: (text === '' ? {} : JSON.parse(text)) as Answer['body'],
-    cookie: set.split(';')[0]!,
-  };
-}
+  { url = server.url, ...asking }: BrowserAsking & { readonly url?: string } = {},
+): Promise<BrowserAnswer> => browse(url, method, target, asking);
+
+type Answer = BrowserAnswer;
 
 const signIn = (name: string, more: Readonly<Record<string, unknown>> = {}): Promise<Answer> =>
   ask('POST', '/api/v1/sign-in', { body: { name, password: PASSWORD, ...more } });
@@ -166,6 +133,20 @@ describe('a person who signs in', () => {
     );
     const made = { subject: { type: 'account', value: 'x@own.example' }, duration: '1h' };
     assert.equal((await ask('POST', '/api/v1/blocks', { cookie, body: made })).status, 403);
+  });
+});
+
+describe('the ways of signing in', () => {
+  test('are told to everybody, without a token', async () => {
+    const { status, body } = await ask('GET', '/api/v1/sign-in');
+    assert.equal(status, 200);
+    assert.deepEqual(body, { evaluation: false, first: false, openId: null, passkeys: false });
+  });
+
+  test('are told with how a caller came in', async () => {
+    const { body } = await who((await signIn('alice')).cookie);
+    assert.deepEqual([body['by'], body['secondFactor']], ['password', false]);
+    assert.equal((await server.get('/api/v1/session')).json.by, 'token');
   });
 });
 

@@ -235,7 +235,7 @@ test('people are added, get a second factor and another password, and are remove
   const domain = ['--role', 'domain', '--domain', 'Own.example', '--password-stdin'];
   assert.equal((await stopgap(given, 'admin', 'add', 'Alice', ...domain)).code, 0);
   const before = (await readAdmins(file)).get('alice')!;
-  assert.match(before.password, /^\$argon2id\$v=19\$m=19456,t=2,p=1\$/);
+  assert.match(before.password!, /^\$argon2id\$v=19\$m=19456,t=2,p=1\$/);
   assert.equal(await new PasswordChecker().verify(before.password, 'correct horse'), true);
   const factor = await stopgap({ cwd }, 'admin', 'totp', 'alice');
   const [uri, ...codes] = factor.out.trim().split('\n');
