@@ -1,10 +1,11 @@
 import { useQuery, useQueryClient } from '@tanstack/react-query';
-import { useEffect } from 'react';
+import { Suspense, useEffect } from 'react';
 import { Redirect, Route, Switch, useLocation } from 'wouter';
 import type { Who } from './api.js';
 import { answered, api, ApiError } from './api.js';
 import { Frame } from './frame.js';
 import { follow } from './live.js';
+import { later } from './parts/later.js';
 import { Notes } from './parts/notes.js';
 import { Empty, Failure } from './parts/states.js';
 import { BlockScreen } from './screens/block.js';
@@ -15,10 +16,12 @@ import { NoticesScreen } from './screens/notices.js';
 import { OverviewScreen } from './screens/overview.js';
 import { PeopleScreen } from './screens/people.js';
 import { ProposalsScreen } from './screens/proposals.js';
-import { RulesScreen } from './screens/rules.js';
 import { SenderScreen } from './screens/sender.js';
 import { isLink, SignInScreen } from './screens/sign-in.js';
 import { WhoContext } from './who.js';
+
+/** What few ask for often: the first load is without it. */
+const RulesScreen = later(() => import('./screens/rules.js'), 'RulesScreen');
 
 export function App() {
   const session = useQuery({
@@ -61,31 +64,33 @@ function SignedIn({ who }: { who: Who }) {
   return (
     <WhoContext value={who}>
       <Frame>
-        <Switch>
-          <Route path="/" component={OverviewScreen} />
-          <Route path="/proposals">
-            <ProposalsScreen id={undefined} />
-          </Route>
-          <Route path="/proposals/:id">{({ id }) => <ProposalsScreen id={id} />}</Route>
-          <Route path="/blocks" component={BlocksScreen} />
-          <Route path="/blocks/:id">{({ id }) => <BlockScreen key={id} id={id} />}</Route>
-          <Route path="/senders/:type/:value">
-            {({ type, value }) => <SenderScreen key={`${type} ${value}`} type={type} value={value} />}
-          </Route>
-          <Route path="/rules" component={RulesScreen} />
-          <Route path="/exemptions" component={ExemptionsScreen} />
-          <Route path="/notices" component={NoticesScreen} />
-          <Route path="/people" component={PeopleScreen} />
-          <Route path="/changes" component={ChangesScreen} />
-          <Route path="/sign-in">
-            <Redirect to="/" replace />
-          </Route>
-          <Route>
-            <Empty title="There is no such place here">
-              <a href="#/">Go to the overview</a>
-            </Empty>
-          </Route>
-        </Switch>
+        <Suspense fallback={<p className="quiet loading">Loading…</p>}>
+          <Switch>
+            <Route path="/" component={OverviewScreen} />
+            <Route path="/proposals">
+              <ProposalsScreen id={undefined} />
+            </Route>
+            <Route path="/proposals/:id">{({ id }) => <ProposalsScreen id={id} />}</Route>
+            <Route path="/blocks" component={BlocksScreen} />
+            <Route path="/blocks/:id">{({ id }) => <BlockScreen key={id} id={id} />}</Route>
+            <Route path="/senders/:type/:value">
+              {({ type, value }) => <SenderScreen key={`${type} ${value}`} type={type} value={value} />}
+            </Route>
+            <Route path="/rules" component={RulesScreen} />
+            <Route path="/exemptions" component={ExemptionsScreen} />
+            <Route path="/notices" component={NoticesScreen} />
+            <Route path="/people" component={PeopleScreen} />
+            <Route path="/changes" component={ChangesScreen} />
+            <Route path="/sign-in">
+              <Redirect to="/" replace />
+            </Route>
+            <Route>
+              <Empty title="There is no such place here">
+                <a href="#/">Go to the overview</a>
+              </Empty>
+            </Route>
+          </Switch>
+        </Suspense>
       </Frame>
       <Notes />
     </WhoContext>

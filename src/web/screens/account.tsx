@@ -119,7 +119,7 @@ export function SecondFactorDialog({ close }: OwnDialog) {
           >
             {(fault) => (
               <Field
-                label="Its six digits"
+                label="The six digits that it shows"
                 name="code"
                 inputMode="numeric"
                 autoComplete="one-time-code"
