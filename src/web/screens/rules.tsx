@@ -91,7 +91,7 @@ function InForce({ rules }: { rules: Rules }) {
         </div>
         <div>
           <dt>Circuit breaker</dt>
-          <dd>after {rules.maxAutomaticBlocks} automatic blocks, rules only propose</dd>
+          <dd>after {rules.maxAutomaticBlocks.replace(' in', ' automatic blocks in')}, rules only propose</dd>
         </div>
         <div>
           <dt>Learning</dt>
@@ -123,7 +123,7 @@ function InForce({ rules }: { rules: Rules }) {
           { title: 'Limit', cell: (rule) => <LimitOf rule={rule} /> },
           { title: 'Then', cell: thenOf },
           {
-            title: 'In force',
+            title: 'Active',
             isNumber: true,
             cell: ({ id, activeBlocks }) =>
               activeBlocks === 0 ? (
