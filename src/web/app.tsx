@@ -21,6 +21,7 @@ import { isLink, SignInScreen } from './screens/sign-in.js';
 import { WhoContext } from './who.js';
 
 /** What few ask for often: the first load is without it. */
+const ApiScreen = later(() => import('./screens/api.js'), 'ApiScreen');
 const RulesScreen = later(() => import('./screens/rules.js'), 'RulesScreen');
 
 export function App() {
@@ -81,6 +82,7 @@ function SignedIn({ who }: { who: Who }) {
             <Route path="/notices" component={NoticesScreen} />
             <Route path="/people" component={PeopleScreen} />
             <Route path="/changes" component={ChangesScreen} />
+            <Route path="/api" component={ApiScreen} />
             <Route path="/sign-in">
               <Redirect to="/" replace />
             </Route>

@@ -147,7 +147,7 @@ function Sessions({ isNow }: { isNow: boolean }) {
                       isNow && (
                         <button
                           type="button"
-                          aria-label={`End the session of ${session.name} from ${session.network}`}
+                          aria-label={`End it: the session of ${session.name} from ${session.network}`}
                           onClick={() => void revoke(session).catch(fault)}
                         >
                           End it

@@ -57,8 +57,11 @@ describe('the screen of exemptions in a real browser', { skip: WITHOUT_BROWSER }
     await page.getByRole('button', { name: 'Exempt a sender' }).click();
     await page.getByLabel('Its name').fill('no address');
     await dialog(page).getByRole('button', { name: 'Exempt', exact: true }).click();
+    await page.locator('input[name=reason][aria-invalid=true]').waitFor();
+    await page.getByLabel('Why').fill('order mails');
+    await page.getByLabel('Why').press('Enter');
     await page.locator('input[name=value][aria-invalid=true]').waitFor();
-    assert.equal(await page.getByLabel('Why').getAttribute('aria-invalid'), 'true');
+    assert.equal(await page.getByLabel('Why').inputValue(), 'order mails');
     assert.equal(await page.getByLabel('Its name').inputValue(), 'no address');
     await assertAccessible(page);
   });
@@ -69,7 +72,7 @@ describe('the screen of exemptions in a real browser', { skip: WITHOUT_BROWSER }
     await page.getByLabel('Its name').fill('print@example.com');
     await page.getByLabel('Times the limits of the rules').fill('3');
     await page.getByRole('button', { name: 'Add the limit of one rule' }).click();
-    await page.getByLabel('Rule').selectOption('day');
+    await page.getByLabel('Rule', { exact: true }).selectOption('day');
     await page.getByLabel('Limit, or off').fill('many');
     await dialog(page).getByRole('button', { name: 'Set', exact: true }).click();
     await page.locator('input[aria-invalid=true]').waitFor();

@@ -146,7 +146,7 @@ describe('the screen of people in a real browser', { skip: WITHOUT_BROWSER }, ()
     await sessions.getByRole('row').nth(2).waitFor();
     assert.equal(await page.getByRole('heading', { name: 'Who may sign in' }).count(), 0);
     await sessions
-      .getByRole('button', { name: /^End the session/ })
+      .getByRole('button', { name: /^End it/ })
       .first()
       .press('Enter');
     await page.getByText('Ended a session of dora').waitFor();
