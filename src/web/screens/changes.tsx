@@ -28,6 +28,7 @@ const WORDS: Readonly<Record<string, string>> = {
   ShadowRulesChanged: 'Started shadow rules',
   ShadowRulesRemoved: 'Removed the shadow rules',
   ShadowRulesPromoted: 'Promoted the shadow rules',
+  PersonChanged: 'Changed a person',
 };
 
 const KINDS = [
@@ -38,9 +39,10 @@ const KINDS = [
   ['ExemptionGranted,ExemptionRevoked', 'Exemptions'],
   ['OverrideSet,OverrideRemoved', 'Limits of senders'],
   ['RulesChanged,ShadowRulesChanged,ShadowRulesRemoved,ShadowRulesPromoted', 'Rules'],
+  ['PersonChanged', 'People'],
 ] as const;
 /** What is about no sender. The administrator of a domain sees none of it. */
-const OF_THE_SERVER = /^Rules/;
+const OF_THE_SERVER = /^(?:Rules|Person)/;
 
 const VIAS: Readonly<Record<Change['via'], string>> = {
   page: 'this page',

@@ -21,6 +21,17 @@ const TYPES: Readonly<Record<Channel['type'], string>> = {
   mail: 'E-mail',
 };
 
+const EVENTS: Readonly<Record<Channel['events'][number], string>> = {
+  proposed: 'proposals',
+  imposed: 'new blocks',
+  approved: 'approved proposals',
+  dismissed: 'dismissed proposals',
+  released: 'releases',
+  expired: 'blocks that ran out',
+  lapsed: 'proposals that lapsed',
+  breaker: 'the circuit breaker',
+};
+
 /** Where word is sent to, and whether it arrives. */
 export function NoticesScreen() {
   const at = useAt();
@@ -91,7 +102,7 @@ function ChannelPanel({ channel, isNow }: { channel: Channel; isNow: boolean }) 
           </button>
         )}
       </div>
-      <p className="quiet">Is told of: {events.join(', ')}</p>
+      <p className="quiet">Is told of {events.map((event) => EVENTS[event]).join(', ')}</p>
       {notices.length === 0 ? (
         <p className="quiet">Nothing was sent yet.</p>
       ) : (

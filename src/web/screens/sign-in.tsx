@@ -12,9 +12,15 @@ import { navigate, useQuery } from '../route.js';
 /** Why an OpenID provider let nobody in, by the code that the server gives. */
 const ERRORS: Readonly<Record<string, string>> = {
   denied: 'The provider did not let you in.',
+  expired: 'That took too long, or came back twice. Try again.',
+  invalid: 'What the provider said is not believed. Try again; if it stays so, tell an administrator.',
   'no-role': 'You have signed in there, but no group of yours has a role here. Ask an administrator.',
-  expired: 'That took too long. Try again.',
-  unavailable: 'The provider does not answer. Try again, or sign in with a password.',
+  name: 'The provider gives no name for you that can be used here. Ask an administrator.',
+  'name-taken': 'Somebody with a password has your name here already. Ask an administrator.',
+  provider: 'The provider reports an error. Try again later.',
+  'too-many': 'There were too many attempts. Wait a minute, then try again.',
+  unreachable: 'The provider does not answer. Try again, or sign in with a password.',
+  unavailable: 'Stopgap cannot sign anybody in just now. Try again in a moment.',
 };
 
 /** Whether a place is one of those that sign in by a link. */
