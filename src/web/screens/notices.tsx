@@ -138,13 +138,13 @@ function ChannelPanel({ channel, isNow }: { channel: Channel; isNow: boolean }) 
   );
 }
 
-function Standing({ channel: { disabled, waiting, dead } }: { channel: Channel }) {
+function Standing({ channel: { disabled, waiting, dead, notices } }: { channel: Channel }) {
   if (disabled) return <span className="tag tag-bad">off: its receiver wants no more</span>;
   return (
     <>
       {dead > 0 && <span className="tag tag-bad">{dead} given up</span>}
       {waiting > 0 && <span className="tag tag-warn">{waiting} waiting</span>}
-      {dead === 0 && waiting === 0 && <span className="tag tag-good">works</span>}
+      {dead === 0 && waiting === 0 && notices.length > 0 && <span className="tag tag-good">works</span>}
     </>
   );
 }
