@@ -1,6 +1,6 @@
 import { useQueryClient } from '@tanstack/react-query';
 import { useEffect, useRef, useState } from 'react';
-import type { components } from '../../api/openapi-types.js';
+import type { Schemas } from '../api.js';
 import { answered, api } from '../api.js';
 import { Dialog } from '../parts/dialog.js';
 import { Field, Form } from '../parts/forms.js';
@@ -82,7 +82,7 @@ export function EndSecondFactorDialog({ close }: OwnDialog) {
   );
 }
 
-type NewSecondFactor = components['schemas']['NewSecondFactor'];
+type NewSecondFactor = Schemas['NewSecondFactor'];
 
 /** Shows a secret to an authenticator, asks for its first code, then shows the recovery codes once. */
 export function SecondFactorDialog({ close }: OwnDialog) {

@@ -1,8 +1,7 @@
 import { useInfiniteQuery, useQueryClient } from '@tanstack/react-query';
 import { useMemo, useState } from 'react';
-import type { Subject } from '../api.js';
+import type { Subject, Schemas } from '../api.js';
 import { answered, api } from '../api.js';
-import type { components } from '../../api/openapi-types.js';
 import { personOf, subjectName, SubjectLink, SUBJECT_OPTIONS } from '../parts/blocks.js';
 import { OnlyNow, Parts } from '../parts/choices.js';
 import { useDecisions } from '../parts/decisions.js';
@@ -18,8 +17,8 @@ import { Time } from '../time.js';
 import { useRights } from '../who.js';
 import { OverridesPart } from './overrides.js';
 
-type Exemption = components['schemas']['Exemption'];
-type Granted = components['schemas']['GrantedExemption'];
+type Exemption = Schemas['Exemption'];
+type Granted = Schemas['GrantedExemption'];
 type GoingOn = Granted['blocks'][number];
 
 const PAGE = 500;

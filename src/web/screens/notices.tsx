@@ -1,5 +1,5 @@
 import { useQuery as useServerQuery, useQueryClient } from '@tanstack/react-query';
-import type { components } from '../../api/openapi-types.js';
+import type { Schemas } from '../api.js';
 import { answered, api } from '../api.js';
 import { OnlyNow } from '../parts/choices.js';
 import { fault, note } from '../parts/notes.js';
@@ -9,8 +9,8 @@ import { useAt } from '../route.js';
 import { Time } from '../time.js';
 import { useRights } from '../who.js';
 
-type Channel = components['schemas']['NoticeChannel'];
-type Notice = components['schemas']['Notice'];
+type Channel = Schemas['NoticeChannel'];
+type Notice = Schemas['Notice'];
 
 const TYPES: Readonly<Record<Channel['type'], string>> = {
   webhook: 'Webhook',

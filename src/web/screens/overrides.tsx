@@ -1,6 +1,6 @@
 import { useInfiniteQuery, useQuery as useServerQuery, useQueryClient } from '@tanstack/react-query';
 import { useMemo, useState } from 'react';
-import type { components } from '../../api/openapi-types.js';
+import type { Schemas } from '../api.js';
 import { answered, api } from '../api.js';
 import { personOf, subjectName, SubjectLink } from '../parts/blocks.js';
 import { Dialog } from '../parts/dialog.js';
@@ -14,8 +14,8 @@ import { useAt, useQuery } from '../route.js';
 import { Time } from '../time.js';
 import { useRights } from '../who.js';
 
-type Override = components['schemas']['Override'];
-type Layer = components['schemas']['OverrideLayer'];
+type Override = Schemas['Override'];
+type Layer = Schemas['OverrideLayer'];
 type Limit = number | 'off';
 interface Terms {
   limits?: Record<string, Limit>;

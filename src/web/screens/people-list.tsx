@@ -1,7 +1,6 @@
 import { useQuery as useServerQuery, useQueryClient } from '@tanstack/react-query';
 import { useState } from 'react';
-import type { components } from '../../api/openapi-types.js';
-import type { Who } from '../api.js';
+import type { Who, Schemas } from '../api.js';
 import { answered, api } from '../api.js';
 import { Dialog } from '../parts/dialog.js';
 import type { Values } from '../parts/forms.js';
@@ -12,10 +11,10 @@ import { Table } from '../parts/table.js';
 import { Time } from '../time.js';
 import { useWho } from '../who.js';
 
-type Person = components['schemas']['Person'];
+type Person = Schemas['Person'];
 /** Mail servers have tokens. */
 type PersonRole = Exclude<Person['role'], 'server'>;
-type Link = components['schemas']['PersonLink'];
+type Link = Schemas['PersonLink'];
 
 export const ROLES: Readonly<Record<Who['role'], string>> = {
   viewer: 'Viewer: sees all, changes nothing',

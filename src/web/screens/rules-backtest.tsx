@@ -1,6 +1,6 @@
 import { useQuery as useServerQuery, useQueryClient } from '@tanstack/react-query';
 import { useState } from 'react';
-import type { components } from '../../api/openapi-types.js';
+import type { Schemas } from '../api.js';
 import { answered, api, ApiError } from '../api.js';
 import { personOf, SubjectLink } from '../parts/blocks.js';
 import { Choice, Form } from '../parts/forms.js';
@@ -11,9 +11,9 @@ import { Table } from '../parts/table.js';
 import { Time } from '../time.js';
 import { useRights } from '../who.js';
 
-type Backtest = components['schemas']['Backtest'];
-type Report = components['schemas']['BacktestReport'];
-type Candidate = components['schemas']['BacktestCandidate'];
+type Backtest = Schemas['Backtest'];
+type Report = Schemas['BacktestReport'];
+type Candidate = Schemas['BacktestCandidate'];
 
 const DAY = 24 * 60 * 60 * 1000;
 /** Cases that are listed. */

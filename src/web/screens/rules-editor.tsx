@@ -1,6 +1,6 @@
 import { useQuery as useServerQuery, useQueryClient } from '@tanstack/react-query';
 import { useEffect, useState } from 'react';
-import type { components } from '../../api/openapi-types.js';
+import type { Schemas } from '../api.js';
 import { answered, api, ApiError } from '../api.js';
 import { personOf } from '../parts/blocks.js';
 import { CodeEditor } from '../parts/code-editor.js';
@@ -13,7 +13,7 @@ import { Time } from '../time.js';
 import { useRights } from '../who.js';
 import { BacktestPart } from './rules-backtest.js';
 
-type Rules = components['schemas']['Rules'];
+type Rules = Schemas['Rules'];
 
 const DRAFT = 'stopgap-rules-draft';
 /** How long nothing is typed before the server checks it. */

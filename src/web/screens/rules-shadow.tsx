@@ -1,6 +1,6 @@
 import { useQuery as useServerQuery } from '@tanstack/react-query';
 import { useState } from 'react';
-import type { components } from '../../api/openapi-types.js';
+import type { Schemas } from '../api.js';
 import { answered, api, ApiError } from '../api.js';
 import { personOf, SubjectLink } from '../parts/blocks.js';
 import { Dialog } from '../parts/dialog.js';
@@ -14,9 +14,9 @@ import { Time } from '../time.js';
 import { useRights } from '../who.js';
 import { useRefreshRules } from './rules-editor.js';
 
-type Shadow = components['schemas']['ShadowRules'];
-type Rules = components['schemas']['Rules'];
-type Kind = components['schemas']['ShadowDifference']['kind'];
+type Shadow = Schemas['ShadowRules'];
+type Rules = Schemas['Rules'];
+type Kind = Schemas['ShadowDifference']['kind'];
 
 const KINDS: Readonly<Record<Kind, string>> = {
   shadowOnly: 'only the shadow acts',

@@ -1,5 +1,5 @@
 import { useQuery as useServerQuery } from '@tanstack/react-query';
-import type { components } from '../../api/openapi-types.js';
+import type { Schemas } from '../api.js';
 import { answered, api } from '../api.js';
 import { OnlyNow, Parts } from '../parts/choices.js';
 import { Loaded } from '../parts/states.js';
@@ -10,9 +10,9 @@ import { useRights } from '../who.js';
 import { RulesEditor } from './rules-editor.js';
 import { ShadowPart } from './rules-shadow.js';
 
-type Rules = components['schemas']['Rules'];
+type Rules = Schemas['Rules'];
 type Rule = Rules['rules'][number];
-type Precision = components['schemas']['RulePrecision'];
+type Precision = Schemas['RulePrecision'];
 
 const ORIGINS: Readonly<Record<Rules['origin'], string>> = {
   defaults: 'built in',
