@@ -1,7 +1,7 @@
 import createClient from 'openapi-fetch';
 import type { components, paths } from '../api/openapi-types.js';
 
-type Schemas = components['schemas'];
+export type Schemas = components['schemas'];
 export type Block = Schemas['Block'];
 export type ListedBlock = Schemas['ListedBlock'];
 export type Change = Schemas['Change'];

@@ -1,10 +1,11 @@
 import { useQuery, useQueryClient } from '@tanstack/react-query';
-import { useEffect } from 'react';
-import { Redirect, Route, Switch } from 'wouter';
+import { Suspense, useEffect } from 'react';
+import { Redirect, Route, Switch, useLocation } from 'wouter';
 import type { Who } from './api.js';
 import { answered, api, ApiError } from './api.js';
 import { Frame } from './frame.js';
 import { follow } from './live.js';
+import { later } from './parts/later.js';
 import { Notes } from './parts/notes.js';
 import { Empty, Failure } from './parts/states.js';
 import { decoded } from './route.js';
@@ -16,10 +17,13 @@ import { NoticesScreen } from './screens/notices.js';
 import { OverviewScreen } from './screens/overview.js';
 import { PeopleScreen } from './screens/people.js';
 import { ProposalsScreen } from './screens/proposals.js';
-import { RulesScreen } from './screens/rules.js';
 import { SenderScreen } from './screens/sender.js';
-import { SignInScreen } from './screens/sign-in.js';
+import { isLink, SignInScreen } from './screens/sign-in.js';
 import { WhoContext } from './who.js';
+
+/** What few ask for often: the first load is without it. */
+const ApiScreen = later(() => import('./screens/api.js'), 'ApiScreen');
+const RulesScreen = later(() => import('./screens/rules.js'), 'RulesScreen');
 
 export function App() {
   const session = useQuery({
@@ -28,6 +32,9 @@ export function App() {
     refetchInterval: ({ state: { error } }) => (isStarting(error) ? 2000 : false),
   });
   const { error } = session;
+  const [path] = useLocation();
+  // A link is for who opens it, also where somebody else has signed in.
+  if (isLink(path)) return <SignInScreen />;
   if (error instanceof ApiError && error.status === 401) return <SignInScreen />;
   if (session.data !== undefined) return <SignedIn who={session.data} />;
   if (isStarting(error)) return <Waiting title="Stopgap is starting" detail={error!.message} />;
@@ -59,30 +66,33 @@ function SignedIn({ who }: { who: Who }) {
   return (
     <WhoContext value={who}>
       <Frame>
-        <Switch>
-          <Route path="/" component={OverviewScreen} />
-          <Route path="/proposals/:id?">{({ id }) => <ProposalsScreen id={id} />}</Route>
-          <Route path="/blocks" component={BlocksScreen} />
-          <Route path="/blocks/:id">{({ id }) => <BlockScreen key={id} id={id} />}</Route>
-          <Route path="/senders/:type/:value">
-            {({ type, value }) => (
-              <SenderScreen key={`${type} ${value}`} type={type} value={decoded(value)} />
-            )}
-          </Route>
-          <Route path="/rules" component={RulesScreen} />
-          <Route path="/exemptions" component={ExemptionsScreen} />
-          <Route path="/notices" component={NoticesScreen} />
-          <Route path="/people" component={PeopleScreen} />
-          <Route path="/changes" component={ChangesScreen} />
-          <Route path="/sign-in">
-            <Redirect to="/" replace />
-          </Route>
-          <Route>
-            <Empty title="There is no such place here">
-              <a href="#/">Go to the overview</a>
-            </Empty>
-          </Route>
-        </Switch>
+        <Suspense fallback={<p className="quiet loading">Loading…</p>}>
+          <Switch>
+            <Route path="/" component={OverviewScreen} />
+            <Route path="/proposals/:id?">{({ id }) => <ProposalsScreen id={id} />}</Route>
+            <Route path="/blocks" component={BlocksScreen} />
+            <Route path="/blocks/:id">{({ id }) => <BlockScreen key={id} id={id} />}</Route>
+            <Route path="/senders/:type/:value">
+              {({ type, value }) => (
+                <SenderScreen key={`${type} ${value}`} type={type} value={decoded(value)} />
+              )}
+            </Route>
+            <Route path="/rules" component={RulesScreen} />
+            <Route path="/exemptions" component={ExemptionsScreen} />
+            <Route path="/notices" component={NoticesScreen} />
+            <Route path="/people" component={PeopleScreen} />
+            <Route path="/changes" component={ChangesScreen} />
+            <Route path="/api" component={ApiScreen} />
+            <Route path="/sign-in">
+              <Redirect to="/" replace />
+            </Route>
+            <Route>
+              <Empty title="There is no such place here">
+                <a href="#/">Go to the overview</a>
+              </Empty>
+            </Route>
+          </Switch>
+        </Suspense>
       </Frame>
       <Notes />
     </WhoContext>

@@ -228,6 +228,7 @@ function UserMenu({ showKeys }: { showKeys: () => void }) {
       <div id="user-menu" popover="auto" className="menu">
         <p className="quiet">{who.role === 'domain' ? `administers ${who.domains.join(', ')}` : who.role}</p>
         <a href={`#/people${searchOf({})}`}>Sessions and password</a>
+        <a href="#/api">API</a>
         <button type="button" onClick={showKeys}>
           Keys
         </button>

@@ -1,30 +1,110 @@
-import { useQueryClient } from '@tanstack/react-query';
+import { useQuery as useServerQuery, useQueryClient } from '@tanstack/react-query';
+import type { ReactNode } from 'react';
 import { useState } from 'react';
-import { answered, api, ApiError } from '../api.js';
+import { useLocation } from 'wouter';
+import type { Who } from '../api.js';
+import { answered, api, ApiError, urlOf } from '../api.js';
 import icon from '../favicon.svg';
 import type { Values } from '../parts/forms.js';
-import { Field, Form } from '../parts/forms.js';
+import { Check, Field, Form } from '../parts/forms.js';
+import { Failure } from '../parts/states.js';
+import { navigate, useQuery } from '../route.js';
+
+/** Why an OpenID provider let nobody in, by the code that the server gives. */
+const ERRORS: Readonly<Record<string, string>> = {
+  denied: 'The provider did not let you in.',
+  expired: 'That took too long, or came back twice. Try again.',
+  invalid: 'What the provider said is not believed. Try again; if it stays so, tell an administrator.',
+  'no-role': 'You have signed in there, but no group of yours has a role here. Ask an administrator.',
+  name: 'The provider gives no name for you that can be used here. Ask an administrator.',
+  'name-taken': 'Somebody with a password has your name here already. Ask an administrator.',
+  provider: 'The provider reports an error. Try again later.',
+  'too-many': 'There were too many attempts. Wait a minute, then try again.',
+  unreachable: 'The provider does not answer. Try again, or sign in with a password.',
+  unavailable: 'Stopgap cannot sign anybody in just now. Try again in a moment.',
+};
+
+/** Whether a place is one of those that sign in by a link. */
+export const isLink = (path: string): boolean => /^\/(?:first|link)\/./.test(path);
 
 export function SignInScreen() {
   const client = useQueryClient();
-  const [needsCode, setNeedsCode] = useState(false);
-  const signIn = async ({ name = '', password = '', code = '' }: Values): Promise<void> => {
-    try {
-      const body = { name, password, ...(code === '' ? {} : { code: code.replace(/\s/g, '') }) };
-      const who = await answered(api.POST('/api/v1/sign-in', { body }));
-      client.setQueryData(['session'], who);
-    } catch (thrown) {
-      if (thrown instanceof ApiError && thrown.problem?.['needs'] === 'code' && !needsCode)
-        setNeedsCode(true);
-      else throw thrown;
-    }
+  const [path] = useLocation();
+  const [, place, token = ''] = path.split('/');
+  const enter = (who: Who): void => {
+    // Nothing that somebody else has seen here stays.
+    client.removeQueries({ predicate: ({ queryKey }) => queryKey[0] !== 'session' });
+    client.setQueryData(['session'], who);
+    // What was asked for before is shown, but no link that has been used.
+    if (place === 'sign-in' || isLink(path)) navigate('/', { replace: true });
   };
   return (
     <main className="alone">
       <h1>
         <img src={icon} alt="" width="28" height="28" /> Stopgap
       </h1>
-      <Form send={signIn} action="Sign in">
+      {place === 'first' && token !== '' ? (
+        <First token={token} enter={enter} />
+      ) : place === 'link' && token !== '' ? (
+        <ByLink token={token} enter={enter} />
+      ) : (
+        <Ways enter={enter} />
+      )}
+    </main>
+  );
+}
+
+interface Entering {
+  readonly enter: (who: Who) => void;
+}
+
+/** The ways to sign in that this server has. */
+function Ways({ enter }: Entering) {
+  const [{ error }] = useQuery();
+  const ways = useServerQuery({
+    queryKey: ['sign-in'],
+    queryFn: () => answered(api.GET('/api/v1/sign-in')),
+  });
+  const [isTried, setTried] = useState<Error>();
+  const tryIt = (): void => {
+    setTried(undefined);
+    answered(api.POST('/api/v1/sign-in/evaluation')).then(enter, setTried);
+  };
+  const { evaluation = false, first = false, openId = null } = ways.data ?? {};
+  return (
+    <>
+      {error !== undefined && (
+        <p className="failure" role="alert">
+          {ERRORS[error] ?? 'Signing in with the provider did not work. Try again.'}
+        </p>
+      )}
+      {first && (
+        <p className="only-now">
+          Nobody may sign in yet. The server has printed a link when it was started: open it to make the first
+          administrator.
+        </p>
+      )}
+      {evaluation && (
+        <>
+          <button type="button" className="primary wide" onClick={tryIt}>
+            Sign in to try it
+          </button>
+          {isTried !== undefined && <Failure error={isTried} />}
+        </>
+      )}
+      {openId !== null && (
+        <a className="button primary wide" href={urlOf('/api/v1/sign-in/openid')}>
+          {openId.label}
+        </a>
+      )}
+      {(evaluation || openId !== null) && <p className="or">or with a password</p>}
+      <WithCode
+        action="Sign in"
+        enter={enter}
+        send={({ name = '', password = '' }, code) =>
+          answered(api.POST('/api/v1/sign-in', { body: { name, password, ...code } }))
+        }
+      >
         {(fault) => (
           <>
             <Field
@@ -32,7 +112,7 @@ export function SignInScreen() {
               name="name"
               autoComplete="username"
               required
-              autoFocus
+              autoFocus={!evaluation && openId === null}
               fault={fault('name')}
             />
             <Field
@@ -43,18 +123,130 @@ export function SignInScreen() {
               required
               fault={fault('password')}
             />
-            {needsCode && (
-              <Field
-                label="Code of your authenticator, or a recovery code"
-                name="code"
-                autoComplete="one-time-code"
-                autoFocus
-                fault={fault('code')}
-              />
-            )}
+          </>
+        )}
+      </WithCode>
+    </>
+  );
+}
+
+function First({ token, enter }: Entering & { token: string }) {
+  return (
+    <>
+      <h2>Make the first administrator</h2>
+      <p>You can then add others, who get a link to choose a password of their own.</p>
+      <Form
+        action="Make it, and sign in"
+        send={async ({ name = '', password = '' }) =>
+          enter(await answered(api.POST('/api/v1/sign-in/first', { body: { token, name, password } })))
+        }
+      >
+        {(fault) => (
+          <>
+            <Field
+              label="Name"
+              name="name"
+              autoComplete="username"
+              autoFocus
+              fault={fault('name')}
+              hint="It shows beside what you decide."
+            />
+            <NewPassword name="password" label="Password" fault={fault('password')} />
           </>
         )}
       </Form>
-    </main>
+    </>
+  );
+}
+
+function ByLink({ token, enter }: Entering & { token: string }) {
+  return (
+    <>
+      <h2>Choose a password</h2>
+      <WithCode
+        action="Set it, and sign in"
+        enter={enter}
+        send={({ password = '' }, code) =>
+          answered(api.POST('/api/v1/sign-in/link', { body: { token, password, ...code } }))
+        }
+      >
+        {(fault) => <NewPassword name="password" label="Password" fault={fault('password')} autoFocus />}
+      </WithCode>
+      <p className="quiet">
+        The link works once. <a href="#/">I have a password already</a>
+      </p>
+    </>
+  );
+}
+
+/** A password that is chosen, and can be seen: nobody has to type it twice. */
+export function NewPassword({
+  name,
+  label,
+  fault,
+  autoFocus,
+}: {
+  name: string;
+  label: string;
+  fault: string | undefined;
+  autoFocus?: boolean;
+}) {
+  const [isShown, show] = useState(false);
+  return (
+    <>
+      <Field
+        label={label}
+        name={name}
+        type={isShown ? 'text' : 'password'}
+        autoComplete="new-password"
+        spellCheck={false}
+        autoFocus={autoFocus}
+        fault={fault}
+        hint="12 characters at least. A few random words are good."
+      />
+      <Check label="Show it" name="shown" checked={isShown} onChange={() => show(!isShown)} />
+    </>
+  );
+}
+
+/** A form that asks for the code of the second factor once the server wants one. */
+function WithCode({
+  action,
+  send,
+  enter,
+  children,
+}: Entering & {
+  action: string;
+  send: (values: Values, code: { code?: string }) => Promise<Who>;
+  children: (fault: (field: string) => string | undefined) => ReactNode;
+}) {
+  const [needsCode, setNeedsCode] = useState(false);
+  const enterWith = async (values: Values): Promise<void> => {
+    const code = (values['code'] ?? '').replace(/\s/g, '');
+    try {
+      enter(await send(values, code === '' ? {} : { code }));
+    } catch (thrown) {
+      if (!needsCode && thrown instanceof ApiError && thrown.problem?.['needs'] === 'code')
+        return setNeedsCode(true);
+      throw thrown;
+    }
+  };
+  return (
+    <Form send={enterWith} action={action}>
+      {(fault) => (
+        <>
+          {children(fault)}
+          {needsCode && (
+            <Field
+              label="Code of your authenticator, or a recovery code"
+              name="code"
+              autoComplete="one-time-code"
+              autoFocus
+              fault={fault('code')}
+            />
+          )}
+        </>
+      )}
+    </Form>
   );
 }

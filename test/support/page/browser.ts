@@ -78,16 +78,21 @@ export class PageServer {
 
   static async start(
     change: (deps: ApiDependencies) => ApiDependencies = (deps) => deps,
+    people: Partial<typeof PEOPLE> = PEOPLE,
   ): Promise<PageServer> {
     const folder = mkdtempSync(path.join(os.tmpdir(), 'stopgap-page-'));
     let admins: AdminTable = NO_ADMINS;
-    const api = await ApiServer.start((deps) => change({ ...deps, admins: () => admins }));
     const file = path.join(folder, 'admins.yaml');
-    for (const [role, name] of Object.entries(PEOPLE)) {
+    const readAgain = async (): Promise<void> => {
+      admins = await readAdmins(file);
+    };
+    const adminsFile = { path: file, readAgain };
+    const api = await ApiServer.start((deps) => change({ ...deps, admins: () => admins, adminsFile }));
+    for (const [role, name] of Object.entries(people)) {
       const domains = role === 'domain' ? OWN_DOMAINS : [];
       await addAdmin({ file, name, role, domains, password: PASSWORD, now: api.clock.now() });
     }
-    admins = await readAdmins(file);
+    await readAgain();
     return new PageServer(api, folder);
   }
 

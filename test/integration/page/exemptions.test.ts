@@ -1,0 +1,132 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import type { Page } from 'playwright-core';
+import { assertAccessible, assertReflows, PageServer, WITHOUT_BROWSER } from '../../support/page/browser.js';
+
+const LIMITS = '/exemptions?part=limits';
+
+describe('the screen of exemptions in a real browser', { skip: WITHOUT_BROWSER }, () => {
+  let server: PageServer;
+  before(async () => {
+    server = await PageServer.start();
+    await exempt('news@example.com', 'weekly list');
+    await exempt('list@own.example', 'own list');
+    await server.api.block('shop@example.com');
+    const body = { factor: 2, plan: 'large' };
+    await server.api.call('PUT', '/api/v1/overrides/account/big@own.example', { body });
+  });
+  after(() => server.stop());
+
+  async function exempt(value: string, reason: string): Promise<void> {
+    const subject = { type: 'account', value };
+    const { status } = await server.api.post('/api/v1/exemptions', { subject, reason, duration: '30d' });
+    assert.equal(status, 201);
+  }
+
+  const dialog = (page: Page) => page.getByRole('dialog');
+
+  test('exempts by keyboard alone, says that a block goes on, and releases it', async () => {
+    const page = await server.open({ as: 'operator', at: '/exemptions' });
+    await page.getByRole('button', { name: 'Exempt a sender' }).press('Enter');
+    await page.getByLabel('Its name').fill('shop@example.com');
+    await page.getByLabel('Why').fill('order mails');
+    await page.getByLabel('Why').press('Enter');
+    await dialog(page).getByText('is exempt, and still blocked').waitFor();
+    await assertAccessible(page);
+    await dialog(page).getByRole('button', { name: 'Release account shop@example.com' }).press('Enter');
+    await dialog(page).getByText('released', { exact: true }).waitFor();
+    await page.keyboard.press('Escape');
+    await page.getByRole('table').getByText('shop@example.com').waitFor();
+    const { text } = await server.api.get('/api/v1/blocks?value=shop@example.com&state=active');
+    assert.deepEqual((JSON.parse(text) as { items: unknown[] }).items, []);
+  });
+
+  test('removes an exemption, and takes that back with its reason and end', async () => {
+    const page = await server.open({ as: 'operator', at: '/exemptions' });
+    const row = page.getByRole('row').filter({ hasText: 'news@example.com' });
+    await row.getByRole('button', { name: 'Remove' }).press('Enter');
+    await page.getByText('Rules act on account news@example.com again').waitFor();
+    await row.waitFor({ state: 'detached' });
+    await page.getByRole('button', { name: 'Undo' }).press('Enter');
+    await row.getByText('weekly list').waitFor();
+    await row.getByText('30d').waitFor();
+  });
+
+  test('shows what is wrong at its field, and keeps what was typed', async () => {
+    const page = await server.open({ as: 'operator', at: '/exemptions' });
+    await page.getByRole('button', { name: 'Exempt a sender' }).click();
+    await page.getByLabel('Its name').fill('no address');
+    await dialog(page).getByRole('button', { name: 'Exempt', exact: true }).click();
+    await page.locator('input[name=reason][aria-invalid=true]').waitFor();
+    await page.getByLabel('Why').fill('order mails');
+    await page.getByLabel('Why').press('Enter');
+    await page.locator('input[name=value][aria-invalid=true]').waitFor();
+    assert.equal(await page.getByLabel('Why').inputValue(), 'order mails');
+    assert.equal(await page.getByLabel('Its name').inputValue(), 'no address');
+    await assertAccessible(page);
+  });
+
+  test('sets limits of one sender, says which is wrong, removes them and takes that back', async () => {
+    const page = await server.open({ as: 'operator', at: LIMITS });
+    await page.getByRole('button', { name: 'Set limits' }).click();
+    await page.getByLabel('Its name').fill('print@example.com');
+    await page.getByLabel('Times the limits of the rules').fill('3');
+    await page.getByRole('button', { name: 'Add the limit of one rule' }).click();
+    await page.getByLabel('Rule', { exact: true }).selectOption('day');
+    await page.getByLabel('Limit, or off').fill('many');
+    await dialog(page).getByRole('button', { name: 'Set', exact: true }).click();
+    await page.locator('input[aria-invalid=true]').waitFor();
+    assert.equal(await page.getByLabel('Limit, or off').getAttribute('aria-invalid'), 'true');
+    await assertAccessible(page);
+    await page.getByLabel('Limit, or off').fill('5000');
+    await page.getByLabel('Limit, or off').press('Enter');
+    const row = page.getByRole('row').filter({ hasText: 'print@example.com' });
+    await row.getByText('3 times the limits, day 5,000').waitFor();
+    await row.getByRole('button', { name: 'Remove' }).press('Enter');
+    await row.waitFor({ state: 'detached' });
+    await page.getByRole('button', { name: 'Undo' }).press('Enter');
+    await row.getByText('3 times the limits, day 5,000').waitFor();
+  });
+
+  test('edits the limits of a sender from what they are', async () => {
+    const page = await server.open({ as: 'operator', at: LIMITS });
+    const row = page.getByRole('row').filter({ hasText: 'big@own.example' });
+    await row.getByRole('button', { name: 'Edit' }).click();
+    assert.equal(await page.getByLabel('Plan').inputValue(), 'large');
+    await page.getByLabel('Times the limits of the rules').fill('4');
+    await page.getByLabel('Plan').press('Enter');
+    await row.getByText('4 times the limits').waitFor();
+    await row.getByText('large').waitFor();
+  });
+
+  for (const as of ['viewer', 'domain'] as const)
+    test(`lets the role ${as} see, and change nothing`, async () => {
+      const page = await server.open({ as, at: '/exemptions' });
+      await page.getByText('list@own.example').waitFor();
+      assert.equal(await page.getByText('news@example.com').count(), as === 'domain' ? 0 : 1);
+      assert.equal(await page.getByRole('button', { name: /Exempt|Remove/ }).count(), 0);
+      await page.getByRole('link', { name: 'Limits of their own' }).click();
+      await page.getByText('big@own.example').waitFor();
+      assert.equal(await page.getByRole('button', { name: /Set|Edit|Remove/ }).count(), 0);
+    });
+
+  test('says that it knows no past, and changes nothing then', async () => {
+    const at = new Date(server.api.clock.now()).toISOString();
+    const page = await server.open({ as: 'operator', at: `/exemptions?at=${at}` });
+    await page.getByText('Exemptions of the past are not kept').waitFor();
+    await page.getByText('news@example.com').waitFor();
+    assert.equal(await page.getByRole('button', { name: 'Remove' }).count(), 0);
+    await page.getByRole('button', { name: 'Go to now' }).click();
+    await page.getByRole('button', { name: 'Remove' }).first().waitFor();
+  });
+
+  for (const scheme of ['light', 'dark'] as const)
+    test(`has no fault that axe knows, in ${scheme} colours, and fits 320 pixels`, async () => {
+      for (const at of ['/exemptions', LIMITS]) {
+        const page = await server.open({ as: 'admin', at, scheme });
+        await page.getByRole('table').waitFor();
+        await assertAccessible(page);
+        await assertReflows(page);
+      }
+    });
+});

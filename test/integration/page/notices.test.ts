@@ -1,0 +1,74 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import type { ApiDependencies } from '../../../src/api/index.js';
+import { NoticeCommands } from '../../../src/notices/commands.js';
+import type { Notice } from '../../../src/notices/events.js';
+import { envelope, newId } from '../../../src/runtime/ids.js';
+import { channelOf } from '../../support/notices/channels.js';
+import { assertAccessible, assertReflows, PageServer, WITHOUT_BROWSER } from '../../support/page/browser.js';
+
+describe('the screen of notices in a real browser', { skip: WITHOUT_BROWSER }, () => {
+  let server: PageServer;
+  before(async () => {
+    const channels = [channelOf(), channelOf({ name: 'chat', type: 'slack', secret: undefined })];
+    server = await PageServer.start((deps: ApiDependencies) => ({
+      ...deps,
+      notices: new NoticeCommands({ ...deps, channels }),
+    }));
+    await server.api.block('ann@example.com');
+    const id = newId();
+    const counts = { imposed: 2 };
+    const notice: Notice = { id, kind: 'events', at: server.api.clock.now(), items: [], counts };
+    await record('NoticeDue', { notice, through: 0 });
+    await record('NoticeAttempted', { notice: id });
+    await record('NoticeFailed', { notice: id, error: 'HTTP 500', retryAt: null });
+  });
+  after(() => server.stop());
+
+  async function record(type: string, data: unknown): Promise<void> {
+    const { deps, clock } = server.api;
+    const events = envelope([{ type, data }], { by: 'system:notices' }, clock.now());
+    await deps.store.append('notices-ops', events, 'any');
+  }
+
+  test('shows what was given up and why, and sends it again', async () => {
+    const page = await server.open({ as: 'operator', at: '/notices' });
+    const channel = page.getByRole('region', { name: 'ops' });
+    await channel.getByText('1 given up').waitFor();
+    await channel.getByText('HTTP 500').waitFor();
+    await assertAccessible(page);
+    await channel.getByRole('button', { name: 'Resend' }).press('Enter');
+    await page.getByText('Sends again: Stopgap: 2 senders blocked').waitFor();
+    await channel.getByText('1 waiting').waitFor();
+  });
+
+  test('sends a test', async () => {
+    const page = await server.open({ as: 'operator', at: '/notices' });
+    const channel = page.getByRole('region', { name: 'chat' });
+    await channel.getByText('Nothing was sent yet').waitFor();
+    await channel.getByRole('button', { name: 'Send a test to chat' }).press('Enter');
+    await channel.getByText('Stopgap (test)').waitFor();
+  });
+
+  test('lets a viewer see, and send nothing', async () => {
+    const page = await server.open({ as: 'viewer', at: '/notices' });
+    await page.getByRole('region', { name: 'ops' }).waitFor();
+    assert.equal(await page.getByRole('button', { name: /test|Resend/i }).count(), 0);
+  });
+
+  test('says how to begin where nothing is configured', async () => {
+    const page = await server.open({ as: 'admin', at: '/changes' });
+    await page.route('**/api/v1/notices', (route) => route.fulfill({ json: { channels: [] } }));
+    await page.getByRole('link', { name: 'Notices' }).click();
+    await page.getByText('docs/run/notices.md').waitFor();
+    await assertAccessible(page);
+  });
+
+  for (const scheme of ['light', 'dark'] as const)
+    test(`has no fault that axe knows, in ${scheme} colours, and fits 320 pixels`, async () => {
+      const page = await server.open({ as: 'admin', at: '/notices', scheme });
+      await page.getByRole('region', { name: 'ops' }).waitFor();
+      await assertAccessible(page);
+      await assertReflows(page);
+    });
+});
