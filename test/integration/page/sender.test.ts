@@ -119,6 +119,7 @@ describe('the screen of a sender in a real browser', { skip: WITHOUT_BROWSER }, 
 
   test('is found by its name, and a network by its slash', async () => {
     const page = await server.open({ as: 'viewer' });
+    await page.getByRole('searchbox').waitFor();
     for (const name of ['bob@example.com', '192.0.2.0/24']) {
       await page.keyboard.press('/');
       await page.keyboard.type(name);
