@@ -156,6 +156,9 @@ export function banner({ config, evaluation: evaluating, file }: LoadedConfig, a
           : `  shown this once; kept in ${where}`,
       );
     }
+    const http = app.listening.find(({ what }) => what === 'HTTP');
+    if (http !== undefined)
+      lines.push('', `The page: http://${http.address}/ (one click signs you in on this machine).`);
     lines.push(
       '',
       'Try, in another terminal:',

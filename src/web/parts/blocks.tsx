@@ -69,3 +69,24 @@ export function End({ block }: { block: Block }) {
 
 /** What the block's evidence or its author says. */
 export const whyOf = (block: Block): string => block.evidence?.sentence ?? block.description;
+
+/** What each change was, before the name of its subject. */
+export const CHANGED: Readonly<Record<string, string>> = {
+  BlockImposed: 'Blocked',
+  BlockExtended: 'Made the block longer',
+  BlockShortened: 'Made the block shorter',
+  BlockReleased: 'Released',
+  HeldMailDecided: 'Decided on held mail',
+  ProposalApproved: 'Approved the proposal',
+  ProposalDismissed: 'Dismissed the proposal',
+  ExemptionGranted: 'Exempted',
+  ExemptionRevoked: 'Ended the exemption',
+  OverrideSet: 'Set limits',
+  OverrideRemoved: 'Removed limits',
+  RulesChanged: 'Changed the rules',
+  ShadowRulesChanged: 'Started shadow rules',
+  ShadowRulesRemoved: 'Removed the shadow rules',
+  ShadowRulesPromoted: 'Promoted the shadow rules',
+  PersonChanged: 'Changed a person',
+  PersonForgotten: 'Forgot a person',
+};

@@ -2,7 +2,7 @@ import { useInfiniteQuery } from '@tanstack/react-query';
 import { useCallback, useDeferredValue, useMemo } from 'react';
 import type { Change } from '../api.js';
 import { answered, api, urlOf } from '../api.js';
-import { personOf, SubjectLink } from '../parts/blocks.js';
+import { CHANGED, personOf, SubjectLink } from '../parts/blocks.js';
 import { Choice, Field } from '../parts/forms.js';
 import type { Column } from '../parts/rows.js';
 import { Rows } from '../parts/rows.js';
@@ -10,26 +10,6 @@ import { Empty, Failure } from '../parts/states.js';
 import { blockPath, navigate, searchOf, useAt, useHref, useQuery } from '../route.js';
 import { Time } from '../time.js';
 import { useRights } from '../who.js';
-
-/** What each event means, before the name of its subject. */
-const WORDS: Readonly<Record<string, string>> = {
-  BlockImposed: 'Blocked',
-  BlockExtended: 'Made the block longer',
-  BlockShortened: 'Made the block shorter',
-  BlockReleased: 'Released',
-  HeldMailDecided: 'Decided on held mail',
-  ProposalApproved: 'Approved the proposal',
-  ProposalDismissed: 'Dismissed the proposal',
-  ExemptionGranted: 'Exempted',
-  ExemptionRevoked: 'Ended the exemption',
-  OverrideSet: 'Set limits',
-  OverrideRemoved: 'Removed limits',
-  RulesChanged: 'Changed the rules',
-  ShadowRulesChanged: 'Started shadow rules',
-  ShadowRulesRemoved: 'Removed the shadow rules',
-  ShadowRulesPromoted: 'Promoted the shadow rules',
-  PersonChanged: 'Changed a person',
-};
 
 const KINDS = [
   ['', 'Everything'],
@@ -93,9 +73,9 @@ export function ChangesScreen() {
       width: 'minmax(10rem, 1fr)',
       cell: ({ type, block }) =>
         block === null ? (
-          (WORDS[type] ?? type)
+          (CHANGED[type] ?? type)
         ) : (
-          <a href={`#${href(blockPath(block))}`}>{WORDS[type] ?? type}</a>
+          <a href={`#${href(blockPath(block))}`}>{CHANGED[type] ?? type}</a>
         ),
     },
     {

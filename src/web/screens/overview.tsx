@@ -3,7 +3,7 @@ import type { ReactNode } from 'react';
 import type { operations } from '../../api/openapi-types.js';
 import type { Change } from '../api.js';
 import { answered, api } from '../api.js';
-import { personOf, SubjectLink } from '../parts/blocks.js';
+import { CHANGED, Origin, personOf, SubjectLink } from '../parts/blocks.js';
 import { Minutes } from '../parts/minutes.js';
 import { Share, TableScroll } from '../parts/scroll.js';
 import { Empty, Loaded } from '../parts/states.js';
@@ -48,7 +48,10 @@ function Present({ seesServer }: { seesServer: boolean }) {
             <Figures data={data} />
             <div className="columns">
               <Busiest items={data.busiest} />
-              <LastDecisions />
+              <div>
+                <NewestBlocks />
+                <LastDecisions />
+              </div>
             </div>
           </>
         )}
@@ -64,7 +67,10 @@ function Calm({ data: { blocks } }: { data: Overview }) {
   return (
     <p className="calm">
       <span className="dot dot-good" aria-hidden="true" /> <strong>Nothing is burning.</strong>{' '}
-      <span className="quiet">No proposal waits{blocks.active === 0 ? ', and nobody is blocked' : ''}.</span>
+      <span className="quiet">
+        No proposal waits
+        {blocks.active === 0 ? ', and nobody is blocked' : ', and what is blocked is contained'}.
+      </span>
     </p>
   );
 }
@@ -189,23 +195,40 @@ function Busiest({ items }: { items: Overview['busiest'] }) {
   );
 }
 
-const DID: Readonly<Record<string, string>> = {
-  BlockImposed: 'blocked',
-  BlockExtended: 'blocked for longer',
-  BlockShortened: 'blocked for less long',
-  BlockReleased: 'released',
-  HeldMailDecided: 'decided on held mail of',
-  ProposalApproved: 'approved blocking',
-  ProposalDismissed: 'dismissed the proposal for',
-  ExemptionGranted: 'exempted',
-  ExemptionRevoked: 'revoked the exemption of',
-  OverrideSet: 'set other limits for',
-  OverrideRemoved: 'removed the own limits of',
-  RulesChanged: 'changed the rules',
-  ShadowRulesChanged: 'changed the shadow rules',
-  ShadowRulesRemoved: 'removed the shadow rules',
-  ShadowRulesPromoted: 'put the shadow rules in force',
-};
+/** What the rules and people have blocked last. */
+function NewestBlocks() {
+  const href = useHref();
+  const blocks = useQuery({
+    queryKey: ['blocks', 'newest'],
+    queryFn: () =>
+      answered(
+        api.GET('/api/v1/blocks', { params: { query: { state: 'active', sort: 'since', limit: '5' } } }),
+      ),
+  });
+  return (
+    <section className="panel">
+      <h2>Newest blocks</h2>
+      <Loaded query={blocks}>
+        {({ items }) =>
+          items.length === 0 ? (
+            <p className="quiet">Nobody is blocked.</p>
+          ) : (
+            <ul className="plain">
+              {items.map((block) => (
+                <li key={block.id}>
+                  <SubjectLink subject={block.subject} />{' '}
+                  <a className="quiet" href={`#${href(blockPath(block.id))}`}>
+                    <Time at={block.since} as="ago" /> by <Origin block={block} />
+                  </a>
+                </li>
+              ))}
+            </ul>
+          )
+        }
+      </Loaded>
+    </section>
+  );
+}
 
 function LastDecisions() {
   const href = useHref();
@@ -242,7 +265,8 @@ function Decision({ change: { at, by, type, subject, block, why } }: { change: C
   const href = useHref();
   return (
     <>
-      {personOf(by)} {DID[type] ?? type} {subject !== null && <SubjectLink subject={subject} />}{' '}
+      {personOf(by)} {(CHANGED[type] ?? type).toLowerCase()}{' '}
+      {subject !== null && <SubjectLink subject={subject} />}{' '}
       <span className="quiet">
         {block === null ? (
           <Time at={at} as="ago" />
