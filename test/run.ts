@@ -67,7 +67,7 @@ const reporters = [
   ...[`--test-reporter-destination=${skips}`],
 ];
 const args = ['--test', ...reporters, '--test-concurrency=5', '--enable-source-maps'];
-const env = { ...process.env, STOPGAP_TEST_SEEN: seen };
+const env = { ...process.env, TEST_ANSWERS_SEEN: seen };
 const child = spawn(process.execPath, [...args, ...loaded()], { stdio: 'inherit', env });
 child.on('exit', (code, signal) => {
   const missed = wanted.length === 0 ? unseen() : [];

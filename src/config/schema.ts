@@ -384,7 +384,7 @@ export const SCHEMA = z
       }),
       trustedProxies: setting(
         kind('list of networks', values.asNetworks),
-        '127.0.0.1, ::1',
+        '127.0.0.1,::1',
         'Networks of reverse proxies whose X-Forwarded-For says where a client is: failed sign-ins are counted by that. Those of api.proxyAuth.from count too. They must set that header.',
       ),
       openId: z

@@ -49,7 +49,7 @@ describe('the overview in a real browser', { skip: WITHOUT_BROWSER }, () => {
       await page.getByText('Live').waitFor();
       const { id } = (await server.api.block('late@example.com')) as unknown as { id: string };
       await page.getByRole('link', { name: '2 blocks in force' }).waitFor();
-      await page.getByRole('link', { name: 'late@example.com' }).waitFor();
+      await page.getByRole('link', { name: 'late@example.com' }).first().waitFor();
       await server.api.post(`/api/v1/blocks/${id}/release`);
     });
 

@@ -21,7 +21,7 @@ export interface Document {
 }
 
 /** Where the runner collects which answers were seen, if it does. */
-const SEEN = process.env['STOPGAP_TEST_SEEN'];
+const SEEN = process.env['TEST_ANSWERS_SEEN'];
 
 /** Compares every answer of an API with the OpenAPI document that the API serves. */
 export class DescribedApi {
