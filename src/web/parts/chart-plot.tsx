@@ -1,7 +1,7 @@
 import { useEffect, useRef } from 'react';
 import uPlot from 'uplot';
 import 'uplot/dist/uPlot.min.css';
-import type { Point, VolumeChartProps } from './chart.js';
+import type { Point, VolumeChartProps } from './chart-props.js';
 
 const HEIGHT = 220;
 

@@ -1,8 +1,17 @@
-import type { Block } from '../api.js';
+import type { Block, ListedBlock } from '../api.js';
 import { SUBJECT_OPTIONS } from '../parts/blocks.js';
 import { timesUsual, tripOf } from '../parts/counted.js';
 import { spanOf, Time, useNow } from '../time.js';
-import type { Decided } from './proposals.js';
+
+/** What another person, or the clock, made of a proposal that is on the screen. */
+export interface Decided {
+  readonly block: ListedBlock;
+  /** `alice approved it`. */
+  readonly text: string;
+  readonly at: string;
+  /** The one before it in the list. */
+  readonly after: string | undefined;
+}
 
 const TYPES = new Map(SUBJECT_OPTIONS);
 

@@ -12,7 +12,7 @@ import { blockPath, useAt, useHref } from '../route.js';
 import { Time } from '../time.js';
 import { useRights } from '../who.js';
 import { ProposalFacts } from './proposal-facts.js';
-import type { Decided } from './proposals.js';
+import type { Decided } from './proposal-row.js';
 
 interface Detail {
   readonly id: string;

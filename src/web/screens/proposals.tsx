@@ -19,17 +19,8 @@ import { useRights } from '../who.js';
 import type { BlockFilter } from './block-pages.js';
 import { useBlockPages } from './block-pages.js';
 import { ProposalDetail } from './proposal.js';
+import type { Decided } from './proposal-row.js';
 import { ProposalRow } from './proposal-row.js';
-
-/** What another person, or the clock, made of a proposal that is on the screen. */
-export interface Decided {
-  readonly block: ListedBlock;
-  /** `alice approved it`. */
-  readonly text: string;
-  readonly at: string;
-  /** The one before it in the list. */
-  readonly after: string | undefined;
-}
 
 const DECISIONS: Readonly<Record<string, string>> = {
   ProposalApproved: 'approved',

@@ -1,4 +1,4 @@
-import { readFileSync, readdirSync } from 'node:fs';
+import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import ts from 'typescript';
@@ -13,11 +13,11 @@ export interface Source {
   readonly imports: readonly string[];
 }
 
-/** Every TypeScript file under these folders. */
+/** Every TypeScript file under these folders, the page's components too. */
 export function sources(...folders: readonly string[]): readonly Source[] {
   return folders.flatMap((folder) =>
     readdirSync(path.join(ROOT, folder), { recursive: true, encoding: 'utf8' })
-      .filter((file) => file.endsWith('.ts'))
+      .filter((file) => /\.tsx?$/.test(file))
       .map((file) => read(path.posix.join(folder, file.replaceAll(path.sep, '/')))),
   );
 }
@@ -48,8 +48,14 @@ export function importsOf(file: string, tree: ts.SourceFile): readonly string[] 
   };
   visit(tree);
   return found.map((name) =>
-    name.startsWith('.') ? path.posix.join(path.posix.dirname(file), name).replace(/\.js$/, '.ts') : name,
+    name.startsWith('.') ? fileOf(path.posix.join(path.posix.dirname(file), name)) : name,
   );
+}
+
+/** The source of a compiled name: the page's components are `.tsx`. */
+function fileOf(name: string): string {
+  const source = name.replace(/\.js$/, '.ts');
+  return source.startsWith('src/web/') && existsSync(path.join(ROOT, `${source}x`)) ? `${source}x` : source;
 }
 
 function textOf(node: ts.Node | undefined): string {
