@@ -34,13 +34,14 @@ const seen = path.join(dir, 'seen');
 
 /**
  * What each process of the runner loads. A short test costs less than to start a process and to load what it tests, so a
- * folder of `unit` or `integration` has one. The others start processes themselves and wait for them: they come first.
+ * folder of `unit` or `integration` has one. The others (a browser is one of them) start processes themselves and wait for
+ * them: they come first.
  */
 function loaded(): readonly string[] {
   const alone: string[] = [];
   const folders = new Map<string, string[]>();
   for (const file of files) {
-    if (!/^(?:unit|integration)\b/.test(file)) alone.push(path.join(here, file));
+    if (!/^(?:unit|integration)\b(?!.page\b)/.test(file)) alone.push(path.join(here, file));
     else folders.set(path.dirname(file), [...(folders.get(path.dirname(file)) ?? []), file]);
   }
   const together = [...folders].map(([folder, ofFolder]) => {

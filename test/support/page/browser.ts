@@ -3,7 +3,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import os from 'node:os';
 import path from 'node:path';
-import { after } from 'node:test';
+import { after, afterEach } from 'node:test';
 import type { Browser, BrowserContext, Page } from 'playwright-core';
 import { chromium } from 'playwright-core';
 import type { AdminTable } from '../../../src/accounts/admins.js';
@@ -38,6 +38,12 @@ function theBrowser(): Promise<Browser> {
   return browser;
 }
 
+/** The windows of a test. Each would go on listening and drawing while later tests run. */
+const opened: BrowserContext[] = [];
+
+afterEach(async () => {
+  await Promise.all(opened.splice(0).map((context) => context.close()));
+});
 after(async () => {
   await (await browser)?.close();
 });
@@ -67,7 +73,6 @@ interface Opening {
 /** The whole API with its page, and a real browser that shows it. Its clock is the server's. */
 export class PageServer {
   readonly #folder: string;
-  readonly #contexts: BrowserContext[] = [];
 
   private constructor(
     readonly api: ApiServer,
@@ -96,7 +101,7 @@ export class PageServer {
     return new PageServer(api, folder);
   }
 
-  /** A new browser window, with nothing kept of others. */
+  /** A new browser window, with nothing kept of others. It closes with the test. */
   async open({
     as,
     at = '/',
@@ -114,7 +119,7 @@ export class PageServer {
       timezoneId: 'Europe/Berlin',
       reducedMotion: 'reduce',
     });
-    this.#contexts.push(context);
+    opened.push(context);
     context.setDefaultTimeout(20_000);
     await context.clock.setFixedTime(this.api.clock.now());
     const page = await context.newPage();
@@ -122,24 +127,18 @@ export class PageServer {
     page.on('console', (message) => {
       assert.doesNotMatch(message.text(), /Content.Security.Policy/i);
     });
-    if (as !== undefined) await this.#signIn(page, url, PEOPLE[as]);
+    if (as !== undefined) await this.#signIn(context, url, PEOPLE[as]);
     await page.goto(`${url}#${at}`);
     return page;
   }
 
-  /** As the page does it: the browser keeps the cookie by itself. */
-  async #signIn(page: Page, url: string, name: string): Promise<void> {
-    await page.goto(url);
-    const body = JSON.stringify({ name, password: PASSWORD });
-    const options = `{ method: 'POST', headers: { 'Content-Type': 'application/json' }, body: ${JSON.stringify(body)} }`;
-    const status = await page.evaluate(`fetch('api/v1/sign-in', ${options}).then(({ status }) => status)`);
-    assert.equal(status, 200);
-    await page.goto('about:blank');
+  /** The window keeps the cookie. */
+  async #signIn(context: BrowserContext, url: string, name: string): Promise<void> {
+    const reply = await context.request.post(`${url}api/v1/sign-in`, { data: { name, password: PASSWORD } });
+    assert.equal(reply.status(), 200);
   }
 
-  /** Closes every window, and ends the server. */
   async stop(): Promise<void> {
-    for (const context of this.#contexts) await context.close();
     await this.api.stop();
     rmSync(this.#folder, { recursive: true });
   }
