@@ -35,15 +35,16 @@ export class LongReads {
     });
   }
 
-  /** The same of what is in memory: the event loop turns after each step. */
+  /** The same of what is in memory: the event loop turns before each step. */
   runSteps<T>(request: ApiRequest<unknown, unknown>, steps: () => Generator<unknown, T>): Promise<T> {
     return this.run(request, async (look) => {
       const all = steps();
       try {
-        for (let step = all.next(); ; step = all.next()) {
-          if (step.done === true) return step.value;
+        for (;;) {
           await setImmediate();
           look();
+          const step = all.next();
+          if (step.done === true) return step.value;
         }
       } finally {
         all.return(undefined as T);
