@@ -32,7 +32,7 @@ import type { OutbreaksState } from './outbreak.js';
 import { outbreakReadings, Outbreaks, outbreakVerdicts } from './outbreak.js';
 import { Overrides } from './overrides.js';
 import type { AnomalousAccount, Fold, WindowReading } from './rule-evaluation.js';
-import type { FeedbackContext, Volumes, VolumesState } from './subject-volumes.js';
+import type { Busy, FeedbackContext, Volumes, VolumesState } from './subject-volumes.js';
 import { NOTHING_COUNTED, SubjectVolumes } from './subject-volumes.js';
 
 const NONE: readonly Verdict[] = [];
@@ -246,14 +246,14 @@ export class SendVolume {
     ];
   }
 
-  /** The subjects of a type that a count is highest for, of those that the caller may see, in the longest window that counts it. */
+  /** The subjects of a type that a count is highest for, of those that the caller may see, in the longest window that counts it: step by step. */
   busiest(
     type: SubjectType,
     count: Sum,
     most: number,
     now: Instant,
     concerns: (subject: Subject) => boolean = () => true,
-  ): readonly { value: string; amount: number; window: number }[] {
+  ): Generator<void, readonly Busy[]> {
     return this.#volumes[type].busiest(count, most, now, (value) => concerns({ type, value }));
   }
 

@@ -31,6 +31,16 @@ export interface VolumesState extends WindowsState {
 
 export const NOTHING_COUNTED: VolumesState = { ...NO_WINDOWS, judged: [] };
 
+/** A subject with what it has sent within the window. */
+export interface Busy {
+  readonly value: string;
+  readonly amount: number;
+  readonly window: number;
+}
+
+/** Looked at within a few milliseconds. */
+const ROWS_A_STEP = 4000;
+
 /** How much of its limit one network adds to the count of the networks around it, before it is blocked itself. */
 const SHARE_OF_WIDER = 1 / 6;
 
@@ -289,13 +299,13 @@ export class SubjectVolumes {
     return this.#readings.turning(rule, value, now);
   }
 
-  /** The subjects that a count is highest for, in the longest window that counts it. */
-  busiest(
+  /** The subjects that a count is highest for, in the longest window that counts it. Each step looks at some thousand rows. */
+  *busiest(
     count: Sum,
     most: number,
     now: Instant,
     isWanted: (value: string) => boolean,
-  ): readonly { value: string; amount: number; window: number }[] {
+  ): Generator<void, readonly Busy[]> {
     const place = HELD.indexOf(count);
     const { windows } = this.#counted;
     const counting = windows.flatMap((window, index) =>
@@ -304,8 +314,10 @@ export class SubjectVolumes {
     const longest = counting.sort((a, b) => windows[b]!.window - windows[a]!.window)[0];
     if (longest === undefined) return [];
     const { window } = windows[longest]!;
-    const top: { value: string; amount: number; window: number }[] = [];
+    const top: Busy[] = [];
+    let looked = 0;
     for (const [value, row] of this.#counted.entries()) {
+      if (++looked % ROWS_A_STEP === 0) yield;
       const amount = this.#counted.sum(row, longest, now);
       if (amount <= 0 || (top.length === most && amount <= top.at(-1)!.amount) || !isWanted(value)) continue;
       const after = top.findIndex((other) => other.amount < amount);

@@ -151,6 +151,8 @@ function askedRoutes({ mailServers, ...deps }: Parameters<typeof createOperation
 export function createApi(deps: ApiDependencies, more: readonly Route[] = []): Api {
   const feeds = new EventFeeds(deps);
   const reads = new LongReads();
+  // What comes from memory does not wait for what comes from the disk.
+  const looks = new LongReads();
   const { admins } = deps;
   const people =
     admins === undefined
@@ -158,7 +160,7 @@ export function createApi(deps: ApiDependencies, more: readonly Route[] = []): A
       : openPeople({ ...deps, admins }, (session) => void feeds.endOf(session));
   const routes = rootRoutes([
     ...pageRoutes(),
-    overviewRoute(deps),
+    overviewRoute(deps, looks),
     blockListRoute(deps),
     // Before the routes of one block, which would take `actions` for its id.
     bulkActionsRoute(deps),
@@ -174,7 +176,7 @@ export function createApi(deps: ApiDependencies, more: readonly Route[] = []): A
     observedRoute(deps),
     ...shadowRoutes(deps),
     ...backtestRoutes(deps),
-    ...senderRoutes(deps),
+    ...senderRoutes(deps, looks),
     senderVolumeRoute(deps, reads),
     changesRoute(deps),
     ...checkRoutes(deps),

@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises';
 import { StopgapError } from '../kernel/errors.js';
 import { Turns } from '../kernel/turns.js';
 import { titleOf } from './dependencies.js';
@@ -8,7 +9,7 @@ const AT_ONCE = 2;
 const MOST_WAITING = 50;
 
 /**
- * Answers for which many thousand events are read: few are made at a time, the callers take turns, and none is made for a
+ * Answers for which many thousand events, or senders, are looked at: few are made at a time, the callers take turns, and none is made for a
  * client that is gone or was answered otherwise. What was begun would else go on in vain, however many there are.
  */
 export class LongReads {
@@ -31,6 +32,23 @@ export class LongReads {
     return this.#turns.run(titleOf(caller), () => {
       look();
       return work(look);
+    });
+  }
+
+  /** The same of what is in memory: the event loop turns before each step. */
+  runSteps<T>(request: ApiRequest<unknown, unknown>, steps: () => Generator<unknown, T>): Promise<T> {
+    return this.run(request, async (look) => {
+      const all = steps();
+      try {
+        for (;;) {
+          await setImmediate();
+          look();
+          const step = all.next();
+          if (step.done === true) return step.value;
+        }
+      } finally {
+        all.return(undefined as T);
+      }
     });
   }
 }

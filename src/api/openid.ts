@@ -7,9 +7,10 @@ import { normalizeAdmin } from '../accounts/admins.js';
 import type { Role } from '../accounts/roles.js';
 import { domainsOf } from '../accounts/roles.js';
 import { messageOf, StopgapError } from '../kernel/errors.js';
+import { FloodCoalescer } from '../kernel/flood-coalescer.js';
 import { printable } from '../kernel/printable.js';
 import type { Instant, Milliseconds } from '../kernel/time.js';
-import { HOUR, MINUTE, SECOND } from '../kernel/time.js';
+import { formatInstant, HOUR, MINUTE, SECOND } from '../kernel/time.js';
 import { within } from '../runtime/clock.js';
 import type { Attempts } from './attempts.js';
 import type { OpenIdSettings } from './dependencies.js';
@@ -43,6 +44,12 @@ type Why =
   | ('denied' | 'expired' | 'invalid' | 'name' | 'name-taken' | 'no-role')
   | ('provider' | 'too-many' | 'unavailable' | 'unreachable');
 
+interface Failure {
+  readonly correlation: string;
+  readonly why: Why;
+  readonly error: string;
+}
+
 class Refused extends Problem {
   constructor(
     readonly why: Why,
@@ -69,6 +76,8 @@ export class OpenId {
   readonly #settings: OpenIdSettings;
   /** Where the page is. */
   readonly #page: string;
+  /** By why: anybody can have as many as they like. */
+  readonly #failures: FloodCoalescer<Failure>;
   #known: { readonly until: Instant; readonly configuration: Promise<Configuration> } | undefined;
   /** Cookies that were shown: the provider takes a code once, and so does this. */
   readonly #shown = new LRUCache<string, true>({ max: 10_000 });
@@ -84,6 +93,9 @@ export class OpenId {
     this.#attempts = attempts;
     this.#settings = settings;
     this.#page = publicUrl;
+    this.#failures = new FloodCoalescer(deps.clock, (failure, count, since) =>
+      deps.log.warn({ ...failure, count, since: formatInstant(since) }, 'an OpenID sign-in failed'),
+    );
   }
 
   get routes(): readonly Route[] {
@@ -139,7 +151,7 @@ export class OpenId {
           });
         } catch (thrown) {
           const refused = await refusalOf(thrown);
-          if (refused.why === 'invalid' || refused.why === 'expired') fail(refused);
+          if (refused.why === 'invalid' || isGuess(thrown)) fail(refused);
           throw refused;
         }
       });
@@ -156,7 +168,7 @@ export class OpenId {
   /** The page hears a word of ours, never the provider's text: anybody can send a browser here with any text. */
   #refused(requestId: string, why: Why, thrown: unknown): Answer {
     const error = printable(messageOf(thrown).slice(0, 300));
-    this.#deps.log.warn({ correlation: `request:${requestId}`, why, error }, 'an OpenID sign-in failed');
+    this.#failures.add(why, { correlation: `request:${requestId}`, why, error });
     return { status: 302, headers: { Location: `${this.#page}/#/sign-in?error=${why}` } };
   }
 
@@ -270,6 +282,11 @@ function nameOf({ preferred_username: name, email, email_verified: isVerified, s
 function listOf(claim: unknown, most: number): readonly string[] {
   const list: readonly unknown[] = Array.isArray(claim) ? claim : [claim];
   return list.slice(0, most).filter((one) => typeof one === 'string');
+}
+
+/** Whether the provider does not know the code. Anybody can make up a cookie and a state that go together. */
+function isGuess(thrown: unknown): boolean {
+  return (thrown as { readonly error?: unknown }).error === 'invalid_grant';
 }
 
 async function refusalOf(thrown: unknown): Promise<Refused> {

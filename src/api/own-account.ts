@@ -24,10 +24,10 @@ const PATIENCE: Milliseconds = 10 * MINUTE;
 
 const passwordChange = z.strictObject({ password: passwordInput, newPassword: newPasswordInput });
 const confirmation = z.strictObject({ code: codeInput });
-const removal = z.strictObject({ password: passwordInput });
+const ownPassword = z.strictObject({ password: passwordInput });
 type PasswordChange = z.infer<typeof passwordChange>;
 type Confirmation = z.infer<typeof confirmation>;
-type Removal = z.infer<typeof removal>;
+type OwnPassword = z.infer<typeof ownPassword>;
 
 const secretShape = z
   .object({
@@ -38,6 +38,8 @@ const secretShape = z
 const recoveryShape = z
   .object({ recoveryCodes: z.array(z.string()).meta({ description: 'Each works once. Shown only now.' }) })
   .meta({ id: 'RecoveryCodes' });
+
+type Own = AdminRecord & { readonly session: string };
 
 /** What people change of their own account. Their sessions end by it; the one that asks gets a new cookie. */
 export class OwnAccount {
@@ -66,20 +68,14 @@ export class OwnAccount {
         responses: { 200: { description: 'Who asks', schema: whoShape } },
         handle: (request) => this.#setPassword(request),
       }),
-      route({
+      route<unknown, OwnPassword>({
         method: 'post',
         path: SECOND_FACTOR,
         summary: 'Begin to use time-based codes: a secret, which counts once it is confirmed',
         ...shared,
+        body: { schema: ownPassword },
         responses: { 200: { description: 'What an authenticator needs', schema: secretShape } },
-        handle: ({ caller }) => {
-          const { name, totp, session } = this.#own(caller);
-          if (totp !== undefined)
-            throw new StopgapError('conflict', 'there is a second factor already: remove it first');
-          const factor = newSecondFactor();
-          this.#waiting.set(session, factor);
-          return ok({ secret: factor.secret, uri: otpauthUri(name, factor.secret) });
-        },
+        handle: (request) => this.#begin(request),
       }),
       route<unknown, Confirmation>({
         method: 'put',
@@ -92,12 +88,12 @@ export class OwnAccount {
         },
         handle: (request) => this.#confirm(request),
       }),
-      route<unknown, Removal>({
+      route<unknown, OwnPassword>({
         method: 'delete',
         path: SECOND_FACTOR,
         summary: 'Remove the second factor: the password alone is enough then',
         ...shared,
-        body: { schema: removal },
+        body: { schema: ownPassword },
         responses: { 204: { description: 'It is removed, and the session has another cookie' } },
         handle: (request) => this.#remove(request),
       }),
@@ -110,6 +106,17 @@ export class OwnAccount {
       const { name } = admin;
       await changeFile(this.#deps, (file) => setAdminPassword({ file, name, password: newPassword }));
       return this.#renewed(asked, name, { what: 'password', description: `${name}: another password` });
+    });
+  }
+
+  /** With a session alone, a thief could lock its owner out by a secret that only the thief knows. */
+  #begin(asked: ApiRequest<unknown, OwnPassword>): Promise<Answer> {
+    return this.#withPassword(asked, asked.body.password, ({ name, totp, session }) => {
+      if (totp !== undefined)
+        throw new StopgapError('conflict', 'there is a second factor already: remove it first');
+      const factor = newSecondFactor();
+      this.#waiting.set(session, factor);
+      return ok({ secret: factor.secret, uri: otpauthUri(name, factor.secret) });
     });
   }
 
@@ -133,7 +140,7 @@ export class OwnAccount {
     });
   }
 
-  #remove(asked: ApiRequest<unknown, Removal>): Promise<Answer> {
+  #remove(asked: ApiRequest<unknown, OwnPassword>): Promise<Answer> {
     return this.#withPassword(asked, asked.body.password, async ({ name, totp }) => {
       if (totp === undefined) throw new StopgapError('conflict', 'there is no second factor');
       await changeFile(this.#deps, (file) => endSecondFactor({ file, name }));
@@ -147,7 +154,7 @@ export class OwnAccount {
   async #withPassword(
     { request, caller }: ApiRequest<unknown, unknown>,
     password: string,
-    work: (admin: AdminRecord) => Promise<Answer>,
+    work: (admin: Own) => Answer | Promise<Answer>,
   ): Promise<Answer> {
     const admin = this.#own(caller);
     return this.#attempts.try(request, admin.name, password, async ({ network, fail }) => {
@@ -172,9 +179,7 @@ export class OwnAccount {
   }
 
   /** @throws StopgapError `conflict` for those who have no account of their own here */
-  #own({ name, session, via, viaProxy }: ApiRequest<unknown, unknown>['caller']): AdminRecord & {
-    readonly session: string;
-  } {
+  #own({ name, session, via, viaProxy }: ApiRequest<unknown, unknown>['caller']): Own {
     const admin = this.#deps.admins().get(name);
     if (session === undefined || via !== undefined || viaProxy === true || admin === undefined)
       throw new StopgapError(

@@ -26,6 +26,7 @@ import { blockShape, blockView, latestOf } from './block-view.js';
 import type { ApiDependencies } from './dependencies.js';
 import { coverShape } from './exemptions.js';
 import type { Route } from './http/route.js';
+import type { LongReads } from './long-reads.js';
 import { ok, ownSubject, route } from './http/route.js';
 import {
   durationShape,
@@ -241,7 +242,7 @@ export type SenderJson = Sender;
 export type BusiestJson = z.infer<typeof busiestItem>;
 
 /** How much senders send, and their limits. */
-export function senderRoutes(deps: ApiDependencies): readonly Route[] {
+export function senderRoutes(deps: ApiDependencies, reads: LongReads): readonly Route[] {
   const { models, clock } = deps;
   return [
     route<z.infer<typeof busiestQuery>>({
@@ -254,22 +255,19 @@ export function senderRoutes(deps: ApiDependencies): readonly Route[] {
       responses: {
         200: { description: 'Busiest first; empty where no rule counts this', schema: listOf(busiestItem) },
       },
-      handle({ query: { by, count, limit }, concerns }) {
+      async handle(request) {
+        const { query, concerns } = request;
+        const { by, count, limit } = query;
         const now = clock.now();
-        const items = models.sendVolume
-          .busiest(by, count, limit, now, concerns)
-          .map(({ value, amount, window }) => {
-            const subject = { type: by, value };
-            const block = models.activeBlocks.on(subject);
-            const inForce = block !== undefined && (block.until === null || block.until > now);
-            return {
-              subject,
-              count,
-              amount,
-              window: formatDuration(window),
-              block: inForce ? block.id : null,
-            };
-          });
+        const busy = await reads.runSteps(request, () =>
+          models.sendVolume.busiest(by, count, limit, now, concerns),
+        );
+        const items = busy.map(({ value, amount, window }) => {
+          const subject = { type: by, value };
+          const block = models.activeBlocks.on(subject);
+          const inForce = block !== undefined && (block.until === null || block.until > now);
+          return { subject, count, amount, window: formatDuration(window), block: inForce ? block.id : null };
+        });
         return ok({ items, next: null });
       },
     }),

@@ -18,7 +18,7 @@ import { OverviewScreen } from './screens/overview.js';
 import { PeopleScreen } from './screens/people.js';
 import { ProposalsScreen } from './screens/proposals.js';
 import { SenderScreen } from './screens/sender.js';
-import { isLink, SignInScreen } from './screens/sign-in.js';
+import { forgetSeen, isLink, SignInScreen } from './screens/sign-in.js';
 import { WhoContext } from './who.js';
 
 /** What few ask for often: the first load is without it. */
@@ -26,9 +26,16 @@ const ApiScreen = later(() => import('./screens/api.js'), 'ApiScreen');
 const RulesScreen = later(() => import('./screens/rules.js'), 'RulesScreen');
 
 export function App() {
+  const client = useQueryClient();
   const session = useQuery({
     queryKey: ['session'],
-    queryFn: () => answered(api.GET('/api/v1/session')),
+    queryFn: async () => {
+      const who = await answered(api.GET('/api/v1/session'));
+      // Somebody else has signed in in another tab: nothing that the one before has seen stays.
+      const before = client.getQueryData<Who>(['session']);
+      if (before !== undefined && personOf(before) !== personOf(who)) forgetSeen(client);
+      return who;
+    },
     refetchInterval: ({ state: { error } }) => (isStarting(error) ? 2000 : false),
   });
   const { error } = session;
@@ -36,7 +43,7 @@ export function App() {
   // A link is for who opens it, also where somebody else has signed in.
   if (isLink(path)) return <SignInScreen />;
   if (error instanceof ApiError && error.status === 401) return <SignInScreen />;
-  if (session.data !== undefined) return <SignedIn who={session.data} />;
+  if (session.data !== undefined) return <SignedIn key={personOf(session.data)} who={session.data} />;
   if (isStarting(error)) return <Waiting title="Stopgap is starting" detail={error!.message} />;
   if (error !== null)
     return (
@@ -45,6 +52,11 @@ export function App() {
       </main>
     );
   return <Waiting title="" detail="" />;
+}
+
+/** Who sees the same: a person with the same rights. */
+function personOf({ name, by, role, domains }: Who): string {
+  return [name, by, role, ...domains].join('\n');
 }
 
 function isStarting(error: Error | null): boolean {

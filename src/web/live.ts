@@ -53,7 +53,7 @@ export function useLiveEvents(hear: (event: LiveEvent) => void): void {
   }, [hear]);
 }
 
-type Message = { readonly state: LiveState } | { readonly event: LiveEvent } | 'hello';
+type Message = { readonly state: LiveState } | { readonly event: LiveEvent } | 'hello' | 'signed-out';
 
 /**
  * Follows the store's events and has what they change fetched anew. All tabs of a browser share one connection: a server
@@ -67,6 +67,7 @@ export function follow(client: QueryClient): () => void {
   const refresh = gatherer(client);
   const hear = (message: Message): void => {
     if (message === 'hello') return;
+    if (message === 'signed-out') return void client.invalidateQueries({ queryKey: ['session'] });
     if ('state' in message) {
       // What happened while nothing was heard is unknown.
       if (message.state.is === 'live' && state.is === 'reconnecting') void client.invalidateQueries();
@@ -126,6 +127,8 @@ async function connect(tell: (message: Message) => void, ended: AbortSignal): Pr
         signal,
       });
       if (response.status === 400) last = undefined;
+      // In one tab: the others must not go on showing what they have.
+      if (response.status === 401) tell('signed-out');
       if (response.ok && response.body !== null) {
         heard();
         const parser = new EventSourceParserStream({ onComment: heard });

@@ -10,6 +10,7 @@ import { SUBJECT_TYPES } from '../../src/sending/subjects.js';
 import { dayOf } from '../../src/sending/day-summary.js';
 import { timedTasks } from '../../src/detector/scheduled-jobs.js';
 import { SUBJECTS } from './history.js';
+import { ended } from './steps.js';
 
 /** What a state is after it was written and read. */
 export function throughFrames<State>(state: State): State {
@@ -56,7 +57,7 @@ export function observables(models: ReadModels, now: Instant): unknown {
     ),
     rules: sendVolume.rules,
     readings: SUBJECTS.map((subject) => sendVolume.readings(subject, now)),
-    busiest: SUBJECT_TYPES.map((type) => SUMS.map((count) => sendVolume.busiest(type, count, 3, now))),
+    busiest: SUBJECT_TYPES.map((type) => SUMS.map((count) => ended(sendVolume.busiest(type, count, 3, now)))),
     sizes: sendVolume.sizes(),
     profiles: baselines(models, now),
     precision: rulePrecision.all(),

@@ -1,11 +1,10 @@
 import { useQueryClient } from '@tanstack/react-query';
-import { useEffect, useRef, useState } from 'react';
+import { useEffect, useState } from 'react';
 import type { Schemas } from '../api.js';
 import { answered, api } from '../api.js';
 import { Dialog } from '../parts/dialog.js';
 import { Field, Form } from '../parts/forms.js';
 import { note } from '../parts/notes.js';
-import { Failure } from '../parts/states.js';
 import { NewPassword } from './sign-in.js';
 
 interface OwnDialog {
@@ -87,20 +86,30 @@ type NewSecondFactor = Schemas['NewSecondFactor'];
 /** Shows a secret to an authenticator, asks for its first code, then shows the recovery codes once. */
 export function SecondFactorDialog({ close }: OwnDialog) {
   const [factor, setFactor] = useState<NewSecondFactor>();
-  const [error, setError] = useState<Error>();
   const [codes, setCodes] = useState<readonly string[]>();
   const renewed = useRenewed();
-  const begun = useRef(false);
-  useEffect(() => {
-    if (begun.current) return;
-    begun.current = true;
-    answered(api.POST('/api/v1/session/second-factor')).then(setFactor, setError);
-  }, []);
   if (codes !== undefined) return <RecoveryCodes codes={codes} close={close} />;
   return (
     <Dialog title="Set up a second factor" close={close}>
-      {error !== undefined && <Failure error={error} />}
-      {factor !== undefined && (
+      {factor === undefined ? (
+        <Form
+          action="Go on"
+          cancel={close}
+          send={async ({ password = '' }) =>
+            setFactor(await answered(api.POST('/api/v1/session/second-factor', { body: { password } })))
+          }
+        >
+          {(fault) => (
+            <Field
+              label="Your password"
+              name="password"
+              type="password"
+              autoComplete="current-password"
+              fault={fault('password')}
+            />
+          )}
+        </Form>
+      ) : (
         <>
           <p>Read this with an authenticator on your phone, then type the code that it shows.</p>
           <QrCode text={factor.uri} />

@@ -1,3 +1,4 @@
+import type { QueryClient } from '@tanstack/react-query';
 import { useQuery as useServerQuery, useQueryClient } from '@tanstack/react-query';
 import type { ReactNode } from 'react';
 import { useState } from 'react';
@@ -27,13 +28,17 @@ const ERRORS: Readonly<Record<string, string>> = {
 /** Whether a place is one of those that sign in by a link. */
 export const isLink = (path: string): boolean => /^\/(?:first|link)\/./.test(path);
 
+/** Nothing that somebody else has seen here stays. */
+export function forgetSeen(client: QueryClient): void {
+  client.removeQueries({ predicate: ({ queryKey }) => queryKey[0] !== 'session' });
+}
+
 export function SignInScreen() {
   const client = useQueryClient();
   const [path] = useLocation();
   const [, place, token = ''] = path.split('/');
   const enter = (who: Who): void => {
-    // Nothing that somebody else has seen here stays.
-    client.removeQueries({ predicate: ({ queryKey }) => queryKey[0] !== 'session' });
+    forgetSeen(client);
     client.setQueryData(['session'], who);
     // What was asked for before is shown, but no link that has been used.
     if (place === 'sign-in' || isLink(path)) navigate('/', { replace: true });

@@ -42,7 +42,17 @@ async function* again(store: EventStore, stream: string): ReturnType<EventStore[
   }
 }
 
-describe('answers for which many events are read', () => {
+function* endlessSteps(): Generator<void, never> {
+  reading.most = Math.max(reading.most, ++reading.now);
+  reading.begun.add();
+  try {
+    for (;;) yield;
+  } finally {
+    reading.now--;
+  }
+}
+
+describe('answers for which much is looked at', () => {
   let server: ApiServer;
   let block = '';
   before(async () => {
@@ -81,5 +91,20 @@ describe('answers for which many events are read', () => {
     assert.equal((await answer).status, 503);
     await settle(50);
     assert.equal(reading.now, 0);
+  });
+
+  test('are not made all at once of what is in memory either: the event loop turns, and two are made at a time', async (t) => {
+    t.mock.method(server.deps.models.sendVolume, 'busiest', endlessSteps);
+    const gone = new AbortController();
+    const targets = ['/api/v1/overview', '/api/v1/senders'];
+    const asked = Array.from({ length: 12 }, (_, index) => ask(targets[index % 2]!, gone.signal));
+    await reading.begun.reached(2);
+    await settle(50);
+    assert.equal(reading.now, 2);
+    assert.equal((await server.get('/healthz')).status, 200);
+    gone.abort();
+    await Promise.all(asked);
+    await settle(200);
+    assert.deepEqual([reading.now, reading.most], [0, 2]);
   });
 });

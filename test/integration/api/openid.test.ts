@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { after, afterEach, before, describe, test } from 'node:test';
 import type { OpenIdSettings } from '../../../src/api/dependencies.js';
@@ -231,11 +232,25 @@ describe('a browser that comes back from the provider', () => {
     assertRefused(await say('server_error'), 'provider');
   });
 
-  test('too often without success is put off', async () => {
-    const back = provider.signIn((await begin()).location);
-    for (let tried = 0; tried < 10; tried++) assertRefused(await comeBack(`${back}&n=${tried}`), 'expired');
-    assertRefused(await comeBack(`${back}&n=x`), 'too-many');
+  test('with codes that are guessed is put off: anybody can make up a cookie and a state for them', async () => {
+    const guess = async (): Promise<BrowserAnswer> => {
+      const { cookie, location } = await begin();
+      return comeBack(provider.signIn(location).replace(/code=[^&]*/, `code=${randomUUID()}`), cookie);
+    };
+    const logged = people.server.logged.length;
+    for (let tried = 0; tried < 10; tried++) assertRefused(await guess(), 'provider');
+    assertRefused(await guess(), 'too-many');
+    const lines = people.server.logged
+      .slice(logged)
+      .filter((line) => line.includes('an OpenID sign-in failed'));
+    assert.ok(lines.length <= 2, 'one line of each reason: strangers fill no log');
     people.server.clock.advance(MINUTE);
+    assert.notEqual(sessionOf(await enter()), undefined);
+  });
+
+  test('without a cookie fails as often as another site likes, and puts nobody off', async () => {
+    for (let tried = 0; tried < 12; tried++)
+      assertRefused(await comeBack(`${PAGE}/api/v1/sign-in/openid/callback?code=${tried}`), 'expired');
     assert.notEqual(sessionOf(await enter()), undefined);
   });
 

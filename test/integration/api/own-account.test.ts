@@ -83,7 +83,7 @@ describe('the own password', () => {
         (await people.ask(method, target, { ...asking, ...(body === undefined ? {} : { body }) })).status;
       const change = { password: PASSWORD, newPassword: ANOTHER };
       assert.equal(await status('PUT', 'session/password', change), 409, what);
-      assert.equal(await status('POST', FACTOR), 409, what);
+      assert.equal(await status('POST', FACTOR, { password: PASSWORD }), 409, what);
       assert.equal(await status('PUT', FACTOR, { code: '000000' }), 409, what);
       assert.equal(await status('DELETE', FACTOR, { password: PASSWORD }), 409, what);
     }
@@ -115,7 +115,8 @@ describe('the own second factor', () => {
     await people.add('carol', 'operator');
     const { cookie } = await people.signIn('carol');
     assert.equal((await people.ask('PUT', FACTOR, { cookie, body: { code: '000000' } })).status, 409);
-    const begun = await people.ask('POST', FACTOR, { cookie });
+    const begin = (cookie: string) => people.ask('POST', FACTOR, { cookie, body: { password: PASSWORD } });
+    const begun = await begin(cookie);
     const [secret, uri] = [String(begun.body['secret']), String(begun.body['uri'])];
     assert.match(uri, new RegExp(`^otpauth://totp/Stopgap:carol\\?.*secret=${secret}`));
     assert.equal((await people.signIn('carol')).status, 200, 'it does not count yet');
@@ -134,9 +135,21 @@ describe('the own second factor', () => {
     people.server.clock.advance(30 * SECOND);
     assert.equal((await people.signIn('carol', { code: codeOf(secret) })).status, 200);
     assert.equal((await people.signIn('carol', { code: codes[0]! })).status, 200);
-    assert.equal((await people.ask('POST', FACTOR, { cookie: done.cookie })).status, 409, 'there is one');
+    assert.equal((await begin(done.cookie)).status, 409, 'there is one');
     const kept = (await people.recorded('carol')) + people.server.logged.join('');
     for (const word of [secret, ...codes]) assert.ok(!kept.includes(word));
+  });
+
+  test('is not begun by who finds an open session: it would keep the owner out', async () => {
+    await people.add('erin', 'viewer');
+    const { cookie } = await people.signIn('erin');
+    const begin = (body: object) => people.ask('POST', FACTOR, { cookie, body });
+    assert.deepEqual((await begin({ password: 'wrong' })).body['errors'], [
+      { field: 'password', message: 'is wrong' },
+    ]);
+    assert.equal((await begin({})).status, 400);
+    assert.equal((await people.ask('PUT', FACTOR, { cookie, body: { code: '000000' } })).status, 409);
+    assert.equal((await people.signIn('erin')).status, 200);
   });
 
   test('is removed with the password', async () => {

@@ -112,6 +112,8 @@ describe('the screen of people in a real browser', { skip: WITHOUT_BROWSER }, ()
     const { clock } = server.api;
     const page = await server.open({ as: 'operator', at: '/people' });
     await page.getByRole('button', { name: 'Set it up' }).press('Enter');
+    await page.getByLabel('Your password').fill(PASSWORD);
+    await page.getByLabel('Your password').press('Enter');
     await page.getByRole('img', { name: /authenticator/ }).waitFor();
     const key = (await dialog(page).locator('code').textContent())!.replace(/\s/g, '');
     const codeNow = (): string =>

@@ -12,6 +12,7 @@ import type { Verdict } from '../../../src/rules/respond.js';
 import type { Subject } from '../../../src/sending/subjects.js';
 import { subjectKey } from '../../../src/sending/subjects.js';
 import { event, rulesChanged, sent } from '../../support/sends.js';
+import { ended } from '../../support/steps.js';
 
 const START = Date.UTC(2026, 0, 1);
 const RULES = `
@@ -175,7 +176,7 @@ describe('a replay', () => {
         const found = (JSON.parse(JSON.stringify(system.log)) as RecordedEvent[]).flatMap((each) => {
           // As the API would, while it is catching up: the present is far ahead of what is being folded.
           for (const subject of SUBJECTS) again.readings(subject, each.at + ahead);
-          again.busiest('account', 'recipients', 3, each.at + ahead);
+          ended(again.busiest('account', 'recipients', 3, each.at + ahead));
           return again.apply(each);
         });
         assert.deepEqual(JSON.parse(JSON.stringify(found)), JSON.parse(JSON.stringify(system.verdicts)));

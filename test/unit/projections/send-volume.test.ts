@@ -9,6 +9,7 @@ import type { Verdict } from '../../../src/rules/respond.js';
 import type { Subject } from '../../../src/sending/subjects.js';
 import { ALICE, evidence } from '../../support/given.js';
 import { blockEvent, event, failed, rulesChanged, sent } from '../../support/sends.js';
+import { ended } from '../../support/steps.js';
 
 const START = Date.UTC(2026, 0, 1);
 const BURST =
@@ -116,7 +117,7 @@ describe('the subjects that are counted', () => {
     stage.send(START, more);
     const found: Record<string, string> = {};
     for (const type of ['account', 'address', 'domain', 'ehlo', 'ip'] as const) {
-      const [top, ...others] = stage.volume.busiest(type, 'messages', 5, START);
+      const [top, ...others] = ended(stage.volume.busiest(type, 'messages', 5, START));
       assert.deepEqual(others, []);
       if (top !== undefined) found[type] = top.value;
     }
@@ -412,5 +413,16 @@ describe('what is none of its business', () => {
       assert.deepEqual(mixed.send(START + count), plain.send(START + count));
     }
     assert.deepEqual(mixed.observed(ALICE, START), plain.observed(ALICE, START));
+  });
+});
+
+describe('the busiest of many senders', () => {
+  test('are looked for step by step, and are the same', () => {
+    const stage = new Stage(BURST);
+    for (let number = 0; number < 9000; number++)
+      stage.send(START, { account: `u${number}@example.com`, recipients: number === 8500 ? 9 : 1 });
+    const steps = stage.volume.busiest('account', 'recipients', 1, START);
+    assert.deepEqual([steps.next().done, steps.next().done], [false, false]);
+    assert.equal(ended(steps)[0]?.value, 'u8500@example.com');
   });
 });
