@@ -24,9 +24,7 @@ export function newSecondFactor(): SecondFactor {
 
 /** @param code as a person types it, with or without dashes */
 export function recoveryHash(code: string): string {
-  return createHash('sha256')
-    .update(code.toLowerCase().replace(/[\s-]/g, ''), 'utf8')
-    .digest('hex');
+  return createHash('sha256').update(code.toLowerCase().replace(/[\s-]/g, ''), 'utf8').digest('hex');
 }
 
 const BASE32 = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567';

@@ -5686,6 +5686,7 @@ export interface operations {
         requestBody: {
             content: {
                 "application/json": {
+                    name: string;
                     password: string;
                 };
             };

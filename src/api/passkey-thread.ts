@@ -1,5 +1,8 @@
 import { parentPort } from 'node:worker_threads';
-import type { VerifyAuthenticationResponseOpts, VerifyRegistrationResponseOpts } from '@simplewebauthn/server';
+import type {
+  VerifyAuthenticationResponseOpts,
+  VerifyRegistrationResponseOpts,
+} from '@simplewebauthn/server';
 import { verifyAuthenticationResponse, verifyRegistrationResponse } from '@simplewebauthn/server';
 import { LONGEST_KEY } from '../accounts/passkeys.js';
 
@@ -48,7 +51,11 @@ if (parentPort !== null) {
     proved(told).then(
       (done) => port.postMessage({ id, proved: done } satisfies PasskeyAnswer),
       (error: unknown) =>
-        port.postMessage({ id, proved: undefined, fault: String(error).slice(0, 300) } satisfies PasskeyAnswer),
+        port.postMessage({
+          id,
+          proved: undefined,
+          fault: String(error).slice(0, 300),
+        } satisfies PasskeyAnswer),
     );
   });
 }

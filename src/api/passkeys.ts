@@ -40,20 +40,25 @@ const base64url = (most: number) =>
     .regex(/^[\w-]+$/, 'must be base64url');
 const idInput = base64url(LONGEST_ID);
 const credential = { id: idInput, rawId: idInput, type: z.literal('public-key') };
+const nameInput = z
+  .string('must be a text')
+  .trim()
+  .min(1, 'must not be empty')
+  .max(60, 'at most 60 characters')
+  .regex(PASSKEY_NAME, 'must have no control characters');
+const beginInput = z.strictObject({ name: nameInput, password: passwordInput });
 const newInput = z.strictObject({
-  name: z
-    .string('must be a text')
-    .trim()
-    .min(1, 'must not be empty')
-    .max(60, 'at most 60 characters')
-    .regex(PASSKEY_NAME, 'must have no control characters'),
+  name: nameInput,
   credential: z
     .object({
       ...credential,
       response: z.object({
         clientDataJSON: base64url(4096),
         attestationObject: base64url(8192),
-        transports: z.array(z.string().regex(/^[a-z-]{1,15}$/)).max(6).optional(),
+        transports: z
+          .array(z.string().regex(/^[a-z-]{1,15}$/))
+          .max(6)
+          .optional(),
       }),
     })
     .meta({ description: 'What navigator.credentials.create() gave, as JSON.' }),
@@ -71,10 +76,11 @@ const knownInput = z.strictObject({
     })
     .meta({ description: 'What navigator.credentials.get() gave, as JSON.' }),
 });
-const withPassword = z.strictObject({ password: passwordInput });
+const removal = z.strictObject({ password: passwordInput });
+type Begin = z.infer<typeof beginInput>;
 type NewInput = z.infer<typeof newInput>;
 type KnownInput = z.infer<typeof knownInput>;
-type WithPassword = z.infer<typeof withPassword>;
+type Removal = z.infer<typeof removal>;
 
 const passkeyShape = z
   .object({
@@ -167,12 +173,12 @@ export class Passkeys {
           return ok({ items: passkeys.map((one) => this.#view(name, one)) });
         },
       }),
-      route<unknown, WithPassword>({
+      route<unknown, Begin>({
         method: 'post',
         path: `${OWN}/begin`,
         summary: 'Begin to add a passkey: what the browser asks the device for',
         ...own,
-        body: { schema: withPassword, limit: LIMIT },
+        body: { schema: beginInput, limit: LIMIT },
         responses: { 200: { description: 'For navigator.credentials.create()', schema: creationShape } },
         handle: (request) => this.#beginNew(request),
       }),
@@ -185,12 +191,12 @@ export class Passkeys {
         responses: { 201: { description: 'The passkey', schema: passkeyShape } },
         handle: (request) => this.#add(request),
       }),
-      route<unknown, WithPassword>({
+      route<unknown, Removal>({
         method: 'delete',
         path: `${OWN}/{id}`,
         summary: 'Remove a passkey: other sessions end, and this one gets another cookie',
         ...own,
-        body: { schema: withPassword, limit: LIMIT },
+        body: { schema: removal, limit: LIMIT },
         responses: { 204: { description: 'It is removed' } },
         handle: (request) => this.#remove(request),
       }),
@@ -245,7 +251,7 @@ export class Passkeys {
     });
   }
 
-  #beginNew(asked: ApiRequest<unknown, WithPassword>): Promise<Answer> {
+  #beginNew(asked: ApiRequest<unknown, Begin>): Promise<Answer> {
     const { rpId } = this.#party(asked.request);
     return this.#account.withPassword(asked, asked.body.password, ({ name, passkeys }) => {
       const { challenge, cookie } = this.#challenges.begin(whatForNew(asked), this.#deps.clock.now());
@@ -295,7 +301,7 @@ export class Passkeys {
     return { ...this.#withoutChallenge(renewed), status: 201, body: this.#view(name, passkey) };
   }
 
-  #remove(asked: ApiRequest<unknown, WithPassword>): Promise<Answer> {
+  #remove(asked: ApiRequest<unknown, Removal>): Promise<Answer> {
     return this.#account.withPassword(asked, asked.body.password, async ({ name, passkeys }) => {
       const id = asked.params['id']!;
       const removed = passkeys.find((one) => one.id === id);
@@ -336,9 +342,9 @@ export class Passkeys {
 
 type Asked = ApiRequest<unknown, unknown>;
 
-/** A challenge for one session, which signed for its password, is none for another. */
-function whatForNew({ caller }: Asked): string {
-  return `add to ${caller.session}`;
+/** A challenge for one session, which gave the password, is none for another. */
+function whatForNew({ caller, body }: ApiRequest<unknown, { readonly name: string }>): string {
+  return `add to ${caller.session}: ${body.name}`;
 }
 
 /** What devices keep of whose key it is: it tells nothing of the person. */
