@@ -360,7 +360,7 @@ function expected(challenge: string, { rpId, origins }: RelyingParty) {
 }
 
 function given<T extends { readonly userHandle?: string | null | undefined }>({ userHandle, ...rest }: T) {
-  return { ...rest, ...(userHandle == null ? {} : { userHandle }) };
+  return { ...rest, ...(typeof userHandle === 'string' ? { userHandle } : {}) };
 }
 
 /** The same whatever is wrong. */

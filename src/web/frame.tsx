@@ -236,7 +236,12 @@ function UserMenu({ showKeys }: { showKeys: () => void }) {
           Keys
         </button>
         {who.session !== null && (
-          <button type="button" onClick={() => void signOut().catch(fault)}>
+          <button
+            type="button"
+            popoverTarget="user-menu"
+            popoverTargetAction="hide"
+            onClick={() => void signOut().catch(fault)}
+          >
             Sign out
           </button>
         )}
