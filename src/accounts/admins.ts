@@ -1,7 +1,9 @@
-import { createHash, randomBytes } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import { InvalidInput, StopgapError } from '../kernel/errors.js';
 import type { Instant } from '../kernel/time.js';
 import { formatInstant, parseInstant } from '../kernel/time.js';
+import type { Passkey } from './passkeys.js';
+import { MOST_PASSKEYS, parsePasskey, passkeyText } from './passkeys.js';
 import { hashFault, hashPasswordOfAdmin } from './passwords.js';
 import { readIfThere } from './private-file.js';
 import { ConfigError } from './problems.js';
@@ -9,6 +11,8 @@ import type { LockOptions, RecordChange, RecordFile } from './record-file.js';
 import { changeRecords, isText } from './record-file.js';
 import type { Rights, Role } from './roles.js';
 import { domainsOf, readDomains, ROLES } from './roles.js';
+import type { SecondFactor } from './second-factor.js';
+import { newSecondFactor, recoveryHash } from './second-factor.js';
 import { readRecords } from './yaml-source.js';
 
 /** The roles of people: mail servers have tokens. */
@@ -28,9 +32,13 @@ export interface AdminRecord extends Rights {
   readonly totp: string | undefined;
   /** SHA-256 of each code that may be used once instead. */
   readonly recovery: readonly string[];
+  /** With one of these they sign in without password and code. */
+  readonly passkeys: readonly Passkey[];
   /** ISO 8601; undefined if a person wrote the entry. */
   readonly addedAt: string | undefined;
-  /** Another one if rights, password or secret are others, or they are disabled: then sessions end. */
+  /** How often what they may do, or sign in with, was changed: what is as it once was is not the same. */
+  readonly revision: number;
+  /** Another one if rights, password, secret or passkeys are others, or they are disabled: then sessions end. */
   readonly stamp: string;
 }
 
@@ -47,20 +55,14 @@ export const NO_ADMINS: AdminTable = new Map();
 
 const FIELDS = [
   ...['name', 'role', 'password', 'domains', 'totp', 'recovery', 'addedAt'],
-  ...['disabled', 'link', 'linkUntil'],
+  ...['disabled', 'link', 'linkUntil', 'passkeys', 'revision'],
 ];
-const RECOVERY_CODES = 10;
-/** 80 bits: nobody guesses one from its hash. */
-const RECOVERY_BYTES = 10;
-/** 160 bits, as RFC 4226 recommends. */
-const SECRET_BYTES = 20;
-
 export function normalizeAdmin(raw: string): string {
   return raw.normalize('NFC').trim().toLowerCase();
 }
 
 /**
- * Reads a file of administrators: `admins: [{name, role, password?, domains?, totp?, recovery?, addedAt?, disabled?, link?, linkUntil?}]`.
+ * Reads a file of administrators: `admins: [{name, role, password?, domains?, totp?, recovery?, addedAt?, disabled?, link?, linkUntil?, passkeys?, revision?}]`.
  *
  * @param file how messages name it
  * @throws ConfigError with every problem, each with file, line and column; never with a hash or secret
@@ -91,12 +93,20 @@ export function parseAdmins(source: string, file: string): AdminTable {
     if (addedAt !== undefined && !isText(addedAt)) problems.push(`${where('addedAt')}: must be a date`);
     const disabled = record.get('disabled') ?? false;
     if (typeof disabled !== 'boolean') problems.push(`${where('disabled')}: must be true or false`);
-    if (problems.length > before || known === undefined) return;
+    const passkeys = readPasskeys(record.get('passkeys'));
+    if (passkeys === undefined)
+      problems.push(`${where('passkeys')}: must be a list of lines that the page has written`);
+    const revision = record.get('revision') ?? 0;
+    if (!Number.isSafeInteger(revision)) problems.push(`${where('revision')}: must be a whole number`);
+    if (problems.length > before || known === undefined || passkeys === undefined) return;
     const rights = { role: known, domains: own };
     const secrets = { password: password as string | undefined, totp: totp as string | undefined };
-    const stamp = sha256(JSON.stringify([rights, secrets, ...(disabled === true ? [disabled] : [])]));
-    const more = { recovery: codes as readonly string[], addedAt: addedAt as string | undefined };
-    const state = { disabled: disabled as boolean, link, stamp: stamp.slice(0, 32) };
+    // Nothing of what is not there: entries of before keep their stamps.
+    const rest = [disabled === true && { disabled }, passkeys.length > 0 && { passkeys }];
+    const stamped = [rights, secrets, ...rest.filter(Boolean), ...(revision === 0 ? [] : [revision])];
+    const stamp = sha256(JSON.stringify(stamped)).slice(0, 32);
+    const more = { recovery: codes as readonly string[], addedAt: addedAt as string | undefined, passkeys };
+    const state = { disabled: disabled as boolean, link, revision: revision as number, stamp };
     admins.set(normal, { name: normal, ...rights, ...secrets, ...more, ...state });
   };
   readRecords({ text: source, file, list: 'admins', fields: FIELDS, problems, read });
@@ -117,6 +127,14 @@ function readLink(
   else if (until === undefined) onFault('linkUntil', 'must be an ISO 8601 time such as 2027-01-31T08:00:00Z');
   else return { hash, until };
   return undefined;
+}
+
+/** Undefined if one cannot be read. */
+function readPasskeys(value: unknown): readonly Passkey[] | undefined {
+  const lines: readonly unknown[] = Array.isArray(value) ? value : [];
+  const passkeys = lines.map((line) => (isText(line) ? parsePasskey(line) : undefined));
+  const isList = value === undefined || Array.isArray(value);
+  return isList && passkeys.every((one) => one !== undefined) ? passkeys : undefined;
 }
 
 function isHashes(value: unknown): boolean {
@@ -175,7 +193,7 @@ export async function addAdmin(change: AdminAddition): Promise<string> {
 export async function setAdminPassword(change: AdminChange & { readonly password: string }): Promise<string> {
   const password = await hashPasswordOfAdmin(change.password);
   // With a link that is left somebody else could set another one.
-  return setFields(change, { password, link: undefined, linkUntil: undefined });
+  return setFields(change, () => ({ password, link: undefined, linkUntil: undefined }));
 }
 
 /**
@@ -187,15 +205,16 @@ export async function setPasswordByLink(
   change: AdminChange & { readonly password: string; readonly link: AdminLink },
 ): Promise<void> {
   const password = await hashPasswordOfAdmin(change.password);
-  await setFields(change, { password, link: undefined, linkUntil: undefined }, (admin) => {
+  await setFields(change, (admin) => {
     if (admin.link?.hash !== change.link.hash || admin.disabled)
       throw new StopgapError('conflict', 'the link was used meanwhile, or there is a newer one');
+    return { password, link: undefined, linkUntil: undefined };
   });
 }
 
 /** Lets a person set a password by a link; one from before works no more. @throws StopgapError `not-found` */
 export function setAdminLink(change: AdminChange & { readonly link: AdminLink }): Promise<string> {
-  return setFields(change, fieldsOf(undefined, change.link));
+  return setFields(change, () => fieldsOf(undefined, change.link));
 }
 
 /** What may change of a person. */
@@ -220,8 +239,10 @@ export async function editAdmin(change: AdminChange & { readonly edit: AdminEdit
     const domains = domainsOf(role, edit.domains ?? (role === 'domain' ? admin.domains : []));
     const disabled = edit.disabled ?? admin.disabled;
     if (role !== 'admin' || disabled) keepAnAdmin(admins, admin);
+    const after = JSON.stringify([role, domains, disabled]);
+    const isSame = after === JSON.stringify([admin.role, admin.domains, admin.disabled]);
     const set = { role, ...fieldsOf(domains), disabled: disabled ? true : undefined };
-    return { at: indexOf(name, admins), set };
+    return { at: indexOf(name, admins), set: isSame ? set : { ...set, ...another(admin) } };
   });
 }
 
@@ -252,22 +273,6 @@ function keepAnAdmin(admins: AdminTable, leaves: AdminRecord): void {
     );
 }
 
-/** What a person needs to make codes; only hashes of the recovery codes are kept. */
-export interface SecondFactor {
-  /** In base32. */
-  readonly secret: string;
-  readonly recovery: readonly string[];
-}
-
-export function newSecondFactor(): SecondFactor {
-  const recovery = Array.from({ length: RECOVERY_CODES }, () =>
-    base32(randomBytes(RECOVERY_BYTES))
-      .toLowerCase()
-      .replace(/(.{4})(?=.)/g, '$1-'),
-  );
-  return { secret: base32(randomBytes(SECRET_BYTES)), recovery };
-}
-
 /**
  * Asks a person for time-based codes from now on.
  *
@@ -278,28 +283,58 @@ export async function startSecondFactor(
   change: AdminChange,
   given: SecondFactor = newSecondFactor(),
 ): Promise<SecondFactor> {
-  await setFields(change, { totp: given.secret, recovery: given.recovery.map(recoveryHash) });
+  const fields = { totp: given.secret, recovery: given.recovery.map(recoveryHash) };
+  await setFields(change, (admin) => ({ ...fields, ...another(admin) }));
   return given;
 }
 
 /** Asks a person for the password alone. @throws StopgapError `not-found` */
 export async function endSecondFactor(change: AdminChange): Promise<void> {
-  await setFields(change, { totp: undefined, recovery: undefined });
+  await setFields(change, (admin) => ({ totp: undefined, recovery: undefined, ...another(admin) }));
 }
 
-/** @param code as a person types it, with or without dashes */
-export function recoveryHash(code: string): string {
-  return sha256(code.toLowerCase().replace(/[\s-]/g, ''));
+/**
+ * Lets a person sign in by a passkey.
+ *
+ * @throws StopgapError `not-found`, `conflict` if somebody has it already, or they have too many
+ */
+export async function addPasskey(change: AdminChange & { readonly passkey: Passkey }): Promise<void> {
+  const { passkey } = change;
+  await setFields(change, (admin, all) => {
+    const isThere = [...all.values()].some(({ passkeys }) => passkeys.some(({ id }) => id === passkey.id));
+    if (isThere) throw new StopgapError('conflict', 'this passkey is there already');
+    if (admin.passkeys.length >= MOST_PASSKEYS)
+      throw new StopgapError('conflict', `there are ${MOST_PASSKEYS} passkeys already: remove one first`);
+    return passkeyFields([...admin.passkeys, passkey], admin);
+  });
+}
+
+/** @throws StopgapError `not-found` */
+export async function removePasskey(change: AdminChange & { readonly id: string }): Promise<void> {
+  await setFields(change, (admin) => {
+    const rest = admin.passkeys.filter(({ id }) => id !== change.id);
+    if (rest.length === admin.passkeys.length)
+      throw new StopgapError('not-found', `there is no passkey ${change.id.slice(0, 100)}`);
+    return passkeyFields(rest, admin);
+  });
+}
+
+function passkeyFields(passkeys: readonly Passkey[], admin: AdminRecord): Readonly<Record<string, unknown>> {
+  return { passkeys: passkeys.length === 0 ? undefined : passkeys.map(passkeyText), ...another(admin) };
+}
+
+/** Without it a change and its opposite would make the stamp of before, and bring back the sessions of before. */
+function another({ revision }: AdminRecord): Readonly<Record<string, unknown>> {
+  return { revision: revision + 1 };
 }
 
 async function setFields(
   change: AdminChange,
-  set: Readonly<Record<string, unknown>>,
-  check: (admin: AdminRecord) => void = () => undefined,
+  decide: (admin: AdminRecord, all: AdminTable) => Readonly<Record<string, unknown>>,
 ): Promise<string> {
   const name = normalizeAdmin(change.name);
   await changeAdmins(change, (admins) => {
-    check(known(admins, name));
+    const set = decide(known(admins, name), admins);
     return { at: indexOf(name, admins), set };
   });
   return name;
@@ -354,14 +389,6 @@ function present(fields: Readonly<Record<string, unknown>>): Readonly<Record<str
 function nameFault(name: string): string | undefined {
   const isFit = /^[\p{L}\p{N}._@-]{1,100}$/u.test(name);
   return isFit ? undefined : 'must have 1 to 100 letters, digits, or any of . _ @ -';
-}
-
-const BASE32 = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567';
-
-/** RFC 4648, of bytes whose bits make whole characters. */
-function base32(bytes: Buffer): string {
-  const bits = [...bytes].map((byte) => byte.toString(2).padStart(8, '0')).join('');
-  return bits.replace(/.{5}/g, (five) => BASE32[Number.parseInt(five, 2)]!);
 }
 
 function sha256(value: string): string {

@@ -6,7 +6,7 @@ import type { BlockFact } from '../blocks/events.js';
 import { InvalidInput, StopgapError, messageOf } from '../kernel/errors.js';
 import type { RecordedEvent } from '../kernel/events.js';
 import { categoryOf, keyOf } from '../kernel/events.js';
-import { SECOND, formatInstant } from '../kernel/time.js';
+import { MINUTE, SECOND, formatInstant } from '../kernel/time.js';
 import type { OverrideFact } from '../overrides/events.js';
 import type { ShadowFact } from '../rules/decide.js';
 import type { RulesFact } from '../rules/model.js';
@@ -65,6 +65,8 @@ const FEED_TYPES = Object.keys(CATEGORY_OF) as readonly FeedType[];
 
 /** Proxies close connections that are silent for a minute. */
 const HEARTBEAT = 15 * SECOND;
+/** A reverse proxy says who somebody is only with a request: so the client has to ask again after this. */
+const PROXIED = 5 * MINUTE;
 /** Feeds open at once; each may hold a slice of the store in memory. */
 const MOST_FEEDS = 100;
 /** How many of these one token may have, so that the others have room. */
@@ -218,10 +220,11 @@ export class EventFeeds {
     ended: AbortController,
   ): void {
     const { clock, metrics } = this.#deps;
+    const until = caller.viaProxy === true ? clock.monotonic() + PROXIED : Infinity;
     let cancel: () => void;
     const beat = (): void => {
       // A token that is revoked sees no more.
-      if (!isStillAllowed()) return void end();
+      if (!isStillAllowed() || clock.monotonic() >= until) return void end();
       // No heartbeats pile up for a client that does not read.
       if (!response.writableNeedDrain) response.write(': alive\n\n');
       cancel = clock.after(HEARTBEAT, beat);

@@ -40,6 +40,7 @@ import { PersonSessions } from './sessions.js';
 import { SignIn } from './sign-in.js';
 import { OpenId, openIdStamp } from './openid.js';
 import { OwnAccount } from './own-account.js';
+import { Passkeys } from './passkeys.js';
 import { People } from './people.js';
 import { rspamdRoutes } from './rspamd.js';
 import { observedRoute, rulesRoutes } from './rules.js';
@@ -211,6 +212,7 @@ function openPeople(
   const attempts = new Attempts(deps);
   const signIn = new SignIn(deps, sessions, attempts);
   const account = new OwnAccount(deps, sessions, attempts);
+  const passkeys = new Passkeys(deps, sessions, { attempts, account });
   const people = new People(deps, sessions);
   const openId =
     settings === undefined || publicUrl === undefined
@@ -218,7 +220,7 @@ function openPeople(
       : new OpenId(deps, sessions, attempts, { settings, publicUrl });
   return {
     sessions,
-    routes: [signIn, sessions, account, people, openId].flatMap((part) => part?.routes ?? []),
+    routes: [signIn, sessions, account, passkeys, people, openId].flatMap((part) => part?.routes ?? []),
   };
 }
 

@@ -1,7 +1,9 @@
 import { LRUCache } from 'lru-cache';
 import { z } from 'zod';
-import type { AdminRecord, SecondFactor } from '../accounts/admins.js';
-import { endSecondFactor, newSecondFactor, setAdminPassword, startSecondFactor } from '../accounts/admins.js';
+import type { AdminRecord } from '../accounts/admins.js';
+import { endSecondFactor, setAdminPassword, startSecondFactor } from '../accounts/admins.js';
+import type { SecondFactor } from '../accounts/second-factor.js';
+import { newSecondFactor } from '../accounts/second-factor.js';
 import { StopgapError } from '../kernel/errors.js';
 import type { Milliseconds } from '../kernel/time.js';
 import { MINUTE } from '../kernel/time.js';
@@ -11,7 +13,7 @@ import { invalid } from './http/problem.js';
 import type { Answer, ApiRequest, Route } from './http/route.js';
 import { ok, route } from './http/route.js';
 import { changeFile } from './people.js';
-import type { CodeUsed } from './second-factor.js';
+import type { UsedUp } from './second-factor.js';
 import { codeUsed, otpauthUri } from './second-factor.js';
 import type { PeopleDependencies, PersonSessions } from './sessions.js';
 import { whoShape } from './sessions.js';
@@ -102,16 +104,16 @@ export class OwnAccount {
 
   #setPassword(asked: ApiRequest<unknown, PasswordChange>): Promise<Answer> {
     const { password, newPassword } = asked.body;
-    return this.#withPassword(asked, password, async (admin) => {
+    return this.withPassword(asked, password, async (admin) => {
       const { name } = admin;
       await changeFile(this.#deps, (file) => setAdminPassword({ file, name, password: newPassword }));
-      return this.#renewed(asked, name, { what: 'password', description: `${name}: another password` });
+      return this.renewed(asked, name, { what: 'password', description: `${name}: another password` });
     });
   }
 
   /** With a session alone, a thief could lock its owner out by a secret that only the thief knows. */
   #begin(asked: ApiRequest<unknown, OwnPassword>): Promise<Answer> {
-    return this.#withPassword(asked, asked.body.password, ({ name, totp, session }) => {
+    return this.withPassword(asked, asked.body.password, ({ name, totp, session }) => {
       if (totp !== undefined)
         throw new StopgapError('conflict', 'there is a second factor already: remove it first');
       const factor = newSecondFactor();
@@ -122,7 +124,7 @@ export class OwnAccount {
 
   async #confirm(asked: ApiRequest<unknown, Confirmation>): Promise<Answer> {
     const { request, body } = asked;
-    const admin = this.#own(asked.caller);
+    const admin = this.own(asked.caller);
     const { name, session } = admin;
     const factor = this.#waiting.get(session);
     if (factor === undefined || admin.totp !== undefined)
@@ -135,28 +137,28 @@ export class OwnAccount {
       await changeFile(this.#deps, (file) => startSecondFactor({ file, name }, factor));
       this.#waiting.delete(session);
       const change = { what: 'second-factor', description: `${name}: a second factor` } as const;
-      const { headers } = await this.#renewed(asked, name, change, used);
+      const { headers } = await this.renewed(asked, name, change, used);
       return { ...ok({ recoveryCodes: factor.recovery }), ...(headers === undefined ? {} : { headers }) };
     });
   }
 
   #remove(asked: ApiRequest<unknown, OwnPassword>): Promise<Answer> {
-    return this.#withPassword(asked, asked.body.password, async ({ name, totp }) => {
+    return this.withPassword(asked, asked.body.password, async ({ name, totp }) => {
       if (totp === undefined) throw new StopgapError('conflict', 'there is no second factor');
       await changeFile(this.#deps, (file) => endSecondFactor({ file, name }));
       const change = { what: 'second-factor', description: `${name}: no second factor` } as const;
-      const { headers } = await this.#renewed(asked, name, change);
+      const { headers } = await this.renewed(asked, name, change);
       return { status: 204, ...(headers === undefined ? {} : { headers }) };
     });
   }
 
   /** A session may be left open on a machine: what matters asks for the password again. */
-  async #withPassword(
+  async withPassword(
     { request, caller }: ApiRequest<unknown, unknown>,
     password: string,
     work: (admin: Own) => Answer | Promise<Answer>,
   ): Promise<Answer> {
-    const admin = this.#own(caller);
+    const admin = this.own(caller);
     return this.#attempts.try(request, admin.name, password, async ({ network, fail }) => {
       if (!(await this.#attempts.isPassword(admin.password, password, network)))
         return fail(invalid([{ field: 'password', message: 'is wrong' }]));
@@ -165,21 +167,22 @@ export class OwnAccount {
   }
 
   /** Records a change, which has ended all sessions of its person, and gives the browser that asked another one. */
-  async #renewed(
+  async renewed(
     asked: ApiRequest<unknown, unknown>,
     name: string,
     change: Pick<PersonChanged, 'what' | 'description'>,
-    used?: CodeUsed,
+    used?: UsedUp,
   ): Promise<Answer> {
     const fact = { type: 'PersonChanged', data: { person: name, ...change } } as const;
     await this.#sessions.record(name, asked.requestId, () => fact);
+    await this.#sessions.endOutdated(name, asked.requestId);
     const admin = this.#deps.admins().get(name);
     if (admin === undefined) throw new StopgapError('conflict', `${name} was removed meanwhile`);
     return this.#sessions.begin(asked, admin, () => used ?? {});
   }
 
   /** @throws StopgapError `conflict` for those who have no account of their own here */
-  #own({ name, session, via, viaProxy }: ApiRequest<unknown, unknown>['caller']): Own {
+  own({ name, session, via, viaProxy }: ApiRequest<unknown, unknown>['caller']): Own {
     const admin = this.#deps.admins().get(name);
     if (session === undefined || via !== undefined || viaProxy === true || admin === undefined)
       throw new StopgapError(

@@ -47,6 +47,7 @@ const personShape = z
     disabled: z.boolean(),
     hasPassword: z.boolean(),
     secondFactor: z.boolean(),
+    passkeys: z.int(),
     linkUntil: instantShape
       .nullable()
       .meta({ description: 'Until when a link works that lets them set a password.' }),
@@ -165,7 +166,7 @@ export class People {
           const { name } = this.#named(request);
           await changeFile(this.#deps, (file) => removeAdmin({ file, name, isLastKept: true }));
           await this.#changed(request, name, { what: 'removed', description: `${name}: removed` });
-          await this.#sessions.endAll(name, request);
+          await this.#sessions.endOutdated(name, request.requestId, request.caller.name);
           return { status: 204 };
         },
       }),
@@ -203,7 +204,7 @@ export class People {
     const after = this.#known(name);
     if (after.stamp !== stamp) {
       await this.#changed(request, name, { what: 'changed', description: rightsText(after) });
-      await this.#sessions.endAll(name, request);
+      await this.#sessions.endOutdated(name, request.requestId, request.caller.name);
     }
     return ok(this.#view(after));
   }
@@ -238,13 +239,14 @@ export class People {
   }
 
   #view(admin: AdminRecord): z.infer<typeof personShape> {
-    const { name, role, domains, disabled, password, totp, link, addedAt } = admin;
+    const { name, role, domains, disabled, password, totp, passkeys, link, addedAt } = admin;
     const sessions = this.#sessions.of(name);
     const isLinked = link !== undefined && link.until > this.#deps.clock.now();
     const used = sessions.map((one) => this.#sessions.usedAt(one));
     return {
       ...{ name, role, domains: [...domains], disabled },
       ...{ hasPassword: password !== undefined, secondFactor: totp !== undefined },
+      passkeys: passkeys.length,
       linkUntil: isLinked ? formatInstant(link.until) : null,
       ...{ addedAt: addedAt ?? null, sessions: sessions.length },
       usedAt: instantView(used.length === 0 ? undefined : Math.max(...used)),

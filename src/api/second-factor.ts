@@ -1,17 +1,15 @@
 import { Secret, TOTP } from 'otpauth';
 import type { Sessions } from '../../projections/sessions/sessions.js';
 import type { AdminRecord } from '../accounts/admins.js';
-import { recoveryHash } from '../accounts/admins.js';
+import { recoveryHash } from '../accounts/second-factor.js';
 import type { Instant, Milliseconds } from '../kernel/time.js';
 import { SECOND } from '../kernel/time.js';
+import type { SignedIn } from '../sessions/events.js';
 
 const STEP: Milliseconds = 30 * SECOND;
 
-/** What a code uses up. */
-export interface CodeUsed {
-  readonly step?: number;
-  readonly recovery?: string;
-}
+/** What a sign-in uses up. */
+export type UsedUp = Pick<SignedIn, 'step' | 'recovery' | 'passkey' | 'counter' | 'challenge'>;
 
 /**
  * What of a person's codes this one uses up; undefined if it is wrong, or was used before. A time-based code is taken one
@@ -24,7 +22,7 @@ export function codeUsed(
   code: string,
   sessions: Pick<Sessions, 'lastStep' | 'isUsedUp'>,
   now: Instant,
-): CodeUsed | undefined {
+): UsedUp | undefined {
   const digits = code.replace(/\s/g, '');
   if (isTimeBased(code) && totp !== undefined) {
     const delta = generatorOf(name, totp).validate({ token: digits, timestamp: now, window: 1 });

@@ -18,7 +18,7 @@ import { clientOf } from './http/client.js';
 import type { Answer, ApiRequest, Route } from './http/route.js';
 import { ok, route } from './http/route.js';
 import { sessionCookie, sessionToken } from './http/session-cookie.js';
-import type { CodeUsed } from './second-factor.js';
+import type { UsedUp } from './second-factor.js';
 import { instantShape } from './shapes.js';
 
 /** A session ends when it was not used for so long, and after so long in any case. */
@@ -50,8 +50,8 @@ export const whoShape = z
     name: z.string(),
     role: z.enum(ROLES),
     domains: z.array(z.string()),
-    by: z.enum(['password', 'token', 'proxy', ...VIA]).meta({
-      description: 'How they came in. With a password they have an account of their own here.',
+    by: z.enum(['password', 'passkey', 'token', 'proxy', ...VIA]).meta({
+      description: 'How they came in. With a password or a passkey they have an account of their own here.',
     }),
     secondFactor: z.boolean().meta({ description: 'Whether their account here asks for a code.' }),
     session: sessionShape
@@ -160,20 +160,20 @@ export class PersonSessions {
   }
 
   /** As {@link enter}. @returns the answer that says who has signed in */
-  async begin(asked: Asked, person: Entrant, useCode?: () => CodeUsed): Promise<Answer> {
-    const { caller, cookie } = await this.enter(asked, person, useCode);
+  async begin(asked: Asked, person: Entrant, useUp?: () => UsedUp): Promise<Answer> {
+    const { caller, cookie } = await this.enter(asked, person, useUp);
     return ok(this.#who(caller), { 'Set-Cookie': cookie });
   }
 
   /**
    * Gives somebody a session, in place of the one that they had in that browser.
    *
-   * @param useCode what of a code is used up, by what is recorded when it is asked
+   * @param useUp what is used up, by what is recorded when it is asked
    */
   async enter(
     { request, requestId }: Asked,
     person: Entrant,
-    useCode: () => CodeUsed = () => ({}),
+    useUp: () => UsedUp = () => ({}),
   ): Promise<{ readonly caller: Caller; readonly cookie: string }> {
     const { models, clock, log } = this.#deps;
     const [token, id] = [randomBytes(TOKEN_BYTES).toString('base64url'), newId()];
@@ -183,7 +183,7 @@ export class PersonSessions {
       const until = clock.now() + LASTS;
       const given = via === undefined ? {} : { via, role, domains };
       const data = { session: id, person: name, hash: hashOf(token), stamp, until, network };
-      return { type: 'SignedIn', data: { ...data, ...given, ...useCode() } };
+      return { type: 'SignedIn', data: { ...data, ...given, ...useUp() } };
     });
     const session = models.sessions.byId(id);
     if (session === undefined)
@@ -197,12 +197,14 @@ export class PersonSessions {
     return { caller: callerOf(person, session), cookie: sessionCookie(token, seconds) };
   }
 
-  /** Ends all sessions of a person of the file. */
-  async endAll(name: string, { caller, requestId }: Asked): Promise<void> {
-    for (const { id } of this.of(name)) {
-      const data = { session: id, reason: 'revoked' } as const;
-      await this.record(name, requestId, () => ({ type: 'SessionEnded', data }), caller.name);
-      this.#onEnded(id);
+  /** Records the end of the sessions that a change of their person has ended, whatever becomes of the person later. */
+  async endOutdated(name: string, requestId: string, by = name): Promise<void> {
+    const stamp = this.#deps.admins().get(name)?.stamp;
+    for (const session of this.#deps.models.sessions.all(this.#deps.clock.now())) {
+      if (session.person !== name || session.via !== undefined || session.stamp === stamp) continue;
+      const data = { session: session.id, reason: 'revoked' } as const;
+      await this.record(name, requestId, () => ({ type: 'SessionEnded', data }), by);
+      this.#onEnded(session.id);
     }
   }
 
@@ -305,7 +307,8 @@ export class PersonSessions {
     if (viaProxy === true) return { by: 'proxy', secondFactor: false };
     if (session === undefined) return { by: 'token', secondFactor: false };
     const secondFactor = via === undefined && this.#deps.admins().get(name)?.totp !== undefined;
-    return { by: via ?? 'password', secondFactor };
+    const isPasskey = this.#deps.models.sessions.byId(session)?.passkey !== undefined;
+    return { by: via ?? (isPasskey ? 'passkey' : 'password'), secondFactor };
   }
 
   #view(session: Session, caller: Caller): z.infer<typeof sessionShape> {

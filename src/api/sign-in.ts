@@ -12,8 +12,9 @@ import { Problem } from './http/problem.js';
 import type { Answer, ApiRequest, Route } from './http/route.js';
 import { ok, route } from './http/route.js';
 import { refuseCrossSite } from './http/same-site.js';
+import { relyingParty } from './passkey-challenges.js';
 import { changeFile } from './people.js';
-import type { CodeUsed } from './second-factor.js';
+import type { UsedUp } from './second-factor.js';
 import { codeUsed } from './second-factor.js';
 import type { PeopleDependencies, PersonSessions } from './sessions.js';
 import { whoShape } from './sessions.js';
@@ -65,7 +66,9 @@ const waysShape = z
       .object({ label: z.string() })
       .nullable()
       .meta({ description: 'The OpenID provider, and what its button says.' }),
-    passkeys: z.boolean(),
+    passkeys: z.boolean().meta({
+      description: 'Whether there can be: over HTTPS by the name in api.publicUrl, or as localhost.',
+    }),
   })
   .meta({ id: 'WaysToSignIn' });
 
@@ -90,7 +93,7 @@ export class SignIn {
         summary: 'Which ways of signing in there are',
         scope: 'all',
         responses: { 200: { description: 'All of them', schema: waysShape } },
-        handle: () => ok(this.#ways()),
+        handle: ({ request }) => ok(this.#ways(request)),
       }),
       route<unknown, SignInBody>({
         method: 'post',
@@ -131,11 +134,16 @@ export class SignIn {
     ];
   }
 
-  #ways(): z.infer<typeof waysShape> {
+  #ways(request: Request): z.infer<typeof waysShape> {
     const { vouchers, first, openId: provider, publicUrl } = this.#deps;
     const evaluation = vouchers?.evaluation !== undefined;
     const openId = provider === undefined || publicUrl === undefined ? null : { label: provider.label };
-    return { evaluation, first: first?.isOpen === true, openId, passkeys: false };
+    return {
+      evaluation,
+      first: first?.isOpen === true,
+      openId,
+      passkeys: relyingParty(request, publicUrl) !== undefined,
+    };
   }
 
   /** A name that is not known costs as much as a wrong password, and hears the same. */
@@ -188,6 +196,7 @@ export class SignIn {
         this.#codeOf(person, code, fail);
         await changeFile(this.#deps, (file) => setPasswordByLink({ file, name, password, link }));
         await this.#changed(asked, name, { what: 'password', description: `${name}: a password, by a link` });
+        await this.#sessions.endOutdated(name, asked.requestId);
         const after = admins().get(name);
         if (after === undefined) return fail(unusable());
         return this.#sessions.begin(asked, after, () => this.#codeOf(after, code, fail));
@@ -216,7 +225,7 @@ export class SignIn {
   }
 
   /** What of a second factor is used up, if there is one. @throws Problem 401 without a code, or with a wrong one */
-  #codeOf(admin: AdminRecord, code: string | undefined, fail: Attempt['fail']): CodeUsed {
+  #codeOf(admin: AdminRecord, code: string | undefined, fail: Attempt['fail']): UsedUp {
     const { models, clock } = this.#deps;
     if (admin.totp === undefined) return {};
     if (code === undefined) throw wrong('the code of the second factor is needed', { needs: 'code' });
@@ -250,7 +259,7 @@ function isOfThisMachine(url: string): boolean {
   return name === 'localhost' || isLoopback(name);
 }
 
-function wrong(message: string, members: Readonly<Record<string, unknown>> = {}): Problem {
+export function wrong(message: string, members: Readonly<Record<string, unknown>> = {}): Problem {
   const headers = { 'WWW-Authenticate': 'Session realm="stopgap"' };
   return new Problem(401, message, { code: 'unauthorized', headers, members });
 }

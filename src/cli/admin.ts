@@ -80,17 +80,19 @@ export function adminVerb(program: Command, io: CliIo): void {
     async (options: ConfigOption & { json?: true }) => {
       const people = [...(await readAdmins(configForFiles(io, options).config.api.admins)).values()];
       if (options.json === true) {
-        const items = people.map(({ name, role, domains, totp, addedAt, disabled }) => ({
-          ...{ name, role, domains, secondFactor: totp !== undefined, addedAt: addedAt ?? null, disabled },
+        const items = people.map(({ name, role, domains, totp, passkeys, addedAt, disabled }) => ({
+          ...{ name, role, domains, secondFactor: totp !== undefined, passkeys: passkeys.length },
+          ...{ addedAt: addedAt ?? null, disabled },
         }));
         print(io, asJson(items));
       } else if (people.length === 0) {
         note(io, 'nobody yet: stopgap admin add NAME --role ROLE');
       } else {
-        const means = ({ disabled, password, totp }: AdminRecord): string => {
+        const means = ({ disabled, password, totp, passkeys }: AdminRecord): string => {
           if (disabled) return 'disabled';
           if (password === undefined) return 'link, once';
-          return totp === undefined ? 'password' : 'password and code';
+          const other = passkeys.length === 0 ? '' : ', or passkey';
+          return `${totp === undefined ? 'password' : 'password and code'}${other}`;
         };
         const rows = people.map((one) => [
           ...[one.name, one.role, means(one), one.addedAt ?? '-', one.domains.join(' ') || '-'],

@@ -26,6 +26,10 @@ export interface SignedIn {
   readonly step?: number;
   /** SHA-256 of the recovery code that was used up. */
   readonly recovery?: string;
+  /** The id of the passkey, how often it had signed then, and SHA-256 of the challenge that it signed. */
+  readonly passkey?: string;
+  readonly counter?: number;
+  readonly challenge?: string;
   /** Of a person who is in no file of ours: who vouches, and for which rights. */
   readonly via?: Via;
   readonly role?: string;
@@ -42,7 +46,7 @@ export interface SessionEnded {
   readonly reason: 'signed-out' | 'signed-in-again' | 'revoked';
 }
 
-const CHANGES = ['added', 'changed', 'removed', 'link', 'password', 'second-factor'] as const;
+const CHANGES = ['added', 'changed', 'removed', 'link', 'password', 'second-factor', 'passkey'] as const;
 
 /** What somebody changed of a person, or they of themselves. The file of administrators has what holds. */
 export interface PersonChanged {
@@ -64,6 +68,7 @@ const SHAPES: { readonly [Type in SessionFact['type']]: Check } = {
   SignedIn: shaped<SignedIn>({
     ...{ session: text, person: text, hash: text, stamp: text, until: whole, network: text },
     ...{ step: optional(whole), recovery: optional(text), via: optional(oneOf(VIA)), role: optional(text) },
+    ...{ passkey: optional(text), counter: optional(whole), challenge: optional(text) },
     domains: optional((value) => Array.isArray(value) && value.every(text)),
   }),
   SessionUsed: shaped<SessionUsed>({ session: text }),

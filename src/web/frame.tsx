@@ -8,6 +8,7 @@ import { useKey } from './keys.js';
 import { useLiveState } from './live.js';
 import { Dialog } from './parts/dialog.js';
 import { fault } from './parts/notes.js';
+import { sendPending } from './parts/pending.js';
 import { navigate, searchOf, senderPath, useAt, useHref, useQuery as useUrlQuery } from './route.js';
 import { Time, useNow } from './time.js';
 import { useRights, useWho } from './who.js';
@@ -216,6 +217,8 @@ function UserMenu({ showKeys }: { showKeys: () => void }) {
   const who = useWho();
   const client = useQueryClient();
   const signOut = async (): Promise<void> => {
+    // Where one was not sent they are told so, and are still here to decide.
+    if (!(await sendPending())) return;
     await answered(api.DELETE('/api/v1/session'));
     client.clear();
     location.reload();
@@ -233,7 +236,12 @@ function UserMenu({ showKeys }: { showKeys: () => void }) {
           Keys
         </button>
         {who.session !== null && (
-          <button type="button" onClick={() => void signOut().catch(fault)}>
+          <button
+            type="button"
+            popoverTarget="user-menu"
+            popoverTargetAction="hide"
+            onClick={() => void signOut().catch(fault)}
+          >
             Sign out
           </button>
         )}

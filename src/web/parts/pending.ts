@@ -36,21 +36,31 @@ function take(id: string): Pending | undefined {
   return one;
 }
 
-async function send(id: string, keepalive = false): Promise<void> {
+/** @returns whether it is sent, if it was not before */
+async function send(id: string, keepalive = false): Promise<boolean> {
   const one = take(id);
-  if (one === undefined) return;
+  if (one === undefined) return true;
   const { block, body, client } = one;
   try {
     await answered(api.POST('/api/v1/blocks/{id}/dismiss', { params: { path: { id } }, body, keepalive }));
     note(`Dismissed the proposal for ${subjectName(block.subject)}.`);
+    return true;
   } catch (error) {
     fault(
       new Error(
         `The proposal for ${subjectName(block.subject)} was not dismissed: ${(error as Error).message}`,
       ),
     );
+    return false;
+  } finally {
+    refresh(client);
   }
-  refresh(client);
+}
+
+/** Sends what waits at once: nobody may once they have signed out. @returns whether all of it is sent */
+export async function sendPending(): Promise<boolean> {
+  const sent = await Promise.all([...pending.keys()].map((id) => send(id)));
+  return !sent.includes(false);
 }
 
 /** What was not sent when the page is left is sent then: browsers let such a request outlive its page. */

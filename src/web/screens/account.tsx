@@ -7,15 +7,15 @@ import { Field, Form } from '../parts/forms.js';
 import { note } from '../parts/notes.js';
 import { NewPassword } from './sign-in.js';
 
-interface OwnDialog {
+export interface OwnDialog {
   readonly close: () => void;
 }
 
 /** The browser has another session after each of these changes; others have ended. */
-function useRenewed(): () => void {
+export function useRenewed(): () => void {
   const client = useQueryClient();
   return () => {
-    for (const key of ['session', 'sessions', 'people', 'changes'])
+    for (const key of ['session', 'sessions', 'passkeys', 'people', 'changes'])
       void client.invalidateQueries({ queryKey: [key] });
   };
 }

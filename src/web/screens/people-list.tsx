@@ -234,7 +234,8 @@ export function PeoplePart({ isNow }: { isNow: boolean }) {
   );
 }
 
-function States({ person: { disabled, hasPassword, secondFactor, linkUntil } }: { person: Person }) {
+function States({ person }: { person: Person }) {
+  const { disabled, hasPassword, secondFactor, passkeys, linkUntil } = person;
   return (
     <span className="line">
       {disabled && <span className="tag tag-bad">kept out</span>}
@@ -243,6 +244,9 @@ function States({ person: { disabled, hasPassword, secondFactor, linkUntil } }: 
         <span className={secondFactor ? 'tag tag-good' : 'tag'}>
           {secondFactor ? 'two factors' : 'password'}
         </span>
+      )}
+      {passkeys > 0 && (
+        <span className="tag tag-good">{passkeys === 1 ? 'passkey' : `${passkeys} passkeys`}</span>
       )}
       {linkUntil !== null && (
         <span className="quiet">

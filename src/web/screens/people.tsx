@@ -10,6 +10,7 @@ import { useAt } from '../route.js';
 import { Time } from '../time.js';
 import { useRights, useWho } from '../who.js';
 import { EndSecondFactorDialog, PasswordDialog, SecondFactorDialog } from './account.js';
+import { PasskeysPart } from './passkeys.js';
 import { PeoplePart, ROLES } from './people-list.js';
 
 const HOW: Readonly<Record<string, string>> = {
@@ -38,7 +39,7 @@ function Account({ isNow }: { isNow: boolean }) {
   const who = useWho();
   const [dialog, setDialog] = useState<'password' | 'start' | 'end'>();
   const close = (): void => setDialog(undefined);
-  const isOwn = who.by === 'password';
+  const isOwn = who.by === 'password' || who.by === 'passkey';
   return (
     <section className="panel" aria-labelledby="own">
       <h2 id="own">You</h2>
@@ -81,6 +82,7 @@ function Account({ isNow }: { isNow: boolean }) {
                 )}
               </dd>
             </div>
+            <PasskeysPart isNow={isNow} />
           </>
         ) : (
           <div>

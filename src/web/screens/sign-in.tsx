@@ -8,6 +8,7 @@ import { answered, api, ApiError, urlOf } from '../api.js';
 import icon from '../favicon.svg';
 import type { Values } from '../parts/forms.js';
 import { Check, Field, Form } from '../parts/forms.js';
+import { hasPasskeys, signInByPasskey } from '../parts/passkey.js';
 import { Failure } from '../parts/states.js';
 import { navigate, useQuery } from '../route.js';
 
@@ -75,7 +76,7 @@ function Ways({ enter }: Entering) {
     setTried(undefined);
     answered(api.POST('/api/v1/sign-in/evaluation')).then(enter, setTried);
   };
-  const { evaluation = false, first = false, openId = null } = ways.data ?? {};
+  const { evaluation = false, first = false, openId = null, passkeys = false } = ways.data ?? {};
   return (
     <>
       {error !== undefined && (
@@ -131,6 +132,29 @@ function Ways({ enter }: Entering) {
           </>
         )}
       </WithCode>
+      {passkeys && hasPasskeys && (
+        <>
+          <p className="or">or</p>
+          <ByPasskey enter={enter} />
+        </>
+      )}
+    </>
+  );
+}
+
+/** The device knows whose key it has: no name is asked for. */
+function ByPasskey({ enter }: Entering) {
+  const [error, setError] = useState<Error>();
+  const tryIt = (): void => {
+    setError(undefined);
+    signInByPasskey().then(enter, setError);
+  };
+  return (
+    <>
+      <button type="button" className="wide" onClick={tryIt}>
+        Sign in with a passkey
+      </button>
+      {error !== undefined && <Failure error={error} />}
     </>
   );
 }

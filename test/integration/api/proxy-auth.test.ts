@@ -5,6 +5,7 @@ import type { IncomingMessage } from 'node:http';
 import { text } from 'node:stream/consumers';
 import { after, before, describe, test } from 'node:test';
 import type { ProxyAuth } from '../../../src/api/dependencies.js';
+import { MINUTE, SECOND } from '../../../src/kernel/time.js';
 import { ApiServer, TOKENS } from '../../support/api/server.js';
 
 const PROXY: ProxyAuth = {
@@ -118,5 +119,28 @@ describe('a reverse proxy that has people sign in', () => {
       assert.equal((await who(...headers)).status, 401, JSON.stringify(proxy?.from));
       assert.equal((await who(...headers, ...headers)).status, 401, 'nor is it looked at');
     }
+  });
+
+  test('has its people ask again for an event feed after five minutes: their groups may be others by then', async () => {
+    await behind(PROXY);
+    const open = async (...headers: readonly string[]): Promise<IncomingMessage> => {
+      const request = http.request(new URL('/api/v1/events', server.url), {
+        ...{ agent: false, headers: ['Host', new URL(server.url).host, ...headers] },
+      });
+      request.end();
+      const [response] = (await once(request, 'response')) as [IncomingMessage];
+      return response;
+    };
+    const person = await open('Remote-User', 'alice', 'Remote-Groups', 'support');
+    const token = await open('Authorization', `Bearer ${TOKENS.viewer}`);
+    token.resume();
+    assert.deepEqual([person.statusCode, token.statusCode], [200, 200]);
+    const read = text(person);
+    server.clock.advance(5 * MINUTE - SECOND);
+    assert.equal(person.readableEnded, false);
+    server.clock.advance(SECOND);
+    assert.match(await read, /^retry: \d+\n\n(?:: alive\n\n){19}$/);
+    assert.equal(token.readableEnded, false, 'a token is looked up at each beat');
+    token.destroy();
   });
 });

@@ -76,6 +76,30 @@ describe('the screen of proposals in a real browser', { skip: WITHOUT_BROWSER },
     assert.equal(json['falsePositive'], true);
   });
 
+  test('sends a dismissal that waits before signing out, and stays where it cannot', async () => {
+    const id = await server.api.trip('sid@example.com');
+    const page = await server.open({ as: 'operator', at: '/proposals' });
+    const signOut = async (): Promise<void> => {
+      await page.getByRole('button', { name: 'oscar', exact: true }).click();
+      await page.getByRole('button', { name: 'Sign out' }).click();
+    };
+    const dismiss = async (): Promise<void> => {
+      await choose(page, 'sid@example.com');
+      await page.keyboard.press('d');
+      await row(page, 'sid@example.com').getByText('Dismissed in').waitFor();
+    };
+    await page.route('**/dismiss', (route) => route.fulfill({ status: 503 }));
+    await dismiss();
+    await signOut();
+    await page.getByText('The proposal for account sid@example.com was not dismissed').waitFor();
+    assert.equal(await stateOf(id), 'proposed');
+    await page.unroute('**/dismiss');
+    await dismiss();
+    await signOut();
+    await page.getByLabel('Password').waitFor();
+    assert.equal(await stateOf(id), 'dismissed');
+  });
+
   test('sends a dismissal once its time is over', async () => {
     const id = await server.api.trip('cora@example.com');
     const page = await server.open({ as: 'operator', at: '/proposals' });
