@@ -108,6 +108,16 @@ describe('the screen of people in a real browser', { skip: WITHOUT_BROWSER }, ()
     await again.getByRole('heading', { name: 'Your sessions' }).waitFor();
   });
 
+  test('shows the sign-in in each tab once the session was ended in one', async () => {
+    const one = await server.open({ as: 'operator', at: '/people' });
+    await one.getByRole('button', { name: 'oscar' }).waitFor();
+    const other = await one.context().newPage();
+    await other.goto(one.url());
+    await other.getByRole('button', { name: 'oscar' }).press('Enter');
+    await other.getByRole('button', { name: 'Sign out' }).press('Enter');
+    for (const tab of [other, one]) await tab.getByLabel('Password', { exact: true }).waitFor();
+  });
+
   test('sets up a second factor, shows recovery codes once, signs in with a code, and turns it off', async () => {
     const { clock } = server.api;
     const page = await server.open({ as: 'operator', at: '/people' });
