@@ -8,6 +8,7 @@ import { useKey } from './keys.js';
 import { useLiveState } from './live.js';
 import { Dialog } from './parts/dialog.js';
 import { fault } from './parts/notes.js';
+import { sendPending } from './parts/pending.js';
 import { navigate, searchOf, senderPath, useAt, useHref, useQuery as useUrlQuery } from './route.js';
 import { Time, useNow } from './time.js';
 import { useRights, useWho } from './who.js';
@@ -216,6 +217,7 @@ function UserMenu({ showKeys }: { showKeys: () => void }) {
   const who = useWho();
   const client = useQueryClient();
   const signOut = async (): Promise<void> => {
+    await sendPending();
     await answered(api.DELETE('/api/v1/session'));
     client.clear();
     location.reload();

@@ -53,6 +53,11 @@ async function send(id: string, keepalive = false): Promise<void> {
   refresh(client);
 }
 
+/** Sends what can still be taken back: nothing can be sent once the session has ended. */
+export async function sendPending(): Promise<void> {
+  await Promise.all([...pending.keys()].map((id) => send(id)));
+}
+
 /** What was not sent when the page is left is sent then: browsers let such a request outlive its page. */
 addEventListener('pagehide', () => {
   for (const id of pending.keys()) void send(id, true);

@@ -122,8 +122,8 @@ function Figures({ data }: { data: Overview }) {
           <p className="quiet">{breaker.sentence}</p>
           {breaker.open && (
             <p className="quiet">
-              Open for <Time at={breaker.since} as="ago" />; it closes in{' '}
-              <Time at={breaker.until} as="left" /> if nothing more is blocked.
+              Open since <Time at={breaker.since} />; it closes in <Time at={breaker.until} as="left" /> if
+              nothing more is blocked.
             </p>
           )}
         </Figure>
@@ -205,6 +205,8 @@ const DID: Readonly<Record<string, string>> = {
   ShadowRulesChanged: 'changed the shadow rules',
   ShadowRulesRemoved: 'removed the shadow rules',
   ShadowRulesPromoted: 'put the shadow rules in force',
+  PersonChanged: 'changed a person',
+  PersonForgotten: 'forgot a person',
 };
 
 function LastDecisions() {

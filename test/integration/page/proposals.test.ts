@@ -76,6 +76,18 @@ describe('the screen of proposals in a real browser', { skip: WITHOUT_BROWSER },
     assert.equal(json['falsePositive'], true);
   });
 
+  test('sends a dismissal that waits before it signs out', async () => {
+    const id = await server.api.trip('cleo@example.com');
+    const page = await server.open({ as: 'operator', at: '/proposals' });
+    await choose(page, 'cleo@example.com');
+    await page.keyboard.press('d');
+    await row(page, 'cleo@example.com').getByText('Dismissed in').waitFor();
+    await page.getByRole('button', { name: 'oscar' }).click();
+    await page.getByRole('button', { name: 'Sign out' }).click();
+    await page.getByRole('button', { name: 'Sign in' }).waitFor();
+    assert.equal(await stateOf(id), 'dismissed');
+  });
+
   test('sends a dismissal once its time is over', async () => {
     const id = await server.api.trip('cora@example.com');
     const page = await server.open({ as: 'operator', at: '/proposals' });
