@@ -19,6 +19,7 @@ import { PeopleScreen } from './screens/people.js';
 import { ProposalsScreen } from './screens/proposals.js';
 import { SenderScreen } from './screens/sender.js';
 import { forgetSeen, isLink, SignInScreen } from './screens/sign-in.js';
+import { CountedFromThen } from './time.js';
 import { WhoContext } from './who.js';
 
 /** What few ask for often: the first load is without it. */
@@ -81,12 +82,24 @@ function SignedIn({ who }: { who: Who }) {
         <Suspense fallback={<p className="quiet loading">Loading…</p>}>
           <Switch>
             <Route path="/" component={OverviewScreen} />
-            <Route path="/proposals/:id?">{({ id }) => <ProposalsScreen id={id} />}</Route>
-            <Route path="/blocks" component={BlocksScreen} />
+            <Route path="/proposals/:id?">
+              {({ id }) => (
+                <CountedFromThen>
+                  <ProposalsScreen id={id} />
+                </CountedFromThen>
+              )}
+            </Route>
+            <Route path="/blocks">
+              <CountedFromThen>
+                <BlocksScreen />
+              </CountedFromThen>
+            </Route>
             <Route path="/blocks/:id">{({ id }) => <BlockScreen key={id} id={id} />}</Route>
             <Route path="/senders/:type/:value">
               {({ type, value }) => (
-                <SenderScreen key={`${type} ${value}`} type={type} value={decoded(value)} />
+                <CountedFromThen key={`${type} ${value}`}>
+                  <SenderScreen type={type} value={decoded(value)} />
+                </CountedFromThen>
               )}
             </Route>
             <Route path="/rules" component={RulesScreen} />

@@ -1,4 +1,6 @@
-import { useSyncExternalStore } from 'react';
+import type { ReactNode } from 'react';
+import { createContext, use, useSyncExternalStore } from 'react';
+import { useAt } from './route.js';
 
 const exact = new Intl.DateTimeFormat(undefined, { dateStyle: 'full', timeStyle: 'long' });
 const clock = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit', second: '2-digit' });
@@ -30,6 +32,14 @@ export function useNow(seconds = 1): number {
   );
 }
 
+const AsOf = createContext<number | undefined>(undefined);
+
+/** Of a screen that shows a past instant: how long ago something was, and what was left, is counted from there. */
+export function CountedFromThen({ children }: { children: ReactNode }) {
+  const at = Date.parse(useAt() ?? '');
+  return <AsOf value={Number.isNaN(at) ? undefined : at}>{children}</AsOf>;
+}
+
 /** An instant in the viewer's zone; the exact one shows on hover, and is what a screen reader finds. */
 export function Time({
   at,
@@ -39,20 +49,23 @@ export function Time({
   as?: 'short' | 'ago' | 'left' | 'clock';
 }) {
   useNow(as === 'short' || as === 'clock' ? 60 : 5);
+  const then = use(AsOf);
   if (at === null || at === undefined) return <>–</>;
   const instant = Date.parse(at);
   return (
     <time dateTime={at} title={`${exact.format(instant)} (${at})`}>
-      {textOf(instant, as)}
+      {textOf(instant, as, then)}
     </time>
   );
 }
 
-function textOf(instant: number, as: 'short' | 'ago' | 'left' | 'clock'): string {
+function textOf(instant: number, as: 'short' | 'ago' | 'left' | 'clock', then: number | undefined): string {
   if (as === 'clock') return clock.format(instant);
-  if (as === 'short')
+  const isLater = as === 'ago' && then !== undefined && instant > then;
+  if (as === 'short' || isLater)
     return Math.abs(Date.now() - instant) < 300 * DAY ? day.format(instant) : dated.format(instant);
-  const away = as === 'ago' ? Date.now() - instant : instant - Date.now();
+  const from = then ?? Date.now();
+  const away = as === 'ago' ? from - instant : instant - from;
   if (as === 'ago') return away < 5000 ? 'just now' : `${spanOf(away)} ago`;
   return away <= 0 ? 'over' : spanOf(away);
 }

@@ -63,7 +63,7 @@ export async function* chunksOf(targets: readonly Target[]): AsyncGenerator<read
 export function BulkDialog({
   action,
   chunks,
-  count,
+  count: asked,
   close,
   done,
 }: {
@@ -74,6 +74,8 @@ export function BulkDialog({
   done: (ids: ReadonlySet<string>) => void;
 }) {
   const client = useQueryClient();
+  // What has been done to them takes them out of what is selected.
+  const [count] = useState(asked);
   const { verb, things, done: participle } = WORDS[action];
   const [results, setResults] = useState<readonly Result[]>([]);
   const [is, setIs] = useState<'asked' | 'running' | 'over'>('asked');

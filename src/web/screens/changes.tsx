@@ -19,7 +19,7 @@ const KINDS = [
   ['ExemptionGranted,ExemptionRevoked', 'Exemptions'],
   ['OverrideSet,OverrideRemoved', 'Limits of senders'],
   ['RulesChanged,ShadowRulesChanged,ShadowRulesRemoved,ShadowRulesPromoted', 'Rules'],
-  ['PersonChanged', 'People'],
+  ['PersonChanged,PersonForgotten', 'People'],
 ] as const;
 /** What is about no sender. The administrator of a domain sees none of it. */
 const OF_THE_SERVER = /^(?:Rules|Person)/;

@@ -128,8 +128,8 @@ function Figures({ data }: { data: Overview }) {
           <p className="quiet">{breaker.sentence}</p>
           {breaker.open && (
             <p className="quiet">
-              Open for <Time at={breaker.since} as="ago" />; it closes in{' '}
-              <Time at={breaker.until} as="left" /> if nothing more is blocked.
+              Open since <Time at={breaker.since} />; it closes in <Time at={breaker.until} as="left" /> if
+              nothing more is blocked.
             </p>
           )}
         </Figure>

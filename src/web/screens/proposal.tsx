@@ -119,6 +119,7 @@ function outcomeOf(block: Block, { by, type }: Block['history'][number]): string
   const verbs: Readonly<Record<string, string>> = {
     ProposalApproved: 'approved it',
     ProposalDismissed: 'dismissed it',
+    BlockImposed: 'blocked it',
     BlockReleased: 'released it',
     BlockExtended: 'extended it',
     BlockShortened: 'shortened it',

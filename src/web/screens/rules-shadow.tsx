@@ -34,6 +34,7 @@ export function ShadowPart({ isNow, inForce }: { isNow: boolean; inForce: Rules 
   const shadow = useServerQuery({
     queryKey: ['shadow'],
     queryFn: () => answered(api.GET('/api/v1/rules/shadow')),
+    refetchInterval: 10_000,
   });
   if (shadow.error instanceof ApiError && shadow.error.status === 404)
     return (
@@ -92,11 +93,12 @@ function Compared({ shadow: { compared, open, byRule } }: { shadow: Shadow }) {
     <section className="panel" aria-labelledby="compared">
       <h2 id="compared">Compared</h2>
       <p>
-        {rows
-          .filter(([kind]) => compared[kind] > 0)
-          .map(([kind, text]) => `${compared[kind].toLocaleString()} times ${text}`)
-          .join('; ') || 'Neither has acted yet.'}
-        {open > 0 && `; ${open.toLocaleString()} not settled yet`}
+        {[
+          ...rows
+            .filter(([kind]) => compared[kind] > 0)
+            .map(([kind, text]) => `${compared[kind].toLocaleString()} times ${text}`),
+          ...(open > 0 ? [`${open.toLocaleString()} not settled yet`] : []),
+        ].join('; ') || 'Neither has acted yet.'}
       </p>
       {byRule.length > 0 && (
         <Table
@@ -126,6 +128,7 @@ function Differences() {
     queryKey: ['shadow', 'differences', kind],
     queryFn: () =>
       answered(api.GET('/api/v1/rules/shadow/differences', { params: { query: { kind, limit: '100' } } })),
+    refetchInterval: 10_000,
   });
   return (
     <section aria-labelledby="differences">

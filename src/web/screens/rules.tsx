@@ -182,7 +182,7 @@ function LimitOf({ rule: { limit, baseline, when, score, turned } }: { rule: Rul
   ];
   return (
     <>
-      {baseline === null ? `more than ${limit.toLocaleString()}` : `at least ${limit.toLocaleString()}`}
+      more than {limit.toLocaleString()}
       {also.map((text) => (
         <span key={text} className="below">
           {text}
@@ -207,7 +207,7 @@ function followsOf({
     ...(largest > 0 ? [`${largest} times the largest message`] : []),
   ].join(' or ');
   return [
-    `or ${most}${plus > 0 ? ` and ${plus}` : ''}`,
+    `or ${most}${plus > 0 ? ` and ${plus}` : ''}, if that is more`,
     ...(start === floor ? [] : [`${start} while it is new`]),
     ...(ceiling === null ? [] : [`at most ${ceiling}`]),
   ].join('; ');

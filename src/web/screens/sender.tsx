@@ -105,7 +105,7 @@ function Standing({ sender: { standing } }: { sender: Sender }) {
       {proposal !== null && (
         <div className="panel panel-warn">
           <p>
-            <strong>A proposal to block it waits</strong> since <Time at={proposal.proposedAt} as="ago" />,{' '}
+            <strong>A proposal to block it waits</strong> since <Time at={proposal.proposedAt} />,{' '}
             <End block={proposal} />. <a href={`#${href(`/proposals/${proposal.id}`)}`}>{whyOf(proposal)}</a>
           </p>
         </div>

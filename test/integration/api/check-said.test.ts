@@ -28,19 +28,12 @@ describe('a check of what a mail program said', () => {
     return check.said!;
   };
 
-  async function refused(account: string, block: string, stage: string, reply: string): Promise<void> {
-    const now = server.clock.now();
-    const data = { account, direction: 'outbound', stage, block, reply, count: 1, since: now };
-    const event = { id: newId(), type: 'MessageRefused', at: now, by: 'smtp:test', data };
-    await server.deps.store.append(sendStream(account), [event], 'any');
-  }
-
   test('finds the block on an EHLO name or network that made it, at AUTH or later', async () => {
     const ehlo = await server.block('', { subject: { type: 'ehlo', value: 'pc-1.example' } });
     const ip = await server.block('', { subject: { type: 'ip', value: '198.51.100.0/24' } });
-    await refused('ann@example.com', ehlo.id, 'auth', '535 5.7.8 Authentication failed');
+    await server.refused('ann@example.com', ehlo.id, 'auth', '535 5.7.8 Authentication failed');
     server.clock.advance(MINUTE);
-    await refused('ann@example.com', ip.id, 'rcpt', '451 4.3.2 Try again later');
+    await server.refused('ann@example.com', ip.id, 'rcpt', '451 4.3.2 Try again later');
     const atAuth = await said('ann@example.com', 'Login failed: 535 5.7.8 authentication failed');
     assert.deepEqual(
       [atAuth.cause, atAuth.block, atAuth.code, atAuth.enhanced],
@@ -55,12 +48,12 @@ describe('a check of what a mail program said', () => {
 
   test('takes the refusal that is nearest to the time that was named, a little later too', async () => {
     const [first, second] = [await server.block('a@example.com'), await server.block('b@example.com')];
-    await refused('bea@example.com', first.id, 'auth', '535 5.7.8 no');
+    await server.refused('bea@example.com', first.id, 'auth', '535 5.7.8 no');
     const then = server.clock.now();
     server.clock.advance(5 * HOUR);
     const later = formatInstant(server.clock.now());
     server.clock.advance(5 * MINUTE);
-    await refused('bea@example.com', second.id, 'auth', '535 5.7.8 no');
+    await server.refused('bea@example.com', second.id, 'auth', '535 5.7.8 no');
     assert.equal((await said('bea@example.com', '535')).block, second.id);
     assert.equal((await said('bea@example.com', '535', `&at=${later}`)).block, second.id);
     assert.equal((await said('bea@example.com', '535', `&at=${formatInstant(then)}`)).block, first.id);

@@ -179,3 +179,23 @@ describe('the screen of blocks in a real browser', { skip: WITHOUT_BROWSER }, ()
     await assertReflows(page);
   });
 });
+
+test(
+  'the list of blocks counts what was left from the past instant that is shown',
+  { skip: WITHOUT_BROWSER },
+  async () => {
+    const server = await PageServer.start();
+    await server.api.block('past@example.com', { duration: '1h' });
+    const at = new Date(server.api.clock.now()).toISOString();
+    server.api.clock.advance(HOUR / 2);
+    const page = await server.open({ as: 'viewer', at: `/blocks?at=${at}` });
+    const row = page.getByRole('row').filter({ hasText: 'past@example.com' });
+    await row.getByText('1h', { exact: true }).waitFor();
+    await row.getByText('just now').waitFor();
+    server.api.clock.advance(HOUR);
+    await page.context().clock.setFixedTime(server.api.clock.now());
+    await page.reload();
+    await row.getByText('1h', { exact: true }).waitFor();
+    await server.stop();
+  },
+);

@@ -161,6 +161,7 @@ describe('the screen of proposals in a real browser', { skip: WITHOUT_BROWSER },
     const dialog = page.getByRole('dialog');
     await dialog.getByRole('button', { name: 'Approve 2 proposals' }).click();
     await dialog.getByText('1 blocked, 1 failed.').waitFor();
+    await dialog.getByRole('heading', { name: 'Approve 2 proposals' }).waitFor();
     await dialog.getByRole('row').filter({ hasText: 'gus@example.com' }).getByText('blocked').waitFor();
     await assertAccessible(page);
     await dialog.getByRole('button', { name: 'Undo: release 1' }).click();

@@ -77,16 +77,36 @@ describe('the screen of a sender in a real browser', { skip: WITHOUT_BROWSER }, 
     await page.getByLabel('What their program said').fill('535 5.7.8 Authentication failed');
     await page.getByRole('button', { name: 'Check' }).press('Enter');
     await page.getByRole('heading', { name: 'It is refused' }).waitFor();
-    await page.getByText('535 is what Stopgap tells').waitFor();
+    await page.getByText('Nothing here said 535 to this account around then.').waitFor();
     await page.getByRole('region', { name: 'What each stage is told' }).getByText('At the login').waitFor();
     await page.getByLabel('What their program said').fill('552 quota');
     await page.getByRole('button', { name: 'Check' }).press('Enter');
-    await page.getByText('Stopgap does not tell 552').waitFor();
+    await page.getByText('Nothing here said 552 to this account around then.').waitFor();
     await page.getByLabel('IP address').fill('no address');
     await page.getByRole('button', { name: 'Check' }).press('Enter');
     await page.locator('[aria-invalid=true]').waitFor();
     assert.equal(await page.getByLabel('IP address').inputValue(), 'no address');
     await assertAccessible(page);
+  });
+
+  test('finds the block on another thing that refused an account which is not blocked itself', async () => {
+    const { json: block } = await server.api.post('/api/v1/blocks', {
+      ...{ subject: { type: 'ehlo', value: 'bot.example' }, duration: '1h', description: 'bots' },
+    });
+    await server.api.refused('sue@own.example', block['id'], 'auth', '535 5.7.8 Authentication failed');
+    const page = await server.open({ as: 'viewer', at: `${ACCOUNT}sue@own.example` });
+    await page.getByLabel('What their program said').fill('535 5.7.8 Authentication failed');
+    await page.getByRole('button', { name: 'Check' }).press('Enter');
+    await page.getByText('Stopgap said that, at AUTH').waitFor();
+    await page.getByRole('link', { name: 'Open the block behind what they saw' }).press('Enter');
+    await page.getByRole('heading', { level: 1, name: 'bot.example' }).waitFor();
+  });
+
+  test('says at the field that what was seen needs the account that saw it', async () => {
+    const page = await server.open({ as: 'viewer', at: '/senders/ip/192.0.2.7' });
+    await page.getByLabel('What their program said').fill('535 5.7.8 Authentication failed');
+    await page.getByRole('button', { name: 'Check' }).press('Enter');
+    await page.getByText('needs the account whose mail program said it').waitFor();
   });
 
   test('lets a proposal be dismissed, and another person sees it', async () => {

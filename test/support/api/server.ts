@@ -175,6 +175,14 @@ export class ApiServer {
     await this.deps.store.append('probe-test', [probe], 'any');
   }
 
+  /** A refusal of this account by a block is recorded. */
+  async refused(account: string, block: string, stage: string, reply: string): Promise<void> {
+    const now = this.clock.now();
+    const data = { account, direction: 'outbound', stage, block, reply, count: 1, since: now };
+    const event = { id: newId(), type: 'MessageRefused', at: now, by: 'smtp:test', data };
+    await this.deps.store.append(sendStream(account), [event], 'any');
+  }
+
   /** A message of this account is recorded and folded. */
   async sent(account: string, recipients: number): Promise<void> {
     const data = {
