@@ -63,11 +63,6 @@ export async function sendPending(): Promise<boolean> {
   return !sent.includes(false);
 }
 
-/** Sends what can still be taken back: nothing can be sent once the session has ended. */
-export async function sendPending(): Promise<void> {
-  await Promise.all([...pending.keys()].map((id) => send(id)));
-}
-
 /** What was not sent when the page is left is sent then: browsers let such a request outlive its page. */
 addEventListener('pagehide', () => {
   for (const id of pending.keys()) void send(id, true);
