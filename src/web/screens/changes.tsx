@@ -29,6 +29,7 @@ const WORDS: Readonly<Record<string, string>> = {
   ShadowRulesRemoved: 'Removed the shadow rules',
   ShadowRulesPromoted: 'Promoted the shadow rules',
   PersonChanged: 'Changed a person',
+  PersonForgotten: 'Forgot a person',
 };
 
 const KINDS = [
@@ -39,7 +40,7 @@ const KINDS = [
   ['ExemptionGranted,ExemptionRevoked', 'Exemptions'],
   ['OverrideSet,OverrideRemoved', 'Limits of senders'],
   ['RulesChanged,ShadowRulesChanged,ShadowRulesRemoved,ShadowRulesPromoted', 'Rules'],
-  ['PersonChanged', 'People'],
+  ['PersonChanged,PersonForgotten', 'People'],
 ] as const;
 /** What is about no sender. The administrator of a domain sees none of it. */
 const OF_THE_SERVER = /^(?:Rules|Person)/;

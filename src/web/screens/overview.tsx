@@ -205,6 +205,8 @@ const DID: Readonly<Record<string, string>> = {
   ShadowRulesChanged: 'changed the shadow rules',
   ShadowRulesRemoved: 'removed the shadow rules',
   ShadowRulesPromoted: 'put the shadow rules in force',
+  PersonChanged: 'changed a person',
+  PersonForgotten: 'had a person forgotten',
 };
 
 function LastDecisions() {

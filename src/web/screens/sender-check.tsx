@@ -13,7 +13,7 @@ type Check = operations['get_check']['responses'][200]['content']['application/j
 /** For the help desk: what a user was told, and why. */
 export function CheckPanel({ subject }: { subject: Subject }) {
   const at = useAt();
-  const [found, setFound] = useState<{ readonly check: Check; readonly said: string }>();
+  const [found, setFound] = useState<Check>();
   const { type, value } = subject;
   const send = async ({
     said = '',
@@ -25,12 +25,12 @@ export function CheckPanel({ subject }: { subject: Subject }) {
     direction = 'outbound',
   }: Values) => {
     const instant = when === '' ? at : isoOf(when);
-    const given = { account, ip, returnPath, ehlo, direction, at: instant };
+    const given = { said, account, ip, returnPath, ehlo, direction, at: instant };
     const query = Object.fromEntries(
       Object.entries(given).filter(([, text]) => text !== undefined && text.trim() !== ''),
     );
     setFound(undefined);
-    setFound({ check: await answered(api.GET('/api/v1/check', { params: { query } })), said });
+    setFound(await answered(api.GET('/api/v1/check', { params: { query } })));
   };
   const own = (name: string): string | undefined => (name === FIELD_OF[type] ? presetOf(subject) : undefined);
   return (
@@ -43,6 +43,7 @@ export function CheckPanel({ subject }: { subject: Subject }) {
             <Field
               label="What their program said"
               name="said"
+              fault={fault('said')}
               placeholder="535 5.7.8 Authentication failed"
               autoComplete="off"
             />
@@ -95,7 +96,7 @@ export function CheckPanel({ subject }: { subject: Subject }) {
           </>
         )}
       </Form>
-      <div role="status">{found !== undefined && <Answer {...found} />}</div>
+      <div role="status">{found !== undefined && <Answer check={found} />}</div>
     </section>
   );
 }
@@ -124,14 +125,18 @@ const STAGES = [
 ] as const;
 const OUTCOMES = { refused: 'refused', held: 'taken and held', passes: 'passes', 'not asked': 'not asked' };
 
-function Answer({ check, said }: { check: Check; said: string }) {
+function Answer({ check }: { check: Check }) {
   const href = useHref();
-  const heard = heardOf(check, said);
+  const behind = check.said?.block ?? null;
   return (
     <>
       <h3>{check.refused ? 'It is refused' : 'It is not refused'}</h3>
       <p>{check.sentence}</p>
-      {heard !== undefined && <p>{heard}</p>}
+      {behind !== null && behind !== check.block?.id && (
+        <p>
+          <a href={`#${href(blockPath(behind))}`}>Open the block that said it</a>
+        </p>
+      )}
       {check.block !== null && (
         <p>
           <a href={`#${href(blockPath(check.block.id))}`}>Open the block that refuses</a>
@@ -170,16 +175,4 @@ function Answer({ check, said }: { check: Check; said: string }) {
       )}
     </>
   );
-}
-
-/** Whether what the program said is what Stopgap tells: by the code, since programs put texts into words of their own. */
-function heardOf(check: Check, said: string): string | undefined {
-  const code = /\b([45]\d\d)\b/.exec(said)?.[1];
-  if (code === undefined) return undefined;
-  for (const [stage, name] of STAGES)
-    if (check[stage].reply?.startsWith(code) === true)
-      return `${code} is what Stopgap tells: ${name.charAt(0).toLowerCase()}${name.slice(1)}.`;
-  if (check.refusals?.some(({ reply }) => reply.startsWith(code)) === true)
-    return `${code} is what Stopgap told this account before: see below.`;
-  return `Stopgap does not tell ${code} to this sender: it comes from the mail server behind, or from somewhere else.`;
 }

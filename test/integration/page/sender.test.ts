@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { MINUTE } from '../../../src/kernel/time.js';
+import { newId } from '../../../src/runtime/ids.js';
+import { sendStream } from '../../../src/sending/events.js';
 import { assertAccessible, assertReflows, PageServer, WITHOUT_BROWSER } from '../../support/page/browser.js';
 
 const ACCOUNT = '/senders/account/';
@@ -72,16 +74,30 @@ describe('the screen of a sender in a real browser', { skip: WITHOUT_BROWSER }, 
     await page.getByText('Set by oscar').waitFor();
   });
 
-  test('tells the help desk what a user saw, and whether it came from here', async () => {
+  test('tells the help desk who said what a user saw, and leads to the block behind it', async () => {
+    const { id } = await server.api.block('', { subject: { type: 'ehlo', value: 'pc-1.example' } });
+    const at = server.api.clock.now();
+    const said = { direction: 'outbound', stage: 'rcpt', reply: '451 4.3.2 Try again later', count: 1 };
+    const data = { ...said, account: 'bob@example.com', block: id, since: at };
+    const event = { id: newId(), type: 'MessageRefused', at, by: 'smtp:test', data };
+    await server.api.deps.store.append(sendStream('bob@example.com'), [event], 'any');
+    await server.api.post(`/api/v1/blocks/${id}/release`, {});
     const page = await server.open({ as: 'viewer', at: `${ACCOUNT}bob@example.com` });
-    await page.getByLabel('What their program said').fill('535 5.7.8 Authentication failed');
+    await page.getByLabel('What their program said').fill('Server error: 451 4.3.2 Try again later');
     await page.getByRole('button', { name: 'Check' }).press('Enter');
     await page.getByRole('heading', { name: 'It is refused' }).waitFor();
-    await page.getByText('535 is what Stopgap tells').waitFor();
+    await page.getByText(/^Stopgap said that, at RCPT TO at .*ehlo pc-1\.example/).waitFor();
+    const leads = await page.getByRole('link', { name: 'Open the block that said it' }).getAttribute('href');
+    assert.equal(leads, `#/blocks/${id}`);
     await page.getByRole('region', { name: 'What each stage is told' }).getByText('At the login').waitFor();
     await page.getByLabel('What their program said').fill('552 quota');
     await page.getByRole('button', { name: 'Check' }).press('Enter');
-    await page.getByText('Stopgap does not tell 552').waitFor();
+    await page.getByText(/^Nothing here said 552 to this account/).waitFor();
+    await page.getByRole('textbox', { name: 'Account' }).fill('');
+    await page.getByLabel('Return path').fill('bob@example.com');
+    await page.getByRole('button', { name: 'Check' }).press('Enter');
+    await page.getByText('needs the account whose mail program said it').waitFor();
+    await page.getByRole('textbox', { name: 'Account' }).fill('bob@example.com');
     await page.getByLabel('IP address').fill('no address');
     await page.getByRole('button', { name: 'Check' }).press('Enter');
     await page.locator('[aria-invalid=true]').waitFor();
