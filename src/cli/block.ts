@@ -17,7 +17,7 @@ import { blockDetails, blockRows, ending, heldState, heldText } from './client-f
 import { reportText } from './report-format.js';
 import type { CliIo } from './io.js';
 import type { SpanOption } from './options.js';
-import { requireSpan, spanOf, withSpan } from './options.js';
+import { requireSpan, spanOf, withSpan, wordsArgument, wordsOption } from './options.js';
 import { asJson, note, print, tableWithin, terminalWidth } from './io.js';
 
 interface ListOption extends JsonOption {
@@ -170,8 +170,10 @@ async function heldMail(io: CliIo, options: HeldOption, what: Named): Promise<vo
 
 function listCommand(block: Command, io: CliIo): void {
   withJson(block.command('list').description('list blocks, newest first'))
-    .option('--state <states>', `any of ${BLOCK_STATES.join(',')}, or all (default: active,proposed)`)
-    .option('--type <types>', `any of ${SUBJECT_TYPES.join(',')}`)
+    .addOption(
+      wordsOption('--state <states>', 'with commas; active,proposed unless given', [...BLOCK_STATES, 'all']),
+    )
+    .addOption(wordsOption('--type <types>', 'with commas', SUBJECT_TYPES))
     .option('--q <text>', 'text within the subject or the description')
     .option('--rule <id>', 'those of one rule')
     .option('--since <time>', 'proposed or in force since then, in ISO 8601; UTC unless it says otherwise')
@@ -210,7 +212,13 @@ function listCommand(block: Command, io: CliIo): void {
 
 function addCommand(block: Command, io: CliIo): void {
   const add = withSpan(
-    withJson(block.command('add <type> <value>').description(`block one of ${SUBJECT_TYPES.join(', ')}`)),
+    withJson(
+      block
+        .command('add')
+        .addArgument(wordsArgument('<type>', SUBJECT_TYPES))
+        .argument('<value>')
+        .description(`block one of ${SUBJECT_TYPES.join(', ')}`),
+    ),
   );
   add
     .addOption(new Option('--direction <direction>').choices([...DIRECTIONS]).default('outbound'))

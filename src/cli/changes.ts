@@ -1,10 +1,12 @@
 import type { Command } from 'commander';
 import type { ChangeJson } from '../api/changes.js';
 import { CHANGE_TYPES, VIA } from '../api/changes.js';
+import { actorName } from '../kernel/actor.js';
 import { printable } from '../kernel/printable.js';
 import type { JsonOption, Listed } from './client.js';
 import { connect, withJson } from './client.js';
 import type { CliIo } from './io.js';
+import { wordsOption } from './options.js';
 import { asJson, note, print, tableWithin, terminalWidth } from './io.js';
 
 interface ChangesOption extends JsonOption {
@@ -21,7 +23,7 @@ interface ChangesOption extends JsonOption {
 export function changesVerb(program: Command, io: CliIo): void {
   withJson(program.command('changes').description('who decided what, when and why, newest first'))
     .option('--by <name>', 'those of one person or token')
-    .option('--type <types>', `any of ${CHANGE_TYPES.join(',')}`)
+    .addOption(wordsOption('--type <types>', 'with commas', CHANGE_TYPES))
     .option('--value <subject>', 'those about one subject')
     .option('--via <ways>', `any of ${VIA.join(',')}`)
     .option('--since <time>', 'from then on, in ISO 8601; UTC unless it says otherwise')
@@ -35,7 +37,7 @@ export function changesVerb(program: Command, io: CliIo): void {
       if (options.json === true) return print(io, asJson(found));
       if (found.items.length === 0) return note(io, 'no changes');
       const rows = found.items.map((change) => [
-        ...[change.at, printable(change.by), change.type, change.via],
+        ...[change.at, printable(actorName(change.by)), change.type, change.via],
         change.subject === null ? '-' : `${change.subject.type} ${printable(change.subject.value)}`,
         printable(change.why ?? ''),
       ]);

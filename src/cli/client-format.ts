@@ -1,5 +1,6 @@
 import type { BlockJson } from '../api/block-view.js';
 import type { HeldJson } from '../api/held.js';
+import { actorName } from '../kernel/actor.js';
 import { printable } from '../kernel/printable.js';
 import type { Instant, Milliseconds } from '../kernel/time.js';
 import { DAY, HOUR, MINUTE, SECOND } from '../kernel/time.js';
@@ -105,7 +106,7 @@ export function blockDetails(block: BlockJson, now: Instant): string {
       hook === undefined ? '' : hookText(hook),
       note === undefined ? '' : `"${printable(note)}"`,
     ];
-    return `  ${at}  ${type}  ${printable(by)}  ${more.filter((text) => text !== '').join('  ')}`.trimEnd();
+    return `  ${at}  ${type}  ${printable(actorName(by))}  ${more.filter((text) => text !== '').join('  ')}`.trimEnd();
   });
   return [...head, '', 'history', ...past].join('\n');
 }
@@ -217,5 +218,5 @@ export function numbersOf(
 /** `released at 03:12 UTC by carol as a false positive`: the date is that of what follows within the hour. */
 function followedText({ state, at, by, falsePositive }: NonNullable<BlockJson['follows']>): string {
   const wrong = falsePositive ? ' as a false positive' : '';
-  return `${state} at ${at.slice(11, 16)} UTC by ${by.replace(/^admin:/, '')}${wrong}`;
+  return `${state} at ${at.slice(11, 16)} UTC by ${printable(actorName(by))}${wrong}`;
 }

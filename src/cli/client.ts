@@ -2,7 +2,6 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import type { Command } from 'commander';
 import { directoryId, fileFault, readIfThere } from '../accounts/private-file.js';
-import type { RulesJson } from '../api/rule-set.js';
 import type { Config, ListenAddress } from '../config.js';
 import { formatListen } from '../config.js';
 import { InvalidInput, StopgapError } from '../kernel/errors.js';
@@ -207,10 +206,14 @@ export async function serverAndToken(
   return { base: base ?? urlOf(config.api.listen), token: checked(known) };
 }
 
-/** The rules in force, or undefined if no server answers or there is no token. */
-export async function rulesInForce(io: CliIo, options: ClientOption): Promise<RulesJson | undefined> {
+/** What the API answers, or undefined if no server does or there is no token. */
+export async function askedIfThere<T>(
+  io: CliIo,
+  options: ClientOption,
+  path: string,
+): Promise<T | undefined> {
   try {
-    return await (await connect(io, options)).get<RulesJson>('rules');
+    return await (await connect(io, options)).get<T>(path);
   } catch (thrown) {
     if (thrown instanceof StopgapError) return undefined;
     throw thrown;

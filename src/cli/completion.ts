@@ -9,6 +9,8 @@ interface Node {
   readonly path: readonly string[];
   readonly commands: readonly Command[];
   readonly options: readonly Option[];
+  /** What its first argument can be. */
+  readonly choices: readonly string[];
 }
 
 /** `stopgap completion SHELL`: a script, made from the commands that there are. */
@@ -24,7 +26,10 @@ export function completionVerb(program: Command, io: CliIo): void {
 
 function nodesOf(command: Command, path: readonly string[] = []): readonly Node[] {
   const commands = command.commands.filter((one) => one.name() !== 'help');
-  const own = { path, commands, options: command.options.filter((option) => !option.hidden) };
+  const own = {
+    ...{ path, commands, options: command.options.filter((option) => !option.hidden) },
+    choices: command.registeredArguments[0]?.argChoices ?? [],
+  };
   return [own, ...commands.flatMap((one) => nodesOf(one, [...path, one.name()]))];
 }
 
@@ -34,8 +39,9 @@ function quoted(text: string): string {
 }
 
 const key = (path: readonly string[]): string => ['stopgap', ...path].join(' ');
-const wordsOf = ({ commands, options }: Node): readonly string[] => [
+const wordsOf = ({ commands, options, choices }: Node): readonly string[] => [
   ...commands.map((command) => command.name()),
+  ...choices,
   ...options.flatMap(({ short, long }) => [short, long]).filter((name) => name !== undefined),
   '--help',
 ];
@@ -120,6 +126,7 @@ compdef _stopgap stopgap
       ...nodes.flatMap((node) => {
         const when = `complete -c stopgap -n ${quoted(`__stopgap_at ${quoted(key(node.path))}`)}`;
         return [
+          ...node.choices.map((one) => `${when} -a ${quoted(one)}`),
           ...node.commands.map((one) => `${when} -a ${quoted(one.name())} -d ${quoted(one.description())}`),
           ...node.options.flatMap(({ long, description, required, optional, argChoices }) => {
             if (long === undefined) return [];

@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import type { ExemptionJson, GrantedExemptionJson } from '../api/exemptions.js';
+import { actorName } from '../kernel/actor.js';
 import { InvalidInput, StopgapError } from '../kernel/errors.js';
 import { printable } from '../kernel/printable.js';
 import { parseSubject, SUBJECT_TYPES } from '../sending/subjects.js';
@@ -9,7 +10,7 @@ import { relative } from './client-format.js';
 import type { CliIo } from './io.js';
 import { asJson, done, note, print, table, warn } from './io.js';
 import type { SpanOption } from './options.js';
-import { requireSpan, spanOf, withSpan } from './options.js';
+import { requireSpan, spanOf, withSpan, wordsArgument } from './options.js';
 
 interface AddOption extends JsonOption, SpanOption {
   readonly reason: string;
@@ -32,12 +33,18 @@ export function exemptVerb(program: Command, io: CliIo): void {
     });
 
   const row = ({ id, subject, by, until, saved, reason }: ExemptionJson): string[] => [
-    ...[printable(id), named(subject), printable(by ?? 'rules')],
+    ...[printable(id), named(subject), printable(by === null ? 'rules' : actorName(by))],
     ...[until === null ? 'never' : relative(until, io.clock.now()), String(saved), printable(reason)],
   ];
 
   const add = withSpan(
-    withClient(exempt.command('add <type> <value>').description(`exempt one of ${SUBJECT_TYPES.join(', ')}`)),
+    withClient(
+      exempt
+        .command('add')
+        .addArgument(wordsArgument('<type>', SUBJECT_TYPES))
+        .argument('<value>')
+        .description(`exempt one of ${SUBJECT_TYPES.join(', ')}`),
+    ),
   );
   add
     .requiredOption('--reason <text>', 'why')

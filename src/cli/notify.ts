@@ -1,7 +1,7 @@
 import { setTimeout } from 'node:timers/promises';
 import type { Command } from 'commander';
 import type { NoticeAcceptedJson, NoticeJson, NoticesJson } from '../api/notices.js';
-import { StopgapError } from '../kernel/errors.js';
+import { InvalidInput, StopgapError } from '../kernel/errors.js';
 import { printable } from '../kernel/printable.js';
 import type { Milliseconds } from '../kernel/time.js';
 import { SECOND } from '../kernel/time.js';
@@ -73,13 +73,36 @@ export function notifyVerb(program: Command, io: CliIo): void {
   ).action(async (given: string[], options: JsonOption) => {
     const client = await connect(io, options);
     const { channels } = await client.get<NoticesJson>('notices');
-    const dead = channels.flatMap(({ notices }) => notices.filter(({ state }) => state === 'dead'));
-    const ids = given.length > 0 ? given : dead.map(({ id }) => id);
+    const all = channels.flatMap(({ notices }) => notices);
+    const dead = all.filter(({ state }) => state === 'dead');
+    const ids = given.length > 0 ? given.map((text) => meant(all, text).id) : dead.map(({ id }) => id);
     for (const id of ids) await client.send('POST', `notices/${encodeURIComponent(id)}/resend`, {});
     const text =
       ids.length === 0 ? 'nothing was given up' : `${counted(ids.length, 'notice')} to be sent again`;
     done(io, options, { resent: ids }, text);
   });
+}
+
+/**
+ * The notice whose id begins like that. If several do, the one that was given up.
+ *
+ * @throws StopgapError if there is none; InvalidInput if there is more than one
+ */
+function meant(notices: readonly NoticeJson[], text: string): NoticeJson {
+  const found = notices.filter(({ id }) => text !== '' && id.startsWith(text.toLowerCase()));
+  const dead = found.filter(({ state }) => state === 'dead');
+  const [only, ...others] = dead.length > 0 ? dead : found;
+  if (only === undefined)
+    throw new StopgapError(
+      'not-found',
+      `there is no notice ${printable(text)}: stopgap notify list --all shows them`,
+    );
+  if (others.length === 0) return only;
+  const ids = [only, ...others].slice(0, 5).map(({ id, title }) => `${id}: ${printable(title)}`);
+  throw new InvalidInput(
+    'id',
+    `several ids begin with ${printable(text)} (${ids.join('; ')}): give more of it`,
+  );
 }
 
 /** The notice, once an attempt is over, or as it is when patience ends. */

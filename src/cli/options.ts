@@ -1,8 +1,22 @@
 import type { Command } from 'commander';
-import { Option } from 'commander';
+import { Argument, Option } from 'commander';
 import type { LoadedConfig } from '../config.js';
 import { loadConfig } from '../config.js';
 import type { CliIo } from './io.js';
+
+/** An option of words from a list, several with commas: the server says what is wrong, completion knows the words. */
+export function wordsOption(flags: string, description: string, words: readonly string[]): Option {
+  const option = new Option(flags, description);
+  option.argChoices = [...words];
+  return option;
+}
+
+/** An argument that completion knows the words of; the verb itself says what is wrong. */
+export function wordsArgument(name: string, words: readonly string[]): Argument {
+  const argument = new Argument(name);
+  argument.argChoices = [...words];
+  return argument;
+}
 
 export interface ConfigOption {
   readonly config?: string;

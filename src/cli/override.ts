@@ -7,10 +7,12 @@ import type { Limit } from '../overrides/model.js';
 import type { JsonOption, Listed } from './client.js';
 import { connect, withJson } from './client.js';
 import { relative } from './client-format.js';
+import { actorName } from '../kernel/actor.js';
 import { printable } from '../kernel/printable.js';
 import type { Milliseconds } from '../kernel/time.js';
 import { formatInstant, parseDuration } from '../kernel/time.js';
 import type { CliIo } from './io.js';
+import { wordsOption } from './options.js';
 import { asJson, done, note, print, readNamed, table, warn } from './io.js';
 
 interface ListOption extends JsonOption {
@@ -68,7 +70,7 @@ export function overrideVerb(program: Command, io: CliIo): void {
 
 function listCommand(override: Command, io: CliIo): void {
   withJson(override.command('list').description('list who has overrides, accounts before domains'))
-    .option('--type <types>', `any of ${OVERRIDE_TYPES.join(',')}`)
+    .addOption(wordsOption('--type <types>', 'with commas', OVERRIDE_TYPES))
     .option('--prefix <text>', 'how the account or domain begins')
     .option('--limit <number>', 'at most so many, up to 500', '50')
     .action(async (options: ListOption) => {
@@ -172,7 +174,7 @@ function rows({ subject, api, file, unused }: OverrideJson, now: number): string
       words(layer, vain),
       printable(layer.plan ?? '-'),
       layer.until === null ? '-' : `${relative(layer.until, now)}${layer.inForce ? '' : ' (over)'}`,
-      layer === file ? 'file' : printable(layer.by),
+      layer === file ? 'file' : printable(actorName(layer.by)),
       noted(layer.reason ?? undefined),
     ]);
 }
@@ -209,7 +211,11 @@ function details(detail: OverrideDetailJson, now: number): string {
     printable(sentence),
   ]);
   const past = history.map(({ type, origin, at, by, note: text, set: terms }) =>
-    [`  ${at}  ${type}  ${origin}  ${printable(by)}`, terms === undefined ? '' : words(terms), noted(text)]
+    [
+      `  ${at}  ${type}  ${origin}  ${printable(actorName(by))}`,
+      terms === undefined ? '' : words(terms),
+      noted(text),
+    ]
       .filter((part) => part !== '')
       .join('  '),
   );

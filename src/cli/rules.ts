@@ -6,6 +6,7 @@ import type { DifferenceJson, ShadowJson } from '../api/shadow-rules.js';
 import { DIFFERENCES } from '../api/shadow-rules.js';
 import { ConfigError } from '../config.js';
 import { geoDataOf } from '../config/schema.js';
+import { actorName } from '../kernel/actor.js';
 import { StopgapError } from '../kernel/errors.js';
 import { printable } from '../kernel/printable.js';
 import type { Instant } from '../kernel/time.js';
@@ -34,7 +35,7 @@ import {
 } from './io.js';
 import type { ConfigOption } from './options.js';
 import { fitCommand } from './rules-fit.js';
-import { configForFiles, withConfig } from './options.js';
+import { configForFiles, withConfig, wordsOption } from './options.js';
 
 /** `stopgap rules check|show|defaults|apply|observed|shadow|precision|fit`. */
 export function rulesVerb(program: Command, io: CliIo): void {
@@ -226,7 +227,7 @@ function precisionCommand(rules: Command, io: CliIo): void {
 }
 
 function headOf({ version, by, since, inForce, open }: ShadowJson): string {
-  const head = `shadow rules ${version} by ${by} since ${since}, beside version ${inForce} in force`;
+  const head = `shadow rules ${version} by ${printable(actorName(by))} since ${since}, beside version ${inForce} in force`;
   if (open === 0) return head;
   const cases = open === 1 ? '1 case is open: it is' : `${open} cases are open: they are`;
   return `${head}\n${cases} counted once settled, within a day; stopgap rules shadow differences lists what differs so far`;
@@ -279,7 +280,7 @@ interface ObservedOption extends JsonOption {
 function observedCommand(rules: Command, io: CliIo): void {
   withJson(rules.command('observed').description('whom rules would have met that only observe'))
     .option('--rule <id>', 'those of one rule')
-    .option('--type <types>', `any of ${SUBJECT_TYPES.join(',')}`)
+    .addOption(wordsOption('--type <types>', 'with commas', SUBJECT_TYPES))
     .option('--since <time>', 'from then on, in ISO 8601; UTC unless it says otherwise')
     .option('--limit <number>', 'at most so many, up to 500', '50')
     .option('--wide', 'say what in full, however wide the terminal is')

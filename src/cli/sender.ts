@@ -70,7 +70,7 @@ function senderText(sender: SenderJson, now: Instant, width: number): string {
   if (blocks.length > 0) parts.push(tableWithin(blockRows(blocks, now), width));
   const latest = sends.items.slice(0, SENDS_SHOWN);
   if (latest.length > 0)
-    parts.push(table([['AT', 'EVENT', 'RECIPIENTS', 'FROM', 'EHLO'], ...latest.map(sendRow)]));
+    parts.push(table([['AT', 'EVENT', 'RECIPIENTS', 'TIMES', 'FROM', 'EHLO'], ...latest.map(sendRow)]));
   return parts.join('\n\n');
 }
 
@@ -90,5 +90,10 @@ function sendRow({ at, type, data }: SenderJson['sends']['items'][number]): read
   const { recipients, count, ip, ehlo } = data as Readonly<Record<string, unknown>>;
   const text = (value: unknown): string =>
     typeof value === 'string' || typeof value === 'number' ? printable(String(value)) : '-';
-  return [at, type, text(recipients ?? count), text(ip), text(ehlo)];
+  // The count of a refusal is of attempts.
+  const isOfRecipients = type === 'RecipientsRefused';
+  return [
+    ...[at, type, text(isOfRecipients ? count : recipients), text(isOfRecipients ? 1 : (count ?? 1))],
+    ...[text(ip), text(ehlo)],
+  ];
 }

@@ -44,7 +44,10 @@ export function findContradictions(raw: RawSettings, config: Config): string[] {
   if (policy !== undefined && !config.roles.includes('policy') && config.store.kind === 'sqlite')
     warnings.push(`${raw.where('policy.listen')}: nobody listens there without the role policy`);
   findTwins(raw, [...listeners, ...others]);
-  for (const { key, relay } of relaysOf(config)) {
+  const toChannels = config.notices.channels.flatMap(({ smtp: relay }, index) =>
+    relay === undefined ? [] : [{ key: `notices.channels[${index}].smtp`, relay }],
+  );
+  for (const { key, relay } of [...relaysOf(config), ...toChannels]) {
     findLoop(raw, key, relay, smtp.hostname, listeners);
     checkRelayLogin(raw, key, relay);
   }
@@ -175,16 +178,25 @@ function checkChannels(raw: RawSettings, { notices, smtp }: Config): void {
         'secret',
         'is missing: Matrix needs an access token; for instance secret: file:/etc/stopgap/matrix-token',
       );
-    // It is empty where files are not looked at.
+    // What a file holds is empty where files are not looked at.
+    if (type === 'matrix' && url !== undefined && url.secret !== '' && !isRoom(url.secret))
+      problem(
+        'url',
+        'names no room; it ends in the id of one, as in https://matrix.example.org/_matrix/client/v3/rooms/!abc:example.org',
+      );
     if (type === 'webhook' && secret?.secret !== '' && !isSigningKey(secret?.secret))
       problem(
         'secret',
         'is no key that signs; use whsec_ and 24 to 64 random bytes in base64, of two with a comma',
       );
+    if (type === 'webhook' && channel.texts !== undefined)
+      problem('texts', 'is for channels that people read; the body of a webhook has fields');
     for (const other of ['to', 'from', 'smtp', 'owners'] as const)
       if (type !== 'mail' && channel[other] !== undefined) problem(other, `is for mail, and type is ${type}`);
   });
 }
+
+const isRoom = (url: string): boolean => /\/rooms\/(?:!|%21)[^/]+\/?$/i.test(new URL(url).pathname);
 
 function isSigningKey(text: string | undefined): boolean {
   return (text ?? '').split(',').every((key) => {

@@ -177,6 +177,38 @@ function asDigest(raw: unknown, base: string): Digest {
   return { wait: wait!, interval: interval!, repeat: repeat! };
 }
 
+/** What a text of a channel can name of what happened. */
+const PLACEHOLDERS = ['subject', 'rule', 'sentence', 'until', 'link', 'by', 'note'] as const;
+export type Placeholder = (typeof PLACEHOLDERS)[number];
+export const PLACEHOLDER = /\{([^{}]*)\}/g;
+
+/** What a channel says in place of the built-in lines. */
+export type Texts = Readonly<Partial<Record<NoticeEvent, string>>>;
+const LONGEST_TEXT = 2000;
+
+/** `event=text`, several as a list: a text has commas of its own. */
+function asTexts(raw: unknown): Texts {
+  const texts: Partial<Record<NoticeEvent, string>> = {};
+  for (const entry of Array.isArray(raw) ? (raw as unknown[]) : [raw]) {
+    const [, name, text = ''] = /^\s*(\w+)\s*=([^]*)$/.exec(String(entry)) ?? [];
+    const event = NOTICE_EVENTS.find((one) => one === name);
+    if (event === undefined)
+      throw new WrongValue(
+        `"${String(entry).slice(0, 80)}" does not begin with an event and =; use ${NOTICE_EVENTS.join(', ')}`,
+      );
+    if (texts[event] !== undefined) throw new WrongValue(`${event} has two texts; keep one`);
+    if (text.trim() === '' || text.length > LONGEST_TEXT)
+      throw new WrongValue(`the text of ${event} must have 1 to ${LONGEST_TEXT} characters`);
+    for (const [place, name] of text.matchAll(PLACEHOLDER))
+      if (!PLACEHOLDERS.some((one) => one === name))
+        throw new WrongValue(
+          `${place.slice(0, 80)} is no placeholder; use ${PLACEHOLDERS.map((one) => `{${one}}`).join(', ')}`,
+        );
+    texts[event] = text.trim();
+  }
+  return texts;
+}
+
 const relay: Kind<values.RelaySettings> = { ...kind('URL', values.asRelay), show: values.formatRelay };
 const secret = (type: string, parse: Kind<Secret>['parse']): Kind<Secret> => ({
   ...kind(type, parse),
@@ -219,6 +251,11 @@ export const CHANNEL = z.object({
     kind('name=address list', asOwners),
     none,
     "By mail: who is told of one account's or one domain's blocks, and of no others, at another address: alice@example.com=alice@home.example.",
+  ),
+  texts: setting(
+    kind('list of event=text', asTexts),
+    none,
+    'For people: what a notice says of an event, in place of the built-in lines; with placeholders such as {subject}.',
   ),
   events: setting(
     kind(`list of ${NOTICE_EVENTS.join(', ')}`, someOf(NOTICE_EVENTS)),

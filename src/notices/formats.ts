@@ -87,7 +87,7 @@ export function requestOf(
   publicUrl: string | undefined,
   now: Instant,
 ): HttpRequest {
-  const text = textOf(notice, publicUrl);
+  const text = textOf(notice, publicUrl, channel.texts);
   const { type } = channel;
   if (type === 'mail' || channel.url === undefined) throw new Error('this channel has no URL');
   return FORMATS[type]({ ...channel, url: channel.url }, notice, { text, publicUrl, now });

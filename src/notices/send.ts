@@ -133,7 +133,7 @@ function failureOf(thrown: unknown): Outcome {
 }
 
 async function sendMail(
-  { to, from, smtp }: Channel,
+  { to, from, smtp, texts }: Channel,
   notice: Notice,
   { relay, hostname, publicUrl }: SenderOptions,
   signal: AbortSignal,
@@ -156,7 +156,7 @@ async function sendMail(
   const abort = (): void => transport.close();
   signal.addEventListener('abort', abort, { once: true });
   try {
-    const text = textOf(notice, publicUrl);
+    const text = textOf(notice, publicUrl, texts);
     await transport.sendMail({
       from: { name: 'Stopgap', address: from ?? `stopgap@${hostname}` },
       to: notice.to === undefined ? [...(to ?? [])] : [notice.to],

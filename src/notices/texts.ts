@@ -1,5 +1,6 @@
-import type { NoticeEvent } from '../config/notices.js';
-import { NOTICE_EVENTS } from '../config/notices.js';
+import type { NoticeEvent, Placeholder, Texts } from '../config/notices.js';
+import { NOTICE_EVENTS, PLACEHOLDER } from '../config/notices.js';
+import { actorName } from '../kernel/actor.js';
 import { printable } from '../kernel/printable.js';
 import { formatInstant } from '../kernel/time.js';
 import { sum } from './channel-state.js';
@@ -51,11 +52,21 @@ const FOR_OWNERS: Readonly<Partial<Record<NoticeEvent, string>>> = {
   proposed: 'If this mail was not meant, change the password now.',
 };
 
-/** All the words of a notice. What comes from outside is printable and of one line. */
-export function textOf(notice: Notice, publicUrl: string | undefined): NoticeText {
+/**
+ * All the words of a notice. What comes from outside is printable and of one line.
+ *
+ * @param texts the channel's own ones, in place of the built-in lines
+ */
+export function textOf(notice: Notice, publicUrl: string | undefined, texts: Texts = {}): NoticeText {
   const { kind, items, counts, to } = notice;
   const total = sum(counts);
-  const lines = items.flatMap((item) => linesOf(item, to !== undefined));
+  const isOwner = to !== undefined;
+  const lines = items.flatMap((item) => {
+    const own = texts[item.event];
+    const ownLines = own === undefined ? [] : filled(own, valuesOf(item, isOwner, publicUrl));
+    // Where nothing of it is left, something is said all the same.
+    return ownLines.length > 0 ? ownLines : linesOf(item, isOwner);
+  });
   if (total > items.length) lines.push(`… and ${total - items.length} more.`);
   const [only] = items;
   const link =
@@ -83,15 +94,47 @@ function countedEvent(event: NoticeEvent, count: number): string {
   return count === 1 ? one : `${count} ${several}`;
 }
 
+/** A text with values in it, line by line. A line that names what there is not is left out. */
+function filled(text: string, values: Readonly<Record<Placeholder, string | undefined>>): string[] {
+  return text.split('\n').flatMap((line) => {
+    let isWhole = line.trim() !== '';
+    const said = line.replace(PLACEHOLDER, (_place, name: Placeholder) => {
+      isWhole &&= values[name] !== undefined;
+      return values[name] ?? '';
+    });
+    return isWhole ? [printable(said)] : [];
+  });
+}
+
+/** What may be told of an item, by placeholder. What people write is for the house, and so is who they are. */
+function valuesOf(
+  item: Item,
+  isOwner: boolean,
+  publicUrl: string | undefined,
+): Readonly<Record<Placeholder, string | undefined>> {
+  const { event, subject, rule, why, until, by, note, block } = item;
+  const isOver = event === 'expired' || event === 'released';
+  const hasLink = publicUrl !== undefined && block !== undefined && !isOwner;
+  return {
+    subject: subject === undefined ? undefined : `${subject.type} ${printable(subject.value)}`,
+    rule: rule === undefined ? undefined : printable(rule),
+    sentence: why === '' || (isOwner && rule === undefined) ? undefined : printable(why),
+    until: typeof until !== 'number' || isOver ? undefined : formatInstant(until),
+    link: hasLink ? linkOf(publicUrl, item) : undefined,
+    by: isOwner ? undefined : printable(actorName(by)),
+    note: note === undefined || isOwner ? undefined : printable(note),
+  };
+}
+
 function linesOf(item: Item, isOwner: boolean): string[] {
-  const { event, subject, why, until, by, at, note, rule } = item;
-  const whom = subject === undefined ? '' : `${subject.type} ${printable(subject.value)}: `;
-  // What people write is for the house, and so is who they are.
-  const who = isOwner ? '' : ` by ${printable(by)}`;
+  const { event, until, at } = item;
+  const { subject, sentence, by, note } = valuesOf(item, isOwner, undefined);
+  const whom = subject === undefined ? '' : `${subject}: `;
+  const who = by === undefined ? '' : ` by ${by}`;
   const lines = [`${whom}${WORDS[event][0]} at ${formatInstant(at)}${who}.`];
-  if (why !== '' && !(isOwner && rule === undefined)) lines.push(`Why: ${printable(why)}`);
+  if (sentence !== undefined) lines.push(`Why: ${sentence}`);
   if (until !== undefined && event !== 'expired' && event !== 'released') lines.push(untilOf(event, until));
-  if (note !== undefined && !isOwner) lines.push(`Note: ${printable(note)}`);
+  if (note !== undefined) lines.push(`Note: ${note}`);
   const remedy = isOwner ? FOR_OWNERS[event] : remedyOf(item);
   if (remedy !== undefined) lines.push(remedy);
   return lines;

@@ -24,6 +24,7 @@ import { WhoContext } from './who.js';
 
 /** What few ask for often: the first load is without it. */
 const ApiScreen = later(() => import('./screens/api.js'), 'ApiScreen');
+const StorageScreen = later(() => import('./screens/storage.js'), 'StorageScreen');
 const RulesScreen = later(() => import('./screens/rules.js'), 'RulesScreen');
 
 export function App() {
@@ -107,6 +108,7 @@ function SignedIn({ who }: { who: Who }) {
             <Route path="/notices" component={NoticesScreen} />
             <Route path="/people" component={PeopleScreen} />
             <Route path="/changes" component={ChangesScreen} />
+            <Route path="/storage" component={StorageScreen} />
             <Route path="/api" component={ApiScreen} />
             <Route path="/sign-in">
               <Redirect to="/" replace />

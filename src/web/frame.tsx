@@ -215,6 +215,7 @@ function AtNotice() {
 
 function UserMenu({ showKeys }: { showKeys: () => void }) {
   const who = useWho();
+  const { seesServer } = useRights();
   const client = useQueryClient();
   const signOut = async (): Promise<void> => {
     // Where one was not sent they are told so, and are still here to decide.
@@ -231,6 +232,7 @@ function UserMenu({ showKeys }: { showKeys: () => void }) {
       <div id="user-menu" popover="auto" className="menu">
         <p className="quiet">{who.role === 'domain' ? `administers ${who.domains.join(', ')}` : who.role}</p>
         <a href={`#/people${searchOf({})}`}>Sessions and password</a>
+        {seesServer && <a href="#/storage">Storage</a>}
         <a href="#/api">API</a>
         <button type="button" onClick={showKeys}>
           Keys

@@ -1,12 +1,14 @@
 import type { ConfigOption } from '../options.js';
 import { ConfigError, loadConfig } from '../../config.js';
 import type { Config, LoadedConfig } from '../../config.js';
+import type { NoticesJson } from '../../api/notices.js';
+import type { RulesJson } from '../../api/rule-set.js';
 import { pathFault } from '../../accounts/private-file.js';
 import { seesSends } from '../../config/schema.js';
 import { messageOf } from '../../kernel/errors.js';
 import type { Clock } from '../../kernel/time.js';
 import { inspectStore } from '../../store/sqlite/inspect.js';
-import { rulesInForce, serverUrl } from '../client.js';
+import { askedIfThere, serverUrl } from '../client.js';
 import type { CliIo } from '../io.js';
 import { checkLogins, checkOutbox, checkRedis, checkStore, checkTracing, checkUpstream } from './engines.js';
 import {
@@ -23,6 +25,7 @@ import {
 import type { CheckName, Finding, World } from './findings.js';
 import { CHECKS, Findings } from './findings.js';
 import { checkDovecot, checkPolicy, checkReports } from './policy.js';
+import { checkNotices } from './notices.js';
 import { askServer, checkPorts, checkServer, checkTls } from './network.js';
 
 type Check = (findings: Findings, world: World) => void | Promise<void>;
@@ -48,12 +51,13 @@ const LOOKS: Readonly<Partial<Record<CheckName, Check>>> = {
   policy: checkPolicy,
   dovecot: checkDovecot,
   reports: checkReports,
+  notices: checkNotices,
   tracing: checkTracing,
 };
 
 /** Which of them there is nothing to look at for, and why. */
 function needless(check: CheckName, config: Config): string | undefined {
-  const { roles, redis, store, overrides, geoip, policy, hooks, smtp, tracing } = config;
+  const { roles, redis, store, overrides, geoip, policy, hooks, smtp, tracing, notices } = config;
   const takesMail = roles.includes('smtp');
   if (check === 'overrides' && overrides === undefined) return 'no file is configured';
   if (check === 'geoip' && geoip.country === undefined && geoip.asn === undefined)
@@ -74,6 +78,8 @@ function needless(check: CheckName, config: Config): string | undefined {
   if (check === 'dovecot' && !roles.includes('policy') && !roles.includes('api'))
     return 'this process answers no Dovecot';
   if (check === 'reports' && !seesSends(config)) return 'this process sees no sends';
+  if (check === 'notices' && notices.channels.length === 0) return 'no channel is configured';
+  if (check === 'notices' && !roles.includes('worker')) return 'this process has no role worker';
   if (check === 'outbox' && (store.kind === 'sqlite' || !seesSends(config)))
     return 'nothing waits on this disk';
   if (check === 'redis' && redis === undefined) return 'none is configured: timed work waits in the process';
@@ -99,8 +105,11 @@ export async function examine(
     const { config } = loaded;
     const store = config.store.kind === 'sqlite' ? inspectStore(config.store.file) : undefined;
     const server = await askServer(serverUrl(io, options, config));
-    const rules = server === undefined ? undefined : await rulesInForce(io, options);
-    const world: World = { loaded, clock: io.clock, server, rules, store };
+    const asked = async <T>(path: string): Promise<T | undefined> =>
+      server === undefined ? undefined : askedIfThere<T>(io, options, path);
+    const rules = await asked<RulesJson>('rules');
+    const notices = config.notices.channels.length === 0 ? undefined : await asked<NoticesJson>('notices');
+    const world: World = { loaded, clock: io.clock, server, rules, notices, store };
     await Promise.all(
       Object.entries(LOOKS).map(async ([name, look]) => {
         const told = findings.get(name as CheckName)!;
@@ -121,7 +130,14 @@ const READ_AT_THE_START = ['accounts', 'rules', 'overrides', 'geoip', 'hooks', '
  * away when the configuration is written.
  */
 export async function examineFiles(loaded: LoadedConfig, clock: Clock): Promise<Finding[]> {
-  const world: World = { loaded, clock, server: undefined, rules: undefined, store: undefined };
+  const world: World = {
+    loaded,
+    clock,
+    server: undefined,
+    rules: undefined,
+    notices: undefined,
+    store: undefined,
+  };
   const found: Finding[] = [];
   for (const check of READ_AT_THE_START) {
     if (needless(check, loaded.config) !== undefined) continue;

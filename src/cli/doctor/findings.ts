@@ -1,5 +1,6 @@
 import path from 'node:path';
 import { existsSync } from 'node:fs';
+import type { NoticesJson } from '../../api/notices.js';
 import type { RulesJson } from '../../api/rule-set.js';
 import type { LoadedConfig } from '../../config.js';
 import type { Clock, Milliseconds } from '../../kernel/time.js';
@@ -31,6 +32,7 @@ export const CHECKS = [
   'policy',
   'dovecot',
   'reports',
+  'notices',
   'tracing',
 ] as const;
 export type CheckName = (typeof CHECKS)[number];
@@ -106,6 +108,8 @@ export interface World {
   readonly server: ServerState | undefined;
   /** Those in force; undefined if no server answers, or none that we have a token for. */
   readonly rules: RulesJson | undefined;
+  /** Channels and their notices; undefined for the same reasons. */
+  readonly notices: NoticesJson | undefined;
   /** The store in its SQLite file; undefined if events are kept elsewhere. */
   readonly store: StoreInspection | undefined;
 }

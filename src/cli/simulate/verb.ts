@@ -9,7 +9,7 @@ import { formatRelay, isLocalHost } from '../../config/values.js';
 import { InvalidInput, StopgapError } from '../../kernel/errors.js';
 import type { Instant } from '../../kernel/time.js';
 import { DAY, SECOND, parseDuration } from '../../kernel/time.js';
-import { rulesInForce } from '../client.js';
+import { askedIfThere } from '../client.js';
 import type { CliIo } from '../io.js';
 import { asJson, note, print } from '../io.js';
 import type { ConfigOption } from '../options.js';
@@ -86,7 +86,7 @@ export function simulateVerb(program: Command, io: CliIo): void {
         );
       if (options.json === true) return;
       // In the evaluation set-up a fixed limit is there for this very account.
-      const rules = await rulesInForce(io, options);
+      const rules = await askedIfThere<RulesJson>(io, options, 'rules');
       const why = loaded.evaluation ? [] : firstMonth(rules, io.clock.now());
       print(io, summary(result, victim!.user, why, rules?.mode === 'observe'));
     } finally {

@@ -1,4 +1,5 @@
 import type { ReactNode } from 'react';
+import { actorName } from '../../kernel/actor.js';
 import type { Block, Subject } from '../api.js';
 import { senderPath, useHref } from '../route.js';
 import { Time } from '../time.js';
@@ -48,11 +49,8 @@ export function StateTag({ block }: { block: Block }) {
 /** Who asked for it: a rule, or a person. */
 export function Origin({ block }: { block: Block }): ReactNode {
   if (block.rule !== null) return <span className="mono">{block.rule}</span>;
-  return personOf(block.history[0]?.by ?? block.origin);
+  return actorName(block.history[0]?.by ?? block.origin);
 }
-
-/** `admin:alice` as a person reads it. */
-export const personOf = (by: string): string => by.replace(/^admin:/, '');
 
 /** How long it goes on, or when it ended. */
 export function End({ block }: { block: Block }) {

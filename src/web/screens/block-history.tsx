@@ -1,5 +1,5 @@
+import { actorName } from '../../kernel/actor.js';
 import type { Block } from '../api.js';
-import { personOf } from '../parts/blocks.js';
 import { plural } from '../parts/counted.js';
 import { Time } from '../time.js';
 
@@ -53,12 +53,9 @@ export function History({ block: { history } }: { block: Block }) {
   );
 }
 
-/** `rule:burst@3` and `system:expiry` as a person reads them. */
-function whoOf(by: string): string {
-  const rule = /^rule:(.*)@(\d+)$/.exec(by);
-  if (rule !== null) return `Rule ${rule[1]}`;
-  return by.startsWith('system:') ? 'Stopgap' : personOf(by);
-}
+/** At the beginning of a sentence. The name of a person stays as it is. */
+const whoOf = (by: string): string =>
+  by.startsWith('admin:') ? actorName(by) : actorName(by).replace(/^[a-z]/, (letter) => letter.toUpperCase());
 
 function whatOf({ type, falsePositive, held, hook }: Item): string {
   if (hook !== undefined) {

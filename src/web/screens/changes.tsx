@@ -1,8 +1,9 @@
 import { useInfiniteQuery } from '@tanstack/react-query';
 import { useCallback, useDeferredValue, useMemo } from 'react';
+import { actorName } from '../../kernel/actor.js';
 import type { Change } from '../api.js';
 import { answered, api, urlOf } from '../api.js';
-import { CHANGED, personOf, SubjectLink } from '../parts/blocks.js';
+import { CHANGED, SubjectLink } from '../parts/blocks.js';
 import { Choice, Field } from '../parts/forms.js';
 import type { Column } from '../parts/rows.js';
 import { Rows } from '../parts/rows.js';
@@ -66,7 +67,7 @@ export function ChangesScreen() {
 
   const columns: readonly Column<Item>[] = [
     { key: 'at', title: 'When', width: '10rem', cell: (item) => <Time at={item.at} /> },
-    { key: 'by', title: 'Who', width: '8rem', cell: (item) => personOf(item.by) },
+    { key: 'by', title: 'Who', width: '8rem', cell: (item) => actorName(item.by) },
     {
       key: 'what',
       title: 'What',

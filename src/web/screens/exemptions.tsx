@@ -1,8 +1,9 @@
 import { useInfiniteQuery, useQueryClient } from '@tanstack/react-query';
 import { useMemo, useState } from 'react';
+import { actorName } from '../../kernel/actor.js';
 import type { Subject, Schemas } from '../api.js';
 import { answered, api } from '../api.js';
-import { personOf, subjectName, SubjectLink, SUBJECT_OPTIONS } from '../parts/blocks.js';
+import { subjectName, SubjectLink, SUBJECT_OPTIONS } from '../parts/blocks.js';
 import { OnlyNow, Parts } from '../parts/choices.js';
 import { useDecisions } from '../parts/decisions.js';
 import { Dialog } from '../parts/dialog.js';
@@ -130,7 +131,7 @@ function ExemptionsPart() {
           'the rules'
         ) : (
           <>
-            {personOf(by ?? '')}, <Time at={when} />
+            {actorName(by ?? '')}, <Time at={when} />
           </>
         ),
     },

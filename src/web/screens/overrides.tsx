@@ -1,8 +1,9 @@
 import { useInfiniteQuery, useQuery as useServerQuery, useQueryClient } from '@tanstack/react-query';
 import { useMemo, useState } from 'react';
+import { actorName } from '../../kernel/actor.js';
 import type { Schemas } from '../api.js';
 import { answered, api } from '../api.js';
-import { personOf, subjectName, SubjectLink } from '../parts/blocks.js';
+import { subjectName, SubjectLink } from '../parts/blocks.js';
 import { Dialog } from '../parts/dialog.js';
 import type { Values } from '../parts/forms.js';
 import { Choice, Field, Form } from '../parts/forms.js';
@@ -138,7 +139,7 @@ export function OverridesPart() {
           'a file'
         ) : (
           <>
-            {personOf(own.by)}, <Time at={own.at} />
+            {actorName(own.by)}, <Time at={own.at} />
             {file !== null && ', over a file'}
           </>
         ),

@@ -1,9 +1,10 @@
 import { useQuery } from '@tanstack/react-query';
 import type { ReactNode } from 'react';
 import type { operations } from '../../api/openapi-types.js';
+import { actorName } from '../../kernel/actor.js';
 import type { Change } from '../api.js';
 import { answered, api } from '../api.js';
-import { CHANGED, Origin, personOf, SubjectLink } from '../parts/blocks.js';
+import { CHANGED, Origin, SubjectLink } from '../parts/blocks.js';
 import { Minutes } from '../parts/minutes.js';
 import { Share, TableScroll } from '../parts/scroll.js';
 import { Empty, Loaded } from '../parts/states.js';
@@ -265,7 +266,7 @@ function Decision({ change: { at, by, type, subject, block, why } }: { change: C
   const href = useHref();
   return (
     <>
-      {personOf(by)} {(CHANGED[type] ?? type).toLowerCase()}{' '}
+      {actorName(by)} {(CHANGED[type] ?? type).toLowerCase()}{' '}
       {subject !== null && <SubjectLink subject={subject} />}{' '}
       <span className="quiet">
         {block === null ? (

@@ -2,9 +2,10 @@ import { useQuery } from '@tanstack/react-query';
 import type { ReactNode } from 'react';
 import { useMemo } from 'react';
 import type { paths } from '../../api/openapi-types.js';
+import { actorName } from '../../kernel/actor.js';
 import type { Block } from '../api.js';
 import { answered, api } from '../api.js';
-import { personOf, StateTag } from '../parts/blocks.js';
+import { StateTag } from '../parts/blocks.js';
 import { VolumeChart } from '../parts/chart.js';
 import { bytesOf, countName, lengthOf, plural, timesUsual } from '../parts/counted.js';
 import { Loaded } from '../parts/states.js';
@@ -198,7 +199,7 @@ function Earlier({ block, sender }: { block: Block; sender: Sender }) {
       {follows !== null && (
         <p>
           <strong>
-            {personOf(follows.by)} {follows.state} it <Time at={follows.at} as="ago" />
+            {actorName(follows.by)} {follows.state} it <Time at={follows.at} as="ago" />
             {follows.falsePositive && ' as a false positive'}
           </strong>
           , less than an hour before this. {follows.note !== undefined && <>Their note: “{follows.note}” </>}
@@ -230,7 +231,7 @@ function Earlier({ block, sender }: { block: Block; sender: Sender }) {
                   <td>
                     <StateTag block={one} />
                   </td>
-                  <td>{personOf(one.history.at(-1)?.by ?? '')}</td>
+                  <td>{actorName(one.history.at(-1)?.by ?? '')}</td>
                   <td className="mono">{one.rule ?? '–'}</td>
                 </tr>
               ))}

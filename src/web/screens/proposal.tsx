@@ -1,10 +1,11 @@
 import { useQuery } from '@tanstack/react-query';
 import type { FormEvent } from 'react';
 import { useEffect, useRef, useState } from 'react';
+import { actorName } from '../../kernel/actor.js';
 import type { Block } from '../api.js';
 import { answered, api, ApiError } from '../api.js';
 import { useKey } from '../keys.js';
-import { personOf, StateTag, SubjectLink } from '../parts/blocks.js';
+import { StateTag, SubjectLink } from '../parts/blocks.js';
 import { useDecisions } from '../parts/decisions.js';
 import { SpanField, TextField } from '../parts/forms.js';
 import { Failure } from '../parts/states.js';
@@ -113,7 +114,7 @@ function Outcome({ block, decided }: { block: Block; decided: Decided | undefine
 }
 
 function outcomeOf(block: Block, { by, type }: Block['history'][number]): string {
-  const who = personOf(by);
+  const who = actorName(by);
   if (block.state === 'lapsed') return 'It lapsed: nobody decided';
   if (block.state === 'expired') return 'The block that was approved expired';
   const verbs: Readonly<Record<string, string>> = {

@@ -1,11 +1,11 @@
 import { useQueryClient } from '@tanstack/react-query';
 import { useCallback, useEffect, useMemo, useRef, useState } from 'react';
+import { actorName } from '../../kernel/actor.js';
 import type { Block, ListedBlock } from '../api.js';
 import { useKey } from '../keys.js';
 import type { LiveEvent } from '../live.js';
 import { useLiveEvents } from '../live.js';
 import { useMedia } from '../media.js';
-import { personOf } from '../parts/blocks.js';
 import type { BulkAction } from '../parts/bulk.js';
 import { BulkDialog } from '../parts/bulk.js';
 import { ExemptDialog } from '../parts/exempt.js';
@@ -296,7 +296,7 @@ function useList(rows: Items<ListedBlock>) {
         type === 'ProposalLapsed'
           ? 'it lapsed'
           : type in DECISIONS
-            ? `${personOf(by)} ${DECISIONS[type]} it`
+            ? `${actorName(by)} ${DECISIONS[type]} it`
             : '';
       if (text === '') return;
       for (let index = 0; index < known.length; index++)

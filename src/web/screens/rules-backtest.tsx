@@ -1,8 +1,9 @@
 import { useQuery as useServerQuery, useQueryClient } from '@tanstack/react-query';
 import { useState } from 'react';
+import { actorName } from '../../kernel/actor.js';
 import type { Schemas } from '../api.js';
 import { answered, api, ApiError } from '../api.js';
-import { personOf, SubjectLink } from '../parts/blocks.js';
+import { SubjectLink } from '../parts/blocks.js';
 import { Choice, Form } from '../parts/forms.js';
 import type { Values } from '../parts/forms.js';
 import { fault } from '../parts/notes.js';
@@ -100,7 +101,7 @@ function Job({ job, cancel }: { job: Backtest; cancel: (() => Promise<void>) | u
   return (
     <div className="panel backtest">
       <p className="quiet">
-        Tried by {personOf(by)} <Time at={startedAt} as="ago" />
+        Tried by {actorName(by)} <Time at={startedAt} as="ago" />
       </p>
       {state === 'running' && (
         <>

@@ -1,8 +1,8 @@
 import { useQuery as useServerQuery, useQueryClient } from '@tanstack/react-query';
 import { useEffect, useState } from 'react';
+import { actorName } from '../../kernel/actor.js';
 import type { Schemas } from '../api.js';
 import { answered, api, ApiError } from '../api.js';
-import { personOf } from '../parts/blocks.js';
 import { CodeEditor } from '../parts/code-editor.js';
 import { Dialog } from '../parts/dialog.js';
 import { Diff } from '../parts/diff.js';
@@ -183,7 +183,7 @@ function ForceDialog({
         <p>Every process follows them from now on. Blocks that are in force stay.</p>
       ) : (
         <p role="alert">
-          {other.by === undefined ? 'Somebody' : personOf(other.by)} has put version {other.version} in force
+          {other.by === undefined ? 'Somebody' : actorName(other.by)} has put version {other.version} in force
           {other.at !== undefined && (
             <>
               {' '}

@@ -1,8 +1,9 @@
 import { useQuery as useServerQuery } from '@tanstack/react-query';
 import { useState } from 'react';
+import { actorName } from '../../kernel/actor.js';
 import type { Schemas } from '../api.js';
 import { answered, api, ApiError } from '../api.js';
-import { personOf, SubjectLink } from '../parts/blocks.js';
+import { SubjectLink } from '../parts/blocks.js';
 import { Dialog } from '../parts/dialog.js';
 import { Diff } from '../parts/diff.js';
 import { Choice, Form } from '../parts/forms.js';
@@ -54,7 +55,7 @@ export function ShadowPart({ isNow, inForce }: { isNow: boolean; inForce: Rules 
         <>
           <div className="head">
             <p className="grow">
-              By {personOf(data.by)}, <Time at={data.since} as="ago" />; compared with version {data.inForce}{' '}
+              By {actorName(data.by)}, <Time at={data.since} as="ago" />; compared with version {data.inForce}{' '}
               in force.
             </p>
             {administers && isNow && (

@@ -43,9 +43,9 @@ export function CheckPanel({ subject }: { subject: Subject }) {
             <Field
               label="What their program said"
               name="said"
+              fault={fault('said')}
               placeholder="535 5.7.8 Authentication failed"
               maxLength={500}
-              fault={fault('said')}
               autoComplete="off"
             />
             <div className="limits">

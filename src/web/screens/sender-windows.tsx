@@ -1,9 +1,10 @@
 import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { useState } from 'react';
 import type { components } from '../../api/openapi-types.js';
+import { actorName } from '../../kernel/actor.js';
 import type { Subject } from '../api.js';
 import { answered, api } from '../api.js';
-import { personOf, subjectName } from '../parts/blocks.js';
+import { subjectName } from '../parts/blocks.js';
 import { refresh } from '../parts/decisions.js';
 import { fault, note } from '../parts/notes.js';
 import { Share, TableScroll } from '../parts/scroll.js';
@@ -172,7 +173,7 @@ function OwnLimits({ subject, windows }: { subject: Subject; windows: readonly W
               (layer, index) =>
                 layer !== null && (
                   <p className="quiet" key={index}>
-                    Set by {index === 0 ? personOf(layer.by) : 'the overrides file'}{' '}
+                    Set by {index === 0 ? actorName(layer.by) : 'the overrides file'}{' '}
                     <Time at={layer.at} as="ago" />
                     {layer.plan !== null && `, plan ${layer.plan}`}
                     {layer.until !== null && (

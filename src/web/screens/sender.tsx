@@ -8,7 +8,7 @@ import { VolumeChart } from '../parts/chart.js';
 import { ApproveDialog, DismissDialog, ImposeDialog, ReleaseDialog } from '../parts/decisions.js';
 import { Choice } from '../parts/forms.js';
 import { Empty, Loaded } from '../parts/states.js';
-import { blockPath, useAt, useHref, useQuery as useUrlQuery } from '../route.js';
+import { blockPath, searchOf, useAt, useHref, useQuery as useUrlQuery } from '../route.js';
 import { Time, useNow } from '../time.js';
 import { useRights } from '../who.js';
 import { CheckPanel } from './sender-check.js';
@@ -76,7 +76,19 @@ function Present({ sender }: { sender: Sender }) {
         </div>
       </div>
       <LatestSends note={sends.note} items={sends.items} />
+      <ForgetLink subject={subject} />
     </>
+  );
+}
+
+/** Seldom asked for, and never by mistake: it only leads there. */
+function ForgetLink({ subject: { type, value } }: { subject: Subject }) {
+  const { administers } = useRights();
+  if (!administers || (type !== 'account' && type !== 'address')) return null;
+  return (
+    <p className="quiet">
+      <a href={`#/storage${searchOf({ forget: value, type })}`}>Forget this person…</a>
+    </p>
   );
 }
 

@@ -30,7 +30,7 @@ describe('stopgap block', () => {
     assert.equal(added.code, 0, added.err);
     assert.match(added.out, /^subject {4}account bob@example\.com$/m);
     assert.match(added.out, /^until {6}2026-03-01T13:00:00\.000Z \(in 1h\)$/m);
-    assert.match(added.out, /BlockImposed {2}admin:the-admin/);
+    assert.match(added.out, /BlockImposed {2}the-admin/);
     server.clock.advance(18 * MINUTE);
     const { out } = await terminal.run('block', 'list');
     const [head, row] = out.trimEnd().split('\n');

@@ -17,7 +17,7 @@ describe('stopgap exempt', () => {
     assert.deepEqual([added.code, added.out], [0, '']);
     const [, id] = /^account news@example\.com is exempt until .*: ([0-9a-f-]{36})\n$/.exec(added.err)!;
     const { out } = await terminal.run('exempt', 'list');
-    assert.match(out, /account news@example\.com +admin:the-admin +in 24h +0 +weekly list/);
+    assert.match(out, /account news@example\.com +the-admin +in 24h +0 +weekly list/);
     const revoked = await terminal.run('exempt', 'revoke', id!, '--note', 'moved');
     assert.equal(revoked.code, 0, revoked.err);
     assert.match((await terminal.run('exempt', 'list')).err, /no exemptions/);

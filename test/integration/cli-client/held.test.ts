@@ -69,7 +69,7 @@ describe('mail that is held for a block', () => {
     assert.match(out, /^refuses {4}hold$/m);
     assert.match(
       out,
-      /HookRan {2}system:hook {2}hold-queue failed, 0 of 1: exit code 3 \| the \ufffd\[2Jqueue is away$/m,
+      /HookRan {2}the hook {2}hold-queue failed, 0 of 1: exit code 3 \| the \ufffd\[2Jqueue is away$/m,
     );
     assert.match(out, /^held: 2 messages\nAT +QUEUE ID +ACCOUNT +RETURN PATH +RECIPIENTS +BYTES$/m);
     assert.match(out, /^2026-03-01T12:00:00\.000Z +4\ufffdBB +alice@example\.com +<> +2 +4711$/m);

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { formatInstant, HOUR, MINUTE } from '../../../src/kernel/time.js';
+import { newId } from '../../../src/runtime/ids.js';
+import { sendStream } from '../../../src/sending/events.js';
 import type { ApiServer } from '../../support/api/server.js';
 import { besideServer } from './support.js';
 import type { Ran, Terminal } from './support.js';
@@ -54,6 +56,23 @@ describe('lists on the command line', () => {
     assert.match(nothing.err, /say what: --for/);
   });
 
+  test('sender show counts refused attempts as times, and refused recipients as recipients', async () => {
+    const account = 'tries@example.com';
+    const at = server.clock.now();
+    const told = { reply: '451 4.3.2 later', since: at, entitled: true, transaction: 't1' };
+    const refused = { ...told, account, direction: 'outbound', block: newId(), stage: 'rcpt', count: 40 };
+    const some = { account, direction: 'outbound', transaction: 't2', count: 3, code: 550 };
+    const events = [
+      { id: newId(), type: 'MessageRefused', at, by: 'smtp:test', data: refused },
+      { id: newId(), type: 'RecipientsRefused', at, by: 'smtp:test', data: some },
+    ];
+    const { position } = await server.deps.store.append(sendStream(account), events, 'any');
+    await server.deps.models.reached(position);
+    const { out } = await ran('sender', 'show', 'account', account);
+    assert.match(out, /^\S+ +MessageRefused +- +40 +- +-$/m);
+    assert.match(out, /^\S+ +RecipientsRefused +3 +1 +- +-$/m);
+  });
+
   test('sender show and sender list tell how much is sent, and what stops it', async () => {
     await server.sent('sender@example.com', 7);
     const { id } = await server.block('sender@example.com');
@@ -63,7 +82,7 @@ describe('lists on the command line', () => {
     assert.match(out, /^ID +STATE +SUBJECT /m);
     assert.match(
       out,
-      /^AT +EVENT +RECIPIENTS +FROM +EHLO\n\S+ +MessageAccepted +7 +192\.0\.2\.7 +laptop\.example$/m,
+      /^AT +EVENT +RECIPIENTS +TIMES +FROM +EHLO\n\S+ +MessageAccepted +7 +1 +192\.0\.2\.7 +laptop\.example$/m,
     );
     assert.equal(
       ((await json('sender', 'show', 'account', 'sender@example.com'))['subject'] as { value: string }).value,
@@ -81,7 +100,7 @@ describe('lists on the command line', () => {
     const { out } = await ran('changes', '--value', 'changed@example.com');
     assert.match(
       out,
-      /^AT +BY +WHAT +VIA +SUBJECT +WHY\n2026\S+ +admin:the-admin +BlockImposed +cli +account changed@example\.com +by hand\n$/,
+      /^AT +BY +WHAT +VIA +SUBJECT +WHY\n2026\S+ +the-admin +BlockImposed +cli +account changed@example\.com +by hand\n$/,
     );
     assert.equal(((await json('changes', '--via', 'cli', '--limit', '1'))['items'] as unknown[]).length, 1);
     assert.match((await ran('changes', '--by', 'nobody')).err, /no changes/);

@@ -33,7 +33,7 @@ describe('stopgap override', () => {
     assert.deepEqual([set.code, set.err], [0, 'warning: limits.old: no rule in force has this id\n']);
     assert.match(
       set.out,
-      /^account news@example\.com\n +burst=500 day=off old=1 \(unused\) +news +- +admin:the-admin +"a list"\n/,
+      /^account news@example\.com\n +burst=500 day=off old=1 \(unused\) +news +- +the-admin +"a list"\n/,
     );
     assert.match(
       set.out,
@@ -62,10 +62,10 @@ describe('stopgap override', () => {
           'burst=500 day=off old=1 (unused)',
           'news',
           '-',
-          'admin:the-admin',
+          'the-admin',
           '"a list"',
         ],
-        ['domain shop.example', 'x2, in all domain=9000 x3', '-', 'in 12h', 'admin:the-admin'],
+        ['domain shop.example', 'x2, in all domain=9000 x3', '-', 'in 12h', 'the-admin'],
       ],
     );
     const some = await terminal.run('override', 'list', '--type', 'domain', '--prefix', 'sh', '--json');
@@ -78,7 +78,7 @@ describe('stopgap override', () => {
     const shown = await terminal.run('override', 'show', 'account', 'news@example.com');
     assert.match(
       shown.out,
-      /nothing is set\nhistory\n.*OverrideSet.*\n.*OverrideRemoved {2}api {2}admin:the-admin {2}"left"/,
+      /nothing is set\nhistory\n.*OverrideSet.*\n.*OverrideRemoved {2}api {2}the-admin {2}"left"/,
     );
   });
 
@@ -96,17 +96,17 @@ describe('stopgap override', () => {
       'pro',
     );
     const second = await set('--limit', 'day=off', '--total-factor', '3', '--reason', 'order 17');
-    assert.match(second.out, /\n +burst=500 day=off, in all domain=9000 x3 +pro +in 12h +admin/);
+    assert.match(second.out, /\n +burst=500 day=off, in all domain=9000 x3 +pro +in 12h +the-admin/);
     const forEver = await set('--limit', 'burst=600', '--until', 'never');
-    assert.match(forEver.out, /\n +burst=600 day=off, in all domain=9000 x3 +pro +- +admin/);
+    assert.match(forEver.out, /\n +burst=600 day=off, in all domain=9000 x3 +pro +- +the-admin/);
     const replaced = await set('--factor', '2', '--replace');
-    assert.match(replaced.out, /\n +x2 +- +- +admin/);
+    assert.match(replaced.out, /\n +x2 +- +- +the-admin/);
   });
 
   test('stopgap override takes a duration too, as block add and exempt add do', async () => {
     const set = (...options: string[]) =>
       terminal.run('override', 'set', 'account', 'while@example.com', '--factor', '2', ...options);
-    assert.match((await set('--for', '6h')).out, /\n +x2 +- +in 6h +admin/);
+    assert.match((await set('--for', '6h')).out, /\n +x2 +- +in 6h +the-admin/);
     const both = await set('--for', '6h', '--until', 'never');
     assert.deepEqual([both.code, /cannot be used with option '--until/.test(both.err)], [2, true]);
     const wrong = await set('--for', 'soon');
@@ -121,7 +121,7 @@ describe('stopgap override', () => {
     server.clock.advance(2 * MINUTE);
     const after = await set('--limit', 'day=2000');
     assert.deepEqual([after.code, after.err], [0, '']);
-    assert.match(after.out, /\n +day=2000 +- +- +admin/);
+    assert.match(after.out, /\n +day=2000 +- +- +the-admin/);
   });
 
   test('stopgap override says what is wrong', async () => {

@@ -51,7 +51,7 @@ describe('stopgap rules shadow and stopgap rules precision', () => {
   test('stopgap rules shadow apply, show and differences tell how the two compare', async () => {
     const applied = await shadow('apply', 'stricter.yaml');
     assert.equal(applied.code, 0, applied.err);
-    const head = /^shadow rules 1 by admin:the-admin since \S+Z, beside version 1 in force/;
+    const head = /^shadow rules 1 by the-admin since \S+Z, beside version 1 in force/;
     assert.match(applied.err, head);
     assert.equal((await shadow('differences')).err, 'no differences\n');
     await send('early@example.com', 60);

@@ -46,6 +46,12 @@ describe('completion', () => {
       assert.deepEqual(offered(script, 'stopgap', 'block', 'rel'), ['release']);
       assert.deepEqual(offered(script, 'stopgap', 'block', 'list', '--sor'), ['--sort']);
       assert.deepEqual(offered(script, 'stopgap', 'block', 'list', '--wide', '--sort', 'un'), ['until']);
+      assert.deepEqual(offered(script, 'stopgap', 'block', 'list', '--state', 'act'), ['active']);
+      assert.deepEqual(offered(script, 'stopgap', 'block', 'list', '--type', 'e'), ['ehlo']);
+      assert.deepEqual(offered(script, 'stopgap', 'changes', '--type', 'RulesC'), ['RulesChanged']);
+      assert.deepEqual(offered(script, 'stopgap', 'block', 'add', 'dom'), ['domain']);
+      assert.deepEqual(offered(script, 'stopgap', 'exempt', 'add', 'i'), ['ip']);
+      assert.deepEqual(offered(script, 'stopgap', 'completion', 'z'), ['zsh']);
       assert.deepEqual(offered(script, 'stopgap', 'rules', 'shadow', 'pro'), ['promote']);
       assert.deepEqual(offered(script, 'stopgap', 'rules', 'check', '--config', 'stopgap.b'), [
         'stopgap.bash',

@@ -67,6 +67,7 @@ const SAMPLES: Readonly<Record<string, readonly [value: string, shown: RegExp]>>
   'notices.channels.from': ['s@x.example', /"from":"s@x.example"/],
   'notices.channels.smtp': ['smtp://n.example:2526', /"port":2526/],
   'notices.channels.owners': ['X.example=p@y.example', /"owners":\{"x.example":"p@y.example"\}/],
+  'notices.channels.texts': ['lapsed={subject}, it is', /"texts":\{"lapsed":"\{subject\}, it is"\}/],
   'notices.channels.events': ['lapsed', /"events":\["lapsed"\]/],
   'notices.channels.types': ['ip', /"types":\["ip"\]/],
   'notices.channels.domains': ['N.example', /"domains":\["n.example"\]/],
@@ -126,7 +127,9 @@ const COMPANIONS: Readonly<Record<string, Record<string, string>>> = {
 const TRACES = { STOPGAP_TRACING_ENDPOINT: 'http://t.example:4318' };
 /** A channel of a type that the setting goes with. */
 function channelWith(setting: string): Record<string, string> {
-  const mail = ['to', 'from', 'smtp', 'owners'].some((name) => setting === `notices.channels.${name}`);
+  const mail = ['to', 'from', 'smtp', 'owners', 'texts'].some(
+    (name) => setting === `notices.channels.${name}`,
+  );
   const kind = mail ? 'mail' : 'ntfy';
   const to: Record<string, string> = mail
     ? { STOPGAP_NOTICES_CHANNELS_TO: 'p@x.example' }

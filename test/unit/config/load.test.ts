@@ -155,7 +155,7 @@ tracing: { endpoint: http://t.example, sample: 0.5, service: mx, headers: x-key=
       channels: [
         {
           ...{ name: 'ops', type: 'webhook', url: {}, secret: {} },
-          ...{ to: undefined, from: undefined, smtp: undefined, owners: undefined },
+          ...{ to: undefined, from: undefined, smtp: undefined, owners: undefined, texts: undefined },
           events: ['proposed', 'imposed', 'breaker'],
           types: ['account', 'address', 'domain', 'ehlo', 'ip'],
           domains: ['b.example'],

@@ -42,6 +42,21 @@ describe('notices.channels', () => {
       { ...WEBHOOK, type: 'matrix', secret: undefined },
       /Matrix needs an access token/,
     ],
+    [
+      'Matrix without a room',
+      { ...WEBHOOK, type: 'matrix', url: 'https://m.example/_matrix/client/v3/rooms/s3cret' },
+      /url: names no room; it ends in the id of one, as in https:\/\/matrix/,
+    ],
+    [
+      'mail to Stopgap itself',
+      { ...MAIL, smtp: 'smtp://localhost:2587' },
+      /channels\[0\]\.smtp: is smtp\.submission\[0\]\.listen itself/,
+    ],
+    [
+      'a password of a mail server in clear text',
+      { ...MAIL, smtp: 'smtp://u:s3cret@mx.example:25' },
+      /channels\[0\]\.smtp: would give its password without certain TLS/,
+    ],
     ['mail to nobody', { ...MAIL, to: undefined }, /to: is missing/],
     ['what is no address', { ...MAIL, to: 'somebody' }, /"somebody" is no address/],
     [
@@ -60,6 +75,19 @@ describe('notices.channels', () => {
       { ...WEBHOOK, to: 'p@x.example' },
       /to: is for mail, and type is webhook/,
     ],
+    [
+      'a text of no event',
+      { ...WEBHOOK, type: 'slack', secret: undefined, texts: ['burnt=x'] },
+      /"burnt=x" does not begin with an event and =; use proposed, imposed/,
+    ],
+    [
+      'an unknown placeholder, which it names with the known ones',
+      { ...WEBHOOK, type: 'slack', secret: undefined, texts: 'imposed={subject} {user}' },
+      /texts: \{user\} is no placeholder; use \{subject\}, \{rule\}, \{sentence\}, \{until\}, \{link\}, \{by\}, \{note\}/,
+    ],
+    ['two texts of one event', { ...MAIL, texts: ['imposed=a', 'imposed=b'] }, /imposed has two texts/],
+    ['a text that says nothing', { ...MAIL, texts: 'imposed= ' }, /must have 1 to 2000 characters/],
+    ['texts of a webhook', { ...WEBHOOK, texts: 'imposed=a' }, /texts: is for channels that people read/],
     ['an unknown event', { ...WEBHOOK, events: 'burnt' }, /"burnt" is not known; use proposed/],
     ['hours that are none', { ...WEBHOOK, quietHours: '25:00-07:00' }, /are no hours/],
     ['a zone that is none', { ...WEBHOOK, quietHours: '22:00-07:00 Mars/Base' }, /are no hours/],

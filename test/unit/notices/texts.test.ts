@@ -1,0 +1,63 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { HOUR } from '../../../src/kernel/time.js';
+import type { Item, Notice } from '../../../src/notices/events.js';
+import { requestOf } from '../../../src/notices/formats.js';
+import { textOf } from '../../../src/notices/texts.js';
+import { NOON } from '../../support/manual-clock.js';
+import { channelOf } from '../../support/notices/channels.js';
+
+const URL = 'https://stopgap.example.com';
+const TEXTS = [
+  'imposed={subject} may not send until {until}, says {rule}.\n{sentence}\nNote of {by}: {note}\nUndo it: {link}',
+];
+const ITEM: Item = {
+  ...{ event: 'imposed', position: 7, at: NOON, by: 'admin:alice', block: 'b1', until: NOON + HOUR },
+  ...{ subject: { type: 'account', value: 'bob@example.com' }, rule: 'burst' },
+  ...{ why: '101 of 100 <b>*[x](http://evil.example)*</b>\n', note: 'called & {link}' },
+};
+const noticeOf = (item: Item, to?: string): Notice => ({
+  ...{ id: 'n', kind: 'events', at: NOON, items: [item], counts: { [item.event]: 1 } },
+  ...(to === undefined ? {} : { to }),
+});
+const texts = channelOf({ type: 'slack', secret: undefined, texts: TEXTS }).texts!;
+const linesOf = (item: Item, { to, url = URL }: { to?: string; url?: string | undefined } = {}) =>
+  textOf(noticeOf(item, to), url, texts).lines;
+
+describe('the own texts of a channel', () => {
+  test('say what happened by placeholders; what is put in is of one line, and holds no placeholder', () => {
+    assert.deepEqual(linesOf(ITEM), [
+      'account bob@example.com may not send until 2026-03-01T13:00:00.000Z, says burst.',
+      '101 of 100 <b>*[x](http://evil.example)*</b>\ufffd',
+      'Note of alice: called & {link}',
+      `Undo it: ${URL}/#/blocks/b1`,
+    ]);
+  });
+
+  test('leave out a line that names what there is not', () => {
+    const { rule: _rule, note: _note, ...bare } = ITEM;
+    assert.deepEqual(textOf(noticeOf({ ...bare, why: 'phished' }), undefined, texts).lines, ['phished']);
+  });
+
+  test('do not tell owners who decided, what was noted, nor where the page is', () => {
+    assert.deepEqual(linesOf(ITEM, { to: 'bob@home.example' }).slice(2), []);
+  });
+
+  test('give way to the built-in lines for other events, and where nothing of them is left', () => {
+    assert.match(linesOf({ ...ITEM, event: 'approved' })[0]!, /proposal approved at .* by alice\.$/);
+    const { rule: _rule, until: _until, ...bare } = ITEM;
+    assert.match(linesOf(bare, { to: 'bob@home.example' })[0]!, /sender blocked at [^ ]+\.$/);
+  });
+
+  test('are made harmless by each channel as the built-in ones are', () => {
+    const sent = (type: string) => {
+      const url = 'https://m.example/_matrix/client/v3/rooms/!abc:m.example';
+      const channel = channelOf({ type, url, secret: type === 'matrix' ? 'token' : undefined, texts: TEXTS });
+      return requestOf(channel, noticeOf(ITEM), URL, NOON).body;
+    };
+    assert.match(sent('slack'), /101 of 100 &lt;b&gt;\*\[x\]/);
+    assert.match(sent('slack'), /Note of alice: called &amp; \{link\}/);
+    assert.match(sent('teams'), /\\\\<b\\\\>\\\\\*\\\\\[x\\\\\]\\\\\(http/);
+    for (const type of ['ntfy', 'matrix']) assert.match(sent(type), /may not send until/);
+  });
+});
