@@ -138,7 +138,12 @@ export class SignIn {
     const { vouchers, first, openId: provider, publicUrl } = this.#deps;
     const evaluation = vouchers?.evaluation !== undefined;
     const openId = provider === undefined || publicUrl === undefined ? null : { label: provider.label };
-    return { evaluation, first: first?.isOpen === true, openId, passkeys: relyingParty(request, publicUrl) !== undefined };
+    return {
+      evaluation,
+      first: first?.isOpen === true,
+      openId,
+      passkeys: relyingParty(request, publicUrl) !== undefined,
+    };
   }
 
   /** A name that is not known costs as much as a wrong password, and hears the same. */
