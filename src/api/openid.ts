@@ -93,8 +93,11 @@ export class OpenId {
     this.#attempts = attempts;
     this.#settings = settings;
     this.#page = publicUrl;
-    this.#failures = new FloodCoalescer(deps.clock, (failure, count, since) =>
-      deps.log.warn({ ...failure, count, since: formatInstant(since) }, 'an OpenID sign-in failed'),
+    this.#failures = new FloodCoalescer(deps.clock, ({ correlation, why, error }, count, since) =>
+      deps.log.warn(
+        { correlation, why, error, count, since: formatInstant(since) },
+        'an OpenID sign-in failed',
+      ),
     );
   }
 

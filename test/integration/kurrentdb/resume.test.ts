@@ -84,6 +84,7 @@ describe('a KurrentDB subscription', { timeout: PATIENCE }, () => {
       ) as [Connection, Connection];
       const retention = {
         ...{ outlived: () => false, mayHaveTaken: () => false, keeps: () => true },
+        refresh: () => Promise.resolve(),
       } as unknown as Retention;
       const reader = new Reader({
         ...{ connection: reading, credentials: undefined, retention, timeout, checkOpen: () => undefined },
