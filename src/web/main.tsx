@@ -5,7 +5,7 @@ import { Router } from 'wouter';
 import { ApiError } from './api.js';
 import { App } from './app.js';
 import { useHashPath, useHashSearch } from './route.js';
-import './styles.css';
+import './styles/index.css';
 
 /** A session that has ended shows the sign-in, whatever asked. */
 const onError = (error: Error): void => {
