@@ -47,13 +47,30 @@ const ofOthers = (verdicts: readonly Verdict[]): readonly unknown[] =>
       return { rule: rule.id, subject, kind, mode, at, evidence: rest };
     });
 
+/**
+ * What lets a sender's verdicts hang on others: a clock that was set back, since the time is then that of the newest event of
+ * anybody, and another rule set, since a window that is new is measured from the first day that is summarised of anybody.
+ */
+const SHARED: ReadonlySet<string> = new Set(['back', 'rules', 'shadow']);
+
+const historiesApart = histories.map((history) => history.filter(([, { kind }]) => !SHARED.has(kind)));
+
 describe('a replay of a log out of which somebody was taken', () => {
-  test('gives everybody else the same verdicts of rules for each sender, and the same blocks', () => {
+  test('gives everybody else the same verdicts of rules for each sender', () => {
+    fc.assert(
+      fc.property(historiesApart, (history) => {
+        const log = logOf(history);
+        assert.deepEqual(ofOthers(fold(without(log)).verdicts), ofOthers(fold(log).verdicts));
+      }),
+      { numRuns: 40 },
+    );
+  });
+
+  test('gives everybody the same blocks, and names nowhere who was taken out', () => {
     fc.assert(
       fc.property(histories, (history) => {
         const log = logOf(history);
         const [before, after] = [fold(log), fold(without(log))];
-        assert.deepEqual(ofOthers(after.verdicts), ofOthers(before.verdicts));
         const blocksOf = ({ models }: typeof before): unknown => ({
           ledger: [...models.ledger.kept()].map(({ id, subject, state, until, direction, rule }) => ({
             ...{ id, subject, state, until, direction, rule },
@@ -63,7 +80,7 @@ describe('a replay of a log out of which somebody was taken', () => {
         assert.deepEqual(blocksOf(after), rewriter.value(blocksOf(before)));
         assert.ok(!serialize(after.models.dump()).includes(person.name), 'nothing folded names them');
       }),
-      { numRuns: 8 },
+      { numRuns: 40 },
     );
   });
 });
