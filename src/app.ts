@@ -70,7 +70,7 @@ export interface RunningApp {
   /** What listens where: `submission 127.0.0.1:2587`. */
   readonly listening: readonly Listening[];
   readonly evaluation: Evaluation | undefined;
-  /** Makes the first administrator, once: nobody but who has started the process may see it. */
+  /** Makes the first administrator, once. Only the person who starts the process may see it. */
   readonly firstLink: string | undefined;
   /** The rule set in force, and where it came from: the built-in defaults, the rules file or the API. */
   readonly rules: Pick<RulesChanged, 'version' | 'origin'>;

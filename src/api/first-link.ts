@@ -22,7 +22,7 @@ export class FirstLink {
   readonly #admins: () => AdminTable;
   #isUsed = false;
 
-  /** @param token of the link, which somebody shows to who has started the process */
+  /** @param token of the link, as somebody shows it who has read it at the start */
   constructor(token: string, admins: () => AdminTable) {
     this.#hash = linkHash(token);
     this.#admins = admins;

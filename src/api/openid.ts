@@ -79,7 +79,7 @@ export class OpenId {
   /** By why: anybody can have as many as they like. */
   readonly #failures: FloodCoalescer<Failure>;
   #known: { readonly until: Instant; readonly configuration: Promise<Configuration> } | undefined;
-  /** Cookies that were shown: the provider takes a code once, and so does this. */
+  /** Cookies that were shown. The provider takes a code once, and a cookie counts once. */
   readonly #shown = new LRUCache<string, true>({ max: 10_000 });
 
   constructor(
@@ -263,7 +263,7 @@ export class OpenId {
 type Asked = ApiRequest<unknown, unknown>;
 type Claims = Readonly<Record<string, unknown>>;
 
-/** One secret of a sign-in: whoever knows it does not know the cookie, nor the others. */
+/** One secret of a sign-in. It tells nothing of the cookie and of the other secrets. */
 function derived(what: 'state' | 'nonce' | 'verifier', cookie: string): string {
   return createHash('sha256').update(`${what}\0${cookie}`).digest('base64url');
 }

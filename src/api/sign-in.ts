@@ -176,7 +176,7 @@ export class SignIn {
     });
   }
 
-  /** Also for who has forgotten the password: a second factor is asked for all the same. */
+  /** Also for people who have forgotten their password. Their second factor is asked for all the same. */
   #byLink(asked: ApiRequest<unknown, ByLink>): Promise<Answer> {
     const { admins, publicUrl, clock } = this.#deps;
     const { token, password, code } = asked.body;

@@ -96,7 +96,7 @@ export class LogFollower {
   #exempting: Promise<void> = Promise.resolve();
   /** Position of the last event that says that somebody was forgotten. */
   #forgottenAt = 0;
-  /** What was written up to here was folded after it had been written out of whoever was forgotten by then. */
+  /** Up to here the log was folded anew, without the people who had been forgotten by then. */
   #soundUpTo = 0;
   #refolding: Promise<void> | undefined;
   #cancelRefolding = (): void => undefined;

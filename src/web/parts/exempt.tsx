@@ -1,68 +1,173 @@
 import { useQueryClient } from '@tanstack/react-query';
-import type { Block } from '../api.js';
+import { useState } from 'react';
+import type { Schemas, Subject } from '../api.js';
 import { answered, api } from '../api.js';
-import { subjectName } from './blocks.js';
-import { refresh } from './decisions.js';
+import { Time } from '../time.js';
+import { subjectName, SUBJECT_OPTIONS } from './blocks.js';
+import { refresh, useDecisions } from './decisions.js';
 import { Dialog } from './dialog.js';
-import { Field, Form, SpanField, spanBody } from './forms.js';
 import type { Values } from './forms.js';
+import { Choice, Field, Form, SpanField, spanBody } from './forms.js';
 import { fault, note } from './notes.js';
 
-/** Exempts the sender of a proposal from rules, which dismisses the proposal. */
-export function ExemptDialog({
-  block,
-  close,
-  before,
-  failed,
-  done,
-}: {
-  block: Block;
-  close: () => void;
-  before: () => void;
-  failed: () => void;
-  done: () => void;
-}) {
+type Exemption = Schemas['Exemption'];
+type Granted = Schemas['GrantedExemption'];
+type GoingOn = Granted['blocks'][number];
+
+/** What a person can decide on exemptions. Each throws what the server refuses. */
+export function useExemptions() {
   const client = useQueryClient();
-  const name = subjectName(block.subject);
-  const send = async (values: Values): Promise<void> => {
-    const { reason = '' } = values;
-    const body = { subject: block.subject, reason, ...spanBody(values) };
-    before();
-    // It dismisses the proposal, too.
-    const granted = await answered(api.POST('/api/v1/exemptions', { body })).catch((error: unknown) => {
-      failed();
-      throw error;
-    });
-    close();
-    done();
+  const changed = (): void => {
     refresh(client);
-    void client.invalidateQueries({ queryKey: ['exemptions'] });
-    const going = granted.blocks.length;
+    for (const key of ['exemptions', 'check']) void client.invalidateQueries({ queryKey: [key] });
+  };
+
+  const exempt = async (subject: Subject, { reason = '', ...values }: Values): Promise<Granted> => {
+    const body = { subject, reason, ...spanBody(values) };
+    const granted = await answered(api.POST('/api/v1/exemptions', { body }));
+    changed();
+    note(`Exempted ${subjectName(granted.subject)}.`, {
+      undo: () => void remove(granted, false).catch(fault),
+    });
+    return granted;
+  };
+
+  const remove = async (exemption: Exemption, isUndoable = true): Promise<void> => {
+    const { id, subject } = exemption;
+    await answered(api.DELETE('/api/v1/exemptions/{id}', { params: { path: { id } } }));
+    changed();
     note(
-      `Exempted ${name}, and dismissed its proposal.${
-        going === 0
-          ? ''
-          : ` ${going === 1 ? 'A block' : `${going} blocks`} of it goes on: an exemption ends none.`
-      }`,
-      { undo: () => void revoke(granted.id).catch(fault) },
+      `Rules act on ${subjectName(subject)} again.`,
+      isUndoable ? { undo: () => void again(exemption).catch(fault) } : {},
     );
   };
-  const revoke = async (id: string): Promise<void> => {
-    await answered(api.DELETE('/api/v1/exemptions/{id}', { params: { path: { id } } }));
-    void client.invalidateQueries({ queryKey: ['exemptions'] });
-    note(`${name} is not exempt any more. Its proposal stays dismissed.`);
+
+  const again = async ({ subject, reason, until }: Exemption): Promise<void> => {
+    const span = until === null ? { indefinite: true as const } : { until };
+    await answered(api.POST('/api/v1/exemptions', { body: { subject, reason, ...span } }));
+    changed();
+    note(`Exempted ${subjectName(subject)} again.`);
   };
+
+  return { exempt, remove };
+}
+
+/**
+ * Keeps rules from acting on a sender.
+ *
+ * @param subject whom; undefined: the dialog asks
+ * @param proposal told of what is sent for the sender of a proposal, which the exemption dismisses
+ */
+export function ExemptDialog({
+  subject,
+  proposal,
+  close,
+}: {
+  subject?: Subject | undefined;
+  proposal?: { before: () => void; failed: () => void; done: () => void } | undefined;
+  close: () => void;
+}) {
+  const { exempt } = useExemptions();
+  const [granted, setGranted] = useState<Granted>();
+  const send = async ({ type, value = '', ...values }: Values): Promise<void> => {
+    proposal?.before();
+    const done = await exempt(subject ?? { type: type as Subject['type'], value }, values).catch(
+      (error: unknown) => {
+        proposal?.failed();
+        throw error;
+      },
+    );
+    proposal?.done();
+    // An exemption releases nobody: the blocks that go on must be seen at once.
+    if (done.blocks.length > 0) setGranted(done);
+    else close();
+  };
+  if (granted !== undefined) return <StillBlocked granted={granted} close={close} />;
   return (
-    <Dialog title={`Exempt ${name}`} close={close}>
-      <p>No rule proposes or blocks it then. This proposal is dismissed.</p>
+    <Dialog
+      title={subject === undefined ? 'Exempt a sender' : `Exempt ${subjectName(subject)}`}
+      close={close}
+    >
+      <p className="quiet">
+        No rule proposes or blocks it. Blocks by hand still hold.
+        {proposal !== undefined && ' This proposal is dismissed.'}
+      </p>
       <Form send={send} action="Exempt" cancel={close}>
-        {(of) => (
+        {(faultOf) => (
           <>
-            <Field label="Why" name="reason" fault={of('reason')} required autoFocus />
-            <SpanField fault={of} label="For how long" />
+            {subject === undefined && (
+              <>
+                <Choice
+                  label="Whom to exempt"
+                  name="type"
+                  fault={faultOf('subject.type')}
+                  options={SUBJECT_OPTIONS}
+                />
+                <Field
+                  label="Its name"
+                  name="value"
+                  fault={faultOf('subject.value') ?? faultOf('subject')}
+                  hint="As news@example.com, example.com, mail.example.com or 192.0.2.0/24."
+                  autoComplete="off"
+                  spellCheck={false}
+                />
+              </>
+            )}
+            <Field label="Why" name="reason" fault={faultOf('reason')} autoFocus={subject !== undefined} />
+            <SpanField fault={faultOf} />
           </>
         )}
       </Form>
+    </Dialog>
+  );
+}
+
+/** Blocks that an exemption covers, and does not end. */
+function StillBlocked({ granted, close }: { granted: Granted; close: () => void }) {
+  const { release } = useDecisions();
+  const [released, setReleased] = useState<ReadonlySet<string>>(new Set());
+  const free = async ({ id }: GoingOn): Promise<void> => {
+    const block = await answered(api.GET('/api/v1/blocks/{id}', { params: { path: { id } } }));
+    await release(block, { note: `exempt now: ${granted.reason}` });
+    setReleased((before) => new Set([...before, id]));
+  };
+  return (
+    <Dialog title={`${granted.subject.value} is exempt, and still blocked`} close={close}>
+      <p>An exemption keeps rules from acting from now on. These blocks go on until they are released:</p>
+      <ul className="plain">
+        {granted.blocks.map((block) => (
+          <li key={block.id} className="line">
+            <span className="grow">
+              {subjectName(block.subject)}{' '}
+              <span className="quiet">
+                {block.until === null ? (
+                  'until released'
+                ) : (
+                  <>
+                    for another <Time at={block.until} as="left" />
+                  </>
+                )}
+              </span>
+            </span>
+            {released.has(block.id) ? (
+              <span className="tag tag-good">released</span>
+            ) : (
+              <button
+                type="button"
+                aria-label={`Release ${subjectName(block.subject)}`}
+                onClick={() => void free(block).catch(fault)}
+              >
+                Release
+              </button>
+            )}
+          </li>
+        ))}
+      </ul>
+      <div className="buttons">
+        <button type="button" onClick={close}>
+          Close
+        </button>
+      </div>
     </Dialog>
   );
 }

@@ -108,6 +108,16 @@ export function Field({
   );
 }
 
+/** The own password, which what matters asks for again. */
+export function PasswordField({
+  label = 'Your password',
+  fault,
+}: Partial<Pick<FieldProps, 'label' | 'fault'>>) {
+  return (
+    <Field label={label} name="password" type="password" autoComplete="current-password" fault={fault} />
+  );
+}
+
 export function TextField({
   label,
   name,

@@ -3,7 +3,7 @@ import { useEffect, useState } from 'react';
 import type { Schemas } from '../api.js';
 import { answered, api } from '../api.js';
 import { Dialog } from '../parts/dialog.js';
-import { Field, Form } from '../parts/forms.js';
+import { Field, Form, PasswordField } from '../parts/forms.js';
 import { note } from '../parts/notes.js';
 import { NewPassword } from './sign-in.js';
 
@@ -36,13 +36,7 @@ export function PasswordDialog({ close }: OwnDialog) {
       >
         {(fault) => (
           <>
-            <Field
-              label="The present one"
-              name="password"
-              type="password"
-              autoComplete="current-password"
-              fault={fault('password')}
-            />
+            <PasswordField label="The present one" fault={fault('password')} />
             <NewPassword label="The new one" name="newPassword" fault={fault('newPassword')} />
           </>
         )}
@@ -67,15 +61,7 @@ export function EndSecondFactorDialog({ close }: OwnDialog) {
           close();
         }}
       >
-        {(fault) => (
-          <Field
-            label="Your password"
-            name="password"
-            type="password"
-            autoComplete="current-password"
-            fault={fault('password')}
-          />
-        )}
+        {(fault) => <PasswordField fault={fault('password')} />}
       </Form>
     </Dialog>
   );
@@ -99,15 +85,7 @@ export function SecondFactorDialog({ close }: OwnDialog) {
             setFactor(await answered(api.POST('/api/v1/session/second-factor', { body: { password } })))
           }
         >
-          {(fault) => (
-            <Field
-              label="Your password"
-              name="password"
-              type="password"
-              autoComplete="current-password"
-              fault={fault('password')}
-            />
-          )}
+          {(fault) => <PasswordField fault={fault('password')} />}
         </Form>
       ) : (
         <>

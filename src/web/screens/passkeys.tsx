@@ -3,7 +3,7 @@ import { useState } from 'react';
 import type { Schemas } from '../api.js';
 import { answered, api } from '../api.js';
 import { Dialog } from '../parts/dialog.js';
-import { Field, Form } from '../parts/forms.js';
+import { Field, Form, PasswordField } from '../parts/forms.js';
 import { note } from '../parts/notes.js';
 import { addPasskey, hasPasskeys } from '../parts/passkey.js';
 import { Loaded } from '../parts/states.js';
@@ -109,13 +109,7 @@ function AddDialog({ close }: OwnDialog) {
         {(fault) => (
           <>
             <Field label="What you call it" name="name" maxLength={60} fault={fault('name')} />
-            <Field
-              label="Your password"
-              name="password"
-              type="password"
-              autoComplete="current-password"
-              fault={fault('password')}
-            />
+            <PasswordField fault={fault('password')} />
           </>
         )}
       </Form>
@@ -140,15 +134,7 @@ function RemoveDialog({ close, passkey: { id, name } }: OwnDialog & { passkey: P
           close();
         }}
       >
-        {(fault) => (
-          <Field
-            label="Your password"
-            name="password"
-            type="password"
-            autoComplete="current-password"
-            fault={fault('password')}
-          />
-        )}
+        {(fault) => <PasswordField fault={fault('password')} />}
       </Form>
     </Dialog>
   );

@@ -219,11 +219,13 @@ export function ProposalsScreen({ id }: { id: string | undefined }) {
       </div>
       {dialog?.is === 'exempt' && operates && (
         <ExemptDialog
-          block={dialog.block}
+          subject={dialog.block.subject}
           close={() => setDialog(undefined)}
-          before={() => mine.current.add(dialog.block.id)}
-          failed={() => mine.current.delete(dialog.block.id)}
-          done={() => decided(dialog.block)}
+          proposal={{
+            before: () => mine.current.add(dialog.block.id),
+            failed: () => mine.current.delete(dialog.block.id),
+            done: () => decided(dialog.block),
+          }}
         />
       )}
       {(dialog?.is === 'approve' || dialog?.is === 'dismiss') && (

@@ -5,7 +5,7 @@ import { answered, api } from '../api.js';
 import { subjectName } from '../parts/blocks.js';
 import { refresh } from '../parts/decisions.js';
 import { Dialog } from '../parts/dialog.js';
-import { Field, Form, SpanField, spanBody, TextField } from '../parts/forms.js';
+import { Field, Form, TextField } from '../parts/forms.js';
 import type { Values } from '../parts/forms.js';
 import { fault as showFault, note } from '../parts/notes.js';
 
@@ -19,41 +19,6 @@ type Layer = NonNullable<Override['api']>;
 interface SubjectDialog {
   readonly subject: Subject;
   readonly close: () => void;
-}
-
-/** Keeps rules from acting on a sender. */
-export function ExemptSenderDialog({ subject, close }: SubjectDialog) {
-  const client = useQueryClient();
-  const changed = (): void => {
-    refresh(client);
-    void client.invalidateQueries({ queryKey: ['exemptions'] });
-  };
-  const revoke = async (id: string): Promise<void> => {
-    await answered(api.DELETE('/api/v1/exemptions/{id}', { params: { path: { id } } }));
-    changed();
-    note(`${subjectName(subject)} is not exempt any more.`);
-  };
-  const send = async (values: Values): Promise<void> => {
-    const body = { subject, reason: values['reason'] ?? '', ...spanBody(values) };
-    const { id, blocks } = await answered(api.POST('/api/v1/exemptions', { body }));
-    changed();
-    const going = blocks.length === 0 ? '' : ' Blocks that are in force go on: release them by themselves.';
-    note(`Exempted ${subjectName(subject)}.${going}`, { undo: () => void revoke(id).catch(showFault) });
-    close();
-  };
-  return (
-    <Dialog title={`Exempt ${subjectName(subject)}`} close={close}>
-      <p className="quiet">No rule proposes or blocks it. Blocks by hand still hold.</p>
-      <Form send={send} action="Exempt" cancel={close}>
-        {(fault) => (
-          <>
-            <SpanField fault={fault} />
-            <Field label="Why" name="reason" fault={fault('reason')} />
-          </>
-        )}
-      </Form>
-    </Dialog>
-  );
 }
 
 /** The own limits of an account or a domain, in place of those that were set here before. */

@@ -6,13 +6,13 @@ import { answered, api } from '../api.js';
 import { End, Origin, StateTag, SUBJECT_OPTIONS, whyOf } from '../parts/blocks.js';
 import { VolumeChart } from '../parts/chart.js';
 import { ApproveDialog, DismissDialog, ImposeDialog, ReleaseDialog } from '../parts/decisions.js';
+import { ExemptDialog } from '../parts/exempt.js';
 import { Choice } from '../parts/forms.js';
 import { Empty, Loaded } from '../parts/states.js';
 import { blockPath, searchOf, useAt, useHref, useQuery as useUrlQuery } from '../route.js';
 import { Time, useNow } from '../time.js';
 import { useRights } from '../who.js';
 import { CheckPanel } from './sender-check.js';
-import { ExemptSenderDialog } from './sender-dialogs.js';
 import { LatestSends, Usual } from './sender-usual.js';
 import type { Window } from './sender-windows.js';
 import { countsOf, shareOf, Windows } from './sender-windows.js';
@@ -157,7 +157,7 @@ function Actions({ sender: { subject, standing } }: { sender: Sender }) {
       {asked === 'release' && block !== null && <ReleaseDialog block={block} close={close} />}
       {asked === 'approve' && proposal !== null && <ApproveDialog block={proposal} close={close} />}
       {asked === 'dismiss' && proposal !== null && <DismissDialog block={proposal} close={close} />}
-      {asked === 'exempt' && <ExemptSenderDialog subject={subject} close={close} />}
+      {asked === 'exempt' && <ExemptDialog subject={subject} close={close} />}
     </div>
   );
 }

@@ -375,7 +375,7 @@ describe('the second factor', () => {
     for (const word of [secret, spare, recovery[3]!]) assert.ok(!kept.includes(word));
   });
 
-  test('cannot be guessed by who has the password: ten wrong codes an hour are let through, recovery codes besides', async () => {
+  test('cannot be guessed by a thief of the password: ten wrong codes an hour are let through, and recovery codes besides', async () => {
     await add('frank', 'admin');
     const { secret, recovery } = await startSecondFactor({ file, name: 'frank' });
     admins = await readAdmins(file);
