@@ -1,4 +1,4 @@
-import { useQuery, useQueryClient } from '@tanstack/react-query';
+import { useQueryClient } from '@tanstack/react-query';
 import type { FormEvent, ReactNode } from 'react';
 import { useEffect, useRef, useState } from 'react';
 import { useLocation } from 'wouter';
@@ -6,6 +6,7 @@ import { answered, api } from './api.js';
 import icon from './favicon.svg';
 import { useKey } from './keys.js';
 import { useLiveState } from './live.js';
+import { useBlockCount } from './parts/blocks.js';
 import { Dialog } from './parts/dialog.js';
 import { fault } from './parts/notes.js';
 import { sendPending } from './parts/pending.js';
@@ -55,15 +56,8 @@ function Nav({ screen }: { screen: string }) {
   const href = useHref();
   const { seesServer, operates } = useRights();
   const at = useAt();
-  const count = (state: 'proposed' | 'active') =>
-    useQuery({
-      queryKey: ['overview', 'count', state, at],
-      queryFn: () =>
-        answered(api.GET('/api/v1/blocks', { params: { query: { state, at, total: 'true', limit: '1' } } })),
-      refetchInterval: 60_000,
-    }).data?.total;
-  const proposed = count('proposed');
-  const active = count('active');
+  const proposed = useBlockCount('proposed', at).data?.total;
+  const active = useBlockCount('active', at).data?.total;
   const link = (name: string, text: string, waiting?: number) => (
     <li>
       <a href={`#${href(`/${name}`)}`} aria-current={screen === name ? 'page' : undefined}>

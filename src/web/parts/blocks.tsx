@@ -1,4 +1,6 @@
+import { useQuery } from '@tanstack/react-query';
 import type { ReactNode } from 'react';
+import { answered, api } from '../api.js';
 import { actorName } from '../../kernel/actor.js';
 import type { Block, Subject } from '../api.js';
 import { senderPath, useHref } from '../route.js';
@@ -88,3 +90,12 @@ export const CHANGED: Readonly<Record<string, string>> = {
   PersonChanged: 'Changed a person',
   PersonForgotten: 'Forgot a person',
 };
+
+/** How many blocks are in a state, now or at a past instant. */
+export const useBlockCount = (state: 'proposed' | 'active', at: string | undefined) =>
+  useQuery({
+    queryKey: ['overview', 'count', state, at],
+    queryFn: () =>
+      answered(api.GET('/api/v1/blocks', { params: { query: { state, at, total: 'true', limit: '1' } } })),
+    refetchInterval: 60_000,
+  });

@@ -4,7 +4,7 @@ import type { operations } from '../../api/openapi-types.js';
 import { actorName } from '../../kernel/actor.js';
 import type { Change } from '../api.js';
 import { answered, api } from '../api.js';
-import { CHANGED, Origin, SubjectLink } from '../parts/blocks.js';
+import { CHANGED, Origin, SubjectLink, useBlockCount } from '../parts/blocks.js';
 import { Minutes } from '../parts/minutes.js';
 import { Share, TableScroll } from '../parts/scroll.js';
 import { Empty, Loaded } from '../parts/states.js';
@@ -285,13 +285,8 @@ function Decision({ change: { at, by, type, subject, block, why } }: { change: C
 /** Of the past only blocks, proposals and changes are known. */
 function Past({ at }: { at: string }) {
   const href = useHref();
-  const count = (state: 'proposed' | 'active') =>
-    useQuery({
-      queryKey: ['overview', 'count', state, at],
-      queryFn: () =>
-        answered(api.GET('/api/v1/blocks', { params: { query: { state, at, total: 'true', limit: '1' } } })),
-    });
-  const [proposed, active] = [count('proposed'), count('active')];
+  const proposed = useBlockCount('proposed', at);
+  const active = useBlockCount('active', at);
   return (
     <>
       <div className="panels figures">
