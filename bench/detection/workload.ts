@@ -34,13 +34,17 @@ export function workload(seed: number): Workload {
   );
 }
 
-/** The same kind of senders, some with changing places, and compromises by thieves who know the documents. */
-export function informedWorkload(seed: number): Workload {
+/**
+ * The same kind of senders, and compromises by thieves who know the documents.
+ *
+ * @param moves whether some of the senders change their places
+ */
+export function informedWorkload(seed: number, moves = true): Workload {
   const random = new Random(seed);
   const people = population(random);
   const bulk = bulkSenders(people, random);
   const crime = informedAttacks(people, random);
-  const clean = moving(people, random);
+  const clean = moves ? moving(people, random) : people.messages;
   return labelled(`seed ${seed}`, [clean, bulk.messages, crime.messages], crime.attacks, bulk.accounts);
 }
 

@@ -1,9 +1,11 @@
 import type { Day, SenderDaySummarised } from '../../src/sending/day-summary.js';
-import { holdsAtLeast } from '../../src/sending/day-summary.js';
+import { holdsAtLeast, PLACES_A_DAY } from '../../src/sending/day-summary.js';
+import { neighbourhood } from '../../src/sending/identity.js';
 import type { KnownPlace, PlaceKind, Profile } from './profile.js';
 import {
   aged,
   asOf,
+  AWAY,
   baselineOf,
   baselineOfLargest,
   BOUNCES,
@@ -11,6 +13,7 @@ import {
   firstSeen,
   FIXED,
   HOURS,
+  isSettled,
   JUDGED,
   LARGEST,
   MESSAGES,
@@ -52,10 +55,22 @@ export function withDay(profile: Profile, summary: SenderDaySummarised, keys: Pe
   const before = asOf(profile, day);
   if (day < before.lastDay - REMEMBERED_DAYS || isSummarised(before, day)) return profile;
   const dates = dated(before, day, summary.messages > 0);
-  const marks = (1 << (day % 7)) | (summary.messages > 0 ? SENT : 0);
+  const sent = summary.messages > 0 ? SENT : 0;
+  const marks = (1 << (day % 7)) | sent | (wasAway(before, summary) ? AWAY : 0);
   if (summary.contained.length === 0) return learnt(before, summary, { keys, marks, dates });
   const withheld = [...before.withheld, summary].slice(-WITHHELD);
   return { ...learnt(before, clipped(before, summary, keys), { keys, marks, dates }), withheld };
+}
+
+/**
+ * Whether a day's mail may be a thief's: some of it came from a network that it has not used for four weeks, or nobody
+ * knows from where. A contained day hands on what the days before it showed, so it says nothing of its own place.
+ */
+function wasAway(profile: Profile, { day, messages, networks, contained }: SenderDaySummarised): boolean {
+  if (contained.length > 0) return true;
+  if (messages === 0) return false;
+  const areAll = networks.length > 0 && networks.length < PLACES_A_DAY;
+  return !areAll || networks.some((network) => !isSettled(profile.networks, network, neighbourhood, day));
 }
 
 /** A day older than the weeks of the profile changes only what may be repeated without harm. */
@@ -94,7 +109,9 @@ function wordOf(day: Day): number {
 
 /**
  * What a contained day teaches: that the known baseline still holds, and nothing above it (winsorised; Dixon 1960). If
- * it taught nothing at all, a monthly run that was once cut off would be forgotten, and cut off for ever.
+ * it taught nothing at all, a monthly run that was once cut off would be forgotten, and cut off for ever. A record that
+ * contained days alone hand on for longer than the summaries are kept is forgotten by a rebuild: nobody took those
+ * blocks back in a year.
  */
 function clipped(profile: Profile, summary: SenderDaySummarised, keys: PeakKeys): SenderDaySummarised {
   const { day } = summary;
@@ -159,7 +176,7 @@ function nothingOn(day: Day): Lesson {
 
 interface Learning {
   readonly keys: PeakKeys;
-  /** What is now known of the week: the bit of a day, {@link SENT} and {@link JUDGED}. */
+  /** What is now known of the week: the bit of a day, {@link SENT}, {@link JUDGED} and {@link AWAY}. */
   readonly marks: number;
   /** Those of the profile unless given. */
   readonly dates?: Dates;

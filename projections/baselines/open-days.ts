@@ -293,7 +293,8 @@ function withName<Name extends string | number>(
   name: Name | undefined,
 ): readonly Name[] {
   if (name === undefined || names.length >= PLACES_A_DAY || names.includes(name)) return names;
-  return [...names, name];
+  // An array that is made by a spread has room for sixteen more, and every sender has two of these.
+  return names.concat(name);
 }
 
 /** How long a window may be in no rule and keep its baseline: people who edit rules make mistakes. */

@@ -8,7 +8,7 @@ export const WEEKS = 8;
 /** Weeks before that do not count: half a year, so that a record is the same after a rebuild from what is left. */
 const REMEMBERED_WEEKS = 26;
 
-/** This week and the three before: what they show may be a thief's, and nobody has noticed yet. */
+/** This week and the three before: what they show may be a thief's, and nobody has noticed yet, unless it was at home. */
 const UNSETTLED_WEEKS = 4;
 /** A place used for less long may be a thief's in the same way. */
 export const UNSETTLED_DAYS: Day = 7 * UNSETTLED_WEEKS;
@@ -30,12 +30,17 @@ export const BOUNCES = 3;
 export const LARGEST = 4;
 /** A bit for each hour of the day in UTC: 24 bits are whole in a 32-bit float. */
 export const HOURS = 5;
-/** A bit for each day of the week that is summarised, and two more: {@link SENT} and {@link JUDGED}. */
+/** A bit for each day of the week that is summarised, and three more: {@link SENT}, {@link JUDGED} and {@link AWAY}. */
 export const DAYS = 6;
 /** It sent in this week: a week of bounces alone says nothing of the baseline. */
 export const SENT = 1 << 7;
 /** A person has called a verdict on this week wrong: then what it shows is the sender's own. */
 export const JUDGED = 1 << 8;
+/**
+ * On some day it sent from a network that may be a thief's, or was contained. To a rebuild a network may be new that was
+ * used only before the summaries that are left: then the week raises the record by less.
+ */
+export const AWAY = 1 << 9;
 export const FIXED = 7;
 
 /** The kinds of places that are remembered of a sender. */
@@ -107,6 +112,21 @@ export function asOf(profile: Profile, day: Day): Profile {
   return profile.lastDay >= 0 && profile.lastDay < day - REMEMBERED_DAYS ? NO_PROFILE : profile;
 }
 
+/**
+ * Whether a sender has used a place, or one near it, for four weeks: else it may be a thief's, who sent little.
+ *
+ * @param near what related places have in common
+ */
+export function isSettled(
+  places: readonly KnownPlace[],
+  name: string,
+  near: (name: string) => string,
+  day: Day,
+): boolean {
+  const here = near(name);
+  return places.some((place) => place.since <= day - UNSETTLED_DAYS && near(place.name) === here);
+}
+
 /** Whether nothing is left of it on a day: neither days nor weeks. */
 export function isForgotten({ lastDay, weeks }: Profile, day: Day): boolean {
   return Math.max(lastDay, 7 * Math.max(...weeks) + 6) < day - REMEMBERED_DAYS;
@@ -152,7 +172,8 @@ export function activeDays(profile: Profile, since: Day, today: Day, most: numbe
  * The baseline of a window from the weeks before this day and its own. Weeks without sends do not count.
  *
  * @param since the first day with data for the window: earlier weeks do not count either
- * @param rise this week and the three before raise the record by no more than this, unless the window is as new as they
+ * @param rise this week and the three before raise the record by no more than this, unless the window is as new as they;
+ *   a week that is over counts in full if all its mail came from networks that it had used for four weeks
  */
 export function baselineOf(
   profile: Profile,
@@ -179,7 +200,9 @@ function usualCells(profile: Profile, kind: number, day: Day, firstWeek: number,
   for (let slot = 0; slot < WEEKS; slot++) {
     if (!saysSomething(profile, slot, day) || weeks[slot]! < firstWeek) continue;
     const peak = kind < width ? cells[slot * width + kind]! : 0;
-    const isOwn = weeks[slot]! <= settled || (cells[slot * width + DAYS]! & JUDGED) !== 0;
+    const marks = cells[slot * width + DAYS]!;
+    const wasAtHome = (marks & AWAY) === 0 && weeks[slot]! < weekOf(day);
+    const isOwn = weeks[slot]! <= settled || (marks & JUDGED) !== 0 || wasAtHome;
     if (isOwn && peak > before) before = peak;
     SORTED[count++] = peak;
   }

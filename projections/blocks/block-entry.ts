@@ -27,6 +27,8 @@ export interface HistoryItem {
   readonly held?: HeldAction | 'keep';
   /** What the hook did. */
   readonly hook?: Omit<HookRan, 'block'>;
+  /** The terms that it changed, as they were before. */
+  readonly replaced?: Partial<Terms>;
 }
 
 /** A person's decision on the same subject within an hour before a block or proposal of it began. */
@@ -68,6 +70,16 @@ export interface BlockEntry {
   readonly history: readonly HistoryItem[];
   /** Position of the newest event: changes whenever the entry does. */
   readonly version: number;
+}
+
+const TERMS = ['direction', 'description', 'refusal', 'rule', 'lapsesAt', 'duration'] as const;
+/** What was asked for: a person, or a stronger proposal, may change it later. */
+type Terms = Pick<BlockEntry, (typeof TERMS)[number]>;
+
+/** The terms that an entry has other now than at an instant, as they were then. */
+export function termsReplacedSince({ history }: BlockEntry, at: Instant): Partial<Terms> {
+  const later = history.filter((item) => item.at > at);
+  return later.reduceRight((terms, { replaced }) => Object.assign(terms, replaced), {});
 }
 
 /** The state at `now`, including what has fallen due without a record. */
@@ -159,15 +171,17 @@ export function evolveEntry(
     const { subject, direction, description, refusal } = terms;
     const fresh = { id, subject, direction, description, refusal, rule, lapsesAt, duration, evidence };
     const proposedAt = before?.proposedAt ?? event.at;
-    return told({ ...begun, ...fresh, state: 'proposed', origin: 'rule', proposedAt }, event, { evidence });
+    const next: BlockEntry = { ...begun, ...fresh, state: 'proposed', origin: 'rule', proposedAt };
+    return told(next, event, { evidence, ...replacing(before, next) });
   }
   if (event.type === 'BlockImposed') {
     const { block: id, subject, direction, description, refusal, origin, until, evidence } = event.data;
     const terms = { id, subject, direction, description, refusal, origin, until, since: event.at };
     const rule = event.data.rule ?? before?.rule;
     const proof = evidence ?? before?.evidence;
-    const item = { until, ...(evidence === undefined ? {} : { evidence }) };
-    return told({ ...begun, ...terms, rule, evidence: proof, state: 'active' }, event, item);
+    const next: BlockEntry = { ...begun, ...terms, rule, evidence: proof, state: 'active' };
+    const item = { until, ...(evidence === undefined ? {} : { evidence }), ...replacing(before, next) };
+    return told(next, event, item);
   }
   return before === undefined ? undefined : changed(before, event);
 }
@@ -192,8 +206,9 @@ function changed(before: BlockEntry, event: Exclude<BlockEvent, Beginning>): Blo
         ...(description === undefined ? {} : { description }),
         ...(refusal === undefined ? {} : { refusal }),
       };
-      const item = { until, ...proof, ...noted(note ?? description) };
-      return told({ ...before, until, direction, ...proof, ...asked }, event, item);
+      const next: BlockEntry = { ...before, until, direction, ...proof, ...asked };
+      const item = { until, ...proof, ...noted(note ?? description), ...replacing(before, next) };
+      return told(next, event, item);
     }
     case 'BlockShortened': {
       const { until, note } = event.data;
@@ -223,6 +238,13 @@ function changed(before: BlockEntry, event: Exclude<BlockEvent, Beginning>): Blo
 function told(entry: BlockEntry, event: BlockEvent, item: Partial<HistoryItem> = {}): BlockEntry {
   const { type, at, by, position } = event;
   return { ...entry, history: [...entry.history, { type, at, by, position, ...item }], version: position };
+}
+
+function replacing(before: BlockEntry | undefined, next: BlockEntry): { replaced?: Partial<Terms> } {
+  if (before === undefined) return {};
+  const changed = TERMS.filter((term) => before[term] !== next[term]);
+  if (changed.length === 0) return {};
+  return { replaced: Object.fromEntries(changed.map((term) => [term, before[term]])) };
 }
 
 export function noted(note: string | undefined): { note?: string } {

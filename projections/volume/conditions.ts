@@ -5,10 +5,10 @@ import { COMMON_NAME, pointsOf } from '../../src/rules/model.js';
 import type { Conditions, DistinctCount, QuietHours, Rule, Score, Share } from '../../src/rules/model.js';
 import type { Day } from '../../src/sending/day-summary.js';
 import type { SenderFields } from '../../src/sending/events.js';
-import { clientNetwork, normalizeEhlo } from '../../src/sending/identity.js';
+import { clientNetwork, neighbourhood, normalizeEhlo } from '../../src/sending/identity.js';
 import type { Subject } from '../../src/sending/subjects.js';
 import type { ClosedDay, PlaceKind, Profile } from '../baselines/profile.js';
-import { firstSeen, hourOf, lastSeen, REMEMBERED_DAYS, UNSETTLED_DAYS } from '../baselines/profile.js';
+import { firstSeen, hourOf, isSettled, lastSeen, REMEMBERED_DAYS } from '../baselines/profile.js';
 import type { SenderProfiles } from '../baselines/sender-profiles.js';
 
 /** The input of conditions: one sender at the moment of one send. */
@@ -376,15 +376,11 @@ export function anyNew(
   return names.some((name) => !hasUsed(NOVELTY[novelty], name, { ...past, pending: [] }));
 }
 
-/** Whether an account has used this network, or this EHLO name, for four weeks: else a thief may have, who sent little. */
+/** Whether an account has used this network, or this EHLO name, for four weeks. */
 export function isOwnPlace(sender: SenderFields, profile: Profile, day: Day): boolean {
-  const settled = day - UNSETTLED_DAYS;
   return [NOVELTY.newIp, NOVELTY.newEhlo].some(({ kind, of, near }) => {
     const name = of(sender);
-    const here = near(name);
-    return (
-      name !== '' && profile[kind].some(({ name: known, since }) => since <= settled && near(known) === here)
-    );
+    return name !== '' && isSettled(profile[kind], name, near, day);
   });
 }
 
@@ -420,13 +416,6 @@ function isNew(context: ConditionContext, about: NoveltyKind): string | undefine
   const name = context.learnt ? of(context.sender) : '';
   if (name === '' || hasUsed(about, name, context)) return undefined;
   return context.isKnownOf(kind) ? `${one} ${name} never seen before` : undefined;
-}
-
-/** The /24 of an IPv4 address or the /48 of an IPv6 network: a sender that gets another address there is not new. */
-function neighbourhood(network: string): string {
-  return network.includes(':')
-    ? network.split(':').slice(0, 3).join(':')
-    : network.slice(0, network.lastIndexOf('.'));
 }
 
 function quiet(hours: QuietHours, { at, day, profile, learnt }: ConditionContext): string | undefined {

@@ -110,15 +110,18 @@ export class Counting {
 
   /**
    * Failed logins from one network. Its site may hold the networks around it too, and try a few passwords from each. So
-   * they count for those as well, but never so many that one network alone gets its neighbours blocked.
+   * they count for those as well, but never so many that one network alone gets its neighbours blocked: no /64 those of
+   * its /56, and no /56, which many a household has, those of its /48.
    */
   failedLogins(fold: Fold, network: string, count: number): void {
-    const part = Math.min(count, this.#volumes.ip.partOf('authFailures', network, fold.at));
-    this.amounts.set('authFailures', count);
-    this.#count(fold, 'ip', network);
-    if (part <= 0) return;
-    this.amounts.set('authFailures', part);
-    for (const wider of widerNetworks(network)) this.#count(fold, 'ip', wider);
+    let part = count;
+    for (const one of [network, ...widerNetworks(network)]) {
+      const counts = part;
+      part = Math.min(part, this.#volumes.ip.partOf('authFailures', one, fold.at));
+      this.amounts.set('authFailures', counts);
+      this.#count(fold, 'ip', one);
+      if (part <= 0) return;
+    }
   }
 
   /** Counts for one subject alone. */

@@ -2,7 +2,7 @@ import { GRACE_FACTOR } from '../../src/blocks/state.js';
 import type { Instant } from '../../src/kernel/time.js';
 import { newcomersSentence } from '../../src/rules/explain.js';
 import type { Rule } from '../../src/rules/model.js';
-import { countsNewcomers, FLEET_DOMAINS, LEARNING } from '../../src/rules/model.js';
+import { countsNewcomers, FLEET_DOMAINS, FLEET_FACTOR, LEARNING } from '../../src/rules/model.js';
 import type { Verdict } from '../../src/rules/respond.js';
 import { dayOf } from '../../src/sending/day-summary.js';
 import type { SenderFields } from '../../src/sending/events.js';
@@ -10,6 +10,7 @@ import { clientNetwork, domainOf, normalizeEhlo } from '../../src/sending/identi
 import type { Subject } from '../../src/sending/subjects.js';
 import type { SenderProfiles } from '../baselines/sender-profiles.js';
 import { commonName, isNewPlace } from './conditions.js';
+import type { VolumeContext } from './limits.js';
 import { isKnownOf, isLearnt } from './limits.js';
 import type { Outbreaks, OutbreaksState } from './outbreak.js';
 import type { WindowReading } from './rule-evaluation.js';
@@ -20,12 +21,14 @@ export interface Newcomer {
   readonly account: string;
   readonly at: Instant;
   readonly position: number;
+  /** The position of its first message there, of those that are not further apart than the window. */
+  readonly first: number;
 }
 
 export type Newcomers = Outbreaks<Newcomer>;
 export type NewcomersState = OutbreaksState<Newcomer>;
 
-type Context = FeedbackContext & { readonly profiles: SenderProfiles };
+type Context = FeedbackContext & Pick<VolumeContext, 'profiles' | 'positionAt'>;
 
 /**
  * Whether a message comes from a network and under an EHLO name that are both new to the account. People are somewhere
@@ -57,7 +60,7 @@ export function isNewcomer(
  */
 export function newcomerVerdicts(
   newcomers: Newcomers,
-  newcomer: Newcomer,
+  newcomer: Omit<Newcomer, 'first'>,
   sender: SenderFields,
   context: Context,
 ): readonly Verdict[] {
@@ -72,19 +75,21 @@ function verdictOn(
   newcomers: Newcomers,
   rule: Rule,
   subject: Subject,
-  newcomer: Newcomer,
-  { rules, volumes, profiles }: Context,
+  newcomer: Omit<Newcomer, 'first'>,
+  { rules, volumes, profiles, positionAt }: Context,
 ): Verdict | undefined {
-  const { at, position } = newcomer;
+  const { account, at, position } = newcomer;
   const { type, value } = subject;
   const { id, count, window, limit: untripled } = rule;
   if (commonName(subject, profiles) !== undefined) return undefined;
   const grace = volumes[type].graceOf(value, at);
   const limit = untripled * (grace === undefined ? 1 : GRACE_FACTOR);
-  const found = newcomers.note(keyOf(rule, value), newcomer, { window, limit, alarm: 0 }, (accounts) => {
+  const key = keyOf(rule, value);
+  const before = newcomers.last(key, account);
+  const first = before !== undefined && before.at > at - window ? before.first : position;
+  const found = newcomers.note(key, { ...newcomer, first }, { window, limit, alarm: 0 }, (accounts) => {
     if (domainsOf(accounts.keys()).size < FLEET_DOMAINS) return false;
-    // A place that many know needs as many who are new.
-    return type !== 'ip' || !profiles.isKnownTo(value, accounts.size, dayOf(at));
+    return type !== 'ip' || !areExpected(profiles, value, accounts.size, at);
   });
   if (found === undefined) return undefined;
   const accounts = found.accounts.map(({ account }) => account);
@@ -96,7 +101,7 @@ function verdictOn(
     window,
     limit,
     observed: found.count,
-    firstPosition: Math.min(...found.accounts.map((each) => each.position)),
+    firstPosition: Math.max(Math.min(...found.accounts.map((each) => each.first)), positionAt(at - window)),
     lastPosition: position,
     lastAt: at,
     accounts,
@@ -120,10 +125,9 @@ export function newcomerReadings(
     const notNow = commonName({ type, value }, profiles);
     const besides = [`they are of at least ${FLEET_DOMAINS} domains (${domainsOf(accounts).size} now)`];
     if (type === 'ip') {
-      const isKnown = accounts.length > 0 && profiles.isKnownTo(value, accounts.length, dayOf(now));
-      besides.push(
-        `they are more than the accounts that know the place${isKnown ? ' (they are not now)' : ''}`,
-      );
+      const areFew = accounts.length > 0 && areExpected(profiles, value, accounts.length, now);
+      const factor = `more than ${FLEET_FACTOR} times the accounts that know the place`;
+      besides.push(`they are ${factor}${areFew ? ' (they are not now)' : ''}`);
     }
     const open = notNow === undefined ? { besides } : { besides: [], notNow };
     return [{ rule: id, count, window, observed: accounts.length, limit, direction, ...open }];
@@ -143,6 +147,11 @@ export function forgetNewcomers(
 function placeOf({ per }: Rule, { ip, ehlo }: SenderFields): Subject | undefined {
   if (per === 'ip') return ip === undefined ? undefined : { type: 'ip', value: clientNetwork(ip) };
   return ehlo === undefined ? undefined : { type: 'ehlo', value: normalizeEhlo(ehlo) };
+}
+
+/** Whether so many newcomers are too few, because of the accounts that know the place. */
+function areExpected(profiles: SenderProfiles, network: string, newcomers: number, at: Instant): boolean {
+  return profiles.isKnownTo(network, Math.ceil(newcomers / FLEET_FACTOR), dayOf(at));
 }
 
 function domainsOf(accounts: Iterable<string>): ReadonlySet<string> {

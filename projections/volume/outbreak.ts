@@ -79,6 +79,11 @@ export class Outbreaks<Member extends Deed = AnomalousAccount> {
     return found;
   }
 
+  /** What an account did last in a group. */
+  last(key: string, account: string): Member | undefined {
+    return this.#groups.get(key)?.accounts.get(account);
+  }
+
   /** The accounts of a group that did it within the window. Changes nothing. */
   within(key: string, window: Milliseconds, now: Instant): readonly Member[] {
     return [...(this.#groups.get(key)?.accounts.values() ?? [])].filter(({ at }) => at > now - window);
@@ -177,7 +182,7 @@ export function outbreakVerdicts(
       window,
       limit,
       observed: found.count,
-      firstPosition: each.position,
+      firstPosition: each.first,
       lastPosition: position,
       lastAt: at,
       sentence: outbreakSentence(rule, subject, own, { domain, limit, ...found }),

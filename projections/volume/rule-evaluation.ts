@@ -25,6 +25,8 @@ export interface AnomalousAccount extends InForce {
   readonly at: Instant;
   /** The position of the send that showed it. */
   readonly position: number;
+  /** The position of the first send that is counted of it. */
+  readonly first: number;
   /** What it had sent by that time. */
   readonly observed: number;
   /** Whether it sent from a place that it used on a day before. */
@@ -128,6 +130,11 @@ export class RuleEvaluation {
     return observed > KNOWN_PLACE_FACTOR * limit ? 'known' : undefined;
   }
 
+  /** The position of the first send that counts from an instant on, and that nobody has judged. */
+  firstCounted(start: Instant, judgedTo: number, position: number): number {
+    return Math.min(position, Math.max(this.#around.positionAt(start), judgedTo + 1));
+  }
+
   /** What an abnormal account did, in words. */
   turned(watch: Watch, turned: AnomalousAccount): string {
     const habit = this.#limits.habit(watch, turned.account, turned.at);
@@ -156,7 +163,7 @@ export class RuleEvaluation {
       window: rule.window,
       limit,
       observed,
-      firstPosition: Math.min(position, Math.max(this.#around.positionAt(start), judgedTo + 1)),
+      firstPosition: this.firstCounted(start, judgedTo, position),
       lastPosition: position,
       lastAt: at,
       ...(rule.leaveOut === undefined ? {} : { leaveOut: rule.leaveOut }),

@@ -274,9 +274,8 @@ export class SendVolume {
     this.#counting.sent(fold, account === undefined ? sender : { ...sender, account }, entitled);
   }
 
-  #judged(): FeedbackContext & { readonly overrides: Overrides; readonly profiles: SenderProfiles } {
-    const { profiles } = this;
-    return { rules: this.#rules, volumes: this.#volumes, overrides: this.#around.overrides, profiles };
+  #judged(): FeedbackContext & VolumeContext {
+    return { ...this.#around, rules: this.#rules, volumes: this.#volumes };
   }
 
   /** Whether the owner of a blocked account seems to try: its mail program must not keep its own block up. */

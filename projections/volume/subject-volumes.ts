@@ -188,7 +188,8 @@ export class SubjectVolumes {
       const observed = beyond ?? fresh;
       if (observed <= limit) continue;
       const grace = factor === 1 ? undefined : this.#graced(value, fold.at)?.by;
-      if (watch.kind === 'turn') this.#turns(watch, value, observed, { limit, untripled, grace }, fold);
+      if (watch.kind === 'turn')
+        this.#turns({ value, row, watch, observed, end }, { limit, untripled, grace }, fold);
       else {
         const kind = beyond === undefined ? watch.kind : 'beyond';
         this.#exceeds({ value, row, watch, kind, observed, limit, untripled, grace, end }, fold);
@@ -231,7 +232,8 @@ export class SubjectVolumes {
     }
   }
 
-  #turns(watch: Watch, account: string, observed: number, inForce: InForce, fold: Fold): void {
+  #turns(found: Omit<Excess, 'judgedTo' | 'kind' | keyof InForce>, inForce: InForce, fold: Fold): void {
+    const { value: account, row, watch, observed, end } = found;
     const { at, position } = fold;
     const { limit, untripled, grace } = inForce;
     // A person has just said that no thief uses this account, so it is no part of what the others do.
@@ -240,11 +242,28 @@ export class SubjectVolumes {
     const anomaly = this.#conclusions.anomaly(watch, account, observed, limit, fold);
     if (anomaly === undefined) return;
     const isKnownPlace = anomaly === 'known';
-    fold.turned(watch.rule, { account, at, position, observed, limit, untripled, grace, isKnownPlace });
+    const start = this.#counted.start(row, watch, end, false);
+    const first = this.#conclusions.firstCounted(start, this.#judgedTo(account), position);
+    fold.turned(watch.rule, {
+      account,
+      at,
+      position,
+      first,
+      observed,
+      limit,
+      untripled,
+      grace,
+      isKnownPlace,
+    });
+  }
+
+  /** The position up to which a person has judged a subject. */
+  #judgedTo(value: string): number {
+    return this.#judged.get(value)?.position ?? 0;
   }
 
   #exceeds(found: Omit<Excess, 'judgedTo'>, fold: Fold): void {
-    const excess = { ...found, judgedTo: this.#judged.get(found.value)?.position ?? 0 };
+    const excess = { ...found, judgedTo: this.#judgedTo(found.value) };
     const verdict = this.#conclusions.verdict(excess, fold);
     if (verdict === undefined) return;
     fold.verdicts.push(verdict);
@@ -273,7 +292,8 @@ export class SubjectVolumes {
     let room = Infinity;
     for (const [number, window] of this.#counted.windows.entries()) {
       if (window.count !== place) continue;
-      room = Math.min(room, Math.ceil(window.least * SHARE_OF_WIDER) - this.#counted.sum(row, number, now));
+      const most = Math.ceil(window.least * widthFactor(value) * SHARE_OF_WIDER);
+      room = Math.min(room, most - this.#counted.sum(row, number, now));
     }
     return room === Infinity ? 0 : room;
   }

@@ -244,6 +244,9 @@ export const IN_FORCE = 'in-force';
 /** What is asked for, before a store is there that knows which rules are in force. */
 export type RequestedRules = Candidate | typeof IN_FORCE;
 
+let shipped: Candidate | undefined;
+
+/** They are read once: that takes longer than a request may hold the event loop often. */
 export function rulesThatShip(): Candidate {
-  return { name: DEFAULTS, rules: parseRules(DEFAULT_RULES, DEFAULTS) };
+  return (shipped ??= { name: DEFAULTS, rules: parseRules(DEFAULT_RULES, DEFAULTS) });
 }

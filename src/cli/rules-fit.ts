@@ -6,6 +6,7 @@ import { rulesInForce } from '../backtest/history.js';
 import type { RuleFit } from '../backtest/rule-fit.js';
 import { fitRules } from '../backtest/rule-fit.js';
 import { StopgapError } from '../kernel/errors.js';
+import { grouped } from '../kernel/printable.js';
 import { CONFIDENCE } from '../rules/fit.js';
 import { proposedRules } from '../rules/fit-proposal.js';
 import { parseRules } from '../rules/parse.js';
@@ -34,7 +35,7 @@ export function fitCommand(rules: Command, io: CliIo): void {
     .option('--out <file>', 'write the rules in force with these limits there; nothing comes into force')
     .option('--json', 'as JSON');
   withConfig(command).action(async (options: FitOption) => {
-    const { config } = configForFiles(io, options);
+    const { config } = await configForFiles(io, options);
     const store = await openForReading(config, io.clock, (text) => note(io, `stopgap: ${text}`));
     try {
       const inForce = await rulesInForce(store);
@@ -76,10 +77,10 @@ const HEAD = ['RULE', 'TODAY', 'PROPOSED', 'WRONG TODAY', 'WRONG THEN', 'AT MOST
 /** Rates are in 1,000 sender-days; `at most` holds with the confidence. */
 function row({ rule, today, days, senders, aboveToday, fitted, atMost, needed }: RuleFit): readonly string[] {
   const per = (count: number): string => (days === 0 ? '-' : ((THOUSAND * count) / days).toFixed(2));
-  const known = [days.toLocaleString('en-US'), senders.toLocaleString('en-US')];
+  const known = [grouped(days), grouped(senders)];
   const now = [rule.id, limitText(today), per(aboveToday)] as const;
   if (fitted === undefined) {
-    const more = `too few days: ${needed.toLocaleString('en-US')} are needed`;
+    const more = `too few days: ${grouped(needed)} are needed`;
     return [now[0], now[1], more, now[2], '-', '-', ...known];
   }
   const { k, plus, above } = fitted;

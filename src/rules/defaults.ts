@@ -16,15 +16,15 @@ rules:
     window: 1m
     limit: { baseline: 1.5x, record: 1.25x, floor: 8 }
     then: block
-    for: 2h
-    escalate: { factor: 12, max: 24h, forget: 2d }
+    for: 4h
+    escalate: { factor: 12, max: 3d, forget: 14d }
 
   - id: hour
     description: More messages within an hour than this sender writes
     per: account
     count: messages
     window: 1h
-    limit: { baseline: 2.5x, record: 2x, floor: 20, start: 40 }
+    limit: { record: 2x, plus: 15, start: 40 }
     then: block
     for: 24h
 
@@ -33,10 +33,10 @@ rules:
     per: account
     count: messages
     window: 24h
-    limit: { record: 3x, plus: 35, rise: 28 }
+    limit: { record: 3x, plus: 32, rise: 27 }
     then: block
     for: 24h
-    escalate: { factor: 3, max: 3d, forget: 14d }
+    escalate: { factor: 7, max: 7d, forget: 14d }
     renewWhileTrying: true
 
   - id: elsewhere
@@ -52,7 +52,7 @@ rules:
         - { newEhlo: true, points: 1 }
     then: block
     for: 24h
-    escalate: { factor: 3, max: 3d, forget: 14d }
+    escalate: { factor: 7, max: 7d, forget: 14d }
     renewWhileTrying: true
 
   - id: wide-minute
@@ -61,7 +61,7 @@ rules:
     count: recipients
     leaveOut: 1
     window: 1m
-    limit: { baseline: 2x, record: 1.5x, largest: 1.5x, floor: 40 }
+    limit: { baseline: 2x, record: 1.5x, largest: 1.5x, floor: 30 }
     then: block
     for: 2h
     escalate: { factor: 12, max: 24h, forget: 2d }
@@ -72,10 +72,10 @@ rules:
     count: recipients
     leaveOut: 1
     window: 1h
-    limit: { record: 2.5x, plus: 40, start: 70 }
+    limit: { record: 2.5x, plus: 40, start: 63 }
     then: block
     for: 24h
-    escalate: { factor: 3, max: 3d, forget: 14d }
+    escalate: { factor: 14, max: 14d, forget: 30d }
 
   - id: wide-day
     description: Messages to many all day long
@@ -86,7 +86,7 @@ rules:
     limit: { record: 2x, plus: 100, start: 300 }
     then: block
     for: 24h
-    escalate: { factor: 3, max: 3d, forget: 14d }
+    escalate: { factor: 14, max: 14d, forget: 30d }
     renewWhileTrying: true
 
   - id: addresses
@@ -118,8 +118,7 @@ rules:
     limit: 4
     turned: { count: messages, window: 30m, limit: { baseline: 1x, record: 1x, floor: 2 }, alarm: 30m }
     then: block
-    for: 4h
-    escalate: { factor: 6, max: 24h, forget: 2d }
+    for: 24h
 
   - id: fleet
     description: Many accounts of several domains from one place where none of them ever was

@@ -1,9 +1,8 @@
+import { grouped } from '../kernel/printable.js';
 import { formatDuration } from '../kernel/time.js';
 import type { Subject, SubjectType } from '../sending/subjects.js';
 import type { Conditions, Count, QuietHours, Rule, RuleSet } from './model.js';
 import { FAR_BEYOND, pointsOf, restsOnBounces } from './model.js';
-
-const NUMBERS = new Intl.NumberFormat('en-US', { maximumFractionDigits: 0 });
 
 const UNITS: Readonly<Record<Count, readonly [one: string, many: string]>> = {
   messages: ['message', 'messages'],
@@ -30,7 +29,7 @@ const NOUNS: Readonly<Record<SubjectType, string>> = {
 /** `101 recipients`, `1 bounce` */
 export function amount(count: Count, value: number): string {
   const [one, many] = UNITS[count];
-  return `${NUMBERS.format(value)} ${value === 1 ? one : many}`;
+  return `${grouped(value)} ${value === 1 ? one : many}`;
 }
 
 /** `Account alice@example.com` */
@@ -83,7 +82,7 @@ export interface Seen extends InForce {
 export function explain(rule: Rule, subject: Subject, seen: Seen): string {
   const { observed, attempts, habit, signals = [] } = seen;
   const within = `within ${formatDuration(rule.window)}`;
-  const what = attempts ? `${NUMBERS.format(observed)} refused attempts` : amount(rule.count, observed);
+  const what = attempts ? `${grouped(observed)} refused attempts` : amount(rule.count, observed);
   const without = rule.leaveOut === undefined ? '' : ` besides ${LARGEST[rule.leaveOut]}`;
   const parts = [
     `${what} ${within}${without}`,
@@ -107,9 +106,10 @@ const LARGEST = { 1: 'its largest message', 2: 'its two largest messages' } as c
 
 /** The limit that was in force, and how it came about. */
 function allowed({ limit, untripled, grace, habit, overridden }: Seen): string {
-  if (grace === undefined) return overridden ?? allowance(untripled, habit);
-  if (overridden !== undefined) return `${NUMBERS.format(limit)}: ${overridden}, ${tripledAfter(grace)}`;
-  return `${NUMBERS.format(limit)}, ${OWN[habit?.bound ?? 'baselines']}${NUMBERS.format(untripled)} ${tripledAfter(grace)}`;
+  // A wide network may do more than its rule says.
+  if (grace === undefined) return overridden ?? allowance(limit, habit);
+  if (overridden !== undefined) return `${grouped(limit)}: ${overridden}, ${tripledAfter(grace)}`;
+  return `${grouped(limit)}, ${OWN[habit?.bound ?? 'baselines']}${grouped(untripled)} ${tripledAfter(grace)}`;
 }
 
 function tripledAfter(grace: Grace): string {
@@ -121,7 +121,7 @@ const OWN = { baselines: 'its ', start: 'its ', floor: 'everybody’s ', ceiling
 
 /** How much is allowed, and to whom if baselines do not decide. */
 function allowance(limit: number, habit: Habit | undefined): string {
-  const number = NUMBERS.format(limit);
+  const number = grouped(limit);
   switch (habit?.bound) {
     case 'floor':
       return `everybody ${number}`;
@@ -143,17 +143,15 @@ function sumOf({ baseline }: Rule, { untripled, habit, overridden }: Seen): stri
     [typical, habit.typical],
   ] as const;
   const made = parts.find(([times, peak]) => peak > 0 && Math.floor(times * peak + plus) === untripled);
-  return made === undefined ? '' : ` (${made[0]} × ${NUMBERS.format(made[1])} + ${NUMBERS.format(plus)})`;
+  return made === undefined ? '' : ` (${made[0]} × ${grouped(made[1])} + ${grouped(plus)})`;
 }
 
 function habitOf({ typical, record, weeks, learnt, lately, before = 0 }: Habit): string {
   const span = weeks === 1 ? 'one week' : `${weeks} weeks`;
-  const most = `never above ${NUMBERS.format(lately === undefined ? record : before)} in ${span}`;
+  const most = `never above ${grouped(lately === undefined ? record : before)} in ${span}`;
   const risen =
-    lately === undefined
-      ? ''
-      : ` but the last four, whose ${NUMBERS.format(lately)} count as ${NUMBERS.format(record)}`;
-  const usual = `in a week usually ${NUMBERS.format(typical)} at most, ${most}${risen}`;
+    lately === undefined ? '' : ` but the last four, whose ${grouped(lately)} count as ${grouped(record)}`;
+  const usual = `in a week usually ${grouped(typical)} at most, ${most}${risen}`;
   // What happens on blocked days is not known, and so counts as none.
   const known = record === 0 ? `none known in ${span}` : usual;
   const said = weeks === 0 ? 'nothing is known of it yet' : known;
@@ -173,8 +171,8 @@ export function turnedSentence(
   }: Omit<Seen, 'attempts'> & { readonly isKnownPlace: boolean },
 ): string {
   const within = formatDuration(turned!.window);
-  const tripled = grace === undefined ? '' : ` (${NUMBERS.format(untripled)}, ${tripledAfter(grace)})`;
-  const own = `more than ${isKnownPlace ? 'twice ' : ''}the ${NUMBERS.format(limit)} that are its own${tripled}`;
+  const tripled = grace === undefined ? '' : ` (${grouped(untripled)}, ${tripledAfter(grace)})`;
+  const own = `more than ${isKnownPlace ? 'twice ' : ''}the ${grouped(limit)} that are its own${tripled}`;
   const from = isKnownPlace ? ', from where it was before' : '';
   const what = `${amount(turned!.count, observed)} within ${within}, ${own}${from}`;
   return habit === undefined ? what : `${what}; ${habitOf(habit)}`;
@@ -188,10 +186,10 @@ export function outbreakSentence(
   all: { readonly domain: string; readonly count: number; readonly limit: number; readonly alarmed: boolean },
 ): string {
   const { domain, count, limit, alarmed } = all;
-  const so = `${NUMBERS.format(limit)} such accounts within ${formatDuration(rule.window)}`;
+  const so = `${grouped(limit)} such accounts within ${formatDuration(rule.window)}`;
   const others = alarmed
     ? `${amount('accounts', count)} while ${domain} is on alarm, since rule "${rule.id}" had found more than ${so}`
-    : `one of ${NUMBERS.format(count)} accounts of ${domain} that turned abnormal together; rule "${rule.id}" allows ${so}`;
+    : `one of ${grouped(count)} accounts of ${domain} that turned abnormal together; rule "${rule.id}" allows ${so}`;
   return `${nameOf(subject)}: ${own}; ${others}.`;
 }
 
@@ -203,7 +201,7 @@ export function newcomersSentence(
 ): string {
   const { observed, domains } = seen;
   const where = subject.type === 'ip' ? 'was there before' : 'used it before';
-  const who = `${NUMBERS.format(observed)} accounts of ${NUMBERS.format(domains)} domains`;
+  const who = `${grouped(observed)} accounts of ${grouped(domains)} domains`;
   const what = `${who} within ${formatDuration(window)}, none of which ${where}`;
   return `${nameOf(subject)}: ${what}; rule "${id}" allows ${allowed({ ...seen, attempts: false })}.`;
 }

@@ -61,9 +61,11 @@ function ruleIn(rules: YAMLSeq, id: string): YAMLMap | undefined {
 
 /** What holds for senders that are not known yet stays, and what nobody may exceed. */
 function limitNode({ baseline }: Rule, { k, plus }: FittedLimit): object {
-  const { start, ceiling } = baseline!;
+  const { start, rise, ceiling } = baseline!;
   return {
     ...{ record: `${k}x`, plus },
+    // The records that it was fitted to are bounded by this.
+    ...(rise === undefined ? {} : { rise }),
     ...(start > plus ? { start } : {}),
     ...(ceiling === null ? {} : { ceiling: Math.max(ceiling, start, plus) }),
   };

@@ -61,6 +61,9 @@ export const KNOWN_PLACE_FACTOR = 2;
 /** Newcomers to a place count only if they belong to so many domains: an office that moves has one or two. */
 export const FLEET_DOMAINS = 3;
 
+/** Newcomers must be more than so many times the accounts that know the place: domains that move come to a host that has customers. */
+export const FLEET_FACTOR = 3;
+
 /** An EHLO name that so many accounts used on days before is common: no rule blocks it. */
 export const COMMON_NAME = 3;
 

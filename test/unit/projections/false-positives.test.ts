@@ -68,6 +68,7 @@ describe('a false positive', () => {
     const later = watching.pass(65 * MINUTE).send(ELSEWHERE, 18, 5 * SECOND);
     assert.deepEqual([...new Set(later.map(({ rule }) => rule.id))].sort(), [
       'elsewhere',
+      'hour',
       'minute',
       'strange',
     ]);

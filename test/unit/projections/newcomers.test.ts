@@ -73,6 +73,25 @@ describe('accounts that come to a place which is new to them', () => {
     assert.deepEqual(town.send([6]), [], 'evidence is used once');
   });
 
+  test('are counted from the first message that each sent there, not from its last', () => {
+    const town = new Town(FLEET());
+    town.send(days(0, 5));
+    town.send(days(0, 5));
+    const { evidence } = town.send([5])[0]!;
+    assert.equal(evidence.lastPosition - evidence.firstPosition, 10);
+  });
+
+  test('are counted within the window, though they began before', () => {
+    const town = new Town(FLEET());
+    for (let round = 0; round < 4; round++) {
+      town.send([0]);
+      town.watching.pass(HOUR);
+    }
+    const { evidence } = town.send(days(1, 6))[0]!;
+    const before = evidence.lastPosition - evidence.firstPosition;
+    assert.ok(before >= 5 && before <= 6, `${before}`);
+  });
+
   test('are too few if they belong to two domains, as when an office moves', () => {
     const town = new Town(FLEET(), days(0, 32));
     assert.deepEqual(town.send(days(20, 32), THERE, 2), []);
@@ -126,17 +145,17 @@ describe('accounts that come to a place which is new to them', () => {
     assert.equal(old.send(days(20, 30)).length, 1);
   });
 
-  test('are not held against a place that as many accounts know', () => {
+  test('are not held against a place while they are no more than three times those who know it, as when domains move to a host', () => {
     const town = new Town(FLEET());
-    const inn = { ip: '203.0.113.20', ehlo: 'inn.example' };
+    const host = { ip: '203.0.113.20', ehlo: 'host.example' };
     // On different days, so that they do not come together
-    for (const account of days(0, 8)) {
+    for (const account of days(0, 3)) {
       town.watching.morning(11 + account);
-      town.send([account], inn);
+      town.send([account], host);
     }
     town.watching.morning(45);
-    assert.deepEqual(town.send(days(20, 28), { ...inn, ehlo: 'other.invalid' }), [], 'eight know it');
-    assert.equal(town.send([28], { ...inn, ehlo: 'other.invalid' }).length, 1, 'nine are new');
+    assert.deepEqual(town.send(days(20, 29), { ...host, ehlo: 'other.invalid' }), [], 'three know it');
+    assert.equal(town.send([29], { ...host, ehlo: 'other.invalid' }).length, 1, 'ten are new');
   });
 });
 
@@ -245,7 +264,7 @@ describe('what is known of newcomers', () => {
     const newcomers = new Outbreaks<Newcomer>();
     const terms = { window: 2 * HOUR, limit: 5, alarm: 0 };
     const note = (place: number, account = 'a'): void =>
-      void newcomers.note(`fleet ${place}`, { account, at: 1, position: 1 }, terms);
+      void newcomers.note(`fleet ${place}`, { account, at: 1, position: 1, first: 1 }, terms);
     for (let place = 0; place < GROUPS_MAX; place++) note(place);
     note(0, 'b');
     note(GROUPS_MAX);
@@ -263,15 +282,15 @@ describe('what is known of newcomers', () => {
       ...{ rule: 'fleet', count: 'accounts', window: 2 * HOUR, observed: 4, limit: 5, direction: 'outbound' },
       besides: [
         'they are of at least 3 domains (3 now)',
-        'they are more than the accounts that know the place',
+        'they are more than 3 times the accounts that know the place',
       ],
     });
   });
 
-  test('is shown of a place that as many know: it says why nothing trips', () => {
+  test('is shown of a place that enough accounts know: it says why nothing trips', () => {
     const town = new Town(FLEET());
     town.watching.morning(11);
-    for (const account of days(6, 12)) town.watching.send(at(account, THERE));
+    for (const account of days(6, 8)) town.watching.send(at(account, THERE));
     town.watching.morning(12);
     assert.deepEqual(town.send(SIX), []);
     const [reading] = town.watching.models.sendVolume.readings(
@@ -280,7 +299,7 @@ describe('what is known of newcomers', () => {
     );
     assert.equal(reading!.observed, 6);
     assert.deepEqual(reading!.besides.slice(1), [
-      'they are more than the accounts that know the place (they are not now)',
+      'they are more than 3 times the accounts that know the place (they are not now)',
     ]);
   });
 });

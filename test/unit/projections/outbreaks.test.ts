@@ -4,9 +4,10 @@ import fc from 'fast-check';
 import { Outbreaks } from '../../../projections/volume/outbreak.js';
 import { HOUR, MINUTE } from '../../../src/kernel/time.js';
 import { OUTBREAK_MAX } from '../../../src/rules/model.js';
+import { Watching } from '../../support/watching.js';
 
 const START = Date.UTC(2026, 0, 1);
-const OWN = { observed: 3, limit: 2, untripled: 2, isKnownPlace: false };
+const OWN = { first: 1, observed: 3, limit: 2, untripled: 2, isKnownPlace: false };
 const TERMS = { window: 30 * MINUTE, limit: 2, alarm: HOUR };
 /** A minute of {@link START}; accounts are numbered. */
 class Stage {
@@ -68,6 +69,27 @@ describe('accounts that turn together', () => {
     again.note(1, 20);
     assert.deepEqual(again.note(3, 49), undefined, 'the second is out');
     assert.deepEqual(again.note(4, 49), ['u1', 'u3', 'u4'], 'and who turned again is in');
+  });
+
+  test('are shown from the first message that each sent, though it turned with a later one', () => {
+    const watching = new Watching(
+      '  - { id: together, per: domain, count: accounts, window: 30m, limit: 2, then: block, for: 4h,\n' +
+        '      turned: { count: messages, window: 30m, limit: { baseline: 1x, record: 1x, floor: 2 }, after: 1m } }\n',
+    );
+    watching.pass(HOUR);
+    const verdicts = ['u1', 'u2', 'u3'].flatMap((name) => {
+      const account = `${name}@example.com`;
+      return Array.from({ length: 4 }, () =>
+        watching.pass(MINUTE).send({ account, returnPath: account }),
+      ).flat();
+    });
+    const positions = watching.log
+      .filter(({ type }) => type === 'MessageAccepted')
+      .map((each) => each.position);
+    assert.deepEqual(
+      verdicts.map(({ evidence }) => evidence.firstPosition <= positions[0]!),
+      [true, true, true],
+    );
   });
 
   test('say how many there were, and whether it was an alarm', () => {

@@ -245,6 +245,11 @@ describe('the subjects that are counted', () => {
       within.flatMap((network) => guess(narrow, network, 10)),
       ['2001:db8:7::/56'],
     );
+    const told = new Stage(GUESSING);
+    const [verdict] = within.flatMap((network) =>
+      told.fold((position) => failed(START, position, { network, count: 10 })),
+    );
+    assert.match(verdict!.evidence.sentence, /130 failed logins within 1h; rule "g" allows 120\.$/);
     const wide = new Stage(GUESSING);
     const across = Array.from({ length: 25 }, (_, index) => siteOf(index));
     assert.deepEqual(
@@ -259,6 +264,16 @@ describe('the subjects that are counted', () => {
     assert.deepEqual(new Set(tripped), new Set([siteOf(1)]));
     const ipv4 = Array.from({ length: 100 }, (_, index) => guess(stage, `192.0.2.${index}`, 10)).flat();
     assert.deepEqual(ipv4, []);
+  });
+
+  test('wrong passwords from all networks of a /56 are held against no other of its /48', () => {
+    const stage = new Stage(GUESSING);
+    const household = Array.from(
+      { length: 256 },
+      (_, index) => `2001:db8:7:${(0x700 + index).toString(16)}::/64`,
+    );
+    const tripped = household.flatMap((network) => guess(stage, network, 20));
+    assert.deepEqual(new Set(tripped), new Set(['2001:db8:7:700::/56']));
   });
 
   test('our own refusals are no volume, and attempts only for a rule that renews', () => {

@@ -91,6 +91,34 @@ describe('what is usual', () => {
     assert.deepEqual(lagged(after, start + 42), { typical: 6, record: 103, weeks: 5 });
   });
 
+  test('rises in full by a past week whose mail all came from networks that it had used for four weeks', () => {
+    const home = ['192.0.2.7'];
+    const start = DAY_0 + 35;
+    const known = learn([0, 1, 2].map((week) => reached(DAY_0 + 7 * week, 6, { networks: home })));
+    const record = (days: readonly SenderDaySummarised[], day: Day): number =>
+      baselineOf(learn(days, known), 0, day, -Infinity, 10).record;
+    const busy = reached(start, 90, { networks: ['192.0.2.99'] });
+    assert.equal(record([busy], start + 1), 16, 'the week is not over');
+    assert.equal(record([busy], start + 7), 90);
+    const elsewhere = (more: Partial<SenderDaySummarised>): number =>
+      record([busy, reached(start + 1, 1, more)], start + 7);
+    assert.equal(elsewhere({ networks: [...home, '203.0.113.5'] }), 16, 'once from elsewhere');
+    assert.equal(elsewhere({ networks: [] }), 16, 'nobody knows from where');
+    assert.equal(elsewhere({ networks: Array<string>(16).fill('192.0.2.7') }), 16, 'and from where else');
+    assert.equal(elsewhere({ messages: 0, networks: [] }), 90, 'a bounce came in');
+    const fresh = [reached(start - 27, 1, { networks: ['203.0.113.5'] })];
+    assert.equal(record([...fresh, reached(start, 90, { networks: ['203.0.113.5'] })], start + 7), 16);
+  });
+
+  test('does not rise in full by what a blocked day hands on at home', () => {
+    const home = ['192.0.2.7'];
+    const known = learn([0, 1, 2].map((week) => reached(DAY_0 + 7 * week, 6, { networks: home })));
+    const away = reached(DAY_0 + 35, 90, { networks: ['203.0.113.5'] });
+    const blocked = reached(DAY_0 + 42, 95, { networks: home, contained: ['b1'] });
+    const profile = learn([away, blocked], known);
+    assert.equal(baselineOf(profile, 0, DAY_0 + 49, -Infinity, 10).record, 16);
+  });
+
   test('of an account that nobody knew rises no faster, nor that of one that slept for months', () => {
     const record = (profile: Profile, day: Day): number => baselineOf(profile, 0, day, -Infinity, 10).record;
     const days = (from: Day): readonly SenderDaySummarised[] =>
