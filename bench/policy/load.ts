@@ -13,6 +13,16 @@ const [port, connections, requests, senders] = process.argv.slice(2).map(Number)
 ];
 const state = process.argv[6]!;
 
+/** Queue files in use at a time. */
+const FILES = 64;
+
+/** As Postfix makes a short one: microseconds, which come in any order, and the number of a queue file. Each comes once. */
+function queueIdOf(n: number): string {
+  const microseconds = (Math.floor(n / FILES) * 7919) & 0xfffff;
+  const file = process.pid * FILES + (n % FILES);
+  return `${microseconds.toString(16).padStart(5, '0')}${file.toString(16)}`.toUpperCase();
+}
+
 /** As Postfix 3.10 asks. */
 function requestOf(n: number): string {
   const sender = `s${n % senders}@bench.example`;
@@ -21,7 +31,7 @@ function requestOf(n: number): string {
     ...['client_address=192.0.2.7', 'client_name=pc.bench.example', 'client_port=45678'],
     ...['reverse_client_name=pc.bench.example', 'server_address=198.51.100.1', 'server_port=587'],
     ...['helo_name=pc.bench.example', `sender=${sender}`, 'recipient=r0@rcpt.example', 'recipient_count=1'],
-    ...[`queue_id=4${n.toString(16)}`, `instance=${process.pid.toString(16)}.6b0a8558.${n.toString(16)}.0`],
+    ...[`queue_id=${queueIdOf(n)}`, `instance=${process.pid.toString(16)}.6b0a8558.${n.toString(16)}.0`],
     ...['size=1024', 'etrn_domain=', 'stress=', 'sasl_method=plain', `sasl_username=${sender}`],
     ...['sasl_sender=', 'ccert_subject=', 'ccert_issuer=', 'ccert_fingerprint=', 'ccert_pubkey_fingerprint='],
     ...['encryption_protocol=TLSv1.3', 'encryption_cipher=TLS_AES_256_GCM_SHA384', 'encryption_keysize=256'],

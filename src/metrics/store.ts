@@ -189,7 +189,7 @@ export function metered(store: EventStore, metrics: StoreMetrics): EventStore {
     head: () => measured(() => store.head(), 'head', metrics),
     setRetention: (category, maxAge) => store.setRetention(category, maxAge),
     sweep: (now) => store.sweep(now),
-    forget: (person) => store.forget(person),
+    forget: (person, mayGoOn) => store.forget(person, mayGoOn),
     storage: () => store.storage(),
     get maxAppendBytes() {
       return store.maxAppendBytes;

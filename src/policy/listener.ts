@@ -3,8 +3,8 @@ import { chmod, lstat, unlink } from 'node:fs/promises';
 import type { AddressInfo, Server, Socket } from 'node:net';
 import net from 'node:net';
 import type { Logger } from 'pino';
-import type { PolicyAddress } from '../config/values.js';
-import { formatPolicyListen } from '../config/values.js';
+import type { PolicyAddress } from '../config/listening.js';
+import { formatPolicyListen } from '../config/listening.js';
 import { listenOptions } from '../runtime/listening.js';
 import { FloodCoalescer } from '../kernel/flood-coalescer.js';
 import type { AlarmClock, Milliseconds } from '../kernel/time.js';
@@ -24,6 +24,8 @@ const SWEEP: Milliseconds = 5 * SECOND;
 const PIECE = 8192;
 /** Bytes of answers that may wait for a client that does not read them. */
 const MOST_UNREAD = 65_536;
+/** Between two readings of one connection while what was told waits to be written: else it would be lost in the end. */
+const BREATH: Milliseconds = 25;
 
 export interface PolicyListenerOptions {
   readonly listen: PolicyAddress;
@@ -32,6 +34,8 @@ export interface PolicyListenerOptions {
   readonly meter: PolicyMeter;
   /** Gives the action. Never throws and never waits. */
   readonly answer: (request: PolicyRequest) => string;
+  /** Whether so much waits to be written that more should come slowly. */
+  readonly isBehind: () => boolean;
   readonly onAcceptFailed: (error: Error) => void;
 }
 
@@ -40,12 +44,13 @@ class Connection {
   readonly #socket: Socket;
   readonly #reader: RequestReader;
   readonly #clock: AlarmClock;
+  readonly #isBehind: () => boolean;
   readonly #onMalformed: (reason: CutFor) => void;
   #answers = '';
   /** What came and is not looked at yet. */
   #rest: Buffer | undefined;
-  /** What it waits for before it reads on: that answers are read, or that others had their turn. */
-  #waitsFor: 'reader' | 'turn' | undefined;
+  /** What it waits for before it reads on: that answers are read, that others had their turn, or that a while has passed. */
+  #waitsFor: 'reader' | 'turn' | 'store' | undefined;
   /** Its client says no more. */
   #hasEnded = false;
   #lastAt: Milliseconds;
@@ -54,11 +59,12 @@ class Connection {
 
   constructor(
     socket: Socket,
-    { clock, answer }: PolicyListenerOptions,
+    { clock, answer, isBehind }: PolicyListenerOptions,
     onMalformed: (reason: CutFor) => void,
   ) {
     this.#socket = socket;
     this.#clock = clock;
+    this.#isBehind = isBehind;
     this.#onMalformed = onMalformed;
     this.#lastAt = clock.monotonic();
     this.#reader = new RequestReader((request) => (this.#answers += `action=${answer(request)}\n\n`));
@@ -103,10 +109,12 @@ class Connection {
     if (fault !== undefined) return this.#onMalformed(fault);
     if (this.#owes) this.#owesSince ??= this.#lastAt;
     else this.#owesSince = undefined;
-    this.#waitsFor =
-      socket.writableLength > MOST_UNREAD ? 'reader' : this.#rest === undefined ? undefined : 'turn';
+    if (socket.writableLength > MOST_UNREAD) this.#waitsFor = 'reader';
+    else if (this.#isBehind()) this.#waitsFor = 'store';
+    else this.#waitsFor = this.#rest === undefined ? undefined : 'turn';
     if (this.#waitsFor !== undefined) socket.pause();
     if (this.#waitsFor === 'turn') setImmediate(() => this.#goOn());
+    else if (this.#waitsFor === 'store') this.#clock.after(BREATH, () => this.#goOn());
   }
 
   #goOn(): void {

@@ -75,5 +75,5 @@ export function noteRecipient(message: AskedMessage, { recipient }: PolicyReques
   const named = domainOf(decoded(recipient));
   if (named === undefined || named.length > LONGEST_DOMAIN) return;
   const domain = normalizeDomain(named);
-  if (!message.domains.includes(domain)) message.domains = [...message.domains, domain];
+  if (!message.domains.includes(domain)) message.domains = message.domains.concat(domain);
 }

@@ -36,7 +36,10 @@ export type AttributeName = (typeof NAMES)[number];
 /** What one request says. What it does not name is empty. Of an attribute that comes twice the first holds. */
 export type PolicyRequest = Record<AttributeName, string>;
 
-const KNOWN: ReadonlyMap<string, AttributeName> = new Map(NAMES.map((name) => [name, name]));
+/** By their length: most lines are of an attribute whose length no known one has. */
+const BY_LENGTH: readonly (readonly AttributeName[] | undefined)[] = Array.from({ length: 16 }, (_, length) =>
+  NAMES.filter((name) => name.length === length),
+);
 
 function empty(): PolicyRequest {
   return {
@@ -108,9 +111,11 @@ export class RequestReader {
     const equals = text.indexOf('=', start);
     // An HTTP request that a browser was made to send ends here.
     if (equals <= start || equals >= end) return 'syntax';
-    const name = KNOWN.get(text.slice(start, equals));
-    if (name === undefined || this.#request[name] !== '') return undefined;
-    this.#request[name] = text.slice(equals + 1, end);
+    for (const name of BY_LENGTH[equals - start] ?? []) {
+      if (!text.startsWith(name, start)) continue;
+      if (this.#request[name] === '') this.#request[name] = text.slice(equals + 1, end);
+      break;
+    }
     return undefined;
   }
 

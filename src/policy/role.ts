@@ -1,6 +1,6 @@
 import type { SenderPolicy } from '../accounts/senders.js';
 import type { Config } from '../config/schema.js';
-import { formatPolicyListen, listenFault } from '../config/values.js';
+import { formatPolicyListen, listenFault } from '../config/listening.js';
 import type { ReadModels } from '../detector/read-models.js';
 import type { GeoPlace } from '../geoip/database.js';
 import type { AlarmClock } from '../kernel/time.js';
@@ -62,6 +62,7 @@ export async function openPolicyRole(
   });
   const listener = new PolicyListener({
     ...{ listen, clock, log, meter: metrics.policy, answer: (request) => service.answer(request) },
+    isBehind: () => options.recorder.isBehind,
     onAcceptFailed: ({ message }) => accepting.failed(message),
   });
   const address = await listener.listen().catch((thrown: unknown) => {

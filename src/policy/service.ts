@@ -8,7 +8,7 @@ import type { SmtpMeter } from '../metrics/smtp.js';
 import type { Recorder } from '../recording/recorder.js';
 import type { Sender, VerdictContext } from '../recording/verdicts.js';
 import { HOLD, Verdicts } from '../recording/verdicts.js';
-import { idOf, queuedMessageId } from '../runtime/ids.js';
+import { askedMessageId, idOf, queuedMessageId } from '../runtime/ids.js';
 import type { MessageHeld, SenderFields } from '../sending/events.js';
 import { NAMELESS } from '../sending/identity.js';
 import { sendStreamKey } from '../sending/subjects.js';
@@ -154,16 +154,15 @@ export class PolicyService {
   ): void {
     const { recorder, metrics, senders, clock } = this.#context;
     const { account, returnPath = '', direction } = fields;
-    const data = {
-      ...this.#measured(request, fields, message),
+    const data = Object.assign(this.#measured(request, fields, message), {
       recipientDomains: message.domains,
       entitled: account === undefined || isEntitled(senders(), account, returnPath),
-    };
+    });
     const streamKey = sendStreamKey(identity);
     // Another program may tell of the same message by its queue id: it must be the same event.
     const id =
       request.queue_id === ''
-        ? this.#idOf('policy', key, data.transaction)
+        ? askedMessageId(this.#nameOf(key, data.transaction))
         : queuedMessageId(streamKey, data.transaction, clock.now());
     const isTaken = recorder.sent(id, streamKey, data, (error) =>
       this.#written(error, () => metrics.smtp.accepted(direction, data.recipients)),
@@ -178,29 +177,24 @@ export class PolicyService {
     { fields }: Sender,
     message: AskedMessage,
   ): void {
-    const data = { block, ...this.#measured(request, fields, message) };
-    const id = this.#idOf('held', key, data.transaction);
+    const data = Object.assign(this.#measured(request, fields, message), { block });
+    const id = idOf(`held/${this.#nameOf(key, data.transaction)}`);
     const isTaken = this.#context.recorder.held(id, data, (error) => this.#written(error));
     if (!isTaken) this.#lost('full', 'too many wait to be written');
   }
 
-  /** What is recorded of every message at its end. */
+  /** What is recorded of every message at its end: added to the fields, since a copy would cost more than all the rest. */
   #measured(request: PolicyRequest, fields: SenderFields, message: AskedMessage): Measured {
-    const place = this.#verdicts.placeOf(fields);
-    // Copying what is nearly always empty costs more than the rest of the copy.
-    const isNowhere = place.country === undefined && place.asn === undefined;
-    const placed = isNowhere ? fields : { ...fields, ...place };
-    return {
-      ...placed,
+    return Object.assign(fields, this.#verdicts.placeOf(fields), {
       transaction: transactionOf(request),
       recipients: Math.max(1, countOf(request.recipient_count, MOST_RECIPIENTS) || message.recipients),
       size: countOf(request.size, LARGEST_SIZE),
-    };
+    });
   }
 
-  /** Made of what names the message, so that another process that is asked again writes the same event. */
-  #idOf(kind: 'policy' | 'held', key: string | undefined, transaction: string): string {
-    return idOf(`${kind}/${key ?? `${transaction}/${this.#context.clock.now()}`}`);
+  /** What names the message: another process that is asked again makes the same id of it. */
+  #nameOf(key: string | undefined, transaction: string): string {
+    return key ?? `${transaction}/${this.#context.clock.now()}`;
   }
 
   #written(error: unknown, then: () => void = () => undefined): void {

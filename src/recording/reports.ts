@@ -1,8 +1,10 @@
 import type { SenderPolicy } from '../accounts/senders.js';
 import { isEntitled } from '../accounts/senders.js';
 import type { Config } from '../config/schema.js';
+import { StopgapError } from '../kernel/errors.js';
 import type { AlarmClock, Instant, Milliseconds } from '../kernel/time.js';
 import { DAY, MINUTE, SECOND } from '../kernel/time.js';
+import { Turns } from '../kernel/turns.js';
 import type { Metrics } from '../metrics/metrics.js';
 import type { ReportMeter } from '../metrics/policy.js';
 import type { SmtpMeter } from '../metrics/smtp.js';
@@ -12,7 +14,6 @@ import { authStream, CLOCK_TOLERANCE, sendStream } from '../sending/events.js';
 import { clientNetwork, normalizeAddress, normalizeDomain } from '../sending/identity.js';
 import { sendStreamKey } from '../sending/subjects.js';
 import type { EventStore } from '../store/port.js';
-import { StoreUnavailable } from '../store/port.js';
 import type { Recorder } from './recorder.js';
 import type { ReturnedReport } from './returned.js';
 import { placeReturned } from './returned.js';
@@ -29,6 +30,11 @@ const AT_ONCE = 64;
  */
 const APART: Milliseconds = 10 * MINUTE;
 const MOST_LOOKED_AT = 5000;
+/**
+ * Of a busy sender many thousand events are read, each slice of which holds the event loop, and anybody can have a forged report
+ * reported: so many are looked through at a time, and those who report take turns.
+ */
+const LOOKS = { atOnce: 2, queue: 500, refusal: 'too many reports wait to be looked into' };
 /** What a batch may take: less than a request may. */
 const PATIENCE: Milliseconds = 10 * SECOND;
 
@@ -99,6 +105,7 @@ export interface Reported {
 /** Records what others saw, each event once. */
 export class Reports {
   readonly #context: ReportsContext;
+  readonly #looks = new Turns(LOOKS);
   #reported: Reported = { events: 0, signs: 0, lastAt: undefined };
 
   constructor(context: ReportsContext) {
@@ -152,7 +159,7 @@ export class Reports {
   ): Promise<ReportResult> {
     let placed: Placed;
     if (report.type === 'returned') {
-      const found = await this.#findReturned(report);
+      const found = await this.#findReturned(report, by, until);
       if (typeof found === 'string') return found;
       placed = found;
     } else placed = this.#place(report, by);
@@ -164,14 +171,34 @@ export class Reports {
     return result;
   }
 
-  async #findReturned(report: ReturnedReport): Promise<Placed | ReportResult> {
+  async #findReturned(
+    report: ReturnedReport,
+    by: string,
+    until: Milliseconds,
+  ): Promise<Placed | ReportResult> {
     const { store, clock } = this.#context;
     try {
-      return (await placeReturned(store, report, clock.now())) ?? 'unproven';
+      const found = await this.#look(by, until, (look) => placeReturned(store, report, clock.now(), look));
+      return found ?? 'unproven';
     } catch (error) {
-      if (error instanceof StoreUnavailable) return 'unavailable';
+      if (isUnavailable(error)) return 'unavailable';
       throw error;
     }
+  }
+
+  /**
+   * @param work is to call its argument at each event that it reads: it throws when the time of the batch is over
+   * @throws StopgapError `unavailable`
+   */
+  #look<T>(by: string, until: Milliseconds, work: (look: () => void) => Promise<T>): Promise<T> {
+    const { clock } = this.#context;
+    const look = (): void => {
+      if (clock.monotonic() >= until) throw new StopgapError('unavailable', 'nobody waits for it any more');
+    };
+    return this.#looks.run(by, () => {
+      look();
+      return work(look);
+    });
   }
 
   async #append(
@@ -184,14 +211,14 @@ export class Reports {
     const patience = until - clock.monotonic();
     try {
       if (otherId !== undefined) {
-        const known = lately.get(stream) ?? this.#idsOf(stream);
+        const known = lately.get(stream) ?? this.#look(by, until, (look) => this.#idsOf(stream, look));
         lately.set(stream, known);
         if ((await known).has(otherId)) return 'known';
       }
       const { duplicate } = await recorder.reported(stream, fact, { id, by, correlation, patience });
       if (duplicate) return 'known';
     } catch (error) {
-      if (error instanceof StoreUnavailable) return 'unavailable';
+      if (isUnavailable(error)) return 'unavailable';
       throw error;
     }
     if (fact.type === 'MessageAccepted') metrics.smtp.accepted(fact.data.direction, fact.data.recipients);
@@ -199,7 +226,7 @@ export class Reports {
   }
 
   /** Of the last events of a stream. */
-  async #idsOf(stream: string): Promise<ReadonlySet<string>> {
+  async #idsOf(stream: string, look: () => void): Promise<ReadonlySet<string>> {
     const { store, clock } = this.#context;
     const since = clock.now() - DAY - APART;
     const ids = new Set<string>();
@@ -207,6 +234,7 @@ export class Reports {
       direction: 'backwards',
       limit: MOST_LOOKED_AT,
     })) {
+      look();
       if (at < since) break;
       ids.add(id);
     }
@@ -281,6 +309,10 @@ export class Reports {
       entitled: account === undefined || isEntitled(senders(), account, returnPath),
     };
   }
+}
+
+function isUnavailable(error: unknown): boolean {
+  return error instanceof StopgapError && error.code === 'unavailable';
 }
 
 /** The id of the message, had it been recorded on the other side of midnight; undefined where none is near. */

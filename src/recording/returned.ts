@@ -35,6 +35,7 @@ export interface PlacedReturn {
  * They could refuse it as well as report that it was refused. So a message counts once, however many reports tell of it: a
  * forged one can do no more than a refusal.
  *
+ * @param look called at each event: it throws when nobody waits any more
  * @returns undefined where no send proves it; `known` where it counts already
  * @throws StoreUnavailable
  */
@@ -42,6 +43,7 @@ export async function placeReturned(
   store: Pick<EventStore, 'readStream'>,
   { kind, status, ids, senders }: ReturnedReport,
   now: Instant,
+  look: () => void,
 ): Promise<PlacedReturn | 'known' | undefined> {
   const wanted = new Set(ids);
   const streams = new Set(
@@ -52,6 +54,7 @@ export async function placeReturned(
     if (left <= 0) return undefined;
     const counted = new Set<string>();
     for await (const event of store.readStream(stream, { direction: 'backwards', limit: left })) {
+      look();
       left--;
       if (event.recordedAt < now - OLDEST) break;
       if (event.type === 'BounceReceived') counted.add(event.id);

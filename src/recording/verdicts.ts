@@ -60,6 +60,24 @@ export interface VerdictContext {
   readonly contact: string | undefined;
 }
 
+/** How a block refuses mail where a mail server asks. @param contact whom an honest refusal names */
+export function refusalWhereAsked(
+  { id, refusal }: Pick<ActiveBlock, 'id' | 'refusal'>,
+  refuse: Config['policy']['refuse'],
+  contact: string | undefined,
+): Refused {
+  const isHeld = refusal === 'hold' || (refuse === 'hold' && refusal !== 'honest');
+  const reply = refusalReply(refusal, contact);
+  const code = refuse === '450' && refusal !== 'honest' ? 450 : reply.code;
+  const told = { ...reply, code };
+  return {
+    action: isHeld ? 'hold' : 'refuse',
+    block: id,
+    reply: told,
+    line: isHeld ? HOLD : replyLine(told),
+  };
+}
+
 /** Judges senders for mail servers that ask, by the policy protocol or over HTTP. From memory: nothing here waits. */
 export class Verdicts {
   readonly #context: VerdictContext;
@@ -105,20 +123,9 @@ export class Verdicts {
     return knows() ? models.refusing.find(identity, clock.now()) : undefined;
   }
 
-  /** How a block refuses mail. */
   refusalOf(block: Pick<ActiveBlock, 'id' | 'refusal'>): Refused {
     const { settings, contact } = this.#context;
-    const { id, refusal } = block;
-    const isHeld = refusal === 'hold' || (settings.refuse === 'hold' && refusal !== 'honest');
-    const reply = refusalReply(refusal, contact);
-    const code = settings.refuse === '450' && refusal !== 'honest' ? 450 : reply.code;
-    const told = { ...reply, code };
-    return {
-      action: isHeld ? 'hold' : 'refuse',
-      block: id,
-      reply: told,
-      line: isHeld ? HOLD : replyLine(told),
-    };
+    return refusalWhereAsked(block, settings.refuse, contact);
   }
 
   /** Counts and records a refusal of mail. @param isTold the message has been refused, and recorded, already */

@@ -138,11 +138,11 @@ export class OutboxedStore implements EventStore {
   sweep: EventStore['sweep'] = (now) => this.#remote.sweep(now);
 
   /** What waits here is forgotten too; elsewhere each node has an outbox of its own. */
-  async forget(person: Person): Promise<Forgotten> {
+  async forget(person: Person, mayGoOn?: () => void): Promise<Forgotten> {
     if (this.#waiting > 0)
       throw new StoreUnavailable('events wait on this disk for the store: try again once they are delivered');
-    const there = await this.#remote.forget(person);
-    const here = await this.#local.forget(person);
+    const there = await this.#remote.forget(person, mayGoOn);
+    const here = await this.#local.forget(person, mayGoOn);
     this.#quarantined -= here.erased;
     return { ...there, remains: [...there.remains, ...here.remains, OUTBOXES] };
   }

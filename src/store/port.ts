@@ -218,9 +218,10 @@ export interface EventStore {
    * and what others share is written anew without the name. In steps that do not stall appends. What it gives back may
    * be done in part when the process ends: done again, with the same pseudonym, it is completed.
    *
-   * @throws StoreUnavailable
+   * @param mayGoOn asked before each step; what it throws ends it in between
+   * @throws StoreUnavailable; what `mayGoOn` throws
    */
-  forget(person: Person): Promise<Forgotten>;
+  forget(person: Person, mayGoOn?: () => void): Promise<Forgotten>;
 
   /** How much it holds. Cheap, and holds nothing up. @throws StoreUnavailable */
   storage(): Promise<StorageUse>;

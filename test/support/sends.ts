@@ -52,10 +52,16 @@ export function failed(
   return event('AuthenticationFailed', data, at, position);
 }
 
+/** By their text: histories have the same few again and again, and to parse them takes longer than to fold them. */
+const known = new Map<string, RuleSet>();
+
 /** @param source YAML of the rules list alone, or of a whole file that begins with `version:` */
 export function rulesChanged(source: string, at: Instant, position: number, version = 1): RecordedEvent {
   const text = source.startsWith('version:') ? source : `version: 1\nrules:\n${source}`;
-  const rules: RuleSet = parseRules(text);
+  let parsed = known.get(text);
+  if (parsed === undefined) known.set(text, (parsed = parseRules(text)));
+  // A copy, as each event that is read from a store has one of its own.
+  const rules = structuredClone(parsed);
   const data: RulesChanged = { version, rules, source: text, origin: 'file' };
   return event('RulesChanged', data, at, position, { stream: 'rules' });
 }

@@ -38,14 +38,18 @@ export class Erasures {
     return new Erasures(() => reader.readStream(ERASED_STREAM));
   }
 
-  /** Learns what any process has deleted so far. @throws StoreUnavailable */
-  async refresh(): Promise<void> {
+  /** Learns what any process has deleted so far; true if that was new. @throws StoreUnavailable */
+  async refresh(): Promise<boolean> {
+    let isNew = false;
     for await (const { data } of this.#read()) {
       const { hash, through } = data as Partial<StreamErased>;
-      if (typeof hash === 'string' && typeof through === 'number')
-        this.#through.set(hash, Math.max(through, this.#through.get(hash) ?? -1));
+      if (typeof hash !== 'string' || typeof through !== 'number') continue;
+      if (through <= (this.#through.get(hash) ?? -1)) continue;
+      this.#through.set(hash, through);
+      isNew = true;
     }
     this.#asked = { stream: '', through: -1 };
+    return isNew;
   }
 
   has({ stream, revision }: Pick<RecordedEvent, 'stream' | 'revision'>): boolean {
@@ -71,7 +75,11 @@ const AT_ONCE = 50;
  * What a log that is only ever appended to can do for somebody who is to be forgotten. The streams that are theirs are
  * deleted; the histories of their blocks are written once more under the pseudonym before that. What others share stays.
  */
-export async function forgetIn(tools: ForgettingTools, person: Person): Promise<Forgotten> {
+export async function forgetIn(
+  tools: ForgettingTools,
+  person: Person,
+  mayGoOn: () => void = () => undefined,
+): Promise<Forgotten> {
   const { store } = tools;
   const rewriter = new Rewriter(person);
   let [erased, rewritten] = [0, 0];
@@ -85,6 +93,7 @@ export async function forgetIn(tools: ForgettingTools, person: Person): Promise<
       if (own.renamed !== undefined) events.push(event);
     }
     if (last < 0) continue;
+    mayGoOn();
     await copy(tools, rewriter, own, person, events);
     await erase(tools, own.stream, last);
     if (own.renamed === undefined) erased += count;

@@ -288,7 +288,7 @@ export class KurrentEventStore implements EventStore {
     return 0;
   }
 
-  async forget(person: Person): Promise<Forgotten> {
+  async forget(person: Person, mayGoOn?: () => void): Promise<Forgotten> {
     this.#checkOpen();
     const { clock, appendTimeout: timeout } = this.#settings;
     const deleteStream = (stream: string): Promise<unknown> =>
@@ -298,7 +298,7 @@ export class KurrentEventStore implements EventStore {
       ).catch((error: unknown) => {
         throw portError(error, 'deleting a stream');
       });
-    const forgotten = await forgetIn({ store: this, clock, deleteStream }, person);
+    const forgotten = await forgetIn({ store: this, clock, deleteStream }, person, mayGoOn);
     // Streams that begin again have no retention yet.
     this.#retention.forget();
     return forgotten;

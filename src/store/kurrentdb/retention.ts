@@ -65,9 +65,9 @@ export class Retention {
     this.#done.clear();
   }
 
-  /** Learns which streams were deleted. @throws StoreUnavailable */
-  refresh(): Promise<void> {
-    return this.#tools.erased.refresh();
+  /** Learns which streams were deleted: where one begins again, it has no retention yet. @throws StoreUnavailable */
+  async refresh(): Promise<void> {
+    if (await this.#tools.erased.refresh()) this.#done.clear();
   }
 
   /** Whether the server hides it, or will: by its age, or since its stream was deleted. */

@@ -103,7 +103,7 @@ export interface Pending {
 
 /** First in, first out, without moving the rest at each step. */
 export class Fifo<T> {
-  #items: T[] = [];
+  #items: (T | undefined)[] = [];
   #first = 0;
 
   get length(): number {
@@ -120,7 +120,9 @@ export class Fifo<T> {
 
   shift(): T | undefined {
     if (this.#first >= this.#items.length) return undefined;
-    const item = this.#items[this.#first]!;
+    const item = this.#items[this.#first];
+    // What is kept here for longer than it waits would outlive the collections of young objects.
+    this.#items[this.#first] = undefined;
     if (++this.#first >= 4096) {
       this.#items = this.#items.slice(this.#first);
       this.#first = 0;
@@ -130,7 +132,7 @@ export class Fifo<T> {
 
   /** Empties it and gives what was in it, in order. */
   drain(): T[] {
-    const rest = this.#items.slice(this.#first);
+    const rest = this.#items.slice(this.#first) as T[];
     this.#items = [];
     this.#first = 0;
     return rest;

@@ -183,16 +183,18 @@ export class SqliteEventStore implements EventStore {
     return this.#reader.storage();
   }
 
-  async forget(person: Person): Promise<Forgotten> {
+  async forget(person: Person, mayGoOn: () => void = () => undefined): Promise<Forgotten> {
     let [erased, rewritten] = [0, 0];
     for (let after = 0; ;) {
       this.#checkOpen();
+      mayGoOn();
       const slice = await this.writer.call<readonly number[]>({ kind: 'forget', person, after });
       erased += slice[1]!;
       rewritten += slice[2]!;
       after = slice[0]!;
       if (after === 0) break;
     }
+    mayGoOn();
     await this.writer.call({ kind: 'rename', person });
     this.#reader.forgetNames();
     const isClean = (await this.writer.call({ kind: 'compact', most: COMPACTED_AT_ONCE })) === 1;

@@ -58,7 +58,7 @@ export class Reader {
   constructor(file: string) {
     this.#file = file;
     this.#db = new Database(file, { readonly: true, timeout: 1000 });
-    this.#db.pragma('cache_size = -32768');
+    this.#db.pragma('cache_size = -8192');
     this.#findName = this.#db.prepare<[number], string>('SELECT name FROM streams WHERE id = ?').pluck();
     this.#findStream = this.#db.prepare<[string], number>('SELECT id FROM streams WHERE name = ?').pluck();
     this.#countCategories = this.#db.prepare<[], number>('SELECT count(*) FROM categories').pluck();

@@ -275,6 +275,9 @@ export class WriterClient {
   };
 }
 
+/** Mebibytes for young objects: a batch is gone as soon as it is written. */
+const YOUNG = 8;
+
 const FIRST_PAUSE: Milliseconds = 50;
 const LONGEST_PAUSE: Milliseconds = 5000;
 
@@ -315,6 +318,7 @@ class WriterThread {
     const worker = new Worker(new URL('./writer.js', import.meta.url), {
       workerData: this.#options,
       name: 'store-writer',
+      resourceLimits: { maxYoungGenerationSizeMb: YOUNG },
     });
     this.#worker = worker;
     worker.on('message', (message: FromWriter) => {

@@ -13,7 +13,7 @@ export function handOverContract(subject: Subject): void {
     it('neither loses nor repeats an event, whenever it joins and however slow its handlers are', async () => {
       const { store } = subject();
       const category = uniqueCategory();
-      const total = 2400;
+      const total = 1200;
       const followers: { seen: string[]; tally: Tally; subscription: Subscription }[] = [];
       const follow = (kind: number): void => {
         const seen: string[] = [];
@@ -38,7 +38,7 @@ export function handOverContract(subject: Subject): void {
         Array.from({ length: 8 }, async (_, appender) => {
           for (let i = 0; i < total / 8; i++) {
             // Followers join one by one all along.
-            if (++begun % 100 === 0) follow((begun / 100) % 3);
+            if (++begun % 50 === 0) follow((begun / 50) % 3);
             await store.append(`${category}-${appender}`, [newEvent()], 'any');
           }
         }),

@@ -59,7 +59,7 @@ class Distant implements EventStore {
   head: EventStore['head'] = () => this.inner.head();
   setRetention: EventStore['setRetention'] = (...args) => this.inner.setRetention(...args);
   sweep: EventStore['sweep'] = (now) => this.inner.sweep(now);
-  forget: EventStore['forget'] = (person) => this.inner.forget(person);
+  forget: EventStore['forget'] = (...args) => this.inner.forget(...args);
   storage: EventStore['storage'] = () => this.inner.storage();
   probe: EventStore['probe'] = () => this.inner.probe();
   close: EventStore['close'] = () => this.inner.close();

@@ -39,6 +39,29 @@ async function tell(stopgap: Stopgap, what: string, body: unknown): Promise<void
   assert.equal(status, 200);
 }
 
+describe('a check where Stopgap takes mail, and a mail server asks too', () => {
+  test('does not call an account refused that the mail server alone knows', async (t) => {
+    const settings = { ...FOR_DOVECOT.settings, policy: { listen: '127.0.0.1:0' } };
+    const stopgap = await Stopgap.start(t, { files: FOR_DOVECOT.files!, settings });
+    const theirs = 'only-there@example.com';
+    const asking = await Asking.open(t, stopgap.port('policy'));
+    assert.match(await asking.ask({ sasl_username: theirs }), /^DUNNO/);
+    const free = await check(stopgap, `account=${theirs}`);
+    assert.deepEqual(
+      [free.refused, free.accountState, free.auth.outcome, free.rcpt.outcome],
+      [false, 'unknown', 'not asked', 'passes'],
+    );
+    assert.match(
+      free.sentence,
+      /^This sender is not refused: .* It is not in the users file: at a listener of Stopgap its logins fail/,
+    );
+    await stopgap.block('account', theirs);
+    const refused = await check(stopgap, `account=${theirs}`);
+    assert.deepEqual([refused.refused, refused.rcpt.outcome], [true, 'refused']);
+    assert.match(refused.sentence, /^This sender is refused: account only-there@example\.com is blocked/);
+  });
+});
+
 describe('a check where a mail server asks and no mail is taken', () => {
   for (const [refuse, refusal, told, auth] of [
     ['451', 'soft', '451', 'refused'],

@@ -8,7 +8,7 @@ import { describe, test } from 'node:test';
 import net from 'node:net';
 import { spawn } from 'node:child_process';
 import { pino } from 'pino';
-import type { PolicyAddress } from '../../../src/config/values.js';
+import type { PolicyAddress } from '../../../src/config/listening.js';
 import { MINUTE, SECOND } from '../../../src/kernel/time.js';
 import { PolicyListener } from '../../../src/policy/listener.js';
 import { ManualClock } from '../../support/manual-clock.js';
@@ -20,6 +20,8 @@ class Scene {
   readonly cuts: string[] = [];
   readonly clock = new ManualClock();
   readonly listener: PolicyListener;
+  readonly asked: string[] = [];
+  isBehind = false;
   where!: number | string;
 
   private constructor(listen: PolicyAddress) {
@@ -34,7 +36,11 @@ class Scene {
         lost: () => undefined,
         cut: (reason) => void this.cuts.push(reason),
       },
-      answer: ({ sender }) => sender,
+      answer: ({ sender }) => {
+        this.asked.push(sender);
+        return sender;
+      },
+      isBehind: () => this.isBehind,
       onAcceptFailed: (error) => {
         throw error;
       },
@@ -155,6 +161,25 @@ describe('the policy listener', () => {
     for (let at = 0; at < 4; at++) clock.advance(5 * SECOND);
     assert.deepEqual(cuts, ['partial']);
     await eventually('it is gone', () => listener.size === 0);
+  });
+
+  test('reads each connection forty times a second at most while what it told waits to be written', async (t) => {
+    const scene = await Scene.start(t);
+    const { where, clock } = scene;
+    const asking = await Asking.open(t, where, { allowHalfOpen: true });
+    const other = await Asking.open(t, where);
+    scene.isBehind = true;
+    assert.equal(await asking.ask({ sender: 'a' }), 'a', 'an answer waits for nothing');
+    asking.socket.end(requestText({ sender: 'b' }));
+    assert.equal(await other.ask({ sender: 'c' }), 'c');
+    assert.deepEqual(scene.asked, ['a', 'c'], 'what comes next is left where it is');
+    clock.advance(25);
+    assert.equal(await asking.action(), 'b');
+    scene.isBehind = false;
+    clock.advance(25);
+    assert.equal(await asking.closed, '');
+    assert.equal(await other.ask({ sender: 'd' }), 'd');
+    assert.equal(await other.ask({ sender: 'e' }), 'e');
   });
 
   test('turns connections away beyond its bound and takes them again below it', async (t) => {

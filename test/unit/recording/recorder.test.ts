@@ -1,0 +1,129 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { pino } from 'pino';
+import type { NewEvent } from '../../../src/kernel/events.js';
+import { Recorder } from '../../../src/recording/recorder.js';
+import type { MessageAccepted } from '../../../src/sending/events.js';
+import type { Appended, EventStore } from '../../../src/store/port.js';
+import { ManualClock } from '../../support/manual-clock.js';
+
+const DATA: MessageAccepted = {
+  ...{ direction: 'outbound', account: 'a@example.com', returnPath: 'a@example.com', transaction: 'q1' },
+  ...{ recipients: 1, size: 1, recipientDomains: [], entitled: true },
+};
+
+/** A store that acknowledges what it got when a test wants it. */
+class Scene {
+  readonly clock = new ManualClock();
+  /** The ids that the store got, in order. */
+  readonly got: string[] = [];
+  readonly done: (readonly [id: string, error: unknown])[] = [];
+  readonly #acknowledge: ((error?: Error) => void)[] = [];
+  readonly recorder = new Recorder({
+    clock: this.clock,
+    log: pino({ level: 'silent' }),
+    by: 'policy:mx.example.com',
+    store: {
+      append: (_stream: string, events: readonly NewEvent[]) => this.#append(events),
+    } as Partial<EventStore> as EventStore,
+  });
+
+  tell(id: string): boolean {
+    return this.recorder.sent(id, 'a@example.com', DATA, (error) => this.done.push([id, error]));
+  }
+
+  tellMany(from: number, to: number): void {
+    for (let n = from; n < to; n++) assert.ok(this.tell(`m${n}`));
+  }
+
+  /** The store has written what it has, or could not. */
+  async acknowledge(error?: Error): Promise<void> {
+    for (const each of this.#acknowledge.splice(0)) each(error);
+    await Promise.resolve();
+    await Promise.resolve();
+  }
+
+  #append(events: readonly NewEvent[]): Promise<Appended> {
+    this.got.push(...events.map(({ id }) => id));
+    return new Promise((resolve, reject) =>
+      this.#acknowledge.push((error) =>
+        error === undefined ? resolve({ revision: 0, position: 1, duplicate: false }) : reject(error),
+      ),
+    );
+  }
+}
+
+describe('sends that nobody waits for', () => {
+  test('go to the store at once while they are few, and what comes within 15 ms after 16 of them together', async () => {
+    const scene = new Scene();
+    scene.tellMany(0, 16);
+    assert.equal(scene.got.length, 16);
+    scene.tell('m16');
+    await scene.acknowledge();
+    scene.tell('m17');
+    scene.clock.advance(14);
+    assert.equal(scene.got.length, 16, 'an answer of the store makes the others no sooner');
+    scene.clock.advance(1);
+    assert.equal(scene.got.length, 18);
+    await scene.acknowledge();
+    assert.deepEqual(
+      scene.done,
+      Array.from({ length: 18 }, (_, n) => [`m${n}`, undefined]),
+    );
+    scene.tellMany(18, 32);
+    assert.equal(scene.got.length, 32, 'those that waited count among the few of the next time');
+    scene.tell('m32');
+    assert.equal(scene.got.length, 32);
+    scene.clock.advance(15);
+    assert.equal(scene.got.at(-1), 'm32');
+    scene.clock.advance(15);
+    scene.tellMany(33, 49);
+    assert.equal(scene.got.length, 49);
+  });
+
+  test('do not wait for more where 1,024 are there, and are with the store 1,024 at a time, in order', async () => {
+    const scene = new Scene();
+    scene.tellMany(0, 16 + 1023);
+    assert.equal(scene.got.length, 16);
+    scene.tell(`m${16 + 1023}`);
+    assert.equal(scene.got.length, 1024);
+    scene.tellMany(16 + 1024, 4000);
+    scene.clock.advance(1000);
+    assert.equal(scene.got.length, 1024, 'the store has enough until it has written some');
+    for (let rounds = 0; rounds < 4; rounds++) {
+      await scene.acknowledge();
+      scene.clock.advance(15);
+    }
+    assert.deepEqual(
+      scene.got,
+      Array.from({ length: 4000 }, (_, n) => `m${n}`),
+    );
+  });
+
+  test('should come slowly where 5,000 wait, and are given up where 10,000 do', async () => {
+    const scene = new Scene();
+    scene.tellMany(0, 4999);
+    assert.equal(scene.recorder.isBehind, false);
+    scene.tellMany(4999, 10_000);
+    assert.equal(scene.recorder.isBehind, true);
+    assert.equal(scene.tell('one too many'), false);
+    await scene.acknowledge(new Error('the disk is full'));
+    assert.ok(scene.tell('one more'));
+    assert.equal(scene.done.length, 1024);
+    assert.match(String(scene.done[0]?.[1]), /the disk is full/);
+  });
+
+  test('are written before it closes, though more would be awaited', async () => {
+    const scene = new Scene();
+    scene.tellMany(0, 19);
+    assert.equal(scene.got.length, 16);
+    let isClosed = false;
+    const closing = scene.recorder.close().then(() => (isClosed = true));
+    assert.deepEqual(scene.got.slice(16), ['m16', 'm17', 'm18']);
+    await Promise.resolve();
+    assert.equal(isClosed, false);
+    await scene.acknowledge();
+    await closing;
+    assert.equal(scene.done.length, 19);
+  });
+});
