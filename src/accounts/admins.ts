@@ -212,6 +212,13 @@ export async function setPasswordByLink(
   });
 }
 
+/** Ends a link whose time is over: a clock that is set back must not bring it back. */
+export async function endAdminLink(change: AdminChange & { readonly link: AdminLink }): Promise<void> {
+  await setFields(change, (admin) =>
+    admin.link?.hash === change.link.hash ? { link: undefined, linkUntil: undefined } : {},
+  );
+}
+
 /** Lets a person set a password by a link; one from before works no more. @throws StopgapError `not-found` */
 export function setAdminLink(change: AdminChange & { readonly link: AdminLink }): Promise<string> {
   return setFields(change, () => fieldsOf(undefined, change.link));

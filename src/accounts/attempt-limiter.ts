@@ -1,5 +1,6 @@
-import { LRUCache } from 'lru-cache';
+import type { LRUCache } from 'lru-cache';
 import { FailedCredentials } from './failed-credentials.js';
+import { recentlyUsed } from '../runtime/recently-used.js';
 import type { AlarmClock, Milliseconds } from '../kernel/time.js';
 import { MINUTE } from '../kernel/time.js';
 import { widerNetworks, widthFactor } from '../sending/identity.js';
@@ -55,8 +56,8 @@ export class AttemptLimiter {
     this.#per = per;
     this.#rate = attemptsPerMinute;
     this.#clock = clock;
-    this.#failures = new LRUCache({ max: remembered });
-    this.#repeats = new LRUCache({ max: remembered });
+    this.#failures = recentlyUsed(remembered);
+    this.#repeats = recentlyUsed(remembered);
     this.#failed = new FailedCredentials(clock, remembered);
   }
 

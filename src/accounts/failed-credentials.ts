@@ -1,5 +1,6 @@
 import { createHmac, randomBytes } from 'node:crypto';
-import { LRUCache } from 'lru-cache';
+import type { LRUCache } from 'lru-cache';
+import { recentlyUsed } from '../runtime/recently-used.js';
 import type { AlarmClock, Milliseconds } from '../kernel/time.js';
 import { HOUR } from '../kernel/time.js';
 import { normalizeAccount } from '../sending/identity.js';
@@ -18,8 +19,8 @@ export class FailedCredentials {
 
   /** @param remembered how many are kept; the least used are forgotten */
   constructor(clock: Pick<AlarmClock, 'monotonic'>, remembered = 50_000) {
-    this.#failed = new LRUCache({
-      ...{ max: remembered, ttl: REPEATED, ttlResolution: 0, updateAgeOnGet: true },
+    this.#failed = recentlyUsed(remembered, {
+      ...{ ttl: REPEATED, ttlResolution: 0, updateAgeOnGet: true },
       perf: { now: () => clock.monotonic() + 1 }, // 0 means "never" to it
     });
   }

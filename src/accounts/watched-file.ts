@@ -1,3 +1,4 @@
+import { constants } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { messageOf } from '../kernel/errors.js';
 import type { Milliseconds } from '../kernel/time.js';
@@ -213,13 +214,16 @@ export class WatchedFile<T> {
   async #read(known?: string): Promise<Found | undefined> {
     let handle;
     try {
-      handle = await open(this.#options.path, 'r');
+      // A FIFO would be waited for without end, and the next look with it.
+      handle = await open(this.#options.path, constants.O_RDONLY | constants.O_NONBLOCK);
     } catch (thrown) {
       if ((thrown as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
       throw readFault(this.#options.path, thrown);
     }
     try {
-      const { mtimeNs, ctimeNs, mtimeMs, size, ino } = await handle.stat({ bigint: true });
+      const stats = await handle.stat({ bigint: true });
+      if (!stats.isFile()) throw new Error(`${this.#options.path} is no file`);
+      const { mtimeNs, ctimeNs, mtimeMs, size, ino } = stats;
       const signature = `${mtimeNs}/${ctimeNs}/${size}/${ino}`;
       if (signature === known) return { content: this.#content!, signature, inode: ino };
       const bytes = await handle.readFile();

@@ -8,8 +8,8 @@ import type {
 } from 'smtp-server';
 import { isEntitled, maySend } from '../accounts/senders.js';
 import type { ConnectionLimits, TlsMode } from '../config/schema.js';
-import type { ListenAddress } from '../config/values.js';
-import { formatListen } from '../config/values.js';
+import type { ListenAddress } from '../config/listening.js';
+import { formatListen } from '../config/listening.js';
 import { InvalidInput, messageOf } from '../kernel/errors.js';
 import { FloodCoalescer } from '../kernel/flood-coalescer.js';
 import type { Milliseconds } from '../kernel/time.js';

@@ -11,6 +11,9 @@ export const TRY_LATER: SmtpReply = {
   code: 451,
   text: '4.3.2 Service temporarily unavailable, please try again later',
 };
+/** Recorded in place of a reply where Dovecot has a login fail: the mail server that asks Dovecot words it. */
+export const AS_WRONG_PASSWORD = 'as a wrong password (Dovecot)';
+
 /** A wrong password and a blocked account: the same bytes. */
 export const BAD_CREDENTIALS: SmtpReply = { code: 535, text: '5.7.8 Authentication credentials invalid' };
 /** Too many attempts, and blocks that defer. */

@@ -2,7 +2,6 @@ import { createPrivateKey, X509Certificate } from 'node:crypto';
 import path from 'node:path';
 import type { SecureContext } from 'node:tls';
 import { createSecureContext } from 'node:tls';
-import { generate } from 'selfsigned';
 import { readIfThere, writePrivateFile } from '../accounts/private-file.js';
 import { WatchedFile } from '../accounts/watched-file.js';
 import { messageOf, StopgapError } from '../kernel/errors.js';
@@ -221,6 +220,8 @@ export function ensureSelfSigned(
 const lastMade = new Map<string, Promise<undefined>>();
 
 async function makeSelfSigned(directory: string, hostname: string, clock: Clock): Promise<CertificateFiles> {
+  // Even where a certificate is there: the day on which it is renewed may be one without descriptors.
+  const { generate } = await import('selfsigned');
   const files = {
     cert: path.join(directory, 'self-signed.crt'),
     key: path.join(directory, 'self-signed.key'),

@@ -1,10 +1,14 @@
+import { randomBytes } from 'node:crypto';
 import type { Logger } from 'pino';
 import { messageOf } from '../../kernel/errors.js';
+import { isPrintable } from '../../kernel/printable.js';
 import type { AlarmClock, Milliseconds } from '../../kernel/time.js';
 import { MINUTE, SECOND } from '../../kernel/time.js';
 import { Turns } from '../../kernel/turns.js';
 import { Trouble } from '../../log/trouble.js';
 import { within } from '../../runtime/clock.js';
+import { LONGEST_ADDRESS, normalizeAccount } from '../../sending/identity.js';
+import type { Login, LoginClient } from './port.js';
 import { BackendAway } from './port.js';
 
 /** What a back end may take for one login: mail servers give it as much. */
@@ -13,6 +17,15 @@ export const DEADLINE: Milliseconds = 10 * SECOND;
 export const REMEMBERED: Milliseconds = MINUTE;
 /** What a mail server adds to a wrong password, until one has been seen. */
 export const WRONG_TAKES: Milliseconds = 2 * SECOND;
+
+/** Whom a wrong password is asked about that a feigned one takes the time of: nobody, from nowhere. Bans and locks find no one. */
+export function nobody(client: LoginClient): Login {
+  return {
+    name: 'stopgap-nobody',
+    password: randomBytes(18).toString('base64url'),
+    client: { ...client, ip: '' },
+  };
+}
 
 /** What every back end elsewhere has in common. */
 export interface RemoteOptions {
@@ -89,4 +102,11 @@ export class BoundedChecks {
     this.#trouble.failed(reason);
     return new BackendAway(reason);
   }
+}
+
+/** The account, in normal form, that a back end says has logged in; undefined for a name that nobody can have. */
+export function possibleAccount(named: string): string | undefined {
+  const account = normalizeAccount(named);
+  const isPossible = account !== '' && Buffer.byteLength(account) <= LONGEST_ADDRESS && isPrintable(account);
+  return isPossible ? account : undefined;
 }

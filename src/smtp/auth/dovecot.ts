@@ -1,13 +1,12 @@
 import { randomBytes, randomInt } from 'node:crypto';
 import net from 'node:net';
 import type { Socket } from 'node:net';
-import { isPrintable } from '../../kernel/printable.js';
 import { SECOND } from '../../kernel/time.js';
 import type { BackoffOptions } from '../../runtime/clock.js';
 import { pauseAfter } from '../../runtime/clock.js';
-import { LONGEST_ADDRESS, normalizeAccount, OWN_SESSION } from '../../sending/identity.js';
+import { OWN_SESSION } from '../../sending/identity.js';
 import type { RemoteOptions } from './bounded-checks.js';
-import { BoundedChecks, REMEMBERED, WRONG_TAKES } from './bounded-checks.js';
+import { BoundedChecks, nobody, possibleAccount, REMEMBERED, WRONG_TAKES } from './bounded-checks.js';
 import type { AuthBackend, Login, LoginClient } from './port.js';
 
 /** Where Dovecot's auth service listens for clients. */
@@ -79,6 +78,10 @@ export class DovecotBackend implements AuthBackend {
 
   check(login: Login): Promise<string | undefined> {
     return this.#checks.run(login.client.network, (signal) => this.#ask(login, signal));
+  }
+
+  fail(client: LoginClient): Promise<unknown> {
+    return this.check(nobody(client));
   }
 
   /** Dovecot may let an account log in from some networks only. */
@@ -258,7 +261,8 @@ function requestOf(id: number, { name, password, client }: Login): string {
   const response = Buffer.from(`\0${name}\0${password}`, 'utf8').toString('base64');
   return [
     ...['AUTH', id, 'PLAIN', 'service=smtp', 'nologin', 'no-penalty'],
-    ...[`session=${OWN_SESSION}${randomBytes(9).toString('base64url')}`, `lip=${localIp}`, `rip=${ip}`],
+    ...[`session=${OWN_SESSION}${randomBytes(9).toString('base64url')}`, `lip=${localIp}`],
+    ...(ip === '' ? [] : [`rip=${ip}`]),
     ...(secure ? ['secured'] : []),
     // It has to be the last.
     `resp=${response}`,
@@ -268,9 +272,7 @@ function requestOf(id: number, { name, password, client }: Login): string {
 /** The account that Dovecot says has logged in: it may add a domain, or change the name. */
 function accountOf(parameters: readonly string[], name: string): string | undefined {
   const user = parameters.find((one) => one.startsWith('user='))?.slice(5);
-  const account = normalizeAccount(user === undefined ? name : unescaped(user));
-  const isPossible = account !== '' && Buffer.byteLength(account) <= LONGEST_ADDRESS && isPrintable(account);
-  return isPossible ? account : undefined;
+  return possibleAccount(user === undefined ? name : unescaped(user));
 }
 
 const ESCAPES: Readonly<Record<string, string>> = { '0': '\0', '1': '\u0001', t: '\t', n: '\n', r: '\r' };

@@ -1,6 +1,6 @@
 import { normalizeAccount } from '../../sending/identity.js';
 import type { RemoteOptions } from './bounded-checks.js';
-import { BoundedChecks, REMEMBERED } from './bounded-checks.js';
+import { BoundedChecks, possibleAccount, REMEMBERED } from './bounded-checks.js';
 import type { AuthBackend, Login, LoginClient } from './port.js';
 
 export interface HttpBackendOptions extends RemoteOptions {
@@ -9,13 +9,20 @@ export interface HttpBackendOptions extends RemoteOptions {
   readonly token: string | undefined;
 }
 
+interface Verdict {
+  readonly ok: boolean;
+  /** Whose login it is, by the one name that counts. */
+  readonly account?: string;
+}
+
 const AT_ONCE = 50;
 /** Bytes of an answer that are read: `{"ok":true}` needs few. */
 const LONGEST_ANSWER = 4096;
+const ASCII = /^[ -~]*$/;
 
 /**
- * A web service as back end. It gets `{account, password, ip}` by POST. Right is 200 with `{"ok":true}`, wrong is 401, 403 or 200 with
- * `{"ok":false}`. All else is no answer.
+ * A web service as back end. It gets `{account, password, ip}` by POST. Right is 200 with `{"ok":true}`, and `"account"` where the login
+ * may have other spellings. Wrong is 401, 403 or 200 with `{"ok":false}`. All else is no answer.
  */
 export class HttpBackend implements AuthBackend {
   readonly memory = REMEMBERED;
@@ -42,7 +49,14 @@ export class HttpBackend implements AuthBackend {
   check({ name, password, client }: Login): Promise<string | undefined> {
     return this.#checks.run(client.network, async (signal) => {
       const body = JSON.stringify({ account: name, password, ip: client.ip });
-      return (await this.#ask(body, signal)) ? normalizeAccount(name) : undefined;
+      const { ok, account } = await this.#ask(body, signal);
+      if (!ok) return undefined;
+      // Databases take letters with and without accents for the same: one user would have any number of names, each unblocked.
+      if (account === undefined && !ASCII.test(name))
+        throw new Error(`${this.#checks.name} names no "account" for a login beyond ASCII`);
+      const own = account === undefined ? normalizeAccount(name) : possibleAccount(account);
+      if (own === undefined) throw new Error(`${this.#checks.name} names an account that cannot be one`);
+      return own;
     });
   }
 
@@ -60,8 +74,8 @@ export class HttpBackend implements AuthBackend {
     // Nothing is open but the requests of logins under way, which have a deadline.
   }
 
-  /** Whether the service says yes. No error repeats what was sent. */
-  async #ask(body: string, signal: AbortSignal): Promise<boolean> {
+  /** What the service says. No error repeats what was sent. */
+  async #ask(body: string, signal: AbortSignal): Promise<Verdict> {
     const answer = await fetch(this.#url, {
       ...{ method: 'POST', body, signal, redirect: 'manual' as const },
       headers: {
@@ -75,7 +89,7 @@ export class HttpBackend implements AuthBackend {
     const text = await beginningOf(answer);
     const verdict = answer.status === 200 ? verdictOf(text) : undefined;
     if (verdict !== undefined) return verdict;
-    if (answer.status === 401 || answer.status === 403) return false;
+    if (answer.status === 401 || answer.status === 403) return { ok: false };
     throw new Error(
       `${this.#checks.name} answers ${answer.status}${answer.status === 200 ? ' without {"ok":true}' : ''}`,
     );
@@ -92,10 +106,11 @@ async function beginningOf(answer: Response): Promise<string> {
   return text;
 }
 
-function verdictOf(text: string): boolean | undefined {
+function verdictOf(text: string): Verdict | undefined {
   try {
-    const { ok } = (JSON.parse(text) ?? {}) as { readonly ok?: unknown };
-    return typeof ok === 'boolean' ? ok : undefined;
+    const { ok, account } = (JSON.parse(text) ?? {}) as { readonly [Each in keyof Verdict]?: unknown };
+    if (typeof ok !== 'boolean') return undefined;
+    return typeof account === 'string' ? { ok, account } : { ok };
   } catch {
     return undefined; // JSON.parse has no other way to say "not JSON"
   }

@@ -22,8 +22,8 @@ export interface LoginVerifierOptions {
   readonly clock: Pick<AlarmClock, 'monotonic' | 'after'>;
 }
 
-/** How many wrong passwords the time of a feigned one is chosen from. */
-const SAMPLES = 16;
+/** How many logins of each kind the time of a feigned one is chosen by. */
+const SAMPLES = 64;
 
 /**
  * Checks logins. A success is remembered for a while, so that a client that logs in for each message does not pay for
@@ -39,7 +39,8 @@ export class LoginVerifier {
   readonly #seen: LRUCache<string, true>;
   /** Many simultaneous checks of the same login (a client that opens 50 sessions) are one check. */
   readonly #underWay = new Map<string, Promise<string | undefined>>();
-  /** How long the last wrong passwords took. */
+  /** How long the last right and the last wrong passwords took. */
+  readonly #rightTook: Milliseconds[] = [];
   readonly #wrongTook: Milliseconds[] = [];
 
   constructor({ backend, clock, remembered = 10_000 }: LoginVerifierOptions) {
@@ -80,7 +81,7 @@ export class LoginVerifier {
     if (account === undefined) return { ok: false };
     this.#seen.set(account, true);
     // A blocked account's login is not remembered: its second try must cost what the first did.
-    if (isBlocked(account)) await this.#feign(begun);
+    if (isBlocked(account)) await this.#feign(begun, client);
     else this.#memory.set(key, account);
     return { ok: true, account, dependedOn };
   }
@@ -108,17 +109,31 @@ export class LoginVerifier {
   async #timed(check: Promise<string | undefined>): Promise<string | undefined> {
     const begun = this.#clock.monotonic();
     const account = await check;
-    if (account === undefined) this.#wrongTook.push(this.#clock.monotonic() - begun);
-    if (this.#wrongTook.length > SAMPLES) this.#wrongTook.shift();
+    const took = account === undefined ? this.#wrongTook : this.#rightTook;
+    took.push(this.#clock.monotonic() - begun);
+    if (took.length > SAMPLES) took.shift();
     return account;
   }
 
-  /** Waits until as much time has passed as one of the last wrong passwords took. */
-  async #feign(begun: Milliseconds): Promise<void> {
+  /**
+   * Waits until a back end that can be asked about a wrong password has answered one; else until as much time has passed as
+   * one of the last wrong passwords took: of right passwords that took all kinds of time a short one becomes a short wrong
+   * one, and a long one a long one. Chosen at random, the longer of two would tell.
+   */
+  async #feign(begun: Milliseconds, client: LoginClient): Promise<void> {
     const { wrongTakes } = this.#backend;
     if (wrongTakes === undefined) return;
-    const took = this.#wrongTook[Math.floor(Math.random() * this.#wrongTook.length)] ?? wrongTakes;
-    const left = begun + took - this.#clock.monotonic();
+    const failed = this.#backend.fail?.(client).then(
+      () => true,
+      () => false, // it is away: a time of our own is the next best
+    );
+    if ((await failed) === true) return;
+    const passed = this.#clock.monotonic() - begun;
+    const shorter = this.#rightTook.filter((took) => took < passed).length;
+    // This one is among them, though it may have taken a little less.
+    const rank = Math.min(shorter, this.#rightTook.length - 1) + Math.random();
+    const wrong = this.#wrongTook.toSorted((a, b) => a - b);
+    const left = (wrong[Math.floor((rank / this.#rightTook.length) * wrong.length)] ?? wrongTakes) - passed;
     if (left > 0) await new Promise<void>((resolve) => this.#clock.after(left, resolve));
   }
 }

@@ -39,6 +39,13 @@ export interface AuthBackend {
    * same work and time.
    */
   readonly wrongTakes?: Milliseconds;
+  /**
+   * Ends when a wrong password is answered that is asked about now. A server may answer all that have gathered at once: a
+   * time of our own would differ from that of a wrong password beside it. Nobody is named, so that nobody is locked out.
+   *
+   * @throws as {@link check}
+   */
+  fail?(client: LoginClient): Promise<unknown>;
   /** Checks that run or wait. */
   readonly pending: number;
   /** Whether the last question got no answer. Undefined for a back end that is never away. */

@@ -4,7 +4,7 @@ import { LoginRefused, openSession } from '../relay/connect.js';
 import type { RelayTimeouts } from '../relay/port.js';
 import type { Upstream } from '../relay/url.js';
 import type { RemoteOptions } from './bounded-checks.js';
-import { BoundedChecks, DEADLINE, REMEMBERED, WRONG_TAKES } from './bounded-checks.js';
+import { BoundedChecks, DEADLINE, nobody, REMEMBERED, WRONG_TAKES } from './bounded-checks.js';
 import type { AuthBackend, Login, LoginClient } from './port.js';
 
 export interface SmtpBackendOptions extends RemoteOptions {
@@ -59,6 +59,10 @@ export class SmtpBackend implements AuthBackend {
         throw error;
       }
     });
+  }
+
+  fail(client: LoginClient): Promise<unknown> {
+    return this.check(nobody(client));
   }
 
   dependsOn(_name: string, client: LoginClient): string {

@@ -73,6 +73,8 @@ async function login(stopgap: Stopgap, user: string, password: string, from = '1
 export function contract(adapter: BackendAdapter): void {
   const { name } = adapter;
   const isFile = name === 'file';
+  // Wrong passwords that come together are answered together: a feigned one asks about nobody, and is answered with them.
+  const answersTogether = name === 'dovecot' || name === 'smtp';
 
   describe(`logins checked by ${name}`, () => {
     it('lets the right password in, and answers a wrong one, an unknown and a disabled account alike', async (t) => {
@@ -108,7 +110,9 @@ export function contract(adapter: BackendAdapter): void {
       for (const password of [PASSWORDS[ALICE]!, PASSWORDS[ALICE]!, WRONG]) {
         const before = backend.asked();
         assert.equal(await login(stopgap, ALICE, password), FAILED);
-        assert.equal(backend.asked(), before + 1, 'it is asked all the same');
+        const isFeigned = password !== WRONG && answersTogether;
+        assert.equal(backend.asked(), before + (isFeigned ? 2 : 1), 'it is asked all the same');
+        if (isFeigned) assert.equal(backend.last()?.name, 'stopgap-nobody');
       }
       const kinds = (await stopgap.all<AuthenticationFailed>('AuthenticationFailed')).map(
         ({ data }) => data.kind,

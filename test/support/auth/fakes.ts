@@ -133,7 +133,7 @@ export class FakeService extends Listening<http.Server> implements FakeServer {
     const { account, password } = JSON.parse(Buffer.concat(chunks).toString()) as Record<string, string>;
     const verdict = this.verdictOf({ name: account!, password: password! });
     if (this.answer(response)) return;
-    if (verdict === 'right') response.end('{"ok":true}');
+    if (verdict === 'right') response.end(JSON.stringify({ ok: true, account }));
     else if (verdict === 'wrong') response.writeHead(401).end();
     else if (verdict === 'away') response.writeHead(503).end();
   }

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { chmodSync, renameSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { chmodSync, mkdirSync, renameSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import path from 'node:path';
 import test from 'node:test';
@@ -309,4 +310,29 @@ test('a file that is being written again is not taken over half written', async 
   assert.equal(await lines.watched.check(), true);
   assert.equal(lines.watched.current.length, 11);
   assert.deepEqual(lines.refusals, []);
+});
+
+test('what is no file is refused without a wait, and a file in its place is picked up', async (context) => {
+  const { file, watched, refusals } = watch(context);
+  writeFileSync(file, '1');
+  await watched.load();
+  const makings = [
+    (): unknown => execFileSync('mkfifo', [file]),
+    (): void => mkdirSync(file),
+    // It has no end.
+    (): void => symlinkSync('/dev/zero', file),
+  ];
+  for (const [index, make] of makings.entries()) {
+    rmSync(file, { recursive: true });
+    make();
+    assert.equal(await watched.check(), false);
+    assert.equal(watched.current, index + 1);
+    assert.equal(refusals.pop(), `${file} is no file`);
+    assert.equal(await watched.reload(), false);
+    assert.equal(refusals.pop(), `${file} is no file`);
+    rmSync(file, { recursive: true });
+    writeFileSync(file, String(index + 2));
+    assert.equal(await watched.check(), true);
+    assert.equal(watched.current, index + 2);
+  }
 });

@@ -151,20 +151,22 @@ test('a check that could not be made is an error, and leaves nothing in memory',
   assert.equal((await full.verify('anna', 'other')).ok, false);
 });
 
-/** A back end elsewhere, which has one account and takes two seconds for a wrong password. */
+/** A back end elsewhere, which has one account and takes longer for a wrong password, as a rule. */
 class Elsewhere implements AuthBackend {
   readonly memory = MINUTE;
   readonly pending = 0;
   readonly wrongTakes = 2 * SECOND;
+  readonly takes = { right: 0, wrong: 1500 };
   checks = 0;
 
   constructor(readonly clock: ManualClock) {}
 
   async check({ password }: { readonly password: string }): Promise<string | undefined> {
     this.checks++;
-    if (password === 'sesame') return 'anna@example.com';
-    await new Promise<void>((resolve) => this.clock.after(1500, resolve));
-    return undefined;
+    const isRight = password === 'sesame';
+    const takes = isRight ? this.takes.right : this.takes.wrong;
+    if (takes > 0) await new Promise<void>((resolve) => this.clock.after(takes, resolve));
+    return isRight ? 'anna@example.com' : undefined;
   }
 
   dependsOn = (_name: string, { ip }: { readonly ip: string }): string => ip;
@@ -199,6 +201,56 @@ test("a blocked account's right password takes as long as the back end takes for
   );
   assert.equal(await took(verifier.verify('anna', 'wrong')), 1500);
   assert.equal(await took(verifier.verify('anna', 'sesame', CLIENT, blocked)), 1500);
+});
+
+test('a feigned failure is answered when the back end answers a wrong password beside it, with all that have gathered', async () => {
+  const { clock, backend, verifier } = elsewhere();
+  const gathered: (() => void)[] = [];
+  const asked: string[] = [];
+  const wrong = (ip: string): Promise<undefined> => {
+    asked.push(ip);
+    return new Promise((resolve) => gathered.push(() => resolve(undefined)));
+  };
+  const check = backend.check.bind(backend);
+  Object.assign(backend, {
+    check: (login: { readonly password: string; readonly client: typeof CLIENT }) =>
+      login.password === 'sesame' ? check(login) : wrong(login.client.ip),
+    fail: ({ ip }: typeof CLIENT) => wrong(`nobody beside ${ip}`),
+  });
+  const answered: string[] = [];
+  const tried = (password: string) =>
+    verifier.verify('anna', password, CLIENT, blocked).then(() => answered.push(password));
+  const all = Promise.all([tried('wrong'), tried('sesame')]);
+  for (let round = 0; round < 5; round++) {
+    await new Promise(setImmediate);
+    clock.advance(10 * SECOND);
+  }
+  assert.deepEqual(answered, []);
+  for (const answer of gathered) answer();
+  await all;
+  assert.deepEqual(asked, ['192.0.2.7', 'nobody beside 192.0.2.7']);
+});
+
+test('where the back end is away by then, a feigned failure takes a time of our own', async () => {
+  const { backend, verifier, took } = elsewhere();
+  Object.assign(backend, { fail: () => Promise.reject(new Error('away')) });
+  assert.equal(await took(verifier.verify('anna', 'wrong')), 1500);
+  assert.equal(await took(verifier.verify('anna', 'sesame', CLIENT, blocked)), 1500);
+});
+
+test('where right and wrong passwords take the same time, now more and now less, a feigned one takes no more', async () => {
+  const { backend, verifier, took } = elsewhere();
+  const spans = Array.from({ length: 32 }, (_, index) => (index + 1) * 100);
+  for (const span of spans) {
+    Object.assign(backend.takes, { right: span, wrong: span });
+    assert.equal(await took(verifier.verify('anna', `wrong${span}`)), span);
+    await took(verifier.verify('anna', 'sesame', CLIENT, blocked));
+  }
+  for (const span of [100, 400, 1600, 3200]) {
+    backend.takes.right = span;
+    const feigned = await took(verifier.verify('anna', 'sesame', CLIENT, blocked));
+    assert.ok(feigned >= span && feigned <= span + 200, `${feigned} in place of ${span}`);
+  }
 });
 
 test('the account is the one that the back end names, and a block of either name holds', async () => {

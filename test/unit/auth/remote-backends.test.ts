@@ -276,6 +276,9 @@ test('a web service is asked by POST with a bearer token, and its redirects are 
     [200, '{"ok":false}', undefined],
     [401, 'anything', undefined],
     [403, '', undefined],
+    [200, '{"ok":true,"account":null}', 'alice'],
+    [200, '{"ok":true,"account":" Alice@Example.COM. "}', 'alice@example.com'],
+    [200, '{"ok":false,"account":"alice@example.com"}', undefined],
   ] as const) {
     server.answer = (response) => Boolean(response.writeHead(status).end(body));
     assert.equal(await backend.check(login('alice')), account, body);
@@ -284,6 +287,9 @@ test('a web service is asked by POST with a bearer token, and its redirects are 
     [200, ''],
     [200, 'null'],
     [200, '{"ok":"true"}'],
+    [200, '{"ok":true,"account":""}'],
+    [200, '{"ok":true,"account":"ali\\u200bce@example.com"}'],
+    [200, `{"ok":true,"account":"${'x'.repeat(400)}"}`],
     [200, `{"ok":true,"more":"${'x'.repeat(1_000_000)}"}`],
     [204, ''],
     [302, ''],
@@ -294,6 +300,32 @@ test('a web service is asked by POST with a bearer token, and its redirects are 
   ] as const) {
     server.answer = (response) => Boolean(response.writeHead(status, { location: url }).end(body));
     await assert.rejects(backend.check(login('alice')), BackendAway, `${status} ${body.slice(0, 20)}`);
+  }
+});
+
+test('a login beyond ASCII passes at a web service only by the name that the service gives to it', async (t) => {
+  const server = new FakeService(judge);
+  await server.resume();
+  t.after(() => server.stop());
+  const backend = new HttpBackend({
+    ...remote(),
+    url: `http://127.0.0.1:${server.port}/`,
+    token: undefined,
+  });
+  // Each is `alice@example.com` to a database that compares without accents, without width or without what is not seen.
+  const SPELT = [
+    'alic\u00e9@example.com',
+    'alice@\u00e9xample.com',
+    '\uff41lice@example.com',
+    'al\u200bice@example.com',
+  ];
+  for (const name of SPELT) {
+    server.answer = (response) => Boolean(response.end('{"ok":true}'));
+    await assert.rejects(backend.check(login(name)), BackendAway, name);
+    server.answer = (response) => Boolean(response.end('{"ok":true,"account":"alice@example.com"}'));
+    assert.equal(await backend.check(login(name)), 'alice@example.com', name);
+    server.answer = (response) => Boolean(response.end('{"ok":false}'));
+    assert.equal(await backend.check(login(name)), undefined, name);
   }
 });
 
