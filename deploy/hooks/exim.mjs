@@ -5,26 +5,36 @@ import { execFileSync, spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 
 const options = process.argv.slice(2);
-const run = (args) =>
+const run = (args, encoding = 'utf8') =>
   execFileSync('exim', [...options, ...args], {
-    ...{ encoding: 'utf8', maxBuffer: 2 ** 26, timeout: 50_000, killSignal: 'SIGKILL' },
+    ...{ encoding, maxBuffer: 2 ** 26, timeout: 50_000, killSignal: 'SIGKILL' },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
 
 const { action, account, queueIds } = JSON.parse(readFileSync(0, 'utf8'));
 
-/** What the queue holds of a message: who handed it in, and whether it is frozen. Undefined where it has gone. */
+/**
+ * What the queue holds of a message: who handed it in, by the name under which the recipe asks (the login, unless the ACL gave
+ * another one), and whether it is frozen. Undefined where it has gone.
+ */
 function found(id) {
   if (!/^[A-Za-z0-9]{6}-[A-Za-z0-9]{6,11}-[A-Za-z0-9]{2,4}$/.test(id)) return undefined;
   try {
-    const [envelope] = run(['-Mvh', id]).split('\n\n', 1);
+    let [named, login, isFrozen] = [undefined, undefined, false];
+    const text = run(['-Mvh', id], 'latin1'); // lengths are in bytes
     // Only a line feed ends a line: a return path may have what a regular expression takes for one.
-    const lines = envelope.split('\n');
-    // A value that came from outside has one dash more.
-    const [login = null] = lines.flatMap(
-      (line) => /^-{1,2}(?:\([^)]*\))?auth_id (.*)$/s.exec(line)?.[1] ?? [],
-    );
-    return { id, login, isFrozen: lines.some((line) => /^-frozen\b/.test(line)) };
+    for (let at = 0, end; (end = text.indexOf('\n', at)) > at; at = end + 1) {
+      const line = text.slice(at, end);
+      // A value that came from outside has one dash more.
+      const [, name, value] = /^-{1,2}(?:\([^)]*\))?(auth_id|acl[cm] \S+) (.*)$/s.exec(line) ?? [];
+      if (name === 'auth_id') login ??= value;
+      // The value of a variable follows. It may have lines of its own.
+      else if (name !== undefined) end += Number(value) + 1;
+      if (name === 'aclm _stopgap_login') named ??= text.slice(end - Number(value), end);
+      isFrozen ||= /^-frozen\b/.test(line);
+    }
+    const account = named ?? login;
+    return { id, login: account === undefined ? null : Buffer.from(account, 'latin1').toString(), isFrozen };
   } catch {
     return undefined;
   }

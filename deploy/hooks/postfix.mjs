@@ -22,21 +22,27 @@ for (const line of run('postqueue', ['-j']).split('\n')) {
   if (wanted.has(id)) queueOf.set(id, name);
 }
 
-/** Who handed a message in. An id may be used again by now: then another login stands there, or none. */
-function loginOf(id) {
-  const name = 'named_attribute: sasl_username=';
+/** Whether that account handed a message in. An id may be used again by now: then another login stands there, or none. */
+function isOwn(id) {
   try {
     // Only a line feed ends a record: a return path may have what a regular expression takes for the end of a line.
-    const record = run('postcat', ['-qe', id])
-      .split('\n')
-      .find((line) => line.startsWith(name));
-    return record?.slice(name.length) ?? null;
+    const lines = run('postcat', ['-qeh', id]).split('\n');
+    const begin = lines.findIndex((line) => line.startsWith('*** MESSAGE CONTENTS '));
+    const attribute = (name) =>
+      lines.slice(0, begin).find((line) => line.startsWith(`named_attribute: ${name}=`));
+    const login = attribute('sasl_username');
+    if (login !== undefined || attribute('client_address') !== undefined)
+      return (login?.slice(login.indexOf('=') + 1) ?? null) === account;
+    // By `sendmail`: pickup wrote the first Received line. The follower of the log names its user so, with a host of its own.
+    const received = lines.slice(begin).find((line) => line.startsWith('Received: '));
+    const uid = /^Received: by \S+ \(Postfix, from userid (\d+)\)$/.exec(received ?? '')?.[1];
+    return uid === undefined ? account === null : account?.startsWith(`uid-${uid}@`) === true;
   } catch {
-    return undefined; // it has gone meanwhile
+    return false; // it has gone meanwhile
   }
 }
 
-const own = [...queueOf.keys()].filter((id) => loginOf(id) === account);
+const own = [...queueOf.keys()].filter(isOwn);
 const within = (...names) => own.filter((id) => names.includes(queueOf.get(id)));
 const act = (option, ids, ...queues) => {
   if (ids.length > 0) run('postsuper', [option, '-', ...queues], `${ids.join('\n')}\n`);

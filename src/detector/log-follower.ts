@@ -14,6 +14,7 @@ import { DaySummaryRecorder, planTimedWork, taskRunner, timedTasks } from './sch
 import { dismissExempt, letGoWhenBack } from './housekeeping.js';
 import { QueueHooks } from '../hooks/queue-hooks.js';
 import { Notices } from '../notices/notices.js';
+import { prepareToSend } from '../notices/send.js';
 import { isForgettingEvent } from '../forgetting/events.js';
 import { messageOf } from '../kernel/errors.js';
 import type { AlarmClock } from '../kernel/time.js';
@@ -198,6 +199,7 @@ export class LogFollower {
     const { loaded, store, clock, metrics, logs, onFatal } = this.#options;
     const { models } = this;
     const { config } = loaded;
+    if (this.#notices !== undefined) await prepareToSend(config.notices.channels);
     if (this.#detects && config.rules !== undefined) {
       // If the rules change while the store is away, only the newest are put in force when it is back.
       const blockCommands = { load: () => this.#loadRules() };

@@ -1,4 +1,5 @@
 import { setImmediate as turn } from 'node:timers/promises';
+import type { operations } from '../api/openapi-types.js';
 import type { LogFile, Zone } from '../import/postfix-log/index.js';
 import { Assembler } from '../import/postfix-log/assembler.js';
 import type { LogRecord } from '../import/postfix-log/reader.js';
@@ -29,15 +30,11 @@ export interface LiveLog<Place> {
   follow(from: Place | undefined): AsyncIterable<Piece<Place> | undefined>;
 }
 
+type Sends = operations['post_sends'];
 /** What `POST /api/v1/sends` takes. */
-export type Item = Readonly<Record<string, unknown>>;
-
-export interface Outcome {
-  readonly results: readonly {
-    readonly result: string;
-    readonly errors?: readonly { readonly field: string; readonly message: string }[];
-  }[];
-}
+export type Item = Sends['requestBody']['content']['application/json'][number];
+type Answered = Sends['responses'][200]['content']['application/json'];
+export type Outcome = { readonly results: readonly Pick<Answered['results'][number], 'result' | 'errors'>[] };
 
 export interface FollowerOptions<Place> {
   readonly log: LiveLog<Place>;
@@ -47,7 +44,7 @@ export interface FollowerOptions<Place> {
   /** Resolves when it is durable. */
   readonly save: (place: Place) => Promise<void>;
   /** @throws StopgapError where the server did not take all of it */
-  readonly report: (items: readonly Item[]) => Promise<Outcome>;
+  readonly report: (items: Item[]) => Promise<Outcome>;
   readonly clock: AlarmClock;
   readonly zone: Zone;
   /** Whether a client may send without a login: the server's `mynetworks`. */
@@ -224,7 +221,7 @@ export class Follower<Place> {
   }
 
   /** Resolves when the server has acknowledged all of it. */
-  async #report(items: readonly Item[]): Promise<void> {
+  async #report(items: Item[]): Promise<void> {
     const { report, clock } = this.#options;
     for (;;) {
       try {
@@ -321,7 +318,7 @@ function itemOf({ id: text, at: instant, event, login }: PastEvent): Item | unde
       const recipients = Math.min(Math.max(event.data.recipients, 1), MOST_RECIPIENTS);
       return {
         ...{ type: 'accepted', id, at, queueId, account, returnPath, ehlo, ip, direction },
-        ...{ recipients, size, recipientDomains },
+        ...{ recipients, size, recipientDomains: [...recipientDomains] },
       };
     }
     case 'RecipientsRefused': {

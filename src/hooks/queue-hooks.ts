@@ -12,8 +12,9 @@ import type { HookMetrics } from '../metrics/hooks.js';
 import { pauseAfter } from '../runtime/clock.js';
 import { envelope, idOf } from '../runtime/ids.js';
 import type { HeldEvent, MessageAccepted, MessageHeld } from '../sending/events.js';
-import { heldStream, isHeldEvent, isImported, sendStream } from '../sending/events.js';
-import { normalizeAddress } from '../sending/identity.js';
+import { heldStream, isHeldEvent, isImported, QUEUE_HOLDER, sendStream } from '../sending/events.js';
+import { normalizeAccount, normalizeAddress } from '../sending/identity.js';
+import type { Subject } from '../sending/subjects.js';
 import type { EventStore } from '../store/port.js';
 import type { HookOptions } from './call.js';
 import { actedOn, callHook, firstLines, HookFailed } from './call.js';
@@ -28,21 +29,20 @@ export interface QueueHooksOptions extends HookOptions {
 }
 
 /** Who signs what the hook did. */
-const BY = 'system:hook';
 /** Ids that one call names. */
 const IDS_AT_ONCE = 500;
 /** Sends of an account that may still wait in a queue, the newest; Postfix gives a message up after five days. */
 const MOST_SENDS = 500;
 const SENT_WITHIN: Milliseconds = 5 * DAY;
-/** Events that are read to find them. */
-const MOST_READ = 2000;
+/** Events that are read to find them: mail that arrives under the name is among these, and anybody can send that. */
+const MOST_READ = 20_000;
 /** Of another block, held events that are read: what was in the queue when it began comes first. */
 const MOST_HELD = 10_000;
 /** Calls for one thing before it is given up: about ten minutes. */
 const ATTEMPTS = 8;
 const PAUSES = { first: 5 * SECOND, most: 5 * MINUTE };
 /** Postfix's ids, long and short, and Exim's. An id of ours, or a policy instance, is none. */
-const QUEUE_ID = /^(?!unknown$)[A-Za-z0-9-]{4,32}$/;
+const QUEUE_ID = /^(?!unknown$)[A-Za-z0-9][A-Za-z0-9-]{3,31}$/;
 
 /** Messages of one login, each with what is known of it. */
 type Batch = readonly [account: string | null, messages: readonly Message[]];
@@ -183,7 +183,7 @@ export class QueueHooks {
       // What Stopgap itself has handed on has another id in the queue.
       if (event.type !== 'MessageAccepted' || isImported(event) || event.by.startsWith('smtp:')) continue;
       const data = event.data as MessageAccepted;
-      if (subject.type === 'address' && normalizeAddress(data.returnPath ?? '') !== subject.value) continue;
+      if (!isOf(subject, direction, data)) continue;
       const { recipientDomains: _, entitled: __, ...message } = data;
       if (!found.has(data.transaction) && !elsewhere.has(data.transaction))
         found.set(data.transaction, message);
@@ -235,7 +235,7 @@ export class QueueHooks {
       const { transaction: correlation } = message;
       const fact: HeldEvent = { type: 'MessageHeld', data: { ...message, block } };
       const idAt = (): string => idOf(`held/${block}/${correlation}`);
-      return envelope([fact], { by: BY, correlation, idAt }, clock.now());
+      return envelope([fact], { by: QUEUE_HOLDER, correlation, idAt }, clock.now());
     });
     await store.append(heldStream(block), events, 'any');
   }
@@ -252,7 +252,7 @@ export class QueueHooks {
     const { position } = await blockCommands.execute(
       subject,
       { kind: 'hook', ...ran, ...(through === undefined ? {} : { through }) },
-      { by: BY, correlation },
+      { by: QUEUE_HOLDER, correlation },
     );
     this.#failures.delete(`${block} ${cause}`);
     metrics.ran(action, outcome);
@@ -297,6 +297,19 @@ export class QueueHooks {
     });
     this.#paused.set(block, cancel);
   }
+}
+
+/**
+ * Whether a message is one that the block is about. The stream of a name holds mail that arrives without a login too, under that
+ * return path: a thief could else have so much of it sent that none of the account's own is looked for.
+ */
+function isOf(
+  { type, value }: Subject,
+  direction: BlockEntry['direction'],
+  { account = '', returnPath = '', direction: way }: MessageAccepted,
+): boolean {
+  if (type === 'account') return normalizeAccount(account) === value;
+  return (direction === 'all' || way === direction) && normalizeAddress(returnPath) === value;
 }
 
 /** By login, and no more at a time than a call takes. What has no queue id is left out. */

@@ -1,8 +1,9 @@
-import { LRUCache } from 'lru-cache';
 import type { GeoPlace } from '../../geoip/database.js';
+import { recentlyUsed } from '../../runtime/recently-used.js';
 import type { Instant } from '../../kernel/time.js';
+import { DAY } from '../../kernel/time.js';
 import type { AuthEvent, SendEvent } from '../../sending/events.js';
-import { clientNetwork } from '../../sending/identity.js';
+import { clientNetwork, isLoopback } from '../../sending/identity.js';
 import type { PastEvent } from '../sink.js';
 import type { Holding } from './message-in-queue.js';
 import { Held, Message } from './message-in-queue.js';
@@ -30,7 +31,7 @@ type Happened = PastEvent & { readonly settled: true; readonly mark: number };
 const OPEN = 100_000;
 /** Messages that are known again, should a filter hand them back: at most some 20 MB. */
 const ORIGINALS = 20_000;
-/** smtpd processes that have handed a message to a filter before the queue. */
+/** smtpd processes. */
 const PROCESSES = 10_000;
 
 /** Filters that a message goes through, at most. */
@@ -40,15 +41,23 @@ const FILTERS = 3;
 export class Assembler {
   readonly #options: AssemblerOptions;
   /** By host and queue id. */
-  readonly #messages = forgetting<Message>(OPEN);
+  readonly #messages = recentlyUsed<string, Message>(OPEN, {
+    dispose: (message, _key, reason) => {
+      if (reason === 'evict') this.#givenUp(message);
+    },
+  });
   /** By host, Message-ID and return path: the first time that a message was here. */
-  readonly #originals = forgetting<Message>(ORIGINALS);
+  readonly #originals = recentlyUsed<string, Message>(ORIGINALS);
   /** By host and process: the client whose message is with a filter before the queue. */
-  readonly #passed = forgetting<Said & { kind: 'passed' }>(PROCESSES);
+  readonly #passed = recentlyUsed<string, Said & { kind: 'passed' }>(PROCESSES);
+  /** By host and process: the message that it has begun last. It serves one client at a time, and that has one at a time. */
+  readonly #begun = recentlyUsed<string, Message>(PROCESSES);
   readonly #held: Held<Message | Happened>;
   /** How often a line has come within this second. */
   readonly #times = new Map<string, number>();
   #wall = '';
+  /** When the last line was written. */
+  #at: Instant = 0;
   /** Of the lines that are taken from now on: what happened has the mark of its line. */
   mark = 0;
   /** Messages that were handed back by a filter or queued again: counted at their first appearance. */
@@ -80,11 +89,11 @@ export class Assembler {
     return before - this.#held.size === most;
   }
 
-  /** Takes what was written at one time; groups come in the order of time. */
+  /** Takes what was written at one time, whole or in parts; groups come in the order of time. */
   take(records: readonly LogRecord[]): void {
+    // What waited for too long goes first: else it would depend on the parts which of these lines belong to it.
+    this.release(records[0]!.order);
     for (const record of records) this.#take(record);
-    const { order } = records[0]!;
-    this.release(order);
   }
 
   /**
@@ -100,6 +109,7 @@ export class Assembler {
 
   #take(record: LogRecord): void {
     const { said, host, process } = record;
+    this.#at = record.at;
     switch (said.kind) {
       case 'taken':
       case 'picked':
@@ -132,7 +142,7 @@ export class Assembler {
   }
 
   #begin(record: LogRecord, said: Said & { kind: 'taken' | 'picked' }): void {
-    const { host, wall } = record;
+    const { host, wall, process } = record;
     const key = keyOf(host, said.queueId);
     const known = this.#messages.get(key);
     const isKnown = known?.wall === wall;
@@ -142,16 +152,34 @@ export class Assembler {
     // Lines of two daemons may have come the wrong way round.
     if (isKnown) message.messageId = known.messageId;
     this.#messages.set(key, message);
+    const before = this.#begun.get(`${host} ${process}`);
+    if (before !== undefined) before.isOver = true;
+    this.#begun.set(`${host} ${process}`, message);
     if (said.kind === 'picked') {
-      const before = said.requeuedFrom;
-      if (before === undefined) message.uid = said.uid;
-      message.requeued = before !== undefined;
-      this.#comesFrom(message, before);
+      const original = said.requeuedFrom;
+      if (original === undefined) message.uid = said.uid;
+      message.requeued = original !== undefined;
+      this.#comesFrom(message, original);
       return;
     }
+    message.client = said.ip;
     message.ip = said.originalIp ?? said.ip;
     if (said.account !== undefined) message.account = this.#options.accountOf(said.account);
     this.#comesFrom(message, said.originalId);
+  }
+
+  /**
+   * Too many are open. A client can keep its own message open while others are begun, so one of an account counts without its
+   * recipients, which are not known yet. What is older was broken off, and so was what its process has begun another after: that a
+   * filter refused a customer's mail, or that a client gave up, is no send.
+   */
+  #givenUp(message: Message): void {
+    if (message.account === undefined || message.from !== undefined) return;
+    if (message.isOver || message.beganAt < this.#at - DAY) return;
+    message.complete(message.beganAt, '', 0, 1);
+    message.settled = true;
+    message.mark = this.mark;
+    this.#held.add(message);
   }
 
   /** Never from itself, even if the log says so: the way to the first would have no end. */
@@ -204,12 +232,12 @@ export class Assembler {
     this.#held.add(message);
   }
 
-  #tried({ queueId, to, isSent, relay, handedTo }: Said & { kind: 'tried' }, host: string): void {
+  #tried({ queueId, to, toFilter, relay, handedTo }: Said & { kind: 'tried' }, host: string): void {
     const message = this.#messages.get(keyOf(host, queueId));
     if (message === undefined) return;
     message.addRecipient(to);
-    // A server elsewhere is no filter of ours, and may answer with any id.
-    if (!isSent || (relay !== undefined && !this.#isOurs(relay))) return;
+    // A server elsewhere may answer with any id, also with that of what it has sent itself.
+    if (!toFilter || (relay !== undefined && !isLoopback(relay))) return;
     message.handed = true;
     const next = handedTo === undefined ? undefined : this.#messages.get(keyOf(host, handedTo));
     if (next !== undefined && next.account === undefined && message.root !== next) next.original ??= message;
@@ -287,7 +315,7 @@ export class Assembler {
    * Where a message was here before: a filter has handed it back. Known by what the filter or the delivery to it says, or
    * because it has the same Message-ID and return path, and comes without a login from this machine after one that was delivered to what
    * may be a filter, or from elsewhere after one that had a login. A program may give all its messages one Message-ID: what has left for
-   * good was no other message before, nor does a filter get what the `sendmail` command hands in only to hand it in so again.
+   * good was no other message before.
    */
   #originalOf(message: Message): Message | undefined {
     if (message.account !== undefined) return undefined;
@@ -295,9 +323,7 @@ export class Assembler {
     const { name } = message;
     const known = name === undefined ? undefined : this.#originals.get(name)?.root;
     if (known === undefined || known === message) return undefined;
-    const isAgain = this.#isFromUs(message)
-      ? known.handed && (message.uid === undefined || known.uid === undefined)
-      : known.account !== undefined;
+    const isAgain = this.#isFromUs(message) ? message.mayComeFrom(known) : known.account !== undefined;
     return isAgain ? known : undefined;
   }
 
@@ -369,18 +395,16 @@ function localAccount({ uid, host }: Message): string | undefined {
 }
 
 /**
- * Whether a filter may have handed a message back once more: where only names say so, no more often than filters in a row can, of
- * which each may give every recipient a message of its own.
+ * Whether a filter may have handed a message back once more: where only names say so, for no more recipients than filters in a row
+ * can, in one message or in several.
  */
 function isHandedBack(message: Message, original: Message): boolean {
-  return message.original !== undefined || ++original.returns <= original.nrcpt * FILTERS;
+  if (message.original !== undefined) return true;
+  if (original.returned + message.nrcpt > original.nrcpt * FILTERS) return false;
+  original.returned += message.nrcpt;
+  return true;
 }
 
 function keyOf(host: string, queueId: string): string {
   return `${host} ${queueId}`;
-}
-
-/** Knows the entries that were used last. Unlike one with `max` it takes no room for all of them from the start. */
-function forgetting<Value extends object>(most: number): LRUCache<string, Value> {
-  return new LRUCache({ maxSize: most, sizeCalculation: () => 1 });
 }

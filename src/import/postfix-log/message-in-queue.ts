@@ -1,6 +1,6 @@
 import type { Instant, Milliseconds } from '../../kernel/time.js';
 import { MINUTE, SECOND } from '../../kernel/time.js';
-import { domainOf, normalizeDomain } from '../../sending/identity.js';
+import { domainOf, isLoopback, normalizeDomain } from '../../sending/identity.js';
 
 /** Recipient domains that an event names. */
 const MOST_DOMAINS = 20;
@@ -22,14 +22,18 @@ export class Message {
   internal = false;
   /** It was in the queue before, under another id. */
   requeued = false;
-  /** It was delivered to this machine or one of ours, which may be a filter. */
+  /** Its process has begun another since: it is complete, or was broken off. */
+  isOver = false;
+  /** It was delivered to what may be a filter of this machine. */
   handed = false;
-  /** How often it came back from a filter, as far as only names tell. */
-  returns = 0;
+  /** How many recipients it had when it came back from filters, as far as only names tell. */
+  returned = 0;
   /** The message that a filter has handed back as this one. */
   original: Message | undefined;
   account: string | undefined;
   ip: string | undefined;
+  /** Who handed it in: a filter, where `ip` is what it tells of the client. */
+  client: string | undefined;
   ehlo: string | undefined;
   messageId: string | undefined;
   /** When it was complete. */
@@ -74,6 +78,14 @@ export class Message {
     this.from = from;
     this.size = size;
     this.nrcpt = nrcpt;
+  }
+
+  /** Whether it may come from a filter of this machine that has got another. */
+  mayComeFrom({ handed, uid }: Message): boolean {
+    // A filter does not get what the `sendmail` command hands in only to hand it in so again.
+    const isLocal =
+      this.client === undefined ? this.uid === undefined || uid === undefined : isLoopback(this.client);
+    return handed && isLocal;
   }
 
   addRecipient(address: string): void {

@@ -50,8 +50,8 @@ export type Said =
       readonly queueId: string;
       /** The recipient as the sender wrote it, if that is known. */
       readonly to: string;
-      /** Whether it was delivered. */
-      readonly isSent: boolean;
+      /** Whether a filter may have got it: a program, an address, or what answered with an id. No mailbox does. */
+      readonly toFilter: boolean;
       /** The address of the next server; undefined where it is a program, a socket or a mailbox. */
       readonly relay: string | undefined;
       /** The id from the next server: if that is this machine again, it is the same message. */
@@ -116,9 +116,12 @@ const QUEUED = /^(\w+): from=<(.*)>, size=(\d{1,15}), nrcpt=(\d{1,9}) \(queue ac
 const TRIED = /^(\w+): to=</;
 /** A client chooses names that follow. */
 const CLIENT_LINE = /^\w+: client=/;
+const BEFORE_RELAY = '>, relay=';
 const RELAY = /^>, relay=[^\s[]*\[([^\]\s]+)\]/;
 const STATUS = /^, status=(\w+)/;
 const HANDED = /\bqueued as (\w+)\)?/;
+/** In the name of a recipient, in any case: what delivers to a mailbox repeats that name in its answer. */
+const NAMES_AN_ID = /queued as/i;
 const BOUNCED = /^(\w+): sender non-delivery notification: \w+/;
 const REMOVED = /^(\w+): removed$/;
 
@@ -163,7 +166,7 @@ function read(daemon: string, text: string): Said | Garbled | undefined {
       return found === null ? undefined : { kind: 'bounced', queueId: found[1]! };
     }
     default:
-      return text.includes(': to=<') ? readTried(text) : undefined;
+      return text.includes(': to=<') ? readTried(daemon, text) : undefined;
   }
 }
 
@@ -245,24 +248,26 @@ function readRemoved(text: string): Said | undefined {
   return found === null ? undefined : { kind: 'removed', queueId: found[1]! };
 }
 
-function readTried(text: string): Said | Garbled {
+function readTried(daemon: string, text: string): Said | Garbled {
   const found = TRIED.exec(text);
-  const relay = text.indexOf('>, relay=');
+  const relay = text.indexOf(BEFORE_RELAY);
   const said = text.indexOf(', status=', relay);
   const status = STATUS.exec(text.slice(said))?.[1];
   if (found === null || relay < 0 || said < 0 || status === undefined)
     return garbled('a delivery without relay and status');
   const queueId = found[1]!;
   const [to, originalTo] = text.slice(text.indexOf('<') + 1, relay).split('>, orig_to=<', 2);
-  const isSent = status === 'sent';
+  // A sender chooses the recipient's name, and a server elsewhere its answer: of two deliveries in one line neither is believed.
+  const isSent = status === 'sent' && text.lastIndexOf(BEFORE_RELAY) === relay;
   const next = addressOf(RELAY.exec(text.slice(relay, said))?.[1]);
-  const handedTo = isSent ? HANDED.exec(text.slice(said))?.[1] : undefined;
+  const isNamed = NAMES_AN_ID.test(text.slice(0, relay));
+  const handedTo = isSent && !isNamed ? HANDED.exec(text.slice(said))?.[1] : undefined;
   // An alias without a domain says less than its target.
   return {
     kind: 'tried',
     queueId,
     to: originalTo?.includes('@') === true ? originalTo : to!,
-    isSent,
+    toFilter: isSent && (daemon === 'pipe' || (next ?? handedTo) !== undefined),
     relay: next,
     handedTo,
   };

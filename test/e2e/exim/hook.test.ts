@@ -54,6 +54,18 @@ class Queue {
     return /id=(\S+)/.exec(this.exim(['-bs'], dialogue.join('\r\n')))![1]!;
   }
 
+  /** As a program of this machine does with `sendmail`; gives the id. `login` is what the ACL names it. */
+  handIn(to: string, login: string, before = ''): string {
+    const known = new Set(this.queued().keys());
+    const conf = path.join(this.dir, 'conf');
+    const { status, stderr } = spawnSync(EXIM!, ['-C', conf, to], {
+      input: `Subject: x\n${login === '' ? '' : `X-Login: ${login}\n`}${before === '' ? '' : `X-Before: ${Buffer.from(before).toString('base64')}\n`}\nHello\n`,
+      encoding: 'utf8',
+    });
+    assert.equal(status, 0, stderr);
+    return [...this.queued().keys()].find((id) => !known.has(id))!;
+  }
+
   /** Runs the recipe, and gives what it says. */
   hook(action: HookAction, account: string | null, ...queueIds: readonly string[]): readonly string[] {
     const env = { PATH: `${this.dir}/bin:${process.env['PATH']!}` };
@@ -112,6 +124,25 @@ describe('deploy/hooks/exim.mjs with a real Exim', { skip: missing() }, () => {
     assert.deepEqual(queue.hook('hold-queue', null, local, other), [`held ${local}`, 'end']);
   });
 
+  test('knows mail that was handed in locally by the name under which the recipe asks about it', async (t) => {
+    const queue = await Queue.make(t);
+    const web = `uid-${process.getuid!()}@mx.example.com`;
+    // What the name looks like within a value of another variable, with a length that its lines go beyond.
+    const forged = `x\n-aclm _stopgap_login ${web.length}\n${web}\n`;
+    const [one, two] = ['one', 'two'].map((to) => queue.handIn(`${to}@b.test`, web)) as [string, string];
+    const other = queue.handIn('other@b.test', 'uid-99999@mx.example.com', forged);
+    const plain = queue.handIn('plain@b.test', '');
+    const remote = queue.send(web, 'remote@b.test');
+    const all = [one, two, other, plain];
+    assert.deepEqual(queue.hook('hold-queue', web, ...all), [`held ${one}`, `held ${two}`, 'end']);
+    queue.exim(['-Mf', other, plain, remote]);
+    assert.deepEqual(queue.hook('delete', web, two, other, plain), [`deleted ${two}`, 'end']);
+    assert.deepEqual(queue.hook('release', web, one, other, plain), [`released ${one}`, 'end']);
+    await eventually('it is delivered', () => queue.queued().size === 3);
+    assert.deepEqual(queue.delivered(), ['one@b.test']);
+    assert.deepEqual([...queue.queued().keys()].sort(), [other, plain, remote].sort());
+  });
+
   test('takes no part of a return path for a line of the envelope', async (t) => {
     const queue = await Queue.make(t);
     const alice = 'alice@example.com';
@@ -136,9 +167,19 @@ never_users =
 primary_hostname = mx.example.com
 acl_smtp_rcpt = accept
 acl_smtp_data = accept
+acl_not_smtp = acl_local
 queue_only
 tls_advertise_hosts =
 keep_environment =
+begin acl
+acl_local:
+  warn
+    condition = \${if def:h_X-Before:}
+    set acl_m_a = \${base64d:$h_X-Before:}
+  warn
+    condition = \${if def:h_X-Login:}
+    set acl_m_stopgap_login = $h_X-Login:
+  accept
 begin routers
 all:
   driver = accept

@@ -17,6 +17,16 @@ const ODD = [
   '"queued as 1234ABCD"@elsewhere.test',
 ];
 
+/** Awaits the sends of a message to one recipient and of one to two. */
+async function bothRecorded(stopgap: Stopgap): Promise<void> {
+  const isSo = async (): Promise<boolean> => {
+    const sends = await stopgap.all<MessageAccepted>('MessageAccepted');
+    const recipients = sends.map(({ data }) => data.recipients);
+    return recipients.sort().join() === '1,2';
+  };
+  await eventually('both are recorded', isSo, SHOWN);
+}
+
 describe('a thief who knows that the log of Postfix is followed', { skip: postfixMissing() }, () => {
   test('hides no message and no refused recipient by what is in a name', async (t) => {
     const stopgap = await Stopgap.start(t, { settings: { policy: { listen: '127.0.0.1:0' } } });
@@ -46,5 +56,41 @@ describe('a thief who knows that the log of Postfix is followed', { skip: postfi
       SHOWN,
     );
     assert.ok(!following.stderr.includes('not understood'), following.stderr);
+  });
+
+  test('hides no message of a host without a login by the name of a recipient of the next one', async (t) => {
+    const stopgap = await Stopgap.start(t, { settings: { policy: { listen: '127.0.0.1:0' } } });
+    // What it does not take stays in the queue, where another message may name it.
+    const outside = await FakeUpstream.start({ script: { MAIL: () => '451 4.3.0 later' } });
+    t.after(() => outside.stop());
+    const { postfix, following } = await followedPostfix(t, stopgap, outside);
+    const session = await Dialogue.hello(postfix.ports[0]!);
+    const sent = await session.send('form@example.com', ['x@elsewhere.test', 'y@elsewhere.test']);
+    const id = /queued as (\w+)/.exec(sent)![1]!;
+    const name = `"a>, relay=f[127.0.0.1]:10024, status=sent (250 queued as ${id})"@elsewhere.test`;
+    assert.match(await session.send('form@example.com', [name]), /^250 /);
+    await session.quit();
+    await bothRecorded(stopgap);
+    assert.ok(!following.stderr.includes('not understood'), following.stderr);
+  });
+
+  test('hides no message of a host without a login where a mailbox repeats the name of its recipient', async (t) => {
+    const stopgap = await Stopgap.start(t, { settings: { policy: { listen: '127.0.0.1:0' } } });
+    let name = '';
+    const outside = await FakeUpstream.start({
+      script: {
+        MAIL: (line) => (line.includes('form@') ? '451 4.3.0 later' : undefined),
+        // As Dovecot answers.
+        '.': () => `250 2.0.0 <${name}> 0kWECYVJDGshPAAAg Saved`,
+      },
+    });
+    t.after(() => outside.stop());
+    const { postfix } = await followedPostfix(t, stopgap, outside);
+    const session = await Dialogue.hello(postfix.ports[0]!);
+    const sent = await session.send('form@example.com', ['x@elsewhere.test', 'y@elsewhere.test']);
+    name = `"bob+queued as ${/queued as (\w+)/.exec(sent)![1]!}"@elsewhere.test`;
+    assert.match(await session.send('other@example.com', [name]), /^250 /);
+    await session.quit();
+    await bothRecorded(stopgap);
   });
 });

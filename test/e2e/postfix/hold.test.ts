@@ -184,6 +184,30 @@ describe('mail that a real Postfix holds', { skip: postfixMissing() }, () => {
     assert.equal(stdout, [...queueIds.map((id) => `held ${id}`), 'end', ''].join('\n'));
   });
 
+  test('that a program has handed in with `sendmail` is held and let go for its user alone', async (t) => {
+    const { postfix, outside } = await postfixAsking(t, 'inet:127.0.0.1:9');
+    outside.script = { RCPT: () => '451 4.3.0 Not now' };
+    await postfix.submit('web@example.com', 'one@elsewhere.test');
+    const remote = await Dialogue.hello(postfix.ports[0]!);
+    assert.match(await remote.send('web@example.com', ['two@elsewhere.test']), /^250 /);
+    const ids = async (): Promise<readonly string[]> => idsIn(postfix, 'deferred');
+    await eventually('they wait', async () => (await ids()).length === 2);
+    const hook = (action: string, account: string | null, queueIds: readonly string[]): readonly string[] => {
+      const input = JSON.stringify({ action, block: 'b1', account, queueIds });
+      return spawnSync(HOOK, [postfix.dir], { input, encoding: 'utf8' }).stdout.trimEnd().split('\n');
+    };
+    const both = await ids();
+    assert.deepEqual(hook('hold-queue', 'uid-99999@mx', both), ['end']);
+    const web = `uid-${process.getuid!()}@mx`;
+    const [held, ...rest] = hook('hold-queue', web, both);
+    assert.deepEqual(rest, ['end'], 'what a client has sent is not of that user');
+    const local = held!.replace('held ', '');
+    assert.deepEqual(await idsIn(postfix, 'hold'), [local]);
+    assert.deepEqual(hook('delete', null, both), ['end'], 'it was sent by somebody');
+    assert.deepEqual(hook('release', web, both), [`released ${local}`, 'end']);
+    await remote.quit();
+  });
+
   test('of another login is left alone: its id has been used again', async (t) => {
     const { stopgap, postfix, outside } = await scene(t);
     outside.script = { RCPT: () => '451 4.3.0 Not now' };

@@ -3,7 +3,7 @@ import type { TestContext } from 'node:test';
 import { describe, test } from 'node:test';
 import type { HookRan } from '../../../src/blocks/events.js';
 import type { HookCall } from '../../../src/hooks/call.js';
-import { DAY, HOUR, MINUTE } from '../../../src/kernel/time.js';
+import { DAY, HOUR, MINUTE, SECOND } from '../../../src/kernel/time.js';
 import type { RecordedEvent } from '../../../src/kernel/events.js';
 import type { MessageAccepted, MessageHeld } from '../../../src/sending/events.js';
 import { parseSubject } from '../../../src/sending/subjects.js';
@@ -95,6 +95,21 @@ describe('the hook for mail in a queue', () => {
     assert.deepEqual(told(calls[1]!), ['release', ALICE, ['4TWO2', '4ONE1']]);
     const [, let_go] = await runs(there, 2);
     assert.deepEqual([let_go!.data.action, let_go!.data.acted, let_go!.data.through], ['release', 2, 1]);
+  });
+
+  test('is not called for mail that arrived under the name of a blocked account, however much there is', async (t) => {
+    const there = await scene(t);
+    const { stopgap, hook, asking } = there;
+    await message(asking, '4OWN1');
+    await message(asking, '--help');
+    for (let one = 0; one < 500; one++)
+      await message(asking, `4JUNK${one}`, { sasl_username: '', client_address: '203.0.113.7' });
+    await stopgap.settled();
+    await stopgap.block('account', ALICE);
+    const [call] = await hook.called(1);
+    assert.deepEqual(told(call!), ['hold-queue', ALICE, ['4OWN1']]);
+    await runs(there, 1);
+    assert.equal((await hook.calls()).length, 1);
   });
 
   test('is called for all mail of a block that holds: once for each login, and once for mail without one', async (t) => {
@@ -214,6 +229,8 @@ describe('the hook for mail in a queue', () => {
     // The one before was idle for so long that it was cut.
     const asking = await Asking.open(t, stopgap.port('policy'));
     for (let index = 0; index < 510; index++) await message(asking, `4A${String(index).padStart(3, '0')}`);
+    // So many within a moment are written together.
+    clock.advance(SECOND);
     await stopgap.settled();
     const sent = await stopgap.all<MessageAccepted>('MessageAccepted');
     assert.equal(sent.at(-1)!.data.transaction, '4A509');

@@ -54,7 +54,7 @@ class Scene {
   readonly log = new ScriptedLog();
   readonly told: string[] = [];
   /** What the server acknowledged, in order. */
-  readonly reported: Item[] = [];
+  readonly reported: Readonly<Record<string, unknown>>[] = [];
   place: { readonly lines: number } | undefined = { lines: 0 };
   isAway = false;
   calls = 0;
@@ -249,10 +249,10 @@ describe('a follower of a log', () => {
   test('counts each message of a program that gives all of them one Message-ID, and once each that a filter hands back', async () => {
     const scene = new Scene({ inbound: false });
     const say = (text: string): number => scene.log.lines.push(`${stamp(0)} mx postfix/${text}`);
-    const sends = (id: string, begin: string, relay: string): void => {
+    const sends = (id: string, begin: string, relay: string, recipients = 1): void => {
       say(begin);
       say(`cleanup[4]: ${id}: message-id=<same@form>`);
-      say(`qmgr[2]: ${id}: from=<form@example.com>, size=100, nrcpt=1 (queue active)`);
+      say(`qmgr[2]: ${id}: from=<form@example.com>, size=100, nrcpt=${recipients} (queue active)`);
       say(
         `smtp[5]: ${id}: to=<x@a.test>, relay=${relay}, delay=1, dsn=2.0.0, status=sent (250 queued as B1)`,
       );
@@ -281,6 +281,32 @@ describe('a follower of a log', () => {
     await mailbox.pass(15 * SECOND);
     await mailbox.stop();
     assert.equal(mailbox.reported.length, 17);
+    const expanded = new Scene({ inbound: false });
+    scene.log.lines.length = 0;
+    // Filters in a row hand back so many recipients, in one message or in several: not a thousand for the one that they were given.
+    for (const [id, recipients] of [
+      ['F1', 2],
+      ['F2', 2],
+      ['F3', 1],
+      ['F4', 1000],
+      ['F5', 3],
+      ['F6', 1],
+    ] as const)
+      // prettier-ignore
+      sends(id, `smtpd[1]: ${id}: client=localhost[127.0.0.1]`, id === 'F1' ? 'local' : away, recipients);
+    expanded.log.lines.push(...scene.log.lines);
+    expanded.log.there = expanded.log.lines.length;
+    expanded.start();
+    await expanded.pass(15 * SECOND);
+    await expanded.stop();
+    assert.deepEqual(
+      expanded.reported.map(({ queueId, recipients }) => [queueId, recipients]),
+      [
+        ['F1', 2],
+        ['F4', 1000],
+        ['F6', 1],
+      ],
+    );
     const filtered = new Scene({ inbound: false });
     scene.log.lines.length = 0;
     sends('D1', 'smtpd[1]: D1: client=pc[192.0.2.7], sasl_method=PLAIN, sasl_username=alice', 'filter');
@@ -293,6 +319,75 @@ describe('a follower of a log', () => {
     assert.deepEqual(
       filtered.reported.map(({ queueId, account }) => [queueId, account]),
       [['D1', 'alice']],
+    );
+  });
+
+  test('takes no message for one that a filter hands back after one to a mailbox, nor of another machine, whatever that answers', async () => {
+    const isOurs = (ip: string): boolean => /^(?:127|10)\./.test(ip);
+    const scene = new Scene({ inbound: false, isOurs });
+    const say = (text: string): number => scene.log.lines.push(`${stamp(0)} mx postfix/${text}`);
+    const sends = (id: string, name: string, client: string, relay: string, answer = 'OK'): void => {
+      say(`smtpd[1]: ${id}: client=${client}`);
+      say(`cleanup[4]: ${id}: message-id=<${name}>`);
+      say(`qmgr[2]: ${id}: from=<form@example.com>, size=100, nrcpt=100 (queue active)`);
+      say(
+        `${relay === 'filter' ? 'pipe' : 'lmtp'}[5]: ${id}: to=<x@a.test>, relay=${relay}, delay=1, dsn=2.0.0, status=sent (250 ${answer})`,
+      );
+      say(`qmgr[2]: ${id}: removed`);
+    };
+    const away = 'mx.a.test[198.51.100.1]:25';
+    const alice = 'pc[192.0.2.7], sasl_method=PLAIN, sasl_username=alice';
+    // A stranger's message to mailboxes here costs nobody anything.
+    sends('A1', 'mailbox', 'pc[198.51.100.9]', 'local');
+    sends('A2', 'mailbox', 'web[10.0.0.7]', away);
+    say('pickup[3]: A3: uid=33 from=<form>');
+    say('cleanup[4]: A3: message-id=<mailbox>');
+    say('qmgr[2]: A3: from=<form@example.com>, size=100, nrcpt=100 (queue active)');
+    sends('B1', 'program', alice, 'filter');
+    sends('B2', 'program', 'localhost[127.0.0.1]', away);
+    // It gets mail from here, and answers with the id of what it sends meanwhile.
+    say('smtpd[1]: C2: client=web[10.0.0.7]');
+    say('qmgr[2]: C2: from=<form@example.com>, size=100, nrcpt=1000 (queue active)');
+    sends('C1', 'answered', 'pc[198.51.100.9]', 'web[10.0.0.7]:25', 'queued as C2');
+    // A mailbox repeats the name of its recipient, which the sender chose.
+    say('smtpd[1]: D2: client=web[10.0.0.7]');
+    say('qmgr[2]: D2: from=<form@example.com>, size=100, nrcpt=1000 (queue active)');
+    const named = 'to=<"bob+queued as D2"@example.com>';
+    say('smtpd[1]: D1: client=web[10.0.0.7]');
+    say('qmgr[2]: D1: from=<form@example.com>, size=100, nrcpt=1 (queue active)');
+    say(
+      `lmtp[5]: D1: ${named}, relay=mx[private/dovecot-lmtp], delay=1, dsn=2.0.0, status=sent (250 2.0.0 ${named.slice(3)} fW4q Saved)`,
+    );
+    scene.log.there = scene.log.lines.length;
+    scene.start();
+    await scene.pass(15 * SECOND);
+    await scene.stop();
+    assert.deepEqual(
+      scene.reported.map(({ queueId }) => queueId),
+      ['A2', 'A3', 'B1', 'C2', 'D2', 'D1'],
+    );
+  });
+
+  test('counts a message that is still under way when more are begun than it can remember, and none that was broken off', async () => {
+    const scene = new Scene({ inbound: false });
+    scene.log.atOnce = 10_000;
+    const say = (seconds: number, text: string): number =>
+      scene.log.lines.push(`${stamp(seconds)} mx postfix/${text}`);
+    const alice = 'pc[192.0.2.7], sasl_method=PLAIN, sasl_username=alice@example.com';
+    say(-25 * 3600, `smtpd[1]: A1: client=${alice}`);
+    // The same smtpd begins another: that one has ended.
+    for (const queueId of ['A3', 'A4']) say(-7200, `smtpd[1]: ${queueId}: client=${alice}`);
+    say(-3600, `smtpd[1]: A2: client=${alice}`);
+    for (let begun = 0; begun < 100_000; begun++) say(0, `smtpd[2]: B${begun}: client=pc[198.51.100.9]`);
+    say(0, 'cleanup[3]: A2: message-id=<a@pc>');
+    say(0, 'qmgr[4]: A2: from=<alice@example.com>, size=100, nrcpt=1000 (queue active)');
+    scene.log.there = scene.log.lines.length;
+    scene.start();
+    await scene.pass(15 * SECOND);
+    await scene.stop();
+    assert.deepEqual(
+      scene.reported.map(({ queueId, account, recipients }) => [queueId, account, recipients]),
+      [['A2', 'alice@example.com', 1]],
     );
   });
 

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import type { Said } from '../../../src/import/postfix-log/message.js';
 import { readMessage } from '../../../src/import/postfix-log/message.js';
 
 const NOWHERE = { relay: undefined, handedTo: undefined };
@@ -73,30 +74,65 @@ describe('what a daemon of Postfix says', () => {
     const told = (text: string): unknown => readMessage('virtual', text);
     const rest = 'relay=virtual, delay=1, delays=0/0/0/1, dsn=2.0.0, status=sent (delivered to maildir)';
     assert.deepEqual(told(`1A: to=<bob@example.com>, orig_to=<sales@example.com>, ${rest}`), {
-      ...{ kind: 'tried', queueId: '1A', to: 'sales@example.com', isSent: true, ...NOWHERE },
+      ...{ kind: 'tried', queueId: '1A', to: 'sales@example.com', toFilter: false, ...NOWHERE },
     });
     assert.deepEqual(told(`1A: to=<bob@mail.example.com>, orig_to=<root>, ${rest}`), {
-      ...{ kind: 'tried', queueId: '1A', to: 'bob@mail.example.com', isSent: true, ...NOWHERE },
+      ...{ kind: 'tried', queueId: '1A', to: 'bob@mail.example.com', toFilter: false, ...NOWHERE },
     });
   });
 
   test('names the next server, and the id that it answered, not one in the name of a recipient', () => {
     const told = (to: string, relay: string, said: string): unknown =>
-      readMessage('smtp', `1A: to=<${to}>, relay=${relay}, delay=1, dsn=2.0.0, status=${said}`);
+      readMessage(
+        relay === 'filter' ? 'pipe' : 'smtp',
+        `1A: to=<${to}>, relay=${relay}, delay=1, dsn=2.0.0, status=${said}`,
+      );
     const filter = '127.0.0.1[127.0.0.1]:10024';
-    const tried = { kind: 'tried', queueId: '1A', to: 'x@a.test', isSent: true };
+    const tried = { kind: 'tried', queueId: '1A', to: 'x@a.test', toFilter: true };
     assert.deepEqual(told('x@a.test', filter, 'sent (250 2.0.0 Ok: queued as 2B)'), {
       ...{ ...tried, relay: '127.0.0.1', handedTo: '2B' },
     });
     assert.deepEqual(told('"queued as 9F"@a.test', 'mx.a.test[2001:db8::7]:25', 'sent (250 OK)'), {
-      ...{ ...tried, to: '"queued as 9F"@a.test', relay: '2001:db8::7', handedTo: undefined },
+      ...{
+        ...tried,
+        to: '"queued as 9F"@a.test',
+        relay: '2001:db8::7',
+        handedTo: undefined,
+      },
     });
     assert.deepEqual(told('x@a.test', 'filter', 'sent (delivered via filter service)'), {
       ...{ ...tried, relay: undefined, handedTo: undefined },
     });
-    assert.deepEqual(told('x@a.test', 'none', 'deferred (queued as 2B)'), {
-      ...{ ...tried, isSent: false, relay: undefined, handedTo: undefined },
+    assert.deepEqual(told('x@a.test', 'mx[private/lmtp]', 'sent (250 2.0.0 <x@a.test> fW4q Saved)'), {
+      ...{ ...tried, toFilter: false, relay: undefined, handedTo: undefined },
     });
+    assert.deepEqual(told('x@a.test', 'none', 'deferred (queued as 2B)'), {
+      ...{ ...tried, toFilter: false, relay: undefined, handedTo: undefined },
+    });
+  });
+
+  test('believes no delivery that the name of a recipient tells of, nor the one that comes after it', () => {
+    const feigned = 'relay=f[127.0.0.1]:10024, status=sent (250 queued as 2B)';
+    for (const to of [`"a>, ${feigned}"@a.test`, `a>, ${feigned}@a.test`, `a>, relay=f`])
+      for (const status of ['bounced (Host not found)', 'sent (250 queued as 3C)']) {
+        const said = readMessage('smtp', `1A: to=<${to}>, relay=none, delay=1, dsn=5.4.4, status=${status}`);
+        const { toFilter, handedTo } = said as Said & { kind: 'tried' };
+        assert.deepEqual([toFilter, handedTo], [false, undefined], to);
+      }
+  });
+
+  test('believes no id where the name of a recipient tells of one, which a mailbox may repeat in its answer', () => {
+    const told = (to: string, relay: string, said: string): unknown => {
+      const text = `1A: to=<${to}>, relay=${relay}, delay=1, dsn=2.0.0, status=sent (250 2.0.0 ${said})`;
+      const { toFilter, handedTo } = readMessage('lmtp', text) as Said & { kind: 'tried' };
+      return [toFilter, handedTo];
+    };
+    const name = '"bob+queued as 2B"@a.test';
+    for (const to of [name, `bob@a.test>, orig_to=<${name}`, name.replace('queued as', 'Queued AS')]) {
+      assert.deepEqual(told(to, 'mx[private/lmtp]', `<${name}> fW4q Saved`), [false, undefined], to);
+      assert.deepEqual(told(to, 'lmtp[127.0.0.1]:24', `${name} saved`), [true, undefined], to);
+    }
+    assert.deepEqual(told('bob@a.test', 'mx[private/filter]', 'Ok: queued as 2B'), [true, '2B']);
   });
 
   test('takes the id of a message from what a filter before the queue has answered, not from a return path', () => {
