@@ -157,16 +157,22 @@ function isZone(zone: string): boolean {
 /** When the quiet hours that hold at this instant end, to the minute; undefined if none hold. */
 export function quietUntil(hours: QuietHours | undefined, now: Instant): Instant | undefined {
   if (hours === undefined) return undefined;
-  const parts = new Intl.DateTimeFormat('en', {
-    ...{ timeZone: hours.zone, hour: '2-digit', minute: '2-digit', hourCycle: 'h23' },
-  }).formatToParts(now);
-  const of = (type: string): number => Number(parts.find((part) => part.type === type)!.value);
-  const minute = 60 * of('hour') + of('minute');
-  const { from, to } = hours;
+  const { from, to, zone } = hours;
+  const clock = new Intl.DateTimeFormat('en', {
+    ...{ timeZone: zone, hour: '2-digit', minute: '2-digit', hourCycle: 'h23' },
+  });
+  const minuteAt = (at: Instant): number => {
+    const parts = clock.formatToParts(at);
+    const of = (type: string): number => Number(parts.find((part) => part.type === type)!.value);
+    return 60 * of('hour') + of('minute');
+  };
+  const minute = minuteAt(now);
   const isQuiet = from < to ? minute >= from && minute < to : minute >= from || minute < to;
   if (!isQuiet) return undefined;
-  // A change of the clocks may move it by an hour: it is looked at again then.
-  return Math.floor(now / MINUTE) * MINUTE + ((to - minute + 1440) % 1440) * MINUTE;
+  const end = Math.floor(now / MINUTE) * MINUTE + ((to - minute + 1440) % 1440) * MINUTE;
+  // The clocks may change before. Where they leave the end out it is looked at again then.
+  const moved = end + (((to - minuteAt(end) + 2160) % 1440) - 720) * MINUTE;
+  return minuteAt(moved) === to ? moved : end;
 }
 
 function asDigest(raw: unknown, base: string): Digest {

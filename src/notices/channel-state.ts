@@ -56,6 +56,8 @@ export const LEASE: Milliseconds = 45 * SECOND;
 interface Group {
   readonly items: Item[];
   readonly counts: Partial<Record<NoticeEvent, number>>;
+  /** Blocks whose proposal is among what is counted. */
+  readonly proposed: Set<string>;
 }
 
 /** The receiver that is the channel itself. */
@@ -112,6 +114,11 @@ export class ChannelState {
     let count = 0;
     for (const { counts } of this.#groups.values()) count += sum(counts);
     return count;
+  }
+
+  /** When what has gathered is told; undefined while nothing has, or too much is under way. */
+  gatheredUntil(now: Instant): Instant | undefined {
+    return this.#flushAt(now);
   }
 
   /** True once if events must be handed over again, after {@link through}: somebody else has sent some of what has gathered here. */
@@ -200,10 +207,9 @@ export class ChannelState {
     this.#seen = position;
     if (item === undefined || !this.#wants(item)) return;
     for (const receiver of this.#receiversOf(item)) {
-      const group = this.#groups.get(receiver) ?? { items: [], counts: {} };
+      const group = this.#groups.get(receiver) ?? { items: [], counts: {}, proposed: new Set() };
       this.#groups.set(receiver, group);
-      if (group.items.length < MOST_ITEMS) group.items.push(item);
-      group.counts[item.event] = (group.counts[item.event] ?? 0) + 1;
+      add(group, item);
       this.#since ??= Math.min(now, item.at);
     }
   }
@@ -282,7 +288,9 @@ export class ChannelState {
     const itself = type !== 'mail' || to !== undefined ? [ITSELF] : [];
     if (owners === undefined || subject === undefined) return itself;
     const domain = subject.type === 'domain' ? subject.value : domainOf(subject.value);
-    const owner = owners[subject.value] ?? (domain === undefined ? undefined : owners[domain]);
+    // A sender may be called `constructor`.
+    const ownerOf = (name: string) => (Object.hasOwn(owners, name) ? owners[name] : undefined);
+    const owner = ownerOf(subject.value) ?? (domain === undefined ? undefined : ownerOf(domain));
     if (owner === undefined || normalizeAddress(owner) === subject.value) return itself;
     return [...itself, owner];
   }
@@ -364,6 +372,20 @@ export class ChannelState {
     for (const { notice } of alike.slice(0, Math.max(0, alike.length - MOST_SETTLED)))
       this.#deliveries.delete(notice.id);
   }
+}
+
+/** One more for a notice. What became of a proposal meanwhile takes its place: people are told of one case once. */
+function add({ items, counts, proposed }: Group, item: Item): void {
+  const { event, block = '' } = item;
+  if ((event === 'proposed' || event === 'imposed' || event === 'approved') && proposed.delete(block)) {
+    counts.proposed! -= 1;
+    if (counts.proposed === 0) delete counts.proposed;
+    const before = items.findIndex((one) => one.event === 'proposed' && one.block === block);
+    if (before !== -1) items.splice(before, 1);
+  }
+  if (event === 'proposed' && proposed.size < MOST_WAITING) proposed.add(block);
+  if (items.length < MOST_ITEMS) items.push(item);
+  counts[event] = (counts[event] ?? 0) + 1;
 }
 
 function breakerItem({ breaker, blocks, max, window }: OpenBreaker, at: Instant): Item {

@@ -5,10 +5,14 @@ import type { Clock } from '../kernel/time.js';
 import { HOUR } from '../kernel/time.js';
 import { envelope, newId } from '../runtime/ids.js';
 import type { EventStore } from '../store/port.js';
-import type { ChannelState, Delivery } from './channel-state.js';
+import { StoreUnavailable, WrongExpectedRevision } from '../store/port.js';
+import type { ChannelState } from './channel-state.js';
 import type { ChannelFact, Item, Notice } from './events.js';
 import { noticesStream } from './events.js';
 import { readChannel } from './notices.js';
+
+/** How often in a row the worker, or somebody else, may be faster. */
+const MOST_TRIES = 20;
 
 export interface NoticeCommandsOptions {
   readonly channels: readonly Channel[];
@@ -17,6 +21,13 @@ export interface NoticeCommandsOptions {
   readonly clock: Clock;
   /** What this process knows of a channel, if it sends notices itself. */
   readonly live?: (channel: string) => ChannelState | undefined;
+}
+
+export interface Listed {
+  readonly channel: Channel;
+  readonly state: ChannelState;
+  /** Whether the state holds what has gathered too: only the process that sends knows. */
+  readonly isLive: boolean;
 }
 
 /** What people ask of notices. It is recorded, and the process with the role `worker` does it. */
@@ -28,66 +39,78 @@ export class NoticeCommands {
   }
 
   /** Every channel of the configuration, with what became of its notices. @throws StoreUnavailable */
-  async list(): Promise<readonly { readonly channel: Channel; readonly state: ChannelState }[]> {
+  async list(): Promise<readonly Listed[]> {
     const { channels, store, live } = this.#options;
     return Promise.all(
-      channels.map(async (channel) => ({
-        channel,
-        state: live?.(channel.name) ?? (await readChannel(store, channel)),
-      })),
+      channels.map(async (channel) => {
+        const state = live?.(channel.name);
+        return { channel, state: state ?? (await readChannel(store, channel)), isLive: state !== undefined };
+      }),
     );
   }
 
-  /** Has a dead letter sent again. @throws StopgapError `not-found`, `conflict` */
-  async resend(
-    id: string,
-    by: string,
-    correlation: string,
-  ): Promise<{ channel: Channel; delivery: Delivery }> {
-    for (const { channel, state } of await this.list()) {
-      const delivery = state.deliveries.find(({ notice }) => notice.id === id);
-      if (delivery === undefined) continue;
+  /** Has a dead letter sent again. @throws StopgapError `not-found`, `conflict`; StoreUnavailable */
+  async resend(id: string, by: string, correlation: string): Promise<{ readonly channel: Channel }> {
+    const { channels, store } = this.#options;
+    for (let tried = 1; ; tried++) {
+      // From the store: the worker writes to the same streams, and what is in memory may be a moment behind.
+      const states = await Promise.all(channels.map((channel) => readChannel(store, channel)));
+      const found = channels.flatMap((channel, index) => {
+        const { deliveries, revision } = states[index]!;
+        const delivery = deliveries.find(({ notice }) => notice.id === id);
+        return delivery === undefined ? [] : [{ channel, delivery, revision }];
+      })[0];
+      if (found === undefined)
+        throw new StopgapError('not-found', `there is no notice ${id}: stopgap notify list shows them`);
+      const { channel, delivery, revision } = found;
       if (delivery.state !== 'dead')
         throw new StopgapError(
           'conflict',
           `this notice is ${delivery.state}: only what was given up is resent`,
         );
-      // Two who ask at once ask for one.
-      await this.#append(
-        channel,
-        { type: 'NoticeResent', data: { notice: id } },
-        by,
-        correlation,
-        state.revision,
-      );
-      return { channel, delivery };
+      try {
+        // Two who ask at once ask for one.
+        await this.#append(
+          channel,
+          { type: 'NoticeResent', data: { notice: id } },
+          by,
+          correlation,
+          revision,
+        );
+        return { channel };
+      } catch (thrown) {
+        if (!(thrown instanceof WrongExpectedRevision)) throw thrown;
+        if (tried === MOST_TRIES)
+          throw new StoreUnavailable('much happens to this channel just now: try again', { cause: thrown });
+      }
     }
-    throw new StopgapError('not-found', `there is no notice ${id}: stopgap notify list shows them`);
   }
 
-  /** Has a channel say what the newest block made it say, marked as a test. @throws StopgapError `not-found` */
-  async test(name: string, by: string, correlation: string): Promise<Notice> {
+  /**
+   * Has a channel say what the newest block made it say, marked as a test. Where owners alone are told nothing is sent:
+   * they are customers, who must not read of a block that there is not.
+   *
+   * @throws StopgapError `not-found`
+   */
+  async test(
+    name: string,
+    by: string,
+    correlation: string,
+  ): Promise<{ readonly notice: Notice; readonly texts: Channel['texts']; readonly isSent: boolean }> {
     const channel = this.#options.channels.find((one) => one.name === name);
     if (channel === undefined)
       throw new StopgapError('not-found', `there is no channel ${name}: stopgap notify list shows them`);
-    const item = this.#sample(by);
-    const owners = Object.values(channel.owners ?? {});
+    const [owner] =
+      channel.type === 'mail' && channel.to === undefined ? Object.values(channel.owners ?? {}) : [];
+    const item = owner === undefined ? this.#sample(by) : this.#example(by);
     const notice: Notice = {
-      ...{
-        id: newId(),
-        kind: 'test',
-        at: this.#options.clock.now(),
-        items: [item],
-        counts: { [item.event]: 1 },
-      },
-      // Only owners are told there.
-      ...(channel.type === 'mail' && channel.to === undefined ? { to: owners[0]! } : {}),
+      ...{ id: newId(), kind: 'test', at: this.#options.clock.now() },
+      ...{ items: [item], counts: { [item.event]: 1 } },
+      ...(owner === undefined ? {} : { to: owner }),
     };
-    // An owner must not read of another one's block.
-    const told =
-      notice.to === undefined ? notice : { ...notice, items: [this.#example(by)], counts: { imposed: 1 } };
-    await this.#append(channel, { type: 'NoticeDue', data: { notice: told } }, by, correlation, 'any');
-    return told;
+    if (owner !== undefined) return { notice, texts: channel.texts, isSent: false };
+    await this.#append(channel, { type: 'NoticeDue', data: { notice } }, by, correlation, 'any');
+    return { notice, texts: channel.texts, isSent: true };
   }
 
   /** What the newest block would say. */

@@ -22,6 +22,8 @@ type Format = (
 
 /** Characters of a text that all services take: ntfy makes a file of more than 4,096 bytes. */
 const LONGEST_TEXT = 3500;
+/** Characters of a title in a header. */
+const LONGEST_TITLE = 200;
 
 const JSON_TYPE = { 'content-type': 'application/json' };
 
@@ -33,7 +35,7 @@ const FORMATS: Readonly<Record<Exclude<Channel['type'], 'mail'>, Format>> = {
   },
   slack({ url }, _notice, { text }) {
     const plain = plainOf(text).replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;');
-    const body = JSON.stringify({ text: plain, mrkdwn: false, unfurl_links: false });
+    const body = JSON.stringify({ text: plain, mrkdwn: false, unfurl_links: false, unfurl_media: false });
     return { method: 'POST', url: url.secret, headers: JSON_TYPE, body };
   },
   teams({ url }, _notice, { text }) {
@@ -64,7 +66,7 @@ const FORMATS: Readonly<Record<Exclude<Channel['type'], 'mail'>, Format>> = {
     const { title, lines, link } = text;
     const headers = {
       'content-type': 'text/plain; charset=utf-8',
-      title: encodedWord(title),
+      title: headerText(title.slice(0, LONGEST_TITLE)),
       priority: kind === 'breaker' ? 'urgent' : 'default',
       ...(link === undefined ? {} : { click: link }),
       ...bearer(secret),
@@ -112,7 +114,18 @@ function bearer(secret: Channel['secret']): Record<string, string> {
 }
 
 export function plainOf({ title, lines, link }: NoticeText): string {
-  return [title, ...cut(lines), ...(link === undefined ? [] : [link])].join('\n');
+  const said = [title, ...cut(lines)];
+  return [...said, ...(link === undefined || names(said, link) ? [] : [link])].join('\n');
+}
+
+/** Whether the link is there already, by a text of the channel. That of a list is the beginning of others. */
+function names(lines: readonly string[], link: string): boolean {
+  return lines.some((line) =>
+    line
+      .split(link)
+      .slice(1)
+      .some((rest) => !/^[\w/%-]/.test(rest)),
+  );
 }
 
 function cut(lines: readonly string[]): readonly string[] {
@@ -131,9 +144,20 @@ function unmarked(text: string): string {
   return text.replace(/[[\]()*_~`\\<>]/g, '\\$&');
 }
 
-/** A header beyond ASCII, by RFC 2047, as ntfy takes it. */
-function encodedWord(text: string): string {
-  const short = text.slice(0, 200);
-  if (/^[ -~]*$/.test(short)) return short;
-  return `=?UTF-8?B?${Buffer.from(short.toWellFormed(), 'utf8').toString('base64')}?=`;
+/** Bytes of an encoded word: it has 75 characters at most (RFC 2047 section 2). */
+const LONGEST_WORD = 45;
+
+/**
+ * A title in a header. What is beyond ASCII is encoded, and so is what looks encoded already: a sender's name could else
+ * be shown as any words.
+ */
+export function headerText(text: string): string {
+  if (/^[ -~]*$/.test(text) && !text.includes('=?')) return text;
+  const words = [''];
+  for (const character of text.toWellFormed()) {
+    const longer = words.at(-1)! + character;
+    if (Buffer.byteLength(longer) > LONGEST_WORD) words.push(character);
+    else words[words.length - 1] = longer;
+  }
+  return words.map((word) => `=?UTF-8?B?${Buffer.from(word).toString('base64')}?=`).join(' ');
 }

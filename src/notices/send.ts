@@ -2,7 +2,6 @@ import { lookup as systemLookup } from 'node:dns';
 import type { LookupFunction } from 'node:net';
 import http from 'node:http';
 import https from 'node:https';
-import nodemailer from 'nodemailer';
 import { isRefusedTarget } from '../config/notices.js';
 import type { Channel } from '../config/schema.js';
 import type { RelaySettings } from '../config/values.js';
@@ -11,7 +10,7 @@ import { DAY, SECOND } from '../kernel/time.js';
 import { within } from '../runtime/clock.js';
 import type { Notice } from './events.js';
 import type { HttpRequest } from './formats.js';
-import { plainOf, requestOf } from './formats.js';
+import { headerText, plainOf, requestOf } from './formats.js';
 import { textOf } from './texts.js';
 
 /** What came of an attempt. The error never holds a URL, an address or what the receiver said. */
@@ -36,6 +35,14 @@ export interface SenderOptions {
   readonly hostname: string;
   /** How names become addresses; the system's way unless given. */
   readonly lookup?: typeof systemLookup;
+}
+
+/**
+ * Loads what speaks SMTP, which only channels of mail need. Later, when something is wrong, it may be one file too many, and
+ * Node.js tries none again.
+ */
+export async function prepareToSend(channels: readonly Channel[]): Promise<void> {
+  if (channels.some(({ type }) => type === 'mail')) await import('nodemailer');
 }
 
 /** Sends a notice once. Never throws. */
@@ -141,6 +148,8 @@ async function sendMail(
   const target = (smtp ?? relay).target;
   if ('maildir' in target || 'path' in target.address) return { error: 'no mail server is named' };
   const [user, pass] = loginOf(target.authPlain?.());
+  const { default: nodemailer } = await import('nodemailer');
+  signal.throwIfAborted();
   const transport = nodemailer.createTransport({
     ...target.address,
     name: hostname,
@@ -160,7 +169,7 @@ async function sendMail(
     await transport.sendMail({
       from: { name: 'Stopgap', address: from ?? `stopgap@${hostname}` },
       to: notice.to === undefined ? [...(to ?? [])] : [notice.to],
-      subject: text.title,
+      subject: headerText(text.title),
       messageId: `<${notice.id}@${hostname}>`,
       // No automatic answer may come of it.
       headers: { 'Auto-Submitted': 'auto-generated', 'X-Auto-Response-Suppress': 'All' },

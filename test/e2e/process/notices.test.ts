@@ -70,7 +70,7 @@ test('kill -9 in mid-delivery: the notice is sent again at the next start, with 
   const gone = await stopgap(second, token, 'notify', 'test', 'ops');
   assert.deepEqual([gone.code, gone.text], [1, 'stopgap: not sent: HTTP 410\n']);
   const listed = await stopgap(second, token, 'notify', 'list');
-  assert.match(listed.text, /^ops +webhook +disabled +0 +1 +proposed,imposed,breaker$/m);
+  assert.match(listed.text, /^ops +webhook +disabled +0 +0 +1 +proposed,imposed,breaker$/m);
   assert.match(listed.text, /^\S{36} +ops +dead +1 .*\(HTTP 410\)$/m);
   receiver.reply = { status: 200 };
   const resent = await stopgap(second, token, 'notify', 'resend');

@@ -156,6 +156,46 @@ describe('a channel of notices', () => {
     assert.deepEqual(world.told(), ['events itself {"approved":1} +30s']);
   });
 
+  test('counts a proposal once that became a block, or was made anew, before it was told', () => {
+    const world = new World({ ...RULES, events: ['proposed', 'approved', 'imposed', 'released'] });
+    const told = { event: 'proposed', block: 'p1', rule: 'burst' } as const;
+    for (const block of ['p1', 'p2', 'p3', 'p4']) world.happens({ ...told, block });
+    world.happens({ ...told, why: 'far too many' });
+    world.happens({ event: 'imposed', block: 'p2', rule: 'burst' });
+    world.happens({ event: 'approved', block: 'p3', by: 'admin:alice', rule: 'burst' });
+    world.happens({ event: 'imposed', block: 'p3', by: 'admin:alice', rule: 'burst' });
+    world.happens({ event: 'released', block: 'p2' });
+    assert.equal(world.workers[0]!.state.gathered, 0);
+    world.passes(MINUTE);
+    assert.deepEqual(world.told(), [
+      'events itself {"proposed":2,"imposed":1,"approved":1,"released":1} +30s',
+    ]);
+    assert.deepEqual(
+      world.notices[0]!.items.map(({ event, block, why }) => [event, block, why]),
+      [
+        ['proposed', 'p4', 'too many'],
+        ['proposed', 'p1', 'far too many'],
+        ['imposed', 'p2', 'too many'],
+        ['approved', 'p3', 'too many'],
+        ['released', 'p2', 'too many'],
+      ],
+    );
+    // What was told before stays told.
+    world.happens({ event: 'imposed', block: 'p1', rule: 'burst' });
+    world.passes(6 * MINUTE);
+    assert.deepEqual(world.told().slice(1), ['events itself {"imposed":1} +330s']);
+  });
+
+  test('counts a proposal once that became a block also among more than it names', () => {
+    const world = new World(RULES);
+    for (let count = 0; count < 2 * MOST_ITEMS; count += 1)
+      world.happens({ event: 'proposed', block: `p${count}` });
+    for (let count = 0; count < 2 * MOST_ITEMS; count += 1) world.happens({ block: `p${count}` });
+    world.passes(MINUTE);
+    assert.deepEqual(world.told(), [`events itself {"imposed":${2 * MOST_ITEMS}} +30s`]);
+    assert.equal(world.notices[0]!.items.length, MOST_ITEMS);
+  });
+
   test('keeps quiet in quiet hours, except of the circuit breaker, and tells of the rest after them', () => {
     const world = new World({ ...RULES, quietHours: { from: 12 * 60, to: 14 * 60, zone: 'UTC' } });
     world.happens();
@@ -239,6 +279,17 @@ describe('a channel of notices', () => {
         ['b@example.com', ['c@example.com']],
         ['p@elsewhere.example', ['d@other.example']],
       ],
+    );
+  });
+
+  test('tells of a sender whose name is that of a property of every object', () => {
+    const world = new World({ ...RULES, types: ['ehlo'], owners: { 'a@example.com': 'a@home.example' } });
+    for (const value of ['constructor', '__proto__', 'toString'])
+      world.happens({ subject: { type: 'ehlo', value } });
+    world.passes(MINUTE);
+    assert.deepEqual(
+      world.notices.map(({ items }) => items.map(({ subject }) => subject?.value)),
+      [['constructor', '__proto__', 'toString']],
     );
   });
 
@@ -361,4 +412,11 @@ test('quiet hours follow the zone that they name, over midnight and over a chang
   assert.equal(quietUntil(night, Date.UTC(2026, 2, 1, 20, 59)), undefined);
   assert.equal(quietUntil(night, Date.UTC(2026, 5, 1, 4, 59)), Date.UTC(2026, 5, 1, 5));
   assert.equal(quietUntil(undefined, NOON), undefined);
+  // The clocks go back, and forward, in the night.
+  assert.equal(quietUntil(night, Date.UTC(2026, 9, 24, 21)), Date.UTC(2026, 9, 25, 6));
+  assert.equal(quietUntil(night, Date.UTC(2027, 2, 27, 22)), Date.UTC(2027, 2, 28, 5));
+  const leftOut = { ...night, to: 2 * 60 + 30 };
+  assert.equal(quietUntil(leftOut, Date.UTC(2027, 2, 27, 22)), Date.UTC(2027, 2, 28, 1, 30));
+  const past = { from: 20 * 60, to: 30, zone: 'America/Havana' };
+  assert.equal(quietUntil(past, Date.UTC(2026, 10, 1, 1)), Date.UTC(2026, 10, 1, 4, 30));
 });

@@ -39,13 +39,30 @@ const NOTICE: Notice = {
 
 const never = new AbortController().signal;
 
-function sending(channel: Channel, more: Partial<SenderOptions> = {}): Promise<Outcome> {
+function sending(channel: Channel, more: Partial<SenderOptions> = {}, notice = NOTICE): Promise<Outcome> {
   const options: SenderOptions = {
     ...{ clock: systemClock, publicUrl: 'https://stopgap.example.com', hostname: 'mx.example.com' },
     relay: asRelay('smtp://127.0.0.1:9', '/'),
     ...more,
   };
-  return sendNotice(channel, NOTICE, options, never);
+  return sendNotice(channel, notice, options, never);
+}
+
+/** A header as a reader sees it: encoded words are decoded, and white space between two of them is none (RFC 2047). */
+function shown(header: string): string {
+  return header
+    .replace(/(\?=)\s+(?==\?)/g, '$1')
+    .replace(/=\?utf-8\?([bq])\?([^?]*)\?=/gi, (_word, kind: string, text: string) =>
+      (kind.toLowerCase() === 'b'
+        ? Buffer.from(text, 'base64')
+        : Buffer.from(
+            text
+              .replaceAll('_', ' ')
+              .replace(/=([0-9a-f]{2})/gi, (_, hex: string) => String.fromCharCode(parseInt(hex, 16))),
+            'latin1',
+          )
+      ).toString('utf8'),
+    );
 }
 
 interface Scene {
@@ -230,6 +247,37 @@ describe('a notice is written as the service reads it', () => {
     assert.match(text, /^Auto-Submitted: auto-generated\r$/m);
     assert.match(text, /multipart\/alternative/);
     assert.doesNotMatch(text.slice(text.indexOf('<!doctype')), /<b>/, 'HTML of others is text');
+  });
+
+  test('a name that looks like encoded words is shown as it is, in the subject of mail and in the title of ntfy', async (t) => {
+    const [{ receiver, channel }, mail] = [await scene(t), await MailReceiver.start(t)];
+    const receivers = [
+      channel({ type: 'ntfy', secret: undefined }),
+      channel({
+        ...{ type: 'mail', url: undefined, secret: undefined },
+        ...{ to: 'ops@example.com', smtp: mail.url },
+      }),
+    ];
+    for (const value of [
+      '=?utf-8?q?x=2e_All_is_well?=',
+      `ä.=?utf-8?q?=e2=80=ae?=.${'ö'.repeat(60)}.example`,
+    ]) {
+      const subject = { type: 'ehlo', value } as const;
+      const notice = { ...NOTICE, items: [{ ...NOTICE.items[0]!, subject }], counts: { imposed: 1 } };
+      for (const one of receivers) assert.deepEqual(await sending(one, {}, notice), {});
+      const title = `Stopgap: sender blocked: ehlo ${value}`;
+      const { headers } = receiver.received.at(-1)!;
+      const { text } = (await mail.got(1)).at(-1)!;
+      const header = text
+        .replaceAll('\r\n ', ' ')
+        .split('\r\n')
+        .find((line) => line.startsWith('Subject:'))!
+        .slice('Subject:'.length)
+        .trim();
+      assert.deepEqual([shown(String(headers['title'])), shown(header)], [title, title]);
+      for (const word of header.split(/\s+/)) assert.ok(word.length <= 75, word);
+      mail.mails.length = 0;
+    }
   });
 
   test('as mail: a server that is away is named by a code alone', async () => {

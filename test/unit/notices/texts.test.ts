@@ -49,6 +49,20 @@ describe('the own texts of a channel', () => {
     assert.match(linesOf(bare, { to: 'bob@home.example' })[0]!, /sender blocked at [^ ]+\.$/);
   });
 
+  test('name the link once in what people read as text, and keep that of a list beside those of its items', () => {
+    const several = { ...noticeOf(ITEM), items: [ITEM, { ...ITEM, block: 'b2' }], counts: { imposed: 2 } };
+    const count = (text: string, link: string): number => text.split(link).length - 1;
+    for (const type of ['slack', 'matrix']) {
+      const url = 'https://m.example/_matrix/client/v3/rooms/!abc:m.example';
+      const channel = channelOf({ type, url, secret: type === 'matrix' ? 'token' : undefined, texts: TEXTS });
+      const bodyOf = (notice: Notice): string => requestOf(channel, notice, URL, NOON).body;
+      assert.equal(count(bodyOf(noticeOf(ITEM)), `${URL}/#/blocks/b1`), 1, type);
+      assert.equal(count(bodyOf(several), `${URL}/#/blocks`), 3, type);
+      const without = { ...ITEM, event: 'released' as const };
+      assert.equal(count(bodyOf(noticeOf(without)), `${URL}/#/blocks/b1`), 1, type);
+    }
+  });
+
   test('are made harmless by each channel as the built-in ones are', () => {
     const sent = (type: string) => {
       const url = 'https://m.example/_matrix/client/v3/rooms/!abc:m.example';
