@@ -5,6 +5,7 @@ import { NO_ADMIN, PasswordChecker, passwordCost } from '../accounts/passwords.j
 import { FloodCoalescer } from '../kernel/flood-coalescer.js';
 import type { Milliseconds } from '../kernel/time.js';
 import { formatInstant, HOUR, MINUTE, SECOND } from '../kernel/time.js';
+import { newId } from '../runtime/ids.js';
 import type { ApiDependencies } from './dependencies.js';
 import { clientOf } from './http/client.js';
 import { Problem } from './http/problem.js';
@@ -15,6 +16,8 @@ const FAILURES_OF_NETWORK = 10;
 const FAILURES_OF_NAME = 20;
 /** Time-based codes of one person that may be wrong within an hour: a thief of the password guesses one of a million. */
 const WRONG_CODES = 10;
+/** Sessions of one person that are begun from one network within a minute: each is recorded. */
+const SESSIONS_A_MINUTE = 60;
 /** Checks of passwords that may wait: more than people are. */
 const MOST_WAITING = 50;
 
@@ -34,6 +37,7 @@ export class Attempts {
   readonly #networks: AttemptLimiter;
   readonly #names: AttemptLimiter;
   readonly #codes: AttemptLimiter;
+  readonly #begun: AttemptLimiter;
   readonly #checker = new PasswordChecker({ queue: MOST_WAITING });
   readonly #failures: FloodCoalescer<{ readonly network: string }>;
 
@@ -43,6 +47,7 @@ export class Attempts {
     this.#networks = new AttemptLimiter({ attemptsPerMinute: FAILURES_OF_NETWORK, clock });
     this.#names = new AttemptLimiter({ attemptsPerMinute: FAILURES_OF_NAME, clock });
     this.#codes = new AttemptLimiter({ attemptsPerMinute: WRONG_CODES, per: HOUR, clock });
+    this.#begun = new AttemptLimiter({ attemptsPerMinute: SESSIONS_A_MINUTE, clock });
     this.#failures = new FloodCoalescer(clock, ({ network }, count, since) =>
       log.warn({ network, count, since: formatInstant(since) }, 'a sign-in failed'),
     );
@@ -84,6 +89,19 @@ export class Attempts {
     }
   }
 
+  /** Must come before a session is begun by a password. @throws Problem 429 if too many were */
+  async beginSession(name: string, network: string): Promise<void> {
+    // Each counts, so each is told apart.
+    const begun = await this.#begun.begin(`${network} ${name}`, name, newId());
+    begun?.failed();
+    begun?.end();
+    if (begun === undefined)
+      throw tooMany(
+        `${name} has signed in too often within a minute: wait, or use a token for a program`,
+        MINUTE / SESSIONS_A_MINUTE,
+      );
+  }
+
   /**
    * Where failures of a name count. From a network that the person has a session of they count apart: strangers elsewhere
    * cannot keep them out. No name begins with a space.
@@ -100,6 +118,6 @@ export class Attempts {
   }
 }
 
-function tooMany(message: string, wait: Milliseconds): Problem {
+export function tooMany(message: string, wait: Milliseconds): Problem {
   return new Problem(429, message, { headers: { 'Retry-After': `${wait / SECOND}` } });
 }

@@ -3,13 +3,13 @@ import type { BacktestJob } from '../backtest/jobs.js';
 import type { BacktestReport } from '../backtest/report.js';
 import type { RequestedRules } from '../backtest/run.js';
 import { DEFAULTS, IN_FORCE, rulesThatShip } from '../backtest/run.js';
-import { InvalidInput, StopgapError } from '../kernel/errors.js';
+import { StopgapError } from '../kernel/errors.js';
 import { idOf, newId } from '../runtime/ids.js';
 import type { ApiDependencies } from './dependencies.js';
 import type { Route } from './http/route.js';
 import { ok, route } from './http/route.js';
 import { readDraft } from './rules.js';
-import { instantInput, instantShape, instantView, listOf, subjectShape } from './shapes.js';
+import { instantInput, instantShape, instantView, isObject, listOf, subjectShape } from './shapes.js';
 
 /* What the API gives of back-tests. docs/run/backtest.md explains the report, which the command line gives too. */
 
@@ -144,7 +144,10 @@ export const backtestShape = z
     progress: z
       .object({
         share: share.meta({ description: 'How much of the history has been gone through, from 0 to 1.' }),
-        at: instantShape.nullable().meta({ description: 'How far time has come.' }),
+        at: instantShape.nullable().meta({
+          description:
+            'When the last event that was gone through was recorded, as from and to are meant: no time of the run.',
+        }),
         messages: count,
         refused: count,
       })
@@ -170,12 +173,19 @@ const rulesInput = z
     `must be YAML text, a rule set as an object with version and rules, ${IN_FORCE} or ${DEFAULTS}`,
   )
   .meta({ description: `A rule set, as YAML text or as an object; or ${IN_FORCE}, or ${DEFAULTS}.` });
-const creation = z.strictObject({
-  from: instantInput.optional(),
-  to: instantInput.optional(),
-  rules: rulesInput.optional(),
-  against: rulesInput.optional(),
-});
+const creation = z
+  .strictObject({
+    from: instantInput.optional(),
+    to: instantInput.optional(),
+    rules: rulesInput.optional(),
+    against: rulesInput.optional(),
+  })
+  .refine(({ from, to }) => typeof from !== 'number' || typeof to !== 'number' || from < to, {
+    path: ['from'],
+    message: 'must lie before to',
+    // Also where rules are at fault.
+    when: ({ value }) => isObject(value),
+  });
 
 /** Rule sets tried on what has been recorded, in a thread beside the server's own. */
 export function backtestRoutes({ backtests, publicUrl = '' }: ApiDependencies): readonly Route[] {
@@ -204,9 +214,6 @@ export function backtestRoutes({ backtests, publicUrl = '' }: ApiDependencies): 
       body: { schema: creation, limit: LARGEST, optional: true },
       responses: { 202: { description: 'It has begun', schema: backtestShape } },
       async handle({ body: { from, to, rules, against }, caller, seed }) {
-        if (from !== undefined && to !== undefined && from >= to) {
-          throw new InvalidInput('from', 'must lie before to');
-        }
         const id = seed === undefined ? newId() : idOf(seed);
         const request = {
           from,

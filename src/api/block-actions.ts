@@ -1,16 +1,19 @@
+import { setImmediate } from 'node:timers/promises';
 import { z } from 'zod';
 import type { BlockEntry } from '../../projections/blocks/block-entry.js';
 import type { BlockCommand } from '../blocks/commands.js';
 import { HELD_ACTIONS } from '../blocks/events.js';
 import { StopgapError } from '../kernel/errors.js';
+import type { BlockJson } from './block-view.js';
 import { blockShape } from './block-view.js';
+import { decidedAlready } from './words.js';
 import { actOn, BLOCKS, findEntry } from './blocks.js';
 import type { ApiDependencies } from './dependencies.js';
 import { problemOf } from './http/problem.js';
 import { heldOf } from './held.js';
 import type { ApiRequest, Route } from './http/route.js';
 import { ok, route } from './http/route.js';
-import { noteInput, once, oneOf, optionalSpanOf, spanInputs } from './shapes.js';
+import { noteInput, once, oneOf, oneSpan, optionalSpanOf, spanInputs } from './shapes.js';
 
 const noted = z.strictObject({ note: noteInput.optional() });
 const approval = noted.extend(spanInputs);
@@ -92,7 +95,7 @@ export function blockActionRoutes(deps: ApiDependencies): readonly Route[] {
     action(
       'approve',
       'Put a proposed block in force, for as long as was proposed or as is said',
-      approval,
+      approval.check(oneSpan(0)),
       (block, { note, ...span }) => ({
         kind: 'approve',
         block,
@@ -134,7 +137,7 @@ const ids = z
 const bulk = z.discriminatedUnion(
   'action',
   [
-    approval.extend({ action: z.literal('approve'), ids }),
+    approval.extend({ action: z.literal('approve'), ids }).check(oneSpan(0)),
     decision.extend({ action: z.literal('dismiss'), ids }),
     letting.extend({ action: z.literal('release'), ids }),
   ],
@@ -144,7 +147,17 @@ type Bulk = z.infer<typeof bulk>;
 
 const rowShape = z.object({
   id: z.string().meta({ description: 'As it was sent.' }),
-  status: z.int().meta({ description: 'What the request for this one alone would have been answered with.' }),
+  status: z.int().meta({
+    description:
+      'What the request for this one alone would have been answered with; 200 too for what was decided before.',
+  }),
+  already: z
+    .string()
+    .nullable()
+    .meta({
+      description: 'How it was decided before, and by whom: nothing was done. Else null.',
+      examples: ['released already, by alice'],
+    }),
   block: blockShape.nullable().meta({ description: 'The block as it is now; null where it is a problem.' }),
   problem: z
     .object({ code: z.string().nullable(), detail: z.string() })
@@ -167,12 +180,12 @@ export function bulkActionsRoute(deps: ApiDependencies): Route {
     },
     async handle(request) {
       const { ids: wanted, ...body } = request.body;
-      // The span is wrong for all or for none.
-      commandOf('', body);
       const items: RowJson[] = [];
       for (let first = 0; first < wanted.length; first += SIDE_BY_SIDE) {
         const some = wanted.slice(first, first + SIDE_BY_SIDE);
         items.push(...(await Promise.all(some.map((id) => rowOf(deps, request, id, body)))));
+        // What is refused waits for nothing: five hundred ids would hold the event loop.
+        await setImmediate();
       }
       return ok({ items });
     },
@@ -203,11 +216,15 @@ async function rowOf(
     const command = commandOf(entry.id, body);
     await refuseForeignMail(deps, request, entry, command);
     const answer = await actOn({ ...request, seed }, entry, command, deps);
-    return { id, status: answer.status, block: answer.body as RowJson['block'], problem: null };
+    return { id, status: answer.status, already: null, block: answer.body as BlockJson, problem: null };
   } catch (thrown) {
     const problem = problemOf(thrown);
     if (problem === undefined) throw thrown;
-    const { status, message: detail, code = null } = problem;
-    return { id, status, block: null, problem: { code, detail } };
+    const { status, message: detail, code = null, members } = problem;
+    const block = code === 'conflict' ? (members['current'] as BlockJson) : undefined;
+    const already = block === undefined ? undefined : decidedAlready(block);
+    if (block !== undefined && already !== undefined)
+      return { id, status: 200, already, block, problem: null };
+    return { id, status, already: null, block: null, problem: { code, detail } };
   }
 }

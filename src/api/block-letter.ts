@@ -1,8 +1,10 @@
 import { printable } from '../kernel/printable.js';
+import { grouped } from '../kernel/printable.js';
 import { HOLD } from '../recording/verdicts.js';
 import { amount } from '../rules/explain.js';
 import type { Count } from '../rules/model.js';
 import type { SubjectType } from '../sending/subjects.js';
+import { AS_WRONG_PASSWORD } from '../smtp/replies.js';
 import type { ReportJson } from './block-report.js';
 
 const MAIL_OF: Readonly<Record<SubjectType, string>> = {
@@ -19,11 +21,10 @@ const AT_STAGE: Readonly<Record<ReportJson['stopped'][number]['stage'], string>>
   data: 'after the message was sent to us',
 };
 
-const TIMES = new Intl.DateTimeFormat('en-GB', { dateStyle: 'long', timeStyle: 'short', timeZone: 'UTC' });
-const NUMBERS = new Intl.NumberFormat('en');
+const TIMES = { dateStyle: 'long', timeStyle: 'short', timeZone: 'UTC' } as const;
 
-const timeOf = (at: string): string => `${TIMES.format(new Date(at))} UTC`;
-const timesOf = (count: number): string => (count === 1 ? 'once' : `${NUMBERS.format(count)} times`);
+const timeOf = (at: string): string => `${new Date(at).toLocaleString('en-GB', TIMES)} UTC`;
+const timesOf = (count: number): string => (count === 1 ? 'once' : `${grouped(count)} times`);
 const between = (first: string, last: string): string =>
   timeOf(first) === timeOf(last) ? timeOf(first) : `between ${timeOf(first)} and ${timeOf(last)}`;
 
@@ -48,6 +49,11 @@ export function blockLetter(report: ReportJson, contact: string | undefined): st
     ...(report.coveredUntil === null
       ? []
       : [`This report counts what happened until ${timeOf(report.coveredUntil)}.`]),
+    ...(report.keptSince === null
+      ? []
+      : [
+          `We do not keep single messages of before ${timeOf(report.keptSince)} any more: they are not counted here.`,
+        ]),
     contact === undefined
       ? 'Your mail administrators'
       : `If you have questions, please ask ${printable(contact)}.\n\nYour mail administrators`,
@@ -91,17 +97,28 @@ function countedOf({
 }: NonNullable<ReportJson['block']['evidence']>): string {
   return accounts === undefined
     ? `${amount(count as Count, observed)} within ${window}`
-    : `${NUMBERS.format(observed)} accounts within ${window} that were never there before`;
+    : `${grouped(observed)} accounts within ${window} that were never there before`;
 }
 
-function sent({ block, before, after, bounces, sources, otherSources }: ReportJson): readonly string[] {
+function sent({
+  block,
+  before,
+  after,
+  bounces,
+  sources,
+  otherSources,
+  keptSince,
+}: ReportJson): readonly string[] {
   const line = (passed: ReportJson['after'], when: string): string =>
     `${when}: ${amount('messages', passed.messages)} to ${amount('recipients', passed.recipients)}` +
     (passed.first === null ? '' : `, ${between(passed.first, passed.last!)}`);
   const from = sources.map(({ ip, messages }) => `${printable(ip)} (${amount('messages', messages)})`);
-  const more = otherSources === 0 ? '' : `, and from ${NUMBERS.format(otherSources)} more addresses`;
+  const more = otherSources === 0 ? '' : `, and from ${grouped(otherSources)} more addresses`;
   return [
-    ...(before === null ? [] : [line(before, block.since === null ? 'So far' : 'Before we stopped it')]),
+    // What is gone is not nothing.
+    ...(before === null || (keptSince !== null && before.messages === 0)
+      ? []
+      : [line(before, block.since === null ? 'So far' : 'Before we stopped it')]),
     ...(after.messages === 0 ? [] : [line(after, 'Already on their way when we stopped it')]),
     ...(from.length === 0 ? [] : [`It came from ${from.join(', ')}${more}.`]),
     ...(bounces === 0 ? [] : [`${amount('bounces', bounces)} came back.`]),
@@ -111,15 +128,39 @@ function sent({ block, before, after, bounces, sources, otherSources }: ReportJs
 function stopped(report: ReportJson): readonly string[] {
   return report.stopped.map(
     ({ stage, refusals, first, last }) =>
-      `${AT_STAGE[stage]}: ${refusals === 1 ? '1 attempt' : `${NUMBERS.format(refusals)} attempts`}, ${between(first, last)}`,
+      `${AT_STAGE[stage]}: ${refusals === 1 ? '1 attempt' : `${grouped(refusals)} attempts`}, ${between(first, last)}`,
   );
 }
 
+type Told = Pick<ReportJson['told'][number], 'reply' | 'refusals' | 'first' | 'last'>;
+
+/** At which stage a reply was given means nothing to a customer. */
+function byReply(told: readonly Told[]): readonly Told[] {
+  const all = new Map<string, Told>();
+  for (const { reply, refusals, first, last } of told) {
+    const known = all.get(reply) ?? { reply, refusals: 0, first, last };
+    all.set(reply, {
+      reply,
+      refusals: known.refusals + refusals,
+      first: first < known.first ? first : known.first,
+      last: last > known.last ? last : known.last,
+    });
+  }
+  return [...all.values()];
+}
+
 function told(report: ReportJson): readonly string[] {
-  const isFeigned = report.told.some(({ stage, reply }) => stage === 'auth' && reply.startsWith('535'));
+  const isFeigned = report.told.some(
+    ({ stage, reply }) => reply === AS_WRONG_PASSWORD || (stage === 'auth' && reply.startsWith('535')),
+  );
   return [
-    ...report.told.map(({ reply, refusals, first, last }) => {
-      const said = reply === HOLD ? 'that we had taken the message' : `"${printable(reply)}"`;
+    ...byReply(report.told).map(({ reply, refusals, first, last }) => {
+      const said =
+        reply === HOLD
+          ? 'that we had taken the message'
+          : reply === AS_WRONG_PASSWORD
+            ? 'that the password was wrong'
+            : `"${printable(reply)}"`;
       return `${said}: ${timesOf(refusals)}, ${between(first, last)}`;
     }),
     ...(report.otherReplies === 0 ? [] : [`other answers: ${timesOf(report.otherReplies)}`]),
@@ -131,7 +172,7 @@ function told(report: ReportJson): readonly string[] {
   ];
 }
 
-function held({ block, held: { messages, recipients, waiting } }: ReportJson): readonly string[] {
+function held({ block, held: { messages, recipients, queued, waiting } }: ReportJson): readonly string[] {
   if (messages === 0) return [];
   const ran = block.history.flatMap(({ hook }) => (hook?.outcome === 'done' ? [hook] : []));
   const done = (action: 'release' | 'delete', words: string): readonly string[] => {
@@ -141,7 +182,16 @@ function held({ block, held: { messages, recipients, waiting } }: ReportJson): r
       : [`${amount('messages', acted)} of these ${acted === 1 ? 'was' : 'were'} ${words}.`];
   };
   return [
-    `${amount('messages', messages)} to ${amount('recipients', recipients)} did not leave our server.`,
+    ...(messages === queued
+      ? []
+      : [
+          `${amount('messages', messages - queued)}${queued === 0 ? ` to ${amount('recipients', recipients)}` : ''} did not leave our server.`,
+        ]),
+    ...(queued === 0
+      ? []
+      : [
+          `${amount('messages', queued)} of those that were sent before had not left our server yet, at least for some recipients.`,
+        ]),
     ...done('release', 'sent on later'),
     ...done('delete', 'deleted'),
     ...(waiting === 0
@@ -168,7 +218,9 @@ const MOST_DECISIONS = 20;
 
 function decided({ block: { history } }: ReportJson): readonly string[] {
   let end: string | null | undefined;
-  const items = history.filter(({ type, until }) => {
+  const items = history.filter(({ type, until }, index) => {
+    // A proposal that grew while it waited is the same to a customer.
+    if (type === 'BlockProposed' && index > 0) return false;
     // The house may word its description anew: the end stays as it was.
     const isOfWords = type === 'BlockExtended' && until === end;
     if (until !== undefined) end = until;
@@ -185,7 +237,16 @@ function decided({ block: { history } }: ReportJson): readonly string[] {
 
 function advice({ block: { subject, evidence, falsePositive } }: ReportJson): readonly string[] {
   if (falsePositive) return ['Nothing. We are sorry for the trouble.'];
-  if (evidence === null || (subject.type !== 'account' && subject.type !== 'address')) return [];
+  if (subject.type === 'domain')
+    return [
+      'Please ask all who send from this domain whether they know this mail, and tell us what you find.',
+    ];
+  if (subject.type === 'ip' || subject.type === 'ehlo')
+    return [
+      'Please look which computer sent this mail, check it for malware, and tell us what you find.',
+      'Change the passwords of all mail accounts that are used on it.',
+    ];
+  if (evidence === null) return [];
   return [
     'If you sent this mail yourself, please tell us.',
     'If not, somebody else knows the password: please change it, and check your computers and telephones for malware.',

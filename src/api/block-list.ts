@@ -13,13 +13,14 @@ import { formatInstant } from '../kernel/time.js';
 import { normalizeAccount, normalizeDomain } from '../sending/identity.js';
 import type { Subject } from '../sending/subjects.js';
 import { DIRECTIONS, parseSubject, SUBJECT_TYPES } from '../sending/subjects.js';
-import { BLOCK_STATES, blockShape, blockView, blockViewAt, entriesOf } from './block-view.js';
+import { blockShape, blockView, blockViewAt, entriesOf } from './block-view.js';
 import { BLOCKS } from './blocks.js';
 import type { ApiDependencies } from './dependencies.js';
 import type { Columns } from './export.js';
 import { EXPORT_TYPES, formatInput, pageOrExport } from './export.js';
 import type { Concerns, Route } from './http/route.js';
 import { route } from './http/route.js';
+import type { LongReads } from './long-reads.js';
 import {
   anyOf,
   cursorOf,
@@ -32,6 +33,7 @@ import {
   oneOf,
   wholeNumber,
 } from './shapes.js';
+import { BLOCK_STATES } from './words.js';
 
 /** How long a search may hold the event loop. */
 const SLICE: Milliseconds = 3;
@@ -90,7 +92,7 @@ const listedShape = blockShape
 type ListedJson = z.infer<typeof listedShape>;
 
 /** Blocks and proposals, filtered, searched and ordered. */
-export function blockListRoute(deps: ApiDependencies): Route {
+export function blockListRoute(deps: ApiDependencies, reads: LongReads): Route {
   return route<BlockListQuery>({
     method: 'get',
     path: BLOCKS,
@@ -116,11 +118,11 @@ export function blockListRoute(deps: ApiDependencies): Route {
         throw new InvalidInput('at', `must not lie in the future (it is ${formatInstant(now)})`);
       if (query.at !== undefined && (query.sort === 'until' || query.sort === 'refused'))
         throw new InvalidInput('sort', 'by until or refused is by what is known now: it goes without at');
-      return pageOrExport(request, {
+      return pageOrExport(request, reads, {
         format: query.format,
         columns: COLUMNS,
-        all: () => allBlocks(deps, query, now, concerns),
-        page: () => listBlocks(deps, query, now, concerns),
+        all: (look) => allBlocks(deps, query, now, concerns, look),
+        page: (look) => listBlocks(deps, query, now, concerns, look),
       });
     },
   });
@@ -156,6 +158,7 @@ async function* allBlocks(
   query: BlockListQuery,
   now: Instant,
   concerns: Concerns | undefined,
+  look: () => void,
 ): AsyncGenerator<readonly ListedJson[], void> {
   const { sort } = query;
   if (sort !== 'newest' && sort !== 'oldest')
@@ -166,6 +169,7 @@ async function* allBlocks(
       yield entries.map((entry) => listedView(sources, entry, now, query.at));
     }
     await setImmediate();
+    look();
   }
 }
 
@@ -202,16 +206,18 @@ export async function listBlocks(
   query: BlockListQuery,
   now: Instant,
   concerns: Concerns | undefined,
+  look: () => void,
 ): Promise<Page> {
   const { rows } = sources.models.ledger;
   const filter = filterOf(query, now, concerns);
-  const found = await pageOf(rows, query, filter);
+  const found = await pageOf(rows, query, filter, look);
   const page = found.slice(0, query.limit);
   const last = page.at(-1);
   const next = found.length > page.length ? cursorTo(rows, query.sort, last!) : null;
   const entries = await entriesOf(sources, page);
   const items = entries.map((entry) => listedView(sources, entry, now, query.at));
-  return { items, next, ...(query.total === undefined ? {} : { total: await totalOf(rows, query, filter) }) };
+  const total = query.total === undefined ? {} : { total: await totalOf(rows, query, filter, look) };
+  return { items, next, ...total };
 }
 
 /** The first rows that match: at least one more than a page has, if there are so many. */
@@ -219,27 +225,33 @@ async function pageOf(
   rows: BlockRows,
   query: BlockListQuery,
   filter: BlockFilter,
+  look: () => void,
 ): Promise<readonly number[]> {
   const { sort, limit, cursor } = query;
   if (sort !== 'newest' && sort !== 'oldest') {
     const beyond = cursor === undefined ? undefined : keyedOf(rows, sort, cursor, filter);
     const own = query.value === undefined ? undefined : rowsOf(rows, query, query.value);
     const first = firstRows(rows, filter, sort, limit + 1, { beyond, own });
-    return (await inTurns(first))!.map(({ row }) => row);
+    return (await inTurns(first, look))!.map(({ row }) => row);
   }
   const beyond = cursor === undefined ? undefined : numberOfCursor(cursor);
   const found: number[] = [];
-  await inTurns(matchesOf(rows, query, filter, sort, beyond), (some) => {
+  await inTurns(matchesOf(rows, query, filter, sort, beyond), look, (some) => {
     found.push(...some);
     return found.length <= limit;
   });
   return found;
 }
 
-async function totalOf(rows: BlockRows, query: BlockListQuery, filter: BlockFilter): Promise<number> {
+async function totalOf(
+  rows: BlockRows,
+  query: BlockListQuery,
+  filter: BlockFilter,
+  look: () => void,
+): Promise<number> {
   if (filter.concerns === undefined && FILTERS.every((name) => query[name] === undefined)) return rows.size;
   let total = 0;
-  await inTurns(matchesOf(rows, query, filter, 'newest'), (some) => {
+  await inTurns(matchesOf(rows, query, filter, 'newest'), look, (some) => {
     total += some.length;
     return true;
   });
@@ -283,21 +295,28 @@ function* named(
 /**
  * Goes through a generator, and lets others have their turn.
  *
+ * @param look throws when nobody waits any more
  * @param take told each item; the way ends where it gives false
  * @returns what the generator returns; undefined if the way ended before
  */
 async function inTurns<Item, Result>(
   steps: Generator<Item, Result>,
+  look: () => void,
   take: (item: Item) => boolean = () => true,
 ): Promise<Result | undefined> {
   let begun = performance.now();
-  for (;;) {
-    const step = steps.next();
-    if (step.done === true) return step.value;
-    if (!take(step.value)) return undefined;
-    if (performance.now() - begun < SLICE) continue;
-    await setImmediate();
-    begun = performance.now();
+  try {
+    for (;;) {
+      const step = steps.next();
+      if (step.done === true) return step.value;
+      if (!take(step.value)) return undefined;
+      if (performance.now() - begun < SLICE) continue;
+      await setImmediate();
+      look();
+      begun = performance.now();
+    }
+  } finally {
+    steps.return(undefined as Result);
   }
 }
 

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import type { BlockEntry } from '../../projections/blocks/block-entry.js';
 import type { RecordedEvent } from '../kernel/events.js';
 import { categoryOf, keyOf } from '../kernel/events.js';
+import type { Instant } from '../kernel/time.js';
 import { DAY, formatInstant, MINUTE } from '../kernel/time.js';
 import { heldStream, SEND_CATEGORY, senderOf, sendStream } from '../sending/events.js';
 import type { EventStore } from '../store/port.js';
@@ -64,7 +65,8 @@ async function reportOn(
   mostRead: number,
   look: () => void,
 ): Promise<ReportJson> {
-  const { store, clock } = deps;
+  const { store, clock, retention } = deps;
+  const kept = clock.now() - retention.sends;
   const report = new ContainmentReport(entry);
   let left = mostRead;
   let last: RecordedEvent | undefined;
@@ -77,12 +79,15 @@ async function reportOn(
         isWhole = false;
         break;
       }
+      // The next sweep deletes it.
+      if (event.at < kept) continue;
       const isSend = categoryOf(event.stream) === SEND_CATEGORY;
       if (!isSend || concerns(senderOf(keyOf(event.stream)))) report.apply(event);
       last = event;
     }
   };
-  await read(await sendsOf(store, entry));
+  const since = countedSince(entry);
+  await read(await sendsOf(store, entry, since));
   const covered = isWhole || last === undefined ? null : formatInstant(last.at);
   left = mostRead;
   await read(store.readStream(heldStream(entry.id)));
@@ -93,25 +98,36 @@ async function reportOn(
     ...findings,
     held: { ...held, waiting },
     coveredUntil: covered,
+    keptSince: since < kept ? formatInstant(kept) : null,
   };
 }
 
 /** How far back mail is looked at that got through before a block without evidence. */
 const BEFORE: number = DAY;
 
+/** From when on mail may have got through that is counted. */
+function countedSince({ subject, evidence, history }: BlockEntry): Instant {
+  const first = history.find((item) => item.evidence !== undefined)?.evidence ?? evidence;
+  // Each of many accounts sent what made it one of them before it counted as one.
+  const own = first?.count === 'accounts' ? BEFORE : 0;
+  if (first !== undefined) return first.lastAt - first.window - own;
+  return history[0]!.at - (subject.type === 'account' ? BEFORE : 0);
+}
+
 /**
  * The events that may be about a block. Those of an account have a stream of their own; any other sender may be in every
  * stream.
  */
-async function sendsOf(store: EventStore, entry: BlockEntry): Promise<AsyncIterable<RecordedEvent>> {
-  const { subject, evidence, history } = entry;
-  const onset = onsetOf(entry);
+async function sendsOf(
+  store: EventStore,
+  entry: BlockEntry,
+  since: Instant,
+): Promise<AsyncIterable<RecordedEvent>> {
+  const { subject, history } = entry;
   const begin = history[0]!;
   if (subject.type !== 'account')
-    return store.readAll({ from: onset ?? begin.position, categories: [SEND_CATEGORY] });
-  const first = history.find((item) => item.evidence !== undefined)?.evidence ?? evidence;
-  const since = first === undefined ? begin.at - BEFORE : first.lastAt - first.window - MINUTE;
+    return store.readAll({ from: onsetOf(entry) ?? begin.position, categories: [SEND_CATEGORY] });
   const stream = sendStream(subject.value);
-  const before = await lastUpTo(store, stream, Math.min(since, begin.at));
+  const before = await lastUpTo(store, stream, Math.min(since - MINUTE, begin.at));
   return store.readStream(stream, before === undefined ? {} : { from: before + 1 });
 }

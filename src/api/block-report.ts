@@ -7,7 +7,7 @@ import type { Instant, Milliseconds } from '../kernel/time.js';
 import { MINUTE } from '../kernel/time.js';
 import { HOLD } from '../recording/verdicts.js';
 import type { MessageAccepted, MessageRefused, RecipientsRefused, SenderFields } from '../sending/events.js';
-import { isHeldEvent, isImported } from '../sending/events.js';
+import { isHeldEvent, isImported, QUEUE_HOLDER } from '../sending/events.js';
 import type { SenderIdentity } from '../sending/subjects.js';
 import { directionsMeet, senderIdentity } from '../sending/subjects.js';
 import { blockShape } from './block-view.js';
@@ -66,6 +66,10 @@ export const reportShape = z
       .object({
         messages: z.int().meta({ description: 'Messages that were held in all.' }),
         recipients: z.int(),
+        queued: z.int().meta({
+          description:
+            'Of these, messages that were found in the queue when the block began. They count as got through too: some of their recipients may have them.',
+        }),
         waiting: z.int().meta({ description: 'Of these, messages that are still held.' }),
       })
       .meta({ description: 'What became of them stands in the history of the block.' }),
@@ -73,13 +77,17 @@ export const reportShape = z
       description:
         'Null where all is counted. Else there were too many events to read, and those after this instant are left out.',
     }),
+    keptSince: instantShape.nullable().meta({
+      description:
+        'Null where all is kept. Else what was sent, refused and held before this instant has outlived its retention, and is not counted.',
+    }),
   })
   .meta({ id: 'ContainmentReport' });
 
 export type ReportJson = z.infer<typeof reportShape>;
 
 /** What events say of a block: all of {@link reportShape} but what the store and the clock have to say besides. */
-export type Findings = Omit<ReportJson, 'block' | 'coveredUntil' | 'held'> & {
+export type Findings = Omit<ReportJson, 'block' | 'coveredUntil' | 'keptSince' | 'held'> & {
   readonly held: Omit<ReportJson['held'], 'waiting'>;
 };
 
@@ -114,7 +122,7 @@ export class ContainmentReport {
   readonly #stopped = new Map<string, Told>();
   readonly #told = new Map<string, Told>();
   #otherReplies = 0;
-  #held = { messages: 0, recipients: 0 };
+  #held = { messages: 0, recipients: 0, queued: 0 };
 
   constructor(entry: BlockEntry) {
     const { history } = entry;
@@ -137,6 +145,7 @@ export class ContainmentReport {
       if (event.data.block !== this.#entry.id) return;
       this.#held.messages++;
       this.#held.recipients += event.data.recipients;
+      if (event.by === QUEUE_HOLDER) this.#held.queued++;
     } else if (event.type === 'MessageRefused') this.#refused(event.data as MessageRefused, event.at);
     else if (event.position >= (this.#onset ?? 0) && event.position < this.#end && event.at < this.#endsAt)
       this.#sent(event);
@@ -165,7 +174,9 @@ export class ContainmentReport {
       return;
     }
     const message = data as MessageAccepted;
-    if (this.#onset !== undefined && place < this.#begin) this.#first ??= { at, position: place };
+    // What a mail server reports late comes after what it sent later.
+    const isFirst = this.#first === undefined || at < this.#first.at;
+    if (isFirst && this.#onset !== undefined && place < this.#begin) this.#first = { at, position: place };
     passed.add(message, at);
     const ip = message.ip ?? 'unknown';
     const source = this.#sources.get(ip) ?? { messages: 0, recipients: 0 };

@@ -1,7 +1,13 @@
 import { setImmediate } from 'node:timers/promises';
 import { z } from 'zod';
 import type { BlockEntry, HistoryItem } from '../../projections/blocks/block-entry.js';
-import { evolveEntry, isEnded, stateAt, untilAt } from '../../projections/blocks/block-entry.js';
+import {
+  evolveEntry,
+  isEnded,
+  stateAt,
+  termsReplacedSince,
+  untilAt,
+} from '../../projections/blocks/block-entry.js';
 import type { BlockLedger } from '../../projections/blocks/block-ledger.js';
 import type { BlockRow } from '../../projections/blocks/block-rows.js';
 import type { Evidence } from '../blocks/events.js';
@@ -26,8 +32,7 @@ import {
   subjectShape,
   subjectView,
 } from './shapes.js';
-
-export const BLOCK_STATES = ['proposed', 'active', 'released', 'expired', 'dismissed', 'lapsed'] as const;
+import { BLOCK_STATES } from './words.js';
 
 export const evidenceShape = z
   .object({
@@ -180,7 +185,7 @@ export function blockViewAt(entry: BlockEntry, at: Instant): BlockJson {
   const history = entry.history.filter((item) => item.at <= at);
   const evidence = history.findLast((item) => item.evidence !== undefined)?.evidence ?? entry.evidence;
   const version = history.at(-1)?.position ?? entry.version;
-  const then = { ...entry, evidence, history, version };
+  const then = { ...entry, ...termsReplacedSince(entry, at), evidence, history, version };
   if (entry.endedAt !== undefined && entry.endedAt <= at) return blockView(then, at);
   const open = { ...then, endedAt: undefined, falsePositive: false };
   return entry.since !== undefined && entry.since <= at

@@ -6,27 +6,29 @@ import { BLOCK_CATEGORY, blockStream, isBlockEvent, REFUSALS } from '../blocks/e
 import { StopgapError } from '../kernel/errors.js';
 import { newId } from '../runtime/ids.js';
 import type { Subject } from '../sending/subjects.js';
-import { DIRECTIONS, parsePattern } from '../sending/subjects.js';
+import { DIRECTIONS } from '../sending/subjects.js';
 import { StoreUnavailable } from '../store/port.js';
 import { blockShape, blockView, entryOf } from './block-view.js';
 import { carryOutOn, etagOf, isKnown, NOT_SHOWN, replayed, shown } from './commands.js';
 import type { ApiDependencies } from './dependencies.js';
 import type { Answer, ApiRequest, Concerns, Route } from './http/route.js';
 import { route } from './http/route.js';
-import { noteInput, oneOf, spanInputs, spanOf, subjectInput } from './shapes.js';
+import { noteInput, oneOf, oneSpan, spanInputs, spanOf, subjectInput } from './shapes.js';
 
 export const BLOCKS = '/api/v1/blocks';
 
-const creation = z.strictObject({
-  subject: subjectInput,
-  direction: oneOf(DIRECTIONS).default('outbound'),
-  description: z.string('must be a text').max(500, 'at most 500 characters').optional(),
-  refusal: oneOf(REFUSALS)
-    .optional()
-    .meta({ description: 'soft unless given; a block in force keeps its own.' }),
-  ...spanInputs,
-});
-const change = z.strictObject({ ...spanInputs, note: noteInput.optional() });
+const creation = z
+  .strictObject({
+    subject: subjectInput,
+    direction: oneOf(DIRECTIONS).default('outbound'),
+    description: z.string('must be a text').max(500, 'at most 500 characters').optional(),
+    refusal: oneOf(REFUSALS)
+      .optional()
+      .meta({ description: 'soft unless given; a block in force keeps its own.' }),
+    ...spanInputs,
+  })
+  .check(oneSpan(1));
+const change = z.strictObject({ ...spanInputs, note: noteInput.optional() }).check(oneSpan(1));
 
 /** Blocks and proposals: create, read, change when they end. */
 export function blockRoutes(deps: ApiDependencies): readonly Route[] {
@@ -46,8 +48,7 @@ export function blockRoutes(deps: ApiDependencies): readonly Route[] {
         },
       },
       async handle(request) {
-        const { subject: raw, direction, description, refusal, ...span } = request.body;
-        const subject = parsePattern(raw.type, raw.value);
+        const { subject, direction, description, refusal, ...span } = request.body;
         const command = {
           kind: 'impose' as const,
           subject,

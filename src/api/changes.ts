@@ -2,12 +2,14 @@ import { setImmediate } from 'node:timers/promises';
 import { z } from 'zod';
 import type { Change } from '../../projections/blocks/changes.js';
 import { CHANGES_KEPT } from '../../projections/blocks/changes.js';
+import { grouped } from '../kernel/printable.js';
 import { formatInstant } from '../kernel/time.js';
 import type { ApiDependencies } from './dependencies.js';
 import type { Columns } from './export.js';
 import { EXPORT_TYPES, formatInput, pageOrExport } from './export.js';
 import type { Route } from './http/route.js';
 import { route } from './http/route.js';
+import type { LongReads } from './long-reads.js';
 import {
   anyOf,
   cursorOf,
@@ -21,17 +23,7 @@ import {
   subjectView,
   wholeNumber,
 } from './shapes.js';
-
-/** What events of changes are called. */
-export const CHANGE_TYPES = [
-  ...['BlockImposed', 'BlockExtended', 'BlockShortened', 'BlockReleased', 'HeldMailDecided'],
-  ...['ProposalApproved', 'ProposalDismissed', 'ExemptionGranted', 'ExemptionRevoked'],
-  ...['OverrideSet', 'OverrideRemoved', 'RulesChanged'],
-  ...['ShadowRulesChanged', 'ShadowRulesRemoved', 'ShadowRulesPromoted', 'PersonChanged', 'PersonForgotten'],
-];
-
-/** Through what a request came, as its id begins; any other request is of a program. */
-export const VIA = ['page', 'cli', 'api', 'other'] as const;
+import { CHANGE_TYPES, VIA } from './words.js';
 
 const changesQuery = z.strictObject({
   by: once.max(100).optional().meta({ description: 'Who, with or without `admin:`.' }),
@@ -78,11 +70,11 @@ const COLUMNS: Columns<ChangeJson> = {
 };
 
 /** Who has changed what. */
-export function changesRoute(deps: ApiDependencies): Route {
+export function changesRoute(deps: ApiDependencies, reads: LongReads): Route {
   return route<ChangesQuery>({
     method: 'get',
     path: '/api/v1/changes',
-    summary: `Who decided what, when, why and through what: the newest ${CHANGES_KEPT.toLocaleString('en')}, newest first`,
+    summary: `Who decided what, when, why and through what: the newest ${grouped(CHANGES_KEPT)}, newest first`,
     role: 'viewer',
     scope: 'own',
     query: changesQuery,
@@ -93,7 +85,7 @@ export function changesRoute(deps: ApiDependencies): Route {
       const isTheirs = ({ subject }: Change): boolean =>
         subject === undefined ? caller.role !== 'domain' : concerns(subject);
       const all = (): AsyncGenerator<readonly ChangeJson[], void> => found(deps, query, isTheirs);
-      return pageOrExport(request, {
+      return pageOrExport(request, reads, {
         format: query.format,
         columns: COLUMNS,
         all,

@@ -45,11 +45,12 @@ interface AccountTrouble {
 
 /** What this process knows of an account apart from blocks. Of the past it knows the failed logins of the last hour alone. */
 export function troubleOf(
-  { accountState, failedLogins, maySend, isAsked }: ApiDependencies,
+  deps: ApiDependencies,
   { account, address, direction }: SenderIdentity,
   at: Instant,
   isPast: boolean,
 ): AccountTrouble {
+  const { accountState, failedLogins, maySend, isAsked } = deps;
   const hasLogin = account !== undefined && direction === 'outbound';
   const isSmtp = maySend !== undefined || accountState !== undefined;
   const logins = isSmtp ? KNOWN_ELSEWHERE : isAsked === true ? MAIL_SERVER_KNOWS : LOGINS_NOT_KNOWN;
@@ -67,14 +68,22 @@ export function troubleOf(
   if (!hasLogin)
     return { state: undefined, hasNoLogin: undefined, unsure, failed: undefined, mail: undefined };
   const state = accountState?.(account);
-  const isAllowed = address === undefined || address === '' ? undefined : maySend?.(account, address);
+  // Where mail servers ask too, most accounts are theirs alone.
+  const isTheirs = state === 'unknown' && mailServersAsk(deps);
+  const isAllowed =
+    isTheirs || address === undefined || address === '' ? undefined : maySend?.(account, address);
   return {
     state,
-    hasNoLogin: state === undefined || state === 'active' ? undefined : withoutLogin(account, state),
-    unsure,
+    hasNoLogin:
+      state === undefined || state === 'active' || isTheirs ? undefined : withoutLogin(account, state),
+    unsure: isTheirs ? [...unsure, THEIRS] : unsure,
     failed,
     mail: isAllowed === undefined ? undefined : isAllowed ? 'passes' : 'refused',
   };
+}
+
+function mailServersAsk({ wasAsked, mailServers }: ApiDependencies): boolean {
+  return wasAsked !== undefined || mailServers?.verdicts.wasAsked === true;
 }
 
 export const MAIL_REFUSED = replyLine(NOT_YOUR_ADDRESS);
@@ -97,6 +106,9 @@ const MAIL_SERVER_KNOWS =
   'Whether there is such an account, and whether its password is right, is not known here: the mail server knows.';
 const KNOWN_ELSEWHERE =
   'Whether there is such an account, and whether its password is right, is not known here: logins are checked elsewhere (smtp.auth.backend).';
+
+const THEIRS =
+  'It is not in the users file: at a listener of Stopgap its logins fail as with a wrong password. A mail server that asks Stopgap may have such an account, and knows whether its password is right.';
 
 function withoutLogin(account: string, state: AccountState): string {
   return state === 'unknown'

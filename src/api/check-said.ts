@@ -2,6 +2,7 @@ import { z } from 'zod';
 import type { FailedLogins } from '../accounts/users.js';
 import type { Instant, Milliseconds } from '../kernel/time.js';
 import { formatInstant, MINUTE } from '../kernel/time.js';
+import { AS_WRONG_PASSWORD } from '../smtp/replies.js';
 import type { RefusalJson } from './check-findings.js';
 
 /** People are not exact about when it was. */
@@ -54,6 +55,9 @@ const ENHANCED = /(?<![\d.])([245]\.\d{1,3}\.\d{1,3})(?![\d.])/;
 const UNREACHED =
   /tim(?:ed|e)[ -]?out|refused|reset|unreachable|not reach|tls|ssl|certificate|resolve|unknown host|no route/i;
 
+/** How mail servers and programs word a login that failed. */
+const ABOUT_LOGINS = /authenti[cf]|credential|passwor[dt]|kennwort|anmeld|log ?[io]n|sign ?in|5\.7\.8/i;
+
 /** Finds who said to an account what its mail program shows. */
 export function explainSaid(said: string, facts: Facts): Said {
   const code = Number(CODE.exec(said)?.[1] ?? NaN);
@@ -62,29 +66,38 @@ export function explainSaid(said: string, facts: Facts): Said {
   const none = { ...found, cause: 'none', at: null, block: null } as const;
   if (facts.refusals === undefined)
     return { ...none, sentence: 'Who said that is not known: the store cannot be read now.' };
+  // Many programs show words of their own for a login that failed, without what the server answered.
+  const isLogin = code === 535 || (found.code === null && ABOUT_LOGINS.test(said));
   const refusal = nearest(
-    facts.refusals.filter(({ reply }) => matches(reply, said, found)),
+    facts.refusals.filter((one) => matches(one, said, { ...found, isLogin })),
     facts.at,
   );
+  const { hasNoLogin, failed, isMailRefused, behind } = facts;
+  const wrong = isLogin && failed !== undefined && failed.failed > 0 ? failed : undefined;
   if (refusal !== undefined) {
     const { at, stage, block, reply } = refusal;
     const on = facts.blockOn(block);
     const where = { auth: 'at AUTH', rcpt: 'at RCPT TO', data: 'after DATA' }[stage];
     const feigned = stage === 'auth' ? ' The password may well be right.' : '';
     const which = on === undefined ? 'a block that is of none of your domains' : `block ${block} (${on})`;
+    const how =
+      reply === AS_WRONG_PASSWORD
+        ? `The mail server said that, ${where} at ${at}, since Stopgap had the login fail because of`
+        : `Stopgap said that, ${where} at ${at}: "${reply}", because of`;
+    if (wrong !== undefined && Math.abs(wrong.at - facts.at) < Math.abs(Date.parse(at) - facts.at))
+      return {
+        ...{ ...found, cause: 'password', at: formatInstant(wrong.at), block: null },
+        sentence: `${wasWrong(wrong)} Another login failed ${where} at ${at}, because of ${which}.`,
+      };
     return {
       ...found,
       ...{ cause: 'block', at, block: on === undefined ? null : block },
-      sentence: `Stopgap said that, ${where} at ${at}: "${reply}", because of ${which}.${feigned}`,
+      sentence: `${how} ${which}.${feigned}`,
     };
   }
-  const { hasNoLogin, failed, isMailRefused, behind } = facts;
-  if (code === 535 && hasNoLogin !== undefined) return { ...none, cause: 'no login', sentence: hasNoLogin };
-  if (code === 535 && failed !== undefined && failed.failed > 0)
-    return {
-      ...{ ...none, cause: 'password', at: formatInstant(failed.at) },
-      sentence: `Its password was wrong: that is what 535 meant, last at ${formatInstant(failed.at)} from ${failed.network}.`,
-    };
+  if (isLogin && hasNoLogin !== undefined) return { ...none, cause: 'no login', sentence: hasNoLogin };
+  if (wrong !== undefined)
+    return { ...none, cause: 'password', at: formatInstant(wrong.at), sentence: wasWrong(wrong) };
   if (code === 454 && failed !== undefined && failed.putOff > 0)
     return {
       ...{ ...none, cause: 'too many logins', at: formatInstant(failed.at) },
@@ -104,15 +117,25 @@ export function explainSaid(said: string, facts: Facts): Said {
   return { ...none, sentence: nobody(said, found.code) };
 }
 
-/** A reply is what was said if code and enhanced code are the same, or, without a code, one text is within the other. */
-function matches(
-  reply: string,
-  said: string,
-  { code, enhanced }: { readonly code: number | null; readonly enhanced: string | null },
-): boolean {
+function wasWrong({ at, network }: FailedLogins): string {
+  return `Its password was wrong: its login failed with 535, last at ${formatInstant(at)} from ${network}.`;
+}
+
+interface Found {
+  readonly code: number | null;
+  readonly enhanced: string | null;
+  readonly isLogin: boolean;
+}
+
+/**
+ * A reply is what was said if code and enhanced code are the same. Without a code one text is within the other, or both
+ * are of a login that failed.
+ */
+function matches({ reply, stage }: RefusalJson, said: string, { code, enhanced, isLogin }: Found): boolean {
+  if (reply === AS_WRONG_PASSWORD) return isLogin;
   if (code !== null && !reply.startsWith(`${code}`)) return false;
   if (enhanced !== null && !reply.includes(enhanced)) return false;
-  if (code !== null || enhanced !== null) return true;
+  if (code !== null || enhanced !== null || (isLogin && stage === 'auth')) return true;
   const words = reply.replace(/^\d{3}[ -](?:\d\.\d+\.\d+ )?/, '').toLowerCase();
   const text = said.trim().toLowerCase();
   return text.length > 5 && words.length > 5 && (text.includes(words) || words.includes(text));

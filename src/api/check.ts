@@ -4,6 +4,7 @@ import type { BlockEntry } from '../../projections/blocks/block-entry.js';
 import { InvalidInput } from '../kernel/errors.js';
 import type { Instant } from '../kernel/time.js';
 import { formatInstant } from '../kernel/time.js';
+import { refusalWhereAsked } from '../recording/verdicts.js';
 import { clientNetwork, domainOf } from '../sending/identity.js';
 import type { SenderIdentity, Subject } from '../sending/subjects.js';
 import { parseSubject, senderIdentity } from '../sending/subjects.js';
@@ -220,7 +221,7 @@ async function explainCheck(
             : otherWay !== undefined
               ? [otherWaySentence(sender.direction, otherWay, at, isPast)]
               : [refusalSentence(deciding, at, isPast, begins)]),
-          ...(deciding === undefined ? [] : heldWhere(deps, deciding)),
+          ...(deciding === undefined ? [] : whereAsked(deps, deciding, sender)),
           ...(deciding === undefined || isPast ? [] : askedByNobody(deps)),
           ...((deciding ?? otherWay) === undefined && !isBeforeAll ? unsure : []),
           ...(from === undefined ? [] : [cameAs(from)]),
@@ -235,7 +236,11 @@ async function explainCheck(
         ? { outcome: 'refused', block: null, reply: replyLine(BAD_CREDENTIALS) }
         : {
             outcome:
-              login === undefined || isBeforeAll ? 'not asked' : authReply === null ? 'passes' : 'refused',
+              authReply !== null && login !== undefined && !isBeforeAll
+                ? 'refused'
+                : login === undefined || isBeforeAll || state === 'unknown'
+                  ? 'not asked'
+                  : 'passes',
             block: authReply === null ? null : idOf(atAuth),
             reply: authReply,
           },
@@ -290,9 +295,22 @@ function authReplyTo(deps: ApiDependencies, refusing: Refusing): string | null {
   return refusal === 'soft' && toldOf(deps, refusing).reply !== null ? AS_WRONG : null;
 }
 
-function heldWhere(deps: ApiDependencies, { block }: Refusing): readonly string[] {
-  const isHeld = block.refusal === 'hold' || deps.mailServers?.verdicts.refusalOf(block).action === 'hold';
-  return isHeld ? [deps.isAsked === true ? HELD_THERE : HELD] : [];
+/** What becomes of its mail where a mail server asks: what the steps say may be the answer of SMTP nodes alone. */
+function whereAsked(
+  deps: ApiDependencies,
+  { block }: Refusing,
+  { direction }: SenderIdentity,
+): readonly string[] {
+  const { isAsked, asksBesides, mailServers, contact } = deps;
+  const there =
+    asksBesides === undefined
+      ? mailServers?.verdicts.refusalOf(block)
+      : refusalWhereAsked(block, asksBesides, contact);
+  if (block.refusal === 'hold' || there?.action === 'hold') return [isAsked === true ? HELD_THERE : HELD];
+  if (asksBesides === undefined || block.refusal !== 'soft' || direction !== 'outbound') return [];
+  return [
+    `Where a mail server asks Stopgap its login passes, unless Dovecot or stopgap sasl-proxy asks too, and the client hears "${there!.line}" for each recipient.`,
+  ];
 }
 
 /** A block refuses nothing by itself where mail servers are to ask. */

@@ -3,6 +3,7 @@ import type { AdminTable } from '../accounts/admins.js';
 import type { Rights, Role } from '../accounts/roles.js';
 import type { BacktestJobs } from '../backtest/jobs.js';
 import type { BlockCommandHandler } from '../commands/block-commands.js';
+import type { Config } from '../config/schema.js';
 import type { AlarmClock, Milliseconds } from '../kernel/time.js';
 import type { Metrics } from '../metrics/metrics.js';
 import type { Logs } from '../log/logs.js';
@@ -169,6 +170,8 @@ export interface ApiDependencies extends OperationDependencies {
   readonly cannotCheck?: (() => boolean) | undefined;
   /** Whether mail servers ask this process, and no process of this store takes mail. */
   readonly isAsked?: boolean;
+  /** How mail servers that ask refuse, where others take mail besides them, or may do so. */
+  readonly asksBesides?: Config['policy']['refuse'] | undefined;
   /** Whether one has asked the policy service about mail since the start; undefined if there is none here. */
   readonly wasAsked?: (() => boolean) | undefined;
   /** Logins of an account that failed lately with a wrong password; undefined if none are known here. */

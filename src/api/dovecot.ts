@@ -17,14 +17,11 @@ import {
   OWN_SESSION,
 } from '../sending/identity.js';
 import { senderIdentity } from '../sending/subjects.js';
-import { BAD_CREDENTIALS } from '../smtp/replies.js';
+import { AS_WRONG_PASSWORD, BAD_CREDENTIALS } from '../smtp/replies.js';
 import type { Tracing } from '../tracing/tracing.js';
 import type { Authenticator } from './dependencies.js';
 import type { Route } from './http/route.js';
 import { ok, route } from './http/route.js';
-
-/** What a refused client was told: the mail server that asks Dovecot words it. */
-const REPLY = 'as a wrong password (Dovecot)';
 
 /** Why a login fails that has nothing to do with a guessed password (Dovecot 2.4; 2.3 says nothing). */
 const NO_GUESS: ReadonlySet<string> = new Set(['policy', 'internal', 'expired', 'disabled']);
@@ -157,7 +154,7 @@ export class DovecotPolicy {
     const who = account === undefined ? {} : { account };
     const where = ip === undefined ? {} : { ip, ...this.#context.placeOf(ip) };
     recorder.refused(
-      { direction: 'outbound', ...who, ...where, stage: 'auth', block, reply: REPLY },
+      { direction: 'outbound', ...who, ...where, stage: 'auth', block, reply: AS_WRONG_PASSWORD },
       block,
       tracing?.refused(block, 'auth', BAD_CREDENTIALS.code, block, undefined),
     );

@@ -10,12 +10,13 @@ import { NEVER_BLOCK } from '../rules/model.js';
 import { newId } from '../runtime/ids.js';
 import { TimeSlice } from '../runtime/clock.js';
 import type { Subject } from '../sending/subjects.js';
-import { DIRECTIONS, SUBJECT_TYPES, parsePattern } from '../sending/subjects.js';
+import { DIRECTIONS, SUBJECT_TYPES } from '../sending/subjects.js';
 import { BLOCKS } from './blocks.js';
 import { carryOutOn, replayed } from './commands.js';
 import type { ApiDependencies } from './dependencies.js';
 import type { Concerns, Route } from './http/route.js';
 import { ok, route } from './http/route.js';
+import type { LongReads } from './long-reads.js';
 import {
   anyOf,
   cursorOf,
@@ -26,6 +27,7 @@ import {
   noteInput,
   once,
   oneOf,
+  oneSpan,
   spanInputs,
   spanOf,
   subjectInput,
@@ -72,8 +74,8 @@ export const coverShape = z
   .object({ id: z.string(), reason: z.string(), subject: subjectShape })
   .meta({ id: 'Cover' });
 
-export type ExemptionJson = z.infer<typeof exemptionShape>;
-export type GrantedExemptionJson = z.infer<typeof grantedExemptionShape>;
+type ExemptionJson = z.infer<typeof exemptionShape>;
+type GrantedExemptionJson = z.infer<typeof grantedExemptionShape>;
 
 function exemptionView(exemption: Exemption): ExemptionJson {
   const { id, subject, reason, until, origin, by, at, saved, savedAt } = exemption;
@@ -98,15 +100,17 @@ const listQuery = z.strictObject({
   limit: wholeNumber(1, 500, 50),
   cursor: once.max(1000).optional(),
 });
-const creation = z.strictObject({
-  subject: subjectInput,
-  reason: z.string('must say why').trim().min(1, 'must say why').max(500, 'at most 500 characters'),
-  ...spanInputs,
-});
+const creation = z
+  .strictObject({
+    subject: subjectInput,
+    reason: z.string('must say why').trim().min(1, 'must say why').max(500, 'at most 500 characters'),
+    ...spanInputs,
+  })
+  .check(oneSpan(1));
 const removal = z.strictObject({ note: noteInput.optional() });
 
 /** Subjects that rules must not act on. */
-export function exemptionRoutes(deps: ApiDependencies): readonly Route[] {
+export function exemptionRoutes(deps: ApiDependencies, reads: LongReads): readonly Route[] {
   const { models, clock } = deps;
 
   const inForce = (id: string, concerns: Concerns): Exemption => {
@@ -125,21 +129,23 @@ export function exemptionRoutes(deps: ApiDependencies): readonly Route[] {
       scope: 'own',
       query: listQuery,
       responses: { 200: { description: 'One page', schema: listOf(exemptionShape) } },
-      handle({ query, concerns }) {
-        const { type, origin, limit, cursor } = query;
-        const after = cursor === undefined ? '' : keyOfCursor(cursor);
-        // Sorted by id: first those of administrators, by time, then those of the rules file.
-        const found = models.exemptions
-          .list(clock.now())
-          .filter((one) => one.id > after && concerns(one.subject))
-          .filter((one) => type?.has(one.subject.type) !== false && (origin ?? one.origin) === one.origin)
-          .sort((a, b) => (a.id < b.id ? -1 : 1));
-        const items = found.slice(0, limit);
-        return ok({
-          items: items.map(exemptionView),
-          next: found.length > limit ? cursorOf(items.at(-1)!.id) : null,
-        });
-      },
+      handle: (request) =>
+        reads.run(request, async () => {
+          const { query, concerns } = request;
+          const { type, origin, limit, cursor } = query;
+          const after = cursor === undefined ? '' : keyOfCursor(cursor);
+          // Sorted by id: first those of administrators, by time, then those of the rules file.
+          const found = models.exemptions
+            .list(clock.now())
+            .filter((one) => one.id > after && concerns(one.subject))
+            .filter((one) => type?.has(one.subject.type) !== false && (origin ?? one.origin) === one.origin)
+            .sort((a, b) => (a.id < b.id ? -1 : 1));
+          const items = found.slice(0, limit);
+          return ok({
+            items: items.map(exemptionView),
+            next: found.length > limit ? cursorOf(items.at(-1)!.id) : null,
+          });
+        }),
     }),
     route<unknown, z.infer<typeof creation>>({
       method: 'post',
@@ -154,8 +160,7 @@ export function exemptionRoutes(deps: ApiDependencies): readonly Route[] {
         200: { description: 'The very same exemption was in force already', schema: grantedExemptionShape },
       },
       async handle(request) {
-        const { subject: raw, reason, ...span } = request.body;
-        const subject = parsePattern(raw.type, raw.value);
+        const { subject, reason, ...span } = request.body;
         const command = { kind: 'grant', subject, ...spanOf(span), reason, newId: newId() } as const;
         const { facts, standing, repeated } = await carryOutOn(deps, request, subject, command);
         const granted = facts.find((fact) => fact.type === 'ExemptionGranted');

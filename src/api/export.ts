@@ -3,6 +3,8 @@ import type { Response } from 'express';
 import { StopgapError } from '../kernel/errors.js';
 import type { Answer, ApiRequest } from './http/route.js';
 import { ok } from './http/route.js';
+import type { LongReads } from './long-reads.js';
+import { lookOf } from './long-reads.js';
 import { oneOf } from './shapes.js';
 
 /** What lists can be had as besides pages of JSON. */
@@ -19,25 +21,38 @@ export type Columns<Item> = Readonly<Record<string, (item: Item) => string | num
 interface Asked<Item> {
   readonly format: 'json' | 'csv' | 'ndjson' | undefined;
   readonly columns: Columns<Item>;
-  /** All that match, some at a time. */
-  readonly all: () => AsyncGenerator<readonly Item[], void>;
+  /** All that match, some at a time. @param look to be called at each step: throws when nobody waits any more */
+  readonly all: (look: () => void) => AsyncGenerator<readonly Item[], void>;
   /** One page. */
-  readonly page: () => Promise<object>;
+  readonly page: (look: () => void) => Promise<object>;
 }
 
-/** Answers with a page of JSON, or writes all items as they come, as CSV or NDJSON. */
+/**
+ * Answers with a page of JSON, or writes all items as they come, as CSV or NDJSON. An export waits for its turn at each piece, so
+ * that a client that reads slowly keeps nobody waiting.
+ */
 export async function pageOrExport<Item>(
   request: ApiRequest<unknown, unknown>,
+  reads: LongReads,
   { format, columns, all, page }: Asked<Item>,
 ): Promise<Answer | undefined> {
   const accepted = request.request.accepts(['application/json', ...EXPORT_TYPES]);
   const kind =
     format ?? (accepted === 'text/csv' ? 'csv' : accepted === 'application/x-ndjson' ? 'ndjson' : 'json');
-  if (kind === 'json') return ok(await page(), { Vary: 'Accept' });
-  const items = all();
-  // Where the store is away, this is a problem as ever.
-  const first = await items.next();
+  if (kind === 'json') return ok(await reads.run(request, page), { Vary: 'Accept' });
   const { response, isStillAllowed } = request;
+  const textOf = (some: readonly Item[]): string =>
+    kind === 'csv'
+      ? some.map((item) => csvLine(Object.values(columns).map((cell) => cell(item)))).join('')
+      : some.map((item) => `${JSON.stringify(item)}\n`).join('');
+  const items = all(lookOf(response));
+  const piece = (): Promise<string | undefined> =>
+    reads.run(request, async () => {
+      const next = await items.next();
+      return next.done === true ? undefined : textOf(next.value);
+    });
+  // Where the store is away, this is a problem as ever.
+  const first = await piece();
   response.status(200).set({
     'Content-Type': kind === 'csv' ? 'text/csv; charset=utf-8; header=present' : 'application/x-ndjson',
     'Cache-Control': 'no-store',
@@ -47,17 +62,11 @@ export async function pageOrExport<Item>(
     response.end();
     return undefined;
   }
-  const textOf = (some: readonly Item[]): string =>
-    kind === 'csv'
-      ? some.map((item) => csvLine(Object.values(columns).map((cell) => cell(item)))).join('')
-      : some.map((item) => `${JSON.stringify(item)}\n`).join('');
   async function* text(): AsyncGenerator<string, void> {
     if (kind === 'csv') yield csvLine(Object.keys(columns));
-    if (first.done === true) return;
-    yield textOf(first.value);
-    for await (const some of items) {
+    for (let some = first; some !== undefined; some = await piece()) {
       if (!isStillAllowed()) throw new StopgapError('unauthorized', 'the token is revoked');
-      yield textOf(some);
+      yield some;
     }
   }
   // A file that is cut off must not look whole, so a fault half-way ends the connection.
@@ -76,8 +85,11 @@ async function writeAll(response: Response, texts: AsyncIterable<string>): Promi
   response.end();
 }
 
-/** A spreadsheet takes such a cell for a formula, or what comes after a semicolon or a line end where it parts cells by these. */
-const FORMULA = /^(?=[=+\-@\t\r])|([;\t\r\n])(?=[=+\-@])/g;
+/**
+ * A spreadsheet takes such a cell for a formula, or what comes after a semicolon or a line end where it parts cells by
+ * these. Some take wide signs for the narrow ones.
+ */
+const FORMULA = /^(?=[=+\-@＝＋－＠\t\r])|([;\t\r\n])(?=[=+\-@＝＋－＠])/g;
 
 /** One line (RFC 4180). A text that a spreadsheet would run is made harmless by an apostrophe before it. */
 export function csvLine(cells: readonly (string | number | boolean | null)[]): string {

@@ -20,10 +20,9 @@ import { titleOf } from './dependencies.js';
 import { Problem, invalid } from './http/problem.js';
 import type { ApiRequest, Concerns, Route } from './http/route.js';
 import { route } from './http/route.js';
-import { anyOf, once } from './shapes.js';
+import { anyOf, instantShape, once, position } from './shapes.js';
+import { FEED_CATEGORIES } from './words.js';
 
-/** Categories of streams that the feed shows. */
-export const FEED_CATEGORIES = ['block', 'rules', 'override', 'send', 'held', 'auth'] as const;
 type FeedCategory = (typeof FEED_CATEGORIES)[number];
 
 type FeedType = (
@@ -62,6 +61,19 @@ const CATEGORY_OF: Readonly<Record<FeedType, FeedCategory>> = {
 };
 
 const FEED_TYPES = Object.keys(CATEGORY_OF) as readonly FeedType[];
+
+const eventShape = z
+  .object({
+    position,
+    eventId: z.string(),
+    stream: z.string(),
+    type: z.string(),
+    at: instantShape,
+    by: z.string(),
+    correlation: z.string().nullable(),
+    data: z.record(z.string(), z.unknown()),
+  })
+  .meta({ id: 'FeedEvent', description: 'What `data` of each message in the stream is, as JSON.' });
 
 /** Proxies close connections that are silent for a minute. */
 const HEARTBEAT = 15 * SECOND;
@@ -112,10 +124,9 @@ export class EventFeeds {
         query: feedQuery,
         responses: {
           200: {
-            description:
-              'A stream: id is the position, event the type, data a JSON object {position, eventId, stream, type, at, by, correlation, data}',
+            description: 'A stream: id is the position, event the type, data a FeedEvent as JSON',
             type: 'text/event-stream',
-            schema: z.string(),
+            schema: eventShape,
           },
         },
         handle: async (request) => {
@@ -281,7 +292,16 @@ function textOf({
   ...rest
 }: RecordedEvent): string {
   const at = formatInstant(rest.at);
-  const body = { position, eventId, stream, type, at, by, correlation: correlation ?? null, data };
+  const body: z.input<typeof eventShape> = {
+    position,
+    eventId,
+    stream,
+    type,
+    at,
+    by,
+    correlation: correlation ?? null,
+    data: data as Readonly<Record<string, unknown>>,
+  };
   return `id: ${position}\nevent: ${type.replace(/[\r\n]/g, ' ')}\ndata: ${JSON.stringify(body)}\n\n`;
 }
 

@@ -23,7 +23,7 @@ const shape = z.object({
   feigned: z.int().meta({ description: 'Logins that a block made fail.' }),
   genuine: z.int().meta({ description: 'Wrong passwords.' }),
 });
-export type FeignedJson = z.infer<typeof shape>;
+type FeignedJson = z.infer<typeof shape>;
 
 /** Whether failed logins from an address were failures at all: what bans addresses asks it first. */
 export function feignedRoute({ store, clock }: Pick<ApiDependencies, 'store' | 'clock'>): Route {

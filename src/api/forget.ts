@@ -1,31 +1,45 @@
 import { z } from 'zod';
 import { InvalidInput } from '../kernel/errors.js';
+import type { Subject } from '../sending/subjects.js';
 import { parseSubject } from '../sending/subjects.js';
 import type { ApiDependencies } from './dependencies.js';
 import type { Route } from './http/route.js';
 import { ok, route } from './http/route.js';
-import { oneOf, position } from './shapes.js';
+import { checkedSubject, oneOf, position } from './shapes.js';
 
 /** Whom a person can be: others are no persons. */
 const PERSONS = ['account', 'address'] as const;
 
 const forgetInput = z.strictObject({
-  subject: z.strictObject({
-    type: oneOf(PERSONS).meta({ description: 'Where the name is both, both are forgotten.' }),
-    value: z.string('must be an account or an address').max(320),
-  }),
+  subject: z
+    .strictObject({
+      type: oneOf(PERSONS).meta({ description: 'Where the name is both, both are forgotten.' }),
+      value: z.string('must be an account or an address').max(320),
+    })
+    .transform(({ type, value }, context) => checkedSubject(() => personOf(type, value), context)),
 });
+/** @throws InvalidInput */
+function personOf(type: string, value: string): Subject {
+  const subject = parseSubject(type, value);
+  if (!subject.value.includes('*')) return subject;
+  throw new InvalidInput('subject.value', 'names several: one person at a time, without wildcards');
+}
+
 type ForgetInput = z.infer<typeof forgetInput>;
 
 const forgottenShape = z
   .object({
-    pseudonym: z.string().meta({
-      description: 'What the histories of their blocks are kept under.',
-      examples: ['forgotten-1a2b3c4d@invalid'],
-    }),
+    pseudonym: z
+      .string()
+      .nullable()
+      .meta({
+        description:
+          'What the histories of their blocks are kept under; null if nothing was known of the name: nothing was written.',
+        examples: ['forgotten-1a2b3c4d@invalid'],
+      }),
     erased: z.int().meta({ description: 'Events that went.' }),
     rewritten: z.int().meta({ description: 'Events that stay, without the name.' }),
-    position,
+    position: position.nullable(),
     remains: z.array(z.string()).meta({
       description: 'What is still to be done, or cannot be: sentences for a person.',
     }),
@@ -44,9 +58,7 @@ export function forgetRoute(deps: ApiDependencies): Route {
     body: { schema: forgetInput },
     responses: { 200: { description: 'They are forgotten', schema: forgottenShape } },
     async handle({ body, caller, requestId }) {
-      const subject = parseSubject(body.subject.type, body.subject.value);
-      if (subject.value.includes('*'))
-        throw new InvalidInput('subject.value', 'names several: one person at a time, without wildcards');
+      const { subject } = body;
       const named = namedElsewhere(deps, subject.value);
       const context = { by: `admin:${caller.name}`, correlation: `request:${requestId}` };
       const forgotten = await deps.forgetting.execute(subject, context);

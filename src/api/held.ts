@@ -37,7 +37,7 @@ const pageShape = z.object({
   next: z.string().nullable().meta({ description: 'Cursor of the next page; null at the end.' }),
 });
 
-export type HeldJson = z.infer<typeof pageShape>;
+type HeldJson = z.infer<typeof pageShape>;
 
 /** What mail servers hold for a block. */
 export function heldRoutes(deps: ApiDependencies): readonly Route[] {

@@ -2,7 +2,7 @@ import type { AddressInfo } from 'node:net';
 import express from 'express';
 import type { Express } from 'express';
 import type { Logger } from 'pino';
-import type { ListenAddress } from '../config/values.js';
+import type { ListenAddress } from '../config/listening.js';
 import { newId } from '../runtime/ids.js';
 import { StoreUnavailable } from '../store/port.js';
 import { backtestRoutes } from './backtests.js';
@@ -154,6 +154,8 @@ export function createApi(deps: ApiDependencies, more: readonly Route[] = []): A
   const reads = new LongReads();
   // What comes from memory does not wait for what comes from the disk.
   const looks = new LongReads();
+  // Lists are both, and many.
+  const lists = new LongReads();
   const { admins } = deps;
   const people =
     admins === undefined
@@ -162,7 +164,7 @@ export function createApi(deps: ApiDependencies, more: readonly Route[] = []): A
   const routes = rootRoutes([
     ...pageRoutes(),
     overviewRoute(deps, looks),
-    blockListRoute(deps),
+    blockListRoute(deps, lists),
     // Before the routes of one block, which would take `actions` for its id.
     bulkActionsRoute(deps),
     ...blockRoutes(deps),
@@ -170,16 +172,16 @@ export function createApi(deps: ApiDependencies, more: readonly Route[] = []): A
     ...heldRoutes(deps),
     blockReportRoute(deps, reads),
     blockRefusalsRoute(deps, reads),
-    ...exemptionRoutes(deps),
-    ...overrideRoutes(deps),
+    ...exemptionRoutes(deps, lists),
+    ...overrideRoutes(deps, lists),
     bulkOverridesRoute(deps),
     ...rulesRoutes(deps),
-    observedRoute(deps),
+    observedRoute(deps, lists),
     ...shadowRoutes(deps),
     ...backtestRoutes(deps),
     ...senderRoutes(deps, looks),
     senderVolumeRoute(deps, reads),
-    changesRoute(deps),
+    changesRoute(deps, lists),
     ...checkRoutes(deps),
     forgetRoute(deps),
     storageRoute(deps),

@@ -25,11 +25,10 @@ export class LongReads {
     { caller, response }: ApiRequest<unknown, unknown>,
     work: (look: () => void) => Promise<T>,
   ): Promise<T> {
-    const look = (): void => {
-      if (response.destroyed || response.writableEnded)
-        throw new StopgapError('unavailable', 'nobody waits for this answer any more');
-    };
-    return this.#turns.run(titleOf(caller), () => {
+    const look = lookOf(response);
+    return this.#turns.run(titleOf(caller), async () => {
+      // What is read at once would else follow the one before without a turn of the event loop.
+      await setImmediate();
       look();
       return work(look);
     });
@@ -51,4 +50,12 @@ export class LongReads {
       }
     });
   }
+}
+
+/** Throws when nobody waits for the answer any more. */
+export function lookOf(response: ApiRequest<unknown, unknown>['response']): () => void {
+  return () => {
+    if (response.destroyed || response.writableEnded)
+      throw new StopgapError('unavailable', 'nobody waits for this answer any more');
+  };
 }

@@ -1,11 +1,12 @@
 import { z } from 'zod';
 import { CHANNEL_TYPES, NOTICE_EVENTS } from '../config/notices.js';
-import type { Channel } from '../config/schema.js';
 import { StopgapError } from '../kernel/errors.js';
-import type { NoticeCommands } from '../notices/commands.js';
-import type { ChannelState, Delivery } from '../notices/channel-state.js';
+import type { Instant } from '../kernel/time.js';
+import type { Listed, NoticeCommands } from '../notices/commands.js';
+import type { Delivery } from '../notices/channel-state.js';
 import { isUnderWay, sum } from '../notices/channel-state.js';
 import { NOTICE_KINDS } from '../notices/events.js';
+import { plainOf } from '../notices/formats.js';
 import { textOf } from '../notices/texts.js';
 import type { ApiDependencies } from './dependencies.js';
 import type { Route } from './http/route.js';
@@ -39,7 +40,12 @@ const channelShape = z
     disabled: z
       .boolean()
       .meta({ description: 'Its receiver answered 410: nothing is sent until a test or a resend.' }),
-    waiting: z.int(),
+    waiting: z.int().meta({ description: 'Notices that are made and not sent yet.' }),
+    gathered: z.int().nullable().meta({
+      description:
+        'Events that wait for the next notice, as in quiet hours; null where the process that answers sends no notices.',
+    }),
+    gatheredUntil: instantShape.nullable().meta({ description: 'When that notice is made.' }),
     dead: z.int(),
     notices: z.array(noticeShape).meta({ description: 'Newest first.' }),
   })
@@ -49,12 +55,18 @@ const listShape = z.object({ channels: z.array(channelShape) });
 const testInput = z.strictObject({ channel: z.string('must be the name of a channel').max(32) });
 const acceptedShape = z.object({ id: z.string(), channel: z.string() });
 
-export type NoticesJson = z.infer<typeof listShape>;
-export type NoticeJson = z.infer<typeof noticeShape>;
-export type NoticeAcceptedJson = z.infer<typeof acceptedShape>;
+const untriedShape = z.object({
+  channel: z.string(),
+  wouldSay: z.string().meta({ description: 'What a test would say, if it were sent.' }),
+});
+
+type NoticesJson = z.infer<typeof listShape>;
+type NoticeJson = z.infer<typeof noticeShape>;
+type UntriedJson = z.infer<typeof untriedShape>;
+type NoticeAcceptedJson = z.infer<typeof acceptedShape>;
 
 /** Channels that notices are sent to, and what became of the notices. */
-export function noticeRoutes({ notices, publicUrl }: ApiDependencies): readonly Route[] {
+export function noticeRoutes({ notices, publicUrl, clock }: ApiDependencies): readonly Route[] {
   const commands = (): NoticeCommands => {
     if (notices !== undefined) return notices;
     throw new StopgapError('not-found', 'no channel is named: see notices.channels in the configuration');
@@ -69,7 +81,9 @@ export function noticeRoutes({ notices, publicUrl }: ApiDependencies): readonly 
       responses: { 200: { description: 'Every channel of the configuration', schema: listShape } },
       async handle() {
         const channels = notices === undefined ? [] : await notices.list();
-        return ok({ channels: channels.map((one) => channelView(one, publicUrl)) } satisfies NoticesJson);
+        return ok({
+          channels: channels.map((one) => channelView(one, publicUrl, clock.now())),
+        } satisfies NoticesJson);
       },
     }),
     route<unknown, z.infer<typeof testInput>>({
@@ -79,10 +93,18 @@ export function noticeRoutes({ notices, publicUrl }: ApiDependencies): readonly 
       role: 'operator',
       scope: 'none',
       body: { schema: testInput },
-      responses: { 202: { description: 'It is sent', schema: acceptedShape } },
+      responses: {
+        202: { description: 'It is sent', schema: acceptedShape },
+        200: {
+          description: 'Nothing was sent: the channel tells owners alone, who are customers',
+          schema: untriedShape,
+        },
+      },
       async handle({ body: { channel }, caller, requestId }) {
-        const { id } = await commands().test(channel, `admin:${caller.name}`, `request:${requestId}`);
-        return { status: 202, body: { id, channel } satisfies NoticeAcceptedJson };
+        const by = `admin:${caller.name}`;
+        const { notice, texts, isSent } = await commands().test(channel, by, `request:${requestId}`);
+        if (isSent) return { status: 202, body: { id: notice.id, channel } satisfies NoticeAcceptedJson };
+        return ok({ channel, wouldSay: plainOf(textOf(notice, publicUrl, texts)) } satisfies UntriedJson);
       },
     }),
     route({
@@ -102,14 +124,17 @@ export function noticeRoutes({ notices, publicUrl }: ApiDependencies): readonly 
 }
 
 function channelView(
-  { channel, state }: { readonly channel: Channel; readonly state: ChannelState },
+  { channel, state, isLive }: Listed,
   publicUrl: string | undefined,
+  now: Instant,
 ): NoticesJson['channels'][number] {
   const { name, type, events } = channel;
   const { deliveries, disabled } = state;
   return {
     ...{ name, type, events: [...events], disabled },
     waiting: deliveries.filter(isUnderWay).length,
+    gathered: isLive ? state.gathered : null,
+    gatheredUntil: isLive ? instantView(state.gatheredUntil(now)) : null,
     dead: deliveries.filter((one) => one.state === 'dead').length,
     notices: deliveries.map((one) => noticeView(name, one, publicUrl)).reverse(),
   };

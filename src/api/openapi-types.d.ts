@@ -1409,11 +1409,15 @@ export interface components {
                 /** @description Messages that were held in all. */
                 messages: number;
                 recipients: number;
+                /** @description Of these, messages that were found in the queue when the block began. They count as got through too: some of their recipients may have them. */
+                queued: number;
                 /** @description Of these, messages that are still held. */
                 waiting: number;
             };
             /** @description Null where all is counted. Else there were too many events to read, and those after this instant are left out. */
             coveredUntil: string | null;
+            /** @description Null where all is kept. Else what was sent, refused and held before this instant has outlived its retention, and is not counted. */
+            keptSince: string | null;
         };
         /** @description Mail that got through. */
         PassedMail: {
@@ -1972,7 +1976,7 @@ export interface components {
             progress: {
                 /** @description How much of the history has been gone through, from 0 to 1. */
                 share: number;
-                /** @description How far time has come. */
+                /** @description When the last event that was gone through was recorded, as from and to are meant: no time of the run. */
                 at: string | null;
                 messages: number;
                 refused: number;
@@ -2228,16 +2232,15 @@ export interface components {
         } | null;
         Forgotten: {
             /**
-             * @description What the histories of their blocks are kept under.
+             * @description What the histories of their blocks are kept under; null if nothing was known of the name: nothing was written.
              * @example forgotten-1a2b3c4d@invalid
              */
-            pseudonym: string;
+            pseudonym: string | null;
             /** @description Events that went. */
             erased: number;
             /** @description Events that stay, without the name. */
             rewritten: number;
-            /** @description Place in the total order of events. */
-            position: number;
+            position: number | null;
             /** @description What is still to be done, or cannot be: sentences for a person. */
             remains: string[];
         };
@@ -2289,7 +2292,12 @@ export interface components {
             events: ("proposed" | "imposed" | "approved" | "dismissed" | "released" | "expired" | "lapsed" | "breaker")[];
             /** @description Its receiver answered 410: nothing is sent until a test or a resend. */
             disabled: boolean;
+            /** @description Notices that are made and not sent yet. */
             waiting: number;
+            /** @description Events that wait for the next notice, as in quiet hours; null where the process that answers sends no notices. */
+            gathered: number | null;
+            /** @description When that notice is made. */
+            gatheredUntil: string | null;
             dead: number;
             /** @description Newest first. */
             notices: components["schemas"]["Notice"][];
@@ -2315,6 +2323,21 @@ export interface components {
             nextAt: string | null;
             /** @description Why the last attempt failed. */
             error: string | null;
+        };
+        /** @description What `data` of each message in the stream is, as JSON. */
+        FeedEvent: {
+            /** @description Place in the total order of events. */
+            position: number;
+            eventId: string;
+            stream: string;
+            type: string;
+            /** Format: date-time */
+            at: string;
+            by: string;
+            correlation: string | null;
+            data: {
+                [key: string]: unknown;
+            };
         };
         WaysToSignIn: {
             /** @description Whether one click is enough, on this machine. */
@@ -2881,8 +2904,13 @@ export interface operations {
                         items: {
                             /** @description As it was sent. */
                             id: string;
-                            /** @description What the request for this one alone would have been answered with. */
+                            /** @description What the request for this one alone would have been answered with; 200 too for what was decided before. */
                             status: number;
+                            /**
+                             * @description How it was decided before, and by whom: nothing was done. Else null.
+                             * @example released already, by alice
+                             */
+                            already: string | null;
                             /** @description The block as it is now; null where it is a problem. */
                             block: components["schemas"]["Block"] | null;
                             /** @description Why nothing was done. */
@@ -4373,6 +4401,8 @@ export interface operations {
                         }[];
                         /** @description Null where all is counted; else there were too many events to read, and later ones are left out. */
                         coveredUntil: string | null;
+                        /** @description Null where all is kept; else what came before this instant has outlived its retention. */
+                        keptSince: string | null;
                     };
                 };
             };
@@ -4998,6 +5028,19 @@ export interface operations {
             };
         };
         responses: {
+            /** @description Nothing was sent: the channel tells owners alone, who are customers */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        channel: string;
+                        /** @description What a test would say, if it were sent. */
+                        wouldSay: string;
+                    };
+                };
+            };
             /** @description It is sent */
             202: {
                 headers: {
@@ -5077,13 +5120,13 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description A stream: id is the position, event the type, data a JSON object {position, eventId, stream, type, at, by, correlation, data} */
+            /** @description A stream: id is the position, event the type, data a FeedEvent as JSON */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "text/event-stream": string;
+                    "text/event-stream": components["schemas"]["FeedEvent"];
                 };
             };
             /** @description A problem (RFC 9457) */

@@ -22,7 +22,7 @@ import { cookieOf, hostCookie } from './http/session-cookie.js';
 import type { Entrant, PeopleDependencies, PersonSessions } from './sessions.js';
 
 const START = '/api/v1/sign-in/openid';
-const CALLBACK = `${START}/callback`;
+export const CALLBACK = `${START}/callback`;
 /** How long somebody may take at the provider. */
 const AT_PROVIDER: Milliseconds = 10 * MINUTE;
 /** How long the provider may take for one answer, and for all that a sign-in needs. */
@@ -232,32 +232,36 @@ export class OpenId {
   #provider(): Promise<Configuration> {
     const now = this.#deps.clock.now();
     if (this.#known !== undefined && now < this.#known.until) return this.#known.configuration;
-    const known = { until: now + KNOWN, configuration: this.#discover() };
+    const known = { until: now + KNOWN, configuration: discoverProvider(this.#settings) };
     this.#known = known;
     known.configuration.catch(() => {
       if (this.#known === known) this.#known = undefined;
     });
     return known.configuration;
   }
+}
 
-  async #discover(): Promise<Configuration> {
-    const { issuer, clientId, clientSecretFile } = this.#settings;
-    const client = await import('openid-client');
-    const secret =
-      clientSecretFile === undefined
-        ? undefined
-        : (await readFile(clientSecretFile, 'utf8')).split('\n', 1)[0]!.trim();
-    // Without it the signature of a token that came by TLS is not looked at.
-    const execute = [client.enableNonRepudiationChecks];
-    // The configuration takes http:// on this machine alone.
-    if (issuer.startsWith('http:')) execute.push(client.allowInsecureRequests);
-    const auth =
-      secret === undefined
-        ? client.None()
-        : eitherAuth(client.ClientSecretBasic(secret), client.ClientSecretPost(secret));
-    const options = { execute, timeout: ONE_ANSWER / SECOND };
-    return client.discovery(new URL(issuer), clientId, undefined, auth, options);
-  }
+/** What a provider says of itself. @throws what the library throws: it does not answer, or calls itself otherwise */
+export async function discoverProvider({
+  issuer,
+  clientId,
+  clientSecretFile,
+}: OpenIdSettings): Promise<Configuration> {
+  const client = await import('openid-client');
+  const secret =
+    clientSecretFile === undefined
+      ? undefined
+      : (await readFile(clientSecretFile, 'utf8')).split('\n', 1)[0]!.trim();
+  // Without it the signature of a token that came by TLS is not looked at.
+  const execute = [client.enableNonRepudiationChecks];
+  // The configuration takes http:// on this machine alone.
+  if (issuer.startsWith('http:')) execute.push(client.allowInsecureRequests);
+  const auth =
+    secret === undefined
+      ? client.None()
+      : eitherAuth(client.ClientSecretBasic(secret), client.ClientSecretPost(secret));
+  const options = { execute, timeout: ONE_ANSWER / SECOND };
+  return client.discovery(new URL(issuer), clientId, undefined, auth, options);
 }
 
 type Asked = ApiRequest<unknown, unknown>;
@@ -276,10 +280,14 @@ function eitherAuth(basic: ClientAuth, post: ClientAuth): ClientAuth {
   };
 }
 
+/** An address that is not verified may be somebody else's: nobody goes by it, whichever claim it is in. */
 function nameOf({ preferred_username: name, email, email_verified: isVerified, sub }: Claims): string {
-  if (typeof name === 'string' && name !== '') return name;
-  if (typeof email === 'string' && email !== '' && isVerified !== false) return email;
-  return String(sub);
+  // Some providers give truth values as text.
+  const isUnverified = isVerified === false || isVerified === 'false';
+  const address = typeof email === 'string' && email !== '' ? email : undefined;
+  const isAddress = typeof name === 'string' && name.toLowerCase() === address?.toLowerCase();
+  if (typeof name === 'string' && name !== '' && !(isUnverified && isAddress)) return name;
+  return address === undefined || isUnverified ? String(sub) : address;
 }
 
 function listOf(claim: unknown, most: number): readonly string[] {

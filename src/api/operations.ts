@@ -97,11 +97,11 @@ const levelsShape = z.object({
   components: z.partialRecord(z.enum(COMPONENTS), z.enum(LOG_LEVELS)).describe('those that differ'),
 });
 
-export type LogLevelsJson = z.infer<typeof levelsShape>;
+type LogLevelsJson = z.infer<typeof levelsShape>;
 
 const lineShape = z.looseObject({ time: z.string(), level: z.string(), msg: z.string().optional() });
 const linesShape = z.object({ items: z.array(lineShape).describe('oldest first') });
-export type LogLinesJson = z.infer<typeof linesShape>;
+type LogLinesJson = z.infer<typeof linesShape>;
 
 interface LevelInput {
   readonly level: LogLevel;
@@ -187,8 +187,8 @@ const retryShape = z.object({
   quarantine: z.int().meta({ description: 'So many are still in quarantine.' }),
 });
 
-export type RetryInput = z.infer<typeof input>;
-export type RetryJson = z.infer<typeof retryShape>;
+type RetryInput = z.infer<typeof input>;
+type RetryJson = z.infer<typeof retryShape>;
 
 /** What this process keeps on its own disk for the store that all share. */
 export function outboxRoutes({ outbox }: Pick<ApiDependencies, 'outbox'>): readonly Route[] {

@@ -27,6 +27,7 @@ import { carryOut, contextOf, etagOf, replayed, shown } from './commands.js';
 import type { ApiDependencies } from './dependencies.js';
 import type { Answer, ApiRequest, Route } from './http/route.js';
 import { ok, ownSubject, route } from './http/route.js';
+import type { LongReads } from './long-reads.js';
 import {
   anyOf,
   cursorOf,
@@ -54,7 +55,7 @@ const listQuery = z.strictObject({
 const removal = z.strictObject({ note: noteInput.optional() });
 
 /** The limits of single accounts and domains that replace those of the rules. */
-export function overrideRoutes(deps: ApiDependencies): readonly Route[] {
+export function overrideRoutes(deps: ApiDependencies, reads: LongReads): readonly Route[] {
   const { log, models, clock, store } = deps;
   const overrideCommands = new OverrideCommandHandler(store, clock);
   const rules = () => models.sendVolume.rules.rules;
@@ -106,18 +107,23 @@ export function overrideRoutes(deps: ApiDependencies): readonly Route[] {
       scope: 'own',
       query: listQuery,
       responses: { 200: { description: 'One page, accounts before domains', schema: listOf(overrideShape) } },
-      handle({ query: { type, prefix, limit, cursor }, concerns }) {
-        const after = cursor === undefined ? undefined : subjectOfKey(keyOfCursor(cursor));
-        const found = OVERRIDE_TYPES.flatMap((each) => {
-          if (type?.has(each) === false || (after?.type === 'domain' && each === 'account')) return [];
-          const from = after?.type === each ? after.value : '';
-          return models.overrides.page(each, prefix, from, limit + 1, concerns);
-        });
-        const items = found.slice(0, limit);
-        const next = found.length > limit ? cursorOf(subjectKey(items.at(-1)!.subject)) : null;
-        const now = clock.now();
-        return ok({ items: items.map((one) => overrideView(one.subject, one, rules(), now)), next });
-      },
+      handle: (request) =>
+        reads.run(request, async () => {
+          const {
+            query: { type, prefix, limit, cursor },
+            concerns,
+          } = request;
+          const after = cursor === undefined ? undefined : subjectOfKey(keyOfCursor(cursor));
+          const found = OVERRIDE_TYPES.flatMap((each) => {
+            if (type?.has(each) === false || (after?.type === 'domain' && each === 'account')) return [];
+            const from = after?.type === each ? after.value : '';
+            return models.overrides.page(each, prefix, from, limit + 1, concerns);
+          });
+          const items = found.slice(0, limit);
+          const next = found.length > limit ? cursorOf(subjectKey(items.at(-1)!.subject)) : null;
+          const now = clock.now();
+          return ok({ items: items.map((one) => overrideView(one.subject, one, rules(), now)), next });
+        }),
     }),
     route({
       method: 'get',

@@ -5,9 +5,10 @@ import { addPasskey, removePasskey } from '../accounts/admins.js';
 import type { Passkey } from '../accounts/passkeys.js';
 import { LONGEST_ID, PASSKEY_NAME } from '../accounts/passkeys.js';
 import { StopgapError } from '../kernel/errors.js';
-import { formatInstant } from '../kernel/time.js';
+import { formatInstant, HOUR, SECOND } from '../kernel/time.js';
 import { SideThread } from '../runtime/side-thread.js';
 import type { Attempts } from './attempts.js';
+import { tooMany } from './attempts.js';
 import { invalid } from './http/problem.js';
 import type { Answer, ApiRequest, Route } from './http/route.js';
 import { ok, route } from './http/route.js';
@@ -32,6 +33,8 @@ const HEAP = 128;
 /** What keys may be of, by the numbers of COSE: ES256, EdDSA, RS256. */
 const ALGORITHMS = [-7, -8, -257];
 const WHAT_FOR = 'sign in';
+/** Sign-ins an hour by one passkey: each is recorded for good, and its challenge looked for at the next ones. */
+const MOST_USES = 60;
 
 const base64url = (most: number) =>
   z
@@ -229,6 +232,11 @@ export class Passkeys {
         return fail(refused());
       const { name, stamp } = person;
       const lastUse = () => models.sessions.passkeyUse(name, id);
+      const uses = (lastUse()?.challenges ?? []).filter(([, at]) => at > clock.now() - HOUR);
+      if (uses.length >= MOST_USES) {
+        const wait = Math.ceil((uses[0]![1] + HOUR - clock.now()) / SECOND) * SECOND;
+        throw tooMany('this passkey was used too often within an hour: wait', wait);
+      }
       const counter = Math.max(passkey.counter, lastUse()?.counter ?? 0);
       const proved = await this.#check({
         ...{ kind: 'known', id: ++this.#asked },

@@ -106,7 +106,7 @@ export const rulesShape = z
 
 type RuleJson = z.infer<typeof ruleShape>;
 type RuleSetJson = z.infer<typeof ruleSetShape>;
-export type RulesJson = z.infer<typeof rulesShape>;
+type RulesJson = z.infer<typeof rulesShape>;
 
 /** The rule set in force. */
 export function rulesView(

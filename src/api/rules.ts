@@ -16,6 +16,7 @@ import { carryOut, contextOf, etagOf, replayed } from './commands.js';
 import type { ApiDependencies } from './dependencies.js';
 import type { Answer, ApiRequest, BodySpec, Route } from './http/route.js';
 import { ok, route } from './http/route.js';
+import type { LongReads } from './long-reads.js';
 import { faultShape, goingOn, rulesShape, rulesView, rulesWarnings, rulesWarningsOf } from './rule-set.js';
 import {
   anyOf,
@@ -50,7 +51,7 @@ export const precisionShape = z
   })
   .meta({ id: 'RulePrecision' });
 
-export type PrecisionJson = z.infer<typeof precisionShape>;
+type PrecisionJson = z.infer<typeof precisionShape>;
 export const observedShape = z
   .object({
     position,
@@ -262,7 +263,7 @@ const observedQuery = z.strictObject({
 type ObservedQuery = z.infer<typeof observedQuery>;
 
 /** Lists the senders on which rules tripped that only observe. */
-export function observedRoute({ models }: ApiDependencies): Route {
+export function observedRoute({ models }: ApiDependencies, reads: LongReads): Route {
   return route<ObservedQuery>({
     method: 'get',
     path: '/api/v1/rules/observed',
@@ -273,13 +274,12 @@ export function observedRoute({ models }: ApiDependencies): Route {
     responses: {
       200: { description: `Of the newest ${OBSERVATIONS_KEPT}`, schema: listOf(observedShape) },
     },
-    handle: ({ query, concerns }) =>
-      ok(
-        observed(
-          models.ledger.observed.newest().filter(({ subject }) => concerns(subject)),
-          query,
-        ),
-      ),
+    handle: (request) =>
+      reads.run(request, async () => {
+        const { query, concerns } = request;
+        const own = models.ledger.observed.newest().filter(({ subject }) => concerns(subject));
+        return ok(observed(own, query));
+      }),
   });
 }
 

@@ -49,12 +49,15 @@ const volumeShape = z.object({
     description:
       'Null where all is counted; else there were too many events to read, and later ones are left out.',
   }),
+  keptSince: instantShape.nullable().meta({
+    description: 'Null where all is kept; else what came before this instant has outlived its retention.',
+  }),
 });
 type VolumeJson = z.infer<typeof volumeShape>;
 
 /** What one sender sent over time, for a chart. */
 export function senderVolumeRoute(
-  { store, clock }: ApiDependencies,
+  { store, clock, retention }: ApiDependencies,
   reads: LongReads,
   mostRead = MOST_READ,
 ): Route {
@@ -73,13 +76,17 @@ export function senderVolumeRoute(
       if (from >= to) throw new InvalidInput('from', 'must come before to');
       if ((to - from) / step > MOST_STEPS)
         throw new InvalidInput('step', `makes more than ${MOST_STEPS} steps: take a longer one`);
-      const head = { subject, from: formatInstant(from), to: formatInstant(to), step: formatDuration(step) };
+      const kept = clock.now() - retention.sends;
+      const head = {
+        ...{ subject, from: formatInstant(from), to: formatInstant(to), step: formatDuration(step) },
+        keptSince: from < kept ? formatInstant(kept) : null,
+      };
       if (subject.type !== 'account') {
         const note = `sends are kept by account: there is no series of one ${subject.type}`;
         return ok({ ...head, available: false, note, items: [], coveredUntil: null } satisfies VolumeJson);
       }
       const { items, coveredUntil } = await reads.run(request, (look) =>
-        seriesOf(store, subject, { from, to, step }, mostRead, look),
+        seriesOf(store, subject, { from, to, step, kept }, mostRead, look),
       );
       return ok({ ...head, available: true, note: null, items, coveredUntil } satisfies VolumeJson);
     },
@@ -90,12 +97,14 @@ interface Range {
   readonly from: Instant;
   readonly to: Instant;
   readonly step: Milliseconds;
+  /** What is older goes with the next sweep. */
+  readonly kept: Instant;
 }
 
 async function seriesOf(
   store: EventStore,
   { value }: Subject,
-  { from, to, step }: Range,
+  { from, to, step, kept }: Range,
   mostRead: number,
   look: () => void,
 ): Promise<Pick<VolumeJson, 'items' | 'coveredUntil'>> {
@@ -113,7 +122,7 @@ async function seriesOf(
     if (read++ === mostRead) return { items, coveredUntil: formatInstant(last) };
     last = at;
     const item = items[Math.floor((at - from) / step)];
-    if (item === undefined || at >= to || !seen.isNew(id)) continue;
+    if (item === undefined || at >= to || at < kept || !seen.isNew(id)) continue;
     if (type === 'MessageAccepted') {
       const { recipients, size } = data as MessageAccepted;
       item.messages++;

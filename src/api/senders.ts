@@ -83,7 +83,7 @@ export const windowShape = z
   })
   .meta({ id: 'Window' });
 
-export type WindowJson = z.infer<typeof windowShape>;
+type WindowJson = z.infer<typeof windowShape>;
 
 function outbreakView({ window, turnedAt, alarmUntil, ...rest }: OutbreakReading): WindowJson['outbreak'] {
   return {
@@ -238,8 +238,6 @@ const sender = z.object({
 });
 
 type Sender = z.infer<typeof sender>;
-export type SenderJson = Sender;
-export type BusiestJson = z.infer<typeof busiestItem>;
 
 /** How much senders send, and their limits. */
 export function senderRoutes(deps: ApiDependencies, reads: LongReads): readonly Route[] {
@@ -279,15 +277,16 @@ export function senderRoutes(deps: ApiDependencies, reads: LongReads): readonly 
       role: 'viewer',
       scope: 'own',
       responses: { 200: { description: 'The sender; one never seen has empty windows', schema: sender } },
-      handle: async ({ params, concerns }) => {
-        const subject = parseSubject(params['type']!, params['value']!, 'sender');
-        return ok(await senderView(deps, ownSubject(subject, concerns)));
+      handle: async (request) => {
+        const { params, concerns } = request;
+        const subject = ownSubject(parseSubject(params['type']!, params['value']!, 'sender'), concerns);
+        return ok(await reads.run(request, (look) => senderView(deps, subject, look)));
       },
     }),
   ];
 }
 
-async function senderView(deps: ApiDependencies, subject: Subject): Promise<Sender> {
+async function senderView(deps: ApiDependencies, subject: Subject, look: () => void): Promise<Sender> {
   const { models, clock } = deps;
   const now = clock.now();
   const live = models.ledger.liveOn(subject);
@@ -311,7 +310,7 @@ async function senderView(deps: ApiDependencies, subject: Subject): Promise<Send
       exemption: exemption === undefined ? null : { ...exemption, subject: subjectView(subject) },
     },
     blocks: entries.map((entry) => blockView(entry, now)),
-    sends: await latestSends(deps, subject),
+    sends: await latestSends(deps, subject, look),
   };
 }
 
@@ -321,7 +320,11 @@ function countedAs(subject: Subject): Subject {
   return isAddress ? { type: 'ip', value: clientNetwork(subject.value) } : subject;
 }
 
-async function latestSends({ store }: ApiDependencies, { type, value }: Subject): Promise<Sender['sends']> {
+async function latestSends(
+  { store }: ApiDependencies,
+  { type, value }: Subject,
+  look: () => void,
+): Promise<Sender['sends']> {
   if (type !== 'account') {
     const note = `sends are kept by account: there is no list of those of one ${type}; GET /api/v1/events?categories=send has them all`;
     return { available: false, note, items: [] };
@@ -331,6 +334,7 @@ async function latestSends({ store }: ApiDependencies, { type, value }: Subject)
   // The stream may hold an event twice.
   const newest = store.readStream(sendStream(value), { direction: 'backwards', limit: 2 * LATEST_SENDS });
   for await (const { id, position, type: kind, at, data } of newest) {
+    look();
     if (seen.isNew(id)) items.push({ position, type: kind, at: formatInstant(at), data });
     if (items.length === LATEST_SENDS) break;
   }

@@ -79,6 +79,8 @@ export class PersonSessions {
   /** When each session was last used, by id. */
   readonly #used = new LRUCache<string, Instant>({ max: 10_000 });
   readonly #recording = new Set<string>();
+  /** Those whose time was seen to be over, until that is recorded. */
+  readonly #expired = new LRUCache<string, true>({ max: 10_000 });
 
   /** @param onEnded told of each session that is ended here */
   constructor(deps: PeopleDependencies, onEnded: (session: string) => void) {
@@ -96,7 +98,7 @@ export class PersonSessions {
     const person = session === undefined ? undefined : this.#entrantOf(session);
     if (session === undefined || person === undefined) return undefined;
     const now = this.#deps.clock.now();
-    if (now >= Math.min(session.until, this.usedAt(session) + IDLE)) return undefined;
+    if (this.#isOver(session, now)) return undefined;
     if (isUse) this.#use(session, now);
     return callerOf(person, session);
   }
@@ -272,6 +274,20 @@ export class PersonSessions {
       .finally(() => this.#recording.delete(id));
   }
 
+  /** Whether its time is over. Once it was, it stays so: the clock may be set back. */
+  #isOver(session: Session, now: Instant): boolean {
+    const { id, person, until } = session;
+    if (now < Math.min(until, this.usedAt(session) + IDLE) && !this.#expired.has(id)) return false;
+    this.#expired.set(id, true);
+    if (this.#recording.has(id)) return true;
+    this.#recording.add(id);
+    // Without it the session may come back with a restart: the next look tries again.
+    this.record(person, undefined, () => ({ type: 'SessionEnded', data: { session: id, reason: 'expired' } }))
+      .catch(() => undefined)
+      .finally(() => this.#recording.delete(id));
+    return true;
+  }
+
   /** When it was last used, as far as this process knows. */
   usedAt({ id, usedAt }: Session): Instant {
     return Math.max(usedAt, this.#used.get(id) ?? usedAt);
@@ -281,7 +297,7 @@ export class PersonSessions {
   #inForce(): Session[] {
     const now = this.#deps.clock.now();
     const all = this.#deps.models.sessions.all(now);
-    return all.filter((one) => this.#entrantOf(one) !== undefined && this.usedAt(one) + IDLE > now);
+    return all.filter((one) => this.#entrantOf(one) !== undefined && !this.#isOver(one, now));
   }
 
   /** Whose session it is; undefined if they are not who they were at the sign-in. */

@@ -41,6 +41,7 @@ import {
   subjectView,
   wholeNumber,
 } from './shapes.js';
+import { DIFFERENCES } from './words.js';
 
 /** Settled cases by outcome. */
 const comparedShape = z.object({
@@ -74,9 +75,6 @@ export const shadowShape = z
   })
   .meta({ id: 'ShadowRules' });
 
-/** The outcomes in which the two rule sets differ. */
-export const DIFFERENCES = COMPARISONS.filter((kind) => kind !== 'both');
-
 const verdictShape = z.object({
   action: z.enum(['propose', 'block']),
   at: instantShape,
@@ -102,8 +100,8 @@ export const differenceShape = z
   })
   .meta({ id: 'ShadowDifference' });
 
-export type ShadowJson = z.infer<typeof shadowShape>;
-export type DifferenceJson = z.infer<typeof differenceShape>;
+type ShadowJson = z.infer<typeof shadowShape>;
+type DifferenceJson = z.infer<typeof differenceShape>;
 
 const SHADOW = '/api/v1/rules/shadow';
 

@@ -12,7 +12,7 @@ import {
   SECOND,
 } from '../kernel/time.js';
 import type { Subject } from '../sending/subjects.js';
-import { SUBJECT_TYPES } from '../sending/subjects.js';
+import { parsePattern, SUBJECT_TYPES } from '../sending/subjects.js';
 
 export const instantShape = z.string().meta({ format: 'date-time' });
 export const durationShape = z.string().meta({ examples: ['1h30m'] });
@@ -69,13 +69,27 @@ const LONGEST: Milliseconds = 3650 * DAY;
 
 export const noteInput = z.string('must be a text').max(2000, 'at most 2000 characters');
 
-export const subjectInput = z.strictObject(
-  {
-    type: z.enum(SUBJECT_TYPES, `must be one of ${SUBJECT_TYPES.join(', ')}`),
-    value: z.string('must be a text'),
-  },
-  { error: (issue) => (issue.code === 'invalid_type' ? 'must be an object {type, value}' : undefined) },
-);
+export const subjectInput = z
+  .strictObject(
+    {
+      type: z.enum(SUBJECT_TYPES, `must be one of ${SUBJECT_TYPES.join(', ')}`),
+      value: z.string('must be a text'),
+    },
+    { error: (issue) => (issue.code === 'invalid_type' ? 'must be an object {type, value}' : undefined) },
+  )
+  .transform(({ type, value }, context) => checkedSubject(() => parsePattern(type, value), context));
+
+/** A subject in normal form. What is wrong with it is told beside the faults of other fields. */
+export function checkedSubject(read: () => Subject, context: z.RefinementCtx): Subject {
+  try {
+    return read();
+  } catch (thrown) {
+    if (!(thrown instanceof InvalidInput)) throw thrown;
+    const path = thrown.field.split('.').slice(1);
+    context.addIssue({ code: 'custom', path, message: thrown.message });
+    return z.NEVER;
+  }
+}
 
 export const durationInput = z.string(`must be ${DURATION_FORM}`).transform((text, context): Milliseconds => {
   const span = parseDuration(text);
@@ -91,7 +105,7 @@ export const instantInput = z.string('must be an ISO 8601 time').transform((text
   return z.NEVER;
 });
 
-/** The three ways to say how long; {@link spanOf} requires just one. */
+/** The three ways to say how long; {@link oneSpan} requires just one. */
 export const spanInputs = {
   duration: durationInput.optional(),
   until: instantInput.optional(),
@@ -104,21 +118,32 @@ interface SpanInput {
   readonly indefinite?: true | undefined;
 }
 
-/** @throws InvalidInput if it is not just one of the three */
-export function spanOf(input: SpanInput): Span {
-  return optionalSpanOf(input, 1)!;
+/** Checks a body with {@link spanInputs}, whatever else is wrong with it. @param least 0 if it may say nothing */
+export const oneSpan = (least: 0 | 1): z.core.$ZodCheck<SpanInput> =>
+  z.superRefine(
+    ({ duration, until, indefinite }, context) => {
+      const given = [duration, until, indefinite].filter((way) => way !== undefined).length;
+      if (given <= 1 && given >= least) return;
+      const fault = given === 0 ? 'how long is missing' : 'there is more than one';
+      const message = `${fault}: give exactly one of duration, until or indefinite: true`;
+      context.addIssue({ code: 'custom', path: ['duration'], message });
+    },
+    { when: ({ value }) => isObject(value) },
+  );
+
+export function isObject(value: unknown): value is object {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** @throws InvalidInput if it is more than one of the three, or fewer than `least` */
-export function optionalSpanOf({ duration, until, indefinite }: SpanInput, least = 0): Span | undefined {
-  const given = [duration, until, indefinite].filter((way) => way !== undefined).length;
-  if (given > 1 || given < least) {
-    const fault = given === 0 ? 'how long is missing' : 'there is more than one';
-    throw new InvalidInput('duration', `${fault}: give exactly one of duration, until or indefinite: true`);
-  }
-  if (given === 0) return undefined;
+/** Of a body that {@link oneSpan} has checked. */
+export function spanOf(input: SpanInput): Span {
+  return optionalSpanOf(input)!;
+}
+
+export function optionalSpanOf({ duration, until, indefinite }: SpanInput): Span | undefined {
   if (indefinite === true) return { until: null };
-  return duration === undefined ? { until: until! } : { duration };
+  if (duration !== undefined) return { duration };
+  return until === undefined ? undefined : { until };
 }
 
 /** A query parameter that is given once at most. */

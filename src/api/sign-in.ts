@@ -1,7 +1,7 @@
 import type { Request } from 'express';
 import { z } from 'zod';
 import type { AdminRecord } from '../accounts/admins.js';
-import { addAdmin, normalizeAdmin, setPasswordByLink } from '../accounts/admins.js';
+import { addAdmin, normalizeAdmin, endAdminLink, setPasswordByLink } from '../accounts/admins.js';
 import { LONGEST_PASSWORD } from '../accounts/passwords.js';
 import { StopgapError } from '../kernel/errors.js';
 import { isLoopback, normalizeIp } from '../sending/identity.js';
@@ -157,6 +157,7 @@ export class SignIn {
       if (!isRight || admin === undefined || admin.disabled)
         return fail(wrong('the name or the password is wrong'));
       await beginCode(admin, body.code);
+      await this.#attempts.beginSession(name, network);
       return this.#sessions.begin(asked, admin, () => this.#codeOf(admin, body.code, fail));
     });
   }
@@ -189,9 +190,12 @@ export class SignIn {
       token + (code ?? ''),
       async ({ fail, beginCode }) => {
         const link = person?.link;
-        if (person === undefined || link === undefined || link.until <= clock.now() || person.disabled)
-          return fail(unusable());
+        if (person === undefined || link === undefined || person.disabled) return fail(unusable());
         const { name } = person;
+        if (link.until <= clock.now()) {
+          await changeFile(this.#deps, (file) => endAdminLink({ file, name, link }));
+          return fail(unusable());
+        }
         await beginCode(person, code);
         this.#codeOf(person, code, fail);
         await changeFile(this.#deps, (file) => setPasswordByLink({ file, name, password, link }));

@@ -67,6 +67,10 @@ export function storageRoute({ store, retention }: ApiDependencies): Route {
     [NOTICES_CATEGORY]: retention.sends,
     [PROFILE_CATEGORY]: SUMMARIES_KEPT,
   };
+  // It holds the event loop for some milliseconds: one reading serves all who wait for it.
+  let reading: ReturnType<typeof store.storage> | undefined;
+  const read = (): ReturnType<typeof store.storage> =>
+    (reading ??= store.storage().finally(() => (reading = undefined)));
   return route({
     method: 'get',
     path: '/api/v1/storage',
@@ -76,7 +80,7 @@ export function storageRoute({ store, retention }: ApiDependencies): Route {
     needsModels: false,
     responses: { 200: { description: 'By category', schema: storageShape } },
     async handle() {
-      const { categories, ...rest } = await store.storage();
+      const { categories, ...rest } = await read();
       return ok({
         store: rest.bytes === null ? 'kurrentdb' : 'sqlite',
         ...rest,

@@ -29,9 +29,10 @@ export interface ForgettingOptions {
 }
 
 export interface ForgottenPerson extends Forgotten {
-  readonly pseudonym: string;
-  /** Of the event that says so. */
-  readonly position: number;
+  /** Null if nothing was known of the name: nothing stays. */
+  readonly pseudonym: string | null;
+  /** Of the event that says so; null if nothing was known of the name, so that there is nothing to say. */
+  readonly position: number | null;
 }
 
 /** Forgets people, one at a time. */
@@ -47,8 +48,8 @@ export class ForgettingHandler {
    * Takes a person out of the store, and records that it was done. Done again, it completes what was interrupted.
    *
    * @param subject an account or an address; where it is both, both are forgotten
-   * @throws InvalidInput; StopgapError `conflict` while a block or proposal of theirs is open, or another is being
-   *   forgotten; StoreUnavailable
+   * @throws InvalidInput; StopgapError `conflict` while a block or proposal of theirs is open, also one that begins
+   *   meanwhile, or another is being forgotten; StoreUnavailable
    */
   async execute(
     subject: Subject,
@@ -62,8 +63,9 @@ export class ForgettingHandler {
     this.#isBusy = true;
     try {
       const unfinished = await this.#unfinished();
-      if (unfinished !== undefined && unfinished.name !== name) await this.#forget(unfinished, context);
-      return await this.#forget(unfinished?.name === name ? unfinished : await this.#begin(name), context);
+      if (unfinished !== undefined && unfinished.name !== name) await this.#forget(unfinished, context, true);
+      const isBegun = unfinished?.name === name;
+      return await this.#forget(isBegun ? unfinished : await this.#begin(name), context, isBegun);
     } finally {
       this.#isBusy = false;
     }
@@ -79,7 +81,7 @@ export class ForgettingHandler {
       if (state !== 'active' && state !== 'proposed') continue;
       throw new StopgapError(
         'conflict',
-        `the ${state === 'active' ? 'block' : 'proposal'} ${live.id} is about them: ${state === 'active' ? 'release' : 'dismiss'} it first`,
+        `the ${state === 'active' ? 'block' : 'proposal'} ${live.id} is about who is to be forgotten: ${state === 'active' ? 'release' : 'dismiss'} it first`,
         { block: live.id, state },
       );
     }
@@ -110,11 +112,18 @@ export class ForgettingHandler {
   async #forget(
     person: Person,
     { by, correlation }: Pick<CommandContext, 'by' | 'correlation'>,
+    isBegun: boolean,
   ): Promise<ForgottenPerson> {
     const { store, clock } = this.#options;
     const { pseudonym } = person;
-    const forgotten = await store.forget(person);
+    // It takes minutes, and one that was interrupted may be of long ago: they may be blocked by now.
+    const forgotten = await store.forget(person, () => this.#refuseOpen(person.name));
     const { erased, rewritten } = forgotten;
+    // What was interrupted may have erased all. Else the event would have every process fold the log anew for nothing.
+    if (!isBegun && erased + rewritten === 0) {
+      await rm(this.#file, { force: true });
+      return { ...forgotten, pseudonym: null, position: null };
+    }
     const fact: ForgettingFact = { type: 'PersonForgotten', data: { pseudonym, erased, rewritten } };
     const idAt = (): string => idOf(`forgotten/${pseudonym}`);
     const events = envelope([fact], { by, correlation, idAt }, clock.now());

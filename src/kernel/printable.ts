@@ -41,3 +41,11 @@ const CONTROL = /[\u0000-\u001f\u007f]/g;
 export function fitName(name: string): string {
   return name.slice(0, LONGEST_NAME).toWellFormed().replace(CONTROL, '?');
 }
+
+// eslint-disable-next-line regexp/no-super-linear-move -- a number has few digits
+const THOUSANDS = /\B(?=(?:\d{3})+$)/g;
+
+/** `1,234,567`: a whole number as English writes it. `Intl` takes each start twelve milliseconds for it. */
+export function grouped(value: number): string {
+  return String(Math.round(value)).replace(THOUSANDS, ',');
+}

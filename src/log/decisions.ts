@@ -1,5 +1,5 @@
 import type { Logger } from 'pino';
-import type { BlockFact, Until } from '../blocks/events.js';
+import type { BlockFact, BlockReleased, HeldMailDecided, Until } from '../blocks/events.js';
 import { formatInstant } from '../kernel/time.js';
 import type { GeoData } from '../rules/explain.js';
 import { withoutGeoData } from '../rules/explain.js';
@@ -18,6 +18,10 @@ export interface DecisionFields {
   readonly block: string | undefined;
   /** ISO 8601, or `indefinite`. */
   readonly until: string | undefined;
+  /** Of a release or dismissal that calls the rule wrong, which raises limits. */
+  readonly falsePositive: true | undefined;
+  /** What was asked to become of held mail. */
+  readonly held: string | undefined;
   /** The trace that it belongs to, under the name that OpenTelemetry has for it in logs. */
   readonly trace_id: string | undefined;
 }
@@ -35,7 +39,10 @@ export function decisionFields(
   correlation: string | undefined,
 ): DecisionFields {
   const last = facts.at(-1);
-  const data = (last?.data ?? {}) as { readonly block?: string; readonly until?: Until };
+  const data = (last?.data ?? {}) as Partial<
+    Pick<BlockReleased, 'block' | 'falsePositive' | 'held'> &
+      Pick<HeldMailDecided, 'action'> & { until: Until }
+  >;
   return {
     correlation,
     by,
@@ -44,6 +51,8 @@ export function decisionFields(
     block: data.block,
     until:
       data.until === undefined ? undefined : data.until === null ? 'indefinite' : formatInstant(data.until),
+    falsePositive: data.falsePositive === true ? true : undefined,
+    held: last?.type === 'HeldMailDecided' ? data.action : data.held,
     trace_id: trace === undefined ? undefined : traceIdOf(trace),
   };
 }

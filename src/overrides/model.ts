@@ -1,5 +1,6 @@
 import type { Until } from '../blocks/events.js';
 import type { Instant } from '../kernel/time.js';
+import { grouped } from '../kernel/printable.js';
 
 /** The types of an override's subject: a domain's applies to every account of it and of its subdomains. */
 export const OVERRIDE_TYPES = ['account', 'domain'] as const;
@@ -142,19 +143,17 @@ export interface Overridden {
   readonly factor: number | undefined;
 }
 
-const NUMBERS = new Intl.NumberFormat('en-US', { maximumFractionDigits: 0 });
-
 /**
  * The limit as an evidence sentence ends: `500 instead of 100, by the override of domain example.com (plan "pro")`;
  * of a rule that is off the words are `as much as it likes instead of 100, by …`.
  */
 export function inWords({ limit, usual, named, multiplied, factor }: Overridden): string {
-  const amount = limit === null ? 'as much as it likes' : NUMBERS.format(limit);
+  const amount = limit === null ? 'as much as it likes' : grouped(limit);
   const why = [
     ...(named === undefined ? [] : [`by the override of ${nameOf(named)}`]),
     ...(multiplied === undefined ? [] : [`times ${factor} by the override of ${nameOf(multiplied)}`]),
   ];
-  return `${amount} instead of ${NUMBERS.format(usual)}, ${why.join(', ')}`;
+  return `${amount} instead of ${grouped(usual)}, ${why.join(', ')}`;
 }
 
 function nameOf({ subject, terms }: Override): string {

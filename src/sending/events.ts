@@ -120,6 +120,9 @@ export type SendEvent =
   | Fact<'MessageRefused', MessageRefused>
   | Fact<'BounceReceived', BounceReceived>;
 
+/** Who records that the hook holds what it found in the queue: unlike other held mail it was taken, and counted, before. */
+export const QUEUE_HOLDER = 'system:hook';
+
 export type HeldEvent = Fact<'MessageHeld', MessageHeld>;
 
 export type AuthEvent = Fact<'AuthenticationFailed', AuthenticationFailed>;

@@ -106,6 +106,13 @@ export function clientNetwork(ip: string): string {
   return normal.includes(':') && readIpv6(normal, PARTS) ? slash64(PARTS) : normal;
 }
 
+/** The /24 of an IPv4 address or the /48 of an IPv6 network: a sender that gets another address there is not new. */
+export function neighbourhood(network: string): string {
+  return network.includes(':')
+    ? network.split(':').slice(0, 3).join(':')
+    : network.slice(0, network.lastIndexOf('.'));
+}
+
 /**
  * The networks around an IPv6 /64 that one site may hold as well: its /56 and its /48 (RFC 6177). None of any other network.
  *

@@ -43,7 +43,8 @@ export interface SessionUsed {
 
 export interface SessionEnded {
   readonly session: string;
-  readonly reason: 'signed-out' | 'signed-in-again' | 'revoked';
+  /** `expired`: its time was seen to be over, which a clock that is set back does not undo. */
+  readonly reason: 'signed-out' | 'signed-in-again' | 'revoked' | 'expired';
 }
 
 const CHANGES = ['added', 'changed', 'removed', 'link', 'password', 'second-factor', 'passkey'] as const;

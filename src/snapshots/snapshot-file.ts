@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { Stats } from 'node:fs';
+import { constants } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
 import { mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
@@ -124,7 +125,8 @@ export class SnapshotFolder {
    * @throws SnapshotRefused; Error of the file system
    */
   async read(name: string, head: number): Promise<unknown> {
-    const file = await open(name, 'r');
+    // A FIFO would be waited for without end.
+    const file = await open(name, constants.O_RDONLY | constants.O_NONBLOCK);
     try {
       const length = await this.#check(file);
       let at = HEAD;
@@ -146,7 +148,9 @@ export class SnapshotFolder {
 
   /** @returns length of what follows the head, which the head names */
   async #check(file: FileHandle): Promise<number> {
-    const { size } = await file.stat();
+    const stats = await file.stat();
+    if (!stats.isFile()) throw new SnapshotRefused('it is no file');
+    const { size } = stats;
     if (size < HEAD) throw new SnapshotRefused('it is truncated');
     const head = await readAll(file, 0, HEAD);
     if (!head.subarray(0, MAGIC.length).equals(MAGIC)) throw new SnapshotRefused('it is of another format');

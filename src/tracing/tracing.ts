@@ -243,7 +243,7 @@ export function tracedStore(store: EventStore, tracing: Tracing): EventStore {
     head: () => store.head(),
     setRetention: (category, maxAge) => store.setRetention(category, maxAge),
     sweep: (now) => store.sweep(now),
-    forget: (person) => store.forget(person),
+    forget: (person, mayGoOn) => store.forget(person, mayGoOn),
     storage: () => store.storage(),
     get maxAppendBytes() {
       return store.maxAppendBytes;

@@ -1,7 +1,7 @@
 import http from 'node:http';
 import type { RequestListener } from 'node:http';
 import type { Duplex } from 'node:stream';
-import type { ListenAddress } from '../../config/values.js';
+import type { ListenAddress } from '../../config/listening.js';
 import { MINUTE, SECOND } from '../../kernel/time.js';
 import { listenOptions } from '../../runtime/listening.js';
 import { Problem, problemBody } from './problem.js';

@@ -337,7 +337,10 @@ function authorize(caller: Caller | undefined, { role: needed, scope }: Route): 
   if (needed === undefined) return;
   if (caller === undefined) throw unauthorized('a token is needed', 'Bearer realm="stopgap"');
   if (allows(caller.role, needed, scope)) return;
-  const message = `this needs the role ${needed}; ${titleOf(caller)} has the role ${caller.role}`;
+  // For those of some domains no role is enough: this shows or changes what is everybody's.
+  const wanted =
+    caller.role === 'domain' ? 'is not for the administrators of single domains' : `needs the role ${needed}`;
+  const message = `this ${wanted}; ${titleOf(caller)} has the role ${caller.role}`;
   throw new Problem(403, message, {
     code: 'forbidden',
     headers: { 'WWW-Authenticate': 'Bearer realm="stopgap", error="insufficient_scope"' },

@@ -9,6 +9,7 @@ interface Row {
   readonly id: string;
   readonly status: number;
   readonly block: Answered | null;
+  readonly already: string | null;
   readonly problem: { readonly code: string; readonly detail: string } | null;
 }
 
@@ -29,18 +30,43 @@ describe('one action on many blocks', () => {
     const ids = await Promise.all(
       ['a', 'b', 'c'].map(async (name) => (await server.block(`${name}@example.com`)).id),
     );
-    await server.post(`/api/v1/blocks/${ids[1]}/release`, {});
-    const rows = await act({ action: 'release', ids: [...ids, 'nothing'], note: 'all of them' });
+    const waits = await server.trip('waits@example.com');
+    const rows = await act({ action: 'release', ids: [...ids, waits, 'nothing'], note: 'all of them' });
     assert.deepEqual(
       rows.map(({ id, status, block, problem }) => [id, status, block?.state, problem?.code]),
       [
         [ids[0], 200, 'released', undefined],
-        [ids[1], 409, undefined, 'conflict'],
+        [ids[1], 200, 'released', undefined],
         [ids[2], 200, 'released', undefined],
+        [waits, 409, undefined, 'conflict'],
         ['nothing', 404, undefined, 'not-found'],
       ],
     );
     assert.equal(rows[0]!.block!.history.at(-1)!.note, 'all of them');
+  });
+
+  test('says of what was decided before how, and by whom, and calls that no failure', async () => {
+    const released = (await server.block('r@example.com')).id;
+    await server.post(`/api/v1/blocks/${released}/release`, {});
+    const dismissed = await server.trip('d@example.com');
+    await server.post(`/api/v1/blocks/${dismissed}/dismiss`, {});
+    const approved = await server.trip('y@example.com');
+    await server.post(`/api/v1/blocks/${approved}/approve`, {});
+    const rows = [
+      ...(await act({ action: 'release', ids: [released] })),
+      ...(await act({ action: 'dismiss', ids: [dismissed, approved] })),
+      ...(await act({ action: 'approve', ids: [approved, dismissed] })),
+    ];
+    assert.deepEqual(
+      rows.map(({ id, status, already, block, problem }) => [id, status, already, block?.state, problem]),
+      [
+        [released, 200, 'released already, by the-admin', 'released', null],
+        [dismissed, 200, 'dismissed already, by the-admin', 'dismissed', null],
+        [approved, 200, 'blocked already, by the-admin', 'active', null],
+        [approved, 200, 'blocked already, by the-admin', 'active', null],
+        [dismissed, 200, 'dismissed already, by the-admin', 'dismissed', null],
+      ],
+    );
   });
 
   test('approves and dismisses proposals', async () => {
@@ -61,6 +87,26 @@ describe('one action on many blocks', () => {
       again.map(({ status, block }) => [status, block?.version]),
       first.map(({ status, block }) => [status, block?.version]),
     );
+  });
+
+  test('lets the event loop turn between the ids, also of those that there are not', async (t) => {
+    const { rows } = server.deps.models.ledger;
+    const find = rows.find.bind(rows);
+    let [now, most, isOver] = [0, 0, false];
+    const turn = (): void => {
+      now = 0;
+      if (!isOver) setImmediate(turn);
+    };
+    turn();
+    t.mock.method(rows, 'find', (id: string) => {
+      most = Math.max(most, ++now);
+      return find(id);
+    });
+    const found = await act({ action: 'release', ids: Array.from({ length: 500 }, (_, n) => `none-${n}`) });
+    isOver = true;
+    assert.ok(found.every(({ status }) => status === 404));
+    // Two look-ups for each of ten, and as many where two slices fall into one turn.
+    assert.ok(most <= 40, `${most} without a turn of the event loop`);
   });
 
   test('is refused as a whole where the request is at fault, and by a role that may not', async () => {

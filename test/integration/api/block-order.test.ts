@@ -121,6 +121,51 @@ describe('the order of a list of blocks', () => {
     }
   });
 
+  test('shows the terms of a block and of a proposal at a past instant, though they were changed later', async () => {
+    const other = await ApiServer.start();
+    try {
+      const instants: string[] = [];
+      const pass = (): void => {
+        other.clock.advance(MINUTE);
+        instants.push(formatInstant(other.clock.now()));
+        other.clock.advance(MINUTE);
+      };
+      const proposal = await other.trip('two@example.com');
+      const first = { description: 'phished', direction: 'outbound' };
+      await other.block('one@example.com', first);
+      pass();
+      const changed = { description: 'asked to wait', direction: 'all', refusal: 'honest', duration: '2h' };
+      const { id } = await other.block('one@example.com', changed);
+      await other.block('two@example.com', changed);
+      pass();
+      await other.block('one@example.com', { description: 'still phished', duration: '3h' });
+      pass();
+      const then = async (): Promise<unknown[]> => {
+        const all = [];
+        for (const at of instants) {
+          const { items } = (await other.get(`/api/v1/blocks?at=${at}&sort=subject`)).json;
+          all.push(
+            items.map((item) => [item.state, item.description, item.direction, item.refusal].join(' / ')),
+          );
+        }
+        return all;
+      };
+      const want = [
+        ['active / phished / outbound / soft', 'proposed / too many / outbound / soft'],
+        ['active / asked to wait / all / honest', 'active / asked to wait / all / honest'],
+        ['active / still phished / all / honest', 'active / asked to wait / all / honest'],
+      ];
+      assert.deepEqual(await then(), want);
+      // The store has those that ended.
+      for (const block of [id, proposal]) await other.post(`/api/v1/blocks/${block}/release`, {});
+      assert.deepEqual(await then(), want);
+      await other.restart();
+      assert.deepEqual(await then(), want);
+    } finally {
+      await other.stop();
+    }
+  });
+
   test('lists the refusals of a block, oldest first, page by page', async () => {
     const { id } = await server.block('refused@example.com');
     for (const count of [1, 2, 3]) await refused(server, 'refused@example.com', id, count);

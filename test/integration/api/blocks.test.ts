@@ -83,6 +83,24 @@ describe('blocks over HTTP', () => {
     assert.deepEqual(fields, ['direction', 'duration', 'reason', 'subject.type', 'subject.value']);
   });
 
+  for (const [path, body, fields] of [
+    [BLOCKS, {}, ['direction', 'duration', 'subject.value']],
+    [BLOCKS, { duration: '1h', indefinite: true }, ['direction', 'duration', 'subject.value']],
+    ['/api/v1/exemptions', { reason: '' }, ['direction', 'duration', 'reason', 'subject.value']],
+    ['/api/v1/forget', {}, ['direction', 'subject.value']],
+    [`${BLOCKS}/actions`, { action: 'approve', ids: [], duration: '1h', indefinite: true }, undefined],
+    ['/api/v1/backtests', { from: '2026-02-01T00:00:00Z', to: '2026-01-01T00:00:00Z', rules: 7 }, undefined],
+  ] as const)
+    test(`POST ${path} names every field of ${JSON.stringify(body)} at once, whatever is wrong with it`, async () => {
+      const subject = { type: 'account', value: 'no name' };
+      const sent = fields === undefined ? body : { ...body, subject, direction: 'up' };
+      const reply = await server.post(path, sent, { role: 'admin' });
+      assert.equal(reply.status, 400);
+      const named = reply.json.errors.map(({ field }) => field).sort();
+      const other = 'ids' in body ? ['duration', 'ids'] : ['from', 'rules'];
+      assert.deepEqual(named, fields ?? other);
+    });
+
   test('if a block is in force, all that another asks for holds, or nothing is changed', async () => {
     const first = await server.block('strong@example.com', { duration: '2h' });
     const subject = { type: 'account', value: 'strong@example.com' };

@@ -3,6 +3,7 @@ import { describe, test } from 'node:test';
 import type { ChangeJson } from '../../../src/api/changes.js';
 import { changesRoute } from '../../../src/api/changes.js';
 import type { ApiRequest } from '../../../src/api/http/route.js';
+import { LongReads } from '../../../src/api/long-reads.js';
 import type { ApiDependencies } from '../../../src/api/index.js';
 import { CHANGES_KEPT, Changes } from '../../../projections/blocks/changes.js';
 import { formatInstant, MINUTE } from '../../../src/kernel/time.js';
@@ -56,7 +57,7 @@ describe('the list of changes', () => {
       ...{ ...one, position, subject, why: undefined },
     }));
     const models = { ...server.deps.models, changes: { newest: () => kept } };
-    const route = changesRoute({ ...server.deps, models } as unknown as ApiDependencies);
+    const route = changesRoute({ ...server.deps, models } as unknown as ApiDependencies, new LongReads());
     const look = async (isTheirs: boolean): Promise<readonly [all: number, most: number]> => {
       let [all, now, most, isOver] = [0, 0, 0, false];
       const turn = (): void => {
@@ -70,7 +71,7 @@ describe('the list of changes', () => {
         return isTheirs;
       };
       const request = { accepts: () => 'application/json' };
-      const asked = { query: { limit: 50 }, caller: { role: 'domain' }, concerns, request };
+      const asked = { query: { limit: 50 }, caller: { role: 'domain' }, concerns, request, response: {} };
       await route.handle(asked as unknown as ApiRequest<unknown, unknown>);
       isOver = true;
       return [all, most];

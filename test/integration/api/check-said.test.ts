@@ -5,6 +5,7 @@ import type { FailedLogins } from '../../../src/accounts/users.js';
 import { formatInstant, HOUR, MINUTE } from '../../../src/kernel/time.js';
 import { newId } from '../../../src/runtime/ids.js';
 import { sendStream } from '../../../src/sending/events.js';
+import { AS_WRONG_PASSWORD } from '../../../src/smtp/replies.js';
 import { ApiServer } from '../../support/api/server.js';
 
 describe('a check of what a mail program said', () => {
@@ -44,6 +45,91 @@ describe('a check of what a mail program said', () => {
     assert.deepEqual([atRcpt.cause, atRcpt.block], ['block', ip.id]);
     const words = await said('ann@example.com', 'The server said: Try again later');
     assert.equal(words.block, ip.id, 'by its words alone');
+  });
+
+  test('finds the block that made a login fail through Dovecot, whose mail server words the failure', async () => {
+    const block = await server.block('fay@example.com');
+    const now = server.clock.now();
+    // An older wrong password of the account must not be taken for it.
+    failed = { failed: 1, putOff: 0, since: now, at: now, network: '192.0.2.1' };
+    server.clock.advance(MINUTE);
+    await server.refused('fay@example.com', block.id, 'auth', AS_WRONG_PASSWORD);
+    for (const text of [
+      '535 5.7.8 Error: authentication failed: (reason unavailable)',
+      '535 Incorrect authentication data',
+      'Anmeldung: Authentication failed',
+      'The server did not accept your password',
+    ]) {
+      const found = await said('fay@example.com', text);
+      assert.deepEqual([found.cause, found.block], ['block', block.id], text);
+      assert.match(
+        found.sentence,
+        /^The mail server said that, at AUTH at .*, since Stopgap had the login fail because of block .* \(account fay@example\.com\)\. The password may well be right\.$/,
+      );
+    }
+    for (const text of ['550 5.1.1 authentication', '451 4.3.2', 'Connection reset'])
+      assert.notEqual((await said('fay@example.com', text)).cause, 'block', text);
+    failed = undefined;
+  });
+
+  test('finds the block behind the own words of a mail program for a login that failed, which name no code', async () => {
+    const block = await server.block('', { subject: { type: 'ehlo', value: 'pc-3.example' } });
+    await server.refused('gil@example.com', block.id, 'auth', '535 5.7.8 Authentication credentials invalid');
+    for (const text of [
+      'Login to server mx.example.com with username gil@example.com failed.',
+      'Cannot Send Mail. The user name or password for "mx.example.com" is incorrect.',
+      'Authentication failed',
+      '(0x800CCC92) The e-mail server rejected your login.',
+      'Anmeldung fehlgeschlagen',
+      'Das Kennwort ist falsch',
+      "L'authentification a échoué",
+      'Logon failed',
+    ]) {
+      const found = await said('gil@example.com', text);
+      assert.deepEqual([found.cause, found.block, found.code], ['block', block.id, null], text);
+      assert.match(found.sentence, /The password may well be right\.$/);
+    }
+    for (const text of ['550 5.1.1 login', '5.1.1 login', 'Connection reset', 'It does not send'])
+      assert.equal((await said('gil@example.com', text)).cause, 'none', text);
+    // What was said at RCPT TO is no login that failed.
+    await server.refused('hal@example.com', block.id, 'rcpt', '451 4.3.2 Try again later');
+    assert.equal((await said('hal@example.com', 'Login failed')).cause, 'none');
+    assert.equal((await said('gone@example.com', 'Login failed')).cause, 'no login');
+    failed = {
+      failed: 1,
+      putOff: 0,
+      since: server.clock.now(),
+      at: server.clock.now(),
+      network: '192.0.2.1',
+    };
+    assert.equal((await said('ida@example.com', 'The password is incorrect')).cause, 'password');
+    failed = undefined;
+  });
+
+  test('finds the wrong password that came after the refusal of a block, and names the block too', async () => {
+    for (const reply of ['535 5.7.8 Authentication credentials invalid', AS_WRONG_PASSWORD]) {
+      const account = reply === AS_WRONG_PASSWORD ? 'kim@example.com' : 'jo@example.com';
+      const block = await server.block(account);
+      await server.refused(account, block.id, 'auth', reply);
+      const refused = server.clock.now();
+      server.clock.advance(3 * MINUTE);
+      const at = server.clock.now();
+      failed = { failed: 2, putOff: 0, since: at - MINUTE, at, network: '192.0.2.1' };
+      server.clock.advance(MINUTE);
+      for (const text of ['535 5.7.8 Authentication credentials invalid', 'Login failed']) {
+        const found = await said(account, text);
+        assert.deepEqual([found.cause, found.at, found.block], ['password', formatInstant(at), null], text);
+        assert.match(
+          found.sentence,
+          /^Its password was wrong: .* from 192\.0\.2\.1\. Another login failed at AUTH at /,
+        );
+        assert.ok(found.sentence.includes(block.id), found.sentence);
+        assert.doesNotMatch(found.sentence, /may well be right/);
+      }
+      const earlier = await said(account, '535', `&at=${formatInstant(refused)}`);
+      assert.deepEqual([earlier.cause, earlier.block], ['block', block.id]);
+      failed = undefined;
+    }
   });
 
   test('takes the refusal that is nearest to the time that was named, a little later too', async () => {

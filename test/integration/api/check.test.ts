@@ -371,6 +371,34 @@ describe('checks over HTTP', () => {
     }
   });
 
+  test('a check tells what a mail server that asks does, where SMTP nodes answer otherwise', async () => {
+    for (const [asksBesides, refusal, expected] of [
+      [
+        '451',
+        'soft',
+        /Where a mail server asks Stopgap its login passes, unless .* the client hears "451 4\.3\.2 /,
+      ],
+      ['450', 'soft', / the client hears "450 4\.3\.2 /],
+      ['hold', 'soft', / A mail server that asks takes the mail and holds it; at a listener of Stopgap /],
+      ['451', 'hold', / A mail server that asks takes the mail and holds it; at a listener of Stopgap /],
+    ] as const) {
+      const other = await ApiServer.start((deps) => ({ ...deps, hasOutboxes: true, asksBesides }));
+      try {
+        await other.block('asked@example.com', { refusal });
+        const { sentence } = (await other.get('/api/v1/check?account=asked@example.com')).json;
+        assert.match(sentence, expected, `${asksBesides} ${refusal}`);
+        const { sentence: arriving } = (
+          await other.get('/api/v1/check?returnPath=asked@example.com&direction=inbound')
+        ).json;
+        assert.doesNotMatch(arriving, /its login passes/);
+      } finally {
+        await other.stop();
+      }
+    }
+    await server.block('nobody-asks@example.com');
+    assert.doesNotMatch((await check('account=nobody-asks@example.com')).sentence, /mail server/);
+  });
+
   test('the reason that an administrator gave ends like a sentence', async () => {
     await server.block('reason@example.com', { description: 'phished' });
     assert.match((await check('account=reason@example.com')).sentence, / The reason given: phished\.$/);

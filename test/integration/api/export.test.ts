@@ -17,6 +17,8 @@ test('a cell that a spreadsheet would run is made harmless, and a cell is quoted
   );
   // Where a semicolon parts cells, quotes within a line part nothing.
   assert.equal(csvLine(['x;=1', 'a\n@b', 'a-b;c']), `x;'=1,"a\n'@b",a-b;c\r\n`);
+  // Some spreadsheets take these for the narrow ones.
+  assert.equal(csvLine(['＝1+1', '＋1', '－1', '＠a', 'x;＝1']), "'＝1+1,'＋1,'－1,'＠a,x;'＝1\r\n");
   assert.equal(csvLine(['="a"']), `"'=""a"""\r\n`);
 });
 

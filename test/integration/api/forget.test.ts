@@ -24,7 +24,7 @@ describe('POST /api/v1/forget', () => {
     const { status, forgotten } = await forget('anna@example.com');
     assert.equal(status, 200, JSON.stringify(forgotten));
     assert.deepEqual([forgotten.erased, forgotten.rewritten], [1, 2]);
-    assert.match(forgotten.pseudonym, /^forgotten-[0-9a-f]{8}@invalid$/);
+    assert.match(forgotten.pseudonym!, /^forgotten-[0-9a-f]{8}@invalid$/);
     assert.match(forgotten.remains.at(-1)!, /^Backups, the log/);
     const stored = [];
     for await (const event of server.deps.store.readAll()) stored.push(event);
@@ -60,8 +60,18 @@ describe('POST /api/v1/forget', () => {
     }
   });
 
-  test('of somebody who is not there erases nothing, and is recorded all the same', async () => {
+  test('of a name that nothing knows erases nothing, writes nothing, and says so by null', async () => {
+    const head = await server.deps.store.head();
     const { status, forgotten } = await forget('stranger@example.org');
-    assert.deepEqual([status, forgotten.erased, forgotten.rewritten], [200, 0, 0]);
+    assert.equal(status, 200);
+    const { erased, rewritten, pseudonym, position, remains } = forgotten;
+    assert.deepEqual([erased, rewritten, pseudonym, position], [0, 0, null, null]);
+    assert.match(remains.at(-1)!, /^Backups, the log/);
+    assert.equal(await server.deps.store.head(), head);
+    // It was begun and ended: the next one completes nothing.
+    await server.sent('next@example.org', 1);
+    assert.equal((await forget('next@example.org')).forgotten.erased, 1);
+    const changes = await server.get('/api/v1/changes?type=PersonForgotten');
+    assert.equal(changes.json.items.length, 2);
   });
 });

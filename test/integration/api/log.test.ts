@@ -83,4 +83,22 @@ describe('the log through the API', () => {
     assert.equal(lines[1]!['correlation'], 'request:let-go-1');
     assert.ok(!server.logged.join('').includes('private words'), 'notes are for the store');
   });
+
+  test('the line of a release says that the rule was called wrong, and what becomes of held mail', async () => {
+    server.deps.logs.levels.set('info', 'test');
+    const id = await server.trip('wes@example.com', 'block');
+    server.logged.length = 0;
+    await server.post(`/api/v1/blocks/${id}/release`, { falsePositive: true, held: 'keep' });
+    await server.post(`/api/v1/blocks/${id}/held`, { action: 'delete' });
+    const lines = server.logged.map((line) => JSON.parse(line) as Record<string, unknown>);
+    assert.deepEqual(
+      lines
+        .filter(({ msg }) => msg === 'an administrator decided')
+        .map(({ outcome, falsePositive, held }) => ({ outcome, falsePositive, held })),
+      [
+        { outcome: 'BlockReleased', falsePositive: true, held: 'keep' },
+        { outcome: 'HeldMailDecided', falsePositive: undefined, held: 'delete' },
+      ],
+    );
+  });
 });

@@ -132,9 +132,22 @@ describe('a person of an OpenID provider', () => {
     assertRefused(await enter({ ...ALICE, preferred_username: 'a b' }), 'name');
     await people.add('root', 'admin');
     assertRefused(await enter({ ...ALICE, preferred_username: 'ROOT' }), 'name-taken');
-    const unverified = { sub: 'sub-4', email: 'root', email_verified: false, groups: ['watchers'] };
-    const { body } = await people.ask('GET', 'session', { cookie: sessionOf(await enter(unverified))! });
-    assert.equal(body['name'], 'sub-4');
+  });
+
+  test('does not go by an address that the provider has not verified, in whatever claim and form it says so', async () => {
+    const claims = { sub: 'sub-4', email: 'root', groups: ['watchers'] };
+    const nameFor = async (more: object): Promise<unknown> => {
+      const cookie = sessionOf(await enter({ ...claims, ...more }))!;
+      return (await people.ask('GET', 'session', { cookie })).body['name'];
+    };
+    for (const isVerified of [false, 'false']) {
+      assert.equal(await nameFor({ email_verified: isVerified }), 'sub-4');
+      const named = { email: 'Eve@x.example', preferred_username: 'eve@X.example' };
+      assert.equal(await nameFor({ ...named, email_verified: isVerified }), 'sub-4');
+      const own = { email: 'eve@x.example', preferred_username: 'eve' };
+      assert.equal(await nameFor({ ...own, email_verified: isVerified }), 'eve');
+    }
+    assert.equal(await nameFor({ email: 'eve@x.example', email_verified: 'true' }), 'eve@x.example');
   });
 
   test('has a session that outlasts a restart, and ends after its times, and when the rules of groups are others', async () => {

@@ -152,6 +152,15 @@ describe('a passkey', () => {
       assert.equal(reply.status, 400, what);
       assert.match(JSON.stringify(reply.body['errors']), /"credential"/, what);
     }
+    const renamed = await people.ask('POST', `${OWN}/begin`, {
+      cookie,
+      body: { name: 'x', password: PASSWORD },
+    });
+    const made = device.create({ challenge: optionsOf(renamed).challenge, ...PARTY });
+    const { id } = new Authenticator();
+    const body = { name: 'x', credential: { ...made, id, rawId: id } };
+    const reply = await people.ask('POST', OWN, { cookie: `${cookie}; ${renamed.cookie}`, body });
+    assert.equal(reply.status, 400, 'the name of another key beside it');
     const begin = (by: string) =>
       people.ask('POST', `${OWN}/begin`, { cookie: by, body: { name: 'x', password: PASSWORD } });
     const begun = await begin(cookie);
@@ -211,6 +220,18 @@ describe('a passkey', () => {
     for (let count = 0; count < 11; count++) statuses.push((await signIn(new Authenticator())).status);
     assert.deepEqual(statuses, [...Array<number>(10).fill(401), 429]);
     people.server.clock.advance(10 * MINUTE);
+  });
+
+  test('signs in no more than sixty times an hour, also after a restart: each is recorded for good', async () => {
+    const [{ device }, { device: other }] = [await withPasskey('often'), await withPasskey('seldom')];
+    for (let count = 0; count < 60; count++) assert.equal((await signIn(device)).status, 200);
+    const put = await signIn(device);
+    assert.deepEqual([put.status, put.headers.get('retry-after')], [429, '3600']);
+    assert.equal((await signIn(other)).status, 200);
+    await people.restart();
+    assert.equal((await signIn(device)).status, 429);
+    people.server.clock.advance(HOUR);
+    assert.equal((await signIn(device)).status, 200);
   });
 
   test('signs a challenge once, within five minutes, which nobody can choose', async () => {

@@ -159,6 +159,10 @@ describe('an administrator', () => {
     const late = tokenOf((await ask('POST', 'people/carol/link')).body['link']);
     people.server.clock.advance(3 * DAY);
     assert.equal((await byLink(late, { code: recovery[1]! })).status, 401);
+    people.server.clock.jump(-2 * DAY);
+    const revived = await byLink(late, { password: 'battery horse staple', code: recovery[1]! });
+    assert.equal(revived.status, 401, 'once its time was over the clock does not bring it back');
+    people.server.clock.jump(2 * DAY);
     root = (await people.signIn('root')).cookie;
   });
 

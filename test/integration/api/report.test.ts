@@ -4,10 +4,11 @@ import type { ReportJson } from '../../../src/api/block-report.js';
 import { blockReportRoute } from '../../../src/api/block-report-route.js';
 import type { ApiRequest } from '../../../src/api/http/route.js';
 import { LongReads } from '../../../src/api/long-reads.js';
-import { MINUTE, SECOND } from '../../../src/kernel/time.js';
+import { formatInstant, MINUTE, SECOND } from '../../../src/kernel/time.js';
 import { newId } from '../../../src/runtime/ids.js';
-import { heldStream, sendStream } from '../../../src/sending/events.js';
+import { sendStream } from '../../../src/sending/events.js';
 import { StoreUnavailable } from '../../../src/store/port.js';
+import { AS_WRONG_PASSWORD } from '../../../src/smtp/replies.js';
 import { ApiServer } from '../../support/api/server.js';
 import { changed } from '../../support/store/changed.js';
 import { besideServer } from '../cli-client/support.js';
@@ -75,6 +76,18 @@ describe('the containment report of a block', () => {
     );
   });
 
+  test('counts what an account sent that turned abnormal long before the last of the others did', async () => {
+    const account = 'early@example.com';
+    const firstPosition = (await server.deps.store.head()) + 1;
+    await server.sent(account, 9);
+    server.clock.advance(40 * MINUTE);
+    const id = await server.trip(account, 'block', 'together', {
+      ...{ count: 'accounts', window: 30 * MINUTE, limit: 4, observed: 5, firstPosition },
+    });
+    const { before } = await reportOf(id);
+    assert.deepEqual([before?.messages, before?.recipients], [1, 9]);
+  });
+
   test('begins with the day before where an administrator has blocked an account, and not earlier', async () => {
     await server.sent('byhand@example.com', 9);
     server.clock.advance(25 * 60 * MINUTE);
@@ -115,6 +128,13 @@ describe('the containment report of a block', () => {
       );
       const letter = await terminal.run('block', 'report', json.id, '--text');
       assert.doesNotMatch(letter.out, /What was sent|0 messages/, type);
+      const advice = {
+        domain: /^- Please ask all who send from this domain/m,
+        ip: /^- Please look which computer sent this mail/m,
+        ehlo: /^- Please look which computer sent this mail/m,
+        address: /^About mail from the address/,
+      }[type];
+      assert.match(letter.out, advice);
       await server.post(`/api/v1/blocks/${json.id}/release`);
     }
   });
@@ -130,20 +150,19 @@ describe('the containment report of a block', () => {
     assert.match(longer.out, /our staff extended that$/m);
   });
 
+  test('tells the customer that a wrong password was feigned, also where Dovecot has the login fail', async () => {
+    const id = await incident('dove@example.com');
+    await server.refused('dove@example.com', id, 'auth', AS_WRONG_PASSWORD);
+    const { out } = await terminal.run('block', 'report', id, '--text');
+    assert.match(out, /^- that the password was wrong: once, /m);
+    assert.match(out, /^- An answer that speaks of a wrong password was ours while mail was stopped/m);
+    assert.doesNotMatch(out, /Dovecot/);
+  });
+
   test('counts held mail, and what of it still waits', async () => {
     const { id } = await server.block('held@example.com', { refusal: 'hold' });
-    const data = { block: id, account: 'held@example.com', direction: 'outbound', recipients: 2, size: 1 };
-    for (const transaction of ['q1', 'q2']) {
-      const event = {
-        id: newId(),
-        type: 'MessageHeld',
-        data: { ...data, transaction },
-        at: 0,
-        by: 'policy:x',
-      };
-      await server.deps.store.append(heldStream(id), [event], 'any');
-    }
-    assert.deepEqual((await reportOf(id)).held, { messages: 2, recipients: 4, waiting: 2 });
+    await server.held(id, 'held@example.com', 2);
+    assert.deepEqual((await reportOf(id)).held, { messages: 2, recipients: 4, queued: 0, waiting: 2 });
   });
 
   test('is a letter in plain words where text is asked for, without names, notes and limits of the house', async () => {
@@ -221,5 +240,28 @@ describe('the containment report of a block', () => {
       isAway = false;
       await other.stop();
     }
+  });
+
+  test('says since when sends are kept, and no number of what is gone', async () => {
+    const account = 'longago@example.com';
+    const id = await incident(account);
+    await server.post(`/api/v1/blocks/${id}/release`);
+    assert.equal((await reportOf(id)).keptSince, null);
+    const { retention } = server.deps;
+    server.clock.advance(retention.sends);
+    const { keptSince } = await reportOf(id);
+    assert.equal(keptSince, formatInstant(server.clock.now() - retention.sends));
+    const { out } = await terminal.run('block', 'report', id);
+    assert.match(out, /^before the block +- +- +- +- +-\nduring the block +- +- +- +- +-$/m);
+    assert.ok(
+      out.endsWith(`was sent and refused before ${keptSince} is not kept any more, and not counted.\n`),
+      out,
+    );
+    const letter = (await terminal.run('block', 'report', id, '--text')).out;
+    assert.match(
+      letter,
+      /^We do not keep single messages of before .* UTC any more: they are not counted here\.$/m,
+    );
+    assert.doesNotMatch(letter, /What was sent|0 messages/);
   });
 });

@@ -251,6 +251,9 @@ describe('what each role may ask of each route', () => {
             isRead ? undefined : (asks?.rows?.(id) ?? asks?.body),
           );
           assert.equal(isRefused(reply), !isIn, `${subject}: ${reply.status} ${reply.text}`);
+          // No other role would be theirs: they are told that they are not meant.
+          if (role === 'domain' && !isIn)
+            assert.match(reply.text, /not for the administrators of single domains/);
         }
       });
     }

@@ -12,6 +12,7 @@ interface Series {
   readonly step: string;
   readonly items: readonly { readonly at: string; readonly messages: number; readonly recipients: number }[];
   readonly coveredUntil: string | null;
+  readonly keptSince: string | null;
 }
 
 describe('what an account sent over time', () => {
@@ -51,6 +52,14 @@ describe('what an account sent over time', () => {
         [3, 9],
       ],
     );
+  });
+
+  test('says since when sends are kept where it begins earlier', async () => {
+    const { retention } = server.deps;
+    const kept = server.clock.now() - retention.sends;
+    const { keptSince } = await series(`from=${formatInstant(kept - HOUR)}&to=${formatInstant(kept + HOUR)}`);
+    assert.equal(keptSince, formatInstant(kept));
+    assert.equal((await series(`from=${formatInstant(kept)}&step=2d`)).keptSince, null);
   });
 
   test('is of the last day unless said otherwise', async () => {

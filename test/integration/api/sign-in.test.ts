@@ -22,6 +22,8 @@ import { openSqliteStore } from '../../../src/store/sqlite/index.js';
 import { ApiServer, startOn } from '../../support/api/server.js';
 import { browse, OWN_PAGE } from '../../support/api/browser.js';
 import type { BrowserAnswer, BrowserAsking } from '../../support/api/browser.js';
+import { eventually } from '../../support/smtp/eventually.js';
+import '../../support/auth/checked-once.js';
 import { changed } from '../../support/store/changed.js';
 
 const PASSWORD = 'correct horse battery staple';
@@ -197,6 +199,22 @@ describe('a page of another site', () => {
 });
 
 describe('a session', () => {
+  test('is begun at most sixty times a minute by the same password from the same network, and again a minute later', async () => {
+    server.clock.advance(MINUTE);
+    const first = await signIn('alice');
+    const written = async () => (await server.eventsOf('session-alice')).length;
+    const before = await written();
+    const answers: Answer[] = [];
+    for (let count = 0; count < 70; count++) answers.push(await signIn('alice'));
+    const refused = answers.filter(({ status }) => status === 429);
+    assert.equal(refused.length, 11);
+    assert.match(JSON.stringify(refused[0]!.body), /has signed in too often .* use a token for a program/);
+    assert.equal((await written()) - before, 59);
+    assert.equal((await who(first.cookie)).status, 401, 'the oldest of fifty gave way');
+    server.clock.advance(MINUTE);
+    assert.equal((await who((await signIn('alice')).cookie)).status, 200);
+  });
+
   test('outlasts a restart, ends after twelve hours without use, and after seven days in any case', async () => {
     const rests = await signIn('alice');
     const used = await signIn('alice');
@@ -210,6 +228,25 @@ describe('a session', () => {
     assert.equal((await who(rests.cookie)).status, 401);
     server.clock.advance(11 * HOUR);
     assert.equal((await who(used.cookie)).status, 401);
+  });
+
+  test('that has ended does not come back where the clock is set back, also not after a restart', async () => {
+    const idle = await signIn('alice');
+    server.clock.advance(12 * HOUR);
+    assert.equal((await who(idle.cookie)).status, 401);
+    server.clock.jump(-2 * HOUR);
+    assert.equal((await who(idle.cookie)).status, 401, 'idle for too long');
+    const over = await signIn('alice');
+    server.clock.skip(7 * DAY);
+    assert.equal((await who(over.cookie)).status, 401);
+    server.clock.jump(-7 * DAY);
+    assert.equal((await who(over.cookie)).status, 401, 'past its end');
+    await eventually('the ends are recorded', async () => {
+      const events = await server.eventsOf('session-alice');
+      return events.filter(({ data }) => (data as { reason?: string }).reason === 'expired').length >= 2;
+    });
+    await server.restart((deps) => ({ ...deps, admins: () => admins }));
+    for (const { cookie } of [idle, over]) assert.equal((await who(cookie)).status, 401);
   });
 
   test('that was used within the last hours is not idle for a process that was restarted', async () => {

@@ -20,7 +20,7 @@ const EXEMPTIONS = '/api/v1/exemptions';
 const RULES = '/api/v1/rules';
 const OVERRIDES = '/api/v1/overrides';
 /** How often the first race is run, and how often each of the others. */
-const [TRIES, FEWER] = [60, 15];
+const [TRIES, FEWER] = [30, 8];
 
 const sourceOf = (limit: number): string =>
   `version: 1\nrules:\n  - { id: burst, per: account, count: recipients, window: 10m, limit: ${limit}, then: block, for: 1h }\n`;

@@ -6,6 +6,7 @@ type Some<Item> = readonly [Item, ...Item[]];
  */
 export interface Answered {
   readonly activeBlocks: number;
+  readonly already: string | null;
   readonly amount: number;
   readonly at: string;
   readonly auth: Stage;

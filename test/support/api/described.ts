@@ -23,21 +23,51 @@ export interface Document {
 /** Where the runner collects which answers were seen, if it does. */
 const SEEN = process.env['TEST_ANSWERS_SEEN'];
 
+/** A document, and what compares with its schemas. */
+class Description {
+  readonly document: Document;
+  readonly #ajv = new Ajv2020({ strict: false, allErrors: true });
+  readonly #compiled = new Map<string, ValidateFunction>();
+  /** To write a document and to compile its schemas takes longer than most tests: all APIs with the same routes share one. */
+  static readonly #known = new Map<string, Description>();
+
+  static of({ routes }: Api): Description {
+    const key = routes.map(({ method, path }) => `${method} ${path}`).join();
+    const known = Description.#known.get(key) ?? new Description(routes);
+    Description.#known.set(key, known);
+    return known;
+  }
+
+  private constructor(routes: Api['routes']) {
+    this.document = JSON.parse(JSON.stringify(openApi(routes))) as Document;
+    formats.default(this.#ajv);
+    this.#ajv.addSchema(this.document, 'api');
+  }
+
+  /** @param schema its place in the document */
+  fault(schema: readonly string[], body: string): string | undefined {
+    const ref = `api#/${schema.map(escaped).join('/')}`;
+    let validate = this.#compiled.get(ref);
+    if (validate === undefined) {
+      validate = this.#ajv.compile({ $ref: ref });
+      this.#compiled.set(ref, validate);
+    }
+    if (validate(JSON.parse(body))) return undefined;
+    return this.#ajv.errorsText(validate.errors);
+  }
+}
+
 /** Compares every answer of an API with the OpenAPI document that the API serves. */
 export class DescribedApi {
   /** The same API, whose answers are looked at on their way out. */
   readonly api: Api;
   /** The first answer of each kind that is not as described: a sentence each. */
   readonly deviations = new Map<string, string>();
-  readonly #document: Document;
-  readonly #ajv = new Ajv2020({ strict: false, allErrors: true });
-  readonly #compiled = new Map<string, ValidateFunction>();
+  readonly #description: Description;
   readonly #seen = new Set<string>();
 
   constructor(api: Api) {
-    this.#document = JSON.parse(JSON.stringify(openApi(api.routes))) as Document;
-    formats.default(this.#ajv);
-    this.#ajv.addSchema(this.#document, 'api');
+    this.#description = Description.of(api);
     const app = ((request: IncomingMessage, response: ServerResponse): void => {
       this.#watch(request, response);
       api.app(request, response);
@@ -48,7 +78,7 @@ export class DescribedApi {
   /** Tells the runner which answers are described, and which of them were seen. */
   report(): void {
     if (SEEN === undefined) return;
-    const described = Object.entries(this.#document.paths).flatMap(([path, operations]) =>
+    const described = Object.entries(this.#description.document.paths).flatMap(([path, operations]) =>
       Object.entries(operations).flatMap(([method, { responses, security }]) =>
         Object.keys(responses)
           // What asks for no token may have nothing to refuse.
@@ -75,7 +105,7 @@ export class DescribedApi {
       const body = chunks.map((chunk) => String(chunk)).join('');
       const type = String(response.getHeader('content-type') ?? '');
       const fault = this.#compare(method!, route, response.statusCode, type, body);
-      const described = this.#document.paths[route ?? '']?.[verb(method!)]?.responses ?? {};
+      const described = this.#description.document.paths[route ?? '']?.[verb(method!)]?.responses ?? {};
       const status = Object.hasOwn(described, response.statusCode) ? response.statusCode : 'default';
       this.#seen.add(`${verb(method!)} ${route} ${status}`);
       const kind = `${method} ${route} ${response.statusCode} ${fault}`;
@@ -97,10 +127,11 @@ export class DescribedApi {
   ): string | undefined {
     if (method === 'OPTIONS' && status === 204) return undefined;
     const type = contentType.replace(/;.*/, '');
-    const operation = route === undefined ? undefined : this.#document.paths[route]?.[verb(method)];
+    const operation =
+      route === undefined ? undefined : this.#description.document.paths[route]?.[verb(method)];
     // What no operation answers, an unknown path for one, can only be a problem.
     if (operation === undefined)
-      return type === PROBLEM ? this.#fault(PROBLEM_SCHEMA, body) : 'it is no problem';
+      return type === PROBLEM ? this.#description.fault(PROBLEM_SCHEMA, body) : 'it is no problem';
     const by = Object.hasOwn(operation.responses, status) ? String(status) : 'default';
     const described = operation.responses[by];
     if (described === undefined) return 'the status is not described';
@@ -108,19 +139,14 @@ export class DescribedApi {
     if (described.content === undefined)
       return body === '' ? undefined : 'it has a body, and none is described';
     if (!Object.hasOwn(described.content, type)) return `the type "${type}" is not described`;
-    if (method === 'HEAD' || !type.endsWith('json') || type.endsWith('ndjson')) return undefined;
-    return this.#fault(['paths', route!, verb(method), 'responses', by, 'content', type, 'schema'], body);
-  }
-
-  #fault(schema: readonly string[], body: string): string | undefined {
-    const ref = `api#/${schema.map(escaped).join('/')}`;
-    let validate = this.#compiled.get(ref);
-    if (validate === undefined) {
-      validate = this.#ajv.compile({ $ref: ref });
-      this.#compiled.set(ref, validate);
-    }
-    if (validate(JSON.parse(body))) return undefined;
-    return this.#ajv.errorsText(validate.errors);
+    const texts =
+      type === 'text/event-stream'
+        ? [...body.matchAll(/^data: (.*)$/gm)].map(([, data]) => data!)
+        : method === 'HEAD' || !type.endsWith('json') || type.endsWith('ndjson')
+          ? []
+          : [body];
+    const schema = ['paths', route!, verb(method), 'responses', by, 'content', type, 'schema'];
+    return texts.map((text) => this.#description.fault(schema, text)).find((fault) => fault !== undefined);
   }
 }
 

@@ -7,6 +7,7 @@ import type { ApiDependencies } from '../../../src/api/index.js';
 import { ApiServer } from './server.js';
 import type { BrowserAnswer, BrowserAsking } from './browser.js';
 import { browse } from './browser.js';
+import '../auth/checked-once.js';
 
 export const PASSWORD = 'correct horse battery staple';
 

@@ -1,4 +1,4 @@
-import { sendStream } from '../../../src/sending/events.js';
+import { heldStream, sendStream } from '../../../src/sending/events.js';
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { rm, mkdtemp } from 'node:fs/promises';
@@ -120,7 +120,12 @@ export class ApiServer {
   }
 
   /** What the responder would do when a rule trips. @returns the id of the block or proposal */
-  async trip(value: string, action: Act['action'] = 'propose', rule = 'burst'): Promise<string> {
+  async trip(
+    value: string,
+    action: Act['action'] = 'propose',
+    rule = 'burst',
+    more: Partial<Evidence> = {},
+  ): Promise<string> {
     const subject = parseSubject('account', value);
     const id = newId();
     const last = (await this.deps.store.head()) + 1;
@@ -135,6 +140,7 @@ export class ApiServer {
       lastPosition: last,
       lastAt: this.clock.now(),
       sentence: `Account ${value}: 101 recipients within 10m; rule "${rule}" allows 100.`,
+      ...more,
     };
     const terms = {
       direction: 'outbound',
@@ -181,6 +187,16 @@ export class ApiServer {
     const data = { account, direction: 'outbound', stage, block, reply, count: 1, since: now };
     const event = { id: newId(), type: 'MessageRefused', at: now, by: 'smtp:test', data };
     await this.deps.store.append(sendStream(account), [event], 'any');
+  }
+
+  /** So many messages of this account, each to two recipients, are recorded as held for a block. */
+  async held(block: string, account: string, count: number): Promise<void> {
+    const data = { block, account, direction: 'outbound', recipients: 2, size: 1 };
+    const events = Array.from({ length: count }, (_, n) => ({
+      ...{ id: newId(), type: 'MessageHeld', at: this.clock.now(), by: 'policy:test' },
+      data: { ...data, transaction: `q${n + 1}` },
+    }));
+    await this.deps.store.append(heldStream(block), events, 'any');
   }
 
   /** A message of this account is recorded and folded. */

@@ -4,7 +4,7 @@ import type { BlockEntry } from '../../../projections/blocks/block-entry.js';
 import { BlockLedger } from '../../../projections/blocks/block-ledger.js';
 import { blockLetter } from '../../../src/api/block-letter.js';
 import { ContainmentReport } from '../../../src/api/block-report.js';
-import type { Findings } from '../../../src/api/block-report.js';
+import type { Findings, ReportJson } from '../../../src/api/block-report.js';
 import { blockView } from '../../../src/api/block-view.js';
 import type { BlockEvent, BlockFact, Evidence } from '../../../src/blocks/events.js';
 import type { RecordedEvent } from '../../../src/kernel/events.js';
@@ -53,6 +53,16 @@ function reportOf(entry: BlockEntry, events: readonly RecordedEvent[]): Findings
   return report.findings();
 }
 
+function letterOf(
+  entry: BlockEntry,
+  found: Omit<ReportJson, 'block' | 'coveredUntil' | 'keptSince'>,
+): string {
+  return blockLetter(
+    { block: blockView(entry, T0), ...found, coveredUntil: null, keptSince: null },
+    undefined,
+  );
+}
+
 const ALICE = entryOf('account', 'alice@example.com');
 
 describe('a containment report', () => {
@@ -78,6 +88,11 @@ describe('a containment report', () => {
     );
     assert.deepEqual([found.after.messages, found.after.recipients], [1, 7]);
     assert.deepEqual(found.sources, [{ ip: '192.0.2.7', messages: 3, recipients: 12 }]);
+  });
+
+  test('begins with what was sent first, also where that was reported late', () => {
+    const found = reportOf(ALICE, [sent(T0, 10), sent(T0 - MINUTE, 11), sent(T0 - SECOND, 12)]);
+    assert.deepEqual(found.onset, { at: found.before?.first, position: 11 });
   });
 
   test('sums a flood of refusals by stage and by reply, and lists none of them', () => {
@@ -115,12 +130,32 @@ describe('a containment report', () => {
     const entry = entryOf('ip', '192.0.2.7', 'outbound', { count: 'accounts', accounts });
     const found = reportOf(entry, [sent(T0, 10)]);
     const held = { ...found.held, waiting: 0 };
-    const letter = blockLetter(
-      { block: blockView(entry, T0), ...found, held, coveredUntil: null },
-      undefined,
-    );
+    const letter = letterOf(entry, { ...found, held });
     assert.match(letter, /^- 3 accounts within 1h that were never there before$/m);
     assert.doesNotMatch(letter, /abnormal|one\.example/);
+  });
+
+  test('tells a customer a reply once, though it was given at two stages', () => {
+    const found = reportOf(ALICE, [refused(110), refused(120, { stage: 'data' }), refused(130)]);
+    assert.equal(found.told.length, 2);
+    const held = { ...found.held, waiting: 0 };
+    const letter = letterOf(ALICE, { ...found, held });
+    assert.equal(letter.match(/"451 4\.7\.1 Try again later": 3 times/g)?.length, 1);
+    assert.equal(letter.match(/451 4\.7\.1/g)?.length, 1);
+  });
+
+  test('tells a customer once that to stop the mail was proposed, though the proposal grew', () => {
+    const [imposed, released] = ALICE.history;
+    const proposed = { ...imposed!, type: 'BlockProposed' } as const;
+    const grown = { ...proposed, at: proposed.at + MINUTE };
+    const found = reportOf(ALICE, []);
+    const entry = { ...ALICE, history: [proposed, grown, imposed!, released!] };
+    const letter = letterOf(entry, { ...found, held: { ...found.held, waiting: 0 } });
+    assert.deepEqual(letter.match(/proposed to stop the mail|stopped the mail|let mail pass/g), [
+      'proposed to stop the mail',
+      'stopped the mail',
+      'let mail pass',
+    ]);
   });
 
   test('tells ten replies and ten sources, however many a client makes up, and counts the others', () => {
@@ -143,8 +178,35 @@ describe('a containment report', () => {
       held,
       event('MessageHeld', { ...data, block: 'another' }, T0 + HOUR, 151),
     ]);
-    assert.deepEqual(found.held, { messages: 1, recipients: 3 });
+    assert.deepEqual(found.held, { messages: 1, recipients: 3, queued: 0 });
     assert.deepEqual([found.stopped, found.told[0]!.reply], [[], 'HOLD']);
+  });
+
+  test('tells mail that the hook found in the queue, which had got through, from mail that was held at once', () => {
+    const data = {
+      block: 'b1',
+      recipients: 1,
+      size: 10,
+      direction: 'outbound',
+      account: 'alice@example.com',
+    };
+    const before = [1, 2, 3].map((n) => ({ ...sent(T0, 10 + n, { transaction: `q${n}` }) }));
+    const found = reportOf(ALICE, [
+      ...before,
+      ...[1, 2, 3].map((n) => ({
+        ...event('MessageHeld', { ...data, transaction: `q${n}` }, T0 + MINUTE, 101 + n),
+        by: 'system:hook',
+      })),
+      event('MessageHeld', { ...data, recipients: 2, transaction: 'q4' }, T0 + HOUR, 150),
+    ]);
+    assert.equal(found.before?.messages, 3);
+    assert.deepEqual(found.held, { messages: 4, recipients: 5, queued: 3 });
+    const letter = letterOf(ALICE, { ...found, held: { ...found.held, waiting: 4 } });
+    assert.match(letter, /^- 1 message did not leave our server\.$/m);
+    assert.match(
+      letter,
+      /^- 3 messages of those that were sent before had not left our server yet, at least for some recipients\.$/m,
+    );
   });
 
   test('is of each type of subject, and of one direction', () => {
