@@ -1,7 +1,8 @@
 import createClient from 'openapi-fetch';
-import type { components, paths } from '../api/openapi-types.js';
+import type { Answer, Given, Method, Operation, PathWith, Schemas } from '../api/openapi-calls.js';
+import type { paths } from '../api/openapi-types.js';
 
-export type Schemas = components['schemas'];
+export type { AnswerOf, BodyOf, QueryOf, Schemas } from '../api/openapi-calls.js';
 export type Block = Schemas['Block'];
 export type ListedBlock = Schemas['ListedBlock'];
 export type Change = Schemas['Change'];
@@ -13,10 +14,9 @@ export type Who = Schemas['Who'];
 /** Where the page itself is: behind a prefix, too. */
 const BASE = new URL('.', document.baseURI).href.replace(/\/$/, '');
 
-/** The API, typed by its OpenAPI document. The session's cookie says who asks. */
-export const api = createClient<paths>({ baseUrl: BASE });
+const client = createClient<paths>({ baseUrl: BASE });
 
-api.use({
+client.use({
   onRequest({ request }) {
     // Changes are listed as made by the page, since it says so here.
     const id = newRequestId();
@@ -26,6 +26,15 @@ api.use({
     return request;
   },
 });
+
+type Other = { readonly keepalive?: boolean; readonly parseAs?: 'text' };
+type Call<M extends Method> = <P extends PathWith<M>>(
+  path: P,
+  ...asked: Given<Operation<M, P>, Other>
+) => Promise<Called<Answer<Operation<M, P>>>>;
+
+/** The API, typed by its OpenAPI document. The session's cookie says who asks. */
+export const api = client as unknown as { readonly [M in Method as Uppercase<M>]: Call<M> };
 
 export const urlOf = (path: string): string => BASE + path;
 
@@ -59,13 +68,13 @@ interface Called<Data> {
   readonly response: Response;
 }
 
-/** The answer's JSON (a list could also come as CSV, a text). @throws ApiError */
-export async function answered<Data>(call: Promise<Called<Data>>): Promise<Exclude<Data, string>> {
+/** The answer's JSON. @throws ApiError */
+export async function answered<Data>(call: Promise<Called<Data>>): Promise<Data> {
   const { data, error, response } = await call.catch((thrown: unknown) => {
     if (thrown instanceof DOMException && thrown.name === 'AbortError') throw thrown;
     throw new ApiError(0, undefined, null);
   });
-  if (response.ok) return data as Exclude<Data, string>;
+  if (response.ok) return data as Data;
   const problem =
     typeof error === 'object' && error !== null && 'detail' in error ? (error as Problem) : undefined;
   throw new ApiError(response.status, problem, response.headers.get('x-request-id'));

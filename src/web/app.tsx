@@ -1,4 +1,5 @@
 import { useQuery, useQueryClient } from '@tanstack/react-query';
+import type { ReactNode } from 'react';
 import { Suspense, useEffect } from 'react';
 import { Redirect, Route, Switch, useLocation } from 'wouter';
 import type { Who } from './api.js';
@@ -20,7 +21,7 @@ import { ProposalsScreen } from './screens/proposals.js';
 import { SenderScreen } from './screens/sender.js';
 import { forgetSeen, isLink, SignInScreen } from './screens/sign-in.js';
 import { CountedFromThen } from './time.js';
-import { WhoContext } from './who.js';
+import { useRights, WhoContext } from './who.js';
 
 /** What few ask for often: the first load is without it. */
 const ApiScreen = later(() => import('./screens/api.js'), 'ApiScreen');
@@ -103,9 +104,17 @@ function SignedIn({ who }: { who: Who }) {
                 </CountedFromThen>
               )}
             </Route>
-            <Route path="/rules" component={RulesScreen} />
+            <Route path="/rules">
+              <OfTheServer>
+                <RulesScreen />
+              </OfTheServer>
+            </Route>
             <Route path="/exemptions" component={ExemptionsScreen} />
-            <Route path="/notices" component={NoticesScreen} />
+            <Route path="/notices">
+              <OfTheServer>
+                <NoticesScreen />
+              </OfTheServer>
+            </Route>
             <Route path="/people" component={PeopleScreen} />
             <Route path="/changes" component={ChangesScreen} />
             <Route path="/storage" component={StorageScreen} />
@@ -123,5 +132,16 @@ function SignedIn({ who }: { who: Who }) {
       </Frame>
       <Notes />
     </WhoContext>
+  );
+}
+
+/** What an administrator of domains comes to by a link only. */
+function OfTheServer({ children }: { children: ReactNode }) {
+  if (useRights().seesServer) return children;
+  return (
+    <Empty title="This is for those who run the server">
+      <p>Ask them about it. What concerns your domains is under Proposals, Blocks and Changes.</p>
+      <a href="#/">Go to the overview</a>
+    </Empty>
   );
 }

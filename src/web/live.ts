@@ -1,18 +1,11 @@
 import type { QueryClient } from '@tanstack/react-query';
 import { EventSourceParserStream } from 'eventsource-parser/stream';
 import { useEffect, useSyncExternalStore } from 'react';
+import type { Schemas } from './api.js';
 import { urlOf } from './api.js';
 
 /** One event of the store, as the feed tells it. */
-export interface LiveEvent {
-  readonly position: number;
-  readonly stream: string;
-  readonly type: string;
-  readonly at: string;
-  readonly by: string;
-  readonly correlation?: string;
-  readonly data: Readonly<Record<string, unknown>>;
-}
+export type LiveEvent = Schemas['FeedEvent'];
 
 /** Whether what the page shows is up to date, and since when it is (or is not). */
 export interface LiveState {
@@ -66,8 +59,9 @@ export function follow(client: QueryClient): () => void {
   const { signal } = ended;
   const refresh = gatherer(client);
   const hear = (message: Message): void => {
-    if (message === 'hello') return;
-    if (message === 'signed-out') return void client.invalidateQueries({ queryKey: ['session'] });
+    // A tab that is new may have been opened by somebody else, who has signed in there.
+    if (message === 'hello' || message === 'signed-out')
+      return void client.invalidateQueries({ queryKey: ['session'] });
     if ('state' in message) {
       // What happened while nothing was heard is unknown.
       if (message.state.is === 'live' && state.is === 'reconnecting') void client.invalidateQueries();
@@ -86,7 +80,7 @@ export function follow(client: QueryClient): () => void {
   channel.onmessage = ({ data }) => {
     // Another tab is new, and would else wait for the next event.
     if (data === 'hello' && isTeller) channel.postMessage({ state } satisfies Message);
-    else hear(data as Message);
+    hear(data as Message);
   };
   channel.postMessage('hello' satisfies Message);
   const tell = (message: Message): void => {
@@ -95,6 +89,8 @@ export function follow(client: QueryClient): () => void {
   };
   const lead = (): Promise<void> => {
     isTeller = true;
+    // The tab that told before has closed: what happened until this one hears is unknown.
+    if (state.is === 'live') tell({ state: { is: 'reconnecting', heardAt: state.heardAt } });
     return connect(tell, signal);
   };
   navigator.locks.request('stopgap-events', { signal }, lead).catch(() => undefined);

@@ -18,11 +18,15 @@ const client = new QueryClient({
   mutationCache: new MutationCache({ onError }),
   defaultOptions: {
     queries: {
+      // A browser that takes itself for offline would wait without a word, and it may be wrong.
+      networkMode: 'always',
+      refetchOnReconnect: true,
       staleTime: 5000,
       // Only what another attempt may mend.
       retry: (failures, error) =>
         failures < 2 && error instanceof ApiError && (error.status === 0 || error.status >= 500),
     },
+    mutations: { networkMode: 'always' },
   },
 });
 

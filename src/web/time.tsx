@@ -10,7 +10,15 @@ const day = new Intl.DateTimeFormat(undefined, {
   hour: '2-digit',
   minute: '2-digit',
 });
+const toSecond = new Intl.DateTimeFormat(undefined, {
+  month: 'short',
+  day: 'numeric',
+  hour: '2-digit',
+  minute: '2-digit',
+  second: '2-digit',
+});
 const dated = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium' });
+const whole = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'medium' });
 
 /** All that shows how long ago something was counts the same seconds. */
 let now = Date.now();
@@ -40,15 +48,12 @@ export function CountedFromThen({ children }: { children: ReactNode }) {
   return <AsOf value={Number.isNaN(at) ? undefined : at}>{children}</AsOf>;
 }
 
+/** `second`: as `short`, to the second, for evidence that is told apart by that. */
+type Shape = 'short' | 'second' | 'ago' | 'left' | 'clock';
+
 /** An instant in the viewer's zone; the exact one shows on hover, and is what a screen reader finds. */
-export function Time({
-  at,
-  as = 'short',
-}: {
-  at: string | null | undefined;
-  as?: 'short' | 'ago' | 'left' | 'clock';
-}) {
-  useNow(as === 'short' || as === 'clock' ? 60 : 5);
+export function Time({ at, as = 'short' }: { at: string | null | undefined; as?: Shape }) {
+  useNow(as === 'ago' || as === 'left' ? 5 : 60);
   const then = use(AsOf);
   if (at === null || at === undefined) return <>–</>;
   const instant = Date.parse(at);
@@ -59,14 +64,28 @@ export function Time({
   );
 }
 
-function textOf(instant: number, as: 'short' | 'ago' | 'left' | 'clock', then: number | undefined): string {
+const INSTANT = /(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z)/;
+
+/** A sentence of the server, which writes instants in UTC: here they are in the viewer's zone, as all others on the page. */
+export function InOwnZone({ text }: { text: string }) {
+  return (
+    <>
+      {text
+        .split(INSTANT)
+        .map((part, index) => (index % 2 === 1 ? <Time key={index} at={part} as="second" /> : part))}
+    </>
+  );
+}
+
+function textOf(instant: number, as: Shape, then: number | undefined): string {
   if (as === 'clock') return clock.format(instant);
+  const isNear = Math.abs(Date.now() - instant) < 300 * DAY;
+  if (as === 'second') return (isNear ? toSecond : whole).format(instant);
   const isLater = as === 'ago' && then !== undefined && instant > then;
-  if (as === 'short' || isLater)
-    return Math.abs(Date.now() - instant) < 300 * DAY ? day.format(instant) : dated.format(instant);
+  if (as === 'short' || isLater) return isNear ? day.format(instant) : dated.format(instant);
   const from = then ?? Date.now();
   const away = as === 'ago' ? from - instant : instant - from;
-  if (as === 'ago') return away < 5000 ? 'just now' : `${spanOf(away)} ago`;
+  if (as === 'ago') return away < 5000 ? 'just now' : `${spanOf(coarse(away))} ago`;
   return away <= 0 ? 'over' : spanOf(away);
 }
 
@@ -74,6 +93,10 @@ const SECOND = 1000;
 const MINUTE = 60 * SECOND;
 const HOUR = 60 * MINUTE;
 const DAY = 24 * HOUR;
+
+/** Within the hour the seconds of a minute help nobody, and would change all the time. */
+const coarse = (length: number): number =>
+  length < MINUTE || length > HOUR ? length : length - (length % MINUTE);
 
 /** A span of milliseconds in its two largest units, as `2h 5m`. */
 export function spanOf(length: number): string {

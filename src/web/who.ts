@@ -1,6 +1,9 @@
 import { createContext, use } from 'react';
 import type { Who } from './api.js';
 
+/** Where this tab keeps a draft of rules, until somebody else signs in. */
+export const RULES_DRAFT = 'stopgap-rules-draft';
+
 /** Who has signed in. */
 export const WhoContext = createContext<Who | undefined>(undefined);
 

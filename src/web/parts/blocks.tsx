@@ -2,6 +2,7 @@ import { useQuery } from '@tanstack/react-query';
 import type { ReactNode } from 'react';
 import { answered, api } from '../api.js';
 import { actorName } from '../../kernel/actor.js';
+import { numbersOf } from '../../kernel/why.js';
 import type { Block, Subject } from '../api.js';
 import { senderPath, useHref } from '../route.js';
 import { Time } from '../time.js';
@@ -48,10 +49,22 @@ export function StateTag({ block }: { block: Block }) {
   );
 }
 
-/** Who asked for it: a rule, or a person. */
-export function Origin({ block }: { block: Block }): ReactNode {
-  if (block.rule !== null) return <span className="mono">{block.rule}</span>;
-  return actorName(block.history[0]?.by ?? block.origin);
+/** Who asked for it: a rule, or a person, whose block may have taken the place of a proposal. */
+export function Origin({ block: { rule, origin, history } }: { block: Block }): ReactNode {
+  const name = rule !== null && <span className="mono">{rule}</span>;
+  if (origin === 'rule') return name;
+  const by = history.findLast(({ type }) => type === 'BlockImposed')?.by ?? history[0]?.by ?? origin;
+  return (
+    <>
+      {actorName(by)}
+      {name && <> (rule {name})</>}
+    </>
+  );
+}
+
+/** What the client was told. `HOLD` is said to the mail server alone. */
+export function ReplyTold({ reply }: { reply: string }) {
+  return reply === 'HOLD' ? <>Nothing: the mail was taken, and is held</> : <code>{reply}</code>;
 }
 
 /** How long it goes on, or when it ended. */
@@ -70,11 +83,15 @@ export function End({ block }: { block: Block }) {
 /** What the block's evidence or its author says. */
 export const whyOf = (block: Block): string => block.evidence?.sentence ?? block.description;
 
+/** The same where the subject and the rule have columns of their own: the numbers come first. */
+export const shortWhyOf = ({ subject, evidence, description }: Block): string =>
+  evidence === null ? description : numbersOf(subject, evidence);
+
 /** What each change was, before the name of its subject. */
 export const CHANGED: Readonly<Record<string, string>> = {
   BlockImposed: 'Blocked',
-  BlockExtended: 'Made the block longer',
-  BlockShortened: 'Made the block shorter',
+  BlockExtended: 'Changed the block',
+  BlockShortened: 'Shortened the block',
   BlockReleased: 'Released',
   HeldMailDecided: 'Decided on held mail',
   ProposalApproved: 'Approved the proposal',

@@ -7,9 +7,9 @@ import { Form, SpanField, spanBody, TextField } from './forms.js';
 import type { Values } from './forms.js';
 import { fault, note } from './notes.js';
 
-/** The most ids that one request takes. */
-export const AT_ONCE = 500;
-/** Of more rows than these the failures are shown, and how many there are. */
+/** Ids of one request. It takes 500, but nothing can be stopped, nor is any progress seen, within one. */
+export const AT_ONCE = 50;
+/** Of more rows than these the failures and what was decided before are shown, and how many there are. */
 const ROWS = 1000;
 
 export interface Target {
@@ -26,8 +26,12 @@ const WORDS: Readonly<Record<BulkAction, { verb: string; done: string; things: s
 };
 
 interface Result extends Target {
+  /** How it was decided before. */
+  readonly already: string | undefined;
   readonly problem: string | undefined;
 }
+
+const isDone = ({ already, problem }: Result): boolean => already === undefined && problem === undefined;
 
 /** Does one thing to many, so many at once, and says of each what became of it. It can be stopped between two requests. */
 async function act(
@@ -45,7 +49,13 @@ async function act(
     const body =
       action === 'approve' ? { action, ids, ...noted, ...spanBody(values) } : { action, ids, ...noted };
     const { items } = await answered(api.POST('/api/v1/blocks/actions', { body }));
-    tell(items.map(({ problem }, index) => ({ ...targets[index]!, problem: problem?.detail })));
+    tell(
+      items.map(({ already, problem }, index) => ({
+        ...targets[index]!,
+        already: already ?? undefined,
+        problem: problem?.detail,
+      })),
+    );
   }
 }
 
@@ -81,7 +91,8 @@ export function BulkDialog({
   const [is, setIs] = useState<'asked' | 'running' | 'over'>('asked');
   const stop = useRef(new AbortController());
   const failed = results.filter(({ problem }) => problem !== undefined);
-  const right = results.length - failed.length;
+  const before = results.filter(({ already }) => already !== undefined);
+  const right = results.filter(isDone).length;
 
   const send = async (values: Values): Promise<void> => {
     const all: Result[] = [];
@@ -103,10 +114,10 @@ export function BulkDialog({
     setIs('over');
   };
   const takeBack = async (): Promise<void> => {
-    const targets = results.filter(({ problem }) => problem === undefined);
+    const targets = results.filter(isDone);
     let released = 0;
     const tell = (some: readonly Result[]): void => {
-      released += some.filter(({ problem }) => problem === undefined).length;
+      released += some.filter(isDone).length;
     };
     await act('release', { note: 'undone' }, chunksOf(targets), new AbortController().signal, tell);
     refresh(client);
@@ -120,7 +131,9 @@ export function BulkDialog({
 
   const title = `${verb} ${count.toLocaleString()} ${things}`;
   const shown =
-    results.length > ROWS ? failed.slice(0, ROWS) : [...failed, ...results.filter((one) => !one.problem)];
+    results.length > ROWS
+      ? [...failed, ...before].slice(0, ROWS)
+      : [...failed, ...before, ...results.filter(isDone)];
   return (
     <Dialog title={title} close={leave}>
       <div hidden={is !== 'asked'}>
@@ -138,6 +151,7 @@ export function BulkDialog({
           <p>
             {is === 'running' ? `${results.length.toLocaleString()} of ${count.toLocaleString()} done… ` : ''}
             {right.toLocaleString()} {participle}
+            {before.length > 0 && `, ${before.length.toLocaleString()} decided already`}
             {failed.length > 0 && `, ${failed.length.toLocaleString()} failed`}.
             {is === 'over' && results.length < count && stop.current.signal.aborted && ' It was stopped.'}
           </p>
@@ -156,10 +170,10 @@ export function BulkDialog({
               </tr>
             </thead>
             <tbody>
-              {shown.map(({ id, name, problem }) => (
+              {shown.map(({ id, name, already, problem }) => (
                 <tr key={id}>
                   <td>{name}</td>
-                  <td className={problem === undefined ? '' : 'fault'}>{problem ?? participle}</td>
+                  <td className={problem === undefined ? '' : 'fault'}>{problem ?? already ?? participle}</td>
                 </tr>
               ))}
             </tbody>

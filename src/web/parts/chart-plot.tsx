@@ -18,12 +18,14 @@ export default function Plot(props: PlotProps) {
   const { points } = props;
   useEffect(() => {
     const element = place.current!;
-    let plot = draw(element, readout.current!, props);
+    // Colours may change between the end of the element and that of this effect.
+    const said = readout.current!;
+    let plot = draw(element, said, props);
     const resized = new ResizeObserver(() => plot.setSize({ width: element.clientWidth, height: HEIGHT }));
     resized.observe(element);
     const redraw = (): void => {
       plot.destroy();
-      plot = draw(element, readout.current!, props);
+      plot = draw(element, said, props);
     };
     const schemes = ['(prefers-color-scheme: dark)', '(forced-colors: active)'].map((query) =>
       matchMedia(query),
@@ -83,7 +85,7 @@ function draw(element: HTMLElement, readout: HTMLElement, props: PlotProps): uPl
     {
       width: element.clientWidth,
       height: HEIGHT,
-      padding: [8, 8, 0, 0],
+      padding: [8, 20, 0, 0],
       legend: { show: false },
       cursor: { y: false, drag: { x: false, y: false }, points: { show: false } },
       scales: {

@@ -41,6 +41,7 @@ export function VolumeChart(props: VolumeChartProps) {
   if (query.isError && query.data === undefined)
     return <Failure error={query.error} retry={() => void query.refetch()} />;
   const covered = query.data?.coveredUntil ?? undefined;
+  const kept = query.data?.keptSince ?? undefined;
   return (
     <figure className="chart">
       <Legend {...{ count, step, window, limit, band, marks }} />
@@ -54,6 +55,11 @@ export function VolumeChart(props: VolumeChartProps) {
       {covered !== undefined && (
         <p className="fault">
           There is too much to draw it all: what came after <Time at={covered} /> is left out.
+        </p>
+      )}
+      {kept !== undefined && (
+        <p className="quiet">
+          What was sent before <Time at={kept} /> is not kept any more.
         </p>
       )}
       <Table {...{ points, count, window }} />

@@ -1,13 +1,15 @@
-import { useQueryClient } from '@tanstack/react-query';
+import { useQuery, useQueryClient } from '@tanstack/react-query';
 import type { QueryClient } from '@tanstack/react-query';
 import type { Block, Subject } from '../api.js';
 import { answered, api } from '../api.js';
 import { useRights } from '../who.js';
 import { subjectName, SUBJECT_OPTIONS } from './blocks.js';
+import { plural } from './counted.js';
 import { Dialog } from './dialog.js';
 import { Check, Choice, Field, Form, SpanField, spanBody, TextField } from './forms.js';
 import type { Values } from './forms.js';
 import { fault, note } from './notes.js';
+import { checkOf, isAskable, isRefusedBy } from './other-block.js';
 
 type Held = 'release' | 'delete' | 'keep';
 
@@ -21,6 +23,32 @@ const path = (block: Block) => ({ params: { path: { id: block.id } } });
 const noteOf = ({ note: text = '' }: Values): { note?: string } =>
   text.trim() === '' ? {} : { note: text.trim() };
 
+/** Another block may refuse who is released: of its domain, of where it came from last, or a wider one. */
+async function tellRefused({ subject, direction }: Block): Promise<void> {
+  if (!isAskable(subject)) return;
+  const query = {
+    ...checkOf(subject),
+    direction: direction === 'inbound' ? direction : ('outbound' as const),
+  };
+  // It is released all the same.
+  const check = await answered(api.GET('/api/v1/check', { params: { query } })).catch(() => undefined);
+  if (check?.refused === true && isRefusedBy(subject, check.block))
+    note(`${subjectName(subject)} is still refused. ${check.sentence}`, { isFault: true, shown: 30_000 });
+}
+
+/** What remains of a release that is taken back. */
+function leftOf({ falsePositive, held }: Values): string {
+  const wasWrong = falsePositive === 'true';
+  // Nothing is asked where no mail is held.
+  const isDecided = held === 'release' || held === 'delete' || (held === '' && wasWrong);
+  return [
+    wasWrong
+      ? ' What was sent stays usual, and its limits are higher: if the rule was right, set limits of its own.'
+      : '',
+    isDecided ? ' Mail that was held does not come back.' : '',
+  ].join('');
+}
+
 /** What a person can decide on a block or a proposal. Each throws what the server refuses. */
 export function useDecisions() {
   const client = useQueryClient();
@@ -29,30 +57,31 @@ export function useDecisions() {
     const body = {
       ...noteOf(values),
       ...(values['falsePositive'] === 'true' ? { falsePositive: true } : {}),
-      ...(values['held'] === undefined ? {} : { held: values['held'] as Held }),
+      ...(values['held'] === undefined || values['held'] === '' ? {} : { held: values['held'] as Held }),
     };
     await answered(api.POST('/api/v1/blocks/{id}/release', { ...path(block), body }));
     refresh(client);
     note(
       `Released ${subjectName(block.subject)}.`,
-      isUndoable ? { undo: () => void again(block).catch(fault) } : {},
+      isUndoable ? { undo: () => void again(block, values).catch(fault) } : {},
     );
+    void tellRefused(block);
   };
 
-  /** Blocks anew, for the rest of the time: what a release takes back. */
-  const again = async ({
-    subject,
-    direction,
-    description,
-    refusal,
-    until,
-    indefinite,
-  }: Block): Promise<void> => {
+  /** Blocks anew, for the rest of the time: what a release takes back. What cannot be taken back it says. */
+  const again = async (
+    { subject, direction, description, refusal, until, indefinite }: Block,
+    released: Values,
+  ): Promise<void> => {
     const span = indefinite || until === null ? { indefinite: true as const } : { until };
     const body = { subject, direction, description, refusal, ...span };
     await answered(api.POST('/api/v1/blocks', { body }));
     refresh(client);
-    note(`Blocked ${subjectName(subject)} again.`);
+    const left = leftOf(released);
+    note(
+      `Blocked ${subjectName(subject)} again.${left}`,
+      left === '' ? {} : { isFault: true, shown: 30_000 },
+    );
   };
 
   const approve = async (block: Block, values: Values): Promise<void> => {
@@ -110,6 +139,16 @@ interface DecisionDialog {
 export function ReleaseDialog({ block, close }: DecisionDialog) {
   const { release } = useDecisions();
   const { operates } = useRights();
+  // A hook holds what a blocked account has in the queue, however the block refuses.
+  const { data: { count: waiting } = { count: 0 } } = useQuery({
+    queryKey: ['block', block.id, 'held'],
+    queryFn: () =>
+      answered(
+        api.GET('/api/v1/blocks/{id}/held', {
+          params: { path: { id: block.id }, query: { limit: '1' } },
+        }),
+      ),
+  });
   return (
     <Dialog title={`Release ${subjectName(block.subject)}`} close={close}>
       <Form send={(values) => release(block, values).then(close)} action="Release" cancel={close}>
@@ -122,12 +161,17 @@ export function ReleaseDialog({ block, close }: DecisionDialog) {
                 fault={fault('falsePositive')}
               />
             )}
-            {block.refusal === 'hold' && (
+            {(block.refusal === 'hold' || waiting > 0) && (
               <Choice
-                label="Mail that was held"
+                label={
+                  waiting > 0 ? `Mail that is held (${plural(waiting, 'message')})` : 'Mail that is held'
+                }
                 name="held"
                 fault={fault('held')}
                 options={[
+                  ...(operates && block.rule !== null
+                    ? [['', 'Deliver it if the rule was wrong, else keep it'] as const]
+                    : []),
                   ['keep', 'Keep it for now'],
                   ['release', 'Deliver it'],
                   ['delete', 'Delete it'],

@@ -1,14 +1,20 @@
 import type { ReactNode } from 'react';
 import { useId, useLayoutEffect, useRef } from 'react';
 
-/** The browser's own dialog: it keeps the focus, closes on Escape, and gives the focus back. */
+/**
+ * The browser's own dialog: it keeps the focus, closes on Escape, and gives the focus back.
+ *
+ * @param stays only its buttons close it
+ */
 export function Dialog({
   title,
   close,
+  stays = false,
   children,
 }: {
   title: string;
   close: () => void;
+  stays?: boolean;
   children: ReactNode;
 }) {
   const dialog = useRef<HTMLDialogElement>(null);
@@ -25,11 +31,15 @@ export function Dialog({
       aria-labelledby={id}
       onCancel={(event) => {
         event.preventDefault();
-        close();
+        if (!stays) close();
+      }}
+      onClose={() => {
+        // Chromium lets nobody prevent a second Escape.
+        if (stays) dialog.current?.showModal();
       }}
       onClick={(event) => {
         // A click beside it.
-        if (event.target === dialog.current) close();
+        if (event.target === dialog.current && !stays) close();
       }}
     >
       <div className="dialog-body">

@@ -7,6 +7,7 @@ import { subjectName, SUBJECT_OPTIONS } from './blocks.js';
 import { refresh, useDecisions } from './decisions.js';
 import { Dialog } from './dialog.js';
 import type { Values } from './forms.js';
+import { useRights } from '../who.js';
 import { Choice, Field, Form, SpanField, spanBody } from './forms.js';
 import { fault, note } from './notes.js';
 
@@ -114,7 +115,7 @@ export function ExemptDialog({
               </>
             )}
             <Field label="Why" name="reason" fault={faultOf('reason')} autoFocus={subject !== undefined} />
-            <SpanField fault={faultOf} />
+            <SpanField fault={faultOf} ended="removed" />
           </>
         )}
       </Form>
@@ -169,5 +170,17 @@ function StillBlocked({ granted, close }: { granted: Granted; close: () => void 
         </button>
       </div>
     </Dialog>
+  );
+}
+
+/** For those who may not do it themselves. */
+export function AskOperators({ what }: { what: string }) {
+  const { seesServer } = useRights();
+  return (
+    <p>
+      {seesServer
+        ? `An operator or an administrator of this server can ${what}: ask them.`
+        : `Only those who run the mail server can ${what}: ask them.`}
+    </p>
   );
 }

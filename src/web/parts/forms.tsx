@@ -205,12 +205,15 @@ export function SpanField({
   name = 'span',
   first,
   label = 'How long',
+  ended = 'released',
 }: {
   fault: (field: string) => string | undefined;
   name?: string;
   /** An option before the others: its value and its text. */
   first?: readonly [string, string];
   label?: string;
+  /** What ends it where no time does. */
+  ended?: string;
 }) {
   const [value, setValue] = useState(first?.[0] ?? '1h');
   const own = fault('duration') ?? fault('until');
@@ -229,7 +232,7 @@ export function SpanField({
           ['24h', '24 hours'],
           ['7d', '7 days'],
           ['until', 'Until…'],
-          ['indefinite', 'Until it is released by hand'],
+          ['indefinite', `Until it is ${ended} by hand`],
         ]}
       />
       {value === 'until' && <Field label="Until" name="until" type="datetime-local" required fault={own} />}

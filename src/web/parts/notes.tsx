@@ -47,6 +47,11 @@ export function note(
   return () => leave(id);
 }
 
+/** Takes away all that was said, and the ways back with it. */
+export function clearNotes(): void {
+  for (const { id } of notes) leave(id);
+}
+
 export function fault(error: unknown): void {
   note(error instanceof Error ? error.message : String(error), { isFault: true, shown: 2 * SHOWN });
 }

@@ -63,6 +63,11 @@ export async function sendPending(): Promise<boolean> {
   return !sent.includes(false);
 }
 
+/** Gives up what waits: somebody else has signed in, and it must not go out under their name. */
+export function dropPending(): void {
+  for (const id of pending.keys()) take(id);
+}
+
 /** What was not sent when the page is left is sent then: browsers let such a request outlive its page. */
 addEventListener('pagehide', () => {
   for (const id of pending.keys()) void send(id, true);

@@ -109,7 +109,7 @@ export function Rows<Item extends { readonly id: string }>({
   const rows = useWindowVirtualizer({
     count: items.length,
     estimateSize: () => (isTable ? height : CARD) * rem.current,
-    overscan: isTable ? 12 : 4,
+    overscan: isTable ? 6 : 4,
     scrollMargin: offset,
     getItemKey: (index) => (isTable ? index : idAt(index)),
     scrollPaddingStart: 6 * rem.current,
@@ -216,11 +216,13 @@ export function Rows<Item extends { readonly id: string }>({
         </div>
       </div>
       <div role="rowgroup" className="rows-body" style={{ height: rows.getTotalSize() }}>
-        {shown.map(({ index, start }) => {
+        {shown.map(({ index, start }, slot) => {
           const item = items.at(index);
           const id = idAt(index);
-          // Two pages that were fetched at different times may share one.
-          const key = keys.has(id) ? `${id} ${index}` : id;
+          // Rows that fly past are all alike: they are moved, not made anew. Two pages that were fetched at different
+          // times may share a row.
+          const isAlike = item === undefined && index !== current;
+          const key = isAlike ? `slot ${slot}` : keys.has(id) ? `${id} ${index}` : id;
           keys.add(key);
           const isSelected = selection !== undefined && selection.ids.has(id);
           const classes = [

@@ -6,7 +6,7 @@ export interface TableColumn<Item> {
   readonly isNumber?: boolean;
 }
 
-/** A table of few rows. On narrow screens a row is a card; the roles keep it a table for screen readers. */
+/** A table of few rows. Where there is little room a row is a card; the roles keep it a table for screen readers. */
 export function Table<Item>({
   label,
   items,
@@ -19,27 +19,29 @@ export function Table<Item>({
   columns: readonly TableColumn<Item>[];
 }) {
   return (
-    <table className="cards" role="table" aria-label={label}>
-      <thead role="rowgroup">
-        <tr role="row">
-          {columns.map(({ title, isNumber }) => (
-            <th key={title} role="columnheader" scope="col" className={isNumber ? 'number' : undefined}>
-              {title}
-            </th>
-          ))}
-        </tr>
-      </thead>
-      <tbody role="rowgroup">
-        {items.map((item) => (
-          <tr key={keyOf(item)} role="row">
-            {columns.map(({ title, cell, isNumber }) => (
-              <td key={title} role="cell" data-title={title} className={isNumber ? 'number' : undefined}>
-                <div>{cell(item)}</div>
-              </td>
+    <div className="cards-room">
+      <table className="cards" role="table" aria-label={label}>
+        <thead role="rowgroup">
+          <tr role="row">
+            {columns.map(({ title, isNumber }) => (
+              <th key={title} role="columnheader" scope="col" className={isNumber ? 'number' : undefined}>
+                {title}
+              </th>
             ))}
           </tr>
-        ))}
-      </tbody>
-    </table>
+        </thead>
+        <tbody role="rowgroup">
+          {items.map((item) => (
+            <tr key={keyOf(item)} role="row">
+              {columns.map(({ title, cell, isNumber }) => (
+                <td key={title} role="cell" data-title={title} className={isNumber ? 'number' : undefined}>
+                  <div>{cell(item)}</div>
+                </td>
+              ))}
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </div>
   );
 }

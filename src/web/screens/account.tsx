@@ -129,7 +129,7 @@ function RecoveryCodes({ codes, close }: OwnDialog & { codes: readonly string[] 
     return () => URL.revokeObjectURL(url);
   }, [codes]);
   return (
-    <Dialog title="Your recovery codes" close={close}>
+    <Dialog title="Your recovery codes" close={close} stays>
       <p>
         The second factor is on. If your phone is lost, each of these signs you in once. They are shown only
         now: keep them where your phone is not.

@@ -25,7 +25,7 @@ export function History({ block: { history } }: { block: Block }) {
       <ol className="timeline">
         {history.map((item) => (
           <li key={`${item.position} ${item.type}`}>
-            <Time at={item.at} />
+            <Time at={item.at} as="second" />
             <div>
               <p>
                 <strong>{whoOf(item.by)}</strong> {whatOf(item)}

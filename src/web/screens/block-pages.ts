@@ -1,22 +1,23 @@
 import { useQueries, useQueryClient } from '@tanstack/react-query';
 import type { UseQueryResult } from '@tanstack/react-query';
 import { useCallback, useMemo, useRef, useState } from 'react';
-import type { paths } from '../../api/openapi-types.js';
-import type { ListedBlock } from '../api.js';
+import type { ListedBlock, QueryOf } from '../api.js';
 import { answered, api } from '../api.js';
 import { AT_ONCE } from '../parts/bulk.js';
 import type { Target } from '../parts/bulk.js';
 import { subjectName } from '../parts/blocks.js';
 import type { Items } from '../parts/rows.js';
 
-/** Rows of one request. */
+/** Rows of the first request: what a screen shows, and some more. */
+const FIRST = 100;
+/** Rows of each later one. */
 const PAGE = 250;
-/** How near the end of what is known the next page is fetched. */
-const AHEAD = 120;
+/** How near the end of what is known the next page is fetched: of the first page, only when somebody scrolls. */
+const aheadOf = (length: number): number => Math.min(120, length - FIRST / 2);
 /** How long a page that is out of sight stays in memory, in milliseconds. */
 const KEPT = 20_000;
 
-type Query = NonNullable<paths['/api/v1/blocks']['get']['parameters']['query']>;
+type Query = QueryOf<'/api/v1/blocks'>;
 export type BlockFilter = Omit<Query, 'limit' | 'cursor' | 'total' | 'format'>;
 
 /** Rows that fly past are not fetched: what is in sight is looked at so often, in milliseconds. */
@@ -101,7 +102,8 @@ export function useBlockPages(filter: BlockFilter): BlockPages {
     const { first, last } = range?.of === book ? range : { first: 0, last: 0 };
     const wanted = new Set([0]);
     for (let page = book.pageOf(first); page <= book.pageOf(last); page++) wanted.add(page);
-    if (last + AHEAD >= book.length && book.cursors.length > book.rows.length) wanted.add(book.rows.length);
+    if (last + aheadOf(book.length) >= book.length && book.cursors.length > book.rows.length)
+      wanted.add(book.rows.length);
     return [...wanted].filter((page) => page < book.cursors.length);
   }, [book, range, book.length, book.cursors.length]);
   const keyOf = (page: number) => ['blocks', filterKey, page, book.cursors[page] ?? ''];
@@ -113,8 +115,8 @@ export function useBlockPages(filter: BlockFilter): BlockPages {
       structuralSharing: false as const,
       queryFn: async ({ signal }: { signal: AbortSignal }) => {
         const cursor = book.cursors[page];
-        const first = page === 0 ? { total: 'true' as const } : {};
-        const found = await get({ ...filter, limit: String(PAGE), cursor, ...first }, signal);
+        const size = page === 0 ? { limit: String(FIRST), total: 'true' as const } : { limit: String(PAGE) };
+        const found = await get({ ...filter, ...size, cursor }, signal);
         book.took(page, found);
         render((count) => count + 1);
         return found;

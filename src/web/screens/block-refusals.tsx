@@ -1,11 +1,31 @@
 import { useInfiniteQuery } from '@tanstack/react-query';
-import type { Block } from '../api.js';
+import type { AnswerOf, Block } from '../api.js';
 import { answered, api } from '../api.js';
+import { ReplyTold } from '../parts/blocks.js';
 import { Failure } from '../parts/states.js';
+import type { TableColumn } from '../parts/table.js';
+import { Table } from '../parts/table.js';
 import { Time } from '../time.js';
 
 const PAGE = 50;
 const STAGES = { auth: 'sign-in', rcpt: 'recipient', data: 'message' } as const;
+
+type Refusal = AnswerOf<'/api/v1/blocks/{id}/refusals'>['items'][number];
+
+const COLUMNS: readonly TableColumn<Refusal>[] = [
+  { title: 'When', cell: ({ at }) => <Time at={at} as="second" /> },
+  { title: 'Times', isNumber: true, cell: ({ count }) => count.toLocaleString() },
+  { title: 'Stage', cell: ({ stage }) => STAGES[stage] },
+  {
+    title: 'From',
+    cell: ({ ip, ehlo }) => <span className="mono">{[ip, ehlo].filter(Boolean).join(' ') || '–'}</span>,
+  },
+  {
+    title: 'Sender',
+    cell: ({ account, returnPath }) => account ?? (returnPath === '' ? 'none (a bounce)' : returnPath) ?? '–',
+  },
+  { title: 'Told', cell: ({ reply }) => <ReplyTold reply={reply} /> },
+];
 
 /** What was refused, one by one. */
 export function Refusals({ block: { id, since } }: { block: Block }) {
@@ -35,41 +55,15 @@ export function Refusals({ block: { id, since } }: { block: Block }) {
       </div>
       {list.isError && <Failure error={list.error} retry={() => void list.refetch()} />}
       {list.isSuccess && items.length === 0 && !list.hasNextPage && (
-        <p className="quiet">Nothing has been refused so far.</p>
+        <p className="quiet">No refusal is on record.</p>
       )}
       {items.length > 0 && (
-        <div className="table-scroll">
-          <table>
-            <thead>
-              <tr>
-                <th scope="col">When</th>
-                <th scope="col" className="number">
-                  Times
-                </th>
-                <th scope="col">Stage</th>
-                <th scope="col">From</th>
-                <th scope="col">Sender</th>
-                <th scope="col">Told</th>
-              </tr>
-            </thead>
-            <tbody>
-              {items.map(({ at, count, stage, ip, ehlo, account, returnPath, reply }, index) => (
-                <tr key={index}>
-                  <td>
-                    <Time at={at} />
-                  </td>
-                  <td className="number">{count.toLocaleString()}</td>
-                  <td>{STAGES[stage]}</td>
-                  <td className="mono">{[ip, ehlo].filter(Boolean).join(' ') || '–'}</td>
-                  <td>{account ?? (returnPath === '' ? 'none (a bounce)' : returnPath) ?? '–'}</td>
-                  <td>
-                    <code>{reply}</code>
-                  </td>
-                </tr>
-              ))}
-            </tbody>
-          </table>
-        </div>
+        <Table
+          label="Refusals"
+          items={items.map((item, index) => ({ ...item, key: `${index}` }))}
+          keyOf={({ key }) => key}
+          columns={COLUMNS}
+        />
       )}
       {list.hasNextPage && (
         <div className="buttons">

@@ -1,10 +1,9 @@
 import { useQuery, useQueryClient } from '@tanstack/react-query';
 import type { ReactNode } from 'react';
 import { useState } from 'react';
-import type { components } from '../../api/openapi-types.js';
-import type { Block } from '../api.js';
+import type { Block, Schemas } from '../api.js';
 import { answered, api } from '../api.js';
-import { subjectName } from '../parts/blocks.js';
+import { ReplyTold, subjectName } from '../parts/blocks.js';
 import { bytesOf, plural } from '../parts/counted.js';
 import { refresh } from '../parts/decisions.js';
 import { Dialog } from '../parts/dialog.js';
@@ -12,11 +11,13 @@ import { Form, TextField } from '../parts/forms.js';
 import type { Values } from '../parts/forms.js';
 import { note } from '../parts/notes.js';
 import { Loaded } from '../parts/states.js';
+import type { TableColumn } from '../parts/table.js';
+import { Table } from '../parts/table.js';
 import { spanOf, Time } from '../time.js';
 import { useAt } from '../route.js';
 import { useRights } from '../who.js';
 
-type Report = components['schemas']['ContainmentReport'];
+type Report = Schemas['ContainmentReport'];
 type Passed = NonNullable<Report['before']>;
 
 /** A report that is still growing is read anew so often, in milliseconds. */
@@ -41,7 +42,8 @@ export function BlockReport({ block: { id, state } }: { block: Block }) {
 }
 
 function Sections({ report }: { report: Report }) {
-  const { block, onset, before, after, bounces, stopped, held, coveredUntil } = report;
+  const { block, onset, before, after, bounces, stopped, held, coveredUntil, keptSince } = report;
+  const isGone = keptSince !== null;
   const refusals = stopped.reduce((sum, { refusals: some }) => sum + some, 0);
   const firstStop = stopped.map(({ first }) => first).sort()[0];
   const quiet =
@@ -55,6 +57,11 @@ function Sections({ report }: { report: Report }) {
           There was too much to read: what happened after <Time at={coveredUntil} /> is not counted.
         </p>
       )}
+      {keptSince !== null && (
+        <p className="at-notice" role="status">
+          What was sent and refused before <Time at={keptSince} /> is not kept any more.
+        </p>
+      )}
       <div className="panels figures">
         {before === null ? (
           <section className="panel">
@@ -64,16 +71,16 @@ function Sections({ report }: { report: Report }) {
         ) : (
           <Figure
             title="Got through before"
-            value={before.recipients}
+            value={isGone && before.messages === 0 ? null : before.recipients}
             unit={before.recipients === 1 ? 'recipient' : 'recipients'}
           >
             <PassedWords passed={before} />
             <p className="quiet">
               {begun === undefined ? (
-                'Counted is the day before.'
+                !isGone && 'Counted is the day before.'
               ) : (
                 <>
-                  It began <Time at={onset!.at} />
+                  It began <Time at={onset!.at} as="second" />
                   {took !== undefined && took >= 0 && `, ${spanOf(took)} before the block`}.
                 </>
               )}
@@ -82,7 +89,7 @@ function Sections({ report }: { report: Report }) {
         )}
         <Figure
           title="Got through after"
-          value={after.recipients}
+          value={isGone && after.messages === 0 ? null : after.recipients}
           unit={after.recipients === 1 ? 'recipient' : 'recipients'}
         >
           <PassedWords passed={after} />
@@ -90,11 +97,15 @@ function Sections({ report }: { report: Report }) {
             {block.since === null
               ? 'It was never in force.'
               : after.messages === 0
-                ? 'Nothing got past the block.'
+                ? !isGone && 'Nothing got past the block.'
                 : 'These messages were under way when it began.'}
           </p>
         </Figure>
-        <Figure title="Stopped" value={refusals} unit={refusals === 1 ? 'attempt' : 'attempts'}>
+        <Figure
+          title="Stopped"
+          value={isGone && refusals === 0 ? null : refusals}
+          unit={refusals === 1 ? 'attempt' : 'attempts'}
+        >
           <ul className="plain">
             {stopped.map(({ stage, refusals: some, first, last }) => (
               <li key={stage}>
@@ -105,7 +116,7 @@ function Sections({ report }: { report: Report }) {
               </li>
             ))}
           </ul>
-          {refusals === 0 && <p className="quiet">Nothing was tried while it was in force.</p>}
+          {refusals === 0 && !isGone && <p className="quiet">Nothing was tried while it was in force.</p>}
           {quiet >= 1000 && <p className="quiet">The first came {spanOf(quiet)} after it began.</p>}
         </Figure>
         <Held block={block} held={held} />
@@ -130,16 +141,21 @@ function Figure({
   children,
 }: {
   title: string;
-  value: number;
+  /** Null: it is not known any more. */
+  value: number | null;
   unit: string;
   children: ReactNode;
 }) {
   return (
     <section className="panel">
       <h3>{title}</h3>
-      <p>
-        <span className="figure">{value.toLocaleString()}</span> {unit}
-      </p>
+      {value === null ? (
+        <p>Not known</p>
+      ) : (
+        <p>
+          <span className="figure">{value.toLocaleString()}</span> {unit}
+        </p>
+      )}
       {children}
     </section>
   );
@@ -163,10 +179,10 @@ function PassedWords({ passed }: { passed: Passed }) {
 }
 
 function Between({ first, last }: { first: string; last: string }) {
-  if (Date.parse(last) - Date.parse(first) < 60_000) return <Time at={first} />;
+  if (Date.parse(last) - Date.parse(first) < 1000) return <Time at={first} as="second" />;
   return (
     <>
-      from <Time at={first} /> to <Time at={last} />
+      from <Time at={first} as="second" /> to <Time at={last} as="second" />
     </>
   );
 }
@@ -182,6 +198,12 @@ function Held({ block, held }: { block: Block; held: Report['held'] }) {
         for {plural(held.recipients, 'recipient')}; {plural(held.waiting, 'message')}{' '}
         {held.waiting === 1 ? 'is' : 'are'} still held.
       </p>
+      {held.queued > 0 && (
+        <p className="quiet">
+          {plural(held.queued, 'message')} of these, found in the queue, got through before: some recipients
+          may have it.
+        </p>
+      )}
       {held.waiting > 0 && decides && at === undefined && (
         <p className="line">
           <button type="button" onClick={() => setAction('release')}>
@@ -212,6 +234,15 @@ function HeldDialog({
 }) {
   const client = useQueryClient();
   const messages = plural(waiting, 'held message');
+  if (waiting === 0)
+    return (
+      <Dialog title="Somebody has decided on this mail meanwhile" close={close}>
+        <p>Nothing is held any more. The history says who decided what.</p>
+        <button type="button" onClick={close}>
+          Close
+        </button>
+      </Dialog>
+    );
   const verb = action === 'release' ? 'Deliver' : 'Delete';
   const send = async ({ note: text = '' }: Values): Promise<void> => {
     const body = { action, ...(text.trim() === '' ? {} : { note: text.trim() }) };
@@ -236,44 +267,32 @@ function HeldDialog({
   );
 }
 
+const TOLD: readonly TableColumn<Report['told'][number]>[] = [
+  { title: 'Reply', cell: ({ reply }) => <ReplyTold reply={reply} /> },
+  { title: 'Stage', cell: ({ stage }) => STAGES[stage] },
+  { title: 'Times', isNumber: true, cell: ({ refusals }) => refusals.toLocaleString() },
+  { title: 'First', cell: ({ first }) => <Time at={first} as="second" /> },
+  { title: 'Last', cell: ({ last }) => <Time at={last} as="second" /> },
+];
+
+const SOURCES: readonly TableColumn<Report['sources'][number]>[] = [
+  { title: 'IP address', cell: ({ ip }) => <span className="mono">{ip}</span> },
+  { title: 'Messages', isNumber: true, cell: ({ messages }) => messages.toLocaleString() },
+  { title: 'Recipients', isNumber: true, cell: ({ recipients }) => recipients.toLocaleString() },
+];
+
 /** The deception ledger: what clients heard, and when. */
 function Told({ report: { told, otherReplies } }: { report: Report }) {
   if (told.length === 0) return null;
   return (
     <section className="panel">
       <h3>What clients were told</h3>
-      <div className="table-scroll">
-        <table>
-          <thead>
-            <tr>
-              <th scope="col">Reply</th>
-              <th scope="col">Stage</th>
-              <th scope="col" className="number">
-                Times
-              </th>
-              <th scope="col">First</th>
-              <th scope="col">Last</th>
-            </tr>
-          </thead>
-          <tbody>
-            {told.map(({ reply, stage, refusals, first, last }) => (
-              <tr key={`${stage} ${reply}`}>
-                <td>
-                  {reply === 'HOLD' ? 'Nothing: the mail was taken, and is held' : <code>{reply}</code>}
-                </td>
-                <td>{STAGES[stage]}</td>
-                <td className="number">{refusals.toLocaleString()}</td>
-                <td>
-                  <Time at={first} />
-                </td>
-                <td>
-                  <Time at={last} />
-                </td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      </div>
+      <Table
+        label="What clients were told"
+        items={told}
+        keyOf={({ stage, reply }) => `${stage} ${reply}`}
+        columns={TOLD}
+      />
       {otherReplies > 0 && <p className="quiet">and {plural(otherReplies, 'refusal')} with other replies</p>}
     </section>
   );
@@ -284,30 +303,7 @@ function Sources({ report: { sources, otherSources } }: { report: Report }) {
   return (
     <section className="panel">
       <h3>From where it came</h3>
-      <div className="table-scroll">
-        <table>
-          <thead>
-            <tr>
-              <th scope="col">IP address</th>
-              <th scope="col" className="number">
-                Messages
-              </th>
-              <th scope="col" className="number">
-                Recipients
-              </th>
-            </tr>
-          </thead>
-          <tbody>
-            {sources.map(({ ip, messages, recipients }) => (
-              <tr key={ip}>
-                <td className="mono">{ip}</td>
-                <td className="number">{messages.toLocaleString()}</td>
-                <td className="number">{recipients.toLocaleString()}</td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      </div>
+      <Table label="From where it came" items={sources} keyOf={({ ip }) => ip} columns={SOURCES} />
       {otherSources > 0 && (
         <p className="quiet">and {plural(otherSources, 'other address', 'other addresses')}</p>
       )}

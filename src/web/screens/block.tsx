@@ -116,8 +116,8 @@ function Facts({ block }: { block: Block }) {
     ['What is blocked', DIRECTIONS[direction]],
     ['What clients are told', REFUSALS[refusal]],
     ['Asked for by', <Origin block={block} />],
-    ...(proposedAt === null ? [] : [['Proposed', <Time at={proposedAt} />] as const]),
-    ...(since === null ? [] : [['In force since', <Time at={since} />] as const]),
+    ...(proposedAt === null ? [] : [['Proposed', <Time at={proposedAt} as="second" />] as const]),
+    ...(since === null ? [] : [['In force since', <Time at={since} as="second" />] as const]),
     [
       state === 'active' ? 'Time left' : state === 'proposed' ? 'Without a decision' : 'End',
       <>

@@ -1,7 +1,7 @@
 import { useDeferredValue, useMemo, useState } from 'react';
 import type { Block, ListedBlock } from '../api.js';
 import { urlOf } from '../api.js';
-import { End, Origin, StateTag, subjectName, SubjectLink, whyOf } from '../parts/blocks.js';
+import { End, Origin, StateTag, subjectName, SubjectLink, shortWhyOf, whyOf } from '../parts/blocks.js';
 import { BulkDialog } from '../parts/bulk.js';
 import { EditDialog, ImposeDialog, ReleaseDialog } from '../parts/decisions.js';
 import type { Column } from '../parts/rows.js';
@@ -43,7 +43,7 @@ export function BlocksScreen() {
       {
         key: 'subject',
         title: 'Subject',
-        width: 'minmax(13rem, 3fr)',
+        width: 'minmax(13rem, 4fr)',
         cell: (block) => (
           <span title={subjectName(block.subject)}>
             <SubjectLink subject={block.subject} />{' '}
@@ -68,7 +68,7 @@ export function BlocksScreen() {
         width: 'minmax(8rem, 3fr)',
         cell: (block) => (
           <a className="why" href={`#${href(blockPath(block.id))}`} title={whyOf(block)}>
-            {whyOf(block) || 'No reason given'}
+            {shortWhyOf(block) || 'No reason given'}
           </a>
         ),
       },
@@ -81,13 +81,13 @@ export function BlocksScreen() {
       {
         key: 'since',
         title: 'Since',
-        width: '6.25rem',
+        width: '6.5rem',
         cell: (block) => <Time at={block.since ?? block.proposedAt} as="ago" />,
       },
       {
         key: 'end',
         title: 'Left',
-        width: hasOneState ? '6rem' : '9rem',
+        width: hasOneState ? '7rem' : '9.5rem',
         cell: (block) => <End block={block} />,
       },
       {

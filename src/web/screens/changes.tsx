@@ -66,12 +66,12 @@ export function ChangesScreen() {
   }, [isFetchingNextPage, fetchNextPage]);
 
   const columns: readonly Column<Item>[] = [
-    { key: 'at', title: 'When', width: '10rem', cell: (item) => <Time at={item.at} /> },
-    { key: 'by', title: 'Who', width: '8rem', cell: (item) => actorName(item.by) },
+    { key: 'at', title: 'When', width: '10rem', cell: (item) => <Time at={item.at} as="second" /> },
+    { key: 'by', title: 'Who', width: '7rem', cell: (item) => actorName(item.by) },
     {
       key: 'what',
       title: 'What',
-      width: 'minmax(10rem, 1fr)',
+      width: 'minmax(13rem, 1fr)',
       cell: ({ type, block }) =>
         block === null ? (
           (CHANGED[type] ?? type)
@@ -82,14 +82,21 @@ export function ChangesScreen() {
     {
       key: 'subject',
       title: 'Sender',
-      width: 'minmax(12rem, 2fr)',
-      cell: ({ subject }) => (subject === null ? '–' : <SubjectLink subject={subject} />),
+      width: 'minmax(13rem, 3fr)',
+      cell: ({ subject }) =>
+        subject === null ? (
+          '–'
+        ) : (
+          <span>
+            <SubjectLink subject={subject} />
+          </span>
+        ),
     },
-    { key: 'why', title: 'Why', width: 'minmax(12rem, 3fr)', cell: ({ why }) => why ?? '–' },
+    { key: 'why', title: 'Why', width: 'minmax(9rem, 3fr)', cell: ({ why }) => why ?? '–' },
     {
       key: 'via',
       title: 'By',
-      width: '7rem',
+      width: '8rem',
       cell: ({ via, requestId }) => (
         <span title={requestId === null ? undefined : `Request ${requestId}`}>{VIAS[via]}</span>
       ),
@@ -140,20 +147,22 @@ export function ChangesScreen() {
           onChange={(event) => change({ via: event.target.value })}
           options={[['', 'Any way'], ...Object.entries(VIAS)]}
         />
-        <Field
-          label="From"
-          name="from"
-          type="datetime-local"
-          value={query['from'] ?? ''}
-          onChange={(event) => change({ from: event.target.value })}
-        />
-        <Field
-          label="Until"
-          name="to"
-          type="datetime-local"
-          value={query['to'] ?? ''}
-          onChange={(event) => change({ to: event.target.value })}
-        />
+        <div className="line">
+          <Field
+            label="From"
+            name="from"
+            type="datetime-local"
+            value={query['from'] ?? ''}
+            onChange={(event) => change({ from: event.target.value })}
+          />
+          <Field
+            label="Until"
+            name="to"
+            type="datetime-local"
+            value={query['to'] ?? ''}
+            onChange={(event) => change({ to: event.target.value })}
+          />
+        </div>
       </div>
       {list.isError && <Failure error={list.error} retry={() => void list.refetch()} />}
       {list.isPending && !list.isError && <p className="quiet loading">Loading…</p>}

@@ -5,7 +5,7 @@ import type { Subject, Schemas } from '../api.js';
 import { answered, api } from '../api.js';
 import { SubjectLink, SUBJECT_OPTIONS } from '../parts/blocks.js';
 import { OnlyNow, Parts } from '../parts/choices.js';
-import { ExemptDialog, useExemptions } from '../parts/exempt.js';
+import { AskOperators, ExemptDialog, useExemptions } from '../parts/exempt.js';
 import { Choice } from '../parts/forms.js';
 import { fault } from '../parts/notes.js';
 import type { Column } from '../parts/rows.js';
@@ -147,7 +147,8 @@ function ExemptionsPart() {
       {list.isPending && !list.isError && <p className="quiet loading">Loading…</p>}
       {list.isSuccess && items.length === 0 && (
         <Empty title={type === undefined ? 'Nobody is exempt' : 'Nobody of this type is exempt'}>
-          <p>Exempt who sends much and is known to you: a newsletter, a ticket system.</p>
+          {canChange && <p>Exempt who sends much and is known to you: a newsletter, a ticket system.</p>}
+          {!operates && <AskOperators what="exempt a sender" />}
         </Empty>
       )}
       {items.length > 0 && (

@@ -1,6 +1,6 @@
 import { useQuery } from '@tanstack/react-query';
 import type { Block } from '../api.js';
-import { api, ApiError, urlOf } from '../api.js';
+import { answered, api, urlOf } from '../api.js';
 import { subjectName } from '../parts/blocks.js';
 import { Dialog } from '../parts/dialog.js';
 import { fault, note } from '../parts/notes.js';
@@ -13,12 +13,8 @@ export function LetterDialog({ block, close }: { block: Block; close: () => void
     queryKey: ['letter', id],
     queryFn: async () => {
       const params = { path: { id }, query: { format: 'text' as const } };
-      const { data, error, response } = await api.GET('/api/v1/blocks/{id}/report', {
-        params,
-        parseAs: 'text',
-      });
-      if (!response.ok) throw new ApiError(response.status, error, response.headers.get('x-request-id'));
-      return data as unknown as string;
+      const text = await answered(api.GET('/api/v1/blocks/{id}/report', { params, parseAs: 'text' }));
+      return text as unknown as string;
     },
     gcTime: 0,
   });

@@ -76,7 +76,13 @@ function ChannelPanel({ channel, isNow }: { channel: Channel; isNow: boolean }) 
   const { name, type, events, notices } = channel;
   const id = `channel-${name}`;
   const test = async (): Promise<void> => {
-    await answered(api.POST('/api/v1/notices/test', { body: { channel: name } }));
+    const answer = await answered(api.POST('/api/v1/notices/test', { body: { channel: name } }));
+    if ('wouldSay' in answer) {
+      note(`Nothing was sent: ${name} tells owners alone. It would say: ${answer.wouldSay}`, {
+        shown: 60_000,
+      });
+      return;
+    }
     void client.invalidateQueries({ queryKey: ['notices'] });
     note(`A test is on its way to ${name}. Below is what becomes of it.`);
   };
@@ -138,12 +144,18 @@ function ChannelPanel({ channel, isNow }: { channel: Channel; isNow: boolean }) 
   );
 }
 
-function Standing({ channel: { disabled, waiting, dead, notices } }: { channel: Channel }) {
+function Standing({ channel }: { channel: Channel }) {
+  const { disabled, waiting, gathered, gatheredUntil, dead, notices } = channel;
   if (disabled) return <span className="tag tag-bad">off: its receiver wants no more</span>;
   return (
     <>
       {dead > 0 && <span className="tag tag-bad">{dead} given up</span>}
       {waiting > 0 && <span className="tag tag-warn">{waiting} waiting</span>}
+      {gathered !== null && gathered > 0 && gatheredUntil !== null && (
+        <span className="tag">
+          {gathered} {gathered === 1 ? 'event is' : 'events are'} told at <Time at={gatheredUntil} />
+        </span>
+      )}
       {dead === 0 && waiting === 0 && notices.length > 0 && <span className="tag tag-good">works</span>}
     </>
   );

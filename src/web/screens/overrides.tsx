@@ -5,6 +5,7 @@ import type { Schemas } from '../api.js';
 import { answered, api } from '../api.js';
 import { subjectName, SubjectLink } from '../parts/blocks.js';
 import { Dialog } from '../parts/dialog.js';
+import { AskOperators } from '../parts/exempt.js';
 import type { Values } from '../parts/forms.js';
 import { Choice, Field, Form } from '../parts/forms.js';
 import { fault, note } from '../parts/notes.js';
@@ -197,6 +198,7 @@ export function OverridesPart() {
           {canChange && (
             <p>Give an account or a domain limits of its own: a larger plan, a known newsletter.</p>
           )}
+          {!operates && <AskOperators what="give a sender limits of its own" />}
         </Empty>
       )}
       {items.length > 0 && (

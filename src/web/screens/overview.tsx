@@ -1,19 +1,20 @@
 import { useQuery } from '@tanstack/react-query';
 import type { ReactNode } from 'react';
-import type { operations } from '../../api/openapi-types.js';
 import { actorName } from '../../kernel/actor.js';
-import type { Change } from '../api.js';
+import type { AnswerOf, Change } from '../api.js';
 import { answered, api } from '../api.js';
 import { CHANGED, Origin, SubjectLink, useBlockCount } from '../parts/blocks.js';
 import { Minutes } from '../parts/minutes.js';
-import { Share, TableScroll } from '../parts/scroll.js';
+import { Share } from '../parts/share.js';
 import { Empty, Loaded } from '../parts/states.js';
+import type { TableColumn } from '../parts/table.js';
+import { Table } from '../parts/table.js';
 import { blockPath, useAt, useHref } from '../route.js';
 import { Time } from '../time.js';
 import { useRights, useWho } from '../who.js';
 import { NoMail, Troubles, useTroubles } from './overview-trouble.js';
 
-type Overview = operations['get_overview']['responses'][200]['content']['application/json'];
+type Overview = AnswerOf<'/api/v1/overview'>;
 
 /** What one looks at first: what waits, what is wrong, who sends most. */
 export function OverviewScreen() {
@@ -139,6 +140,32 @@ function Figures({ data }: { data: Overview }) {
   );
 }
 
+const BUSIEST: readonly TableColumn<Overview['busiest'][number]>[] = [
+  {
+    title: 'Account',
+    cell: ({ subject, blocked }) => (
+      <>
+        <SubjectLink subject={subject} /> {blocked && <span className="tag tag-bad">blocked</span>}
+      </>
+    ),
+  },
+  {
+    title: 'Rule',
+    cell: ({ rule, count, window }) => (
+      <>
+        <span className="mono">{rule}</span>{' '}
+        <span className="quiet">
+          {count} in {window}
+        </span>
+      </>
+    ),
+  },
+  { title: 'Now', isNumber: true, cell: ({ observed }) => observed.toLocaleString() },
+  { title: 'Usual', isNumber: true, cell: ({ usual }) => (usual === null ? '–' : usual.toLocaleString()) },
+  { title: 'Limit', isNumber: true, cell: ({ limit }) => limit.toLocaleString() },
+  { title: 'Of it', isNumber: true, cell: ({ share }) => <Share share={share} /> },
+];
+
 function Busiest({ items }: { items: Overview['busiest'] }) {
   return (
     <section className="panel">
@@ -148,48 +175,12 @@ function Busiest({ items }: { items: Overview['busiest'] }) {
       ) : (
         <>
           <p className="quiet">The closest to a limit first.</p>
-          <TableScroll label="Busiest senders">
-            <thead>
-              <tr>
-                <th scope="col">Account</th>
-                <th scope="col">Rule</th>
-                <th scope="col" className="number">
-                  Now
-                </th>
-                <th scope="col" className="number">
-                  Usual
-                </th>
-                <th scope="col" className="number">
-                  Limit
-                </th>
-                <th scope="col" className="number">
-                  Of it
-                </th>
-              </tr>
-            </thead>
-            <tbody>
-              {items.map(({ subject, rule, count, window, observed, usual, limit, share, blocked }) => (
-                <tr key={subject.value}>
-                  <th scope="row">
-                    <SubjectLink subject={subject} />{' '}
-                    {blocked && <span className="tag tag-bad">blocked</span>}
-                  </th>
-                  <td>
-                    <span className="mono">{rule}</span>{' '}
-                    <span className="quiet">
-                      {count} in {window}
-                    </span>
-                  </td>
-                  <td className="number">{observed.toLocaleString()}</td>
-                  <td className="number">{usual === null ? '–' : usual.toLocaleString()}</td>
-                  <td className="number">{limit.toLocaleString()}</td>
-                  <td className="number">
-                    <Share share={share} />
-                  </td>
-                </tr>
-              ))}
-            </tbody>
-          </TableScroll>
+          <Table
+            label="Busiest senders"
+            items={items}
+            keyOf={({ subject }) => subject.value}
+            columns={BUSIEST}
+          />
         </>
       )}
     </section>

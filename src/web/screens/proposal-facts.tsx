@@ -1,19 +1,22 @@
 import { useQuery } from '@tanstack/react-query';
 import type { ReactNode } from 'react';
 import { useMemo } from 'react';
-import type { paths } from '../../api/openapi-types.js';
 import { actorName } from '../../kernel/actor.js';
-import type { Block } from '../api.js';
+import type { AnswerOf, Block } from '../api.js';
 import { answered, api } from '../api.js';
 import { StateTag } from '../parts/blocks.js';
 import { VolumeChart } from '../parts/chart.js';
 import { bytesOf, countName, lengthOf, plural, timesUsual } from '../parts/counted.js';
 import { Loaded } from '../parts/states.js';
+import type { TableColumn } from '../parts/table.js';
+import { Table } from '../parts/table.js';
 import { blockPath, useAt, useHref } from '../route.js';
 import { Time, useNow } from '../time.js';
 
-const DAY = 86_400_000;
 const MINUTE = 60_000;
+const DAY = 1440 * MINUTE;
+/** Of the chart. */
+const STEP = 10 * MINUTE;
 
 /** What an administrator wants to know before deciding. */
 export function ProposalFacts({ block }: { block: Block }) {
@@ -47,8 +50,9 @@ export function ProposalFacts({ block }: { block: Block }) {
 
 function Chart({ block }: { block: Block }) {
   const at = useAt();
+  // Not each minute another series to read. The last one ends after now: the flood may be a moment old.
   const now = useNow(300);
-  const to = at === undefined ? Math.ceil(now / MINUTE) * MINUTE : Date.parse(at);
+  const to = at === undefined ? now + 5 * MINUTE : Date.parse(at);
   const { evidence, subject } = block;
   const marks = useMemo(
     () => (evidence === null ? [] : [{ at: Date.parse(evidence.lastAt), text: 'tripped' }]),
@@ -56,14 +60,15 @@ function Chart({ block }: { block: Block }) {
   );
   const count = evidence?.count;
   const isDrawn = count === 'recipients' || count === 'messages';
-  const { typical, record } = evidence?.habit ?? {};
+  // Of no week at all nothing is usual.
+  const { typical, record } = evidence?.habit?.weeks === 0 ? {} : (evidence?.habit ?? {});
   return (
     <VolumeChart
       type={subject.type}
       value={subject.value}
       from={to - DAY}
       to={to}
-      step={10 * MINUTE}
+      step={STEP}
       count={isDrawn ? count : 'recipients'}
       window={isDrawn ? lengthOf(evidence!.window) : undefined}
       limit={isDrawn ? evidence!.limit : undefined}
@@ -96,13 +101,15 @@ function Numbers({ block }: { block: Block }) {
       'Usual',
       habit === undefined
         ? 'This rule does not look at it'
-        : `${habit.typical.toLocaleString()} in a typical week, ${habit.record.toLocaleString()} at most, of ${plural(habit.weeks, 'week')}${timesUsual(evidence) === undefined ? '' : ` (now ${timesUsual(evidence)})`}`,
+        : habit.weeks === 0
+          ? 'Nothing is known of this sender yet'
+          : `${habit.typical.toLocaleString()} in a typical week, ${habit.record.toLocaleString()} at most, of ${plural(habit.weeks, 'week')}${timesUsual(evidence) === undefined ? '' : ` (now ${timesUsual(evidence)})`}`,
     ],
     ...(signals?.length ? [['Also noticed', signals.join('; ')] as const] : []),
     ...(accounts?.length ? [['Accounts', accounts.join(', ')] as const] : []),
     ['Rule', <span className="mono">{rule}</span>],
     ['Approved, it lasts', duration === 'indefinite' ? 'until released' : duration],
-    ['Last send', <Time at={evidence.lastAt} />],
+    ['Last send', <Time at={evidence.lastAt} as="second" />],
   ];
   return (
     <>
@@ -119,8 +126,7 @@ function Numbers({ block }: { block: Block }) {
   );
 }
 
-type Sender =
-  paths['/api/v1/senders/{type}/{value}']['get']['responses']['200']['content']['application/json'];
+type Sender = AnswerOf<'/api/v1/senders/{type}/{value}'>;
 
 /** What is kept of a send, as far as is shown. */
 interface Send {
@@ -193,6 +199,19 @@ function Earlier({ block, sender }: { block: Block; sender: Sender }) {
   const href = useHref();
   const { follows } = block;
   const others = sender.blocks.filter(({ id }) => id !== block.id).slice(0, 8);
+  const decisions: readonly TableColumn<Sender['blocks'][number]>[] = [
+    {
+      title: 'When',
+      cell: ({ id, proposedAt, since }) => (
+        <a href={`#${href(blockPath(id))}`}>
+          <Time at={proposedAt ?? since} />
+        </a>
+      ),
+    },
+    { title: 'Outcome', cell: (one) => <StateTag block={one} /> },
+    { title: 'By', cell: ({ history }) => actorName(history.at(-1)?.by ?? '') },
+    { title: 'Rule', cell: ({ rule }) => <span className="mono">{rule ?? '–'}</span> },
+  ];
   return (
     <>
       <h3>Earlier decisions</h3>
@@ -210,34 +229,7 @@ function Earlier({ block, sender }: { block: Block; sender: Sender }) {
         <p className="quiet">None: it has not been blocked or proposed before.</p>
       )}
       {others.length > 0 && (
-        <div className="table-scroll">
-          <table>
-            <thead>
-              <tr>
-                <th scope="col">When</th>
-                <th scope="col">What became of it</th>
-                <th scope="col">By</th>
-                <th scope="col">Rule</th>
-              </tr>
-            </thead>
-            <tbody>
-              {others.map((one) => (
-                <tr key={one.id}>
-                  <td>
-                    <a href={`#${href(blockPath(one.id))}`}>
-                      <Time at={one.proposedAt ?? one.since} />
-                    </a>
-                  </td>
-                  <td>
-                    <StateTag block={one} />
-                  </td>
-                  <td>{actorName(one.history.at(-1)?.by ?? '')}</td>
-                  <td className="mono">{one.rule ?? '–'}</td>
-                </tr>
-              ))}
-            </tbody>
-          </table>
-        </div>
+        <Table label="Earlier decisions" items={others} keyOf={({ id }) => id} columns={decisions} />
       )}
     </>
   );
@@ -259,6 +251,45 @@ function Sends({ block, sender: { sends } }: { block: Block; sender: Sender }) {
   const tripped = block.evidence?.lastPosition ?? Infinity;
   const since = sends.items.filter(({ position }) => position > tripped).length;
   const many = since === sends.items.length && since >= 50;
+  const columns: readonly TableColumn<Sender['sends']['items'][number]>[] = [
+    { title: 'When', cell: ({ at }) => <Time at={at} as="second" /> },
+    {
+      title: 'What',
+      cell: ({ type, position }) => (
+        <>
+          {SENDS[type] ?? type} {position > tripped && <span className="tag tag-warn">since</span>}
+        </>
+      ),
+    },
+    {
+      title: 'Recipients',
+      cell: ({ data }) => {
+        const { recipients, count } = data as Send;
+        return recipients ?? count ?? '–';
+      },
+    },
+    {
+      title: 'From',
+      cell: ({ data }) => {
+        const { ip, ehlo } = data as Send;
+        return <span className="mono">{[ip, ehlo].filter(Boolean).join(' ') || '–'}</span>;
+      },
+    },
+    {
+      title: 'Return path',
+      cell: ({ data }) => {
+        const { returnPath } = data as Send;
+        return returnPath === '' ? 'none (a bounce)' : (returnPath ?? '–');
+      },
+    },
+    {
+      title: 'Size',
+      cell: ({ data }) => {
+        const { size } = data as Send;
+        return size === undefined ? '–' : bytesOf(size);
+      },
+    },
+  ];
   return (
     <>
       <h3>Latest sends</h3>
@@ -270,40 +301,12 @@ function Sends({ block, sender: { sends } }: { block: Block; sender: Sender }) {
         {sends.note}
       </p>
       {sends.items.length > 0 && (
-        <div className="table-scroll">
-          <table>
-            <thead>
-              <tr>
-                <th scope="col">When</th>
-                <th scope="col">What</th>
-                <th scope="col">Recipients</th>
-                <th scope="col">From</th>
-                <th scope="col">Return path</th>
-                <th scope="col">Size</th>
-              </tr>
-            </thead>
-            <tbody>
-              {sends.items.slice(0, SHOWN).map(({ position, type, at, data }) => {
-                const { ip, ehlo, returnPath, recipients, count, size } = data as Send;
-                return (
-                  <tr key={position}>
-                    <td>
-                      <Time at={at} as="clock" />
-                    </td>
-                    <td>
-                      {SENDS[type] ?? type}{' '}
-                      {position > tripped && <span className="tag tag-warn">since</span>}
-                    </td>
-                    <td>{recipients ?? count ?? '–'}</td>
-                    <td className="mono">{[ip, ehlo].filter(Boolean).join(' ') || '–'}</td>
-                    <td>{returnPath === '' ? 'none (a bounce)' : (returnPath ?? '–')}</td>
-                    <td>{size === undefined ? '–' : bytesOf(size)}</td>
-                  </tr>
-                );
-              })}
-            </tbody>
-          </table>
-        </div>
+        <Table
+          label="Latest sends"
+          items={sends.items.slice(0, SHOWN)}
+          keyOf={({ position }) => `${position}`}
+          columns={columns}
+        />
       )}
     </>
   );

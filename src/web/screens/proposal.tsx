@@ -177,10 +177,10 @@ function Decide({
     dismiss(block, { ...(note === '' ? {} : { note }), ...(falsePositive ? { falsePositive } : {}) });
   };
   const keys = hasKeys && canDecide;
-  useKey('a', () => keys && void doApprove());
-  useKey('d', () => keys && doDismiss(false));
-  useKey('f', () => keys && operates && doDismiss(true));
-  useKey('e', () => keys && operates && exempt(block));
+  useKey('a', keys ? () => void doApprove() : undefined);
+  useKey('d', keys ? () => doDismiss(false) : undefined);
+  useKey('f', keys && operates ? () => doDismiss(true) : undefined);
+  useKey('e', keys && operates ? () => exempt(block) : undefined);
   if (!decides || at !== undefined) return null;
   if (isPending)
     return (

@@ -111,7 +111,7 @@ function Job({ job, cancel }: { job: Backtest; cancel: (() => Promise<void>) | u
               {Math.floor((progress?.share ?? 0) * 100)} %
               {progress !== null && progress.at !== null && (
                 <>
-                  , at <Time at={progress.at} />
+                  of the history, up to what was recorded <Time at={progress.at} />
                 </>
               )}
             </span>

@@ -10,12 +10,11 @@ import { Form } from '../parts/forms.js';
 import { fault, note } from '../parts/notes.js';
 import { Failure } from '../parts/states.js';
 import { Time } from '../time.js';
-import { useRights } from '../who.js';
+import { RULES_DRAFT, useRights } from '../who.js';
 import { BacktestPart } from './rules-backtest.js';
 
 type Rules = Schemas['Rules'];
 
-const DRAFT = 'stopgap-rules-draft';
 /** How long nothing is typed before the server checks it. */
 const PAUSE = 400;
 
@@ -170,7 +169,7 @@ function ForceDialog({
         note('The rules of before are in force again.');
       };
       note(`Version ${version} of the rules is in force.`, { undo: () => void undo().catch(fault) });
-      sessionStorage.removeItem(DRAFT);
+      sessionStorage.removeItem(RULES_DRAFT);
       close();
     } catch (thrown) {
       if (!(thrown instanceof ApiError) || thrown.status !== 412) throw thrown;
@@ -258,13 +257,13 @@ function usePaused(value: string): string {
 
 /** A draft that is kept while other screens are seen, until the tab is closed. */
 function useDraft(source: string): [string, (draft: string) => void] {
-  const [draft, setDraft] = useState(() => sessionStorage.getItem(DRAFT) ?? source);
+  const [draft, setDraft] = useState(() => sessionStorage.getItem(RULES_DRAFT) ?? source);
   return [
     draft,
     (next) => {
       setDraft(next);
-      if (next === source) sessionStorage.removeItem(DRAFT);
-      else sessionStorage.setItem(DRAFT, next);
+      if (next === source) sessionStorage.removeItem(RULES_DRAFT);
+      else sessionStorage.setItem(RULES_DRAFT, next);
     },
   ];
 }

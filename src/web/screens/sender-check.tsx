@@ -1,14 +1,14 @@
 import { useState } from 'react';
-import type { operations } from '../../api/openapi-types.js';
-import type { Subject } from '../api.js';
+import type { AnswerOf, Subject } from '../api.js';
 import { answered, api } from '../api.js';
 import { Choice, Field, Form } from '../parts/forms.js';
 import type { Values } from '../parts/forms.js';
-import { TableScroll } from '../parts/scroll.js';
+import { FIELD_OF, presetOf } from '../parts/other-block.js';
 import { blockPath, useAt, useHref } from '../route.js';
-import { Time } from '../time.js';
+import { Table } from '../parts/table.js';
+import { InOwnZone, Time } from '../time.js';
 
-type Check = operations['get_check']['responses'][200]['content']['application/json'];
+type Check = AnswerOf<'/api/v1/check'>;
 
 /** For the help desk: what a user was told, and why. */
 export function CheckPanel({ subject }: { subject: Subject }) {
@@ -102,17 +102,6 @@ export function CheckPanel({ subject }: { subject: Subject }) {
   );
 }
 
-const FIELD_OF: Readonly<Record<Subject['type'], string>> = {
-  account: 'account',
-  address: 'returnPath',
-  domain: 'account',
-  ehlo: 'ehlo',
-  ip: 'ip',
-};
-
-const presetOf = ({ type, value }: Subject): string =>
-  type === 'domain' ? `postmaster@${value}` : type === 'ip' ? value.replace(/\/.*/, '') : value;
-
 /** What is no time goes to the server as it is: it says what is wrong. */
 function isoOf(when: string): string {
   const at = new Date(when);
@@ -132,7 +121,9 @@ function Answer({ check }: { check: Check }) {
   return (
     <>
       <h3>{check.refused ? 'It is refused' : 'It is not refused'}</h3>
-      <p>{check.sentence}</p>
+      <p>
+        <InOwnZone text={check.sentence} />
+      </p>
       {check.block !== null && (
         <p>
           <a href={`#${href(blockPath(check.block.id))}`}>Open the block that refuses</a>
@@ -143,31 +134,27 @@ function Answer({ check }: { check: Check }) {
           <a href={`#${href(blockPath(saidBy))}`}>Open the block behind what they saw</a>
         </p>
       )}
-      <TableScroll label="What each stage is told">
-        <thead>
-          <tr>
-            <th scope="col">Stage</th>
-            <th scope="col">Outcome</th>
-            <th scope="col">What the client is told</th>
-          </tr>
-        </thead>
-        <tbody>
-          {STAGES.map(([stage, name]) => (
-            <tr key={stage}>
-              <th scope="row">{name}</th>
-              <td>{OUTCOMES[check[stage].outcome]}</td>
-              <td className="mono">{check[stage].reply ?? '–'}</td>
-            </tr>
-          ))}
-        </tbody>
-      </TableScroll>
+      <Table
+        label="What each stage is told"
+        items={STAGES}
+        keyOf={([stage]) => stage}
+        columns={[
+          { title: 'Stage', cell: ([, name]) => name },
+          { title: 'Outcome', cell: ([stage]) => OUTCOMES[check[stage].outcome] },
+          {
+            title: 'What the client is told',
+            cell: ([stage]) => <span className="mono">{check[stage].reply ?? '–'}</span>,
+          },
+        ]}
+      />
       {check.refusals !== null && check.refusals.length > 0 && (
         <>
           <h3 className="spaced">The last refusals of this account</h3>
           <ul className="plain">
             {check.refusals.map(({ at, reply, ip, count }, index) => (
               <li key={index}>
-                <Time at={at} /> {ip !== null && `from ${ip}`} <span className="mono">{reply}</span>
+                <Time at={at} as="second" /> {ip !== null && `from ${ip}`}{' '}
+                <span className="mono">{reply}</span>
                 {count > 1 && <span className="quiet"> {count.toLocaleString()} times</span>}
               </li>
             ))}

@@ -1,6 +1,5 @@
 import { useQueryClient } from '@tanstack/react-query';
-import type { operations } from '../../api/openapi-types.js';
-import type { Subject } from '../api.js';
+import type { BodyOf, Schemas, Subject } from '../api.js';
 import { answered, api } from '../api.js';
 import { subjectName } from '../parts/blocks.js';
 import { refresh } from '../parts/decisions.js';
@@ -9,12 +8,9 @@ import { Field, Form, TextField } from '../parts/forms.js';
 import type { Values } from '../parts/forms.js';
 import { fault as showFault, note } from '../parts/notes.js';
 
-export type Override =
-  operations['get_overrides_type_value']['responses'][200]['content']['application/json'];
-export type OverrideBody = NonNullable<
-  operations['put_overrides_type_value']['requestBody']
->['content']['application/json'];
-type Layer = NonNullable<Override['api']>;
+export type Override = Schemas['OverrideDetail'];
+export type OverrideBody = BodyOf<'put', '/api/v1/overrides/{type}/{value}'>;
+type Layer = Schemas['OverrideLayer'];
 
 interface SubjectDialog {
   readonly subject: Subject;
@@ -44,7 +40,7 @@ export function LimitsDialog({
   const send = async (values: Values): Promise<void> => {
     const version = { 'If-Match': `"${set.version}"` };
     const body = bodyOf(values, set.api, isDomain);
-    await answered(api.PUT('/api/v1/overrides/{type}/{value}', { params: { path }, body, headers: version }));
+    await answered(api.PUT('/api/v1/overrides/{type}/{value}', { params: { path, header: version }, body }));
     changed();
     note(`Set the limits of ${subjectName(subject)}.`, { undo: () => void undo().catch(showFault) });
     close();

@@ -1,9 +1,10 @@
 import { useState } from 'react';
-import type { components } from '../../api/openapi-types.js';
-import { TableScroll } from '../parts/scroll.js';
+import type { Schemas } from '../api.js';
+import type { TableColumn } from '../parts/table.js';
+import { Table } from '../parts/table.js';
 import { Time } from '../time.js';
 
-export type Profile = components['schemas']['Profile'];
+export type Profile = Schemas['Profile'];
 export interface Send {
   readonly position: number;
   readonly type: string;
@@ -142,24 +143,7 @@ export function LatestSends({ note, items }: { note: string | null; items: reado
       {note !== null && <p className="quiet">What was sent is kept by account: there is no list of this.</p>}
       {note === null && items.length === 0 && <p className="quiet">No mail is remembered.</p>}
       {items.length > 0 && (
-        <TableScroll label="Latest mail">
-          <thead>
-            <tr>
-              <th scope="col">When</th>
-              <th scope="col">What</th>
-              <th scope="col" className="number">
-                Recipients
-              </th>
-              <th scope="col">From</th>
-              <th scope="col">Return path</th>
-            </tr>
-          </thead>
-          <tbody>
-            {shown.map(({ position, type, at, data }) => (
-              <SendRow key={position} at={at} type={type} data={data as SendData} />
-            ))}
-          </tbody>
-        </TableScroll>
+        <Table label="Latest mail" items={shown} keyOf={({ position }) => `${position}`} columns={LATEST} />
       )}
       {items.length > FIRST && !isAll && (
         <button type="button" className="bare" onClick={() => setAll(true)}>
@@ -177,25 +161,51 @@ const WHAT: Readonly<Record<string, string>> = {
   MessageHeld: 'held',
 };
 
-function SendRow({ at, type, data }: { at: string; type: string; data: SendData }) {
-  const { ip, ehlo, returnPath, recipients, count, reply } = data;
-  return (
-    <tr>
-      <td>
-        <Time at={at} />
-      </td>
-      <td>
-        <span className={type === 'MessageRefused' ? 'tag tag-bad' : 'tag'}>{WHAT[type] ?? type}</span>
-        {type === 'MessageRefused' && count !== undefined && count > 1 && ` ${count.toLocaleString()} times`}
-        {reply !== undefined && <span className="quiet"> {reply}</span>}
-      </td>
-      <td className="number">
-        {recipients?.toLocaleString() ?? (type === 'RecipientsRefused' ? count : '–')}
-      </td>
-      <td>
-        {ip ?? '–'} {ehlo !== undefined && ehlo !== '' && <span className="quiet">as {ehlo}</span>}
-      </td>
-      <td>{returnPath === '' ? '<>' : (returnPath ?? '–')}</td>
-    </tr>
-  );
-}
+const LATEST: readonly TableColumn<Send>[] = [
+  { title: 'When', cell: ({ at }) => <Time at={at} as="second" /> },
+  {
+    title: 'What',
+    cell: (send) => {
+      const { count, reply } = dataOf(send);
+      const isHeld = reply === 'HOLD';
+      const isRefusal = send.type === 'MessageRefused';
+      return (
+        <>
+          <span className={isRefusal ? 'tag tag-bad' : 'tag'}>
+            {isHeld ? 'held' : (WHAT[send.type] ?? send.type)}
+          </span>
+          {isRefusal && count !== undefined && count > 1 && ` ${count.toLocaleString()} times`}
+          {reply !== undefined && !isHeld && <span className="quiet"> {reply}</span>}
+        </>
+      );
+    },
+  },
+  {
+    title: 'Recipients',
+    isNumber: true,
+    cell: (send) => {
+      const { recipients, count } = dataOf(send);
+      return recipients?.toLocaleString() ?? (send.type === 'RecipientsRefused' ? count : '–');
+    },
+  },
+  {
+    title: 'From',
+    cell: (send) => {
+      const { ip, ehlo } = dataOf(send);
+      return (
+        <>
+          {ip ?? '–'} {ehlo !== undefined && ehlo !== '' && <span className="quiet">as {ehlo}</span>}
+        </>
+      );
+    },
+  },
+  {
+    title: 'Return path',
+    cell: (send) => {
+      const { returnPath } = dataOf(send);
+      return returnPath === '' ? '<>' : (returnPath ?? '–');
+    },
+  },
+];
+
+const dataOf = ({ data }: Send): SendData => data as SendData;

@@ -1,20 +1,21 @@
 import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { useState } from 'react';
-import type { components } from '../../api/openapi-types.js';
 import { actorName } from '../../kernel/actor.js';
-import type { Subject } from '../api.js';
+import type { Schemas, Subject } from '../api.js';
 import { answered, api } from '../api.js';
 import { subjectName } from '../parts/blocks.js';
 import { refresh } from '../parts/decisions.js';
 import { fault, note } from '../parts/notes.js';
-import { Share, TableScroll } from '../parts/scroll.js';
+import { Share } from '../parts/share.js';
 import { Loaded } from '../parts/states.js';
+import type { TableColumn } from '../parts/table.js';
+import { Table } from '../parts/table.js';
 import { Time } from '../time.js';
 import { useRights } from '../who.js';
 import type { Override } from './sender-dialogs.js';
 import { again, LimitsDialog, removeLimits } from './sender-dialogs.js';
 
-export type Window = components['schemas']['Window'];
+export type Window = Schemas['Window'];
 
 const COUNTS: Readonly<Record<string, string>> = {
   refusedRecipients: 'refused recipients',
@@ -51,7 +52,7 @@ export function Windows({ subject, windows }: { subject: Subject; windows: reado
           {counting.length === 0 ? (
             <p className="quiet">Nothing has been counted lately.</p>
           ) : (
-            <Table label="Limits" windows={counting} />
+            <WindowTable label="Limits" windows={counting} />
           )}
           {others.length > 0 && (
             <details>
@@ -59,7 +60,7 @@ export function Windows({ subject, windows }: { subject: Subject; windows: reado
                 {others.length} {counting.length === 0 ? '' : 'more '}
                 {others.length === 1 ? 'rule that counts' : 'rules that count'} nothing now, or cannot trip
               </summary>
-              <Table label="Limits that cannot be reached now" windows={others} />
+              <WindowTable label="Limits that cannot be reached now" windows={others} />
             </details>
           )}
         </>
@@ -69,51 +70,33 @@ export function Windows({ subject, windows }: { subject: Subject; windows: reado
   );
 }
 
-function Table({ label, windows }: { label: string; windows: readonly Window[] }) {
-  return (
-    <TableScroll label={label}>
-      <thead>
-        <tr>
-          <th scope="col">Rule</th>
-          <th scope="col" className="number">
-            Now
-          </th>
-          <th scope="col" className="number">
-            Limit
-          </th>
-          <th scope="col" className="number share">
-            Of it
-          </th>
-          <th scope="col">Does it apply?</th>
-        </tr>
-      </thead>
-      <tbody>
-        {windows.map((window) => (
-          <Row key={`${window.rule} ${window.window}`} window={window} />
-        ))}
-      </tbody>
-    </TableScroll>
-  );
-}
-
-function Row({ window }: { window: Window }) {
-  const { rule, observed, sinceTrip, limit, applies, reason, besides, outbreak } = window;
-  return (
-    <tr>
-      <th scope="row">
-        <span className="mono">{rule}</span> <span className="quiet">{countsOf(window)}</span>
-      </th>
-      <td className="number">
+const COLUMNS: readonly TableColumn<Window>[] = [
+  {
+    title: 'Rule',
+    cell: (window) => (
+      <>
+        <span className="mono">{window.rule}</span> <span className="quiet">{countsOf(window)}</span>
+      </>
+    ),
+  },
+  {
+    title: 'Now',
+    isNumber: true,
+    cell: ({ observed, sinceTrip }) => (
+      <>
         {observed.toLocaleString()}
         {sinceTrip !== null && sinceTrip !== observed && (
           <div className="quiet">{sinceTrip.toLocaleString()} since it tripped</div>
         )}
-      </td>
-      <td className="number">{limit.toLocaleString()}</td>
-      <td className="number share">
-        <Share share={shareOf(window)} />
-      </td>
-      <td>
+      </>
+    ),
+  },
+  { title: 'Limit', isNumber: true, cell: ({ limit }) => limit.toLocaleString() },
+  { title: 'Of it', isNumber: true, cell: (window) => <Share share={shareOf(window)} /> },
+  {
+    title: 'Does it apply?',
+    cell: ({ applies, reason, besides, outbreak }) => (
+      <>
         {applies ? 'yes' : 'no'}
         <span className="quiet">
           {reason !== null && `: it ${reason}`}
@@ -121,8 +104,19 @@ function Row({ window }: { window: Window }) {
           {outbreak !== undefined &&
             `; ${outbreak.accounts} of more than ${outbreak.limit} accounts of ${outbreak.domain} have turned`}
         </span>
-      </td>
-    </tr>
+      </>
+    ),
+  },
+];
+
+function WindowTable({ label, windows }: { label: string; windows: readonly Window[] }) {
+  return (
+    <Table
+      label={label}
+      items={windows}
+      keyOf={({ rule, window }) => `${rule} ${window}`}
+      columns={COLUMNS}
+    />
   );
 }
 
@@ -161,10 +155,10 @@ function OwnLimits({ subject, windows }: { subject: Subject; windows: readonly W
               <p className="quiet">The rules' own limits hold: nothing else is set.</p>
             ) : (
               <ul className="plain">
-                {set.effective.map(({ rule, per, limit, usual, sentence }) => (
+                {set.effective.map(({ rule, per, sentence }) => (
                   <li key={`${rule} ${per}`}>
-                    <span className="mono">{rule}</span>: {limit} instead of {usual}{' '}
-                    <span className="quiet">{sentence}</span>
+                    <span className="mono">{rule}</span>
+                    {type === 'domain' && (per === 'domain' ? ' in all' : ' of each account')}: {sentence}
                   </li>
                 ))}
               </ul>

@@ -1,23 +1,24 @@
 import { useQuery } from '@tanstack/react-query';
 import { useState } from 'react';
-import type { operations } from '../../api/openapi-types.js';
-import type { Block, Subject } from '../api.js';
+import type { AnswerOf, Block, Subject } from '../api.js';
 import { answered, api } from '../api.js';
 import { End, Origin, StateTag, SUBJECT_OPTIONS, whyOf } from '../parts/blocks.js';
 import { VolumeChart } from '../parts/chart.js';
 import { ApproveDialog, DismissDialog, ImposeDialog, ReleaseDialog } from '../parts/decisions.js';
 import { ExemptDialog } from '../parts/exempt.js';
 import { Choice } from '../parts/forms.js';
+import { checkOf, isAskable, isRefusedBy } from '../parts/other-block.js';
 import { Empty, Loaded } from '../parts/states.js';
 import { blockPath, searchOf, useAt, useHref, useQuery as useUrlQuery } from '../route.js';
-import { Time, useNow } from '../time.js';
+import { InOwnZone, Time, useNow } from '../time.js';
 import { useRights } from '../who.js';
 import { CheckPanel } from './sender-check.js';
 import { LatestSends, Usual } from './sender-usual.js';
 import type { Window } from './sender-windows.js';
 import { countsOf, shareOf, Windows } from './sender-windows.js';
 
-type Sender = operations['get_senders_type_value']['responses'][200]['content']['application/json'];
+type Check = AnswerOf<'/api/v1/check'>;
+type Sender = AnswerOf<'/api/v1/senders/{type}/{value}'>;
 
 /** All that is known of one sender, and what can be done about it. */
 export function SenderScreen({ type, value }: { type: string; value: string }) {
@@ -45,8 +46,9 @@ export function SenderScreen({ type, value }: { type: string; value: string }) {
   );
 }
 
-/** Nobody has seen it: nothing was counted, decided or learnt. */
+/** Nobody has seen it: nothing was counted, decided or learnt. Of what is no account nobody knows what it sent. */
 const isUnknown = ({ windows, usual, standing, blocks, sends }: Sender): boolean =>
+  sends.note === null &&
   usual === null &&
   blocks.length === 0 &&
   sends.items.length === 0 &&
@@ -93,10 +95,11 @@ function ForgetLink({ subject: { type, value } }: { subject: Subject }) {
 }
 
 /** Whether it is blocked, waits for a decision, or is exempt: the first that one wants to know. */
-function Standing({ sender: { standing } }: { sender: Sender }) {
+function Standing({ sender: { subject, standing } }: { sender: Sender }) {
   const href = useHref();
   const { block, proposal, exemption } = standing;
-  if (block === null && proposal === null && exemption === null)
+  const other = useOtherBlock(subject, block !== null);
+  if (block === null && proposal === null && exemption === null && other === undefined)
     return (
       <p className="calm">
         <span className="dot dot-good" aria-hidden="true" /> <strong>Not blocked.</strong>{' '}
@@ -105,6 +108,7 @@ function Standing({ sender: { standing } }: { sender: Sender }) {
     );
   return (
     <div>
+      {other !== undefined && <OtherBlock check={other} />}
       {block !== null && (
         <div className="panel panel-bad">
           <p>
@@ -130,6 +134,31 @@ function Standing({ sender: { standing } }: { sender: Sender }) {
           </p>
         </div>
       )}
+    </div>
+  );
+}
+
+/** What refuses it where it is not blocked itself: a block on its domain, on where it came from last, or a wider one. */
+function useOtherBlock(subject: Subject, isBlocked: boolean, at?: string): Check | undefined {
+  const { type, value } = subject;
+  const query = { ...checkOf(subject), ...(at === undefined ? {} : { at }) };
+  const { data } = useQuery({
+    queryKey: ['sender', type, value, 'check', at],
+    queryFn: () => answered(api.GET('/api/v1/check', { params: { query } })),
+    enabled: !isBlocked && isAskable(subject),
+    refetchInterval: at === undefined ? 15_000 : false,
+  });
+  return !isBlocked && data?.refused === true && isRefusedBy(subject, data.block) ? data : undefined;
+}
+
+function OtherBlock({ check: { sentence, block } }: { check: Check }) {
+  const href = useHref();
+  return (
+    <div className="panel panel-bad">
+      <p>
+        <strong>Not blocked itself.</strong> <InOwnZone text={sentence} />{' '}
+        {block !== null && <a href={`#${href(blockPath(block.id))}`}>Open the block that refuses it</a>}
+      </p>
     </div>
   );
 }
@@ -188,13 +217,16 @@ function Chart({
   const now = useNow(60);
   const [span, , length, step] = SPANS.find(([name]) => name === query['span']) ?? SPANS[1];
   // A bar is whole: the last one ends after now.
-  const to = Math.ceil((at === undefined ? now : Date.parse(at)) / step) * step;
+  const to = at === undefined ? (Math.floor(now / step) + 1) * step : Math.ceil(Date.parse(at) / step) * step;
   const from = to - length;
   const compared = windows.filter(
     ({ count, leaveOut, direction }) =>
       (count === 'recipients' || count === 'messages') && leaveOut === undefined && direction !== 'inbound',
   );
-  const chosen = compared.find(({ rule }) => rule === query['rule']) ?? closestOf(compared, step, length);
+  const chosen =
+    compared.find(({ rule }) => rule === query['rule']) ??
+    blockingOf(compared, blocks) ??
+    closestOf(compared, step, length);
   const typical = usual?.windows.find(({ window }) => window === `${chosen?.count}/${chosen?.window}`);
   return (
     <section className="panel">
@@ -242,9 +274,15 @@ function Chart({
 /** A bar that is longer than the window says nothing about its limit. */
 const isComparable = ({ window }: Window, step: number): boolean => lengthOf(window) >= step;
 
+/** The rule that blocks it now, or proposes to. */
+const blockingOf = (windows: readonly Window[], blocks: readonly Block[]): Window | undefined =>
+  windows.find(({ rule }) =>
+    blocks.some((block) => block.rule === rule && (block.state === 'active' || block.state === 'proposed')),
+  );
+
 /** The rule whose limit is closest, of those that the chart can show. */
 function closestOf(windows: readonly Window[], step: number, length: number): Window | undefined {
-  const shown = windows.filter((window) => isComparable(window, step) && lengthOf(window.window) < length);
+  const shown = windows.filter((window) => isComparable(window, step) && lengthOf(window.window) <= length);
   return shown.toSorted((a, b) => Number(b.applies) - Number(a.applies) || shareOf(b) - shareOf(a))[0];
 }
 
@@ -315,14 +353,22 @@ function Past({ sender: { subject }, at }: { sender: Sender; at: string }) {
       {type === 'account' && (
         <Chart subject={subject} windows={[]} usual={null} blocks={then.data?.items ?? []} at={at} />
       )}
-      <Loaded query={then}>{({ items }) => <PastBlocks blocks={items} />}</Loaded>
+      <Loaded query={then}>{({ items }) => <PastBlocks subject={subject} at={at} blocks={items} />}</Loaded>
       <CheckPanel subject={subject} />
     </>
   );
 }
 
-function PastBlocks({ blocks }: { blocks: readonly Block[] }) {
-  if (blocks.length > 0) return <History blocks={blocks} />;
+function PastBlocks({ subject, at, blocks }: { subject: Subject; at: string; blocks: readonly Block[] }) {
+  const isBlocked = blocks.some(({ state }) => state === 'active');
+  const other = useOtherBlock(subject, isBlocked, at);
+  if (blocks.length > 0 || other !== undefined)
+    return (
+      <>
+        {other !== undefined && <OtherBlock check={other} />}
+        {blocks.length > 0 && <History blocks={blocks} />}
+      </>
+    );
   return (
     <p className="calm">
       <strong>It was not blocked then,</strong> and no proposal waited.

@@ -8,9 +8,12 @@ import { answered, api, ApiError, urlOf } from '../api.js';
 import icon from '../favicon.svg';
 import type { Values } from '../parts/forms.js';
 import { Check, Field, Form } from '../parts/forms.js';
+import { clearNotes } from '../parts/notes.js';
 import { hasPasskeys, signInByPasskey } from '../parts/passkey.js';
+import { dropPending } from '../parts/pending.js';
 import { Failure } from '../parts/states.js';
 import { navigate, useQuery } from '../route.js';
+import { RULES_DRAFT } from '../who.js';
 
 /** Why an OpenID provider let nobody in, by the code that the server gives. */
 const ERRORS: Readonly<Record<string, string>> = {
@@ -29,8 +32,11 @@ const ERRORS: Readonly<Record<string, string>> = {
 /** Whether a place is one of those that sign in by a link. */
 export const isLink = (path: string): boolean => /^\/(?:first|link)\/./.test(path);
 
-/** Nothing that somebody else has seen here stays. */
+/** Nothing that somebody else has seen or begun here stays. */
 export function forgetSeen(client: QueryClient): void {
+  dropPending();
+  clearNotes();
+  sessionStorage.removeItem(RULES_DRAFT);
   client.removeQueries({ predicate: ({ queryKey }) => queryKey[0] !== 'session' });
 }
 

@@ -134,11 +134,20 @@ function Confirmation({ value, answer }: Asked) {
 function Result({ forgotten: { pseudonym, erased, rewritten, remains } }: { forgotten: Forgotten }) {
   return (
     <>
-      <h3 className="spaced">They are forgotten</h3>
-      <p>
-        {plural(erased, 'event')} erased, {plural(rewritten, 'event')} kept without the name, as{' '}
-        <code>{pseudonym}</code>.
-      </p>
+      {pseudonym === null ? (
+        <>
+          <h3 className="spaced">Nothing is known of that name</h3>
+          <p>Nothing was erased. See that the name is written right.</p>
+        </>
+      ) : (
+        <>
+          <h3 className="spaced">They are forgotten</h3>
+          <p>
+            {plural(erased, 'event')} erased, {plural(rewritten, 'event')} kept without the name, as{' '}
+            <code>{pseudonym}</code>.
+          </p>
+        </>
+      )}
       <p>What is left to you:</p>
       <ul>
         {remains.map((sentence) => (

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
+import { DAY } from '../../../src/kernel/time.js';
 import { newId } from '../../../src/runtime/ids.js';
 import { sendStream } from '../../../src/sending/events.js';
 import { assertAccessible, assertReflows, PageServer, WITHOUT_BROWSER } from '../../support/page/browser.js';
@@ -54,7 +55,7 @@ describe('the screen of one block in a real browser', { skip: WITHOUT_BROWSER },
     const page = await server.open({ as: 'domain', at: `/blocks/${block}` });
     await page.getByText('in 2 messages of 2.0 kB together').waitFor();
     await page.getByText('Counted is the day before.').waitFor();
-    await page.getByText('Nothing has been refused so far.').waitFor();
+    await page.getByText('No refusal is on record.').waitFor();
   });
 
   test('lists refusals page by page', async () => {
@@ -98,6 +99,19 @@ describe('the screen of one block in a real browser', { skip: WITHOUT_BROWSER },
     assert.equal(await page.getByRole('button', { name: 'Release' }).count(), 0);
   });
 
+  test('asks at the release what becomes of mail that a hook has held, however the block refuses', async () => {
+    const block = (await server.api.block('kim@own.example'))['id'];
+    await server.api.held(block, 'kim@own.example', 2);
+    const page = await server.open({ as: 'operator', at: `/blocks/${block}` });
+    await page.getByRole('button', { name: 'Release' }).click();
+    const dialog = page.getByRole('dialog');
+    await dialog.getByLabel('Mail that is held (2 messages)').selectOption('Deliver it');
+    await dialog.getByRole('button', { name: 'Release' }).click();
+    await page.getByText('oscar released it').waitFor();
+    const { json } = await server.api.get(`/api/v1/blocks/${block}`);
+    assert.match(JSON.stringify(json), /"held":"release"/);
+  });
+
   test('says that a block is unknown, and offers a search', async () => {
     const page = await server.open({ as: 'domain', at: '/blocks/0198-not-there' });
     await page.getByRole('heading', { name: 'There is no such block' }).waitFor();
@@ -130,5 +144,18 @@ describe('the screen of one block in a real browser', { skip: WITHOUT_BROWSER },
     await page.getByText('50 rows are shown.').waitFor();
     await page.getByText('120 attempts when').waitFor();
     await assertReflows(page);
+  });
+
+  test('says that what an old block let through and stopped is not kept any more, not that there was nothing', async () => {
+    await server.api.sent('longago@own.example', 60);
+    const old = (await server.api.block('longago@own.example'))['id'];
+    await server.api.post(`/api/v1/blocks/${old}/release`, {});
+    server.api.clock.advance(server.api.deps.retention.sends + DAY);
+    const page = await server.open({ as: 'domain', at: `/blocks/${old}` });
+    await page.getByText(/^What was sent and refused before .* is not kept any more\.$/).waitFor();
+    for (const title of ['Got through before', 'Got through after', 'Stopped'])
+      await page.locator('.panel').filter({ hasText: title }).getByText('Not known').waitFor();
+    for (const wrong of ['Nothing got past the block.', 'Nothing was tried', 'Counted is the day before.'])
+      assert.equal(await page.getByText(wrong).count(), 0, wrong);
   });
 });

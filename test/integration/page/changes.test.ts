@@ -73,6 +73,16 @@ describe('the screen of changes in a real browser', { skip: WITHOUT_BROWSER }, (
     await page.getByText('ann@example.com').waitFor();
   });
 
+  test('has the filters of a time beside each other, and leaves none alone in a line', async () => {
+    const page = await server.open({ as: 'admin', at: '/changes' });
+    for (const width of [1920, 1280, 1024, 700]) {
+      await page.setViewportSize({ width, height: 800 });
+      const top = async (name: string): Promise<number> =>
+        (await page.getByRole('main').getByLabel(name, { exact: true }).boundingBox())!.y;
+      assert.equal(await top('Until'), await top('From'), `at ${width} pixels`);
+    }
+  });
+
   for (const scheme of ['light', 'dark'] as const)
     test(`has no fault that axe knows, in ${scheme} colours, and fits 320 pixels`, async () => {
       const page = await server.open({ as: 'admin', at: '/changes', scheme });

@@ -110,6 +110,18 @@ describe('the screen of exemptions in a real browser', { skip: WITHOUT_BROWSER }
       assert.equal(await page.getByRole('button', { name: /Set|Edit|Remove/ }).count(), 0);
     });
 
+  for (const [as, whom] of [
+    ['viewer', 'An operator or an administrator of this server can'],
+    ['domain', 'Only those who run the mail server can'],
+  ] as const)
+    test(`says to the role ${as} whom to ask, and not to do what it may not`, async () => {
+      const page = await server.open({ as, at: '/exemptions?type=domain' });
+      await page.getByText(`${whom} exempt a sender: ask them.`).waitFor();
+      assert.equal(await page.getByText('Exempt who sends much').count(), 0);
+      await page.evaluate("location.hash = '/exemptions?part=limits&prefix=nobody'");
+      await page.getByText(`${whom} give a sender limits of its own: ask them.`).waitFor();
+    });
+
   test('says that it knows no past, and changes nothing then', async () => {
     const at = new Date(server.api.clock.now()).toISOString();
     const page = await server.open({ as: 'operator', at: `/exemptions?at=${at}` });

@@ -1,8 +1,16 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import type { Page } from 'playwright-core';
+import { MINUTE } from '../../../src/kernel/time.js';
 import { eventually } from '../../support/smtp/eventually.js';
-import { assertAccessible, assertReflows, PageServer, WITHOUT_BROWSER } from '../../support/page/browser.js';
+import {
+  assertAccessible,
+  assertReflows,
+  PageServer,
+  PASSWORD,
+  PEOPLE,
+  WITHOUT_BROWSER,
+} from '../../support/page/browser.js';
 
 describe('the screen of proposals in a real browser', { skip: WITHOUT_BROWSER }, () => {
   let server: PageServer;
@@ -28,6 +36,20 @@ describe('the screen of proposals in a real browser', { skip: WITHOUT_BROWSER },
     const id = await server.api.trip('first@example.com');
     await row(page, 'first@example.com').getByText('101 of 100 recipients in 10m').waitFor();
     await page.getByRole('heading', { name: 'Why' }).waitFor();
+    await server.api.post(`/api/v1/blocks/${id}/dismiss`, {});
+  });
+
+  test('draws what a sender has sent up to now, also the flood of a moment ago', async () => {
+    const { clock } = server.api;
+    clock.advance(5 * MINUTE - (clock.now() % (5 * MINUTE)) + MINUTE);
+    await server.api.sent('flood@example.com', 101);
+    clock.advance(MINUTE);
+    const id = await server.api.trip('flood@example.com');
+    const page = await server.open({ as: 'operator', at: `/proposals/${id}` });
+    await page.getByRole('heading', { level: 2, name: 'flood@example.com' }).waitFor();
+    await page
+      .getByRole('img', { name: /^Chart of what flood@example.com sent: 101 recipients in all/ })
+      .waitFor();
     await server.api.post(`/api/v1/blocks/${id}/dismiss`, {});
   });
 
@@ -100,6 +122,27 @@ describe('the screen of proposals in a real browser', { skip: WITHOUT_BROWSER },
     assert.equal(await stateOf(id), 'dismissed');
   });
 
+  test('gives up a dismissal that waits where somebody else signs in in another tab', async () => {
+    const id = await server.api.trip('tabea@example.com');
+    const page = await server.open({ as: 'operator', at: '/proposals' });
+    await choose(page, 'tabea@example.com');
+    await page.keyboard.press('d');
+    await row(page, 'tabea@example.com').getByText('Dismissed in').waitFor();
+    const context = page.context();
+    const data = { name: PEOPLE.domain, password: PASSWORD };
+    const signedIn = await context.request.post(`${server.api.url}api/v1/sign-in`, { data });
+    assert.equal(signedIn.status(), 200);
+    const other = await context.newPage();
+    await other.goto(server.api.url);
+    await page.getByRole('button', { name: PEOPLE.domain, exact: true }).waitFor();
+    await page.getByText('will be dismissed').waitFor({ state: 'detached' });
+    await page.clock.runFor(8000);
+    assert.equal(await stateOf(id), 'proposed');
+    await page.goto('about:blank');
+    assert.equal(await stateOf(id), 'proposed');
+    await server.api.post(`/api/v1/blocks/${id}/dismiss`, {});
+  });
+
   test('sends a dismissal once its time is over', async () => {
     const id = await server.api.trip('cora@example.com');
     const page = await server.open({ as: 'operator', at: '/proposals' });
@@ -147,7 +190,7 @@ describe('the screen of proposals in a real browser', { skip: WITHOUT_BROWSER },
   test('approves the selected ones with a result for each', async () => {
     const ids = [await server.api.trip('gus@example.com'), await server.api.trip('hal@example.com')];
     const page = await server.open({ as: 'operator', at: '/proposals?sort=subject' });
-    await row(page, 'gus@example.com').focus();
+    await choose(page, 'gus@example.com');
     await page.keyboard.press('x');
     await page.keyboard.press('j');
     await page.keyboard.press('Shift+X');
@@ -160,7 +203,7 @@ describe('the screen of proposals in a real browser', { skip: WITHOUT_BROWSER },
     await page.keyboard.press('a');
     const dialog = page.getByRole('dialog');
     await dialog.getByRole('button', { name: 'Approve 2 proposals' }).click();
-    await dialog.getByText('1 blocked, 1 failed.').waitFor();
+    await dialog.getByText('1 blocked, 1 decided already.').waitFor();
     await dialog.getByRole('heading', { name: 'Approve 2 proposals' }).waitFor();
     await dialog.getByRole('row').filter({ hasText: 'gus@example.com' }).getByText('blocked').waitFor();
     await assertAccessible(page);
@@ -247,5 +290,25 @@ describe('the screen of proposals in a real browser', { skip: WITHOUT_BROWSER },
     await assertReflows(page);
     await page.keyboard.press('Escape');
     await row(page, 'joe@example.com').and(page.locator(':focus')).waitFor();
+  });
+
+  test('shows what a sender sent and what was decided before without scrolling sideways', async () => {
+    await server.api.sent('kai@example.com', 12);
+    const earlier = await server.api.trip('kai@example.com');
+    await server.api.post(`/api/v1/blocks/${earlier}/dismiss`, {});
+    const id = await server.api.trip('kai@example.com');
+    const page = await server.open({ as: 'viewer', at: `/proposals/${id}` });
+    await page.getByRole('heading', { name: 'Latest sends' }).waitFor();
+    // A string: it runs in the browser, whose types are not those of the tests.
+    const tables = `[...document.querySelectorAll('.proposal-detail table')]
+      .filter((table) => table.closest('details') === null)
+      .map((table) => [table.offsetWidth, table.parentElement.clientWidth])`;
+    for (const width of [1280, 1024, 320]) {
+      await page.setViewportSize({ width, height: 800 });
+      const found = await page.evaluate<[number, number][]>(tables);
+      assert.ok(found.length >= 2, `${found.length} tables`);
+      for (const [table, room] of found) assert.ok(table <= room, `${table} of ${room} pixels at ${width}`);
+    }
+    await server.api.post(`/api/v1/blocks/${id}/dismiss`, {});
   });
 });

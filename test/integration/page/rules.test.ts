@@ -24,6 +24,13 @@ describe('the screen of rules in a real browser', { skip: WITHOUT_BROWSER }, () 
     await editor(page).fill(text.replace(from, to));
   }
 
+  test('says to an administrator of domains whose screen it is', async () => {
+    const page = await server.open({ as: 'domain', at: '/rules' });
+    await page.getByText('This is for those who run the server').waitFor();
+    await page.getByRole('link', { name: 'Go to the overview' }).click();
+    await page.getByRole('heading', { name: 'Overview' }).waitFor();
+  });
+
   test('tells each rule in words', async () => {
     const page = await server.open({ as: 'viewer', at: '/rules' });
     const row = page.getByRole('row').filter({ hasText: 'burst' });

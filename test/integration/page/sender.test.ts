@@ -34,6 +34,44 @@ describe('the screen of a sender in a real browser', { skip: WITHOUT_BROWSER }, 
     await assertAccessible(page);
   });
 
+  test('throws nothing if the colours change while it is left for a screen that is still to be loaded', async () => {
+    const page = await server.open({ as: 'viewer', at: `${ACCOUNT}loud@example.com` });
+    await page.locator('.chart-plot canvas').waitFor();
+    const asked = new Promise<() => Promise<void>>((resolve) => {
+      void page.route(/assets\/api-/, (route) => resolve(() => route.continue()));
+    });
+    await page.goto(`${server.api.url}#/api`);
+    const goOn = await asked;
+    await page.locator('.chart-plot canvas').waitFor({ state: 'hidden' });
+    await page.emulateMedia({ colorScheme: 'dark' });
+    await page.evaluate('new Promise((resolve) => requestAnimationFrame(() => setTimeout(resolve)))');
+    await goOn();
+    await page.getByRole('heading', { level: 1, name: 'API' }).waitFor();
+  });
+
+  test('begins its chart with the rule that blocks it, also one that counts a whole day', async () => {
+    await server.api.sent('slow@example.com', 50);
+    await server.api.trip('slow@example.com', 'block', 'day');
+    const page = await server.open({ as: 'viewer', at: `${ACCOUNT}slow@example.com` });
+    await page.getByText('limit 1,000').waitFor();
+    assert.equal(await page.getByLabel('Against the rule').inputValue(), 'day');
+  });
+
+  test('says who blocked a sender that a rule had proposed to block, and which rule', async () => {
+    await server.api.trip('pia@example.com');
+    await server.api.block('pia@example.com');
+    const page = await server.open({ as: 'viewer', at: `${ACCOUNT}pia@example.com` });
+    await page.getByText('by the-admin (rule burst), left').waitFor();
+  });
+
+  test('says of mail that is held that it is held, not that it was refused', async () => {
+    await server.api.refused('hal@example.com', 'a-block', 'rcpt', 'HOLD');
+    const page = await server.open({ as: 'viewer', at: `${ACCOUNT}hal@example.com` });
+    const latest = page.getByRole('table', { name: 'Latest mail' });
+    await latest.getByText('held', { exact: true }).waitFor();
+    assert.doesNotMatch(await latest.innerText(), /refused|HOLD/);
+  });
+
   test('is released, exempted and exempted no more by keyboard alone', async () => {
     await server.api.block('kim@example.com', { description: 'phished' });
     const page = await server.open({ as: 'operator', at: `${ACCOUNT}kim@example.com` });
@@ -44,6 +82,7 @@ describe('the screen of a sender in a real browser', { skip: WITHOUT_BROWSER }, 
     const dialog = page.getByRole('dialog');
     await dialog.getByRole('button', { name: 'Exempt' }).press('Enter');
     await dialog.locator('[aria-invalid=true]').waitFor();
+    await dialog.getByRole('option', { name: 'Until it is removed by hand' }).waitFor({ state: 'attached' });
     await assertAccessible(page);
     await dialog.getByLabel('Why').fill('weekly list');
     await dialog.getByLabel('Why').press('Enter');
@@ -78,7 +117,9 @@ describe('the screen of a sender in a real browser', { skip: WITHOUT_BROWSER }, 
     await page.getByRole('button', { name: 'Check' }).press('Enter');
     await page.getByRole('heading', { name: 'It is refused' }).waitFor();
     await page.getByText('Nothing here said 535 to this account around then.').waitFor();
-    await page.getByRole('region', { name: 'What each stage is told' }).getByText('At the login').waitFor();
+    const inUtc = page.getByText(/\d{4}-\d\d-\d\dT\d\d:/);
+    assert.equal(await inUtc.count(), 0, 'all times are in the zone of who looks');
+    await page.getByRole('table', { name: 'What each stage is told' }).getByText('At the login').waitFor();
     await page.getByLabel('What their program said').fill('552 quota');
     await page.getByRole('button', { name: 'Check' }).press('Enter');
     await page.getByText('Nothing here said 552 to this account around then.').waitFor();
@@ -100,6 +141,50 @@ describe('the screen of a sender in a real browser', { skip: WITHOUT_BROWSER }, 
     await page.getByText('Stopgap said that, at AUTH').waitFor();
     await page.getByRole('link', { name: 'Open the block behind what they saw' }).press('Enter');
     await page.getByRole('heading', { level: 1, name: 'bot.example' }).waitFor();
+  });
+
+  test('says at once of a sender that is not blocked itself which other block refuses it, until that ends', async () => {
+    const { json: block } = await server.api.post('/api/v1/blocks', {
+      ...{ subject: { type: 'domain', value: 'attacked.example' }, duration: '1h', description: 'attack' },
+    });
+    await server.api.sent('tim@attacked.example', 1);
+    for (const place of [
+      'account/tim@attacked.example',
+      'address/tim@sub.attacked.example',
+      'domain/sub.attacked.example',
+    ]) {
+      const page = await server.open({ as: 'viewer', at: `/senders/${place}` });
+      await page.getByText('Not blocked itself.').waitFor();
+      await page.getByText(/domain attacked\.example is blocked by/).waitFor();
+      assert.equal(await page.getByText('Not blocked.').count(), 0, place);
+      await assertAccessible(page);
+      await page.getByRole('link', { name: 'Open the block that refuses it' }).press('Enter');
+      await page.getByRole('heading', { level: 1, name: 'attacked.example' }).waitFor();
+    }
+    const page = await server.open({ as: 'viewer', at: `${ACCOUNT}tim@attacked.example` });
+    await page.getByText('Not blocked itself.').waitFor();
+    await page.getByText('Live').waitFor();
+    const then = new Date(server.api.clock.now()).toISOString();
+    server.api.clock.advance(MINUTE);
+    await server.api.post(`/api/v1/blocks/${block['id']}/release`, {});
+    await page.getByText('Not blocked.').waitFor();
+    const past = await server.open({ as: 'viewer', at: `${ACCOUNT}tim@attacked.example?at=${then}` });
+    await past.getByText('Not blocked itself.').waitFor();
+    await past.getByText(/domain attacked\.example was blocked by/).waitFor();
+    assert.equal(await past.getByText('It was not blocked then,').count(), 0);
+  });
+
+  test('says of a network or an EHLO name that a block on a wider one refuses it', async () => {
+    for (const [type, wide, place] of [
+      ['ip', '203.0.113.0/24', 'ip/203.0.113.77'],
+      ['ehlo', 'robot-*', 'ehlo/robot-7'],
+    ] as const) {
+      await server.api.block('', { subject: { type, value: wide } });
+      const page = await server.open({ as: 'viewer', at: `/senders/${place}` });
+      await page.getByText('Not blocked itself.').waitFor();
+      await page.getByRole('link', { name: 'Open the block that refuses it' }).press('Enter');
+      await page.getByRole('heading', { level: 1, name: wide }).waitFor();
+    }
   });
 
   test('says at the field that what was seen needs the account that saw it', async () => {
@@ -130,9 +215,10 @@ describe('the screen of a sender in a real browser', { skip: WITHOUT_BROWSER }, 
       const page = await server.open({ as: 'admin', at: `/senders/${type}/${value}` });
       await page.getByRole('heading', { name: 'Limits', exact: true }).waitFor();
       await page.getByText('kept by account').waitFor();
+      assert.equal(await page.getByText('Nothing is known').count(), 0);
       assert.equal(await page.locator('.chart').count(), 0);
       await page.getByRole('button', { name: 'Check' }).click();
-      await page.getByRole('region', { name: 'What each stage is told' }).waitFor();
+      await page.getByRole('table', { name: 'What each stage is told' }).waitFor();
       assert.equal(await page.getByRole('button', { name: 'Set limits' }).count(), type === 'domain' ? 1 : 0);
       await assertReflows(page);
     });

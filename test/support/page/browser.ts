@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import os from 'node:os';
 import path from 'node:path';
@@ -10,16 +10,19 @@ import type { AdminTable } from '../../../src/accounts/admins.js';
 import { addAdmin, NO_ADMINS, readAdmins } from '../../../src/accounts/admins.js';
 import type { ApiDependencies } from '../../../src/api/index.js';
 import { ApiServer, OWN_DOMAINS } from '../api/server.js';
+import '../auth/checked-once.js';
 
 const CHROMIUM = [
   process.env['STOPGAP_TEST_CHROMIUM'],
-  ...['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'],
+  // The first has no windows, and takes half as much of the processor.
+  ...['/usr/bin/chromium-headless-shell', '/usr/bin/chromium'],
+  ...['/usr/bin/chromium-browser', '/usr/bin/google-chrome'],
   '/Applications/Google Chrome.app/Contents/MacOS/Google Chrome',
 ].find((file) => file !== undefined && file !== '' && existsSync(file));
 
 /** For `skip` of a test: why there can be no browser, or false. */
 export const WITHOUT_BROWSER: string | false =
-  CHROMIUM === undefined ? 'no Chromium: apt-get install chromium' : false;
+  CHROMIUM === undefined ? 'no Chromium: apt-get install chromium-headless-shell' : false;
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 
@@ -70,6 +73,20 @@ interface Opening {
   readonly url?: string;
 }
 
+/** The files of administrators that were made, by what is in them. A hash of a password costs more than a copy. */
+const made = new Map<string, string>();
+
+async function fileOf(people: Partial<typeof PEOPLE>, file: string, now: number): Promise<void> {
+  const key = JSON.stringify([people, now]);
+  const known = made.get(key);
+  if (known !== undefined) return writeFileSync(file, known, { mode: 0o600 });
+  for (const [role, name] of Object.entries(people)) {
+    const domains = role === 'domain' ? OWN_DOMAINS : [];
+    await addAdmin({ file, name, role, domains, password: PASSWORD, now });
+  }
+  if (existsSync(file)) made.set(key, readFileSync(file, 'utf8'));
+}
+
 /** The whole API with its page, and a real browser that shows it. Its clock is the server's. */
 export class PageServer {
   readonly #folder: string;
@@ -93,10 +110,7 @@ export class PageServer {
     };
     const adminsFile = { path: file, readAgain };
     const api = await ApiServer.start((deps) => change({ ...deps, admins: () => admins, adminsFile }));
-    for (const [role, name] of Object.entries(people)) {
-      const domains = role === 'domain' ? OWN_DOMAINS : [];
-      await addAdmin({ file, name, role, domains, password: PASSWORD, now: api.clock.now() });
-    }
+    await fileOf(people, file, api.clock.now());
     await readAgain();
     return new PageServer(api, folder);
   }
@@ -147,7 +161,7 @@ export class PageServer {
 /** Asserts that axe finds nothing on a screen. */
 export async function assertAccessible(page: Page): Promise<void> {
   // Injected as by a debugger: the page's policy lets no other script in.
-  await page.evaluate(AXE);
+  if (!(await page.evaluate(() => 'axe' in globalThis))) await page.evaluate(AXE);
   const violations = await page.evaluate(async (tags) => {
     const { axe } = globalThis as unknown as {
       axe: { run: (context: unknown, options: unknown) => Promise<unknown> };
