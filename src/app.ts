@@ -22,7 +22,7 @@ import type { Evaluation } from './config/evaluation.js';
 import type { LoadedConfig } from './config.js';
 import { geoDataOf, seesSends } from './config/schema.js';
 import { Geoip } from './geoip/geoip.js';
-import { formatListen, listenFault } from './config/values.js';
+import { formatListen, listenFault } from './config/listening.js';
 import { messageOf } from './kernel/errors.js';
 import type { AlarmClock, Milliseconds } from './kernel/time.js';
 import { SECOND } from './kernel/time.js';
@@ -279,6 +279,12 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
       maySend: smtp?.maySend,
       upstreamState: smtp === undefined ? undefined : (direction) => smtp.upstream.stateFor(direction),
       hasOutboxes: where.kind !== 'sqlite',
+      // The nodes that mail servers ask have the same configuration, but for their roles.
+      asksBesides:
+        policyListen !== undefined &&
+        (where.kind !== 'sqlite' || (policy !== undefined && smtp !== undefined))
+          ? config.policy.refuse
+          : undefined,
       contact: config.smtp.softFail.contact,
       notices:
         channels.length === 0

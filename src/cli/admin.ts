@@ -78,7 +78,7 @@ export function adminVerb(program: Command, io: CliIo): void {
 
   withConfig(admin.command('list').description('list the people').option('--json', 'as JSON')).action(
     async (options: ConfigOption & { json?: true }) => {
-      const people = [...(await readAdmins(configForFiles(io, options).config.api.admins)).values()];
+      const people = [...(await readAdmins((await configForFiles(io, options)).config.api.admins)).values()];
       if (options.json === true) {
         const items = people.map(({ name, role, domains, totp, passkeys, addedAt, disabled }) => ({
           ...{ name, role, domains, secondFactor: totp !== undefined, passkeys: passkeys.length },

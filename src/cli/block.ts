@@ -1,19 +1,19 @@
 import type { Command } from 'commander';
 import { Option } from 'commander';
-import type { BlockJson } from '../api/block-view.js';
-import type { HeldJson } from '../api/held.js';
-import type { ReportJson } from '../api/block-report.js';
-import { BLOCK_STATES } from '../api/block-view.js';
+import { BLOCK_STATES, decidedAlready } from '../api/words.js';
+import type { HeldAction, Refusal } from '../blocks/events.js';
 import { HELD_ACTIONS, REFUSALS } from '../blocks/events.js';
 import { InvalidInput, StopgapError } from '../kernel/errors.js';
 import { printable } from '../kernel/printable.js';
-import type { SubjectType } from '../sending/subjects.js';
+import type { Direction, SubjectType } from '../sending/subjects.js';
 import { BLOCK_SORTS } from '../../projections/blocks/block-segments.js';
 import { parseInstant } from '../kernel/time.js';
 import { DIRECTIONS, SUBJECT_TYPES, parseSubject } from '../sending/subjects.js';
-import type { ApiClient, JsonOption, Listed } from './client.js';
+import type { ApiClient, JsonOption, QueryOf } from './client.js';
 import { connect, withJson } from './client.js';
+import type { Block } from './client-format.js';
 import { blockDetails, blockRows, ending, heldState, heldText } from './client-format.js';
+import { refusedBy } from './refused.js';
 import { reportText } from './report-format.js';
 import type { CliIo } from './io.js';
 import type { SpanOption } from './options.js';
@@ -28,14 +28,14 @@ interface ListOption extends JsonOption {
   readonly since?: string;
   readonly until?: string;
   readonly at?: string;
-  readonly sort?: string;
+  readonly sort?: QueryOf<'/api/v1/blocks'>['sort'];
   readonly limit: string;
   readonly wide?: true;
 }
 
 interface AddOption extends JsonOption, SpanOption {
-  readonly direction: string;
-  readonly refusal?: string;
+  readonly direction: Direction;
+  readonly refusal?: Refusal;
   readonly description?: string;
 }
 
@@ -45,7 +45,7 @@ interface JudgeOption extends JsonOption {
 }
 
 interface ReleaseOption extends JudgeOption {
-  readonly held?: string;
+  readonly held?: HeldAction | 'keep';
 }
 
 interface HeldOption extends JsonOption {
@@ -91,7 +91,10 @@ export function blockVerb(program: Command, io: CliIo): void {
     )
     .option('--note <text>', 'why')
     .action(async (block: string, value: string | undefined, options: ReleaseOption) =>
-      act(io, options, named(block, value), 'release', { ...judging(options), held: options.held }),
+      act(io, options, named(block, value), 'release', (client, params) => {
+        const body = { ...judging(options), held: options.held };
+        return client.ask('post', '/api/v1/blocks/{id}/release', { params, body });
+      }),
     );
   withJson(
     block
@@ -116,35 +119,51 @@ export function blockVerb(program: Command, io: CliIo): void {
         block: string,
         value: string | undefined,
         options: JsonOption & SpanOption & { note?: string },
-      ) => act(io, options, named(block, value), 'approve', { ...spanOf(options), ...noted(options.note) }),
+      ) =>
+        act(io, options, named(block, value), 'approve', (client, params) => {
+          const body = { ...spanOf(options), ...noted(options.note) };
+          return client.ask('post', '/api/v1/blocks/{id}/approve', { params, body });
+        }),
     );
   withJson(block.command('dismiss <block> [value]').description('dismiss a proposal'))
     .option('--false-positive', FALSE_POSITIVE)
     .option('--note <text>', 'why')
     .action(async (block: string, value: string | undefined, options: JudgeOption) =>
-      act(io, options, named(block, value), 'dismiss', judging(options)),
+      act(io, options, named(block, value), 'dismiss', (client, params) =>
+        client.ask('post', '/api/v1/blocks/{id}/dismiss', { params, body: judging(options) }),
+      ),
     );
 }
 
+const HELD = '/api/v1/blocks/{id}/held';
+const REPORT = '/api/v1/blocks/{id}/report';
 /** How many of the held messages `block show` names. */
 const HELD_SHOWN = '10';
 
 async function showWithHeld(io: CliIo, options: JsonOption, what: Named): Promise<void> {
   const client = await connect(io, options);
   const block = await find(client, what);
-  const held = await client.get<HeldJson>(`blocks/${block.id}/held`, { limit: HELD_SHOWN });
-  const isNone = held.count === 0;
-  if (options.json === true) return print(io, asJson(isNone ? block : { ...block, held }));
-  const isSaid = isNone && heldState(block, held) === '';
-  print(io, `${blockDetails(block, io.clock.now())}${isSaid ? '' : `\n\n${heldText(block, held)}`}`);
+  const asked = { params: { path: { id: block.id }, query: { limit: HELD_SHOWN } } };
+  const held = await client.get(HELD, asked).catch((error: unknown) => {
+    // The block is in memory; what is held for it is in the store, which may be away.
+    if (!(error instanceof StopgapError) || error.code !== 'unavailable') throw error;
+    note(io, `whether mail is held for it is not known now: ${error.message}`);
+    return undefined;
+  });
+  if (options.json === true) return print(io, asJson(held?.count ? { ...block, held } : block));
+  const hasHeld = held !== undefined && (held.count > 0 || heldState(block, held) !== '');
+  print(io, `${blockDetails(block, io.clock.now())}${hasHeld ? `\n\n${heldText(block, held)}` : ''}`);
 }
 
 async function report(io: CliIo, options: JsonOption & { text?: true }, what: Named): Promise<void> {
   const client = await connect(io, options);
   const { id } = await find(client, what);
-  const target = `blocks/${id}/report`;
-  if (options.text === true) return print(io, (await client.text(target, { format: 'text' })).trimEnd());
-  const found = await client.get<ReportJson>(target);
+  const path = { id };
+  if (options.text === true) {
+    const letter = await client.text(REPORT, { params: { path, query: { format: 'text' } } });
+    return print(io, letter.trimEnd());
+  }
+  const found = await client.get(REPORT, { params: { path } });
   print(io, options.json === true ? asJson(found) : reportText(found, io.clock.now()));
 }
 
@@ -154,15 +173,15 @@ async function heldMail(io: CliIo, options: HeldOption, what: Named): Promise<vo
   const { id } = found;
   const action = options.release === true ? 'release' : options.delete === true ? 'delete' : undefined;
   if (action !== undefined) {
-    const block = await client.send<BlockJson>('POST', `blocks/${id}/held`, {
-      action,
-      ...noted(options.note),
+    const block = await client.ask('post', HELD, {
+      params: { path: { id } },
+      body: { action, ...noted(options.note) },
     });
     if (options.json === true) print(io, asJson(block));
     else note(io, `it is to be ${action}d: stopgap block show ${id} tells what came of it`);
     return;
   }
-  const held = await client.get<HeldJson>(`blocks/${id}/held`, { limit: options.limit });
+  const held = await client.get(HELD, { params: { path: { id }, query: { limit: options.limit } } });
   if (options.json === true) print(io, asJson(held));
   else if (held.count === 0 && heldState(found, held) === '') note(io, 'no mail is held for this block');
   else print(io, heldText(found, held));
@@ -191,8 +210,9 @@ function listCommand(block: Command, io: CliIo): void {
       const { state = 'active,proposed', type, q, rule, since, until, at, sort, limit } = options;
       const client = await connect(io, options);
       const states = state === 'all' ? (at === undefined ? undefined : BLOCK_STATES.join(',')) : state;
-      const query = { state: states, type, q, rule, since, until, at, sort, limit };
-      const { items, next } = await client.get<Listed<BlockJson>>('blocks', query);
+      const { items, next } = await client.get('/api/v1/blocks', {
+        params: { query: { state: states, type, q, rule, since, until, at, sort, limit } },
+      });
       if (options.json === true) print(io, asJson({ items, next }));
       else if (items.length === 0)
         note(
@@ -228,16 +248,12 @@ function addCommand(block: Command, io: CliIo): void {
       ]),
     )
     .option('--description <text>', 'why')
-    .action(async (type: string, value: string, options: AddOption) => {
+    .action(async (type: SubjectType, value: string, options: AddOption) => {
       requireSpan(add, options);
       const { direction, refusal, description } = options;
       const client = await connect(io, options);
-      const made = await client.send<BlockJson>('POST', 'blocks', {
-        subject: { type, value },
-        direction,
-        refusal,
-        description,
-        ...spanOf(options),
+      const made = await client.ask('post', '/api/v1/blocks', {
+        body: { subject: { type, value }, direction, refusal, description, ...spanOf(options) },
       });
       show(io, options, made);
     });
@@ -245,7 +261,7 @@ function addCommand(block: Command, io: CliIo): void {
 
 interface EditOption extends JsonOption, SpanOption {
   readonly description?: string;
-  readonly refusal?: string;
+  readonly refusal?: Refusal;
   readonly note?: string;
 }
 
@@ -274,52 +290,92 @@ function editCommand(block: Command, io: CliIo): void {
       const client = await connect(io, options);
       let changed = await find(client, named(name, value), 'active');
       if (isSpan)
-        changed = await client.send<BlockJson>('PATCH', `blocks/${changed.id}`, {
-          ...span,
-          ...noted(options.note),
+        changed = await client.ask('patch', '/api/v1/blocks/{id}', {
+          params: { path: { id: changed.id } },
+          body: { ...span, ...noted(options.note) },
         });
       if (description !== undefined || refusal !== undefined) {
         const { subject, direction, until, indefinite } = changed;
-        const same = indefinite ? { indefinite } : { until };
-        const body = { subject, direction, ...same, description, refusal };
-        changed = await client.send<BlockJson>('POST', 'blocks', body);
+        const same = indefinite ? { indefinite } : { until: until! };
+        changed = await client.ask('post', '/api/v1/blocks', {
+          body: { subject, direction, ...same, description, refusal },
+        });
       }
       show(io, options, changed);
     });
 }
 
-function show(io: CliIo, options: JsonOption, block: BlockJson): void {
+function show(io: CliIo, options: JsonOption, block: Block): void {
   print(io, options.json === true ? asJson(block) : blockDetails(block, io.clock.now()));
 }
 
+/** The state that an action leads to. */
+const LEADS_TO = { approve: 'active', dismiss: 'dismissed', release: 'released' } as const;
+
 async function act(
   io: CliIo,
-  options: JsonOption,
+  options: ReleaseOption & SpanOption,
   what: Named,
   action: 'approve' | 'dismiss' | 'release',
-  body: Readonly<Record<string, unknown>>,
+  ask: (client: ApiClient, params: { readonly path: { readonly id: string } }) => Promise<Block>,
 ): Promise<void> {
   const client = await connect(io, options);
-  const { id: whole } = await find(client, what, action === 'release' ? 'active' : 'proposed');
-  const block = await client.send<BlockJson>('POST', `blocks/${whole}/${action}`, body);
+  const found = await find(client, what, action === 'release' ? 'active' : 'proposed');
+  const { id } = found;
+  const asksMore =
+    options.falsePositive === true ||
+    options.held !== undefined ||
+    Object.values(spanOf(options)).some((given) => given !== undefined);
+  const tellAlready = async (decided: Block): Promise<void> => {
+    if (options.json === true) return print(io, asJson(decided));
+    note(io, `${decided.subject.type} ${printable(decided.subject.value)} is ${decidedAlready(decided)!}`);
+    if (action === 'release') await tellRefused(io, client, decided);
+  };
+  if (found.state === LEADS_TO[action] && !asksMore) return tellAlready(found);
+  let block: Block;
+  try {
+    block = await ask(client, { path: { id } });
+  } catch (error) {
+    if (asksMore || !(error instanceof StopgapError) || error.code !== 'conflict') throw error;
+    // Somebody else may have decided the same at the same time.
+    const decided = await client.get('/api/v1/blocks/{id}', { params: { path: { id } } });
+    if (decided.state !== LEADS_TO[action]) throw error;
+    return tellAlready(decided);
+  }
   if (options.json === true) print(io, asJson(block));
   else {
     const { type, value } = block.subject;
     const ends = block.state === 'active' ? `, ends ${ending(block, io.clock.now())}` : '';
     note(io, `${type} ${printable(value)} is ${block.state}${ends}`);
-    if (action === 'release') await tellHeld(io, client, block, (body as ReleaseOption).held);
+    if (action === 'release') {
+      await tellRefused(io, client, block);
+      await tellHeld(io, client, block, options.held);
+    }
   }
 }
 
+/** What is asked after a release: it is released all the same, and what cannot be told is said. */
+async function orNote<T>(io: CliIo, what: string, asked: Promise<T>): Promise<T | undefined> {
+  try {
+    return await asked;
+  } catch (error) {
+    if (!(error instanceof StopgapError)) throw error;
+    // A pattern is no sender that can be asked about.
+    if (error.code !== 'invalid-input') note(io, `${what} is not known now: ${error.message}`);
+    return undefined;
+  }
+}
+
+/** Another block may refuse the sender: of its domain, or of where it came from last. */
+async function tellRefused(io: CliIo, client: ApiClient, { subject, direction }: Block): Promise<void> {
+  const other = await orNote(io, 'whether another block refuses it', refusedBy(client, subject, direction));
+  if (other !== undefined) note(io, `still refused: ${other}`);
+}
+
 /** What becomes of the mail that is still held after a release: nothing else would tell of it. */
-async function tellHeld(
-  io: CliIo,
-  client: ApiClient,
-  block: BlockJson,
-  wish: string | undefined,
-): Promise<void> {
-  // It is released all the same.
-  const held = await client.get<HeldJson>(`blocks/${block.id}/held`, { limit: '1' }).catch(() => undefined);
+async function tellHeld(io: CliIo, client: ApiClient, block: Block, wish: string | undefined): Promise<void> {
+  const asked = client.get(HELD, { params: { path: { id: block.id }, query: { limit: '1' } } });
+  const held = await orNote(io, 'whether mail is held for it', asked);
   if (held === undefined || held.count === 0) return;
   const [messages, be] = held.count === 1 ? ['1 message', 'is'] : [`${held.count} messages`, 'are'];
   const action = wish ?? (block.falsePositive ? 'release' : 'keep');
@@ -349,20 +405,26 @@ function named(block: string, value: string | undefined): Named {
  *
  * @throws StopgapError if there is none; InvalidInput if there is more than one
  */
-async function find(client: ApiClient, what: Named, state?: 'active' | 'proposed'): Promise<BlockJson> {
+async function find(client: ApiClient, what: Named, state?: 'active' | 'proposed'): Promise<Block> {
   const { text, type } = what;
   if (type === undefined && WHOLE_ID.test(text)) {
     // This request waits for a block that another server has just made; a list does not.
-    return client.get<BlockJson>(`blocks/${text.toLowerCase()}`).catch(async (thrown: unknown) => {
-      const isNone = thrown instanceof StopgapError && thrown.code === 'not-found';
-      throw isNone ? await noneOf(client, what, state) : thrown;
-    });
+    return client
+      .get('/api/v1/blocks/{id}', { params: { path: { id: text.toLowerCase() } } })
+      .catch(async (thrown: unknown) => {
+        const isNone = thrown instanceof StopgapError && thrown.code === 'not-found';
+        throw isNone ? await noneOf(client, what, state) : thrown;
+      });
   }
   if (type === undefined && /^[0-9a-f-]{1,36}$/i.test(text)) {
-    const { items } = await client.get<Listed<BlockJson>>('blocks', { id: text.toLowerCase(), limit: '5' });
+    const { items } = await client.get('/api/v1/blocks', {
+      params: { query: { id: text.toLowerCase(), limit: '5' } },
+    });
     if (items.length > 0) return onlyOne(items, `several ids begin with ${text}`, 'give more of it');
   }
-  const { items } = await client.get<Listed<BlockJson>>('blocks', { type, value: text, state, limit: '5' });
+  const { items } = await client.get('/api/v1/blocks', {
+    params: { query: { type, value: text, state, limit: '5' } },
+  });
   if (items.length === 0) throw await noneOf(client, what, state);
   // If all have ended, the newest is meant.
   if (state === undefined && new Set(items.map(({ subject }) => subject.type)).size === 1) return items[0]!;
@@ -379,9 +441,10 @@ async function noneOf(
   if (state === undefined)
     return new StopgapError('not-found', `there is no block ${asked}: stopgap block list shows them`);
   const other = state === 'active' ? 'proposed' : 'active';
-  const [found] = (
-    await client.get<Listed<BlockJson>>('blocks', { type, value: text, state: other, limit: '1' })
-  ).items;
+  const { items } = await client.get('/api/v1/blocks', {
+    params: { query: { type, value: text, state: other, limit: '1' } },
+  });
+  const [found] = items;
   const instead =
     found === undefined
       ? 'stopgap block list shows them, and stopgap check says what refuses a sender'
@@ -389,14 +452,14 @@ async function noneOf(
   return new StopgapError('not-found', `there is no block ${asked} that is ${state}: ${instead}`);
 }
 
-function onlyOne(items: readonly BlockJson[], why: string, remedy: string): BlockJson {
+function onlyOne(items: readonly Block[], why: string, remedy: string): Block {
   const [only, ...others] = items;
   if (others.length === 0) return only!;
   const ids = items.map(({ id, subject }) => `${id} of ${subject.type} ${subject.value}`).join(', ');
   throw new InvalidInput('id', `${why} (${printable(ids)}): ${remedy}`);
 }
 
-function judging({ falsePositive = false, note: text }: JudgeOption): Readonly<Record<string, unknown>> {
+function judging({ falsePositive = false, note: text }: JudgeOption) {
   return { falsePositive, ...noted(text) };
 }
 

@@ -1,9 +1,8 @@
 import type { Command } from 'commander';
-import type { ChangeJson } from '../api/changes.js';
-import { CHANGE_TYPES, VIA } from '../api/changes.js';
+import { CHANGE_TYPES, VIA } from '../api/words.js';
 import { actorName } from '../kernel/actor.js';
 import { printable } from '../kernel/printable.js';
-import type { JsonOption, Listed } from './client.js';
+import type { JsonOption } from './client.js';
 import { connect, withJson } from './client.js';
 import type { CliIo } from './io.js';
 import { wordsOption } from './options.js';
@@ -32,8 +31,9 @@ export function changesVerb(program: Command, io: CliIo): void {
     .action(async (options: ChangesOption) => {
       const { by, type, value, via, since, until, limit } = options;
       const client = await connect(io, options);
-      const query = { by, type, value, via, since, until, limit };
-      const found = await client.get<Listed<ChangeJson>>('changes', query);
+      const found = await client.get('/api/v1/changes', {
+        params: { query: { by, type, value, via, since, until, limit } },
+      });
       if (options.json === true) return print(io, asJson(found));
       if (found.items.length === 0) return note(io, 'no changes');
       const rows = found.items.map((change) => [

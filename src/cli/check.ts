@@ -1,13 +1,14 @@
 import type { Command } from 'commander';
 import { Option } from 'commander';
-import type { CheckJson } from '../api/check.js';
-import type { WindowJson } from '../api/senders.js';
 import { relative } from './client-format.js';
 import { printable } from '../kernel/printable.js';
+import { parseInstant } from '../kernel/time.js';
 import type { CliIo } from './io.js';
 import { asJson, ExitWith, print, table } from './io.js';
-import type { ClientOption } from './client.js';
+import type { AnswerOf, ClientOption, Schemas } from './client.js';
 import { connect, withClient } from './client.js';
+
+type Window = Schemas['Window'];
 
 /** Exit code if the sender would be refused. */
 const REFUSED = 3;
@@ -17,7 +18,7 @@ interface CheckOption extends ClientOption {
   readonly returnPath?: string;
   readonly ehlo?: string;
   readonly ip?: string;
-  readonly direction: string;
+  readonly direction: 'outbound' | 'inbound';
   readonly at?: string;
   readonly said?: string;
   readonly json?: true;
@@ -46,17 +47,19 @@ export function checkVerb(program: Command, io: CliIo): void {
         check.error('error: say who: --account, --return-path, --ehlo or --ip', { exitCode: 2 });
       }
       const client = await connect(io, options);
-      const verdict = await client.get<CheckJson>('check', {
-        ...{ account, returnPath, ehlo, ip, direction, at, said },
+      const verdict = await client.get('/api/v1/check', {
+        params: { query: { account, returnPath, ehlo, ip, direction, at, said } },
       });
-      print(io, options.json === true ? asJson(verdict) : explain(verdict, io.clock.now()));
+      // Spans are told as of the instant that is asked about.
+      const asOf = (at === undefined ? undefined : parseInstant(at)) ?? io.clock.now();
+      print(io, options.json === true ? asJson(verdict) : explain(verdict, asOf));
       if (verdict.refused) throw new ExitWith(REFUSED);
     });
 }
 
-function explain(verdict: CheckJson, now: number): string {
+function explain(verdict: AnswerOf<'/api/v1/check'>, now: number): string {
   const { sentence, auth, mail, rcpt, refusals, matching, proposals, exemptions, windows } = verdict;
-  const stage = (name: string, { outcome, reply }: CheckJson['auth']): string =>
+  const stage = (name: string, { outcome, reply }: Schemas['Stage']): string =>
     `  ${name.padEnd(9)} ${outcome}${reply === null ? (outcome === 'held' ? ': the mail server takes the mail and keeps it' : '') : `: ${reply}`}`;
   const lines = [printable(sentence), '', stage('AUTH', auth)];
   if (mail.outcome === 'refused') lines.push(stage('MAIL FROM', mail));
@@ -107,11 +110,11 @@ function explain(verdict: CheckJson, now: number): string {
   return lines.join('\n');
 }
 
-function headOf({ subject, rule }: WindowJson): readonly string[] {
+function headOf({ subject, rule }: Window): readonly string[] {
   return [`  ${subject.type} ${printable(subject.value)}`, rule];
 }
 
-function limitOf(reading: WindowJson, now: number): readonly string[] {
+function limitOf(reading: Window, now: number): readonly string[] {
   const { count, window, leaveOut, observed, sinceTrip, limit, besides, outbreak } = reading;
   const without =
     leaveOut === undefined ? '' : `, less the ${leaveOut === 1 ? 'largest message' : 'two largest'}`;
@@ -129,8 +132,8 @@ function limitOf(reading: WindowJson, now: number): readonly string[] {
 
 /** Whether an account has turned abnormal, and how many of its domain have. */
 function groupOf(
-  { subject }: WindowJson,
-  { domain, accounts, limit, window, turnedAt, alarmUntil }: NonNullable<WindowJson['outbreak']>,
+  { subject }: Window,
+  { domain, accounts, limit, window, turnedAt, alarmUntil }: NonNullable<Window['outbreak']>,
   now: number,
 ): string {
   const alarm =

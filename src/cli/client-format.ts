@@ -1,11 +1,13 @@
-import type { BlockJson } from '../api/block-view.js';
-import type { HeldJson } from '../api/held.js';
 import { actorName } from '../kernel/actor.js';
 import { printable } from '../kernel/printable.js';
 import type { Instant, Milliseconds } from '../kernel/time.js';
 import { DAY, HOUR, MINUTE, SECOND } from '../kernel/time.js';
-import { nameOf } from '../rules/explain.js';
+import { numbersOf } from '../kernel/why.js';
+import type { AnswerOf, Schemas } from './client.js';
 import { table } from './io.js';
+
+export type Block = Schemas['Block'];
+export type HeldMail = AnswerOf<'/api/v1/blocks/{id}/held'>;
 
 /** `in 42m`, `3h ago`, `now`; `-` for no time at all. */
 export function relative(at: string | null, now: Instant): string {
@@ -27,7 +29,7 @@ function coarse(span: Milliseconds): string {
 }
 
 /** When it ends, ended, or lapses. */
-export function ending(block: BlockJson, now: Instant): string {
+export function ending(block: Block, now: Instant): string {
   switch (block.state) {
     case 'active':
       return block.indefinite ? 'indefinite' : relative(block.until, now);
@@ -49,7 +51,7 @@ function shortIds(ids: readonly string[]): readonly string[] {
 }
 
 /** {@link tableWithin} makes the last column fit. */
-export function blockRows(blocks: readonly BlockJson[], now: Instant): readonly (readonly string[])[] {
+export function blockRows(blocks: readonly Block[], now: Instant): readonly (readonly string[])[] {
   const ids = shortIds(blocks.map(({ id }) => id));
   return [
     ['ID', 'STATE', 'SUBJECT', 'DIRECTION', 'BY', 'SINCE', 'ENDS', 'WHY'],
@@ -67,7 +69,7 @@ export function blockRows(blocks: readonly BlockJson[], now: Instant): readonly 
 }
 
 /** One block with everything that is known of it. */
-export function blockDetails(block: BlockJson, now: Instant): string {
+export function blockDetails(block: Block, now: Instant): string {
   const { id, state, subject, direction, refusal, description, since, until, evidence, history } = block;
   const when = (at: string | null): string => (at === null ? '-' : `${at} (${relative(at, now)})`);
   const lines: (readonly [string, string])[] = [
@@ -117,7 +119,7 @@ function hookText({
   asked,
   acted,
   output,
-}: NonNullable<BlockJson['history'][number]['hook']>): string {
+}: NonNullable<Block['history'][number]['hook']>): string {
   const said =
     output === ''
       ? ''
@@ -129,9 +131,9 @@ function hookText({
 }
 
 /** What has become of the held mail, or why nothing has. Empty while its block is in force and nobody has decided. */
-export function heldState({ state, history, falsePositive }: BlockJson, { count }: HeldJson): string {
+export function heldState({ state, history, falsePositive }: Block, { count }: HeldMail): string {
   const released = falsePositive ? 'release' : 'keep';
-  const decisionOf = ({ type, held }: BlockJson['history'][number]): string | undefined =>
+  const decisionOf = ({ type, held }: Block['history'][number]): string | undefined =>
     held ?? (type === 'BlockReleased' ? released : undefined);
   const at = history.findLastIndex((item) => decisionOf(item) !== undefined);
   const action = at < 0 ? 'keep' : decisionOf(history[at]!)!;
@@ -151,7 +153,7 @@ export function heldState({ state, history, falsePositive }: BlockJson, { count 
 }
 
 /** What is held for a block, the newest first. */
-export function heldText(block: BlockJson, held: HeldJson): string {
+export function heldText(block: Block, held: HeldMail): string {
   const { count, items } = held;
   const state = heldState(block, held);
   const rows = items.map(({ queueId, account, returnPath, recipients, size, at }) => [
@@ -169,12 +171,12 @@ export function heldText(block: BlockJson, held: HeldJson): string {
   return `${first}\n${table([['AT', 'QUEUE ID', 'ACCOUNT', 'RETURN PATH', 'RECIPIENTS', 'BYTES'], ...rows])}`;
 }
 
-function followed(follows: NonNullable<BlockJson['follows']>): string {
+function followed(follows: NonNullable<Block['follows']>): string {
   const note = follows.note === undefined ? '' : `, "${follows.note}"`;
   return printable(`${follows.block.slice(0, 13)}, ${followedText(follows)}${note}`);
 }
 
-function whose({ origin, rule }: BlockJson): string {
+function whose({ origin, rule }: Block): string {
   return origin === 'rule' ? `rule ${rule ?? '?'}` : rule === null ? 'admin' : `admin (rule ${rule})`;
 }
 
@@ -183,7 +185,7 @@ function whose({ origin, rule }: BlockJson): string {
  * the rest of the evidence's sentence without what other columns say. Where there are no numbers, what the
  * administrator gave as the reason.
  */
-export function whyOf(block: BlockJson): string {
+export function whyOf(block: Block): string {
   const { evidence, description, history, origin, follows } = block;
   const ownReason =
     origin === 'admin' && description !== '' && !history.some(({ type }) => type === 'ProposalApproved');
@@ -192,31 +194,8 @@ export function whyOf(block: BlockJson): string {
   return numbersOf(block.subject, evidence, since);
 }
 
-/** The evidence's sentence without its subject and rule. What was allowed comes right after what was counted. */
-export function numbersOf(
-  subject: BlockJson['subject'],
-  { sentence, rule }: NonNullable<BlockJson['evidence']>,
-  since: readonly string[] = [],
-): string {
-  const name = `${nameOf(subject)}: `;
-  const parts = (sentence.startsWith(name) ? sentence.slice(name.length) : sentence)
-    .replace(/\.$/, '')
-    .replace('in a week usually', 'usually')
-    .split('; ');
-  const allowance = `rule "${rule}" allows `;
-  const at = parts.findIndex((part) => part.startsWith(allowance));
-  if (at > 0) {
-    const [said] = parts.splice(at, 1);
-    // A later part says that the sender is still being learnt.
-    const allows = said!.slice(allowance.length).replace(/^such a sender /, '');
-    parts.splice(1, 0, `allows ${allows}`);
-  }
-  parts.splice(at > 0 ? 2 : 1, 0, ...since);
-  return parts.join('; ');
-}
-
 /** `released at 03:12 UTC by carol as a false positive`: the date is that of what follows within the hour. */
-function followedText({ state, at, by, falsePositive }: NonNullable<BlockJson['follows']>): string {
+function followedText({ state, at, by, falsePositive }: NonNullable<Block['follows']>): string {
   const wrong = falsePositive ? ' as a false positive' : '';
   return `${state} at ${at.slice(11, 16)} UTC by ${printable(actorName(by))}${wrong}`;
 }

@@ -2,12 +2,13 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import type { Command } from 'commander';
 import { directoryId, fileFault, readIfThere } from '../accounts/private-file.js';
-import type { Config, ListenAddress } from '../config.js';
-import { formatListen } from '../config.js';
+import type { Answer, Given, Method, Operation, PathWith, QueryOf, Schemas } from '../api/openapi-calls.js';
+import type { Config } from '../config.js';
+import type { ListenAddress } from '../config/listening.js';
+import { formatListen } from '../config/listening.js';
 import { InvalidInput, StopgapError } from '../kernel/errors.js';
 import type { ErrorCode } from '../kernel/errors.js';
 import { ERROR_CODES } from '../kernel/errors.js';
-import type { Milliseconds } from '../kernel/time.js';
 import { SECOND } from '../kernel/time.js';
 import { newId } from '../runtime/ids.js';
 import type { ConfigOption } from './options.js';
@@ -39,23 +40,18 @@ export function withJson(command: Command): Command {
   return withClient(command).option('--json', 'as JSON');
 }
 
-/** A page of a list. */
-export interface Listed<Item> {
-  readonly items: readonly Item[];
-  readonly next: string | null;
+export type { AnswerOf, QueryOf, Schemas } from '../api/openapi-calls.js';
+
+/** One request, when its types have been checked. */
+interface Untyped {
+  readonly params?: {
+    readonly path?: Readonly<Record<string, string>>;
+    readonly query?: Readonly<Record<string, unknown>>;
+    readonly header?: Readonly<Record<string, string>>;
+  };
+  readonly body?: unknown;
+  readonly signal?: AbortSignal;
 }
-
-/** Parameters of a query; undefined ones are left out. */
-export type Query = Readonly<Record<string, string | undefined>>;
-
-/** One request. */
-type Asked = readonly [
-  method: string,
-  target: string,
-  query: Query,
-  body: string | undefined,
-  headers: Readonly<Record<string, string>>,
-];
 
 /** What the server said was wrong. */
 interface ProblemBody {
@@ -79,23 +75,40 @@ export class ApiClient {
   }
 
   /** @throws StopgapError with a hint; with the server's own words if it refuses */
-  get<Body>(target: string, query: Query = {}): Promise<Body> {
-    return this.#call<Body>(['GET', target, query, undefined, {}]);
+  async ask<M extends Method, P extends PathWith<M>>(
+    method: M,
+    path: P,
+    ...[asked]: Given<Operation<M, P>>
+  ): Promise<Answer<Operation<M, P>>> {
+    const { response, text } = await this.#ask(method, path, asked);
+    const answer = parse(text, response, this.#base);
+    if (response.ok) return answer as Answer<Operation<M, P>>;
+    throw refusal(response.status, answer as ProblemBody, this.#base);
+  }
+
+  get<P extends PathWith<'get'>>(
+    path: P,
+    ...asked: Given<Operation<'get', P>>
+  ): Promise<Answer<Operation<'get', P>>> {
+    return this.ask('get', path, ...asked);
   }
 
   /** The same, of an answer that is no JSON. */
-  async text(target: string, query: Query = {}): Promise<string> {
-    const { response, text } = await this.#ask(['GET', target, query, undefined, {}]);
+  async text<P extends PathWith<'get'>>(path: P, ...[asked]: Given<Operation<'get', P>>): Promise<string> {
+    const { response, text } = await this.#ask('get', path, asked);
     if (response.ok && response.headers.get('content-type')?.startsWith('text/') === true) return text;
     throw refusal(response.status, parse(text, response, this.#base) as ProblemBody, this.#base);
   }
 
-  /** The JSON objects of an event stream, as they come, until the server ends it. */
-  async *stream<Event>(target: string, query: Query): AsyncGenerator<Event, void> {
+  /** The feed of events, as they come, until the server ends it. */
+  async *events(query: QueryOf<'/api/v1/events'>): AsyncGenerator<Schemas['FeedEvent'], void> {
+    const path: PathWith<'get'> = '/api/v1/events';
     const gone = new AbortController();
-    const response = await this.#fetch(['GET', target, query, undefined, {}], gone.signal).catch((thrown) => {
-      throw this.#silent(thrown);
-    });
+    const response = await this.#fetch('get', path, { params: { query }, signal: gone.signal }).catch(
+      (thrown) => {
+        throw this.#silent(thrown);
+      },
+    );
     if (!response.ok || response.body === null)
       throw refusal(
         response.status,
@@ -108,64 +121,46 @@ export class ApiClient {
       for await (const piece of response.body) {
         const lines = (rest + decoder.decode(piece as Uint8Array, { stream: true })).split('\n');
         rest = lines.pop()!;
-        for (const line of lines) if (line.startsWith('data: ')) yield JSON.parse(line.slice(6)) as Event;
+        for (const line of lines)
+          if (line.startsWith('data: ')) yield JSON.parse(line.slice(6)) as Schemas['FeedEvent'];
       }
     } finally {
       gone.abort();
     }
   }
 
-  /**
-   * @param version only while the thing is at this version (If-Match)
-   * @param patience how long the server may take
-   * @throws StopgapError with a hint; with the server's own words if it refuses
-   */
-  send<Body>(
-    method: 'POST' | 'PUT' | 'PATCH' | 'DELETE',
-    target: string,
-    body: unknown,
-    version?: number,
-    patience?: Milliseconds,
-  ): Promise<Body> {
-    const headers: Record<string, string> = version === undefined ? {} : { 'if-match': `"${version}"` };
-    return this.#call<Body>([method, target, {}, JSON.stringify(body), headers], patience);
-  }
-
-  async #call<Body>(asked: Asked, patience?: Milliseconds): Promise<Body> {
-    const { response, text } = await this.#ask(asked, patience);
-    const answer = parse(text, response, this.#base);
-    if (response.ok) return answer as Body;
-    throw refusal(response.status, answer as ProblemBody, this.#base);
-  }
-
   async #ask(
-    asked: Asked,
-    patience: Milliseconds = PATIENCE,
+    method: Method,
+    path: string,
+    asked: Untyped = {},
   ): Promise<{ readonly response: Response; readonly text: string }> {
     try {
-      const response = await this.#fetch(asked, AbortSignal.timeout(patience));
+      const response = await this.#fetch(method, path, { signal: AbortSignal.timeout(PATIENCE), ...asked });
       return { response, text: await response.text() };
     } catch (thrown) {
       throw this.#silent(thrown);
     }
   }
 
-  #fetch([method, target, query, body, headers]: Asked, signal: AbortSignal): Promise<Response> {
-    const url = new URL(`api/v1/${target}`, this.#base);
-    for (const [name, value] of Object.entries(query))
+  #fetch(method: Method, path: string, { params = {}, body, signal }: Untyped): Promise<Response> {
+    const { path: names = {}, query = {}, header } = params;
+    const filled = path.replace(/\{(\w+)\}/g, (_, name: string) => encodeURIComponent(names[name]!));
+    const url = new URL(filled.slice(1), this.#base);
+    // The document has texts alone in queries.
+    for (const [name, value] of Object.entries(query as Readonly<Record<string, string | undefined>>))
       if (value !== undefined) url.searchParams.set(name, value);
     return fetch(url, {
-      method,
+      method: method.toUpperCase(),
       headers: {
         authorization: `Bearer ${this.#token}`,
         // The list of changes tells by it what came from the command line.
         'x-request-id': `cli-${newId()}`,
-        ...headers,
+        ...header,
         ...(body === undefined ? {} : { 'content-type': 'application/json' }),
       },
-      ...(body === undefined ? {} : { body }),
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
       redirect: 'error',
-      signal,
+      ...(signal === undefined ? {} : { signal }),
     });
   }
 
@@ -195,7 +190,7 @@ export async function serverAndToken(
       ? given(io, 'STOPGAP_TOKEN')?.trim()
       : readTokenFile(path.resolve(io.cwd, options.tokenFile));
   if (base !== undefined && token !== undefined) return { base, token: checked(token) };
-  const { config, evaluation } = configForFiles(io, options);
+  const { config, evaluation } = await configForFiles(io, options);
   const known = token ?? (evaluation ? await demoToken(config.data) : undefined);
   if (known === undefined) {
     throw new StopgapError(
@@ -206,19 +201,24 @@ export async function serverAndToken(
   return { base: base ?? urlOf(config.api.listen), token: checked(known) };
 }
 
-/** What the API answers, or undefined if no server does or there is no token. */
+/** What is asked of the API, or undefined if no server answers or there is no token. */
 export async function askedIfThere<T>(
   io: CliIo,
   options: ClientOption,
-  path: string,
+  ask: (client: ApiClient) => Promise<T>,
 ): Promise<T | undefined> {
   try {
-    return await (await connect(io, options)).get<T>(path);
+    return await ask(await connect(io, options));
   } catch (thrown) {
     if (thrown instanceof StopgapError) return undefined;
     throw thrown;
   }
 }
+
+/** With If-Match: only while the thing is at this version. */
+export const atVersion = (version: number): { readonly 'If-Match': string } => ({
+  'If-Match': `"${version}"`,
+});
 
 /**
  * The configuration for a command that changes users or tokens. If none is named, a server that runs may have another:
@@ -227,7 +227,7 @@ export async function askedIfThere<T>(
  * @throws StopgapError `conflict` if a running server uses another data directory
  */
 export async function configForChanges(io: CliIo, options: ConfigOption): Promise<Config> {
-  const { config, file } = configForFiles(io, options);
+  const { config, file } = await configForFiles(io, options);
   if (file !== undefined) return config;
   const url = urlOf(config.api.listen);
   const running = await dataDirectoryOf(url);

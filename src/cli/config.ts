@@ -35,8 +35,8 @@ export function configVerb(program: Command, io: CliIo): void {
     config.command('show').description('the settings in force, and where each comes from; no secrets'),
   )
     .option('--json', 'as JSON')
-    .action((options: ConfigOption & { readonly json?: true }) => {
-      const { settings, evaluation, file, warnings } = configForFiles(io, options);
+    .action(async (options: ConfigOption & { readonly json?: true }) => {
+      const { settings, evaluation, file, warnings } = await configForFiles(io, options);
       if (options.json === true) return print(io, asJson({ file: file ?? null, evaluation, settings }));
       note(io, evaluation ? 'no file: the evaluation set-up' : (file ?? 'no file: the environment alone'));
       warn(io, warnings);

@@ -1,27 +1,19 @@
 import type { Command } from 'commander';
 import { InvalidArgumentError } from 'commander';
-import { FEED_CATEGORIES } from '../api/feed.js';
+import { FEED_CATEGORIES } from '../api/words.js';
+import { actorName } from '../kernel/actor.js';
 import { StopgapError } from '../kernel/errors.js';
 import { printable } from '../kernel/printable.js';
 import type { JsonOption } from './client.js';
 import { connect, withJson } from './client.js';
 import type { CliIo } from './io.js';
-import { asJson, print } from './io.js';
+import { asJson, padded, print } from './io.js';
 
 interface EventsOption extends JsonOption {
   readonly after?: string;
   readonly categories?: string;
   readonly types?: string;
   readonly limit?: number;
-}
-
-interface FeedEvent {
-  readonly position: number;
-  readonly stream: string;
-  readonly type: string;
-  readonly at: string;
-  readonly by: string;
-  readonly data: unknown;
 }
 
 /** Columns of the head and the rows: what comes next is not known, so that they cannot fit themselves. */
@@ -40,9 +32,9 @@ export function eventsVerb(program: Command, io: CliIo): void {
       if (json !== true) print(io, line(['POSITION', 'AT', 'TYPE', 'BY', 'WHAT']));
       let last = after;
       let count = 0;
-      for await (const event of client.stream<FeedEvent>('events', { after, categories, types })) {
+      for await (const event of client.events({ after, categories, types })) {
         const { position, at, type, by, stream } = event;
-        print(io, json === true ? asJson(event) : line([String(position), at, type, by, stream]));
+        print(io, json === true ? asJson(event) : line([String(position), at, type, actorName(by), stream]));
         last = String(position);
         if (++count >= limit) return;
       }
@@ -53,7 +45,7 @@ export function eventsVerb(program: Command, io: CliIo): void {
 
 function line(cells: readonly string[]): string {
   return cells
-    .map((cell, column) => printable(cell).padEnd(WIDTHS[column] ?? 0))
+    .map((cell, column) => padded(printable(cell), WIDTHS[column] ?? 0))
     .join('  ')
     .trimEnd();
 }

@@ -1,16 +1,18 @@
 import type { Command } from 'commander';
-import type { ExemptionJson, GrantedExemptionJson } from '../api/exemptions.js';
 import { actorName } from '../kernel/actor.js';
 import { InvalidInput, StopgapError } from '../kernel/errors.js';
 import { printable } from '../kernel/printable.js';
+import type { SubjectType } from '../sending/subjects.js';
 import { parseSubject, SUBJECT_TYPES } from '../sending/subjects.js';
-import type { ApiClient, JsonOption, Listed } from './client.js';
+import type { ApiClient, JsonOption, Schemas } from './client.js';
 import { connect, withClient } from './client.js';
 import { relative } from './client-format.js';
 import type { CliIo } from './io.js';
 import { asJson, done, note, print, table, warn } from './io.js';
 import type { SpanOption } from './options.js';
 import { requireSpan, spanOf, withSpan, wordsArgument } from './options.js';
+
+type Exemption = Schemas['Exemption'];
 
 interface AddOption extends JsonOption, SpanOption {
   readonly reason: string;
@@ -25,14 +27,14 @@ export function exemptVerb(program: Command, io: CliIo): void {
     .option('--limit <number>', 'at most so many, up to 500', '50')
     .action(async (options: JsonOption & { limit: string }) => {
       const client = await connect(io, options);
-      const found = await client.get<Listed<ExemptionJson>>('exemptions', { limit: options.limit });
+      const found = await client.get('/api/v1/exemptions', { params: { query: { limit: options.limit } } });
       if (options.json === true) return print(io, asJson(found));
       if (found.items.length === 0) return note(io, 'no exemptions');
       print(io, table([['ID', 'SUBJECT', 'BY', 'ENDS', 'SAVED', 'WHY'], ...found.items.map(row)]));
       if (found.next !== null) note(io, 'there are more: raise --limit');
     });
 
-  const row = ({ id, subject, by, until, saved, reason }: ExemptionJson): string[] => [
+  const row = ({ id, subject, by, until, saved, reason }: Exemption): string[] => [
     ...[printable(id), named(subject), printable(by === null ? 'rules' : actorName(by))],
     ...[until === null ? 'never' : relative(until, io.clock.now()), String(saved), printable(reason)],
   ];
@@ -49,10 +51,12 @@ export function exemptVerb(program: Command, io: CliIo): void {
   add
     .requiredOption('--reason <text>', 'why')
     .option('--json', 'as JSON')
-    .action(async (type: string, value: string, options: AddOption) => {
+    .action(async (type: SubjectType, value: string, options: AddOption) => {
       requireSpan(add, options);
-      const body = { subject: { type, value }, reason: options.reason, ...spanOf(options) };
-      const made = await (await connect(io, options)).send<GrantedExemptionJson>('POST', 'exemptions', body);
+      const client = await connect(io, options);
+      const made = await client.ask('post', '/api/v1/exemptions', {
+        body: { subject: { type, value }, reason: options.reason, ...spanOf(options) },
+      });
       if (options.json === true) return print(io, asJson(made));
       const ends = made.until === null ? 'for ever' : `until ${made.until}`;
       note(io, `${named(made.subject)} is exempt ${ends}: ${made.id}`);
@@ -78,7 +82,7 @@ export function exemptVerb(program: Command, io: CliIo): void {
       const client = await connect(io, options);
       const id = await idOf(client, exemption, value);
       const body = options.note === undefined ? {} : { note: options.note };
-      await client.send('DELETE', `exemptions/${encodeURIComponent(id)}`, body);
+      await client.ask('delete', '/api/v1/exemptions/{id}', { params: { path: { id } }, body });
       done(io, options, { revoked: id }, `the exemption ${printable(id)} is revoked`);
     });
 }
@@ -90,10 +94,12 @@ export function exemptVerb(program: Command, io: CliIo): void {
  */
 async function idOf(client: ApiClient, exemption: string, value: string | undefined): Promise<string> {
   const type = value === undefined ? undefined : parseSubject(exemption, value).type;
-  const found: ExemptionJson[] = [];
+  const found: Exemption[] = [];
   let cursor: string | undefined;
   do {
-    const page = await client.get<Listed<ExemptionJson>>('exemptions', { type, limit: '500', cursor });
+    const page = await client.get('/api/v1/exemptions', {
+      params: { query: { type, limit: '500', cursor } },
+    });
     found.push(...page.items.filter((item) => isOf(item, value ?? exemption)));
     cursor = page.next ?? undefined;
   } while (cursor !== undefined);
@@ -116,7 +122,7 @@ async function idOf(client: ApiClient, exemption: string, value: string | undefi
 }
 
 /** Whether it is of what a person wrote, in any spelling of it: a subject, or the beginning of an id. */
-function isOf({ id, subject }: ExemptionJson, text: string): boolean {
+function isOf({ id, subject }: Exemption, text: string): boolean {
   if (id === text || (/^[0-9a-f-]+$/i.test(text) && id.startsWith(text.toLowerCase()))) return true;
   try {
     return parseSubject(subject.type, text).value === subject.value;
@@ -126,6 +132,6 @@ function isOf({ id, subject }: ExemptionJson, text: string): boolean {
   }
 }
 
-function named({ type, value }: ExemptionJson['subject']): string {
+function named({ type, value }: Exemption['subject']): string {
   return `${type} ${printable(value)}`;
 }

@@ -1,6 +1,5 @@
 import type { Command } from 'commander';
 import { InvalidArgumentError } from 'commander';
-import type { FeignedJson } from '../api/feigned.js';
 import { printable } from '../kernel/printable.js';
 import type { JsonOption } from './client.js';
 import { connect, withClient } from './client.js';
@@ -30,7 +29,7 @@ export function feignedVerb(program: Command, io: CliIo): void {
     .action(async (ip: string, options: FeignedOption) => {
       const { findTime: within, maxRetry } = options;
       const client = await connect(io, options);
-      const found = await client.get<FeignedJson>('feigned', { ip, within });
+      const found = await client.get('/api/v1/feigned', { params: { query: { ip, within } } });
       const { network, feigned: ours, genuine } = found;
       const isOurs = ours > 0 && genuine < maxRetry;
       print(

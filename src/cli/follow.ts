@@ -3,7 +3,7 @@ import path from 'node:path';
 import type { Command } from 'commander';
 import { readIfThere, writePrivateFile } from '../accounts/private-file.js';
 import { FileTail } from '../follow/file-tail.js';
-import type { LiveLog, Outcome } from '../follow/follower.js';
+import type { LiveLog } from '../follow/follower.js';
 import { Follower } from '../follow/follower.js';
 import { JournalTail } from '../follow/journal.js';
 import { parseNetworks } from '../import/networks.js';
@@ -77,7 +77,7 @@ async function follow<Place>(
   const follower = new Follower<Place>({
     ...{ log, name, load, clock: systemClock, logins: options.logins, inbound: options.inbound === true },
     save: (place) => writePrivateFile(file, `${JSON.stringify({ version: 1, log: name, place })}\n`),
-    report: (items) => client.send<Outcome>('POST', 'sends', items),
+    report: (items) => client.ask('post', '/api/v1/sends', { body: items }),
     zone: new Zone(options.timezone ?? ownZone(), '--timezone'),
     isOurs: parseNetworks(options.networks, '--networks'),
     tell: (text) => note(io, `stopgap: ${text}`),

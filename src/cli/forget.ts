@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { Option } from 'commander';
-import type { ForgottenJson } from '../api/forget.js';
+import { StopgapError } from '../kernel/errors.js';
 import { printable } from '../kernel/printable.js';
 import { MINUTE } from '../kernel/time.js';
 import type { JsonOption } from './client.js';
@@ -9,7 +9,7 @@ import type { CliIo } from './io.js';
 import { agreed, asJson, counted, note, print } from './io.js';
 
 interface ForgetOption extends JsonOption {
-  readonly type: string;
+  readonly type: 'account' | 'address';
   readonly yes?: true;
 }
 
@@ -37,14 +37,22 @@ export function forgetVerb(program: Command, io: CliIo): void {
           `Erase what concerns ${printable(address)}, for ever?`,
           '--yes erases it all the same',
         );
-      const body = { subject: { type: options.type, value: address } };
-      const forgotten = await client.send<ForgottenJson>('POST', 'forget', body, undefined, PATIENCE);
-      if (options.json === true) return print(io, asJson(forgotten));
+      const forgotten = await client.ask('post', '/api/v1/forget', {
+        body: { subject: { type: options.type, value: address } },
+        signal: AbortSignal.timeout(PATIENCE),
+      });
       const { pseudonym, erased, rewritten, remains } = forgotten;
-      print(
-        io,
-        `forgotten: ${counted(erased, 'event')} erased, ${counted(rewritten, 'event')} kept without the name, as ${pseudonym}`,
-      );
-      for (const sentence of remains) note(io, printable(sentence));
+      if (options.json === true) print(io, asJson(forgotten));
+      else if (pseudonym !== null)
+        print(
+          io,
+          `forgotten: ${counted(erased, 'event')} erased, ${counted(rewritten, 'event')} kept without the name, as ${pseudonym}`,
+        );
+      if (options.json !== true) for (const sentence of remains) note(io, printable(sentence));
+      if (pseudonym === null)
+        throw new StopgapError(
+          'not-found',
+          `nothing was erased: nothing is known of the ${options.type} ${printable(address)}; see that the name is written right`,
+        );
     });
 }

@@ -122,6 +122,10 @@ export function fitting(text: string, room: number): string {
   return `${cut.slice(0, next > room / 2 ? next : cut.length).replace(/[;,]$/, '')}…`;
 }
 
+/** With spaces up to a width that is that of the terminal's columns. */
+export const padded = (text: string, width: number): string =>
+  text + ' '.repeat(Math.max(0, width - widthOf(text)));
+
 /** Columns of text under each other, two spaces apart. A character of East Asia and an emoji take two columns. */
 export function table(rows: ReadonlyArray<readonly string[]>): string {
   const widths: number[] = [];
@@ -131,7 +135,7 @@ export function table(rows: ReadonlyArray<readonly string[]>): string {
   return rows
     .map((row) =>
       row
-        .map((cell, column) => cell + ' '.repeat(widths[column]! - widthOf(cell)))
+        .map((cell, column) => padded(cell, widths[column]!))
         .join('  ')
         .trimEnd(),
     )

@@ -1,12 +1,13 @@
 import type { Command } from 'commander';
 import { Option } from 'commander';
 import { isThere } from '../accounts/private-file.js';
-import type { LogLevelsJson, LogLinesJson } from '../api/operations.js';
+import type { LogLevel } from '../config/schema.js';
 import { LOG_LEVELS } from '../config/values.js';
 import { StopgapError } from '../kernel/errors.js';
+import type { Component } from '../log/levels.js';
 import { COMPONENTS, asText } from '../log/levels.js';
 import { Pseudonyms, openLogKey } from '../log/pseudonyms.js';
-import type { ClientOption } from './client.js';
+import type { AnswerOf, ClientOption, QueryOf } from './client.js';
 import { connect, withClient } from './client.js';
 import type { CliIo } from './io.js';
 import { asJson, note, print, table } from './io.js';
@@ -14,13 +15,13 @@ import type { ConfigOption } from './options.js';
 import { configForFiles, withConfig } from './options.js';
 
 interface LevelOption extends ClientOption {
-  readonly component?: string;
+  readonly component?: Component;
   readonly json?: true;
 }
 
 interface ShowOption extends LevelOption {
   readonly limit: string;
-  readonly level?: string;
+  readonly level?: QueryOf<'/api/v1/log'>['level'];
 }
 
 /** `stopgap log show|level|hash`: what a running server logs, and which hash a name has. */
@@ -36,8 +37,8 @@ export function logVerb(program: Command, io: CliIo): void {
     .option('--json', 'as JSON, one line each')
     .action(async (options: ShowOption) => {
       const { limit, level, component, json } = options;
-      const query = { limit, level, component };
-      const { items } = await (await connect(io, options)).get<LogLinesJson>('log', query);
+      const client = await connect(io, options);
+      const { items } = await client.get('/api/v1/log', { params: { query: { limit, level, component } } });
       for (const line of items.map((item) => asJson(item)))
         print(io, json === true ? line : asText(line).trimEnd());
     });
@@ -47,13 +48,13 @@ export function logVerb(program: Command, io: CliIo): void {
   )
     .addOption(component())
     .option('--json', 'as JSON')
-    .action(async (level: string | undefined, options: LevelOption) => {
+    .action(async (level: LogLevel | undefined, options: LevelOption) => {
       const client = await connect(io, options);
       const { component } = options;
       const levels =
         level === undefined
-          ? await client.get<LogLevelsJson>('log-level')
-          : await client.send<LogLevelsJson>('PUT', 'log-level', { level, component });
+          ? await client.get('/api/v1/log-level')
+          : await client.ask('put', '/api/v1/log-level', { body: { level, component } });
       print(io, options.json === true ? asJson(levels) : levelsText(levels));
     });
 
@@ -63,7 +64,7 @@ export function logVerb(program: Command, io: CliIo): void {
       .description('what stands in the log in the place of a name')
       .option('--json', 'as JSON'),
   ).action(async (names: string[], options: ConfigOption & { readonly json?: true }) => {
-    const { key } = configForFiles(io, options).config.log;
+    const { key } = (await configForFiles(io, options)).config.log;
     if (!isThere(key)) {
       throw new StopgapError(
         'not-found',
@@ -78,7 +79,7 @@ export function logVerb(program: Command, io: CliIo): void {
   });
 }
 
-function levelsText({ level, configured, components }: LogLevelsJson): string {
+function levelsText({ level, configured, components }: AnswerOf<'/api/v1/log-level'>): string {
   const others = Object.entries(components).map(([name, own]) => [name, own]);
   const all = level === configured ? level : `${level} (configured: ${configured})`;
   return table([['COMPONENT', 'LEVEL'], ['all', all], ...others]);

@@ -1,14 +1,15 @@
 import { setTimeout } from 'node:timers/promises';
 import type { Command } from 'commander';
-import type { NoticeAcceptedJson, NoticeJson, NoticesJson } from '../api/notices.js';
 import { InvalidInput, StopgapError } from '../kernel/errors.js';
-import { printable } from '../kernel/printable.js';
+import { printable, printableLines } from '../kernel/printable.js';
 import type { Milliseconds } from '../kernel/time.js';
 import { SECOND } from '../kernel/time.js';
-import type { ApiClient, JsonOption } from './client.js';
+import type { ApiClient, JsonOption, Schemas } from './client.js';
 import { connect, withJson } from './client.js';
 import type { CliIo } from './io.js';
 import { asJson, counted, done, note, print, tableWithin, terminalWidth } from './io.js';
+
+type Notice = Schemas['Notice'];
 
 /** How long an attempt is waited for: a little more than it may take. */
 const PATIENCE: Milliseconds = 20 * SECOND;
@@ -21,17 +22,19 @@ export function notifyVerb(program: Command, io: CliIo): void {
   withJson(notify.command('list').description('list the channels and the notices that did not arrive'))
     .option('--all', 'the notices that arrived too')
     .action(async (options: JsonOption & { readonly all?: true }) => {
-      const found = await (await connect(io, options)).get<NoticesJson>('notices');
+      const found = await (await connect(io, options)).get('/api/v1/notices');
       if (options.json === true) return print(io, asJson(found));
       if (found.channels.length === 0)
         return note(io, 'no channels: see notices.channels in docs/run/notices.md');
-      const channels = found.channels.map(({ name, type, waiting, dead, disabled, events }) => [
-        ...[name, type, disabled ? 'disabled' : 'on', String(waiting), String(dead), events.join(',')],
-      ]);
+      const channels = found.channels.map((channel) => {
+        const { name, type, waiting, dead, disabled, events } = channel;
+        const state = disabled ? 'disabled' : 'on';
+        return [name, type, state, String(waiting), gatheredText(channel), String(dead), events.join(',')];
+      });
       print(
         io,
         tableWithin(
-          [['CHANNEL', 'TYPE', 'STATE', 'WAITING', 'DEAD', 'EVENTS'], ...channels],
+          [['CHANNEL', 'TYPE', 'STATE', 'WAITING', 'GATHERED', 'DEAD', 'EVENTS'], ...channels],
           terminalWidth(io),
         ),
       );
@@ -62,7 +65,12 @@ export function notifyVerb(program: Command, io: CliIo): void {
       .description('send what the newest block made a channel say, marked as a test'),
   ).action(async (channel: string, options: JsonOption) => {
     const client = await connect(io, options);
-    const accepted = await client.send<NoticeAcceptedJson>('POST', 'notices/test', { channel });
+    const accepted = await client.ask('post', '/api/v1/notices/test', { body: { channel } });
+    if ('wouldSay' in accepted) {
+      if (options.json === true) return print(io, asJson(accepted));
+      note(io, `nothing was sent: ${accepted.channel} tells owners alone; it would say:`);
+      return print(io, printableLines(accepted.wouldSay));
+    }
     tell(io, options, await attempted(client, accepted.id));
   });
 
@@ -72,15 +80,22 @@ export function notifyVerb(program: Command, io: CliIo): void {
       .description('send notices again that were given up: those of these ids, or all'),
   ).action(async (given: string[], options: JsonOption) => {
     const client = await connect(io, options);
-    const { channels } = await client.get<NoticesJson>('notices');
+    const { channels } = await client.get('/api/v1/notices');
     const all = channels.flatMap(({ notices }) => notices);
     const dead = all.filter(({ state }) => state === 'dead');
     const ids = given.length > 0 ? given.map((text) => meant(all, text).id) : dead.map(({ id }) => id);
-    for (const id of ids) await client.send('POST', `notices/${encodeURIComponent(id)}/resend`, {});
+    for (const id of ids)
+      await client.ask('post', '/api/v1/notices/{id}/resend', { params: { path: { id } } });
     const text =
       ids.length === 0 ? 'nothing was given up' : `${counted(ids.length, 'notice')} to be sent again`;
     done(io, options, { resent: ids }, text);
   });
+}
+
+/** Events that wait for the next notice, as in quiet hours. */
+function gatheredText({ gathered, gatheredUntil }: Schemas['NoticeChannel']): string {
+  if (gathered === null) return 'unknown';
+  return gatheredUntil === null ? String(gathered) : `${gathered} until ${gatheredUntil}`;
 }
 
 /**
@@ -88,7 +103,7 @@ export function notifyVerb(program: Command, io: CliIo): void {
  *
  * @throws StopgapError if there is none; InvalidInput if there is more than one
  */
-function meant(notices: readonly NoticeJson[], text: string): NoticeJson {
+function meant(notices: readonly Notice[], text: string): Notice {
   const found = notices.filter(({ id }) => text !== '' && id.startsWith(text.toLowerCase()));
   const dead = found.filter(({ state }) => state === 'dead');
   const [only, ...others] = dead.length > 0 ? dead : found;
@@ -106,9 +121,9 @@ function meant(notices: readonly NoticeJson[], text: string): NoticeJson {
 }
 
 /** The notice, once an attempt is over, or as it is when patience ends. */
-async function attempted(client: ApiClient, id: string): Promise<NoticeJson | undefined> {
+async function attempted(client: ApiClient, id: string): Promise<Notice | undefined> {
   for (let waited = 0; ; waited += PACE) {
-    const { channels } = await client.get<NoticesJson>('notices');
+    const { channels } = await client.get('/api/v1/notices');
     const found = channels.flatMap(({ notices }) => notices).find((one) => one.id === id);
     if (found?.state === 'delivered' || found?.state === 'dead' || (found?.error ?? null) !== null)
       return found;
@@ -117,7 +132,7 @@ async function attempted(client: ApiClient, id: string): Promise<NoticeJson | un
   }
 }
 
-function tell(io: CliIo, options: JsonOption, notice: NoticeJson | undefined): void {
+function tell(io: CliIo, options: JsonOption, notice: Notice | undefined): void {
   if (notice?.state === 'delivered') return done(io, options, notice, `sent: ${printable(notice.title)}`);
   const why = notice?.error ?? 'no process with the role worker has tried yet';
   throw new StopgapError(

@@ -1,7 +1,6 @@
 import type { Command } from 'commander';
 import { Argument, Option } from 'commander';
 import type { LoadedConfig } from '../config.js';
-import { loadConfig } from '../config.js';
 import type { CliIo } from './io.js';
 
 /** An option of words from a list, several with commas: the server says what is wrong, completion knows the words. */
@@ -27,8 +26,12 @@ export function withConfig(command: Command): Command {
   return command.option('--config <file>', 'configuration file (default: STOPGAP_CONFIG, or ./stopgap.yaml)');
 }
 
-/** The configuration for a command that changes its files: they need not be there yet. */
-export function configForFiles(io: CliIo, options: ConfigOption): LoadedConfig {
+/**
+ * The configuration for a command that changes its files: they need not be there yet. What reads it is loaded here: commands
+ * that are told server and token do without.
+ */
+export async function configForFiles(io: CliIo, options: ConfigOption): Promise<LoadedConfig> {
+  const { loadConfig } = await import('../config.js');
   return loadConfig({ file: options.config, env: io.env, cwd: io.cwd, checkFiles: false });
 }
 
@@ -54,7 +57,13 @@ export function withSpan(command: Command): Command {
     .addOption(new Option('--indefinite', 'without an end').conflicts(['for', 'until']));
 }
 
-export function spanOf({ for: duration, until, indefinite }: SpanOption): Readonly<Record<string, unknown>> {
+interface Span {
+  readonly duration: string | undefined;
+  readonly until: string | undefined;
+  readonly indefinite: true | undefined;
+}
+
+export function spanOf({ for: duration, until, indefinite }: SpanOption): Span {
   return { duration, until, indefinite };
 }
 

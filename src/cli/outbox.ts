@@ -1,5 +1,4 @@
 import type { Command } from 'commander';
-import type { RetryInput, RetryJson } from '../api/operations.js';
 import { StopgapError } from '../kernel/errors.js';
 import { printable } from '../kernel/printable.js';
 import { formatInstant } from '../kernel/time.js';
@@ -24,7 +23,7 @@ export function outboxVerb(program: Command, io: CliIo): void {
   withConfig(outbox.command('show').description('list what is in quarantine; the server may run or not'))
     .option('--json', 'as JSON, one line each')
     .action(async (options: ConfigOption & { readonly json?: true }) => {
-      const file = fileOf(io, options);
+      const file = await fileOf(io, options);
       const entries = await inQuarantine(file);
       if (options.json === true) {
         for (const { refusedAt, stream, event, reason } of entries)
@@ -41,12 +40,11 @@ export function outboxVerb(program: Command, io: CliIo): void {
       .option('--json', 'as JSON'),
   ).action(async (given: string[], options: JsonOption) => {
     const ids = given.length === 0 ? undefined : given;
-    const file = fileOf(io, options);
+    const file = await fileOf(io, options);
     const { state } = inspectStore(file);
     if (state === 'held') {
-      const body: RetryInput = { ids };
       const client = await connect(io, options);
-      const { retried, quarantine } = await client.send<RetryJson>('POST', 'outbox/retry', body);
+      const { retried, quarantine } = await client.ask('post', '/api/v1/outbox/retry', { body: { ids } });
       const text = `${counted(retried)} to be delivered by the running server; in quarantine: ${quarantine}`;
       done(io, options, { retried, quarantine }, text);
     } else if (state === 'absent') {
@@ -59,8 +57,8 @@ export function outboxVerb(program: Command, io: CliIo): void {
 }
 
 /** @throws StopgapError if no outbox is kept */
-function fileOf(io: CliIo, options: ConfigOption): string {
-  const { config } = configForFiles(io, options);
+async function fileOf(io: CliIo, options: ConfigOption): Promise<string> {
+  const { config } = await configForFiles(io, options);
   const { store, outbox } = config;
   if (store.kind === 'sqlite' || !seesSends(config))
     throw new StopgapError(

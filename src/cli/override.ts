@@ -1,11 +1,9 @@
 import type { Command } from 'commander';
 import { InvalidArgumentError, Option } from 'commander';
-import { parseOverrides } from '../accounts/overrides.js';
-import type { OverrideDetailJson, OverrideJson } from '../api/overrides.js';
 import { OVERRIDE_TYPES } from '../overrides/model.js';
 import type { Limit } from '../overrides/model.js';
-import type { JsonOption, Listed } from './client.js';
-import { connect, withJson } from './client.js';
+import type { JsonOption, Schemas } from './client.js';
+import { atVersion, connect, withJson } from './client.js';
 import { relative } from './client-format.js';
 import { actorName } from '../kernel/actor.js';
 import { printable } from '../kernel/printable.js';
@@ -21,6 +19,7 @@ interface ListOption extends JsonOption {
   readonly limit: string;
 }
 
+type Detail = Schemas['OverrideDetail'];
 type Limits = Readonly<Record<string, Limit>>;
 
 interface SetOption extends JsonOption {
@@ -44,7 +43,7 @@ export function overrideVerb(program: Command, io: CliIo): void {
   withJson(
     override.command('show <type> <value>').description('what is set, what holds, and the history'),
   ).action(async (type: string, value: string, options: JsonOption) => {
-    const detail = await (await connect(io, options)).get<OverrideDetailJson>(target(type, value));
+    const detail = await (await connect(io, options)).get(ONE, { params: of(type, value) });
     warnOfUnused(io, detail);
     print(io, options.json === true ? asJson(detail) : details(detail, io.clock.now()));
   });
@@ -53,7 +52,7 @@ export function overrideVerb(program: Command, io: CliIo): void {
     .option('--note <text>', 'why')
     .action(async (type: string, value: string, options: JsonOption & { note?: string }) => {
       const body = options.note === undefined ? {} : { note: options.note };
-      await (await connect(io, options)).send('DELETE', target(type, value), body);
+      await (await connect(io, options)).ask('delete', ONE, { params: of(type, value), body });
       done(io, options, { removed: { type, value } }, `the override of ${type} ${value} is removed`);
     });
 
@@ -61,7 +60,8 @@ export function overrideVerb(program: Command, io: CliIo): void {
     .command('check <file>')
     .description('check an overrides file; needs no server')
     .option('--json', 'as JSON')
-    .action((file: string, options: { readonly json?: true }) => {
+    .action(async (file: string, options: { readonly json?: true }) => {
+      const { parseOverrides } = await import('../accounts/overrides.js');
       const entries = parseOverrides(readNamed(io, file, 'name an overrides file'), file);
       const text = `${file}: valid, ${entries.length} ${entries.length === 1 ? 'entry' : 'entries'}`;
       done(io, options, { valid: true, entries: entries.length }, text);
@@ -76,9 +76,7 @@ function listCommand(override: Command, io: CliIo): void {
     .action(async (options: ListOption) => {
       const { type, prefix, limit } = options;
       const client = await connect(io, options);
-      const found = await client.get<Listed<OverrideJson>>('overrides', {
-        ...{ type, prefix, limit },
-      });
+      const found = await client.get('/api/v1/overrides', { params: { query: { type, prefix, limit } } });
       if (options.json === true) print(io, asJson(found));
       else if (found.items.length === 0) note(io, 'no overrides');
       else {
@@ -111,17 +109,18 @@ function setCommand(override: Command, io: CliIo): void {
     .option('--reason <text>', 'why')
     .action(async (type: string, value: string, options: SetOption) => {
       const client = await connect(io, options);
-      const { api, version } = await client.get<OverrideDetailJson>(target(type, value));
+      const { api, version } = await client.get(ONE, { params: of(type, value) });
       const until = options.for === undefined ? options.until : formatInstant(io.clock.now() + options.for);
       const before = options.replace === true || api?.inForce === false ? null : api;
       const body = merged(before, { ...options, until });
-      const detail = await client.send<OverrideDetailJson>('PUT', target(type, value), body, version);
+      const params = { ...of(type, value), header: atVersion(version) };
+      const detail = await client.ask('put', ONE, { params, body });
       warnOfUnused(io, detail);
       print(io, options.json === true ? asJson(detail) : details(detail, io.clock.now()));
     });
 }
 
-function warnOfUnused(io: CliIo, { unused }: OverrideDetailJson): void {
+function warnOfUnused(io: CliIo, { unused }: Detail): void {
   warn(
     io,
     unused.map(({ field, message }) => `${field}: ${message}`),
@@ -135,7 +134,7 @@ export function durationOf(text: string): Milliseconds {
 }
 
 /** The new override: the one before, with the given values over it. */
-function merged(before: Layer | null, options: SetOption): Readonly<Record<string, unknown>> {
+function merged(before: Layer | null, options: SetOption) {
   const { limit, factor, totalLimit, totalFactor, until, plan, reason } = options;
   const total = {
     limits: { ...before?.total?.limits, ...totalLimit },
@@ -152,9 +151,8 @@ function merged(before: Layer | null, options: SetOption): Readonly<Record<strin
   };
 }
 
-function target(type: string, value: string): string {
-  return `overrides/${encodeURIComponent(type)}/${encodeURIComponent(value)}`;
-}
+const ONE = '/api/v1/overrides/{type}/{value}';
+const of = (type: string, value: string) => ({ path: { type, value } });
 
 /** `burst=500` or `day=off`, added to those before it. What is no limit is the server's to refuse. */
 function limitOf(text: string, before: Limits = {}): Limits {
@@ -163,9 +161,12 @@ function limitOf(text: string, before: Limits = {}): Limits {
   return { ...before, [rule]: limit === 'off' ? 'off' : Number(limit) };
 }
 
-type Layer = NonNullable<OverrideJson['api']>;
+type Layer = Schemas['OverrideLayer'];
 
-function rows({ subject, api, file, unused }: OverrideJson, now: number): string[][] {
+function rows(
+  { subject, api, file, unused }: Pick<Detail, 'subject' | 'api' | 'file' | 'unused'>,
+  now: number,
+): string[][] {
   const vain = new Set(unused.map(({ field }) => field));
   return [api, file]
     .filter((layer) => layer !== null)
@@ -202,7 +203,7 @@ function words(
 
 const NONE: ReadonlySet<string> = new Set();
 
-function details(detail: OverrideDetailJson, now: number): string {
+function details(detail: Detail, now: number): string {
   const { subject, effective, history } = detail;
   const set = rows(detail, now).map(([, ...cells]) => ['  ', ...cells]);
   const holds = effective.map(({ rule, per, sentence }) => [

@@ -1,20 +1,26 @@
-import type { ReportJson } from '../api/block-report.js';
 import { printable } from '../kernel/printable.js';
 import type { Instant } from '../kernel/time.js';
+import type { Schemas } from './client.js';
 import { blockDetails } from './client-format.js';
 import { table } from './io.js';
 
+type Report = Schemas['ContainmentReport'];
 type Rows = readonly (readonly string[])[];
 
 /** A containment report for the administrator: what is known of the block, and then the numbers. */
-export function reportText(report: ReportJson, now: Instant): string {
-  const { block, onset, before, after, bounces, sources, otherSources, stopped, told, held } = report;
-  const passed = (when: string, mail: ReportJson['before']): readonly string[] => [
-    when,
-    ...[mail?.messages, mail?.recipients, mail?.refusedRecipients].map((sum) => String(sum ?? '-')),
-    mail?.first ?? '-',
-    mail?.last ?? '-',
-  ];
+export function reportText(report: Report, now: Instant): string {
+  const { block, onset, before, after, bounces, sources, otherSources, stopped, told, held, keptSince } =
+    report;
+  const passed = (when: string, mail: Report['before']): readonly string[] => {
+    // What is gone is not nothing.
+    const known = keptSince !== null && mail?.messages === 0 ? null : mail;
+    return [
+      when,
+      ...[known?.messages, known?.recipients, known?.refusedRecipients].map((sum) => String(sum ?? '-')),
+      known?.first ?? '-',
+      known?.last ?? '-',
+    ];
+  };
   const parts: Rows[] = [
     [
       ['GOT THROUGH', 'MESSAGES', 'RECIPIENTS', 'REFUSED BEHIND', 'FIRST', 'LAST'],
@@ -48,9 +54,15 @@ export function reportText(report: ReportJson, now: Instant): string {
     ...(held.messages === 0
       ? []
       : [`Messages that were held: ${held.messages}, of which ${held.waiting} are still held.`]),
+    ...(held.queued === 0
+      ? []
+      : [`Of these ${held.queued} were found in the queue: some of their recipients may have them.`]),
     ...(report.coveredUntil === null
       ? []
       : [`There are too many events to read: what came after ${report.coveredUntil} is not counted.`]),
+    ...(keptSince === null
+      ? []
+      : [`What was sent and refused before ${keptSince} is not kept any more, and not counted.`]),
   ];
   const tables = parts.filter((rows) => rows.length > 0).map(table);
   return [

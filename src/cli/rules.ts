@@ -1,23 +1,21 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { Command } from 'commander';
-import type { RulesJson } from '../api/rule-set.js';
-import type { ObservedJson, PrecisionJson } from '../api/rules.js';
-import type { DifferenceJson, ShadowJson } from '../api/shadow-rules.js';
-import { DIFFERENCES } from '../api/shadow-rules.js';
+import { DIFFERENCES } from '../api/words.js';
 import { ConfigError } from '../config.js';
 import { geoDataOf } from '../config/schema.js';
 import { actorName } from '../kernel/actor.js';
 import { StopgapError } from '../kernel/errors.js';
 import { printable } from '../kernel/printable.js';
 import type { Instant } from '../kernel/time.js';
+import { numbersOf } from '../kernel/why.js';
 import { DEFAULT_RULES } from '../rules/defaults.js';
 import { forgeable, withoutGeoData } from '../rules/explain.js';
 import type { RuleSet } from '../rules/model.js';
 import { parseRules } from '../rules/parse.js';
 import { SUBJECT_TYPES } from '../sending/subjects.js';
-import { numbersOf, relative } from './client-format.js';
-import type { ClientOption, JsonOption, Listed } from './client.js';
-import { connect, withClient, withJson } from './client.js';
+import { relative } from './client-format.js';
+import type { ClientOption, JsonOption, Schemas } from './client.js';
+import { atVersion, connect, withClient, withJson } from './client.js';
 import type { CliIo } from './io.js';
 import {
   agreed,
@@ -46,11 +44,11 @@ export function rulesVerb(program: Command, io: CliIo): void {
       .command('check <file>')
       .description('check a rules file; needs no server')
       .option('--json', 'as JSON'),
-  ).action((file: string, options: ConfigOption & { readonly json?: true }) => {
+  ).action(async (file: string, options: ConfigOption & { readonly json?: true }) => {
     const set = parseRules(readNamed(io, file, 'name a rules file'), file);
     const exempt = set.exempt.length === 0 ? '' : `, ${counted(set.exempt.length, 'exemption')}`;
     const text = `${file}: valid, ${counted(set.rules.length, 'rule')}${exempt}, mode ${set.mode}`;
-    const warnings = [...forgeable(set), ...warningsHere(io, options, set)];
+    const warnings = [...forgeable(set), ...(await warningsHere(io, options, set))];
     done(io, options, { valid: true, rules: set.rules.length, mode: set.mode, warnings }, text);
     if (options.json !== true) warn(io, warnings);
   });
@@ -58,7 +56,7 @@ export function rulesVerb(program: Command, io: CliIo): void {
   withClient(rules.command('show').description('print the rules in force'))
     .option('--json', 'as JSON, parsed')
     .action(async (options: ClientOption & { json?: true }) => {
-      const inForce = await (await connect(io, options)).get<RulesJson>('rules');
+      const inForce = await (await connect(io, options)).get('/api/v1/rules');
       if (options.json === true) print(io, asJson(inForce));
       else {
         note(io, `version ${inForce.version}, from ${inForce.origin}`);
@@ -83,11 +81,14 @@ export function rulesVerb(program: Command, io: CliIo): void {
       // Parsed here first, so that errors name the file and its lines.
       const wanted = parseRules(source, file);
       const client = await connect(io, options);
-      const before = await client.get<RulesJson>('rules');
+      const before = await client.get('/api/v1/rules');
       const changes = differences(before, wanted);
       for (const line of changes) note(io, line);
       if (changes.length > 0 && options.yes !== true) await agreed(io, 'Put these rules in force?', UNASKED);
-      const inForce = await client.send<RulesJson>('PUT', 'rules', { source }, before.version);
+      const inForce = await client.ask('put', '/api/v1/rules', {
+        params: { header: atVersion(before.version) },
+        body: { source },
+      });
       const text = `rules version ${inForce.version} in force: ${counted(inForce.rules.length, 'rule')}, mode ${inForce.mode}`;
       done(io, options, inForce, text);
       if (options.json !== true) warn(io, inForce.warnings);
@@ -103,7 +104,7 @@ const UNASKED =
   '--yes puts these rules in force all the same; a file with "extends: defaults" keeps the built-in ones';
 
 /** What would change, a line each. Added rules are not listed: the count tells of them. */
-function differences(before: RulesJson, wanted: RuleSet): readonly string[] {
+function differences(before: Schemas['Rules'], wanted: RuleSet): readonly string[] {
   const now = parseRules(before.source, 'the rules in force');
   const ids = new Map(wanted.rules.map((rule) => [rule.id, rule]));
   const removed = now.rules.filter(({ id }) => !ids.has(id));
@@ -123,10 +124,10 @@ function differences(before: RulesJson, wanted: RuleSet): readonly string[] {
 }
 
 /** Warns of rules that ask where clients are, if the configuration here names no databases. */
-function warningsHere(io: CliIo, options: ConfigOption, set: RuleSet): readonly string[] {
+async function warningsHere(io: CliIo, options: ConfigOption, set: RuleSet): Promise<readonly string[]> {
   if (withoutGeoData(set, { country: false, asn: false }).length === 0) return [];
   try {
-    const { config } = configForFiles(io, options);
+    const { config } = await configForFiles(io, options);
     return withoutGeoData(set, geoDataOf(config)).map(({ sentence }) => sentence);
   } catch (thrown) {
     if (!(thrown instanceof ConfigError)) throw thrown;
@@ -149,7 +150,7 @@ function shadowCommands(rules: Command, io: CliIo): void {
     .option('--source', 'print the rules themselves')
     .action(async (options: JsonOption & { source?: true }) => {
       const client = await connect(io, options);
-      const standing = await inShadow(client.get<ShadowJson>('rules/shadow'));
+      const standing = await inShadow(client.get('/api/v1/rules/shadow'));
       if (options.json === true) return print(io, asJson(standing));
       note(io, headOf(standing));
       warn(io, standing.warnings);
@@ -162,7 +163,7 @@ function shadowCommands(rules: Command, io: CliIo): void {
       // Parsed here first, so that errors name the file and its lines.
       parseRules(source, file);
       const client = await connect(io, options);
-      const standing = await client.send<ShadowJson>('PUT', 'rules/shadow', { source });
+      const standing = await client.ask('put', '/api/v1/rules/shadow', { body: { source } });
       done(io, options, standing, headOf(standing));
       if (options.json !== true) warn(io, standing.warnings);
     },
@@ -176,7 +177,7 @@ function shadowCommands(rules: Command, io: CliIo): void {
       const { kind, rule, limit } = options;
       const client = await connect(io, options);
       const listed = await inShadow(
-        client.get<Listed<DifferenceJson>>('rules/shadow/differences', { kind, rule, limit }),
+        client.get('/api/v1/rules/shadow/differences', { params: { query: { kind, rule, limit } } }),
       );
       if (options.json === true) return print(io, asJson(listed));
       if (listed.items.length === 0) note(io, 'no differences');
@@ -187,7 +188,7 @@ function shadowCommands(rules: Command, io: CliIo): void {
   withJson(shadow.command('promote').description('put the shadow rules in force')).action(
     async (options: JsonOption) => {
       const client = await connect(io, options);
-      const inForce = await inShadow(client.send<RulesJson>('POST', 'rules/shadow/promote', {}));
+      const inForce = await inShadow(client.ask('post', '/api/v1/rules/shadow/promote'));
       const text = `rules version ${inForce.version} in force, from the shadow, mode ${inForce.mode}`;
       done(io, options, inForce, text);
       if (options.json !== true) warn(io, inForce.warnings);
@@ -197,7 +198,7 @@ function shadowCommands(rules: Command, io: CliIo): void {
   withJson(shadow.command('remove').description('stop running rules in the shadow')).action(
     async (options: JsonOption) => {
       const client = await connect(io, options);
-      await inShadow(client.send('DELETE', 'rules/shadow', undefined));
+      await inShadow(client.ask('delete', '/api/v1/rules/shadow'));
       done(io, options, { removed: true }, 'no rules run in the shadow');
     },
   );
@@ -219,21 +220,21 @@ const NOTHING_THERE = 'no rules run in the shadow';
 function precisionCommand(rules: Command, io: CliIo): void {
   withJson(rules.command('precision').description('how often each rule was right')).action(
     async (options: JsonOption) => {
-      const listed = await (await connect(io, options)).get<Listed<PrecisionJson>>('rules/precision');
+      const listed = await (await connect(io, options)).get('/api/v1/rules/precision');
       if (options.json === true) print(io, asJson(listed));
       else print(io, table(precisionRows(listed.items)));
     },
   );
 }
 
-function headOf({ version, by, since, inForce, open }: ShadowJson): string {
+function headOf({ version, by, since, inForce, open }: Schemas['ShadowRules']): string {
   const head = `shadow rules ${version} by ${printable(actorName(by))} since ${since}, beside version ${inForce} in force`;
   if (open === 0) return head;
   const cases = open === 1 ? '1 case is open: it is' : `${open} cases are open: they are`;
   return `${head}\n${cases} counted once settled, within a day; stopgap rules shadow differences lists what differs so far`;
 }
 
-function comparedRows({ byRule, compared, open }: ShadowJson): readonly (readonly string[])[] {
+function comparedRows({ byRule, compared, open }: Schemas['ShadowRules']): readonly (readonly string[])[] {
   const rows = [...byRule, { rule: 'all', ...compared, open }];
   return [
     ['RULE', 'BOTH', 'ONLY SHADOW', 'ONLY IN FORCE', 'STRONGER', 'WEAKER', 'OPEN'],
@@ -244,7 +245,10 @@ function comparedRows({ byRule, compared, open }: ShadowJson): readonly (readonl
   ];
 }
 
-function differenceRows(items: readonly DifferenceJson[], now: number): readonly (readonly string[])[] {
+function differenceRows(
+  items: readonly Schemas['ShadowDifference'][],
+  now: number,
+): readonly (readonly string[])[] {
   return [
     ['WHEN', 'KIND', 'SETTLED', 'WHAT'],
     ...items.map(({ live, shadow, kind, settled, sentence, falsePositive }) => [
@@ -256,7 +260,7 @@ function differenceRows(items: readonly DifferenceJson[], now: number): readonly
   ];
 }
 
-function precisionRows(items: readonly PrecisionJson[]): readonly (readonly string[])[] {
+function precisionRows(items: readonly Schemas['RulePrecision'][]): readonly (readonly string[])[] {
   return [
     ['RULE', 'PRECISION', 'CONFIRMED', 'FALSE POSITIVES', 'DISMISSED', 'LAPSED', 'OPEN', 'IN FORCE'],
     ...items.map((item) => [
@@ -286,7 +290,9 @@ function observedCommand(rules: Command, io: CliIo): void {
     .option('--wide', 'say what in full, however wide the terminal is')
     .action(async ({ rule, type, since, limit, wide, json, ...options }: ObservedOption) => {
       const client = await connect(io, options);
-      const listed = await client.get<Listed<ObservedJson>>('rules/observed', { rule, type, since, limit });
+      const listed = await client.get('/api/v1/rules/observed', {
+        params: { query: { rule, type, since, limit } },
+      });
       if (json === true) return print(io, asJson(listed));
       const width = wide === true ? Infinity : terminalWidth(io);
       if (listed.items.length === 0) note(io, 'no rule that only observes has tripped');
@@ -295,7 +301,7 @@ function observedCommand(rules: Command, io: CliIo): void {
     });
 }
 
-function observedRows(items: readonly ObservedJson[], now: Instant): readonly (readonly string[])[] {
+function observedRows(items: readonly Schemas['Observed'][], now: Instant): readonly (readonly string[])[] {
   return [
     ['WHEN', 'SUBJECT', 'RULE', 'ASKS FOR', 'WHAT'],
     ...items.map(({ at, subject, rule, action, evidence }) => [

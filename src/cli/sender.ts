@@ -1,19 +1,22 @@
 import type { Command } from 'commander';
 import { Option } from 'commander';
-import type { BusiestJson, SenderJson, WindowJson } from '../api/senders.js';
 import { printable } from '../kernel/printable.js';
 import type { Instant } from '../kernel/time.js';
 import { SUMS } from '../rules/model.js';
 import { SUBJECT_TYPES } from '../sending/subjects.js';
-import type { JsonOption, Listed } from './client.js';
+import type { AnswerOf, JsonOption, QueryOf, Schemas } from './client.js';
 import { connect, withJson } from './client.js';
 import { blockRows } from './client-format.js';
 import type { CliIo } from './io.js';
 import { asJson, note, print, table, tableWithin, terminalWidth } from './io.js';
+import { refusedBy } from './refused.js';
+
+type Query = QueryOf<'/api/v1/senders'>;
+type Sender = AnswerOf<'/api/v1/senders/{type}/{value}'>;
 
 interface ListOption extends JsonOption {
-  readonly by: string;
-  readonly count: string;
+  readonly by: Query['by'];
+  readonly count: Query['count'];
   readonly limit: string;
 }
 
@@ -28,7 +31,7 @@ export function senderVerb(program: Command, io: CliIo): void {
     .action(async (options: ListOption) => {
       const { by, count, limit } = options;
       const client = await connect(io, options);
-      const found = await client.get<Listed<BusiestJson>>('senders', { by, count, limit });
+      const found = await client.get('/api/v1/senders', { params: { query: { by, count, limit } } });
       if (options.json === true) return print(io, asJson(found));
       if (found.items.length === 0) return note(io, 'nobody sends, or no rule counts this');
       const rows = found.items.map((one) => [
@@ -43,21 +46,27 @@ export function senderVerb(program: Command, io: CliIo): void {
       .command('show <type> <value>')
       .description('one sender: windows against limits, blocks, latest sends'),
   ).action(async (type: string, value: string, options: JsonOption) => {
-    const target = `senders/${encodeURIComponent(type)}/${encodeURIComponent(value)}`;
-    const found = await (await connect(io, options)).get<SenderJson>(target);
-    print(io, options.json === true ? asJson(found) : senderText(found, io.clock.now(), terminalWidth(io)));
+    const client = await connect(io, options);
+    const found = await client.get('/api/v1/senders/{type}/{value}', { params: { path: { type, value } } });
+    if (options.json === true) return print(io, asJson(found));
+    const other = found.standing.block === null ? await refusedBy(client, found.subject) : undefined;
+    print(io, senderText(found, other, io.clock.now(), terminalWidth(io)));
   });
 }
 
 /** The latest sends that are shown. */
 const SENDS_SHOWN = 10;
 
-function senderText(sender: SenderJson, now: Instant, width: number): string {
+function senderText(sender: Sender, other: string | undefined, now: Instant, width: number): string {
   const { subject, windows, usual, standing, blocks, sends } = sender;
   const parts = [
     [
       `${subject.type} ${printable(subject.value)}`,
-      standing.block === null ? 'not blocked' : `blocked: ${standing.block.id}`,
+      ...(standing.block !== null
+        ? [`blocked: ${standing.block.id}`]
+        : other === undefined
+          ? ['not blocked']
+          : ['not blocked itself', `refused all the same: ${other}`]),
       ...(standing.proposal === null ? [] : [`a proposal waits: ${standing.proposal.id}`]),
       ...(standing.exemption === null ? [] : [`exempt: ${printable(standing.exemption.reason)}`]),
       usualText(usual),
@@ -74,19 +83,27 @@ function senderText(sender: SenderJson, now: Instant, width: number): string {
   return parts.join('\n\n');
 }
 
-function usualText(usual: SenderJson['usual']): string {
+function usualText(usual: Sender['usual']): string {
   if (usual === null) return 'nothing is learnt of it';
   const { typical, record } = usual.largestMessage;
   const known = usual.known ? 'known' : 'still being learnt';
   return `${known}, of ${usual.weeks} active weeks; its largest message usually has ${typical} recipients, at most ${record}`;
 }
 
-function windowRow({ rule, observed, limit, count, window, applies, reason }: WindowJson): readonly string[] {
+function windowRow({
+  rule,
+  observed,
+  limit,
+  count,
+  window,
+  applies,
+  reason,
+}: Schemas['Window']): readonly string[] {
   const why = applies ? 'yes' : `no: ${printable(reason ?? '')}`;
   return [printable(rule), String(observed), String(limit), count, window, why];
 }
 
-function sendRow({ at, type, data }: SenderJson['sends']['items'][number]): readonly string[] {
+function sendRow({ at, type, data }: Sender['sends']['items'][number]): readonly string[] {
   const { recipients, count, ip, ehlo } = data as Readonly<Record<string, unknown>>;
   const text = (value: unknown): string =>
     typeof value === 'string' || typeof value === 'number' ? printable(String(value)) : '-';

@@ -1,4 +1,5 @@
 import path from 'node:path';
+import { setFlagsFromString } from 'node:v8';
 import type { Command } from 'commander';
 import type { RunningApp } from '../app.js';
 import type { LoadedConfig } from '../config.js';
@@ -36,8 +37,14 @@ export function serveVerb(program: Command, io: CliIo): void {
       // Stopgap runs even if its banner cannot be written.
       process.stdout.removeAllListeners('error').on('error', () => undefined);
       const log = logs.levels.of('app');
-      // Set at once: without a handler the signal ends the process.
+      // Set at once, as that of SIGHUP: without a handler the signal ends the process.
       process.on('SIGUSR2', () => logs.levels.toggleDebug('signal:SIGUSR2'));
+      // In a terminal SIGHUP keeps its meaning: the terminal is closed, so the process ends.
+      let reload = (): void => void (isReloadAsked = true);
+      let isReloadAsked = false;
+      if (!process.stdout.isTTY) process.on('SIGHUP', () => reload());
+      // By default the heap may grow to several times what is in use before it is collected, which is memory that others lack.
+      setFlagsFromString('--heap-growing-percent=100');
       // Only this verb loads the whole server, so that the others start fast.
       const { startApp } = await import('../app.js');
       const ending = new Ending();
@@ -61,12 +68,11 @@ export function serveVerb(program: Command, io: CliIo): void {
           { version: ownPackage().version, node: process.version, pid: process.pid, listening },
           'started',
         );
-        // In a terminal SIGHUP keeps its meaning: the terminal is closed, so the process ends.
-        if (!process.stdout.isTTY)
-          process.on('SIGHUP', () => {
-            log.info('files are taken over as they are, on SIGHUP');
-            app.reload().catch((error: unknown) => ending.fail(error));
-          });
+        reload = () => {
+          log.info('files are taken over as they are, on SIGHUP');
+          app.reload().catch((error: unknown) => ending.fail(error));
+        };
+        if (isReloadAsked) reload();
         const why = await ending.why;
         log.info({ why }, 'stopping: sessions under way may finish');
         const guard = setTimeout(

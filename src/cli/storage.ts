@@ -1,6 +1,5 @@
 import { statSync } from 'node:fs';
 import type { Command } from 'commander';
-import type { StorageJson } from '../api/storage.js';
 import { StopgapError } from '../kernel/errors.js';
 import { compactStore } from '../store/sqlite/compact.js';
 import type { JsonOption } from './client.js';
@@ -16,7 +15,7 @@ export function storageVerb(program: Command, io: CliIo): void {
     .command('storage')
     .description('what is kept, for how long, and what it takes on the disk');
   withJson(storage).action(async (options: JsonOption) => {
-    const found = await (await connect(io, options)).get<StorageJson>('storage');
+    const found = await (await connect(io, options)).get('/api/v1/storage');
     if (options.json === true) return print(io, asJson(found));
     const rows = found.categories.map(({ name, retention, events, isEstimate, oldestAt }) => [
       ...[name, retention ?? 'for ever'],
@@ -41,8 +40,8 @@ export function storageVerb(program: Command, io: CliIo): void {
       .description('write the file of the store anew, without what was deleted; Stopgap must not run'),
   )
     .option('--json', 'as JSON')
-    .action((options: ConfigOption & { readonly json?: true }) => {
-      const { store } = configForFiles(io, options).config;
+    .action(async (options: ConfigOption & { readonly json?: true }) => {
+      const { store } = (await configForFiles(io, options)).config;
       if (store.kind !== 'sqlite')
         throw new StopgapError(
           'invalid-input',

@@ -23,7 +23,8 @@ interface Added {
 /** `stopgap token add|list|revoke`: who may use the API. */
 export function tokenVerb(program: Command, io: CliIo): void {
   const token = program.command('token').description('who may use the API');
-  const file = (options: ConfigOption): string => configForFiles(io, options).config.api.tokens;
+  const file = async (options: ConfigOption): Promise<string> =>
+    (await configForFiles(io, options)).config.api.tokens;
   const changed = async (options: ConfigOption): Promise<string> =>
     (await configForChanges(io, options)).api.tokens;
 
@@ -43,7 +44,7 @@ export function tokenVerb(program: Command, io: CliIo): void {
 
   withConfig(token.command('list').description('list the tokens').option('--json', 'as JSON')).action(
     async (options: ConfigOption & { json?: true }) => {
-      const { records } = await readTokens(file(options));
+      const { records } = await readTokens(await file(options));
       if (options.json === true) {
         const items = records.map(({ name, role, domains, addedAt, expiresAt }) => ({
           ...{ name, role, domains, addedAt: addedAt ?? null },

@@ -22,7 +22,8 @@ export interface PasswordOption extends ConfigOption {
 /** `stopgap user add|import|list|remove|passwd`: who may log in. */
 export function userVerb(program: Command, io: CliIo): void {
   const user = program.command('user').description('who may log in to submit mail');
-  const file = (options: ConfigOption): string => configForFiles(io, options).config.smtp.auth.users;
+  const file = async (options: ConfigOption): Promise<string> =>
+    (await configForFiles(io, options)).config.smtp.auth.users;
   const changed = async (options: ConfigOption): Promise<string> => {
     const { backend, users } = (await configForChanges(io, options)).smtp.auth;
     if (backend !== 'file') warn(io, [`smtp.auth.backend is ${backend}: nobody asks ${users}`]);
@@ -87,7 +88,7 @@ export function userVerb(program: Command, io: CliIo): void {
 
   withConfig(user.command('list').description('list the users').option('--json', 'as JSON')).action(
     async (options: ConfigOption & { json?: true }) => {
-      const users = [...(await readUsers(file(options))).values()];
+      const users = [...(await readUsers(await file(options))).values()];
       if (options.json === true) {
         const items = users.map(({ name, disabled, addedAt }) => ({
           name,

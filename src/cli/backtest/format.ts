@@ -1,7 +1,7 @@
 import type { BacktestReport, CandidateReport, CaseReport } from '../../backtest/report.js';
 import type { Mail } from '../../backtest/cases.js';
 import type { AttackScore, Score } from '../../backtest/labels.js';
-import { printable } from '../../kernel/printable.js';
+import { grouped, printable } from '../../kernel/printable.js';
 import { table } from '../io.js';
 
 type Row = readonly string[];
@@ -56,16 +56,12 @@ export function reportText(report: BacktestReport, ranged = false): string {
     );
   }
   if (labelled !== null && labelled.missing > 0) {
-    const some = `${number(labelled.missing)} of ${counted(labelled.messages, 'labelled message')}`;
+    const some = `${grouped(labelled.missing)} of ${counted(labelled.messages, 'labelled message')}`;
     lines.push(`${some} are not in this trace: are these its labels?`);
   }
   if (candidates.length === 1) lines.push('', ...alone(candidates[0]!, senderDays));
   else lines.push('', ...sideBySide(candidates, senderDays), '', ...differences(report));
   return lines.join('\n');
-}
-
-export function number(value: number): string {
-  return Math.round(value).toLocaleString('en-US');
 }
 
 function alone(candidate: CandidateReport, senderDays: number): readonly string[] {
@@ -101,7 +97,7 @@ function differences({ candidates, comparison }: BacktestReport): readonly strin
     ['', `${names[0]} only`, `${names[1]} only`, 'both'],
     [
       'Messages refused',
-      ...[refused.onlyFirst, refused.onlySecond, refused.both].map(({ messages }) => number(messages)),
+      ...[refused.onlyFirst, refused.onlySecond, refused.both].map(({ messages }) => grouped(messages)),
     ],
   ];
   const shared = [
@@ -132,15 +128,15 @@ function differences({ candidates, comparison }: BacktestReport): readonly strin
 function sharedText(name: string, { shared, only }: Sides, other: string): string {
   if (shared + only === 0) return `${name}: no block`;
   const blocks = counted(shared + only, 'block');
-  return `${name}: ${blocks}, ${number(shared)} of a subject that ${other} blocked too at the time, ${number(only)} not`;
+  return `${name}: ${blocks}, ${grouped(shared)} of a subject that ${other} blocked too at the time, ${grouped(only)} not`;
 }
 
 function figures(candidate: CandidateReport, senderDays: number): readonly Figure[] {
   const { rules, mode, refused, accepted, attempts, blocks, proposals, right, wrong, score } = candidate;
   const rate = (count: number): string =>
     senderDays === 0
-      ? number(count)
-      : `${number(count)} (${((1000 * count) / senderDays).toFixed(1)} per 1,000 sender-days)`;
+      ? grouped(count)
+      : `${grouped(count)} (${((1000 * count) / senderDays).toFixed(1)} per 1,000 sender-days)`;
   return [
     ['Rules', `${printable(rules)}${mode === 'observe' ? ' (mode: observe)' : ''}`],
     ['Let through', mailText(accepted)],
@@ -148,7 +144,7 @@ function figures(candidate: CandidateReport, senderDays: number): readonly Figur
     ...attemptFigures(attempts),
     ['Blocks', rate(blocks)],
     ['Proposals', rate(proposals)],
-    ...(right + wrong === 0 ? [] : [['Judged', `${number(right)} right, ${number(wrong)} wrong`] as const]),
+    ...(right + wrong === 0 ? [] : [['Judged', `${grouped(right)} right, ${grouped(wrong)} wrong`] as const]),
     ...(score === null ? [] : scoreFigures(score)),
   ];
 }
@@ -158,7 +154,7 @@ function attemptFigures({ refused, letThrough }: CandidateReport['attempts']): r
   return [
     [
       'Refused when recorded',
-      `${counted(refused, 'attempt')} also by these rules, ${number(letThrough)} not`,
+      `${counted(refused, 'attempt')} also by these rules, ${grouped(letThrough)} not`,
     ],
   ];
 }
@@ -168,11 +164,11 @@ function scoreFigures(score: Score): readonly Figure[] {
     ['Attacks contained', `${score.contained} of ${score.attacks}${absentText(score)}`],
     [
       'Attack recipients leaked',
-      `${percent(score.leakedShare)}; median ${number(score.leakedMedian)}, 95th percentile ${number(score.leakedP95)} an attack`,
+      `${percent(score.leakedShare)}; median ${grouped(score.leakedMedian)}, 95th percentile ${grouped(score.leakedP95)} an attack`,
     ],
     [
       'Wrong blocks',
-      `${number(score.wrongBlocks)} (${score.wrongBlocksPer1000SenderDays.toFixed(2)} per 1,000 sender-days)`,
+      `${grouped(score.wrongBlocks)} (${score.wrongBlocksPer1000SenderDays.toFixed(2)} per 1,000 sender-days)`,
     ],
     ['Clean mail stopped', percent(score.cleanStoppedShare)],
     ['Owners’ own mail stopped', percent(score.ownersStoppedShare)],
@@ -181,7 +177,7 @@ function scoreFigures(score: Score): readonly Figure[] {
 }
 
 function absentText({ absent }: AttackScore): string {
-  return absent === 0 ? '' : `; of ${number(absent)} more there is no message here`;
+  return absent === 0 ? '' : `; of ${grouped(absent)} more there is no message here`;
 }
 
 function ruleRows({ byRule }: CandidateReport): readonly Row[] {
@@ -190,7 +186,7 @@ function ruleRows({ byRule }: CandidateReport): readonly Row[] {
     ['RULE', 'BLOCKS', 'PROPOSALS', 'OBSERVED', 'EXEMPTED', 'RIGHT', 'WRONG', 'REFUSED'],
     ...byRule.map(({ rule, blocks, proposals, observed, exempted, right, wrong, refused }) => [
       rule,
-      ...[blocks, proposals, observed, exempted, right, wrong].map(number),
+      ...[blocks, proposals, observed, exempted, right, wrong].map(grouped),
       mailText(refused),
     ]),
   ];
@@ -203,12 +199,12 @@ function kindRows({ score }: CandidateReport): readonly Row[] {
   return [
     ['KIND', 'ATTACKS', 'CONTAINED', 'LEAKED', 'MEDIAN', 'BEFORE A BLOCK', 'AFTERWARDS', 'FIRST BLOCKED BY'],
     ...kinds.map(([kind, of]) => {
-      const rules = Object.entries(of.caughtBy).map(([rule, attacks]) => `${rule} ${number(attacks)}`);
-      const figures = [of.leakedMedian, of.leakedBefore, of.leakedAfter].map(number);
+      const rules = Object.entries(of.caughtBy).map(([rule, attacks]) => `${rule} ${grouped(attacks)}`);
+      const figures = [of.leakedMedian, of.leakedBefore, of.leakedAfter].map(grouped);
       return [
         printable(kind),
-        `${number(of.attacks)}${of.absent === 0 ? '' : ` (${number(of.absent)} more not here)`}`,
-        number(of.contained),
+        `${grouped(of.attacks)}${of.absent === 0 ? '' : ` (${grouped(of.absent)} more not here)`}`,
+        grouped(of.contained),
         percent(of.leakedShare),
         ...figures,
         rules.join(', ') || '-',
@@ -239,8 +235,8 @@ function caseRow(one: CaseReport): Row {
     action,
     sentThatDay === null
       ? '-'
-      : `${number(sentThatDay.messages)} msg, ${number(sentThatDay.recipients)} rcpt`,
-    action === 'block' ? number(refused.messages) : '-',
+      : `${grouped(sentThatDay.messages)} msg, ${grouped(sentThatDay.recipients)} rcpt`,
+    action === 'block' ? grouped(refused.messages) : '-',
     judged ?? '-',
     evidenceText(one),
   ];
@@ -251,7 +247,7 @@ function section(title: string, rows: readonly Row[]): readonly string[] {
 }
 
 function more(leftOut: number, listed: number): readonly string[] {
-  return leftOut === 0 ? [] : [`… and ${number(leftOut)} more: --cases ${leftOut + listed} lists all`];
+  return leftOut === 0 ? [] : [`… and ${grouped(leftOut)} more: --cases ${leftOut + listed} lists all`];
 }
 
 function mailText({ messages, recipients }: Readonly<Mail>): string {
@@ -265,7 +261,7 @@ function evidenceText({ subject, evidence: { sentence } }: CaseReport): string {
 }
 
 function counted(count: number, noun: string): string {
-  return `${number(count)} ${noun}${count === 1 ? '' : 's'}`;
+  return `${grouped(count)} ${noun}${count === 1 ? '' : 's'}`;
 }
 
 function percent(share: number): string {

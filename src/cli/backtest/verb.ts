@@ -14,6 +14,7 @@ import { TraceThread } from '../../backtest/trace/thread.js';
 import type { Candidate } from '../../backtest/trial.js';
 import { onceReadable, openLogFile } from '../../import/postfix-log/index.js';
 import type { Instant } from '../../kernel/time.js';
+import { grouped } from '../../kernel/printable.js';
 import { SECOND, formatInstant, parseInstant } from '../../kernel/time.js';
 import { parseRules } from '../../rules/parse.js';
 import type { ReadableStore } from '../../store/open-for-reading.js';
@@ -22,7 +23,7 @@ import type { CliIo } from '../io.js';
 import { StatusLine, asJson, note, openNamed, print, readNamed } from '../io.js';
 import type { ConfigOption } from '../options.js';
 import { configForFiles, withConfig } from '../options.js';
-import { nothingText, number, reportText } from './format.js';
+import { nothingText, reportText } from './format.js';
 
 interface BacktestOption extends ConfigOption {
   readonly trace?: string;
@@ -132,8 +133,8 @@ async function openTrace(io: CliIo, name: string): Promise<TraceThread> {
   );
 }
 
-function openStore(io: CliIo, options: BacktestOption): Promise<ReadableStore> {
-  const { config } = configForFiles(io, options);
+async function openStore(io: CliIo, options: BacktestOption): Promise<ReadableStore> {
+  const { config } = await configForFiles(io, options);
   return openForReading(config, io.clock, (text) => note(io, `stopgap: ${text}`));
 }
 
@@ -161,13 +162,13 @@ async function candidatesOf(
 
 function progressText({ messages, refused, done, total, at }: Progress, span: number): string {
   const share = total === undefined || total === 0 ? '' : `${Math.floor((100 * done) / total)} %  `;
-  const when = at === undefined ? '' : `  ${formatInstant(at).slice(0, 10)}`;
-  const rate = number((messages * SECOND) / Math.max(1, span));
-  return `${share}${number(messages)} sends  ${number(refused)} refused  ${rate}/s${when}`;
+  const when = at === undefined ? '' : `  gone through to ${formatInstant(at).slice(0, 10)}`;
+  const rate = grouped((messages * SECOND) / Math.max(1, span));
+  return `${share}${grouped(messages)} sends  ${grouped(refused)} refused  ${rate}/s${when}`;
 }
 
 function speedText(messages: number, span: number): string {
-  return `${number(messages)} sends in ${(span / SECOND).toFixed(1)} s: ${number((messages * SECOND) / Math.max(1, span))} a second`;
+  return `${grouped(messages)} sends in ${(span / SECOND).toFixed(1)} s: ${grouped((messages * SECOND) / Math.max(1, span))} a second`;
 }
 
 function time(text: string): Instant {

@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
-import type { Outcome } from '../../follow/follower.js';
 import { messageOf } from '../../kernel/errors.js';
+import type { Item } from '../../follow/follower.js';
 import { idOf } from '../../runtime/ids.js';
 import type { ClientOption } from '../client.js';
 import { connect, withClient } from '../client.js';
@@ -33,16 +33,20 @@ export function bounceVerb(program: Command, io: CliIo): void {
       print(io, `counts for nothing: ${reading.nothing}`);
       return;
     }
-    const item = { type: 'returned', id: idOf(JSON.stringify(reading.returned)), ...reading.returned };
-    const result = await tell(io, options, item);
+    const { returned } = reading;
+    const id = idOf(JSON.stringify(returned));
+    const result = await tell(io, options, {
+      ...{ type: 'returned', id, ...returned },
+      ...{ ids: [...returned.ids], senders: [...returned.senders] },
+    });
     print(io, MEANINGS[result] ?? `counts for nothing: ${result}`);
   });
 }
 
-async function tell(io: CliIo, options: ClientOption, item: object): Promise<string> {
+async function tell(io: CliIo, options: ClientOption, item: Item): Promise<string> {
   try {
     const client = await connect(io, options);
-    const { results } = await client.send<Outcome>('POST', 'sends', [item]);
+    const { results } = await client.ask('post', '/api/v1/sends', { body: [item] });
     const { result, errors } = results[0]!;
     return errors?.[0] === undefined ? result : `${result}, ${errors[0].field} ${errors[0].message}`;
   } catch (error) {

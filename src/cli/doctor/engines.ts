@@ -1,5 +1,6 @@
 import { accessSync, constants } from 'node:fs';
 import path from 'node:path';
+import { CALLBACK, discoverProvider } from '../../api/openid.js';
 import { messageOf } from '../../kernel/errors.js';
 import type { Milliseconds } from '../../kernel/time.js';
 import { formatDuration, SECOND } from '../../kernel/time.js';
@@ -231,6 +232,24 @@ export async function checkLogins(findings: Findings, { loaded }: World): Promis
       );
   } finally {
     backend.close();
+  }
+}
+
+/** Whether people could be sent to the OpenID provider. Nobody signs in, and the secret is not tried. */
+export async function checkOpenId(findings: Findings, { loaded }: World): Promise<void> {
+  const { openId, publicUrl } = loaded.config.api;
+  const { issuer } = openId!;
+  try {
+    await patiently(discoverProvider(openId!), 'it does not answer');
+    findings.ok(`${issuer} answers; it has to know the redirect URI ${publicUrl}${CALLBACK}`);
+  } catch (error) {
+    // What fetch throws says only that it failed.
+    const { cause } = error as { readonly cause?: { readonly code?: unknown } };
+    const code = typeof cause?.code === 'string' ? ` (${cause.code})` : '';
+    findings.problem(
+      `${issuer} cannot be used: ${messageOf(error)}${code}`,
+      'nobody can sign in by it: see that it runs, and that api.openId.issuer is the issuer that its /.well-known/openid-configuration names',
+    );
   }
 }
 

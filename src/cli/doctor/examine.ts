@@ -1,16 +1,23 @@
 import type { ConfigOption } from '../options.js';
 import { ConfigError, loadConfig } from '../../config.js';
 import type { Config, LoadedConfig } from '../../config.js';
-import type { NoticesJson } from '../../api/notices.js';
-import type { RulesJson } from '../../api/rule-set.js';
 import { pathFault } from '../../accounts/private-file.js';
 import { seesSends } from '../../config/schema.js';
 import { messageOf } from '../../kernel/errors.js';
 import type { Clock } from '../../kernel/time.js';
 import { inspectStore } from '../../store/sqlite/inspect.js';
+import type { ApiClient } from '../client.js';
 import { askedIfThere, serverUrl } from '../client.js';
 import type { CliIo } from '../io.js';
-import { checkLogins, checkOutbox, checkRedis, checkStore, checkTracing, checkUpstream } from './engines.js';
+import {
+  checkLogins,
+  checkOpenId,
+  checkOutbox,
+  checkRedis,
+  checkStore,
+  checkTracing,
+  checkUpstream,
+} from './engines.js';
 import {
   checkAccounts,
   checkClock,
@@ -52,16 +59,19 @@ const LOOKS: Readonly<Partial<Record<CheckName, Check>>> = {
   dovecot: checkDovecot,
   reports: checkReports,
   notices: checkNotices,
+  openid: checkOpenId,
   tracing: checkTracing,
 };
 
 /** Which of them there is nothing to look at for, and why. */
 function needless(check: CheckName, config: Config): string | undefined {
-  const { roles, redis, store, overrides, geoip, policy, hooks, smtp, tracing, notices } = config;
+  const { roles, redis, store, overrides, geoip, policy, hooks, smtp, tracing, notices, api } = config;
   const takesMail = roles.includes('smtp');
   if (check === 'overrides' && overrides === undefined) return 'no file is configured';
   if (check === 'geoip' && geoip.country === undefined && geoip.asn === undefined)
     return 'no database is configured';
+  if (check === 'openid' && api.openId === undefined) return 'no provider is configured';
+  if (check === 'openid' && !roles.includes('api')) return 'this process has no role api';
   if (check === 'tracing' && tracing === undefined) return 'no endpoint is configured';
   if ((check === 'rules' || check === 'overrides') && !roles.includes('detector'))
     return 'this process has no role detector';
@@ -105,10 +115,13 @@ export async function examine(
     const { config } = loaded;
     const store = config.store.kind === 'sqlite' ? inspectStore(config.store.file) : undefined;
     const server = await askServer(serverUrl(io, options, config));
-    const asked = async <T>(path: string): Promise<T | undefined> =>
-      server === undefined ? undefined : askedIfThere<T>(io, options, path);
-    const rules = await asked<RulesJson>('rules');
-    const notices = config.notices.channels.length === 0 ? undefined : await asked<NoticesJson>('notices');
+    const asked = async <T>(ask: (client: ApiClient) => Promise<T>): Promise<T | undefined> =>
+      server === undefined ? undefined : askedIfThere(io, options, ask);
+    const rules = await asked((client) => client.get('/api/v1/rules'));
+    const notices =
+      config.notices.channels.length === 0
+        ? undefined
+        : await asked((client) => client.get('/api/v1/notices'));
     const world: World = { loaded, clock: io.clock, server, rules, notices, store };
     await Promise.all(
       Object.entries(LOOKS).map(async ([name, look]) => {

@@ -1,12 +1,11 @@
 import path from 'node:path';
 import { existsSync } from 'node:fs';
-import type { NoticesJson } from '../../api/notices.js';
-import type { RulesJson } from '../../api/rule-set.js';
 import type { LoadedConfig } from '../../config.js';
 import type { Clock, Milliseconds } from '../../kernel/time.js';
 import { SECOND } from '../../kernel/time.js';
 import { systemClock, within } from '../../runtime/clock.js';
 import type { StoreInspection } from '../../store/sqlite/inspect.js';
+import type { AnswerOf, Schemas } from '../client.js';
 import { inOneLine } from '../io.js';
 
 /** Everything that is looked at, in the order in which it is told. */
@@ -33,6 +32,7 @@ export const CHECKS = [
   'dovecot',
   'reports',
   'notices',
+  'openid',
   'tracing',
 ] as const;
 export type CheckName = (typeof CHECKS)[number];
@@ -107,9 +107,9 @@ export interface World {
   /** Undefined if none answers. */
   readonly server: ServerState | undefined;
   /** Those in force; undefined if no server answers, or none that we have a token for. */
-  readonly rules: RulesJson | undefined;
+  readonly rules: Schemas['Rules'] | undefined;
   /** Channels and their notices; undefined for the same reasons. */
-  readonly notices: NoticesJson | undefined;
+  readonly notices: AnswerOf<'/api/v1/notices'> | undefined;
   /** The store in its SQLite file; undefined if events are kept elsewhere. */
   readonly store: StoreInspection | undefined;
 }

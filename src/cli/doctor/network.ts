@@ -1,11 +1,13 @@
 import { X509Certificate } from 'node:crypto';
+import { once } from 'node:events';
 import { accessSync, constants, existsSync, readFileSync } from 'node:fs';
 import net from 'node:net';
 import path from 'node:path';
 import tls from 'node:tls';
 import { directoryId, fileFault } from '../../accounts/private-file.js';
-import type { ListenAddress, TlsSettings } from '../../config.js';
-import { formatListen, listensOnLoopback } from '../../config.js';
+import type { TlsSettings } from '../../config.js';
+import type { ListenAddress } from '../../config/listening.js';
+import { formatListen, listensOnLoopback } from '../../config/listening.js';
 import { certificateFilesOf } from '../../config/schema.js';
 import { messageOf } from '../../kernel/errors.js';
 import { DAY, formatInstant } from '../../kernel/time.js';
@@ -120,10 +122,12 @@ async function checkPort(findings: Findings, world: World, port: Port): Promise<
   } else if (fault === 'EADDRINUSE') {
     await checkHolder(findings, world, port, text);
   } else if (fault === 'EACCES') {
-    findings.problem(
-      `${text} is not for this user`,
-      'give the service CAP_NET_BIND_SERVICE (docs/run/install.md), or use a port from 1024 on',
-    );
+    // The service may have a right that this user has not: its unit gives it.
+    if (await isAnswered(port)) await checkHolder(findings, world, port, text);
+    else
+      findings.notTried(
+        `${text}: this user may open no port below 1024; the service may, with CAP_NET_BIND_SERVICE (docs/run/install.md)`,
+      );
   } else if (fault === 'EADDRNOTAVAIL' || fault === 'ENOTFOUND') {
     findings.problem(`${text}: this machine has no such address`, 'name one that it has, or :port for all');
   } else {
@@ -165,10 +169,28 @@ async function bindFault({ host, port }: ListenAddress): Promise<string | undefi
   });
 }
 
+/** The address under which this machine reaches a listener of its own. */
+function hereOf({ host }: ListenAddress): string {
+  return host === undefined || host === '::' || host === '0.0.0.0' ? '127.0.0.1' : host;
+}
+
+/** Whether somebody takes connections there. */
+async function isAnswered({ listen }: Port): Promise<boolean> {
+  const socket = net.connect({ host: hereOf(listen), port: listen.port });
+  try {
+    await patiently(once(socket, 'connect'), 'nobody answered');
+    return true;
+  } catch {
+    return false;
+  } finally {
+    socket.destroy();
+  }
+}
+
 /** The first line that a server says, in printable ASCII; of a policy service, that it answers. */
-async function greetingOf({ listen: { host, port }, kind, proxy = [] }: Port): Promise<string> {
-  const local = host === undefined || host === '::' || host === '0.0.0.0' ? '127.0.0.1' : host;
-  const plain = net.connect({ host: local, port });
+async function greetingOf({ listen, kind, proxy = [] }: Port): Promise<string> {
+  const local = hereOf(listen);
+  const plain = net.connect({ host: local, port: listen.port });
   // We come from the address that we go to.
   if (proxy.some((network) => isWithin(local, network))) plain.write('PROXY UNKNOWN\r\n');
   // Whose certificate it is makes no difference to who it is.

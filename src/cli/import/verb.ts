@@ -63,7 +63,7 @@ export function importVerb(program: Command, io: CliIo): void {
     const files = await filesOf(io, names);
     const zone = options.timezone ?? ownZone();
     const reading = readingOptions(io, options, new Zone(zone, '--timezone'));
-    const { config } = configForFiles(io, options);
+    const { config } = await configForFiles(io, options);
     // Everything that may be wrong is looked at before anything is written.
     const placeOf = await placesOf(io, config);
     const target =
@@ -170,7 +170,8 @@ function totalOf(files: readonly LogFile[]): number | undefined {
 
 function year(text: string): number {
   const value = Number(text);
-  if (!/^\d{4}$/.test(text) || value < 1970) throw new InvalidArgumentError('a year such as 2025.');
+  if (!/^\d{4}$/.test(text) || value < 1970)
+    throw new InvalidArgumentError('It must be a year such as 2025.');
   return value;
 }
 

@@ -3,12 +3,13 @@ import { setTimeout as pause } from 'node:timers/promises';
 import type { Command } from 'commander';
 import { InvalidArgumentError } from 'commander';
 import { addUser, removeUser } from '../../accounts/users.js';
-import type { RulesJson } from '../../api/rule-set.js';
 import type { LoadedConfig } from '../../config.js';
-import { formatRelay, isLocalHost } from '../../config/values.js';
+import { formatRelay } from '../../config/values.js';
+import { isLocalHost } from '../../config/listening.js';
 import { InvalidInput, StopgapError } from '../../kernel/errors.js';
 import type { Instant } from '../../kernel/time.js';
 import { DAY, SECOND, parseDuration } from '../../kernel/time.js';
+import type { Schemas } from '../client.js';
 import { askedIfThere } from '../client.js';
 import type { CliIo } from '../io.js';
 import { asJson, note, print } from '../io.js';
@@ -44,7 +45,7 @@ export function simulateVerb(program: Command, io: CliIo): void {
     .option('--yes', 'also where mail is relayed: the simulated messages really go out')
     .option('--json', 'print the summary as JSON');
   withConfig(verb).action(async (options: SimulateOptions) => {
-    const loaded = configForFiles(io, options);
+    const loaded = await configForFiles(io, options);
     const target = targetOf(loaded, options);
     const { target: upstream } = loaded.config.smtp.relay;
     if (!loaded.evaluation && 'maildir' in upstream)
@@ -86,7 +87,7 @@ export function simulateVerb(program: Command, io: CliIo): void {
         );
       if (options.json === true) return;
       // In the evaluation set-up a fixed limit is there for this very account.
-      const rules = await askedIfThere<RulesJson>(io, options, 'rules');
+      const rules = await askedIfThere(io, options, (client) => client.get('/api/v1/rules'));
       const why = loaded.evaluation ? [] : firstMonth(rules, io.clock.now());
       print(io, summary(result, victim!.user, why, rules?.mode === 'observe'));
     } finally {
@@ -184,7 +185,7 @@ function wholeNumber(least: number, most: number): (text: string) => number {
  * @returns lines; none if the installation is old enough
  */
 export function firstMonth(
-  rules: Pick<RulesJson, 'installedAt' | 'learning'> | undefined,
+  rules: Pick<Schemas['Rules'], 'installedAt' | 'learning'> | undefined,
   now: Instant,
 ): readonly string[] {
   if (rules === undefined)

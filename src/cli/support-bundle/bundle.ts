@@ -5,8 +5,6 @@ import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import { createTar } from 'nanotar';
 import { fileFault, isThere } from '../../accounts/private-file.js';
-import type { LogLinesJson } from '../../api/operations.js';
-import type { RulesJson } from '../../api/rule-set.js';
 import type { Config, LoadedConfig } from '../../config.js';
 import { loadConfig, redactedConfig } from '../../config.js';
 import { relaysOf } from '../../config/schema.js';
@@ -316,7 +314,11 @@ async function log(source: Source): Promise<string> {
   const { file } = source.loaded.config.log;
   let lines: Record<string, unknown>[];
   try {
-    ({ items: lines } = await (await source.client()).get<LogLinesJson>('log', { limit: '2000' }));
+    ({ items: lines } = await (
+      await source.client()
+    ).get('/api/v1/log', {
+      params: { query: { limit: '2000' } },
+    }));
   } catch (error) {
     if (file === undefined || !(error instanceof StopgapError)) throw error;
     lines = fromFile(file);
@@ -387,7 +389,7 @@ function rulesShown(
 async function rules({ client, loaded }: Source): Promise<Shown & { readonly rules: readonly object[] }> {
   const { rules: file } = loaded.config;
   try {
-    const { source: _, ...parsed } = await (await client()).get<RulesJson>('rules');
+    const { source: _, ...parsed } = await (await client()).get('/api/v1/rules');
     return { from: 'server', ...parsed };
   } catch (error) {
     if (file === undefined || !(error instanceof StopgapError)) throw error;

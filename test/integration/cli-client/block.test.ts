@@ -156,8 +156,34 @@ describe('stopgap block', () => {
     const strange = await terminal.run('block', 'show', '../rules');
     assert.match(strange.err, /there is no block \.\.\/rules/);
     const again = await terminal.run('block', 'release', first.id);
-    assert.equal(again.code, 1);
-    assert.match(again.err, /is released: only an active block can be released/);
+    assert.equal(again.code, 0);
+    assert.match(again.err, /account short1@example\.com is released already, by the-admin$/m);
+  });
+
+  test('stopgap block ends with 0 for each of two who decide the same at the same time', async () => {
+    const proposed = await server.trip('at-once@example.com');
+    const both = await Promise.all([
+      terminal.run('block', 'approve', proposed),
+      terminal.run('block', 'approve', proposed),
+    ]);
+    assert.deepEqual(
+      both.map(({ code }) => code),
+      [0, 0],
+    );
+    assert.match(both.map(({ err }) => err).join(''), /is blocked already, by the-admin$/m);
+  });
+
+  test('stopgap block says of what was decided before how, and by whom, and fails where more was asked for', async () => {
+    const dismissed = await server.trip('before@example.com');
+    await terminal.run('block', 'dismiss', dismissed);
+    const again = await terminal.run('block', 'dismiss', dismissed);
+    assert.equal(again.code, 0, again.err);
+    assert.match(again.err, /account before@example\.com is dismissed already, by the-admin$/m);
+    const other = await terminal.run('block', 'approve', dismissed);
+    assert.equal(other.code, 1);
+    assert.match(other.err, /is dismissed: only a proposal can be approved/);
+    const more = await terminal.run('block', 'dismiss', dismissed, '--false-positive');
+    assert.equal(more.code, 1);
   });
 
   test('stopgap block says which command is meant if a subject has a proposal and no block, or a block and no proposal', async () => {
@@ -197,6 +223,33 @@ describe('stopgap block', () => {
     const hex = 'abad.cafe';
     await server.block('', { subject: { type: 'domain', value: hex } });
     assert.match((await terminal.run('block', 'release', hex)).err, /domain abad\.cafe is released/);
+  });
+
+  test('stopgap block release says that another block still refuses the sender, and which', async () => {
+    const domain = await server.block('', { subject: { type: 'domain', value: 'twice.example' } });
+    for (const type of ['account', 'address']) {
+      const { id } = await server.block('', { subject: { type, value: 'ann@twice.example' } });
+      const { code, err } = await terminal.run('block', 'release', type, 'ann@twice.example');
+      assert.equal(code, 0, err);
+      assert.match(err, new RegExp(`^${type} ann@twice\\.example is released\n`));
+      const again = await terminal.run('block', 'release', id);
+      assert.match(
+        again.err,
+        new RegExp(
+          `^${type} ann@twice\\.example is released already, by .*\nstill refused: .*${domain.id}\\)\n$`,
+        ),
+      );
+      assert.match(
+        err,
+        new RegExp(
+          `^still refused: This sender is refused: domain twice\\.example is blocked .*\\(stopgap block show ${domain.id}\\)$`,
+          'm',
+        ),
+      );
+    }
+    await server.block('ben@once.example');
+    const alone = await terminal.run('block', 'release', 'ben@once.example');
+    assert.equal(alone.err, 'account ben@once.example is released\n');
   });
 
   test('stopgap block takes type and value of a subject, as block add does', async () => {

@@ -3,7 +3,7 @@ import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { describe, test } from 'node:test';
 import { newId } from '../../../src/runtime/ids.js';
-import { MINUTE } from '../../../src/kernel/time.js';
+import { formatInstant, HOUR, MINUTE } from '../../../src/kernel/time.js';
 import { DEFAULT_RULES } from '../../../src/rules/defaults.js';
 import { parseRules } from '../../../src/rules/parse.js';
 import { sendStream } from '../../../src/sending/events.js';
@@ -44,6 +44,16 @@ describe('stopgap check and stopgap rules', () => {
     const json = await terminal.run('check', '--account', 'bad@example.com', '--json');
     assert.equal(json.code, 3);
     assert.equal((JSON.parse(json.out) as { refused: boolean }).refused, true);
+  });
+
+  test('stopgap check --at tells spans as of that instant', async () => {
+    await server.block('then@example.com', { duration: '2h' });
+    server.clock.advance(MINUTE);
+    const at = formatInstant(server.clock.now());
+    server.clock.advance(HOUR);
+    const { code, out } = await terminal.run('check', '--account', 'then@example.com', '--at', at);
+    assert.equal(code, 3);
+    assert.match(out, /active +until \S+ \(in 1h59m\)/);
   });
 
   test('stopgap check says what a rule leaves out', async () => {

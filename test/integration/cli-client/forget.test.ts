@@ -23,5 +23,16 @@ describe('stopgap forget', () => {
     assert.match(err, /^Backups, the log/m);
     const json = await terminal.run('forget', 'dora@example.com', '--yes', '--json', '--type', 'address');
     assert.equal((JSON.parse(json.out) as { erased: number }).erased, 0);
+    assert.equal(json.code, 1);
+  });
+
+  test('stopgap forget says of a name that nothing is stored of, and does not call it forgotten', async () => {
+    const { code, out, err } = await terminal.run('forget', 'doar@example.com', '--yes');
+    assert.deepEqual([code, out], [1, '']);
+    assert.match(
+      err,
+      /^stopgap: nothing was erased: nothing is known of the account doar@example\.com; see that the name is written right$/m,
+    );
+    assert.match(err, /^Backups, the log/m);
   });
 });

@@ -4,9 +4,10 @@ import type { BlockCommand } from '../../../src/blocks/commands.js';
 import { newId } from '../../../src/runtime/ids.js';
 import { heldStream } from '../../../src/sending/events.js';
 import { parseSubject } from '../../../src/sending/subjects.js';
-import type { ApiServer } from '../../support/api/server.js';
-import { besideServer } from './support.js';
-import type { Terminal } from './support.js';
+import { StoreUnavailable } from '../../../src/store/port.js';
+import { ApiServer } from '../../support/api/server.js';
+import { changed } from '../../support/store/changed.js';
+import { besideServer, Terminal } from './support.js';
 
 describe('mail that is held for a block', () => {
   let server: ApiServer;
@@ -29,6 +30,38 @@ describe('mail that is held for a block', () => {
     const { position } = await server.deps.blockCommands.execute(subject, command, { by: 'system:hook' });
     await server.deps.models.reached(position);
   }
+
+  test('is said not to be known while the store is away, and the block is shown all the same', async () => {
+    let isAway = false;
+    const other = await ApiServer.start((deps) => ({
+      ...deps,
+      store: changed(deps.store, {
+        readStream: (...asked) => {
+          if (isAway) throw new StoreUnavailable('no KurrentDB can be reached');
+          return deps.store.readStream(...asked);
+        },
+      }),
+    }));
+    const at = await Terminal.at(other);
+    try {
+      const { id } = await other.block('away@example.com', { description: 'phished' });
+      isAway = true;
+      const shown = await at.run('block', 'show', 'away@example.com');
+      assert.equal(shown.code, 0, shown.err);
+      assert.match(shown.out, /^why +phished$/m);
+      assert.match(
+        shown.err,
+        /^whether mail is held for it is not known now: .*no KurrentDB can be reached/m,
+      );
+      const json = await at.run('block', 'show', id, '--json');
+      assert.equal((JSON.parse(json.out) as { id: string }).id, id);
+      assert.equal((await at.run('block', 'held', id)).code, 1);
+    } finally {
+      isAway = false;
+      await at.close();
+      await other.stop();
+    }
+  });
 
   test('is listed newest first, page by page, without what was settled or is not ours', async () => {
     const { id } = await server.block('pages@example.com', { refusal: 'hold' });

@@ -95,6 +95,44 @@ describe('lists on the command line', () => {
     assert.notEqual((await terminal.run('sender', 'show', 'planet', 'x')).code, 0);
   });
 
+  test('sender show names the block on something else that refuses the sender', async () => {
+    const { id } = await server.block('', { subject: { type: 'domain', value: 'attacked.example' } });
+    for (const type of ['account', 'address']) {
+      const { out } = await ran('sender', 'show', type, 'innocent@attacked.example');
+      assert.match(
+        out,
+        new RegExp(
+          `^${type} innocent@attacked\\.example\nnot blocked itself\nrefused all the same: This sender is refused: domain attacked\\.example is blocked .*\\(stopgap block show ${id}\\)\n`,
+        ),
+      );
+    }
+    await server.block('', { subject: { type: 'ip', value: '203.0.113.0/24' } });
+    await server.block('', { subject: { type: 'ehlo', value: 'robot-*' } });
+    for (const [type, value, wide] of [
+      ['domain', 'sub.attacked.example', 'domain attacked.example'],
+      ['ip', '203.0.113.77', 'network 203.0.113.0/24'],
+      ['ehlo', 'robot-7', 'EHLO name robot-*'],
+    ] as const) {
+      const { out } = await ran('sender', 'show', type, value);
+      assert.ok(
+        out.includes(
+          'not blocked itself\nrefused all the same: This sender is refused: ' + wide + ' is blocked',
+        ),
+        out,
+      );
+    }
+    // A part of it is blocked, and postmaster: not the whole.
+    await server.block('', { subject: { type: 'ip', value: '198.51.100.0' } });
+    await server.block('postmaster@calm.example');
+    for (const [type, value] of [
+      ['ip', '198.51.100.0/24'],
+      ['domain', 'calm.example'],
+    ] as const)
+      assert.match((await ran('sender', 'show', type, value)).out, /\nnot blocked\n/);
+    const { out } = await ran('sender', 'show', 'account', 'elsewhere@calm.example');
+    assert.match(out, /^account elsewhere@calm\.example\nnot blocked\n/);
+  });
+
   test('changes tells who decided what, and through what', async () => {
     await ran('block', 'add', 'account', 'changed@example.com', '--for', '1h', '--description', 'by hand');
     const { out } = await ran('changes', '--value', 'changed@example.com');
@@ -111,7 +149,7 @@ describe('lists on the command line', () => {
     const { out } = await ran('events', '--after', '0', '--types', 'BlockImposed', '--limit', '2');
     const lines = out.trimEnd().split('\n');
     assert.match(lines[0]!, /^POSITION +AT +TYPE +BY +WHAT$/);
-    assert.match(lines[1]!, /^\d+ +2026\S+ +BlockImposed +admin:the-admin +block-account:/);
+    assert.match(lines[1]!, /^\d+ +2026\S+ +BlockImposed +the-admin +block-account:/);
     assert.equal(lines.length, 3);
     const { out: objects } = await ran('events', '--after', '0', '--limit', '3', '--json');
     const events = objects

@@ -159,7 +159,7 @@ describe('stopgap backtest', () => {
     );
     assert.match(
       err,
-      /^(?:\r100 % {2}21 sends {2}14 refused {2}\d+\/s {2}2027-01-04 *)+\r +\r\r?21 sends in /,
+      /^(?:\r100 % {2}21 sends {2}14 refused {2}\d+\/s {2}gone through to 2027-01-04 *)+\r +\r\r?21 sends in /,
     );
   });
 

@@ -16,6 +16,7 @@ import { mmdb } from '../../support/mmdb.js';
 import { FakeUpstream } from '../../support/relay/fake-upstream.js';
 import { Served, workDir } from '../../support/smtp/served.js';
 import { newEvents } from '../../support/store/events.js';
+import { OpenIdProvider } from '../../support/api/openid-provider.js';
 import { Collector } from '../../support/tracing/collector.js';
 import { Terminal } from '../cli-client/support.js';
 import type { Examined, Given } from './examined.js';
@@ -344,6 +345,32 @@ api: { listen: '127.0.0.1:${api}', tokens: ./tokens.yaml }
     assert.equal(nobody.code, 0);
     nobody.has('tracing', 'warning', /does not answer \(ECONNREFUSED\); see that the collector runs/);
     assert.ok(!JSON.stringify([there.findings, nobody.findings]).includes('xyzzy'));
+  });
+
+  test('stopgap doctor asks the OpenID provider what it says of itself', async (t) => {
+    const provider = await OpenIdProvider.start();
+    t.after(() => provider.stop());
+    const yaml = async (issuer: string): Promise<string> =>
+      yamlWith({
+        api: {
+          listen: `127.0.0.1:${await freePort()}`,
+          publicUrl: 'https://mail.example.com/stopgap/',
+          openId: { issuer, clientId: 'stopgap', roles: 'mail-admins=admin' },
+        },
+      });
+    const there = await doctor(t, { yaml: await yaml(provider.issuer) });
+    there.has(
+      'openid',
+      'ok',
+      /answers; it has to know the redirect URI https:\/\/mail\.example\.com\/stopgap\/api\/v1\/sign-in\/openid\/callback;/,
+    );
+    const wrong = await doctor(t, { yaml: await yaml(`${provider.issuer}/realms/other`) });
+    assert.equal(wrong.code, 1);
+    wrong.has('openid', 'problem', /\/realms\/other\/? cannot be used: .*; nobody can sign in by it/);
+    const nobody = await doctor(t, { yaml: await yaml(`http://127.0.0.1:${await freePort()}`) });
+    nobody.has('openid', 'problem', /cannot be used: .*ECONNREFUSED/);
+    const none = await doctor(t, { yaml: await yamlWith() });
+    none.has('openid', 'not tried', /no provider is configured/);
   });
 
   test('stopgap doctor names files that others may read', async (t) => {

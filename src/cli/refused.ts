@@ -1,0 +1,33 @@
+import { printable } from '../kernel/printable.js';
+import type { Direction, MailDirection, Subject } from '../sending/subjects.js';
+import type { ApiClient } from './client.js';
+
+/** What refuses a sender besides a block of its own: one on its domain, on where it was refused last, or a wider one. */
+export async function refusedBy(
+  client: ApiClient,
+  { type, value }: Pick<Subject, 'type' | 'value'>,
+  direction: Direction = 'outbound',
+): Promise<string | undefined> {
+  // Of a wide network a part may be blocked: one address does not tell of the whole.
+  if (type === 'ip' && value.includes('/') && !value.endsWith('/64')) return undefined;
+  const asked: MailDirection = direction === 'inbound' ? 'inbound' : 'outbound';
+  const query = { ...named(type, value), direction: asked };
+  const { refused, sentence, block } = await client.get('/api/v1/check', { params: { query } });
+  const isOfMailbox = type === 'account' || type === 'address';
+  if (!refused || (!isOfMailbox && block?.subject.type !== type)) return undefined;
+  return `${printable(sentence)}${block === null ? '' : ` (stopgap block show ${block.id})`}`;
+}
+
+function named(type: Subject['type'], value: string): Readonly<Record<string, string>> {
+  switch (type) {
+    case 'address':
+      return { returnPath: value };
+    case 'domain':
+      return { account: `postmaster@${value}` };
+    case 'ip':
+      return { ip: value.replace(/\/.*/, '') };
+    case 'account':
+    case 'ehlo':
+      return { [type]: value };
+  }
+}
