@@ -13,8 +13,6 @@ import { inputOf } from './config/setting.js';
 import { WrongValue, asHostName } from './config/values.js';
 
 export { ConfigError } from './accounts/problems.js';
-export type { Evaluation } from './config/evaluation.js';
-export { DEMO_ACCOUNT, setUpEvaluation } from './config/evaluation.js';
 export type {
   Config,
   LogLevel,
@@ -27,8 +25,6 @@ export { environmentName } from './config/setting.js';
 export { listSettings, OTHER_VARIABLES } from './config/schema.js';
 export type { SettingInForce } from './config/read.js';
 export { redactedConfig, settingsTable } from './config/read.js';
-export type { ListenAddress } from './config/values.js';
-export { formatListen, listensOnLoopback } from './config/values.js';
 
 /** The file that is read if none is named. */
 export const DEFAULT_FILE = 'stopgap.yaml';

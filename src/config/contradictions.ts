@@ -7,8 +7,10 @@ import type { RawSettings } from './read.js';
 import type { Config, InboundListener, SubmissionListener, TracingSettings } from './schema.js';
 import { relaysOf, seesSends } from './schema.js';
 import type { Reading } from './setting.js';
-import type { ListenAddress, RelaySettings, Role } from './values.js';
-import { formatListen, isLocalHost, listensOnLoopback, ROLES } from './values.js';
+import type { RelaySettings, Role } from './values.js';
+import type { ListenAddress } from './listening.js';
+import { ROLES } from './values.js';
+import { formatListen, isLocalHost, listensOnLoopback } from './listening.js';
 
 /** A listener of any kind, and how the configuration names it. */
 interface Listener {
@@ -95,6 +97,15 @@ export function findContradictions(raw: RawSettings, config: Config): string[] {
       `${raw.where('api.admins')}: is the file of users or tokens too; use a file of its own`,
     );
   }
+  const { from, roles: proxied } = api.proxyAuth;
+  if (from.length > 0 && Object.keys(proxied).length === 0)
+    raw.problems.push(
+      `${raw.where('api.proxyAuth.roles')}: is missing, so nobody would get in; for instance roles: mail-admins=admin`,
+    );
+  if (from.length === 0 && Object.keys(proxied).length > 0)
+    warnings.push(
+      `${raw.where('api.proxyAuth.roles')}: counts for nobody without api.proxyAuth.from, the address of the proxy`,
+    );
   if (api.openId !== undefined) {
     const problem = (key: string, text: string): void => void raw.problems.push(`${raw.where(key)}: ${text}`);
     if (api.publicUrl === undefined)
@@ -251,6 +262,16 @@ function listensOnAll({ host }: ListenAddress): boolean {
   return host === undefined || host === '::' || host === '0.0.0.0';
 }
 
+/** The addresses of this machine; none where a sandbox (`RestrictAddressFamilies=` without AF_NETLINK) tells nobody. */
+function ownAddresses(): readonly string[] {
+  try {
+    return Object.values(networkInterfaces()).flatMap((all) => (all ?? []).map(({ address }) => address));
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ERR_SYSTEM_ERROR') return [];
+    throw error;
+  }
+}
+
 /** A relay that is one of our own listeners would get each message back for ever. */
 function findLoop(
   raw: RawSettings,
@@ -262,10 +283,7 @@ function findLoop(
   if ('maildir' in target || 'path' in target.address) return;
   const port = target.address.port;
   const host = normalizeIp(target.address.host) ?? normalizeDomain(target.address.host);
-  const own = new Set(['0.0.0.0', '::', hostname]);
-  for (const addresses of Object.values(networkInterfaces())) {
-    for (const { address } of addresses ?? []) own.add(address);
-  }
+  const own = new Set(['0.0.0.0', '::', hostname, ...ownAddresses()]);
   const isOwn = isLocalHost(host) || own.has(host);
   const looped = listeners.find(
     ({ listen }) => listen.port === port && (listensOnAll(listen) ? isOwn : isSameHost(listen.host!, host)),

@@ -18,8 +18,10 @@ import {
   valueOf,
 } from './setting.js';
 import { CHANNEL } from './notices.js';
-import type { ListenAddress, RelaySettings, Role } from './values.js';
-import { ROLES, WrongValue, hidden, listensOnLoopback, withXclient } from './values.js';
+import type { RelaySettings, Role } from './values.js';
+import type { ListenAddress, PolicyAddress } from './listening.js';
+import { ROLES, WrongValue, hidden, withXclient } from './values.js';
+import { formatListen, formatPolicyListen, listensOnLoopback } from './listening.js';
 
 /** Whether that listener is on loopback; false if its address is missing. */
 function isOnLoopback(around: Surroundings, key: string): boolean {
@@ -28,7 +30,7 @@ function isOnLoopback(around: Surroundings, key: string): boolean {
 }
 
 const number = (least: number, most: number): Kind<number> => kind('number', values.asCount(least, most));
-const address: Kind<ListenAddress> = { ...kind('address', values.asListen), show: values.formatListen };
+const address: Kind<ListenAddress> = { ...kind('address', values.asListen), show: formatListen };
 const duration: Kind<number> = { ...kind('duration', values.asDuration), asWritten: true };
 const flag = kind('true | false', values.asFlag);
 const pathTo = kind('path', values.asPath);
@@ -55,14 +57,14 @@ const headers: Kind<Readonly<Record<string, string>>> = {
 
 const dovecotSocket: Kind<ReturnType<typeof values.asDovecot>> = {
   ...kind('unix:path | address', values.asDovecot),
-  show: values.formatPolicyListen,
+  show: formatPolicyListen,
 };
 const loginServer: Kind<RelaySettings> = { ...kind('URL', values.asLoginServer), show: values.formatRelay };
 const token = { ...kind('text', values.asToken), show: () => '***' };
 
-const policyAddress: Kind<values.PolicyAddress> = {
+const policyAddress: Kind<PolicyAddress> = {
   ...kind('address | unix:path', values.asPolicyListen),
-  show: values.formatPolicyListen,
+  show: formatPolicyListen,
 };
 
 const hook: Kind<values.HookTarget> = { ...kind('command | URL', values.asHook), show: values.formatHook };

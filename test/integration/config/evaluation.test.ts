@@ -5,8 +5,9 @@ import test from 'node:test';
 import { PasswordChecker } from '../../../src/accounts/passwords.js';
 import { readTokens } from '../../../src/accounts/tokens.js';
 import { addUser, readUsers, removeUser } from '../../../src/accounts/users.js';
-import type { Evaluation } from '../../../src/config.js';
-import { DEMO_ACCOUNT, loadConfig, setUpEvaluation } from '../../../src/config.js';
+import type { Evaluation } from '../../../src/config/evaluation.js';
+import { loadConfig } from '../../../src/config.js';
+import { DEMO_ACCOUNT, setUpEvaluation } from '../../../src/config/evaluation.js';
 import { temporaryDirectory } from '../../unit/config/helpers.js';
 
 const NOW = Date.parse('2026-01-02T03:04:05Z');

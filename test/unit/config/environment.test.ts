@@ -1,13 +1,8 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import test from 'node:test';
-import {
-  environmentName,
-  formatListen,
-  listSettings,
-  OTHER_VARIABLES,
-  settingsTable,
-} from '../../../src/config.js';
+import { environmentName, listSettings, OTHER_VARIABLES, settingsTable } from '../../../src/config.js';
+import { formatListen } from '../../../src/config/listening.js';
 import { load, problemsOf, RELAY } from './helpers.js';
 
 test('the name of a variable is the path of its setting in upper snake case', () => {
@@ -151,6 +146,7 @@ function groupOf(path: string): Record<string, string> {
   if (path.startsWith('smtp.inbound')) return INBOUND;
   if (path.startsWith('tracing')) return TRACES;
   if (path.startsWith('api.openId')) return OPENID;
+  if (path === 'api.proxyAuth.from') return { STOPGAP_API_PROXY_AUTH_ROLES: 'a=admin' };
   return path.startsWith('notices') ? channelWith(path) : {};
 }
 

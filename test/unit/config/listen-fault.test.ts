@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { listenFault } from '../../../src/config/values.js';
+import { listenFault } from '../../../src/config/listening.js';
 
 test('a listener that cannot be opened is told by its setting, its value and what to do', () => {
   for (const [code, words] of [

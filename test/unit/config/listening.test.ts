@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { asListen, formatListen } from '../../../src/config/values.js';
+import { asListen } from '../../../src/config/values.js';
+import { formatListen } from '../../../src/config/listening.js';
 import { StopgapError } from '../../../src/kernel/errors.js';
 import { listenOptions } from '../../../src/runtime/listening.js';
 

@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { syncBuiltinESMExports } from 'node:module';
+import os from 'node:os';
 import test from 'node:test';
 import type { Given } from './helpers.js';
 import { load, problemsOf, RELAY } from './helpers.js';
@@ -23,6 +25,11 @@ const CASES: Array<[name: string, given: Given, problem: string | RegExp]> = [
     'a group where a setting belongs',
     { yaml: `${RELAY}rules: { a: 1 }\n` },
     'stopgap.yaml:2:8: rules: must be a plain value, not a mapping',
+  ],
+  [
+    'a proxy that signs people in and gives nobody a role',
+    { yaml: `${RELAY}api: { proxyAuth: { from: [127.0.0.1] } }\n` },
+    'stopgap.yaml:2:19: api.proxyAuth.roles: is missing, so nobody would get in; for instance roles: mail-admins=admin',
   ],
   [
     'an empty setting',
@@ -355,4 +362,20 @@ test('a warning names what is odd but possible', (context) => {
   assert.match(warnings[0]!, /expect starttls on port 587/);
   assert.match(warnings[1]!, /shorter than two days/);
   assert.match(warnings[2]!, /any lets each account/);
+});
+
+test('a relay that is our own listener is found where a sandbox tells no address of this machine', (t) => {
+  t.mock.method(os, 'networkInterfaces', () => {
+    throw Object.assign(new Error('uv_interface_addresses returned Unknown system error 97'), {
+      code: 'ERR_SYSTEM_ERROR',
+    });
+  });
+  syncBuiltinESMExports();
+  t.after(() => {
+    t.mock.restoreAll();
+    syncBuiltinESMExports();
+  });
+  assert.doesNotThrow(() => load(t, { env: { STOPGAP_SMTP_RELAY_URL: 'smtp://192.0.2.1:2587' } }));
+  const [problem] = problemsOf(t, { env: { STOPGAP_SMTP_RELAY_URL: 'smtp://localhost:2587' } });
+  assert.match(problem!, /^STOPGAP_SMTP_RELAY_URL: is smtp\.submission\[0\]\.listen itself/);
 });

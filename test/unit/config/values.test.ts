@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { formatListen } from '../../../src/config.js';
+import { formatListen } from '../../../src/config/listening.js';
 import { DAY } from '../../../src/kernel/time.js';
 import type { Parser } from '../../../src/config/values.js';
 import {

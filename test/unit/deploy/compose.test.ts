@@ -88,6 +88,22 @@ for (const [form, compose] of Object.entries(FORMS)) {
     }
   });
 
+  test(`${form}: who speaks to others than its neighbours has a way out`, () => {
+    // smtp: your mail server; api: an OpenID provider, and callers; worker: receivers of notices, and a hook that is a URL.
+    const speakers = nodes.filter(([, service]) =>
+      configOf(service).roles.some((role) => ['smtp', 'api', 'worker'].includes(role)),
+    );
+    const ways = new Set(
+      Object.entries(compose.networks!).flatMap(([name, network]) =>
+        network?.internal === true ? [] : [name],
+      ),
+    );
+    assert.deepEqual(
+      speakers.filter(([, { networks = {} }]) => !Object.keys(networks).some((name) => ways.has(name))),
+      [],
+    );
+  });
+
   test(`${form}: a node writes into volumes of its own only`, () => {
     const written = nodes.map(([name, { volumes = [] }]) => {
       const own = volumes.filter((volume) => volume.endsWith(':/var/lib/stopgap'));

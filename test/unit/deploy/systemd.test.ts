@@ -60,6 +60,10 @@ for (const unit of UNITS.filter((name) => name.endsWith('.socket') && !name.incl
     assert.match(written, /^Service=stopgap\.service$/m);
   });
 
+test('the service may ask which addresses this machine has', () => {
+  assert.match(text(`${FOLDER}/stopgap.service`), /^RestrictAddressFamilies=.*\bAF_NETLINK\b/m);
+});
+
 test('the documents name each unit', () => {
   const documents = ['install', 'mail-servers'].map((name) => text(`docs/run/${name}.md`)).join('\n');
   for (const unit of UNITS) assert.ok(documents.includes(unit), unit);
