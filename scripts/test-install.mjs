@@ -17,8 +17,8 @@ const NEEDED = [
   { names: ['fail2ban-regex'], apt: 'fail2ban' },
   { names: ['haproxy'], apt: 'haproxy' },
   { names: ['swaks'], apt: 'swaks', brew: 'swaks' },
-  // A browser for the page. Of Chrome on macOS the tests find the application.
-  { names: ['chromium', 'chromium-browser', 'google-chrome'], apt: 'chromium' },
+  // A browser for the page, without windows where there is one. Of Chrome on macOS the tests find the application.
+  { names: ['chromium-headless-shell', 'google-chrome'], apt: 'chromium-headless-shell' },
   // Linux only.
   ...(process.platform === 'linux' ? [{ names: ['strace'], apt: 'strace' }] : []),
 ];

@@ -33,24 +33,42 @@ const skips = path.join(dir, 'skips');
 const seen = path.join(dir, 'seen');
 
 /**
- * What each process of the runner loads. A short test costs less than to start a process and to load what it tests, so a
- * folder of `unit` or `integration` has one. The others (a browser is one of them) start processes themselves and wait for
- * them: they come first.
+ * So many processes share the tests below these folders; the first that fits counts, and each other file has a process of
+ * its own. A process that loads all of Stopgap spends a second of the processor on it, and none may take so long that a
+ * busy machine ends it.
+ */
+const SHARED_BY: Readonly<Record<string, number>> = {
+  'unit/': 3,
+  'contract/': 3,
+  'integration/api/': 3,
+  'integration/page/': 2,
+  'integration/': 5,
+  'e2e/smtp/': 4,
+  'e2e/postfix/': 2,
+};
+
+/**
+ * What each process of the runner loads. A short test costs less than to start a process and to load what it tests, so many
+ * files share one, and one browser. The longest comes first: the last to end is short.
  */
 function loaded(): readonly string[] {
-  const alone: string[] = [];
-  const folders = new Map<string, string[]>();
+  const together = new Map<string, string[]>();
+  const taken = new Map<string, number>();
   for (const file of files) {
-    if (!/^(?:unit|integration)\b(?!.page\b)/.test(file)) alone.push(path.join(here, file));
-    else folders.set(path.dirname(file), [...(folders.get(path.dirname(file)) ?? []), file]);
+    const folder = Object.keys(SHARED_BY).find((each) => file.replaceAll(path.sep, '/').startsWith(each));
+    const index = taken.get(folder ?? file) ?? 0;
+    taken.set(folder ?? file, index + 1);
+    const name = folder === undefined ? file : `${folder}${index % SHARED_BY[folder]!}`;
+    together.set(name, [...(together.get(name) ?? []), file]);
   }
-  const together = [...folders].map(([folder, ofFolder]) => {
-    const all = path.join(dir, `${folder.replaceAll(path.sep, '-')}.mjs`);
-    const imports = ofFolder.map((file) => `import '${pathToFileURL(path.join(here, file)).href}';\n`);
+  const groups = [...together].sort(([, a], [, b]) => b.length - a.length);
+  return groups.map(([name, group], index) => {
+    // The runner of Node.js sorts by name.
+    const all = path.join(dir, `${String(index).padStart(3, '0')}-${name.replaceAll(/[^\w.]/g, '-')}.mjs`);
+    const imports = group.map((file) => `import '${pathToFileURL(path.join(here, file)).href}';\n`);
     writeFileSync(all, imports.join(''));
     return all;
   });
-  return [...alone, ...together];
 }
 
 /** Answers that the OpenAPI document describes, and that no test has had. */
@@ -67,10 +85,31 @@ const reporters = [
   ...[`--test-reporter=${new URL('./support/skips.js', import.meta.url).href}`],
   ...[`--test-reporter-destination=${skips}`],
 ];
-const args = ['--test', ...reporters, '--test-concurrency=5', '--enable-source-maps'];
+/** A process of tests that goes on for so long, in milliseconds, hangs: it is ended, and the run fails. */
+const HUNG = 480_000;
+/** All of them, in milliseconds. What a test that hung has left behind may keep the runner waiting for its output. */
+const ALL_HUNG = 1_500_000;
+const args = [
+  ...['--test', ...reporters, '--test-concurrency=5', `--test-timeout=${HUNG}`],
+  '--enable-source-maps',
+];
 const env = { ...process.env, TEST_ANSWERS_SEEN: seen };
-const child = spawn(process.execPath, [...args, ...loaded()], { stdio: 'inherit', env });
+// A group of its own, so that what a test has started ends with it.
+const child = spawn(process.execPath, [...args, ...loaded()], { stdio: 'inherit', env, detached: true });
+const end = (signal: NodeJS.Signals): void => {
+  try {
+    process.kill(-child.pid!, signal);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+  }
+};
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, end);
+setTimeout(() => {
+  process.stdout.write(`The tests did not end within ${ALL_HUNG / 60_000} minutes.\n`);
+  end('SIGKILL');
+}, ALL_HUNG).unref();
 child.on('exit', (code, signal) => {
+  end('SIGKILL');
   const missed = wanted.length === 0 ? unseen() : [];
   const reasons = existsSync(skips) ? readFileSync(skips, 'utf8').split('\n').slice(0, -1) : [];
   rmSync(dir, { recursive: true });

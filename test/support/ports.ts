@@ -1,23 +1,36 @@
+import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer } from 'node:net';
-import type { AddressInfo } from 'node:net';
+
+/*
+ * Between its choice and its use a port is free for anybody. Systems give out ports from 32768 on by themselves, for each
+ * listener on port 0 and each connection, and tests make thousands: one that is chosen there may be taken a moment later.
+ * The port 1,000 above is below that too.
+ */
+const LOWEST = 10_000;
+const HIGHEST = 31_000;
 
 /** A port of loopback that nobody listens on at the moment; the one asked for, else EADDRINUSE. */
-export async function freePort(wanted = 0): Promise<number> {
-  const [port] = await freePorts(1, wanted);
-  return port!;
+export async function freePort(wanted?: number): Promise<number> {
+  for (;;) {
+    const port = wanted ?? randomInt(LOWEST, HIGHEST);
+    const server = createServer().listen(port, '127.0.0.1');
+    const free = await once(server, 'listening').then(
+      () => true,
+      (error: NodeJS.ErrnoException) => {
+        if (error.code !== 'EADDRINUSE' || wanted !== undefined) throw error;
+        return false;
+      },
+    );
+    if (!free) continue;
+    await new Promise((resolve) => server.close(resolve));
+    return port;
+  }
 }
 
 /** Several such ports, all different. */
-export async function freePorts(count: number, wanted = 0): Promise<readonly number[]> {
-  const servers = await Promise.all(
-    Array.from({ length: count }, async () => {
-      const server = createServer().listen(wanted, '127.0.0.1');
-      await once(server, 'listening');
-      return server;
-    }),
-  );
-  const ports = servers.map((server) => (server.address() as AddressInfo).port);
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
-  return ports;
+export async function freePorts(count: number): Promise<readonly number[]> {
+  const ports = new Set<number>();
+  while (ports.size < count) ports.add(await freePort());
+  return [...ports];
 }

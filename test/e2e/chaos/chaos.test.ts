@@ -4,6 +4,7 @@ import type { BlockExpired, BlockImposed } from '../../../src/blocks/events.js';
 import type { RecordedEvent } from '../../../src/kernel/events.js';
 import { SECOND } from '../../../src/kernel/time.js';
 import type { MessageAccepted } from '../../../src/sending/events.js';
+import { ROUNDS, SEED } from '../../support/chaos/extent.js';
 import { Load } from '../../support/chaos/load.js';
 import type { Fault, Target } from '../../support/chaos/scene.js';
 import { Scene } from '../../support/chaos/scene.js';
@@ -12,13 +13,6 @@ import { awaited } from '../../support/distributed/awaited.js';
 import type { Node } from '../../support/distributed/node.js';
 import { sendOne } from '../../support/distributed/sends.js';
 import { seeded } from '../../support/smtp/random.js';
-
-/*
- * Faults at random, under load; always the same ones unless STOPGAP_CHAOS_SEED gives another seed.
- * STOPGAP_CHAOS_ROUNDS makes it longer.
- */
-const SEED = Number(process.env['STOPGAP_CHAOS_SEED'] ?? 1);
-const ROUNDS = Number(process.env['STOPGAP_CHAOS_ROUNDS'] ?? 6);
 
 const STEADY = Array.from({ length: 4 }, (_, index) => account('steady', index));
 const FLOODS = Array.from({ length: 8 }, (_, index) => account('flood', index));

@@ -12,7 +12,7 @@ import { skipWithoutRedisServer } from '../../support/redis.js';
 const skip = await skipWithoutRedisServer();
 if (skip !== false) process.stdout.write(`the split into roles is not tested: ${skip}\n`);
 
-const NAMES = ['api', 'rule', 'ruled', 'exempt', 'poison', 'timed', 'flushed', 'lasting', 'window'];
+const NAMES = ['api', 'rule', 'ruled', 'exempt', 'poison', 'timed', 'flushed', 'lasting', 'window', 'past'];
 
 let cluster: Cluster;
 let detector: Node;
@@ -76,6 +76,34 @@ test('a block made by a rule refuses at the node that has seen nothing of the fl
   assert.ok(await doors[1]!.refuses(from));
   assert.equal((await apis[0]!.blocksOf(from)).length, 1);
 });
+
+test(
+  'who is forgotten at one API is unknown everywhere, and is blocked again if they send as before',
+  { skip },
+  async () => {
+    const [from, other] = [account('past'), account('api')];
+    const kept = await apis[1]!.block(other);
+    assert.ok((await floodAt(doors[0]!, from, [])).refused);
+    const [block] = await apis[0]!.blocksOf(from);
+    await apis[1]!.release(block!.id);
+    await takenAtAll(from);
+    const subject = { type: 'account', value: from };
+    const { remains } = await apis[0]!.json<{ remains: string[] }>('POST', '/api/v1/forget', { subject });
+    assert.match(remains.join(), /scavenge/);
+    for (const api of apis) {
+      await awaited(`${api.name} knows the block under a pseudonym alone`, async () => {
+        const blocks = await api.blocks();
+        return blocks.some(({ id }) => id === block!.id) && blocks.every((one) => one.subject.value !== from);
+      });
+    }
+    assert.ok(!JSON.stringify(await cluster.events(['send', 'block', 'profile'])).includes(from));
+    await refusedAtAll(other);
+    await apis[0]!.release(kept);
+    assert.ok((await floodAt(doors[1]!, from, [])).refused);
+    assert.equal((await apis[1]!.blocksOf(from)).length, 1);
+    await refusedAtAll(from);
+  },
+);
 
 test('rules and exemptions changed at one API are in force everywhere', { skip }, async () => {
   const [from, spared] = [account('ruled'), account('exempt')];

@@ -32,3 +32,12 @@ test('a users file that was emptied refuses no login, until SIGHUP says that it 
   assert.match(await logIn(), /^535 /);
   assert.equal((await served.terminate()).code, 0);
 });
+
+test('SIGHUP while it starts does not end it: a restart and a reload may come together', async (t) => {
+  const served = Served.begin(t, await workDir(t));
+  await served.httpPort();
+  served.child.kill('SIGHUP');
+  await served.announced();
+  await served.says(/"msg":"files are taken over as they are, on SIGHUP"/);
+  assert.equal((await served.terminate()).code, 0);
+});

@@ -6,6 +6,7 @@ import type { BlockImposed, BlockReleased } from '../../../src/blocks/events.js'
 import type { MessageAccepted } from '../../../src/sending/events.js';
 import { openSqliteStore } from '../../../src/store/sqlite/index.js';
 import { systemClock } from '../../../src/runtime/clock.js';
+import { ROUNDS, SEED } from '../../support/chaos/extent.js';
 import { readMaildir } from '../../support/relay/adapters.js';
 import { Dialogue } from '../../support/smtp/dialogue.js';
 import { Gate } from '../../support/gate.js';
@@ -13,7 +14,7 @@ import { seeded } from '../../support/smtp/random.js';
 import { Served, workDir } from '../../support/smtp/served.js';
 
 const DEMO = 'demo@example.com';
-const KILLS = 20;
+const KILLS = 2 * ROUNDS;
 const CONNECTIONS = 6;
 /** Acknowledged sends after which the process is killed at the latest. */
 const MOST = 80;
@@ -81,8 +82,8 @@ async function loadAndKill(
   return acknowledged;
 }
 
-test(`${KILLS} times kill -9 in mid-load: whatever was acknowledged is found again`, async (t) => {
-  const random = seeded(9);
+test(`${KILLS} times kill -9 in mid-load (seed ${SEED}): whatever was acknowledged is found again`, async (t) => {
+  const random = seeded(SEED);
   const dir = await workDir(t);
   await writeFile(path.join(dir, 'rules.yaml'), 'version: 1\nrules: []\n');
   const env = { STOPGAP_RULES: './rules.yaml', STOPGAP_LOG_LEVEL: 'warn' };

@@ -82,9 +82,12 @@ for (const [state, lose] of [
     assert.equal(existsSync(file), state !== 'is missing', 'nothing is put in its place');
     const anew = await Served.start(t, dir, {}, { args: ['--new-store'] });
     assert.equal((await anew.terminate()).code, 0);
-    const again = await Served.start(t, dir, {}, { args: ['--new-store'] });
-    assert.match(again.stderr, /start from a snapshot/, 'a store that has events is left as it is');
-    assert.equal((await again.terminate()).code, 0);
+    // From here on all three are alike, and one start shows it.
+    if (state === 'has no bytes') {
+      const again = await Served.start(t, dir, {}, { args: ['--new-store'] });
+      assert.match(again.stderr, /start from a snapshot/, 'a store that has events is left as it is');
+      assert.equal((await again.terminate()).code, 0);
+    }
     await (await Served.start(t, dir)).terminate();
   });
 

@@ -6,7 +6,10 @@ import { describe, test } from 'node:test';
 import { serialize } from 'node:v8';
 import { ReadModels } from '../../../src/detector/read-models.js';
 import { FORGETTING_FILE } from '../../../src/commands/forgetting.js';
+import type { EventStore } from '../../../src/store/port.js';
 import { tokenOf } from '../../support/policy/token.js';
+import { changed } from '../../support/store/changed.js';
+import { collect } from '../../support/store/events.js';
 import { eventually } from '../../support/smtp/eventually.js';
 import { ALICE, BOB, Stopgap } from '../../support/smtp/stopgap.js';
 
@@ -45,6 +48,12 @@ async function refolded({ app }: Stopgap): Promise<object> {
   await models.follow(app.store);
   await models.stop();
   return models.dump();
+}
+
+async function assertBlocked(stopgap: Stopgap, block: string): Promise<void> {
+  assert.deepEqual(stopgap.app.models.ledger.get(block)?.subject, { type: 'account', value: ALICE });
+  const events = await collect(stopgap.app.store.readStream(`block-account:${ALICE}`));
+  assert.ok(JSON.stringify(events).includes(block), 'the store has it under their name');
 }
 
 describe('a process in which somebody is forgotten', () => {
@@ -133,5 +142,42 @@ describe('a process in which somebody is forgotten', () => {
     assert.equal(said.length, 2);
     assert.equal(said[0]!.data.pseudonym, begun.pseudonym);
     await eventually('both are gone from the disk', () => filesThatName(stopgap, '@example.com') === '');
+  });
+
+  test('does not complete what was interrupted while a block is on them: it would end', async (t) => {
+    const stopgap = await Stopgap.start(t);
+    const token = await tokenOf(stopgap, 'me', 'admin');
+    const begun = { name: ALICE, pseudonym: 'forgotten-0badcafe@invalid' };
+    await writeFile(path.join(stopgap.dir, 'data', FORGETTING_FILE), JSON.stringify(begun));
+    const block = await stopgap.block('account', ALICE);
+    const { status, json } = await forget(stopgap, token, BOB);
+    assert.deepEqual([status, json['block']], [409, block], JSON.stringify(json));
+    await assertBlocked(stopgap, block);
+    await stopgap.release('account', ALICE);
+    assert.equal((await forget(stopgap, token, BOB)).status, 200);
+  });
+
+  test('stops half-way where a block begins meanwhile, and goes on once it is released', async (t) => {
+    let blocking: (() => Promise<string>) | undefined;
+    let block: string | undefined;
+    const stopgap: Stopgap = await Stopgap.start(t, {
+      throughStore: (store) =>
+        changed(store, {
+          async forget(...args: Parameters<EventStore['forget']>) {
+            block = await blocking?.();
+            blocking = undefined;
+            return store.forget(...args);
+          },
+        }),
+    });
+    const token = await tokenOf(stopgap, 'me', 'admin');
+    await send(stopgap, ALICE);
+    blocking = () => stopgap.block('account', ALICE);
+    const { status, json } = await forget(stopgap, token, ALICE);
+    assert.deepEqual([status, json['block']], [409, block], JSON.stringify(json));
+    await assertBlocked(stopgap, block!);
+    await stopgap.release('account', ALICE);
+    assert.equal((await forget(stopgap, token, ALICE)).status, 200);
+    await eventually('it is gone from memory', () => !knows(stopgap, ALICE));
   });
 });

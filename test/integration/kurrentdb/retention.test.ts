@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { pseudonymOf } from '../../../src/forgetting/person.js';
 import { InvalidInput } from '../../../src/kernel/errors.js';
 import { DAY, HOUR, SECOND } from '../../../src/kernel/time.js';
 import { WrongExpectedRevision } from '../../../src/store/port.js';
@@ -131,6 +132,19 @@ describe('retention in KurrentDB', { timeout: PATIENCE }, () => {
           assert.deepEqual(revisions(await collect(writers[i]!.readStream('profile-a'))), [revision]);
         }
       }
+    }));
+
+  it('is set again on a stream that begins anew in another process than the one that forgot somebody', () =>
+    scene(async ({ server, store, open }) => {
+      const other = await open();
+      for (const each of [store, other]) await each.setRetention('send', DAY);
+      await other.append('send-alice@example.com', [newEvent()], 'none');
+      const all = () => metadata(server, 'send-alice@example.com');
+      await eventually('set', async () => (await all()).length === 1);
+      await store.forget({ name: 'alice@example.com', pseudonym: pseudonymOf('a') });
+      await collect(other.readAll());
+      await other.append('send-alice@example.com', [newEvent()], 'any');
+      await eventually('set again', async () => '$maxAge' in ((await all()).at(-1) as object));
     }));
 
   it('is set by several processes at once without a report', () =>

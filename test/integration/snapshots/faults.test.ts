@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { mkdir, mkdtemp, readdir, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -111,6 +112,15 @@ describe('a snapshot file', () => {
     );
     await rewrite(file!, (bytes) => Buffer.concat([Buffer.from('stopgap snapshot 2\n'), bytes.subarray(19)]));
     await refused(folder, file!, 7, /another format/);
+  });
+
+  test('is refused without a wait if it is no file', async (t) => {
+    const folder = new SnapshotFolder(await folderOf(t), PROVENANCE);
+    await folder.write(7, STATE, SIGNAL);
+    const [file] = await folder.list();
+    await rm(file!);
+    execFileSync('mkfifo', [file!]);
+    await refused(folder, file!, 7, /no file/);
   });
 
   test('leaves no draft when it is given up; drafts of a killed process are deleted when they are old', async (t) => {

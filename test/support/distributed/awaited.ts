@@ -1,4 +1,4 @@
-import { setTimeout as pause } from 'node:timers/promises';
+import { eventually } from '../smtp/eventually.js';
 
 /** Asks again until it holds; fails at the deadline with the error that the last asking ended in, if any. */
 export async function awaited(
@@ -6,16 +6,17 @@ export async function awaited(
   holds: () => boolean | Promise<boolean>,
   seconds = 15,
 ): Promise<void> {
-  const deadline = performance.now() + seconds * 1000;
-  for (;;) {
-    let failure: unknown;
+  let failure: unknown;
+  const asked = async (): Promise<boolean> => {
     try {
-      if (await holds()) return;
+      failure = undefined;
+      return await holds();
     } catch (error) {
       failure = error;
+      return false;
     }
-    if (performance.now() > deadline)
-      throw new Error(`still not so after ${seconds} s: ${what}`, { cause: failure });
-    await pause(20);
-  }
+  };
+  await eventually(what, asked, seconds * 1000, 20).catch((error: Error) => {
+    throw new Error(error.message, { cause: failure });
+  });
 }

@@ -168,13 +168,13 @@ async function nodesOf(
   return Promise.all(nodes);
 }
 
-/** Free ones, each with that 1,000 above it, of those that the system gives to no client while a server is down. */
+/** Free ones, each with that 1,000 above it. */
 async function serverPorts(count: number): Promise<readonly number[]> {
   const ports = new Set<number>();
   while (ports.size < count) {
-    const port = 20_000 + Math.floor(Math.random() * 11_000);
+    const port = await freePort();
     try {
-      await Promise.all([freePort(port), freePort(port + 1000)]);
+      await freePort(port + 1000);
       ports.add(port);
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw error;

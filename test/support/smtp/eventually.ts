@@ -1,14 +1,25 @@
 import { setTimeout as pause } from 'node:timers/promises';
 
-/** For what nothing announces: looks again, every few milliseconds, until it holds; fails after ten seconds, or `within`. */
+/**
+ * For what nothing announces: looks again, every few milliseconds (`every`), until it holds; fails after ten seconds, or `within`,
+ * also where one look never ends.
+ */
 export async function eventually(
   what: string,
   holds: () => boolean | Promise<boolean>,
   within = 10_000,
+  every = 3,
 ): Promise<void> {
-  const deadline = performance.now() + within;
-  while (!(await holds())) {
-    if (performance.now() > deadline) throw new Error(`still not so after ${within} ms: ${what}`);
-    await pause(3);
+  const over = new AbortController();
+  const late = pause(within, 'late', { signal: over.signal }).catch(() => 'over');
+  try {
+    for (;;) {
+      const seen = await Promise.race([holds(), late]);
+      if (seen === true) return;
+      if (seen === 'late') throw new Error(`still not so after ${within} ms: ${what}`);
+      await pause(every);
+    }
+  } finally {
+    over.abort();
   }
 }

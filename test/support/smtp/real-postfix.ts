@@ -74,10 +74,13 @@ export class RealPostfix {
     const child = spawn(path.join(SBIN, 'postfix'), ['-c', dir, 'start-fg'], { stdio: 'ignore' });
     const postfix = new RealPostfix(dir, child, ports);
     t.after(() => postfix.#stop());
+    const greeted = (port: number) => () => {
+      if (child.exitCode !== null) throw new Error(`Postfix ended with ${child.exitCode}`);
+      return answers(port);
+    };
     for (const port of ports)
-      await eventually('Postfix greets', () => answers(port), 60_000).catch((error: Error) => {
-        const log = readFileSync(path.join(dir, 'log'), 'utf8');
-        throw new Error(`${error.message}\n${log}`);
+      await eventually('Postfix greets', greeted(port), 60_000).catch((error: Error) => {
+        throw new Error(`${error.message}\n${postfix.log}`);
       });
     return postfix;
   }
@@ -169,10 +172,13 @@ export class RealPostfix {
 export function answers(port: number): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = net.connect(port, '127.0.0.1');
+    // The port may be that of a server which waits for its client to speak.
+    socket.setTimeout(5000, () => socket.destroy());
     socket.on('error', () => resolve(false));
+    socket.on('close', () => resolve(false));
     socket.on('data', () => {
-      socket.destroy();
       resolve(true);
+      socket.destroy();
     });
   });
 }

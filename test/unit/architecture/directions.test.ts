@@ -30,7 +30,7 @@ const OPENERS = ['src/adapters.ts', 'src/store/open-for-reading.ts'];
  */
 const SHARED = [
   ...['src/smtp/relay/url.ts', 'src/smtp/relay/port.ts', 'src/smtp/replies.ts'],
-  'src/api/openapi-types.ts',
+  ...['src/api/openapi-types.ts', 'src/api/openapi-calls.ts'],
 ];
 
 /** Edges: nothing below them may know them. */

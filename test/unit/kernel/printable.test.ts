@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { escaped, isPrintable, printable, printableLines } from '../../../src/kernel/printable.js';
+import { escaped, grouped, isPrintable, printable, printableLines } from '../../../src/kernel/printable.js';
 
 /**
  * A bell, an escape, a C1 control, a zero-width space, a right-to-left override, an isolate, a line separator, a BOM, a
@@ -47,4 +47,21 @@ describe('printable text', () => {
     assert.equal(isPrintable(json), true);
     assert.deepEqual(JSON.parse(json), value);
   });
+});
+
+test('whole numbers have commas as English writes them', () => {
+  const english = new Intl.NumberFormat('en-US', { maximumFractionDigits: 0 });
+  for (const value of [
+    0,
+    7,
+    99.5,
+    999,
+    1000,
+    12_345.49,
+    999_999.5,
+    1_234_567,
+    Number.MAX_SAFE_INTEGER,
+    -1000,
+  ])
+    assert.equal(grouped(value), english.format(value));
 });
