@@ -37,6 +37,7 @@ import { AUTH_CATEGORY, HELD_CATEGORY, SEND_CATEGORY } from './sending/events.js
 import type { MailDirection } from './sending/subjects.js';
 import { MAIL_DIRECTIONS } from './sending/subjects.js';
 import { openMailServers } from './recording/reports.js';
+import type { ChannelState } from './notices/channel-state.js';
 import { NoticeCommands } from './notices/commands.js';
 import { openPolicyRole } from './policy/role.js';
 import { Recorder } from './recording/recorder.js';
@@ -78,6 +79,8 @@ export interface RunningApp {
   readonly models: ReadModels;
   readonly blockCommands: BlockCommandHandler;
   readonly metrics: Metrics;
+  /** What a channel of notices is at; undefined where this process sends none, or does not yet know. */
+  channelState(channel: string): ChannelState | undefined;
   /** Takes over the watched files as they are, even if they have lost most of their entries. */
   reload(): Promise<void>;
   /** The directions whose mail server did not answer at first. */
@@ -331,6 +334,7 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
     models,
     blockCommands,
     metrics,
+    channelState: (channel) => follower.channelState(channel),
     reload,
     unanswered: MAIL_DIRECTIONS.filter((direction) => smtp?.upstream.stateFor(direction) === 'failing'),
   };
