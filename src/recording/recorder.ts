@@ -33,14 +33,8 @@ export interface RecorderOptions {
 const MOST_WAITING = 10_000;
 /** With so many of them those who tell of sends should do so more slowly. */
 const MANY_WAITING = MOST_WAITING / 2;
-/** Of these, how many the store gets at a time: they are handed over in one go. */
+/** Of these, how many the store has at a time. It writes together what came while it wrote. */
 const AT_ONCE = 1024;
-/**
- * After so many it gets the next ones together, so often at most: a file is flushed once for all of them, and a page that
- * several touch is written once. Fewer do not wait.
- */
-const FEW = 16;
-const GATHERING: Milliseconds = 15;
 
 type Counted<Data> = Omit<Data, 'count' | 'since'>;
 
@@ -81,10 +75,6 @@ export class Recorder {
   #writing = 0;
   /** Told when it has acknowledged all of them. */
   #allWritten = (): void => undefined;
-  /** How many it got lately, and what ends that time. */
-  #lately = 0;
-  #gathering: (() => void) | undefined;
-  #isClosing = false;
 
   constructor(options: RecorderOptions) {
     this.#options = options;
@@ -165,19 +155,11 @@ export class Recorder {
   }
 
   #writeWaiting(): void {
-    if (this.#lately >= FEW && this.#waiting.size < AT_ONCE && !this.#isClosing) return;
     for (const waiting of this.#waiting) {
       if (this.#writing >= AT_ONCE) break;
       this.#waiting.delete(waiting);
       this.#writeNow(waiting);
-      this.#lately++;
     }
-    if (this.#lately === 0) return;
-    this.#gathering ??= this.#options.clock.after(GATHERING, () => {
-      this.#gathering = undefined;
-      this.#lately = 0;
-      this.#writeWaiting();
-    });
   }
 
   #writeNow({ stream, events, done }: Waiting): void {
@@ -269,11 +251,8 @@ export class Recorder {
     this.#refusals.flush();
     this.#failures.flush();
     this.#unanswered.flush();
-    this.#isClosing = true;
-    this.#writeWaiting();
     while (this.#underWay.size > 0) await Promise.allSettled([...this.#underWay]);
     if (this.#writing > 0) await new Promise<void>((resolve) => (this.#allWritten = resolve));
-    this.#gathering?.();
   }
 
   /** For facts that no client waits for: a store outage costs the record, not the service. */
