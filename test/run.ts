@@ -81,7 +81,8 @@ function unseen(): readonly string[] {
 }
 
 const reporters = [
-  ...['--test-reporter=spec', '--test-reporter-destination=stdout'],
+  `--test-reporter=${new URL('./support/reporter.js', import.meta.url).href}`,
+  '--test-reporter-destination=stdout',
   ...[`--test-reporter=${new URL('./support/skips.js', import.meta.url).href}`],
   ...[`--test-reporter-destination=${skips}`],
 ];
@@ -89,10 +90,7 @@ const reporters = [
 const HUNG = 480_000;
 /** All of them, in milliseconds. What a test that hung has left behind may keep the runner waiting for its output. */
 const ALL_HUNG = 1_500_000;
-const args = [
-  ...['--test', ...reporters, '--test-concurrency=5', `--test-timeout=${HUNG}`],
-  '--enable-source-maps',
-];
+const args = ['--test', ...reporters, '--test-concurrency=5', `--test-timeout=${HUNG}`];
 const env = { ...process.env, TEST_ANSWERS_SEEN: seen };
 // A group of its own, so that what a test has started ends with it.
 const child = spawn(process.execPath, [...args, ...loaded()], { stdio: 'inherit', env, detached: true });

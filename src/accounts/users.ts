@@ -1,4 +1,3 @@
-import { LRUCache } from 'lru-cache';
 import { InvalidInput, StopgapError } from '../kernel/errors.js';
 import type { Instant, Milliseconds } from '../kernel/time.js';
 import { formatInstant, HOUR } from '../kernel/time.js';
@@ -9,6 +8,7 @@ import { ConfigError } from './problems.js';
 import type { LockOptions, RecordChange, RecordFile } from './record-file.js';
 import { changeRecords, isText } from './record-file.js';
 import { readRecords } from './yaml-source.js';
+import { recentlyUsed } from '../runtime/recently-used.js';
 
 export interface UserRecord {
   /** In normal form. */
@@ -199,7 +199,7 @@ const REST: Milliseconds = HOUR;
  */
 export class FailedLoginsByAccount {
   readonly #exists: (account: string) => boolean;
-  readonly #accounts = new LRUCache<string, FailedLogins>({ max: 10_000 });
+  readonly #accounts = recentlyUsed<string, FailedLogins>(10_000);
 
   /** @param exists whether an account, in normal form, is in the users file */
   constructor(exists: (account: string) => boolean) {

@@ -1,4 +1,3 @@
-import { LRUCache } from 'lru-cache';
 import { z } from 'zod';
 import { FailedCredentials } from '../accounts/failed-credentials.js';
 import type { FailedLogins } from '../accounts/users.js';
@@ -22,6 +21,7 @@ import type { Tracing } from '../tracing/tracing.js';
 import type { Authenticator } from './dependencies.js';
 import type { Route } from './http/route.js';
 import { ok, route } from './http/route.js';
+import { recentlyUsed } from '../runtime/recently-used.js';
 
 /** Why a login fails that has nothing to do with a guessed password (Dovecot 2.4; 2.3 says nothing). */
 const NO_GUESS: ReadonlySet<string> = new Set(['policy', 'internal', 'expired', 'disabled']);
@@ -84,7 +84,7 @@ export class DovecotPolicy {
   readonly #context: DovecotContext;
   readonly #failures: FailedCredentials;
   /** Accounts, in normal form, that have logged in: a name that a stranger types is not kept. */
-  readonly #seen = new LRUCache<string, true>({ max: 10_000 });
+  readonly #seen = recentlyUsed<string, true>(10_000);
   readonly #failedOf = new FailedLoginsByAccount((account) => this.#seen.has(account));
   readonly #asked = { asked: 0, sending: 0, succeeded: 0, failed: 0 };
 

@@ -1,6 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
-import { LRUCache } from 'lru-cache';
 import type { ClientAuth, Configuration } from 'openid-client';
 import { z } from 'zod';
 import { normalizeAdmin } from '../accounts/admins.js';
@@ -20,6 +19,7 @@ import type { Answer, ApiRequest, Route } from './http/route.js';
 import { route } from './http/route.js';
 import { cookieOf, hostCookie } from './http/session-cookie.js';
 import type { Entrant, PeopleDependencies, PersonSessions } from './sessions.js';
+import { recentlyUsed } from '../runtime/recently-used.js';
 
 const START = '/api/v1/sign-in/openid';
 export const CALLBACK = `${START}/callback`;
@@ -80,7 +80,7 @@ export class OpenId {
   readonly #failures: FloodCoalescer<Failure>;
   #known: { readonly until: Instant; readonly configuration: Promise<Configuration> } | undefined;
   /** Cookies that were shown. The provider takes a code once, and a cookie counts once. */
-  readonly #shown = new LRUCache<string, true>({ max: 10_000 });
+  readonly #shown = recentlyUsed<string, true>(10_000);
 
   constructor(
     deps: PeopleDependencies,

@@ -1,5 +1,4 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { LRUCache } from 'lru-cache';
 import { z } from 'zod';
 import type { Session } from '../../projections/sessions/sessions.js';
 import type { AdminTable } from '../accounts/admins.js';
@@ -20,6 +19,7 @@ import { ok, route } from './http/route.js';
 import { sessionCookie, sessionToken } from './http/session-cookie.js';
 import type { UsedUp } from './second-factor.js';
 import { instantShape } from './shapes.js';
+import { recentlyUsed } from '../runtime/recently-used.js';
 
 /** A session ends when it was not used for so long, and after so long in any case. */
 const IDLE: Milliseconds = 12 * HOUR;
@@ -77,10 +77,10 @@ export class PersonSessions {
   readonly #deps: PeopleDependencies;
   readonly #onEnded: (session: string) => void;
   /** When each session was last used, by id. */
-  readonly #used = new LRUCache<string, Instant>({ max: 10_000 });
+  readonly #used = recentlyUsed<string, Instant>(10_000);
   readonly #recording = new Set<string>();
   /** Those whose time was seen to be over, until that is recorded. */
-  readonly #expired = new LRUCache<string, true>({ max: 10_000 });
+  readonly #expired = recentlyUsed<string, true>(10_000);
 
   /** @param onEnded told of each session that is ended here */
   constructor(deps: PeopleDependencies, onEnded: (session: string) => void) {

@@ -1,5 +1,4 @@
 import { readFile } from 'node:fs/promises';
-import { LRUCache } from 'lru-cache';
 import type { Logger } from 'pino';
 import { fileFault } from '../accounts/private-file.js';
 import { WatchedFile } from '../accounts/watched-file.js';
@@ -9,6 +8,7 @@ import { DAY, formatInstant, SECOND } from '../kernel/time.js';
 import type { RulesMetrics } from '../metrics/metrics.js';
 import type { GeoPlace, Kind } from './database.js';
 import { GeoDatabase, placeIn } from './database.js';
+import { recentlyUsed } from '../runtime/recently-used.js';
 
 /** Networks change hands: from this age on a database tells more and more that is wrong. */
 export const OLD: Milliseconds = 60 * DAY;
@@ -133,7 +133,7 @@ export async function readPlaces(
   onFault: (error: unknown) => void,
 ): Promise<(ip: string) => GeoPlace> {
   const [country, asn] = [await read('country', files.country), await read('asn', files.asn)];
-  const known = new LRUCache<string, GeoPlace>({ max: REMEMBERED });
+  const known = recentlyUsed<string, GeoPlace>(REMEMBERED);
   let failed = false;
   const fail = (error: unknown): void => {
     if (!failed) onFault(error);

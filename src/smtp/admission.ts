@@ -1,7 +1,7 @@
-import { LRUCache } from 'lru-cache';
 import type { Milliseconds } from '../kernel/time.js';
 import { MINUTE } from '../kernel/time.js';
 import { widerNetworks, widthFactor } from '../sending/identity.js';
+import { recentlyUsed } from '../runtime/recently-used.js';
 
 /** Why a connection is turned away before the greeting. */
 export type TurnedAway = 'full' | 'network' | 'rate';
@@ -32,7 +32,7 @@ export class Admission {
   readonly #limits: AdmissionLimits;
   readonly #now: () => Milliseconds;
   readonly #open = new Map<string, number>();
-  readonly #buckets = new LRUCache<string, Bucket>({ max: REMEMBERED });
+  readonly #buckets = recentlyUsed<string, Bucket>(REMEMBERED);
   #total = 0;
 
   constructor(limits: AdmissionLimits, now: () => Milliseconds = () => performance.now()) {

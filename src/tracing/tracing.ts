@@ -1,6 +1,5 @@
 import type { Attributes, Link, Span, SpanContext, Tracer } from '@opentelemetry/api';
 import { ROOT_CONTEXT, SpanKind, trace } from '@opentelemetry/api';
-import { LRUCache } from 'lru-cache';
 import type { BlockFact } from '../blocks/events.js';
 import type { RecordedEvent } from '../kernel/events.js';
 import { categoryOf } from '../kernel/events.js';
@@ -10,6 +9,7 @@ import type { Subject } from '../sending/subjects.js';
 import type { EventStore } from '../store/port.js';
 import type { SpanOptions } from './spans.js';
 import { failed, parseTraceparent, sinceEpoch, traceparentOf } from './spans.js';
+import { recentlyUsed } from '../runtime/recently-used.js';
 
 /**
  * What Stopgap reports to a trace collector. It is undefined if tracing is off, so its users only check whether it is
@@ -155,7 +155,7 @@ const REMEMBERED = 10_000;
  */
 export class CausedBlocks {
   /** By block; empty once it has refused somebody. */
-  readonly #traces = new LRUCache<string, string>({ max: REMEMBERED });
+  readonly #traces = recentlyUsed<string, string>(REMEMBERED);
 
   /** A block is in force. Said again, as its event comes after it was anticipated, it changes nothing. */
   imposed(block: string, traceparent: string): void {

@@ -1,9 +1,10 @@
 import { randomBytes } from 'node:crypto';
-import { LRUCache } from 'lru-cache';
+import type { LRUCache } from 'lru-cache';
 import { keyedHash } from '../../accounts/failed-credentials.js';
 import type { AlarmClock, Milliseconds } from '../../kernel/time.js';
 import { normalizeAccount } from '../../sending/identity.js';
 import type { AuthBackend, LoginClient } from './port.js';
+import { recentlyUsed } from '../../runtime/recently-used.js';
 
 /** A login that passed. */
 export interface LoggedIn {
@@ -46,9 +47,9 @@ export class LoginVerifier {
   constructor({ backend, clock, remembered = 10_000 }: LoginVerifierOptions) {
     this.#backend = backend;
     this.#clock = clock;
-    this.#seen = new LRUCache({ max: remembered });
-    this.#memory = new LRUCache({
-      ...{ max: remembered, ttl: backend.memory, ttlResolution: 0 },
+    this.#seen = recentlyUsed(remembered);
+    this.#memory = recentlyUsed(remembered, {
+      ...{ ttl: backend.memory, ttlResolution: 0 },
       perf: { now: () => clock.monotonic() + 1 }, // 0 means "never" to it
     });
   }

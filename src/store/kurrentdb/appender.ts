@@ -8,7 +8,6 @@ import {
   type AppendStreamState,
   type KurrentDBClient,
 } from '@kurrent/kurrentdb-client';
-import { LRUCache } from 'lru-cache';
 import { errorOf, StopgapError } from '../../kernel/errors.js';
 import type { NewEvent, RecordedEvent } from '../../kernel/events.js';
 import type { Milliseconds } from '../../kernel/time.js';
@@ -18,6 +17,7 @@ import type { Connection } from './connection.js';
 import { Gate } from './connection.js';
 import { safeNumber, sending, toEventData } from './envelope.js';
 import { atLeader, isAnswer, leaderLearnt, NoAnswer, portError, spoilsClient } from './errors.js';
+import { recentlyUsed } from '../../runtime/recently-used.js';
 
 /** Appends that may wait for their answer; more would only wait longer than they are willing to. */
 const QUEUE_LIMIT = 20_000;
@@ -78,7 +78,7 @@ export class Appender {
   /** The newest append under way for each id of a first event. */
   readonly #underWay = new Map<string, Request>();
   /** Events that were sent and not answered, by id. */
-  readonly #doubtful = new LRUCache<string, true>({ max: REMEMBERED_DOUBTS });
+  readonly #doubtful = recentlyUsed<string, true>(REMEMBERED_DOUBTS);
   /** The client that has answered an append. */
   #warm: unknown;
   #lastAnswer = 0;

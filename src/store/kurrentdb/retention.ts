@@ -4,7 +4,6 @@ import {
   WrongExpectedVersionError,
   type AppendStreamState,
 } from '@kurrent/kurrentdb-client';
-import { LRUCache } from 'lru-cache';
 import { InvalidInput } from '../../kernel/errors.js';
 import { categoryOf, type RecordedEvent } from '../../kernel/events.js';
 import { SECOND, type Clock, type Milliseconds } from '../../kernel/time.js';
@@ -12,6 +11,7 @@ import type { Connection } from './connection.js';
 import { fromResolved, reaches, safeNumber, sending, type Resolved } from './envelope.js';
 import { atLeader, answered } from './errors.js';
 import type { Erasures } from './forget.js';
+import { recentlyUsed } from '../../runtime/recently-used.js';
 
 /** Bound on the streams that are known to carry the right `$maxAge`: a few MB. */
 const REMEMBERED_STREAMS = 50_000;
@@ -44,7 +44,7 @@ export interface RetentionTools {
 export class Retention {
   readonly #tools: RetentionTools;
   readonly #ages = new Map<string, Milliseconds | undefined>();
-  readonly #done = new LRUCache<string, true>({ max: REMEMBERED_STREAMS });
+  readonly #done = recentlyUsed<string, true>(REMEMBERED_STREAMS);
   /** Streams to be looked at, each with whether it was new. */
   readonly #waiting = new Map<string, boolean>();
   #running = 0;

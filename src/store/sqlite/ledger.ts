@@ -1,9 +1,9 @@
 import type Database from 'better-sqlite3';
-import { LRUCache } from 'lru-cache';
 import { categoryOf } from '../../kernel/events.js';
 import type { Instant } from '../../kernel/time.js';
 import { readHead } from './schema.js';
 import { ANY, EVENT_FIELDS, NONE, WriteOutcome } from './appends.js';
+import { recentlyUsed } from '../../runtime/recently-used.js';
 
 /** Bound on the streams whose next revision is kept in memory: about 10 MB. */
 const REMEMBERED_STREAMS = 50_000;
@@ -39,7 +39,7 @@ interface Written {
  */
 export class Ledger {
   readonly #db: Database.Database;
-  readonly #streams = new LRUCache<string, StreamState>({ max: REMEMBERED_STREAMS });
+  readonly #streams = recentlyUsed<string, StreamState>(REMEMBERED_STREAMS);
   readonly #categories = new Map<string, number>();
   #position: number;
 

@@ -1,6 +1,5 @@
 import path from 'node:path';
 import Database from 'better-sqlite3';
-import { LRUCache } from 'lru-cache';
 import { isThere } from '../../accounts/private-file.js';
 import { messageOf } from '../../kernel/errors.js';
 import type { RecordedEvent } from '../../kernel/events.js';
@@ -11,6 +10,7 @@ import { StoreRefused, StoreUnavailable } from '../port.js';
 import { storageOf } from './storage.js';
 import type { EventRow } from './schema.js';
 import { APPLICATION_ID, EVENT_COLUMNS, fromRow, readHead, SCHEMA_VERSION } from './schema.js';
+import { recentlyUsed } from '../../runtime/recently-used.js';
 
 /** Rows of one slice, at most: about 2 ms on the main thread with events of usual size. */
 const SLICE_ROWS = 512;
@@ -48,7 +48,7 @@ export class SliceSize {
 export class Reader {
   readonly #db: Database.Database;
   readonly #file: string;
-  readonly #names = new LRUCache<number, string>({ max: REMEMBERED_NAMES });
+  readonly #names = recentlyUsed<number, string>(REMEMBERED_NAMES);
   readonly #statements = new Map<string, Statement>();
   readonly #findName;
   readonly #findStream;

@@ -17,6 +17,10 @@ type Claims = Readonly<Record<string, unknown>>;
 
 const encoded = (value: unknown): string => Buffer.from(JSON.stringify(value)).toString('base64url');
 
+/** Made once: it takes a tenth of a second. */
+const KEYS = generateKeyPairSync('rsa', { modulusLength: 2048 });
+const STRANGER = generateKeyPairSync('rsa', { modulusLength: 2048 });
+
 /** An OpenID provider on loopback: signed tokens, PKCE, codes that work once, and every fault that a test asks for. */
 export class OpenIdProvider {
   readonly issuer: string;
@@ -29,8 +33,6 @@ export class OpenIdProvider {
   /** How often a code was exchanged. */
   exchanged = 0;
   readonly #server: http.Server;
-  readonly #keys = generateKeyPairSync('rsa', { modulusLength: 2048 });
-  readonly #stranger = generateKeyPairSync('rsa', { modulusLength: 2048 });
   readonly #grants = new Map<string, Grant>();
 
   private constructor(server: http.Server) {
@@ -74,7 +76,7 @@ export class OpenIdProvider {
       case '/.well-known/openid-configuration':
         return [200, this.#metadata()];
       case '/keys':
-        return [200, { keys: [{ ...this.#keys.publicKey.export({ format: 'jwk' }), kid: 'k', use: 'sig' }] }];
+        return [200, { keys: [{ ...KEYS.publicKey.export({ format: 'jwk' }), kid: 'k', use: 'sig' }] }];
       case '/token':
         return this.#token(request);
       case '/user':
@@ -120,7 +122,7 @@ export class OpenIdProvider {
     const signed = `${head}.${encoded(claims)}`;
     if (algorithm === 'none') return `${signed}.`;
     if (algorithm === 'HS256') return `${signed}.${Buffer.from('x'.repeat(32)).toString('base64url')}`;
-    const key: KeyObject = (algorithm === 'RS256' ? this.#keys : this.#stranger).privateKey;
+    const key: KeyObject = (algorithm === 'RS256' ? KEYS : STRANGER).privateKey;
     return `${signed}.${sign('sha256', Buffer.from(signed), key).toString('base64url')}`;
   }
 }
