@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { createReadStream } from 'node:fs';
 import { describe, it } from 'node:test';
 import { collectBody } from '../../../src/smtp/relay/body.js';
-import type { Relay } from '../../../src/smtp/relay/port.js';
+import type { Relay, RelayTimeouts } from '../../../src/smtp/relay/port.js';
 import { RelayUnreachable } from '../../../src/smtp/relay/port.js';
 import type { FakeOptions, Peer, Script, Verb } from '../../support/relay/fake-upstream.js';
 import { bodyOf, ENVELOPE, MESSAGE, pair, relayTo, temporaryDir, yes } from '../../support/relay/helpers.js';
@@ -23,6 +23,10 @@ const unreachable = (ambiguous: boolean, text: RegExp) => (error: unknown) => {
 };
 
 const PHASES: readonly Verb[] = ['connect', 'EHLO', 'MAIL', 'RCPT', 'DATA', '.'];
+/** Which of them ends the phase. */
+const TIMEOUTS: Partial<Record<Verb, keyof RelayTimeouts>> = {
+  ...{ connect: 'greeting', EHLO: 'command', MAIL: 'command', RCPT: 'command', DATA: 'data', '.': 'dot' },
+};
 const silent = (phase: Verb): Script => ({ [phase]: () => '' });
 const killing = (phase: Verb): Script => ({
   [phase](_line: string, peer: Peer) {
@@ -49,8 +53,7 @@ describe('relay: the upstream fails', () => {
       });
 
       it(`${kind}: says nothing at ${phase}`, async (t) => {
-        const timeouts = { greeting: 20, command: 20, data: 20, dot: 20 };
-        const { relay } = await pair(t, fake(silent(verb)), { timeouts });
+        const { relay } = await pair(t, fake(silent(verb)), { timeouts: { [TIMEOUTS[phase]!]: 20 } });
         await assert.rejects(send(relay), unreachable(ambiguous, /within 20 ms/));
         assert.deepEqual(relay.sessions, { open: 0, busy: 0, unanswered: 0 });
       });
