@@ -81,6 +81,7 @@ const FLOORS: Readonly<Record<string, readonly [contained: number, leaked: numbe
   comeback: [1, 0.04],
   fleet: [0.9, 0.15],
   ramp: [0.9, 0.12],
+  spread: [1, 0.04],
   fresh: [1, 0.11],
 };
 
@@ -139,9 +140,9 @@ export async function run(): Promise<Report> {
   return { name: `Attacks by those who know the rules, seeds ${SEEDS.join(', ')}`, rows };
 }
 
-/** All kinds but the slower ones, by recipients. */
+/** All kinds but the slower ones, by recipients. `spread` has so many that the others would not show. */
 function together(all: readonly string[], results: readonly Result[]): Row {
-  const kinds = all.filter((kind) => !SLOWER.includes(kind));
+  const kinds = all.filter((kind) => !SLOWER.includes(kind) && kind !== 'spread');
   const sum = (of: (one: AttackScore) => number): number =>
     results.flatMap(({ score }) => kinds.map((kind) => of(score.byKind[kind]!))).reduce((a, b) => a + b, 0);
   const contained = sum((one) => one.contained) / sum((one) => one.attacks);
@@ -150,7 +151,7 @@ function together(all: readonly string[], results: readonly Result[]): Row {
     return leakedOf(kinds, [one]) / tried;
   });
   return {
-    label: 'all but those in brackets',
+    label: 'all but spread and those in brackets',
     value: `${percent(contained, 1)} contained  ${percent(mean(leaked), 2)} leaked (${leaked.map((one) => percent(one)).join(', ')})`,
     target: 'at least 97 %, at most 4 %',
     ok: contained >= 0.97 && mean(leaked) <= 0.04,

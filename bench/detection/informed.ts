@@ -141,6 +141,21 @@ const KINDS: Readonly<Record<string, (scheme: Scheme) => void>> = {
   },
 };
 
+/** Came later: after all others of a seed, so that these stay as they were. */
+const LATER: typeof KINDS = {
+  /** Twice as many recipients each day, just below the limits, under the owner's EHLO name. */
+  spread({ start, victim, thief, random, send }) {
+    const who = victim();
+    const place = { ...thief.moved(), ehlo: who.placeAt(start).ehlo };
+    for (let day = 0, most = random.whole(150, 250); day < 10; day++, most = Math.min(2 * most, 12_500)) {
+      const each = Math.max(25, Math.ceil(most / 125));
+      const count = Math.ceil(most / each);
+      for (let n = 0; n < count; n++)
+        send(start + day * DAY + 6 * HOUR + (n + random.next()) * ((14 * HOUR) / count), who, each, place);
+    }
+  },
+};
+
 /** The kinds that no rule is asked to stop. */
 export const SLOWER: readonly string[] = ['slow-own', 'slow-few'];
 
@@ -154,31 +169,30 @@ export function informedAttacks(
   const messages: Message[] = [];
   const begin = first + WARM_UP * (last - first);
   const taken = new Set<Person>();
-  for (let round = 0; round < EACH; round++) {
-    for (const [kind, carryOut] of Object.entries(KINDS)) {
-      const start = begin + random.next() * (last - begin - LONGEST);
-      const free = people.filter((one) => !taken.has(one));
-      const known = free.filter(({ times }) => times.filter((at) => at < start).length >= 20);
-      const attack = found.length;
-      const accounts = new Set<string>();
-      carryOut({
-        ...{ start, population, random, thief: new Thief(attack, random) },
-        victim: () => {
-          // Two of three have a habit, as far as there are such.
-          const fitting = (random.chance(0.65) ? known : free).filter((one) => !taken.has(one));
-          const victim = random.of(fitting.length > 0 ? fitting : people);
-          taken.add(victim);
-          return victim;
-        },
-        send(at, { account }, recipients, place) {
-          accounts.add(account);
-          const size = random.whole(1200, 30_000);
-          const from = { account, returnPath: account, ...place };
-          messages.push({ at: Math.round(at), ...from, recipients, size, attack });
-        },
-      });
-      found.push({ kind, accounts: [...accounts] });
-    }
+  const rounds = (kinds: typeof KINDS) => Array.from({ length: EACH }, () => Object.entries(kinds)).flat();
+  for (const [kind, carryOut] of [...rounds(KINDS), ...rounds(LATER)]) {
+    const start = begin + random.next() * (last - begin - LONGEST);
+    const free = people.filter((one) => !taken.has(one));
+    const known = free.filter(({ times }) => times.filter((at) => at < start).length >= 20);
+    const attack = found.length;
+    const accounts = new Set<string>();
+    carryOut({
+      ...{ start, population, random, thief: new Thief(attack, random) },
+      victim: () => {
+        // Two of three have a habit, as far as there are such.
+        const fitting = (random.chance(0.65) ? known : free).filter((one) => !taken.has(one));
+        const victim = random.of(fitting.length > 0 ? fitting : people);
+        taken.add(victim);
+        return victim;
+      },
+      send(at, { account }, recipients, place) {
+        accounts.add(account);
+        const size = random.whole(1200, 30_000);
+        const from = { account, returnPath: account, ...place };
+        messages.push({ at: Math.round(at), ...from, recipients, size, attack });
+      },
+    });
+    found.push({ kind, accounts: [...accounts] });
   }
   return { attacks: found, messages };
 }

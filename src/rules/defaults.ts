@@ -72,7 +72,7 @@ rules:
     count: recipients
     leaveOut: 1
     window: 1h
-    limit: { record: 2.5x, plus: 40, start: 63 }
+    limit: { record: 2.5x, plus: 40, rise: 80, start: 63 }
     then: block
     for: 24h
     escalate: { factor: 14, max: 14d, forget: 30d }
@@ -83,7 +83,7 @@ rules:
     count: recipients
     leaveOut: 1
     window: 24h
-    limit: { record: 2x, plus: 100, start: 300 }
+    limit: { record: 2x, plus: 100, rise: 250, start: 300 }
     then: block
     for: 24h
     escalate: { factor: 14, max: 14d, forget: 30d }
