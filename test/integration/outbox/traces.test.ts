@@ -129,7 +129,9 @@ describe('an outbox that has delivered what waited', () => {
       assert.ok(acknowledged.length > 0);
       assert.deepEqual(ids(waiting).slice(0, acknowledged.length), acknowledged, `killed after ${after} ms`);
       const left = await collect(local.readAll());
-      await local.remove(left.filter(({ stream }) => stream === `send-${BOB}`).map(({ position }) => position));
+      await local.remove(
+        left.filter(({ stream }) => stream === `send-${BOB}`).map(({ position }) => position),
+      );
       assert.equal(await local.clean(), true);
       assert.deepEqual(filesThatName(folder, BOB), [], `killed after ${after} ms`);
       await local.close();
