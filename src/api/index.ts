@@ -3,6 +3,7 @@ import express from 'express';
 import type { Express } from 'express';
 import type { Logger } from 'pino';
 import type { ListenAddress } from '../config/listening.js';
+import type { MailServers } from '../recording/reports.js';
 import { newId } from '../runtime/ids.js';
 import { StoreUnavailable } from '../store/port.js';
 import { backtestRoutes } from './backtests.js';
@@ -24,8 +25,9 @@ import { heldRoutes } from './held.js';
 import { listen } from './http/listen.js';
 import type { Listener } from './http/listen.js';
 import type { Route } from './http/route.js';
+import { matches } from './http/route.js';
 import { serve } from './http/serve.js';
-import type { Admission, ServeDependencies } from './http/serve.js';
+import type { Admission, Elsewhere, ServeDependencies } from './http/serve.js';
 import { LongReads } from './long-reads.js';
 import { mailServerRoutes } from './mail-servers.js';
 import { noticeRoutes } from './notices.js';
@@ -124,28 +126,26 @@ export function createStarting(deps: OperationDependencies, more: readonly Route
   });
 }
 
-function matches({ path: template }: Route, path: string): boolean {
-  const parts = path.split('/');
-  const wanted = template.split('/');
-  return (
-    parts.length === wanted.length &&
-    wanted.every((part, index) => part.startsWith('{') || part === parts[index])
-  );
-}
-
 /** What a process without the `api` role serves: health, readiness and metrics, what its own disk holds, and mail servers. */
 export function createOperations(
   deps: OperationDependencies & Pick<ApiDependencies, 'tokens' | 'outbox' | 'models' | 'mailServers'>,
   more: readonly Route[] = [],
 ): Api {
   const own = deps.outbox === undefined ? [] : outboxRoutes(deps);
-  return serving(deps, [...operationRoutes(deps), ...own, ...askedRoutes(deps), ...more]);
+  const { asked, elsewhere } = askedRoutes(deps);
+  return serving(deps, [...operationRoutes(deps), ...own, ...asked, ...more], { elsewhere });
 }
 
-/** For mail servers, in a process that sees sends. */
-function askedRoutes({ mailServers, ...deps }: Parameters<typeof createOperations>[0]): readonly Route[] {
-  if (mailServers === undefined) return [];
-  return [...mailServerRoutes({ ...deps, mailServers }), ...rspamdRoutes({ ...deps, mailServers })];
+/** For mail servers: they are served by a process that sees sends, and known to others. */
+function askedRoutes({ mailServers, ...deps }: Parameters<typeof createOperations>[0]): {
+  readonly asked: readonly Route[];
+  readonly elsewhere: Elsewhere | undefined;
+} {
+  // Without what answers them nobody calls them: only their paths are asked for.
+  const parts = { ...deps, mailServers: mailServers ?? ({} as MailServers) };
+  const routes = [...mailServerRoutes(parts), ...rspamdRoutes(parts)];
+  if (mailServers !== undefined) return { asked: routes, elsewhere: undefined };
+  return { asked: [], elsewhere: { routes, lacks: 'has neither the role policy nor the role smtp' } };
 }
 
 /** The HTTP side: docs/reference/api.md describes it. */
@@ -161,6 +161,7 @@ export function createApi(deps: ApiDependencies, more: readonly Route[] = []): A
     admins === undefined
       ? undefined
       : openPeople({ ...deps, admins }, (session) => void feeds.endOf(session));
+  const { asked, elsewhere } = askedRoutes(deps);
   const routes = rootRoutes([
     ...pageRoutes(),
     overviewRoute(deps, looks),
@@ -185,7 +186,7 @@ export function createApi(deps: ApiDependencies, more: readonly Route[] = []): A
     ...checkRoutes(deps),
     forgetRoute(deps),
     storageRoute(deps),
-    ...askedRoutes(deps),
+    ...asked,
     feignedRoute(deps),
     ...noticeRoutes(deps),
     ...feeds.routes,
@@ -199,7 +200,7 @@ export function createApi(deps: ApiDependencies, more: readonly Route[] = []): A
     await feeds.close();
     await deps.backtests.close();
   };
-  return serving({ ...deps, people: people?.sessions }, routes, { close });
+  return serving({ ...deps, people: people?.sessions }, routes, { close, elsewhere });
 }
 
 /** The people who administrate: they sign in, and have a session from then on. */
@@ -229,9 +230,12 @@ function openPeople(
 function serving(
   deps: ServeDependencies,
   routes: readonly Route[],
-  { close = () => Promise.resolve(), admit }: { close?: () => Promise<void>; admit?: Admission } = {},
+  {
+    close = () => Promise.resolve(),
+    ...options
+  }: { close?: () => Promise<void>; admit?: Admission; elsewhere?: Elsewhere | undefined } = {},
 ): Api {
   const app = express();
-  serve(app, routes, deps, newId, admit);
+  serve(app, routes, deps, newId, options);
   return { app, routes, close };
 }

@@ -3,6 +3,7 @@ import { printable } from '../kernel/printable.js';
 import type { Instant, Milliseconds } from '../kernel/time.js';
 import { DAY, HOUR, MINUTE, SECOND } from '../kernel/time.js';
 import { numbersOf } from '../kernel/why.js';
+import { isQueueId } from '../sending/events.js';
 import type { AnswerOf, Schemas } from './client.js';
 import { table } from './io.js';
 
@@ -131,7 +132,7 @@ function hookText({
 }
 
 /** What has become of the held mail, or why nothing has. Empty while its block is in force and nobody has decided. */
-export function heldState({ state, history, falsePositive }: Block, { count }: HeldMail): string {
+export function heldState({ state, history, falsePositive }: Block, { count, items }: HeldMail): string {
   const released = falsePositive ? 'release' : 'keep';
   const decisionOf = ({ type, held }: Block['history'][number]): string | undefined =>
     held ?? (type === 'BlockReleased' ? released : undefined);
@@ -147,9 +148,10 @@ export function heldState({ state, history, falsePositive }: Block, { count }: H
       ? `the hook ${action}d ${run.acted} of ${run.asked}: the rest was not on hold where it looks`
       : '';
   if (count === 0) return '';
-  return run === undefined
-    ? `to be ${action}d, but no hook has done it: none is set (hooks.run), or it is called again (see the log)`
-    : 'the hook has failed: --release or --delete asks it anew';
+  if (run !== undefined) return 'the hook has failed: --release or --delete asks it anew';
+  if (items.length === count && items.every(({ queueId }) => !isQueueId(queueId)))
+    return `to be ${action}d by hand: no hook is asked, since no queue id of Postfix or Exim is known for them`;
+  return `to be ${action}d, but no hook has done it: none is set (hooks.run), or it is called again (see the log)`;
 }
 
 /** What is held for a block, the newest first. */

@@ -306,7 +306,8 @@ async function demoToken(data: string): Promise<string | undefined> {
   return text === undefined ? undefined : /^token: (\S+)$/m.exec(text)?.[1];
 }
 
-function causeOf(thrown: unknown): string {
+/** Why an answer did not come, in a few words. */
+export function causeOf(thrown: unknown, patience = PATIENCE): string {
   if (!(thrown instanceof Error)) return String(thrown);
   const { cause } = thrown as { cause?: unknown };
   if (cause instanceof Error) {
@@ -314,7 +315,7 @@ function causeOf(thrown: unknown): string {
     if (code?.startsWith('HPE_') === true) return 'what answers there does not speak HTTP';
     return code ?? cause.message;
   }
-  return thrown.name === 'TimeoutError' ? `nothing within ${PATIENCE / SECOND} s` : thrown.message;
+  return thrown.name === 'TimeoutError' ? `nothing within ${patience / SECOND} s` : thrown.message;
 }
 
 function parse(text: string, response: Response, base: URL): unknown {

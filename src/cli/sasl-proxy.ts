@@ -2,6 +2,7 @@ import type { Command } from 'commander';
 import { InvalidArgumentError } from 'commander';
 import { asDuration } from '../config/values.js';
 import { StopgapError, messageOf } from '../kernel/errors.js';
+import { printable } from '../kernel/printable.js';
 import type { Milliseconds } from '../kernel/time.js';
 import { SECOND } from '../kernel/time.js';
 import { Trouble } from '../log/trouble.js';
@@ -9,12 +10,14 @@ import type { SaslLogin } from '../policy/sasl-proxy.js';
 import { SaslProxy } from '../policy/sasl-proxy.js';
 import { systemClock } from '../runtime/clock.js';
 import type { ClientOption } from './client.js';
-import { serverAndToken, withClient } from './client.js';
+import { causeOf, serverAndToken, withClient } from './client.js';
 import type { CliIo } from './io.js';
 import { note } from './io.js';
 
 /** How long a login waits for the verdict; Postfix waits ten seconds for all. */
 const PATIENCE: Milliseconds = SECOND;
+/** Reasons that are told of one trouble: what an answer says may differ each time. */
+const MOST_REASONS = 8;
 /** The first descriptor that systemd passes on (sd_listen_fds). */
 const FIRST_FD = 3;
 
@@ -35,9 +38,18 @@ export function saslProxyVerb(program: Command, io: CliIo): void {
     .option('--failure-delay <duration>', "Dovecot's auth_failure_delay", duration, '2s')
     .action(async (options: ProxyOption) => {
       const { base, token } = await serverAndToken(io, options);
+      const told = new Set<string>();
+      const tell = (reason: string): void => {
+        if (told.has(reason) || told.size >= MOST_REASONS) return;
+        told.add(reason);
+        note(io, `stopgap: blocked accounts log in: ${reason}`);
+      };
       const trouble = new Trouble(systemClock, {
-        began: (reason) => note(io, `stopgap: blocked accounts log in: ${reason}`),
-        over: (count) => note(io, `stopgap: verdicts are given again, after ${count} logins without one`),
+        began: tell,
+        over(count) {
+          told.clear();
+          note(io, `stopgap: verdicts are given again, after ${count} logins without one`);
+        },
       });
       const server = new SaslProxy({
         listen: listenOf(io, options),
@@ -52,7 +64,10 @@ export function saslProxyVerb(program: Command, io: CliIo): void {
             },
             (error: unknown) => {
               // A login goes on by itself where no verdict can be had.
-              trouble.failed(messageOf(error));
+              const reason = printable(reasonOf(error, base));
+              trouble.failed(reason);
+              // It may be another one by now, with another remedy.
+              tell(reason);
               return false;
             },
           ),
@@ -90,7 +105,26 @@ async function isBlocked(url: URL, token: string, login: SaslLogin): Promise<boo
     redirect: 'error',
     signal: AbortSignal.timeout(PATIENCE),
   });
-  const { status, detail } = (await response.json()) as { status?: unknown; detail?: unknown };
-  if (!response.ok) throw new Error(`Stopgap answers ${response.status}: ${String(detail)}`);
+  if (!response.ok) throw await refusalOf(response);
+  const { status } = (await response.json()) as { status?: unknown };
   return status === -1;
+}
+
+async function refusalOf(response: Response): Promise<StopgapError> {
+  const { status } = response;
+  const { detail } = (await response.json().catch(() => ({}))) as { readonly detail?: unknown };
+  const said = typeof detail === 'string' ? `: ${detail.slice(0, 200)}` : '';
+  return new StopgapError('unavailable', `Stopgap answers ${status}${said}; ${remedyOf(status)}`);
+}
+
+function remedyOf(status: number): string {
+  if (status === 401 || status === 403)
+    return 'give the proxy a token of the role server (stopgap token add), and start it anew';
+  if (status === 404) return 'let --url name a process with the role api or policy';
+  return 'its log says more';
+}
+
+function reasonOf(error: unknown, base: URL): string {
+  if (error instanceof StopgapError) return error.message;
+  return `${base.href} gives no verdict (${causeOf(error, PATIENCE)}); see there that Stopgap runs and is not overloaded: stopgap doctor`;
 }

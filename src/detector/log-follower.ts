@@ -327,7 +327,10 @@ export class LogFollower {
       },
       onFolded: (event) => {
         this.containment?.follow(event);
-        if (isForgettingEvent(event)) this.#forgottenAt = event.position;
+        if (isForgettingEvent(event)) {
+          this.#forgottenAt = event.position;
+          this.#options.outbox?.clean();
+        }
         if (!this.models.ready) return;
         this.#refoldIfDue();
         this.#hooks?.held(event);

@@ -12,7 +12,14 @@ import type { HookMetrics } from '../metrics/hooks.js';
 import { pauseAfter } from '../runtime/clock.js';
 import { envelope, idOf } from '../runtime/ids.js';
 import type { HeldEvent, MessageAccepted, MessageHeld } from '../sending/events.js';
-import { heldStream, isHeldEvent, isImported, QUEUE_HOLDER, sendStream } from '../sending/events.js';
+import {
+  heldStream,
+  isHeldEvent,
+  isImported,
+  isQueueId,
+  QUEUE_HOLDER,
+  sendStream,
+} from '../sending/events.js';
 import { normalizeAccount, normalizeAddress } from '../sending/identity.js';
 import type { Subject } from '../sending/subjects.js';
 import type { EventStore } from '../store/port.js';
@@ -41,8 +48,6 @@ const MOST_HELD = 10_000;
 /** Calls for one thing before it is given up: about ten minutes. */
 const ATTEMPTS = 8;
 const PAUSES = { first: 5 * SECOND, most: 5 * MINUTE };
-/** Postfix's ids, long and short, and Exim's. An id of ours, or a policy instance, is none. */
-const QUEUE_ID = /^(?!unknown$)[A-Za-z0-9][A-Za-z0-9-]{3,31}$/;
 
 /** Messages of one login, each with what is known of it. */
 type Batch = readonly [account: string | null, messages: readonly Message[]];
@@ -314,7 +319,7 @@ function isOf(
 
 /** By login, and no more at a time than a call takes. What has no queue id is left out. */
 function* inPieces(messages: readonly Message[]): Generator<Batch> {
-  const known = messages.filter(({ transaction }) => QUEUE_ID.test(transaction));
+  const known = messages.filter(({ transaction }) => isQueueId(transaction));
   const byAccount = new Map<string | null, Message[]>();
   for (const message of known) {
     const account = message.account ?? null;

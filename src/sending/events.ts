@@ -123,6 +123,11 @@ export type SendEvent =
 /** Who records that the hook holds what it found in the queue: unlike other held mail it was taken, and counted, before. */
 export const QUEUE_HOLDER = 'system:hook';
 
+/** Postfix's ids, long and short, and Exim's. An id of ours, or a policy instance, is none. */
+export function isQueueId(transaction: string): boolean {
+  return /^(?!unknown$)[A-Za-z0-9][A-Za-z0-9-]{3,31}$/.test(transaction);
+}
+
 export type HeldEvent = Fact<'MessageHeld', MessageHeld>;
 
 export type AuthEvent = Fact<'AuthenticationFailed', AuthenticationFailed>;

@@ -287,6 +287,8 @@ function plain({ id, type, version, at, by, correlation, trace, data }: Recorded
 export interface LocalStore extends EventStore {
   /** Deletes these events at once. @throws StoreUnavailable */
   remove(positions: readonly number[]): Promise<void>;
+  /** Leaves nothing of what was deleted on the disk; says whether it could. @throws StoreUnavailable */
+  clean(): Promise<boolean>;
   /** How many events each stream holds. @throws StoreUnavailable */
   countByStream(): AsyncIterable<{ readonly stream: string; readonly events: number }>;
 }

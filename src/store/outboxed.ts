@@ -1,4 +1,5 @@
 import type { Logger } from 'pino';
+import { messageOf } from '../kernel/errors.js';
 import type { NewEvent } from '../kernel/events.js';
 import type { AlarmClock, Instant, Milliseconds } from '../kernel/time.js';
 import type { LocalStore } from './delivery.js';
@@ -39,6 +40,8 @@ export class OutboxedStore implements EventStore {
   readonly #byStream = new StreamCounts();
   #quarantined = 0;
   #delivering: Promise<void> | undefined;
+  #cleaning: Promise<void> | undefined;
+  #isUnclean = false;
   #closed = false;
 
   private constructor(options: OutboxOptions) {
@@ -62,6 +65,8 @@ export class OutboxedStore implements EventStore {
       else store.#count(stream, events);
     }
     if (store.#waiting > 0) store.#deliver();
+    // An earlier process may have been killed before it had cleaned up.
+    else store.clean();
     return store;
   }
 
@@ -144,7 +149,29 @@ export class OutboxedStore implements EventStore {
     const there = await this.#remote.forget(person, mayGoOn);
     const here = await this.#local.forget(person, mayGoOn);
     this.#quarantined -= here.erased;
-    return { ...there, remains: [...there.remains, ...here.remains, OUTBOXES] };
+    return { ...there, remains: [...there.remains, ...here.remains] };
+  }
+
+  /**
+   * Leaves nothing on this disk of what was delivered, which may be of somebody who is to be forgotten. While something
+   * waits that is put off until it is delivered.
+   */
+  clean(): void {
+    this.#isUnclean = true;
+    this.#cleaning ??= this.#clean().finally(() => (this.#cleaning = undefined));
+  }
+
+  async #clean(): Promise<void> {
+    while (this.#isUnclean && this.#waiting === 0 && !this.#closed) {
+      this.#isUnclean = false;
+      const { log } = this.#options;
+      try {
+        if (await this.#local.clean()) continue;
+        log.warn('traces of delivered events stay in the outbox for now');
+      } catch (error) {
+        log.warn({ error: messageOf(error) }, 'traces of delivered events stay in the outbox for now');
+      }
+    }
   }
 
   storage: EventStore['storage'] = () => this.#remote.storage();
@@ -164,6 +191,7 @@ export class OutboxedStore implements EventStore {
     this.#closed = true;
     this.#delivery.stop();
     await this.#delivering;
+    await this.#cleaning;
     await this.#local.close();
     await this.#remote.close();
   }
@@ -218,9 +246,10 @@ export class OutboxedStore implements EventStore {
     if (this.#waiting === 0 || this.#closed) return;
     this.#delivering ??= this.#delivery.run().finally(() => {
       this.#delivering = undefined;
-      if (this.#waiting === 0) this.#options.log.warn('the outbox is delivered');
-      // Something came between the last look and now.
-      else this.#deliver();
+      // Something may have come between the last look and now.
+      if (this.#waiting > 0) return this.#deliver();
+      this.#options.log.warn('the outbox is delivered');
+      this.clean();
     });
   }
 }
@@ -250,8 +279,6 @@ class StreamCounts {
 
 /** Where an earlier version noted how much it had delivered, which it left to a sweep. */
 const PROGRESS_STREAM = 'delivered-outbox';
-const OUTBOXES =
-  'SMTP nodes keep outboxes of their own: what another node holds in quarantine (stopgap outbox show) is not reached from here.';
 
 /** Events that are deleted at once. */
 const SLICE = 1000;

@@ -92,6 +92,16 @@ export function route<Query = unknown, Body = unknown>(spec: RouteSpec<Query, Bo
   return spec;
 }
 
+/** Whether a path is one of the route's. */
+export function matches({ path: template }: Route, path: string): boolean {
+  const parts = path.split('/');
+  const wanted = template.split('/');
+  return (
+    parts.length === wanted.length &&
+    wanted.every((part, index) => part.startsWith('{') || part === parts[index])
+  );
+}
+
 export function ok(body: unknown, headers?: Readonly<Record<string, string>>): Answer {
   return { status: 200, body, ...(headers === undefined ? {} : { headers }) };
 }

@@ -20,6 +20,7 @@ import { refuseCrossSite } from './same-site.js';
 import { sessionToken } from './session-cookie.js';
 import { checkInput, Problem, problemOf, sendProblem } from './problem.js';
 import type { Answer, ApiRequest, Method, Route } from './route.js';
+import { matches } from './route.js';
 
 /** How long a request may be worked on before it is answered 503. */
 const PATIENCE = 15 * SECOND;
@@ -53,6 +54,13 @@ export interface PeopleAuthenticator {
 /** Throws if a request cannot be handled now. */
 export type Admission = (request: Request) => void;
 
+/** What only processes with other roles serve. */
+export interface Elsewhere {
+  readonly routes: readonly Route[];
+  /** Why this process does not. */
+  readonly lacks: string;
+}
+
 interface Locals {
   readonly requestId: string;
   caller?: Caller;
@@ -69,7 +77,7 @@ export function serve(
   routes: readonly Route[],
   deps: ServeDependencies,
   newRequestId: () => string,
-  admit: Admission = () => undefined,
+  { admit, elsewhere }: { admit?: Admission; elsewhere?: Elsewhere | undefined } = {},
 ): void {
   const answers = new IdempotentAnswers(deps.clock);
   const underWay = new Map<string, UnderWay>();
@@ -80,7 +88,7 @@ export function serve(
     Object.assign(response.locals, { requestId } satisfies Locals);
     response.set(SECURITY_HEADERS).set('X-Request-Id', requestId);
     measure(response, deps);
-    admit(request);
+    admit?.(request);
     next();
   });
   const open = new Set(
@@ -118,11 +126,18 @@ export function serve(
       });
     });
   }
-  const elsewhere = routes.some(({ path }) => path === PROTECTED)
+  const advice = routes.some(({ path }) => path === PROTECTED)
     ? `see ${PROTECTED} for what there is`
     : 'this process does not have the role api; ask one that has';
-  app.use((request: Request) => {
-    throw new StopgapError('not-found', `there is no ${request.path.slice(0, 200)}: ${elsewhere}`);
+  app.use(({ path }: Request) => {
+    const known = elsewhere?.routes.find((route) => matches(route, path));
+    // Its template: the path may have a token in it.
+    if (known !== undefined)
+      throw new StopgapError(
+        'not-found',
+        `there is no ${known.path}: this process ${elsewhere!.lacks}; ask one that has`,
+      );
+    throw new StopgapError('not-found', `there is no ${path.slice(0, 200)}: ${advice}`);
   });
   app.use((thrown: unknown, request: Request, response: Response, _next: unknown) => {
     const { requestId } = localsOf(response);

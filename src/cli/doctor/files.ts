@@ -14,7 +14,9 @@ import { OLD } from '../../geoip/geoip.js';
 import { StopgapError, messageOf } from '../../kernel/errors.js';
 import { DAY, SECOND, formatDuration, formatInstant } from '../../kernel/time.js';
 import { parseRedis } from '../../redis/address.js';
+import { DEFAULT_RULES } from '../../rules/defaults.js';
 import { forgeable, withoutGeoData } from '../../rules/explain.js';
+import type { RuleSet } from '../../rules/model.js';
 import { parseRules } from '../../rules/parse.js';
 import { ownPackage } from '../../runtime/version.js';
 import { libraryFault } from '../../store/sqlite/inspect.js';
@@ -76,7 +78,9 @@ export function checkRules(findings: Findings, { loaded, rules: inForce }: World
       const set = parseRules(text, file);
       const { rules } = set;
       mode ??= set.mode;
-      findings.ok(`${file}: ${rules.length} rule${rules.length === 1 ? '' : 's'}, mode ${set.mode}`);
+      findings.ok(
+        `${file}: ${rules.length} rule${rules.length === 1 ? '' : 's'}, mode ${set.mode}${withoutBuiltIn(set)}`,
+      );
       if (inForce !== undefined && inForce.origin !== 'file' && inForce.source !== text)
         findings.warning(
           `in force is version ${inForce.version}, ${CAME[inForce.origin]}, not this file`,
@@ -97,6 +101,15 @@ export function checkRules(findings: Findings, { loaded, rules: inForce }: World
     );
   for (const warning of warnings)
     findings.warning(warning, 'change the rule, or the setting that it names (docs/reference/rules.md)');
+}
+
+/** Which built-in rules a copy of those of an earlier version does not have. Who wrote all rules anew knows it. */
+function withoutBuiltIn({ rules }: RuleSet): string {
+  const own = new Set(rules.map(({ id }) => id));
+  const builtIn = parseRules(DEFAULT_RULES).rules.map(({ id }) => id);
+  const missing = builtIn.filter((id) => !own.has(id));
+  if (missing.length === 0 || missing.length === builtIn.length) return '';
+  return `, without the built-in ${missing.length === 1 ? 'rule' : 'rules'} ${missing.join(', ')}`;
 }
 
 export function checkOverrides(findings: Findings, { loaded }: World): void {

@@ -105,7 +105,7 @@ export async function forgetIn(
     if (PASSING.has(categoryOf(stream))) passing++;
     else staying++;
   }
-  return { erased, rewritten, remains: [SCAVENGE, ...sharedSentence(passing, staying)] };
+  return { erased, rewritten, remains: [SCAVENGE, ...sharedSentence(passing, staying), OUTBOXES] };
 }
 
 /** Kept for a time only. */
@@ -113,6 +113,9 @@ const PASSING = new Set(['send', 'held', 'auth', 'notices', 'profile']);
 
 const SCAVENGE =
   'KurrentDB hides what was erased at once, and removes it from the disk only by a scavenge on each node: POST /admin/scavenge (docs/run/deploy.md). The names of the streams stay in its metadata.';
+
+const OUTBOXES =
+  'Nodes that take mail keep outboxes of their own: what another node holds in quarantine (stopgap outbox show) is not reached from here, and what waits there for the store comes to it under the name: forget them once more when it is delivered.';
 
 function sharedSentence(passing: number, staying: number): readonly string[] {
   const events = (count: number): string => `${count} ${count === 1 ? 'event' : 'events'}`;

@@ -85,7 +85,7 @@ const SWEEP_SLICE = 250;
 /** Pages given back in one transaction: some milliseconds for which appends wait. */
 const GIVEN_BACK_AT_ONCE = 256;
 
-/** Bytes of a file that is written anew beside a running server: appends wait for a second or two. */
+/** Bytes in use of a file that is written anew beside a running server: appends wait for a second or two. */
 const COMPACTED_AT_ONCE = 64 * 1024 * 1024;
 
 const NOT_COMPACTED =
@@ -197,8 +197,7 @@ export class SqliteEventStore implements EventStore {
     mayGoOn();
     await this.writer.call({ kind: 'rename', person });
     this.#reader.forgetNames();
-    const isClean = (await this.writer.call({ kind: 'compact', most: COMPACTED_AT_ONCE })) === 1;
-    return { erased, rewritten, remains: isClean ? [] : [NOT_COMPACTED] };
+    return { erased, rewritten, remains: (await this.#compact()) ? [] : [NOT_COMPACTED] };
   }
 
   /**
@@ -209,6 +208,24 @@ export class SqliteEventStore implements EventStore {
   async remove(positions: readonly number[]): Promise<void> {
     this.#checkOpen();
     await this.writer.remove(positions);
+  }
+
+  /**
+   * Leaves nothing of what was deleted in the file and its log, nor the names of streams without events, whose
+   * revisions begin again. What is there stays as it is.
+   *
+   * @returns whether that was possible
+   * @throws StoreUnavailable
+   */
+  async clean(): Promise<boolean> {
+    do this.#checkOpen();
+    while ((await this.writer.call({ kind: 'drop-streams', most: SWEEP_SLICE })) === SWEEP_SLICE);
+    this.#reader.forgetNames();
+    return this.#compact();
+  }
+
+  async #compact(): Promise<boolean> {
+    return (await this.writer.call({ kind: 'compact', most: COMPACTED_AT_ONCE })) === 1;
   }
 
   /** How many events each stream holds, also of streams that hold none any more. @throws StoreUnavailable */

@@ -77,19 +77,44 @@ export function renameStreams(db: Database.Database, person: Person): number {
   return renamed;
 }
 
+/**
+ * Takes out the names of streams that hold no event. The newest stays, under a name that says nothing: so no id is given
+ * twice, since a reader may remember which name an id had.
+ *
+ * @returns how many went; fewer than `most` means that no such name is left
+ */
+export function dropStreams(db: Database.Database, most: number): number {
+  const isEmpty = 'NOT EXISTS (SELECT 1 FROM events WHERE stream_id = streams.id)';
+  const newest = '(SELECT max(id) FROM streams)';
+  return db
+    .transaction(() => {
+      const dropped = db
+        .prepare<[number]>(
+          `DELETE FROM streams WHERE id IN (SELECT id FROM streams WHERE id < ${newest} AND ${isEmpty} LIMIT ?)`,
+        )
+        .run(most);
+      db.prepare(
+        `UPDATE streams SET name = (SELECT name FROM categories WHERE id = category_id) || '-erased:' || id
+          WHERE id = ${newest} AND ${isEmpty}`,
+      ).run();
+      return dropped.changes;
+    })
+    .immediate();
+}
+
 function idOf(db: Database.Database, stream: string): number | undefined {
   return db.prepare<[string], number>('SELECT id FROM streams WHERE name = ?').pluck().get(stream);
 }
 
 /**
  * Writes the whole file anew, so that it holds nothing that was deleted, and gives the rest of the disk back. Nothing is
- * appended meanwhile: a file that has more bytes than `most` is left alone.
+ * appended meanwhile: a file that holds more bytes than `most`, free space aside, is left alone.
  *
- * @returns 1 if it was done, 0 if the file is too large
+ * @returns 1 if it was done, 0 if the file is too large, or its log is being read
  */
 export function compact(db: Database.Database, most: number): number {
-  const pages = db.pragma('page_count', { simple: true }) as number;
-  if (pages * (db.pragma('page_size', { simple: true }) as number) > most) return 0;
+  const size = (what: string): number => db.pragma(what, { simple: true }) as number;
+  if ((size('page_count') - size('freelist_count')) * size('page_size') > most) return 0;
   // From then on free pages can be given back one by one.
   db.pragma('auto_vacuum = INCREMENTAL');
   db.exec('VACUUM');

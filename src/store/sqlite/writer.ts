@@ -3,7 +3,7 @@ import Database from 'better-sqlite3';
 import type { Person } from '../../forgetting/person.js';
 import { messageOf } from '../../kernel/errors.js';
 import type { AppendResult } from './ledger.js';
-import { compact, forgetSlice, giveBack, renameStreams } from './rewriting.js';
+import { compact, dropStreams, forgetSlice, giveBack, renameStreams } from './rewriting.js';
 import { Ledger } from './ledger.js';
 import { SCHEMA_VERSION } from './schema.js';
 import type { AppendMessage, CallAnswer, FromWriter, ToWriter, WriterOptions } from './appends.js';
@@ -137,9 +137,18 @@ function touch(): number {
   return 0;
 }
 
-function forget(person: Person, after: number): readonly number[] {
-  // What is overwritten or deleted leaves no bytes in its page.
+/** What is overwritten or deleted from now on leaves no bytes in its page. */
+function leaveNoBytes(): void {
   db.pragma('secure_delete = ON');
+}
+
+function remove(positions: readonly number[]): number {
+  leaveNoBytes();
+  return ledger.remove(positions);
+}
+
+function forget(person: Person, after: number): readonly number[] {
+  leaveNoBytes();
   const { through, erase, rewritten } = forgetSlice(db, person, after);
   if (erase.length > 0) ledger.remove(erase);
   return [through, erase.length, rewritten];
@@ -179,7 +188,7 @@ port.on('message', (first: ToWriter) => {
       attempt(call, message.room ? makeRoom : touch);
     } else if (message.kind === 'remove') {
       const { positions } = message;
-      attempt(call, () => ledger.remove(positions));
+      attempt(call, () => remove(positions));
     } else if (message.kind === 'forget') {
       const { person, after } = message;
       attempt(call, () => forget(person, after));
@@ -196,6 +205,13 @@ port.on('message', (first: ToWriter) => {
     } else if (message.kind === 'compact') {
       const { most } = message;
       attempt(call, () => compact(db, most));
+    } else if (message.kind === 'drop-streams') {
+      const { most } = message;
+      attempt(call, () => {
+        const dropped = dropStreams(db, most);
+        if (dropped > 0) ledger.forget();
+        return dropped;
+      });
     } else {
       const { now, limit } = message;
       attempt(call, () => ledger.sweep(now, limit));

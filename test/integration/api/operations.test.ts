@@ -66,6 +66,27 @@ describe('operations and the description of the API', () => {
     }
   });
 
+  test('a process that sees no sends says so of what mail servers ask, and names no token', async (t) => {
+    const deps = { ...server.deps, mailServers: undefined };
+    for (const api of [createApi(deps), createOperations(deps)]) {
+      const port = await HttpPort.open(api, { host: '127.0.0.1', port: 0 }, server.deps.log);
+      t.after(() => port.close());
+      const headers = { authorization: `Bearer ${TOKENS.viewer}` };
+      for (const [path, named] of [
+        ['/api/v1/sends', '/api/v1/sends'],
+        ['/api/v1/decide', '/api/v1/decide'],
+        [`/rspamd/${TOKENS.viewer}/blocked?key=a`, '/rspamd/{token}/blocked'],
+      ] as const) {
+        const response = await fetch(`http://127.0.0.1:${port.number}${path}`, { method: 'POST', headers });
+        assert.equal(response.status, 404);
+        assert.equal(
+          ((await response.json()) as { detail: string }).detail,
+          `there is no ${named}: this process has neither the role policy nor the role smtp; ask one that has`,
+        );
+      }
+    }
+  });
+
   test('metrics come as OpenMetrics if that is preferred', async () => {
     const accept = 'application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5';
     const response = await fetch(new URL('/metrics', server.url), { headers: { accept } });

@@ -155,6 +155,15 @@ describe('mail that is held for a block', () => {
     assert.doesNotMatch((await terminal.run('block', 'release', plain.id)).err, /hold|held/);
   });
 
+  test('is said to be left to people where its queue ids are none that a hook is asked for', async () => {
+    const { id } = await server.block('unusable@example.com', { refusal: 'hold' });
+    await hold(id, '4A', 'ABC');
+    await terminal.run('block', 'release', id, '--held', 'release');
+    const { out } = await terminal.run('block', 'show', id);
+    assert.match(out, /^held: 2 messages; to be released by hand: no hook is asked, since no queue id of /m);
+    assert.doesNotMatch(out, /none is set|called again/);
+  });
+
   test('is decided on with the release of its block, or later, and never both ways at once', async () => {
     const { id } = await server.block('decided@example.com', { refusal: 'hold' });
     const released = await terminal.run('block', 'release', id, '--held', 'keep', '--false-positive');

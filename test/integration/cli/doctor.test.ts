@@ -307,6 +307,22 @@ api: { listen: '127.0.0.1:${api}', tokens: ./tokens.yaml }
     assert.equal(isNamed(await doctor(t, { env }, cwd)), false, 'the same rules hide nothing');
   });
 
+  test('stopgap doctor names the built-in rules that a copy of an earlier version does not have', async (t) => {
+    const yaml = await yamlWith({ rules: './rules.yaml' });
+    const rule = (id: string): string =>
+      `{ id: ${id}, per: account, count: messages, window: 1h, limit: 9, then: propose, for: 1h }`;
+    const said = async (text: string): Promise<string> => {
+      const { findings } = await doctor(t, { yaml, files: { 'rules.yaml': `version: 1\n${text}\n` } });
+      return findings.find(({ detail }) => /rules\.yaml: \d/.test(detail))!.detail;
+    };
+    const copy = await said(`rules: [${rule('hour')}, ${rule('wide')}]`);
+    assert.match(copy, /: 2 rules, mode enforce, without the built-in rules minute, day, elsewhere, .*fleet/);
+    assert.doesNotMatch(copy, / hour,/);
+    const extending = await said(`extends: defaults\nrules: [${rule('hour')}]`);
+    const own = await said(`rules: [${rule('mine')}]`);
+    for (const detail of [extending, own]) assert.match(detail, /: \d+ rules?, mode enforce$/);
+  });
+
   test('stopgap doctor names rules that ask where clients are if no database tells', async (t) => {
     const far =
       'version: 1\nrules: [{ id: far, per: account, count: messages, window: 1h, limit: 9, when: { newAsn: true }, then: propose, for: 1h }]\n';

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { spawn, spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import fs from 'node:fs/promises';
 import path from 'node:path';
@@ -10,21 +10,12 @@ import { fileURLToPath } from 'node:url';
 import type { NewEvent } from '../../../src/kernel/events.js';
 import type { SqliteEventStore } from '../../../src/store/sqlite/index.js';
 import { openSqliteStore } from '../../../src/store/sqlite/index.js';
-import { temporaryDirectory } from '../../support/store/files.js';
+import { filesThatName, temporaryDirectory } from '../../support/store/files.js';
 import { collect, newEvent } from '../../support/store/events.js';
 
 const CHILD = fileURLToPath(new URL('../../support/store/forget-child.js', import.meta.url));
 const clock = { now: Date.now };
 const person = { name: 'alice@example.com', pseudonym: 'forgotten-1a2b3c4d@invalid' };
-
-/** How many files of a folder hold the name, as bytes. Another process looks: to close the store's file here would drop its lock. */
-function filesThatName(folder: string): readonly string[] {
-  const { stdout } = spawnSync('grep', ['-rlai', 'alice@example', folder], { encoding: 'utf8' });
-  return stdout
-    .split('\n')
-    .filter((line) => line !== '')
-    .map((file) => path.basename(file));
-}
 
 const sent = (account: string, i: number): NewEvent =>
   newEvent(
@@ -84,10 +75,10 @@ describe('forgetting somebody in a file', () => {
     const { folder, file } = await filled(t, 700);
     const store = await openSqliteStore({ file, clock });
     t.after(() => store.close());
-    assert.ok(filesThatName(folder).includes('events.db'));
+    assert.ok(filesThatName(folder, 'alice@example').includes('events.db'));
     const { erased, rewritten, remains } = await store.forget(person);
     assert.deepEqual([erased, rewritten, remains], [700, 2, []]);
-    assert.deepEqual(filesThatName(folder), []);
+    assert.deepEqual(filesThatName(folder, 'alice@example'), []);
     await assertForgotten(store, 700);
   });
 
@@ -125,7 +116,7 @@ describe('forgetting somebody in a file', () => {
       const store = await openSqliteStore({ file, clock });
       await store.forget(person);
       await assertForgotten(store, 700);
-      assert.deepEqual(filesThatName(folder), [], `killed after ${after} ms`);
+      assert.deepEqual(filesThatName(folder, 'alice@example'), [], `killed after ${after} ms`);
       await store.close();
     }
   });

@@ -109,7 +109,7 @@ class Process {
     const { disk, head } = this;
     const store: Pick<
       LocalStore,
-      'append' | 'readAll' | 'readStream' | 'remove' | 'countByStream' | 'healthy' | 'close'
+      'append' | 'readAll' | 'readStream' | 'remove' | 'clean' | 'countByStream' | 'healthy' | 'close'
     > = {
       healthy: true,
       append: async (stream, events) => {
@@ -134,6 +134,10 @@ class Process {
         await this.#living();
         for (const position of positions) disk.delete(position);
         await this.#living();
+      },
+      clean: async () => {
+        await this.#living();
+        return true;
       },
       async *countByStream() {
         for (const { stream } of disk.values()) yield { stream, events: 1 };

@@ -70,6 +70,8 @@ export interface Scene {
   readonly outbox: OutboxedStore;
   /** The store on this node's disk. */
   readonly local: SqliteEventStore;
+  /** Where that is, and nothing else. */
+  readonly folder: string;
   readonly lost: () => number;
   /** Ends it and opens it again on what it left on its disk; the distant store stays as it is. */
   readonly again: () => Promise<Scene>;
@@ -89,8 +91,9 @@ export async function openScene(
     await remote.close();
     await rm(dir, { recursive: true, force: true });
   });
+  const folder = path.join(dir, 'node');
   const begin = async (): Promise<Scene> => {
-    const local = await openSqliteStore({ file: path.join(dir, 'outbox.db'), clock });
+    const local = await openSqliteStore({ file: path.join(folder, 'outbox.db'), clock });
     let lost = 0;
     // The distant store outlives the outbox, as it does when the process ends.
     const shared = changed(distant, { close: () => Promise.resolve() });
@@ -101,7 +104,7 @@ export async function openScene(
     });
     open = outbox;
     return {
-      ...{ distant, outbox, local, lost: () => lost },
+      ...{ distant, outbox, local, folder, lost: () => lost },
       async again() {
         await outbox.close();
         return begin();

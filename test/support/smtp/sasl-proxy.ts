@@ -18,6 +18,8 @@ const PASS_SOCKET = `
 
 export interface ProxyProcess {
   readonly child: ChildProcess;
+  /** What it has said on standard error. */
+  said(): string;
   kill(): Promise<void>;
 }
 
@@ -52,5 +54,5 @@ export async function startSaslProxy(
     });
     void ended.then(() => reject(new Error(`it ended: ${said}`)));
   });
-  return { child, kill };
+  return { child, kill, said: () => said };
 }
