@@ -3,9 +3,9 @@ import path from 'node:path';
 import { readFileSync, statSync } from 'node:fs';
 import { fileFault } from './accounts/private-file.js';
 import { ConfigError } from './accounts/problems.js';
-import { findContradictions, findUnreadable } from './config/contradictions.js';
+import { findClearLogins, findContradictions, findUnreadable } from './config/contradictions.js';
 import type { SettingInForce } from './config/read.js';
-import { inForce, RawSettings, readOpenTelemetry } from './config/read.js';
+import { inForce, RawSettings, readOpenTelemetry, confidentialIn } from './config/read.js';
 import type { Config } from './config/schema.js';
 import { LISTENER_GROUPS, SCHEMA } from './config/schema.js';
 import type { Reading, Surroundings } from './config/setting.js';
@@ -41,6 +41,8 @@ export interface LoadedConfig {
   readonly warnings: readonly string[];
   /** Each setting and where it came from, without secrets. */
   readonly settings: readonly SettingInForce[];
+  /** The settings whose secret stands in the file itself, whether it is in force or not. */
+  readonly confidential: readonly string[];
 }
 
 export interface LoadOptions {
@@ -66,6 +68,7 @@ export function loadConfig(options: LoadOptions): LoadedConfig {
   const raw = new RawSettings();
   const file = findFile(options);
   if (file !== undefined) raw.readFile(readText(file), display(file, cwd), path.dirname(file));
+  const confidential = confidentialIn(raw.values);
   raw.readEnvironment(env, cwd);
   const unheeded = readOpenTelemetry(raw, env);
   // A configured relay, back end or store is meant for real mail, so there must be no demo account.
@@ -84,10 +87,11 @@ export function loadConfig(options: LoadOptions): LoadedConfig {
   });
   // Comparing a wrong value with the rest would give nonsense.
   const warnings = config === undefined ? [] : findContradictions(raw, config);
+  findClearLogins(raw, read.values());
   if (checkFiles) findUnreadable(raw, read.values());
   if (config === undefined || raw.problems.length > 0) throw new ConfigError(raw.problems);
   const settings = [...read.values()].map(inForce);
-  return { config, evaluation, file, warnings: [...warnings, ...unheeded], settings };
+  return { config, evaluation, file, warnings: [...warnings, ...unheeded], settings, confidential };
 }
 
 /** Parses each setting by the schema. Adds to `raw.problems`; `config` is undefined if a value is wrong. */

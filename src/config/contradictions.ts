@@ -49,10 +49,8 @@ export function findContradictions(raw: RawSettings, config: Config): string[] {
   const toChannels = config.notices.channels.flatMap(({ smtp: relay }, index) =>
     relay === undefined ? [] : [{ key: `notices.channels[${index}].smtp`, relay }],
   );
-  for (const { key, relay } of [...relaysOf(config), ...toChannels]) {
+  for (const { key, relay } of [...relaysOf(config), ...toChannels])
     findLoop(raw, key, relay, smtp.hostname, listeners);
-    checkRelayLogin(raw, key, relay);
-  }
   if (smtp.relay.xclient === true && !isMailServer(smtp.relay))
     raw.problems.push(
       `${raw.where('smtp.relay.xclient')}: works with smtp:// and smtps:// alone; leave it out, or name such a server in smtp.relay.url`,
@@ -300,13 +298,21 @@ function isMailServer({ target }: RelaySettings): boolean {
   return !('maildir' in target) && target.protocol === 'smtp';
 }
 
-/** A login must not go in clear text if somebody on the way removes STARTTLS. */
-function checkRelayLogin(raw: RawSettings, key: string, { target }: RelaySettings): void {
-  if ('maildir' in target || target.authPlain === undefined || target.loopback) return;
-  if (target.implicitTls || target.tls === 'require') return;
-  raw.problems.push(
-    `${raw.where(key)}: would give its password without certain TLS; add ?tls=require, or use smtps://`,
-  );
+/** Adds a problem for each login that would go in clear text if somebody on the way removed STARTTLS. */
+export function findClearLogins(raw: RawSettings, settings: Iterable<Reading>): void {
+  for (const { given, value } of settings) {
+    if (!isRelay(value)) continue;
+    const { target } = value;
+    if ('maildir' in target || target.authPlain === undefined || target.loopback) continue;
+    if (target.implicitTls || target.tls === 'require') continue;
+    raw.problems.push(
+      `${given.where}: would give its password without certain TLS; add ?tls=require, or use smtps://`,
+    );
+  }
+}
+
+function isRelay(value: unknown): value is RelaySettings {
+  return typeof value === 'object' && value !== null && 'target' in value;
 }
 
 function checkTls(

@@ -215,10 +215,15 @@ function asTexts(raw: unknown): Texts {
   return texts;
 }
 
-const relay: Kind<values.RelaySettings> = { ...kind('URL', values.asRelay), show: values.formatRelay };
+const relay: Kind<values.RelaySettings> = {
+  ...kind('URL', values.asRelay),
+  show: values.formatRelay,
+  holdsSecret: values.holdsPassword,
+};
 const secret = (type: string, parse: Kind<Secret>['parse']): Kind<Secret> => ({
   ...kind(type, parse),
   show: () => '***',
+  holdsSecret: (written) => !/^\s*file:/.test(String(written)),
 });
 
 /** One channel that notices are sent to. */

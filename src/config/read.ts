@@ -283,6 +283,14 @@ export function readOpenTelemetry(raw: RawSettings, env: Environment): readonly 
     .map((name) => `${name}: is not heeded; docs/inside/tracing.md says what is`);
 }
 
+/** The settings whose value, as it is written, holds a secret. */
+export function confidentialIn(values: ReadonlyMap<string, RawValue>): readonly string[] {
+  const known = new Map(listSettings().map(({ path, holdsSecret }) => [path, holdsSecret]));
+  return [...values]
+    .filter(([key, { value }]) => known.get(key.replace(/\[\d+\]/g, ''))!(value))
+    .map(([key]) => key);
+}
+
 /** A setting in force, without secrets: fit for a log, a page or a bug report. */
 export interface SettingInForce {
   /** Its place in the file, with the index of its listener: `smtp.submission[0].listen`. */

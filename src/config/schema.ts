@@ -37,14 +37,20 @@ const pathTo = kind('path', values.asPath);
 const paths = kind('path or list of them', values.asPaths);
 const size: Kind<number> = { ...kind('size', values.asSize), asWritten: true };
 const text = kind('text', values.asText);
-const relay: Kind<RelaySettings> = { ...kind('URL', values.asRelay), show: values.formatRelay };
+const relay: Kind<RelaySettings> = {
+  ...kind('URL', values.asRelay),
+  show: values.formatRelay,
+  holdsSecret: values.holdsPassword,
+};
 const redis = {
   ...kind('URL', values.asRedis),
   show: ({ url }: { readonly url: string }) => parseRedis(url).toString(),
+  holdsSecret: values.holdsPassword,
 };
 const store = {
   ...kind('sqlite | URL', values.asStore),
   show: ({ kind: which }: { readonly kind: string }) => which,
+  holdsSecret: values.holdsPassword,
 };
 const senders: Kind<ReturnType<typeof values.asSenders>> = {
   ...{ type: 'own | domain | any | map:FILE', parse: values.asSenders },
@@ -53,6 +59,7 @@ const senders: Kind<ReturnType<typeof values.asSenders>> = {
 const headers: Kind<Readonly<Record<string, string>>> = {
   ...kind('name=value list', values.asHeaders),
   show: (all) => Object.keys(all).map((name) => `${name}=***`),
+  holdsSecret: () => true,
 };
 
 const dovecotSocket: Kind<ReturnType<typeof values.asDovecot>> = {
@@ -60,7 +67,7 @@ const dovecotSocket: Kind<ReturnType<typeof values.asDovecot>> = {
   show: formatPolicyListen,
 };
 const loginServer: Kind<RelaySettings> = { ...kind('URL', values.asLoginServer), show: values.formatRelay };
-const token = { ...kind('text', values.asToken), show: () => '***' };
+const token = { ...kind('text', values.asToken), show: () => '***', holdsSecret: () => true };
 
 const policyAddress: Kind<PolicyAddress> = {
   ...kind('address | unix:path', values.asPolicyListen),

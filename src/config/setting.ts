@@ -11,6 +11,8 @@ export interface Kind<T> {
   readonly show?: (value: T) => unknown;
   /** Whether it is best shown as it was written: `35d`. */
   readonly asWritten?: true;
+  /** Whether what is written holds a secret. By default it does not. */
+  readonly holdsSecret?: (written: unknown) => boolean;
 }
 
 /** What else defaults and parsers need. */
@@ -59,6 +61,7 @@ export interface About {
   readonly file: string | undefined;
   readonly show: (value: never) => unknown;
   readonly asWritten: boolean;
+  readonly holdsSecret: (written: unknown) => boolean;
 }
 
 const SETTINGS = z.registry<About>();
@@ -111,6 +114,7 @@ export function setting<T, F = never>(
     file,
     asWritten: kind.asWritten === true,
     show: kind.show ?? ((value) => value),
+    holdsSecret: kind.holdsSecret ?? (() => false),
   };
   const leaf = z.transform((given: Given, context): T | F => {
     const { key, around, where } = given;

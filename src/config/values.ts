@@ -53,6 +53,14 @@ export function hidden<Shown extends object, Secret extends object>(
   return shown as Shown & Secret;
 }
 
+/** Whether a URL has a password in it, or what stands for one. */
+export function holdsPassword(written: unknown): boolean {
+  const text = String(written);
+  // A login may be an address, with an @ of its own.
+  const login = /:\/\/([^/?#]*)@/.exec(text)?.[1] ?? '';
+  return /:./.test(login) || /[?&]sentinelPassword=[^&]/.test(text);
+}
+
 /** Cuts what is long. Parsers of values that may hold secrets do not call it. */
 function shown(raw: unknown): string {
   const text = typeof raw === 'string' ? raw : (JSON.stringify(raw) ?? String(raw));
@@ -191,8 +199,10 @@ export const asNetworks: Parser<readonly string[]> = (raw, base) => {
   });
 };
 
-const LISTEN_FORM =
-  'host:port such as 127.0.0.1:2587 or "[::1]:2587", a port alone for 127.0.0.1, :port for all interfaces, or systemd:NAME';
+const PORT_FORM =
+  'host:port such as 127.0.0.1:2587 or "[::1]:2587", a port alone for 127.0.0.1, :port for all interfaces';
+const NO_LISTEN = `is no address to listen on; use ${PORT_FORM}, or systemd:NAME`;
+const NO_POLICY_LISTEN = `is no address to listen on; use ${PORT_FORM}, systemd:NAME, or unix:/run/stopgap/policy`;
 
 /** A name that FileDescriptorName= of systemd may have. */
 const PASSED = /^systemd:([!-9;-~]{1,255})$/;
@@ -201,12 +211,15 @@ const PASSED = /^systemd:([!-9;-~]{1,255})$/;
  * `host:port`, `[v6]:port`, `port` (on 127.0.0.1), `:port` and `*:port` (on all interfaces), `systemd:NAME` (a socket that
  * systemd passes).
  */
-export const asListen: Parser<ListenAddress> = (raw) => {
+export const asListen: Parser<ListenAddress> = (raw) => listenAddress(raw, NO_LISTEN);
+
+/** @param fault what is said of a value that is none, after the value */
+function listenAddress(raw: unknown, fault: string): ListenAddress {
   const text = typeof raw === 'number' ? String(raw) : typeof raw === 'string' ? raw.trim() : '';
   const passed = PASSED.exec(text)?.[1];
   if (passed !== undefined) return { host: undefined, port: 0, passed };
   const match = /^(?:(\[[^\]]+\]|[^:\s[\]]*):)?(\d{1,5})$/.exec(text);
-  if (match === null) throw new WrongValue(`${shown(raw)} is no address to listen on; use ${LISTEN_FORM}`);
+  if (match === null) throw new WrongValue(`${shown(raw)} ${fault}`);
   const port = Number(match[2]);
   if (port > 65_535) throw new WrongValue(`port ${port} does not exist; use 1 to 65535`);
   const written = match[1];
@@ -218,35 +231,37 @@ export const asListen: Parser<ListenAddress> = (raw) => {
   if (ip !== undefined && written.startsWith('[') === bare.includes(':')) return { host: ip, port };
   const name = normalizeDomain(bare);
   if (written.startsWith('[') || /^[\d.]+$/.test(bare) || !HOST_NAME.test(name)) {
-    throw new WrongValue(`${shown(raw)} is no address to listen on; use ${LISTEN_FORM}`);
+    throw new WrongValue(`${shown(raw)} ${fault}`);
   }
   return { host: name, port };
-};
+}
 
 /** Longer paths do not fit into a socket's address (sockaddr_un). */
 const LONGEST_SOCKET = 107;
 
 /** As {@link asListen}, or `unix:` and a path. */
-export const asPolicyListen: Parser<PolicyAddress> = (raw, base) => {
+export const asPolicyListen: Parser<PolicyAddress> = (raw, base) =>
+  listenOrSocket(raw, base, NO_POLICY_LISTEN);
+
+function listenOrSocket(raw: unknown, base: string, fault: string): PolicyAddress {
   const written = typeof raw === 'string' ? /^unix:(.+)$/.exec(raw.trim())?.[1] : undefined;
-  if (written === undefined) return asListen(raw, base);
+  if (written === undefined) return listenAddress(raw, fault);
   const socket = asPath(written, base);
   if (Buffer.byteLength(socket) > LONGEST_SOCKET)
     throw new WrongValue(`${shown(socket)} is too long for a socket; use at most ${LONGEST_SOCKET} bytes`);
   return { path: socket };
-};
+}
 
-const DOVECOT_FORM = 'unix:/run/dovecot/auth-client, or host:port such as 127.0.0.1:12345';
+const NO_DOVECOT = 'names no server; use unix:/run/dovecot/auth-client, or host:port such as 127.0.0.1:12345';
 
 /** Where Dovecot's auth service listens: `unix:` and a path, or host and port. */
 export const asDovecot: Parser<
   { readonly path: string } | { readonly host: string; readonly port: number }
 > = (raw, base) => {
-  const address = asPolicyListen(raw, base);
+  const address = listenOrSocket(raw, base, NO_DOVECOT);
   if ('path' in address) return address;
   const { host, port } = address;
-  if (host === undefined || port === 0)
-    throw new WrongValue(`${shown(raw)} names no server; use ${DOVECOT_FORM}`);
+  if (host === undefined || port === 0) throw new WrongValue(`${shown(raw)} ${NO_DOVECOT}`);
   return { host, port };
 };
 

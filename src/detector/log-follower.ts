@@ -82,6 +82,8 @@ export class LogFollower {
   /** Of a node that takes mail while the store is away. */
   readonly containment: LocalContainment | undefined;
   work: Awaited<ReturnType<typeof openTimedWork>> | undefined;
+  /** How often the store was back with another log. */
+  replacements = 0;
 
   readonly #options: LogFollowerOptions;
   readonly #log: Logger;
@@ -536,6 +538,7 @@ export class LogFollower {
       'the store holds another log than before: what was folded is thrown away, and built anew from what is there',
     );
     metrics.store.logReplaced.inc();
+    this.replacements++;
     metrics.containment.startAnew();
     await this.#refolding;
     await this.#summaries?.stop();

@@ -42,7 +42,13 @@ export class ProcessHealth {
     const dataDirectory = this.#data ?? null;
     if (this.#parts === undefined) {
       const unknown = { store: 'failing', relay: 'unknown', readModels: 'catching-up' } as const;
-      const nothing = { position: 0, lagSeconds: 0, clockSkewSeconds: null, relaySessions: 0 };
+      const nothing = {
+        position: 0,
+        lagSeconds: 0,
+        clockSkewSeconds: null,
+        relaySessions: 0,
+        logReplaced: 0,
+      };
       return { status: 'starting', ...unknown, listeners, ...nothing, dataDirectory };
     }
     const { store, outbox, follower, smtp, policy, dovecot, mailServers } = this.#parts;
@@ -65,6 +71,7 @@ export class ProcessHealth {
       clockSkewSeconds: store.clockSkew === undefined ? null : Math.round(store.clockSkew / SECOND),
       relaySessions: smtp?.relay.sessions.open ?? 0,
       dataDirectory,
+      logReplaced: follower.replacements,
       ...(policy === undefined ? {} : { policy: { ...policy.asked } }),
       ...(dovecot === undefined ? {} : { dovecot: { ...dovecot.asked } }),
       ...(mailServers === undefined ? {} : { reports: reportsOf(mailServers.reports.reported) }),

@@ -2,7 +2,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import type { Milliseconds } from '../kernel/time.js';
 import type { BackoffOptions } from '../runtime/clock.js';
 import { Backoff } from '../runtime/clock.js';
-import { AccessRefused, StoreUnavailable } from './port.js';
+import { AccessRefused, StoreDamaged, StoreUnavailable } from './port.js';
 
 export interface HealthOptions {
   /** Checks whether an append would succeed, and writes no event. Rejects if it would not, in bounded time. */
@@ -102,14 +102,14 @@ interface Insistence {
   readonly signal: AbortSignal;
   /** Told of each failure that is waited out. */
   readonly onAway: (error: StoreUnavailable) => void;
-  /** A store that refuses the user is waited for as well: it will not be another configuration that ends it. */
+  /** A store that refuses the user, or is damaged, is waited for as well: the process serves already by what it knows. */
   readonly patient?: boolean;
 }
 
 /**
  * Tries until it succeeds, for as long as the store is away.
  *
- * @throws AccessRefused, unless `patient`; any other error of `work` than StoreUnavailable; AbortError
+ * @throws AccessRefused and StoreDamaged, unless `patient`; any other error of `work` than StoreUnavailable; AbortError
  */
 export async function insist<T>(work: () => Promise<T>, insistence: Insistence): Promise<T> {
   const { signal, onAway, patient = false } = insistence;
@@ -119,7 +119,8 @@ export async function insist<T>(work: () => Promise<T>, insistence: Insistence):
     try {
       return await work();
     } catch (error) {
-      if (!(error instanceof StoreUnavailable) || (error instanceof AccessRefused && !patient)) throw error;
+      const isHopeless = error instanceof AccessRefused || error instanceof StoreDamaged;
+      if (!(error instanceof StoreUnavailable) || (isHopeless && !patient)) throw error;
       onAway(error);
     }
     // Not by the clock on the wall, which a machine that has just started may set back by hours.

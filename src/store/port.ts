@@ -49,6 +49,14 @@ export class AccessRefused extends StoreUnavailable {
   }
 }
 
+/** What the store keeps is damaged: waiting mends nothing. The message names the file and says what to do. */
+export class StoreDamaged extends StoreUnavailable {
+  constructor(message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = 'StoreDamaged';
+  }
+}
+
 /** The store cannot be opened as it is (corrupt, foreign, newer, locked): the message says what to do. */
 export class StoreRefused extends StopgapError {
   constructor(message: string, cause?: unknown) {

@@ -34,6 +34,12 @@ export async function checkStore(findings: Findings, world: World): Promise<void
         'put it back or restore it from a backup; to begin anew, start once with --new-store (docs/run/backup.md)',
       );
   } else await checkKurrent(findings, store.url, world);
+  const times = Number(world.server?.health['logReplaced'] ?? 0);
+  if (times > 0)
+    findings.warning(
+      `since its start the running Stopgap found another log in the store, ${times === 1 ? 'once' : `${times} times`}: what that one does not hold is gone, blocks too`,
+      'see why: StopgapLogReplaced in docs/run/incidents.md',
+    );
 }
 
 /** Nothing is in it, so far as that could be seen: it is not there, or laid out without an event. */

@@ -26,14 +26,14 @@ import {
   checkHooks,
   checkNode,
   checkOverrides,
-  checkPermissions,
   checkRules,
 } from './files.js';
 import type { CheckName, Finding, World } from './findings.js';
 import { CHECKS, Findings } from './findings.js';
 import { checkDovecot, checkPolicy, checkReports } from './policy.js';
 import { checkNotices } from './notices.js';
-import { askServer, checkPorts, checkServer, checkTls } from './network.js';
+import { askServer, checkPolicySocket, checkPorts, checkServer, checkTls } from './network.js';
+import { checkPermissions } from './permissions.js';
 
 type Check = (findings: Findings, world: World) => void | Promise<void>;
 
@@ -73,8 +73,9 @@ function needless(check: CheckName, config: Config): string | undefined {
   if (check === 'openid' && api.openId === undefined) return 'no provider is configured';
   if (check === 'openid' && !roles.includes('api')) return 'this process has no role api';
   if (check === 'tracing' && tracing === undefined) return 'no endpoint is configured';
-  if ((check === 'rules' || check === 'overrides') && !roles.includes('detector'))
-    return 'this process has no role detector';
+  if (check === 'overrides' && !roles.includes('detector')) return 'this process has no role detector';
+  if (check === 'rules' && !roles.includes('detector') && !roles.includes('api'))
+    return 'this process has neither role detector nor api: ask the doctor of one that has';
   if ((check === 'tls' || check === 'upstream' || check === 'logins') && !takesMail)
     return 'this process has no role smtp';
   if (check === 'logins' && smtp.auth.backend === 'file')
@@ -92,8 +93,8 @@ function needless(check: CheckName, config: Config): string | undefined {
   if (check === 'notices' && !roles.includes('worker')) return 'this process has no role worker';
   if (check === 'outbox' && (store.kind === 'sqlite' || !seesSends(config)))
     return 'nothing waits on this disk';
-  if (check === 'redis' && redis === undefined) return 'none is configured: timed work waits in the process';
   if (check === 'redis' && !roles.includes('worker')) return 'this process has no role worker';
+  if (check === 'redis' && redis === undefined) return 'none is configured: timed work waits in the process';
   return undefined;
 }
 
@@ -138,9 +139,15 @@ export async function examine(
 /** What serve reads at the start besides the configuration. */
 const READ_AT_THE_START = ['accounts', 'rules', 'overrides', 'geoip', 'hooks', 'tls'] as const;
 
+/** What the start may find better than it is now. */
+const MAY_COME_LATER: readonly (readonly [CheckName, Check])[] = [
+  ['logins', checkLogins],
+  ['ports', checkPolicySocket],
+];
+
 /**
- * What is wrong, or odd, with the files that a configuration names. Of servers only the one that checks logins is asked: it may be
- * away when the configuration is written.
+ * What is wrong, or odd, with the files that a configuration names. Of servers only the one that checks logins is asked. It
+ * may be away when the configuration is written, and the folder of a socket may be made at the start (`RuntimeDirectory=`).
  */
 export async function examineFiles(loaded: LoadedConfig, clock: Clock): Promise<Finding[]> {
   const world: World = {
@@ -158,9 +165,10 @@ export async function examineFiles(loaded: LoadedConfig, clock: Clock): Promise<
     await guarded(LOOKS[check]!, findings, world);
     found.push(...findings.list);
   }
-  if (needless('logins', loaded.config) === undefined) {
-    const findings = new Findings('logins');
-    await guarded(checkLogins, findings, world);
+  for (const [check, look] of MAY_COME_LATER) {
+    if (needless(check, loaded.config) !== undefined) continue;
+    const findings = new Findings(check);
+    await guarded(look, findings, world);
     for (const one of findings.list)
       found.push(one.outcome === 'problem' ? { ...one, outcome: 'warning' } : one);
   }

@@ -7,13 +7,11 @@ import { parseOverrides } from '../../accounts/overrides.js';
 import { fileFault } from '../../accounts/private-file.js';
 import { readTokens } from '../../accounts/tokens.js';
 import { readUsers } from '../../accounts/users.js';
-import type { Config } from '../../config.js';
 import { geoDataOf, relaysOf, seesSends } from '../../config/schema.js';
 import { GeoDatabase } from '../../geoip/database.js';
 import { OLD } from '../../geoip/geoip.js';
 import { StopgapError, messageOf } from '../../kernel/errors.js';
 import { DAY, SECOND, formatDuration, formatInstant } from '../../kernel/time.js';
-import { parseRedis } from '../../redis/address.js';
 import { DEFAULT_RULES } from '../../rules/defaults.js';
 import { forgeable, withoutGeoData } from '../../rules/explain.js';
 import type { RuleSet } from '../../rules/model.js';
@@ -68,8 +66,11 @@ const CAME = {
 } as const;
 
 /** Whether the rules file is valid, and whether these rules, and those in force, can do what they are meant to. */
-export function checkRules(findings: Findings, { loaded, rules: inForce }: World): void {
-  const file = loaded.config.rules;
+export function checkRules(findings: Findings, { loaded, rules: inForce, server }: World): void {
+  const { config } = loaded;
+  const { roles } = config;
+  // Other processes do not read it.
+  const file = roles.includes('detector') ? config.rules : undefined;
   const warnings = new Set(inForce?.warnings);
   let mode = inForce?.mode;
   if (file !== undefined) {
@@ -87,13 +88,24 @@ export function checkRules(findings: Findings, { loaded, rules: inForce }: World
           `stopgap rules show > ${file}, or stopgap rules apply ${file}`,
         );
       for (const sentence of forgeable(set)) warnings.add(sentence);
-      for (const { sentence } of withoutGeoData(set, geoDataOf(loaded.config))) warnings.add(sentence);
+      for (const { sentence } of withoutGeoData(set, geoDataOf(config))) warnings.add(sentence);
     } catch (error) {
       eachLine(error, (line) => findings.problem(line, 'stopgap rules check FILE, until it is valid'));
     }
   } else if (inForce !== undefined)
     findings.ok(`version ${inForce.version} in force, from ${inForce.origin}, mode ${inForce.mode}`);
-  else findings.ok('the built-in rules, unless others were set through the API');
+  else if (roles.includes('detector'))
+    findings.ok('the built-in rules, unless others were set through the API');
+  if (inForce === undefined)
+    findings.notTried(
+      `which rules are in force is not known here: ${
+        !roles.includes('api')
+          ? 'ask the doctor of a process with the role api'
+          : server === undefined
+            ? 'no running Stopgap answers'
+            : 'there is no token for the running Stopgap'
+      }`,
+    );
   if (mode === 'observe')
     findings.warning(
       'mode is observe: no rule blocks or proposes',
@@ -146,143 +158,6 @@ export function checkGeoip(findings: Findings, { loaded, clock }: World): void {
 function eachLine(error: unknown, tell: (line: string) => void): void {
   if (!(error instanceof StopgapError) && (error as NodeJS.ErrnoException).syscall === undefined) throw error;
   for (const line of messageOf(error).split('\n')) tell(line);
-}
-
-const GROUP_READS = 0o040;
-const OTHERS = 0o007;
-const OTHERS_OR_GROUP_READ = 0o044;
-
-/** Checks that only the owner can read secrets, and that the service can write its files. */
-export function checkPermissions(findings: Findings, { loaded }: World): void {
-  const { config, file } = loaded;
-  const before = findings.list.length;
-  checkData(findings, config.data);
-  const secrets: [what: string, place: string | undefined][] = [
-    ['the users file', config.smtp.auth.backend === 'file' ? config.smtp.auth.users : undefined],
-    ['the tokens file', config.api.tokens],
-    ['the file of administrators', config.api.admins],
-    ['the secret of api.openId', config.api.openId?.clientSecretFile],
-    ['the credentials of the evaluation', path.join(config.data, 'demo-credentials.txt')],
-    ['the key of the log', config.log.key],
-    ['the event store', config.store.kind === 'sqlite' ? config.store.file : undefined],
-    ['the configuration', file !== undefined && holdsPassword(config) ? file : undefined],
-    ...[...config.smtp.submission, ...config.smtp.inbound].flatMap(({ tls: { key = [] } }) =>
-      key.map((file): [string, string] => ['a private key', file]),
-    ),
-  ];
-  const seen = new Set<string>();
-  for (const [what, place] of secrets) {
-    if (place === undefined || seen.has(place)) continue;
-    seen.add(place);
-    checkSecret(findings, what, place);
-    checkOwner(findings, what, place, config.data);
-  }
-  for (const [what, place] of [...writtenOf(config), ...readOf(config, file)]) {
-    if (place === undefined || seen.has(place)) continue;
-    seen.add(place);
-    checkOwner(findings, what, place, config.data);
-  }
-  if (findings.list.length === before)
-    findings.ok(`what is secret is its owner's alone, and ${config.data} can be written to`);
-}
-
-/** What the service reads, and what holds no secret. */
-function readOf(
-  { rules, overrides, geoip, smtp }: Config,
-  file: string | undefined,
-): [what: string, place: string | undefined][] {
-  const { senders, submission, inbound } = smtp;
-  return [
-    ['the configuration', file],
-    ['the rules file', rules],
-    ['the overrides file', overrides],
-    ['the map of senders', senders.kind === 'map' ? senders.file : undefined],
-    ...[geoip.country, geoip.asn].map((place): [string, string | undefined] => [
-      'a database of places',
-      place,
-    ]),
-    ...[...submission, ...inbound].flatMap(({ tls: { cert = [] } }) =>
-      cert.map((file): [string, string] => ['a certificate', file]),
-    ),
-  ];
-}
-
-/** What the service writes besides accounts. After a start as another user, such as root, it may belong to that user. */
-function writtenOf({ data, store, outbox }: Config): [what: string, place: string][] {
-  const databases = [outbox.file, ...(store.kind === 'sqlite' ? [store.file] : [])];
-  return [
-    ...databases.flatMap((file) =>
-      ['', '-wal', '-shm', '.lock', '.reserve'].map((end): [string, string] => [
-        file === outbox.file ? 'the outbox' : 'the event store',
-        `${file}${end}`,
-      ]),
-    ),
-    ...['snapshots', 'spool', 'tls'].map((name): [string, string] => ['a folder', path.join(data, name)]),
-  ];
-}
-
-function checkData(findings: Findings, data: string): void {
-  const there = nearestThere(data);
-  try {
-    accessSync(there, constants.W_OK | constants.X_OK);
-  } catch {
-    const who = process.getuid?.() ?? '?';
-    findings.problem(
-      `${there} cannot be written to by this user (id ${who})`,
-      "give it to the service's user, or run this as that user",
-    );
-  }
-  if (there !== data) return;
-  const mode = statSync(data).mode & 0o777;
-  if ((mode & OTHERS) !== 0)
-    findings.problem(`everybody may look into ${data} (mode ${octal(mode)})`, `chmod 700 ${data}`);
-  else if ((mode & GROUP_READS) !== 0)
-    findings.warning(
-      `the group may read ${data} (mode ${octal(mode)})`,
-      `chmod 700 ${data}, unless it is meant to`,
-    );
-}
-
-function checkSecret(findings: Findings, what: string, place: string): void {
-  const stat = statSync(place, { throwIfNoEntry: false });
-  if (stat === undefined) return;
-  const mode = stat.mode & 0o777;
-  if ((mode & OTHERS) !== 0)
-    findings.problem(`everybody may read ${what}, ${place} (mode ${octal(mode)})`, `chmod 600 ${place}`);
-  else if ((mode & GROUP_READS) !== 0)
-    findings.warning(
-      `the group may read ${what}, ${place} (mode ${octal(mode)})`,
-      `chmod 600 ${place}, unless it is meant to`,
-    );
-}
-
-/** Root reads everything, and so never notices what the service's user cannot. */
-function checkOwner(findings: Findings, what: string, place: string, data: string): void {
-  const file = statSync(place, { throwIfNoEntry: false });
-  const service = statSync(data, { throwIfNoEntry: false });
-  if (file === undefined || service === undefined || service.uid === 0 || file.uid === service.uid) return;
-  if ((file.mode & OTHERS_OR_GROUP_READ) !== 0) return;
-  findings.problem(
-    `${what}, ${place}, belongs to user id ${file.uid} alone, and ${data} to user id ${service.uid}: the service cannot read it`,
-    `chown ${file.isDirectory() ? '-R ' : ''}--reference=${data} ${place}`,
-  );
-}
-
-function octal(mode: number): string {
-  return mode.toString(8).padStart(3, '0');
-}
-
-/** Whether one of its addresses has a login in it. */
-function holdsPassword(config: Config): boolean {
-  const { redis, store, smtp } = config;
-  return (
-    smtp.auth.token !== undefined ||
-    relaysOf(config).some(
-      ({ relay: { target } }) => !('maildir' in target) && target.authPlain !== undefined,
-    ) ||
-    (redis !== undefined && parseRedis(redis.url).secrets().password !== undefined) ||
-    (store.kind === 'kurrentdb' && /\/\/[^/@]+@/.test(store.url))
-  );
 }
 
 /** `>=20.19` in numbers. */

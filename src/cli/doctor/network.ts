@@ -52,9 +52,9 @@ export async function checkServer(findings: Findings, { server, loaded }: World)
       `${origin} does not use ${data}: it runs with other settings than those that are looked at here`,
       'give the doctor the settings of that process: --config, and the variables of its unit (docs/run/incidents.md)',
     );
-  const parts = ['store', 'relay', 'readModels', 'listeners'].map(
-    (part) => `${part} ${String(health[part])}`,
-  );
+  const parts = ['store', 'relay', 'redis', 'readModels', 'listeners']
+    .filter((part) => health[part] !== undefined)
+    .map((part) => `${part} ${String(health[part])}`);
   const text = `${origin} answers: ${parts.join(', ')}`;
   if (!ready) findings.warning(`${text}; not ready: ${reason}`, 'wait, or see to what it waits for');
   else if (health['status'] !== 'ok')
@@ -86,13 +86,16 @@ export async function checkPorts(findings: Findings, world: World): Promise<void
   const { listen: policy } = config.policy;
   if (config.roles.includes('policy') && policy !== undefined && 'port' in policy)
     ports.push({ name: 'policy', listen: policy, kind: 'policy' });
-  if (config.roles.includes('policy') && policy !== undefined && 'path' in policy)
-    checkSocketFolder(findings, policy.path);
+  checkPolicySocket(findings, world);
   ports.push({ name: 'HTTP', listen: config.api.listen, kind: 'http' });
   for (const port of ports) await checkPort(findings, world, port);
 }
 
-function checkSocketFolder(findings: Findings, socket: string): void {
+/** Whether the socket of the policy service can be made, if it has one. */
+export function checkPolicySocket(findings: Findings, { loaded }: World): void {
+  const { roles, policy } = loaded.config;
+  if (!roles.includes('policy') || policy.listen === undefined || !('path' in policy.listen)) return;
+  const socket = policy.listen.path;
   const folder = path.dirname(socket);
   try {
     accessSync(folder, constants.W_OK | constants.X_OK);

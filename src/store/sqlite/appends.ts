@@ -5,7 +5,7 @@ import type { Instant, Milliseconds } from '../../kernel/time.js';
 import { TimeSlice } from '../../runtime/clock.js';
 import type { Health } from '../health.js';
 import type { Appended, ExpectedRevision } from '../port.js';
-import { StoreUnavailable, WrongExpectedRevision } from '../port.js';
+import { StoreDamaged, StoreUnavailable, WrongExpectedRevision } from '../port.js';
 import { fromAppend } from './schema.js';
 import type { LiveFeed } from './subscription.js';
 
@@ -53,7 +53,14 @@ export const NONE = -2;
 export type FromWriter =
   | { readonly kind: 'ready'; readonly head: number }
   | AppendedMessage
-  | { readonly kind: 'answer'; readonly call: number; readonly value: CallAnswer; readonly error?: string };
+  | {
+      readonly kind: 'answer';
+      readonly call: number;
+      readonly value: CallAnswer;
+      readonly error?: string;
+      /** The file is damaged; `error` says what to do. */
+      readonly damaged?: boolean;
+    };
 
 export type CallAnswer = number | readonly number[];
 
@@ -78,6 +85,8 @@ export const WriteOutcome = {
   conflict: 3,
   /** The file did not take it; the reason says why. */
   failed: 4,
+  /** The file is damaged; the reason says what to do. */
+  damaged: 5,
 } as const;
 
 export interface WriterOptions {
@@ -235,6 +244,10 @@ export class AppendAcks {
         break;
       case WriteOutcome.conflict:
         pending.reject(new StopgapError('conflict', `append to ${pending.stream}: ${reason}`));
+        break;
+      case WriteOutcome.damaged:
+        this.#health.fail();
+        pending.reject(new StoreDamaged(reason!));
         break;
       default:
         this.#health.fail();

@@ -155,16 +155,27 @@ function identify(db: Database.Database, file: string): void {
 
 function check(db: Database.Database, file: string): void {
   const finding = db.pragma('quick_check(1)', { simple: true }) as string;
-  if (finding !== 'ok') throw new StoreRefused(`${file} is damaged (${finding}): ${RESTORE}`);
+  // SQLite begins with a line of its own for the database.
+  const text = finding.split('\n').join(' ');
+  if (finding !== 'ok') throw new StoreRefused(`${file} is damaged (${text}): ${RESTORE}`);
+}
+
+/** What is said where SQLite finds the file damaged; undefined of any other error. */
+export function damageOf(file: string, error: unknown): string | undefined {
+  const code = error instanceof Database.SqliteError ? error.code : '';
+  if (code !== 'SQLITE_NOTADB' && !code.startsWith('SQLITE_CORRUPT')) return undefined;
+  return `${file} is damaged (${messageOf(error)}): ${RESTORE}`;
 }
 
 function explain(file: string, error: unknown): StoreRefused {
   if (error instanceof StoreRefused) return error;
   if (isDiskFull(error)) return diskFull(file, error);
+  const damage = damageOf(file, error);
+  if (damage !== undefined) return new StoreRefused(damage);
   const code = error instanceof Database.SqliteError ? error.code : '';
-  if (code === 'SQLITE_ERROR' || code === 'SQLITE_NOTADB' || code.startsWith('SQLITE_CORRUPT')) {
+  // A table or a column is missing.
+  if (code === 'SQLITE_ERROR')
     return new StoreRefused(`${file} is damaged (${messageOf(error)}): ${RESTORE}`);
-  }
   if (code.startsWith('SQLITE_BUSY')) {
     return new StoreRefused(`${file} is locked by another program: stop whatever writes to it`);
   }

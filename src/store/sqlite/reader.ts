@@ -6,7 +6,8 @@ import type { RecordedEvent } from '../../kernel/events.js';
 import type { Slice } from '../cursor.js';
 import { Cursor } from '../cursor.js';
 import type { EventStore, ReadAllOptions, StorageUse } from '../port.js';
-import { StoreRefused, StoreUnavailable } from '../port.js';
+import { StoreDamaged, StoreRefused, StoreUnavailable } from '../port.js';
+import { damageOf } from './opening.js';
 import { storageOf } from './storage.js';
 import type { EventRow } from './schema.js';
 import { APPLICATION_ID, EVENT_COLUMNS, fromRow, readHead, SCHEMA_VERSION } from './schema.js';
@@ -195,7 +196,7 @@ export class Reader {
     try {
       return await storageOf(this.#db, this.#file);
     } catch (error) {
-      throw new StoreUnavailable(`the store cannot be measured: ${messageOf(error)}`, { cause: error });
+      throw this.#fault('measured', error);
     }
   }
 
@@ -209,8 +210,14 @@ export class Reader {
     try {
       return read();
     } catch (error) {
-      throw new StoreUnavailable(`the store cannot be read: ${messageOf(error)}`, { cause: error });
+      throw this.#fault('read', error);
     }
+  }
+
+  #fault(what: 'read' | 'measured', cause: unknown): StoreUnavailable {
+    const damage = damageOf(this.#file, cause);
+    if (damage !== undefined) return new StoreDamaged(damage, { cause });
+    return new StoreUnavailable(`the store cannot be ${what}: ${messageOf(cause)}`, { cause });
   }
 
   close(): void {

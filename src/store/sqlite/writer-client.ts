@@ -7,7 +7,7 @@ import { SECOND } from '../../kernel/time.js';
 import { Backoff, systemClock, within } from '../../runtime/clock.js';
 import { Health } from '../health.js';
 import type { Appended, ExpectedRevision } from '../port.js';
-import { checkAppend, StoreUnavailable } from '../port.js';
+import { checkAppend, StoreDamaged, StoreUnavailable } from '../port.js';
 import type { CallAnswer, FromWriter, Pending, ToWriter, WriterOptions } from './appends.js';
 import { ANY, AppendAcks, Fifo, NONE } from './appends.js';
 import type { LiveFeed } from './subscription.js';
@@ -98,7 +98,7 @@ export class WriterClient {
           this.#flush();
           this.#acks.take(message);
         } else {
-          this.#answerCall(message.call, message.value, message.error);
+          this.#answerCall(message);
         }
       },
       died: (reason) => this.#bury(reason),
@@ -212,10 +212,11 @@ export class WriterClient {
     this.thread.post({ kind: 'append', count: batch.length, recordedAt, flat });
   }
 
-  #answerCall(number: number, value: CallAnswer, error: string | undefined): void {
+  #answerCall({ call: number, value, error, damaged }: Extract<FromWriter, { kind: 'answer' }>): void {
     const call = this.#calls.get(number);
     this.#calls.delete(number);
     if (error === undefined) call?.resolve(value);
+    else if (damaged === true) call?.reject(new StoreDamaged(error));
     else call?.reject(new StoreUnavailable(`the store failed: ${error}`));
     this.#wakeIdle();
   }

@@ -5,6 +5,7 @@ import { messageOf } from '../../kernel/errors.js';
 import type { AppendResult } from './ledger.js';
 import { compact, dropStreams, forgetSlice, giveBack, renameStreams } from './rewriting.js';
 import { Ledger } from './ledger.js';
+import { damageOf } from './opening.js';
 import { SCHEMA_VERSION } from './schema.js';
 import type { AppendMessage, CallAnswer, FromWriter, ToWriter, WriterOptions } from './appends.js';
 import { EVENT_FIELDS, WriteOutcome } from './appends.js';
@@ -73,9 +74,11 @@ function write(appends: readonly Append[]): AppendResult[] {
     ledger.forget();
     // What the disk refuses it refuses to all; anything else is the fault of one append, which fails alone.
     if (appends.length > 1 && !isFault(error)) return appends.flatMap((append) => write([append]));
-    const reason = messageOf(error);
+    const damage = damageOf(file, error);
+    const reason = damage ?? messageOf(error);
     if (isDoubtful(error)) doubt = reason;
-    return appends.map(() => ({ outcome: WriteOutcome.failed, revision: -1, position: 0, reason }));
+    const outcome = damage === undefined ? WriteOutcome.failed : WriteOutcome.damaged;
+    return appends.map(() => ({ outcome, revision: -1, position: 0, reason }));
   }
 }
 
@@ -112,7 +115,14 @@ function attempt(call: number, work: () => CallAnswer): void {
   } catch (error) {
     if (db.inTransaction) db.exec('ROLLBACK');
     ledger.forget();
-    post({ kind: 'answer', call, value: 0, error: messageOf(error) });
+    const damage = damageOf(file, error);
+    post({
+      kind: 'answer',
+      call,
+      value: 0,
+      error: damage ?? messageOf(error),
+      damaged: damage !== undefined,
+    });
   }
 }
 

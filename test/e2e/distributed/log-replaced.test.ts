@@ -33,6 +33,7 @@ async function rebuilt(times: number): Promise<void> {
     );
     await awaited(`${node.name} is ready again`, async () => (await node.readiness()).status === 200, 60);
     await awaited(`${node.name} is well`, async () => (await node.health())['status'] === 'ok');
+    assert.equal((await node.health())['logReplaced'], await replaced(node));
     assert.match(node.served.stderr, /"level":"?(error|50)"?.*the store holds another log than before/);
   }
 }

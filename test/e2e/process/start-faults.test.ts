@@ -1,10 +1,14 @@
 import assert from 'node:assert/strict';
-import { writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import net from 'node:net';
 import type { AddressInfo } from 'node:net';
 import path from 'node:path';
 import { once } from 'node:events';
 import { describe, test } from 'node:test';
+import Database from 'better-sqlite3';
+import { systemClock } from '../../../src/runtime/clock.js';
+import { openSqliteStore } from '../../../src/store/sqlite/index.js';
+import { newEvents } from '../../support/store/events.js';
 import { RedisServer, skipWithoutRedisServer } from '../../support/redis.js';
 import { Served, workDir } from '../../support/smtp/served.js';
 
@@ -48,6 +52,37 @@ describe('a start that cannot be', () => {
     assert.match(log, /^stopgap: log\.file: .*name a file that can be written to$/);
     const folder = await fault(cwd, { STOPGAP_LOG_FILE: cwd });
     assert.match(folder, /^stopgap: log\.file: \/\S+ is a folder; name a file that can be written to$/);
+  });
+
+  test('names a store of which a page is damaged, wherever that page is, and does not wait for it', async (t) => {
+    // Given a store that was closed well
+    const made = path.join(await workDir(t), 'events.db');
+    const store = await openSqliteStore({ file: made, clock: systemClock });
+    for (let n = 0; n < 40; n++) await store.append(`send-${n}`, newEvents(20), 'any');
+    await store.close();
+    const whole = readFileSync(made);
+    const db = new Database(made, { readonly: true });
+    // What the start writes to, reads, and looks up as it appends
+    const tables = "'categories', 'events', 'events_by_stream'";
+    const pages = db
+      .prepare<[], number>(`SELECT rootpage FROM sqlite_schema WHERE name IN (${tables})`)
+      .pluck()
+      .all();
+    assert.equal(pages.length, 3);
+    db.close();
+    for (const page of pages) {
+      // When one page of it is overwritten
+      const cwd = await workDir(t);
+      const file = path.join(cwd, 'data', 'events.db');
+      mkdirSync(path.dirname(file));
+      writeFileSync(file, Buffer.from(whole).fill(0xa5, (page - 1) * 4096, page * 4096));
+      // Then the start ends, and its last line has the file and the remedy
+      assert.equal(
+        await fault(cwd, {}),
+        `stopgap: ${file} is damaged (database disk image is malformed): restore it from a backup, or move it away to start with an empty store`,
+        `page ${page}`,
+      );
+    }
   });
 
   test(

@@ -120,6 +120,25 @@ geoip: { country: places.mmdb }
       assert.match(err, new RegExp(`^stopgap: .*${name}`, 'm'));
   });
 
+  test('stopgap config check warns of a policy socket whose folder is not there, since the start may make it', async (t) => {
+    const terminal = await terminalWith(t, undefined, { STOPGAP_POLICY_LISTEN: 'unix:./nowhere/policy' });
+    const { code, out, err } = await terminal.run('config', 'check');
+    assert.deepEqual([code, out], [0, 'ok\n']);
+    assert.match(
+      err,
+      /^warning: policy\.listen: \S+nowhere does not exist; make it, and give it to the service$/m,
+    );
+  });
+
+  test('stopgap config check does not read the rules file for a process that does not', async (t) => {
+    const yaml = 'roles: [api]\nstore: kurrentdb://127.0.0.1:1?tls=false\nrules: ./rules.yaml\n';
+    const terminal = await terminalWith(t, yaml);
+    writeFileSync(path.join(terminal.cwd, 'rules.yaml'), 'version: 1\nrules: x\n');
+    const { code, out, err } = await terminal.run('config', 'check');
+    assert.deepEqual([code, out], [0, 'ok\n'], err);
+    assert.doesNotMatch(err, /rules/);
+  });
+
   test('stopgap config check warns of a back end of logins that does not answer, since serve starts without it', async (t) => {
     const auth = { backend: 'dovecot', dovecot: 'unix:./nothing' };
     const smtp = { hostname: 'mx.example.com', relay: { url: 'smtp://127.0.0.1:9' }, auth };

@@ -348,16 +348,19 @@ api: { listen: '127.0.0.1:${api}', tokens: ./tokens.yaml }
 
   test('stopgap doctor says whether a collector takes traces, refuses them or is away', async (t) => {
     const collector = await Collector.start(t);
-    const yaml = async (endpoint: string): Promise<string> =>
-      yamlWith({ tracing: { endpoint, headers: 'authorization=Bearer xyzzy' } });
-    const there = await doctor(t, { yaml: await yaml(collector.endpoint) });
+    const yaml = async (endpoint: string): Promise<string> => yamlWith({ tracing: { endpoint } });
+    const env = { STOPGAP_TRACING_HEADERS: 'authorization=Bearer xyzzy' };
+    const there = await doctor(t, { env, yaml: await yaml(collector.endpoint) });
     there.has('tracing', 'ok', /takes traces/);
     assert.equal(collector.headers[0]!.authorization, 'Bearer xyzzy');
     collector.status = 404;
-    const lost = await doctor(t, { yaml: await yaml(collector.endpoint) });
+    const lost = await doctor(t, { env, yaml: await yaml(collector.endpoint) });
     lost.has('tracing', 'warning', /answers 404: no trace arrives; see/);
     assert.deepEqual(collector.spans, []);
-    const nobody = await doctor(t, { yaml: await yaml(`http://127.0.0.1:${await freePort()}/v1/traces`) });
+    const nobody = await doctor(t, {
+      env,
+      yaml: await yaml(`http://127.0.0.1:${await freePort()}/v1/traces`),
+    });
     assert.equal(nobody.code, 0);
     nobody.has('tracing', 'warning', /does not answer \(ECONNREFUSED\); see that the collector runs/);
     assert.ok(!JSON.stringify([there.findings, nobody.findings]).includes('xyzzy'));

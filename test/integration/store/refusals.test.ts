@@ -27,6 +27,7 @@ describe('opening a store', () => {
       assert.ok(error instanceof StoreRefused, String(error));
       assert.ok(error.message.includes(at), `${error.message} does not name ${at}`);
       assert.match(error.message, reason);
+      assert.ok(!error.message.includes('\n'), 'the last line of a start has it all');
       return true;
     });
   const fill = async (count: number) => {

@@ -379,3 +379,14 @@ test('a relay that is our own listener is found where a sandbox tells no address
   const [problem] = problemsOf(t, { env: { STOPGAP_SMTP_RELAY_URL: 'smtp://localhost:2587' } });
   assert.match(problem!, /^STOPGAP_SMTP_RELAY_URL: is smtp\.submission\[0\]\.listen itself/);
 });
+
+test('a login that could go in clear is told beside wrong values, not after they are mended', (context) => {
+  const yaml = 'smtp: { relay: { url: "smtp://u:hush@a.example" }, maxMessageSize: 50XB }\n';
+  const problems = problemsOf(context, { yaml }).join('\n');
+  assert.match(problems, /smtp\.maxMessageSize: "50XB" is no size/);
+  assert.match(
+    problems,
+    /^stopgap\.yaml:1:23: smtp\.relay\.url: would give its password without certain TLS/m,
+  );
+  assert.ok(!problems.includes('hush'));
+});

@@ -5,6 +5,7 @@ import { DAY } from '../../../src/kernel/time.js';
 import type { Parser } from '../../../src/config/values.js';
 import {
   asCount,
+  asDovecot,
   asDomains,
   asDuration,
   asFlag,
@@ -12,6 +13,7 @@ import {
   asHttpUrl,
   asListen,
   asPath,
+  asPolicyListen,
   asSize,
   asText,
   WrongValue,
@@ -61,6 +63,14 @@ const bad: Array<[name: string, parser: Parser<unknown>, raw: unknown, says: Reg
   ['address that is none', asListen, '300.1.1.1:25', /use host:port/],
   ['address without a port', asListen, 'localhost', /use host:port/],
   ['address with a path', asListen, 'localhost:25/x', /use host:port/],
+  ['policy socket without its scheme', asPolicyListen, '/run/x/policy', /or unix:\/run\/stopgap\/policy$/],
+  [
+    'Dovecot socket without its scheme',
+    asDovecot,
+    '/run/x',
+    /names no server; use unix:\/run\/dovecot\/auth-client/,
+  ],
+  ['Dovecot by the name of a socket', asDovecot, 'systemd:x', /names no server; use unix:/],
   ['listen flag', asListen, true, /use host:port/],
   ['duration without a unit', asDuration, '35', /use a duration such as/],
   ['duration as a number', asDuration, 35, /use a duration such as/],
