@@ -223,10 +223,9 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
   const { models, blockCommands, rulesCommands, baselines, responder, work } = follower;
   const known = { config, clock, logs: levels, metrics, tracing, models, store, watch, closers };
   const senders = seesSends(config) ? { ...known, ...(await openSenders(known)) } : undefined;
+  const accepted: SmtpRoleOptions['accepted'] = ({ position }) => follower.settled(position);
   const smtp =
-    senders !== undefined && roles.has('smtp')
-      ? await openSmtpRole({ ...senders, accepted: ({ position }) => follower.settled(position) })
-      : undefined;
+    senders !== undefined && roles.has('smtp') ? await openSmtpRole({ ...senders, accepted }) : undefined;
   const knows = (): boolean => follower.state !== 'starting';
   const recorder = new Recorder({
     ...{ store, clock, log: levels.of('policy'), by: `policy:${config.smtp.hostname}` },
@@ -236,7 +235,7 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
   const { listen: policyListen } = config.policy;
   const policy =
     senders !== undefined && roles.has('policy') && policyListen !== undefined
-      ? await openPolicyRole({ ...senders, recorder, listen: policyListen, knows })
+      ? await openPolicyRole({ ...senders, accepted, recorder, listen: policyListen, knows })
       : undefined;
   if (policy !== undefined) listening.unshift(policy.listening);
   if (isApi || roles.has('policy')) {

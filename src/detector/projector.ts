@@ -43,7 +43,8 @@ export abstract class Projector {
   #lastKept: Anchor | undefined;
   #live = false;
   #taken = 0;
-  #waiting: {
+  /** In the order of their positions: as many may wait as are sent within the lag. */
+  readonly #waiting: {
     readonly position: number;
     readonly resolve: () => void;
     readonly reject: (error: Error) => void;
@@ -172,7 +173,12 @@ export abstract class Projector {
   /** Resolves once the event at this position is folded. @throws StoreUnavailable if that will not happen */
   async reached(position: number): Promise<void> {
     if (position <= this.#position) return;
-    return new Promise((resolve, reject) => this.#waiting.push({ position, resolve, reject }));
+    return new Promise((resolve, reject) => {
+      // Mostly the last: a store tells of positions nearly in order.
+      let place = this.#waiting.length;
+      while (place > 0 && this.#waiting[place - 1]!.position > position) place--;
+      this.#waiting.splice(place, 0, { position, resolve, reject });
+    });
   }
 
   /** Folds one event. A repeated event changes nothing. */
@@ -195,9 +201,9 @@ export abstract class Projector {
   }
 
   #wake(): void {
-    const due = this.#waiting.filter((waiter) => waiter.position <= this.#position);
-    this.#waiting = this.#waiting.filter((waiter) => waiter.position > this.#position);
-    for (const { resolve } of due) resolve();
+    let due = 0;
+    while (due < this.#waiting.length && this.#waiting[due]!.position <= this.#position) due++;
+    if (due > 0) for (const { resolve } of this.#waiting.splice(0, due)) resolve();
   }
 }
 

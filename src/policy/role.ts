@@ -8,6 +8,7 @@ import type { LogLevels } from '../log/levels.js';
 import { Trouble } from '../log/trouble.js';
 import type { Metrics } from '../metrics/metrics.js';
 import type { Recorder } from '../recording/recorder.js';
+import type { Appended, EventStore } from '../store/port.js';
 import type { Tracing } from '../tracing/tracing.js';
 import { PolicyListener } from './listener.js';
 import type { Asked } from './service.js';
@@ -23,6 +24,9 @@ export interface PolicyRoleOptions {
   readonly recorder: Recorder;
   readonly placeOf: (ip: string) => GeoPlace;
   readonly senders: () => SenderPolicy;
+  readonly store: Pick<EventStore, 'healthy'>;
+  /** See {@link PolicyContext}. */
+  readonly accepted: (appended: Appended) => Promise<void> | undefined;
   /** Whether what is blocked is known. */
   readonly knows: () => boolean;
   /** Gets what closes what was opened. */

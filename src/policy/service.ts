@@ -1,17 +1,24 @@
 import type { ActiveBlock } from '../../projections/blocks/active-blocks.js';
 import type { SenderPolicy } from '../accounts/senders.js';
 import { isEntitled } from '../accounts/senders.js';
+import type { ReadModels } from '../detector/read-models.js';
 import { messageOf } from '../kernel/errors.js';
+import type { AlarmClock } from '../kernel/time.js';
 import type { Trouble } from '../log/trouble.js';
 import type { PolicyMeter } from '../metrics/policy.js';
 import type { SmtpMeter } from '../metrics/smtp.js';
+import { InTheAir } from '../recording/in-the-air.js';
 import type { Recorder } from '../recording/recorder.js';
+import type { Room } from '../recording/room.js';
+import { roomOf } from '../recording/room.js';
 import type { Sender, VerdictContext } from '../recording/verdicts.js';
 import { HOLD, Verdicts } from '../recording/verdicts.js';
 import { askedMessageId, idOf, queuedMessageId } from '../runtime/ids.js';
 import type { MessageHeld, SenderFields } from '../sending/events.js';
 import { NAMELESS } from '../sending/identity.js';
 import { sendStreamKey } from '../sending/subjects.js';
+import { replyLine, TRY_LATER } from '../smtp/replies.js';
+import type { Appended, EventStore } from '../store/port.js';
 import type { AskedMessage } from './messages.js';
 import { AskedMessages, keyOf, noteRecipient } from './messages.js';
 import type { PolicyRequest } from './request.js';
@@ -25,7 +32,12 @@ const LARGEST_SIZE = 2 ** 40;
 
 /** What answering needs of the rest. */
 export interface PolicyContext extends VerdictContext {
-  readonly recorder: Pick<Recorder, 'refused' | 'loginFailed' | 'sent' | 'held'>;
+  readonly models: Pick<ReadModels, 'refusing' | 'sendVolume' | 'exemptions'>;
+  readonly clock: AlarmClock;
+  readonly recorder: Pick<Recorder, 'refused' | 'loginFailed' | 'sent' | 'held' | 'putOff'>;
+  readonly store: Pick<EventStore, 'healthy'>;
+  /** A send is durable. Resolves when it is counted and what it tripped is in force; undefined if it is so already. */
+  readonly accepted: (appended: Appended) => Promise<void> | undefined;
   readonly metrics: {
     readonly policy: PolicyMeter;
     readonly smtp: Pick<SmtpMeter, 'refused' | 'login' | 'accepted'>;
@@ -62,11 +74,20 @@ export class PolicyService {
   readonly #context: PolicyContext;
   readonly #verdicts: Verdicts;
   readonly #messages = new AskedMessages();
+  readonly #inTheAir: InTheAir;
+  readonly #later: string;
+  readonly #roomOf = (account: string): Room => {
+    const { models, clock } = this.#context;
+    return roomOf(models, account, clock.now());
+  };
   readonly #asked = { rcpt: 0, data: 0, endOfMessage: 0, withLogin: 0 };
 
   constructor(context: PolicyContext) {
     this.#context = context;
     this.#verdicts = new Verdicts(context);
+    this.#inTheAir = new InTheAir(context.clock);
+    // Not HOLD: it would stay on hold, since no block is there whose end could release it.
+    this.#later = replyLine(context.settings.refuse === '450' ? { ...TRY_LATER, code: 450 } : TRY_LATER);
   }
 
   get asked(): Asked {
@@ -101,7 +122,10 @@ export class PolicyService {
       stage === 'end_of_message'
         ? (message.answer ??= this.#atEnd(request, key, message))
         : this.#before(request, stage, message);
-    policy.answered(stage, answer === DUNNO ? 'dunno' : answer === HOLD ? 'held' : 'refused');
+    policy.answered(
+      stage,
+      answer === DUNNO ? 'dunno' : answer === HOLD ? 'held' : message.isPutOff ? 'put_off' : 'refused',
+    );
     return answer;
   }
 
@@ -114,17 +138,41 @@ export class PolicyService {
     return this.#refuse(block, stage, request, sender, message);
   }
 
-  /** The whole message is there: it is refused, or it is a send. */
+  /** The whole message is there: it is refused or put off, or it is a send. */
   #atEnd(request: PolicyRequest, key: string | undefined, message: AskedMessage): string {
     noteRecipient(message, request);
     const sender = this.#senderOf(request);
     const wasHeld = message.held !== undefined;
     const block = wasHeld ? undefined : this.#verdicts.blockOf(sender);
+    const recipients = recipientsOf(request, message);
+    if (block === undefined && !wasHeld && this.#isTooMuch(sender, recipients))
+      return this.#putOff(request, sender, message, recipients);
     const answer = block === undefined ? DUNNO : this.#refuse(block, 'data', request, sender, message);
     // Only now the queue id is sure, and that there is a message.
-    if (message.held !== undefined) this.#recordHeld(message.held, request, key, sender, message);
-    else if (block === undefined) this.#record(request, key, sender, message);
+    if (message.held !== undefined) this.#recordHeld(message.held, request, key, sender, recipients);
+    else if (block === undefined) this.#record(request, key, sender, message, recipients);
     return answer;
+  }
+
+  /**
+   * Whether more of the account is in the air than may be. As at the front door only mail with a login is bounded. What
+   * cannot be counted, or could not be blocked, goes on.
+   */
+  #isTooMuch({ identity: { account } }: Sender, recipients: number): boolean {
+    if (account === undefined || this.#inTheAir.mayEnter(account, recipients, this.#roomOf)) return false;
+    const { knows, store } = this.#context;
+    return knows() && store.healthy;
+  }
+
+  #putOff(
+    request: PolicyRequest,
+    { identity: { account = '' } }: Sender,
+    message: AskedMessage,
+    recipients: number,
+  ): string {
+    message.isPutOff = true;
+    this.#context.recorder.putOff({ correlation: transactionOf(request), account, recipients });
+    return this.#later;
   }
 
   #refuse(
@@ -151,10 +199,11 @@ export class PolicyService {
     key: string | undefined,
     { fields, identity }: Sender,
     message: AskedMessage,
+    recipients: number,
   ): void {
     const { recorder, metrics, senders, clock } = this.#context;
     const { account, returnPath = '', direction } = fields;
-    const data = Object.assign(this.#measured(request, fields, message), {
+    const data = Object.assign(this.#measured(request, fields, recipients), {
       recipientDomains: message.domains,
       entitled: account === undefined || isEntitled(senders(), account, returnPath),
     });
@@ -164,10 +213,20 @@ export class PolicyService {
       request.queue_id === ''
         ? askedMessageId(this.#nameOf(key, data.transaction))
         : queuedMessageId(streamKey, data.transaction, clock.now());
-    const isTaken = recorder.sent(id, streamKey, data, (error) =>
-      this.#written(error, () => metrics.smtp.accepted(direction, data.recipients)),
-    );
+    const isTaken = recorder.sent(id, streamKey, data, (error, appended) => {
+      if (identity.account !== undefined) this.#landed(identity.account, recipients, appended);
+      this.#written(error, () => metrics.smtp.accepted(direction, recipients));
+    });
     if (!isTaken) this.#lost('full', 'too many wait to be written');
+    else if (identity.account !== undefined) this.#inTheAir.enter(identity.account, recipients);
+  }
+
+  /** Its record is durable, or lost. */
+  #landed(account: string, recipients: number, appended: Appended | undefined): void {
+    const inForce = appended === undefined ? undefined : this.#context.accepted(appended);
+    const leave = (): void => this.#inTheAir.leave(account, recipients);
+    if (inForce === undefined) leave();
+    else void inForce.then(leave, leave);
   }
 
   #recordHeld(
@@ -175,19 +234,19 @@ export class PolicyService {
     request: PolicyRequest,
     key: string | undefined,
     { fields }: Sender,
-    message: AskedMessage,
+    recipients: number,
   ): void {
-    const data = Object.assign(this.#measured(request, fields, message), { block });
+    const data = Object.assign(this.#measured(request, fields, recipients), { block });
     const id = idOf(`held/${this.#nameOf(key, data.transaction)}`);
     const isTaken = this.#context.recorder.held(id, data, (error) => this.#written(error));
     if (!isTaken) this.#lost('full', 'too many wait to be written');
   }
 
   /** What is recorded of every message at its end: added to the fields, since a copy would cost more than all the rest. */
-  #measured(request: PolicyRequest, fields: SenderFields, message: AskedMessage): Measured {
+  #measured(request: PolicyRequest, fields: SenderFields, recipients: number): Measured {
     return Object.assign(fields, this.#verdicts.placeOf(fields), {
       transaction: transactionOf(request),
-      recipients: Math.max(1, countOf(request.recipient_count, MOST_RECIPIENTS) || message.recipients),
+      recipients,
       size: countOf(request.size, LARGEST_SIZE),
     });
   }
@@ -218,6 +277,10 @@ export class PolicyService {
       ip: decoded(request.client_address),
     });
   }
+}
+
+function recipientsOf(request: PolicyRequest, message: AskedMessage): number {
+  return Math.max(1, countOf(request.recipient_count, MOST_RECIPIENTS) || message.recipients);
 }
 
 /** The id in Postfix's Received header; at the first recipient there is none yet. */

@@ -48,8 +48,17 @@ interface Refusal {
 interface Waiting {
   readonly stream: string;
   readonly events: readonly NewEvent[];
-  /** Told once it is durable, or why it is not. */
-  readonly done: (error?: unknown) => void;
+  readonly done: Written;
+}
+
+/** Told once it is durable, and where, or why it is not. */
+type Written = (error: unknown, appended?: Appended) => void;
+
+/** A message that was told to come again, since too much of its sender is in the air. */
+interface PutOff {
+  readonly correlation: string;
+  readonly account: string;
+  readonly recipients: number;
 }
 
 /** How a reported event is known. */
@@ -68,6 +77,7 @@ export class Recorder {
   readonly #refusals: FloodCoalescer<Refusal>;
   readonly #failures: FloodCoalescer<Counted<AuthenticationFailed>>;
   readonly #unanswered: FloodCoalescer<{ readonly correlation: string; readonly error: string }>;
+  readonly #putOff: FloodCoalescer<PutOff>;
   readonly #underWay = new Set<Promise<unknown>>();
   /** Sends of {@link sent} that the store has not got yet, first come, first served. */
   readonly #waiting = new Set<Waiting>();
@@ -105,6 +115,12 @@ export class Recorder {
         'the upstream gave no answer about recipients',
       ),
     );
+    this.#putOff = new FloodCoalescer(clock, (item, count, since) =>
+      log.warn(
+        { ...item, count, since: formatInstant(since) },
+        'a message was put off: too much is not counted yet',
+      ),
+    );
   }
 
   /**
@@ -125,12 +141,12 @@ export class Recorder {
    * @param done told once it is durable, or why it is not
    * @returns false where so many wait to be written that this one is given up
    */
-  sent(id: string, key: string, data: MessageAccepted, done: (error?: unknown) => void): boolean {
+  sent(id: string, key: string, data: MessageAccepted, done: Written): boolean {
     return this.#write(id, sendStream(key), { type: 'MessageAccepted', data }, done);
   }
 
   /** A message that another server takes and holds, likewise. */
-  held(id: string, data: MessageHeld, done: (error?: unknown) => void): boolean {
+  held(id: string, data: MessageHeld, done: Written): boolean {
     return this.#write(id, heldStream(data.block), { type: 'MessageHeld', data }, done);
   }
 
@@ -138,7 +154,7 @@ export class Recorder {
     id: string,
     stream: string,
     fact: Fact<string, { readonly transaction: string }>,
-    done: (error?: unknown) => void,
+    done: Written,
   ): boolean {
     if (this.#waiting.size + this.#writing >= MOST_WAITING) return false;
     const { clock, by } = this.#options;
@@ -164,13 +180,15 @@ export class Recorder {
 
   #writeNow({ stream, events, done }: Waiting): void {
     this.#writing++;
-    const over = (error?: unknown): void => {
+    const over: Written = (error, appended) => {
       this.#writing--;
       this.#writeWaiting();
-      done(error);
+      done(error, appended);
       if (this.#writing === 0) this.#allWritten();
     };
-    void this.#options.store.append(stream, events, 'any').then(() => over(), over);
+    void this.#options.store
+      .append(stream, events, 'any')
+      .then((appended) => over(undefined, appended), over);
   }
 
   /** Bounces that the upstream took for local addresses. @throws StoreUnavailable */
@@ -246,11 +264,17 @@ export class Recorder {
     this.#unanswered.add(fault, { correlation, error });
   }
 
+  /** Logs that a message was put off. It makes no event, and it summarises a flood. */
+  putOff(message: PutOff): void {
+    this.#putOff.add(message.account, message);
+  }
+
   /** Writes the pending summaries and waits for the writes under way. */
   async close(): Promise<void> {
     this.#refusals.flush();
     this.#failures.flush();
     this.#unanswered.flush();
+    this.#putOff.flush();
     while (this.#underWay.size > 0) await Promise.allSettled([...this.#underWay]);
     if (this.#writing > 0) await new Promise<void>((resolve) => (this.#allWritten = resolve));
   }

@@ -20,7 +20,7 @@ import type { Tracing } from '../tracing/tracing.js';
 import type { AttemptLimiter } from '../accounts/attempt-limiter.js';
 import type { LoggedIn, LoginVerifier } from './auth/login-verifier.js';
 import type { LoginClient } from './auth/port.js';
-import type { InTheAir } from './in-the-air.js';
+import type { InTheAir } from '../recording/in-the-air.js';
 import type { Recorder } from '../recording/recorder.js';
 import type { Relay, RelayTransaction } from './relay/port.js';
 import type { SmtpReply } from './replies.js';

@@ -4,7 +4,7 @@ import type { RecordedEvent } from '../../src/kernel/events.js';
 import { UNREADABLE } from '../../src/kernel/events.js';
 import { ReadModels } from '../../src/detector/read-models.js';
 import { StoreUnavailable } from '../../src/store/port.js';
-import { Gate } from '../support/gate.js';
+import { Gate, settle } from '../support/gate.js';
 
 const AT = Date.UTC(2026, 0, 1);
 
@@ -42,6 +42,23 @@ function models(): { models: ReadModels; skipped: { position: number; reason: st
 }
 
 describe('the read models', () => {
+  it('wake those that wait for a position as it is folded, in whatever order they came', async () => {
+    const { models: folding } = models();
+    const woken: number[] = [];
+    const waiting = [3, 1, 4, 2, 2, 9].map(async (position) => {
+      await folding.reached(position);
+      woken.push(position);
+    });
+    const after: number[][] = [];
+    for (const position of [1, 2, 4, 9]) {
+      folding.apply(imposed(position));
+      await settle();
+      after.push(woken.splice(0));
+    }
+    await Promise.all(waiting);
+    assert.deepEqual(after, [[1], [2, 2], [3, 4], [9]]);
+  });
+
   it('skip an unreadable event, name it, and fold the next ones', () => {
     const { models: folding, skipped } = models();
     folding.apply(recorded(1, 'MessageAccepted', null));

@@ -17,8 +17,11 @@ export const policy: Row = {
       queries: [over(series.rate(['stage'], 'stopgap_policy_requests_total'), '{{stage}}')],
     }),
     graph({
-      title: 'Refused and held',
-      description: 'What mail servers were told to refuse or to hold, a second.',
+      title: 'Refused, held and put off',
+      description: text`
+        What mail servers were told to refuse, to hold, or to let come again, a second. Put off: too much
+        of the sender was not counted yet.
+      `,
       unit: 'suffix:/s',
       size: [8, 8],
       queries: [

@@ -5,6 +5,9 @@ import { chmodSync, readFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import nodemailer from 'nodemailer';
 import type { MessageAccepted, MessageRefused } from '../../../src/sending/events.js';
+import type { EventStore } from '../../../src/store/port.js';
+import { FIXED_RULES } from '../../support/fixed-rules.js';
+import { Gate } from '../../support/gate.js';
 import { Asking } from '../../support/policy/asking.js';
 import { loggedIn, postfixAsking } from '../../support/policy/postfix-asking.js';
 import { Dialogue } from '../../support/smtp/dialogue.js';
@@ -12,6 +15,7 @@ import { eventually } from '../../support/smtp/eventually.js';
 import { postfixMissing } from '../../support/smtp/real-postfix.js';
 import { Served, workDir } from '../../support/smtp/served.js';
 import { ALICE, BOB, PASSWORDS, Stopgap } from '../../support/smtp/stopgap.js';
+import { changed } from '../../support/store/changed.js';
 
 const LISTEN = { policy: { listen: '127.0.0.1:0' } };
 const TEMPORARY =
@@ -74,6 +78,48 @@ describe('a real Postfix that asks the policy service', { skip: postfixMissing()
     }
     const [refused] = await stopgap.all<MessageRefused>('MessageRefused');
     assert.equal(refused!.data.account, ALICE);
+  });
+
+  test('puts off a message that ends while too much of its sender is not counted, and takes it later', async (t) => {
+    const gate = new Gate();
+    t.after(() => gate.open());
+    const through = (store: EventStore): EventStore =>
+      changed(store, {
+        append: async (...args) => {
+          if (args[0].startsWith('send-')) await gate.opened;
+          return store.append(...args);
+        },
+      });
+    const rules = FIXED_RULES.replace('limit: 100\n', 'limit: 300\n');
+    const stopgap = await Stopgap.start(t, { settings: LISTEN, rules, throughStore: through });
+    const { postfix, outside } = await postfixAsking(t, `inet:127.0.0.1:${stopgap.port('policy')}`);
+    const sessions = [await loggedIn(postfix, ALICE), await loggedIn(postfix, ALICE)] as const;
+    const text = 'Subject: Hello\r\n\r\nHello.\r\n.';
+    // Both are at their end before either has ended: no time passes between the two.
+    for (const [index, session] of sessions.entries()) {
+      assert.match(await session.say(`MAIL FROM:<${ALICE}>`), /^250 /);
+      for (const to of recipients([180, 150][index]!))
+        assert.match(await session.say(`RCPT TO:<${to}>`), /^250 /);
+      assert.match(await session.say('DATA'), /^354 /);
+    }
+    assert.match(await sessions[0].say(text), /^250 /);
+    assert.match(
+      await sessions[1].say(text),
+      /^451 4\.3\.2 <END-OF-MESSAGE>: End-of-data rejected: Service temporarily unavailable/,
+    );
+    gate.open();
+    await stopgap.event(({ type }) => type === 'MessageAccepted');
+    await stopgap.settled();
+    assert.match(await sessions[1].say('RSET'), /^250 /);
+    assert.match(await sessions[1].send(ALICE, recipients(100)), /^250 /);
+    for (const session of sessions) await session.quit();
+    await postfix.idle();
+    assert.equal(outside.messages.flatMap(({ to }) => to).length, 280);
+    const sent = await stopgap.all<MessageAccepted>('MessageAccepted');
+    assert.deepEqual(
+      sent.map(({ data }) => data.recipients),
+      [180, 100],
+    );
   });
 
   test('is tried with swaks, as documented', { skip: noSwaks }, async (t) => {

@@ -3,6 +3,7 @@ import { describe, test } from 'node:test';
 import type { MessageAccepted, MessageRefused } from '../../../src/sending/events.js';
 import type { EventStore } from '../../../src/store/port.js';
 import { StoreUnavailable } from '../../../src/store/port.js';
+import { FIXED_RULES } from '../../support/fixed-rules.js';
 import { Gate } from '../../support/gate.js';
 import { Asking, requestText } from '../../support/policy/asking.js';
 import { eventually } from '../../support/smtp/eventually.js';
@@ -129,8 +130,11 @@ describe('the policy service in a running Stopgap', () => {
     const servers = await Promise.all(
       Array.from({ length: 100 }, () => Asking.open(t, stopgap.port('policy'))),
     );
-    for (const server of servers)
-      for (let message = 0; message < 100; message++) server.send(requestText(END));
+    for (const [number, server] of servers.entries()) {
+      // Of many senders: of one alone so many in the air would be put off at first.
+      const sender = { ...END, sasl_username: `s${number}@example.com` };
+      for (let message = 0; message < 100; message++) server.send(requestText(sender));
+    }
     for (const server of servers)
       for (let message = 0; message < 100; message++) assert.equal(await server.action(), 'DUNNO');
     assert.equal(await asking.ask(END), 'DUNNO');
@@ -181,6 +185,65 @@ describe('the policy service in a running Stopgap', () => {
     gate.open();
     await opening;
     assert.equal(await asking.ask(), SOFT, 'the same connection is served on');
+  });
+
+  test('lets one of fifty messages that end at once go on, and has its sender blocked by it', async (t) => {
+    const gate = new Gate();
+    t.after(() => gate.open());
+    const through = (store: EventStore): EventStore =>
+      changed(store, {
+        append: async (...args) => {
+          if (args[0] === `send-${ALICE}`) await gate.opened;
+          return store.append(...args);
+        },
+      });
+    const stopgap = await Stopgap.start(t, { settings: LISTEN, throughStore: through });
+    const sessions = await Promise.all(
+      Array.from({ length: 50 }, () => Asking.open(t, stopgap.port('policy'))),
+    );
+    const burst = { ...END, recipient_count: '1000' };
+    const answers = await Promise.all(
+      sessions.map((session, number) => session.ask({ ...burst, queue_id: `Q${number}` })),
+    );
+    assert.equal(answers.filter((answer) => answer === 'DUNNO').length, 1);
+    assert.equal(answers.filter((answer) => answer === SOFT).length, 49);
+    const [asking] = sessions;
+    assert.equal(await asking!.ask({ ...burst, sasl_username: BOB, sender: BOB }), 'DUNNO');
+    gate.open();
+    await stopgap.event(({ type }) => type === 'BlockImposed');
+    assert.equal(await asking!.ask({ ...burst, queue_id: 'AGAIN' }), SOFT);
+    await stopgap.settled();
+    const refused = await stopgap.all<MessageRefused>('MessageRefused');
+    assert.deepEqual(
+      refused.map(({ correlation }) => correlation),
+      ['AGAIN'],
+      'what was put off is no refusal by the block',
+    );
+    const name = 'stopgap_policy_requests_total{stage="end_of_message",action=';
+    assert.equal(await metric(stopgap, `${name}"put_off"}`), 49);
+    assert.equal(await metric(stopgap, `${name}"refused"}`), 1);
+    const line = stopgap.logs.find((each) => each.includes('a message was put off'));
+    assert.equal((JSON.parse(line!) as { account: string }).account, ALICE);
+  });
+
+  test('puts nothing off of a sender that is exempt', async (t) => {
+    const gate = new Gate();
+    t.after(() => gate.open());
+    const through = (store: EventStore): EventStore =>
+      changed(store, {
+        append: async (...args) => {
+          if (args[0] === `send-${ALICE}`) await gate.opened;
+          return store.append(...args);
+        },
+      });
+    const stopgap = await Stopgap.start(t, {
+      ...{ settings: LISTEN, throughStore: through },
+      rules: `${FIXED_RULES}\nexempt:\n  - { subject: { type: account, value: ${ALICE} }, reason: our newsletter }\n`,
+    });
+    const asking = await Asking.open(t, stopgap.port('policy'));
+    for (let message = 0; message < 5; message++)
+      assert.equal(await asking.ask({ ...END, recipient_count: '1000' }), 'DUNNO');
+    gate.open();
   });
 
   test('finishes the record of what it has answered when it stops', async (t) => {

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { ActiveBlocks } from '../../../projections/blocks/active-blocks.js';
+import { Exemptions } from '../../../projections/blocks/exemptions.js';
+import { SendVolume } from '../../../projections/volume/send-volume.js';
 import type { ActiveBlock } from '../../../projections/blocks/active-blocks.js';
 import type { PolicyContext } from '../../../src/policy/service.js';
 import { PolicyService } from '../../../src/policy/service.js';
@@ -8,10 +10,13 @@ import type { PolicyRequest } from '../../../src/policy/request.js';
 import { RequestReader } from '../../../src/policy/request.js';
 import type { MessageAccepted, MessageHeld, MessageRefused } from '../../../src/sending/events.js';
 import { parseSubject } from '../../../src/sending/subjects.js';
-import { DAY } from '../../../src/kernel/time.js';
+import type { Appended } from '../../../src/store/port.js';
+import { DAY, SECOND } from '../../../src/kernel/time.js';
 import { queuedMessageId } from '../../../src/runtime/ids.js';
+import { settle } from '../../support/gate.js';
 import { ManualClock, NOON } from '../../support/manual-clock.js';
 import { requestText } from '../../support/policy/asking.js';
+import { rulesChanged } from '../../support/sends.js';
 
 const SOFT = '451 4.3.2 Service temporarily unavailable, please try again later';
 
@@ -21,6 +26,8 @@ interface Setup {
   readonly block?: Partial<ActiveBlock>;
   readonly knows?: boolean;
   readonly isFull?: boolean;
+  /** Of the rule that blocks by recipients. */
+  readonly limit?: number;
 }
 
 /** A service with what it recorded. */
@@ -30,22 +37,44 @@ class Scene {
   readonly refused: Partial<MessageRefused>[] = [];
   readonly counted: string[] = [];
   readonly faults: string[] = [];
+  readonly putOff: { account: string; recipients: number }[] = [];
+  /** What {@link PolicyContext.accepted} waits for. */
+  inForce: Promise<void> | undefined;
+  isHealthy = true;
   readonly clock = new ManualClock();
   readonly blocks = new ActiveBlocks();
   readonly service: PolicyService;
-  #done: ((error?: unknown) => void)[] = [];
+  #done: ((error: unknown, appended?: Appended) => void)[] = [];
+  readonly #volume = new SendVolume();
 
-  constructor({ refuse = '451', ownNetworks = [], block, knows = true, isFull = false }: Setup = {}) {
+  constructor({
+    refuse = '451',
+    ownNetworks = [],
+    block,
+    knows = true,
+    isFull = false,
+    limit = 100,
+  }: Setup = {}) {
+    const rule = `  - { id: burst, per: account, count: recipients, window: 10m, limit: ${limit}, then: block, for: 1h }`;
+    this.#volume.apply(rulesChanged(rule, NOON, 1));
+    const isHealthy = (): boolean => this.isHealthy;
     if (block !== undefined) this.block(block);
     const trouble = { failed: (reason: string) => void this.faults.push(reason), worked: () => undefined };
     const context: PolicyContext = {
       settings: { refuse, ownNetworks },
       clock: this.clock,
-      models: { refusing: this.blocks },
+      models: { refusing: this.blocks, sendVolume: this.#volume, exemptions: new Exemptions() },
+      store: {
+        get healthy() {
+          return isHealthy();
+        },
+      },
+      accepted: () => this.inForce,
       knows: () => knows,
       recorder: {
         refused: (data) => void this.refused.push(data),
         loginFailed: () => undefined,
+        putOff: ({ account, recipients }) => void this.putOff.push({ account, recipients }),
         sent: (id, key, data, done) => {
           if (isFull) return false;
           this.sent.push({ id, key, data });
@@ -97,7 +126,8 @@ class Scene {
 
   /** The store has written what was sent, or not. */
   settle(error?: unknown): void {
-    for (const done of this.#done.splice(0)) done(error);
+    const appended = error === undefined ? { revision: 0, position: 1, duplicate: false } : undefined;
+    for (const done of this.#done.splice(0)) done(error, appended);
   }
 }
 
@@ -387,5 +417,116 @@ describe('the policy service', () => {
         assert.equal(scene.ask({ ...END, [field]: name }), 'DUNNO');
     assert.deepEqual(scene.faults, []);
     for (const { data, key } of scene.sent) assert.ok(JSON.stringify([data, key]).length < 8000);
+  });
+});
+
+describe('messages of one account that end at once', () => {
+  const LATER = SOFT;
+  const end = (recipients: number, more: Readonly<Record<string, string>> = {}) => ({
+    ...END,
+    recipient_count: String(recipients),
+    ...more,
+  });
+
+  test('go on with at most 200 recipients in all, or one by itself, until they are counted', () => {
+    const scene = new Scene();
+    assert.equal(scene.ask(end(1000)), 'DUNNO', 'one message alone always goes on');
+    for (let times = 0; times < 49; times++) assert.equal(scene.ask(end(1000)), LATER);
+    assert.equal(scene.ask(end(1, { sasl_username: 'ALICE@example.com' })), LATER);
+    assert.equal(scene.ask(end(200, { sasl_username: 'bob@example.com' })), 'DUNNO', 'nobody else waits');
+    assert.equal(scene.sent.length, 2);
+    assert.deepEqual(scene.putOff[0], { account: 'alice@example.com', recipients: 1000 });
+    assert.equal(scene.counted.filter((each) => each === 'end_of_message put_off').length, 50);
+    assert.deepEqual(scene.refused, [], 'no block refuses it');
+    assert.ok(!scene.counted.some((each) => each.startsWith('refused')));
+    scene.settle();
+    assert.equal(scene.ask(end(150)), 'DUNNO', 'all are counted');
+    assert.equal(scene.ask(end(50)), 'DUNNO');
+    assert.equal(scene.ask(end(1)), LATER);
+  });
+
+  test('go on only when what they tripped is in force', async () => {
+    const scene = new Scene();
+    let fold = (): void => undefined;
+    scene.inForce = new Promise((resolve) => (fold = resolve));
+    assert.equal(scene.ask(end(1000)), 'DUNNO');
+    scene.settle();
+    assert.equal(scene.ask(end(1000)), LATER, 'it is durable, and not counted yet');
+    fold();
+    await settle();
+    assert.equal(scene.ask(end(1000)), 'DUNNO');
+  });
+
+  test('are told the same however often they are asked about, and the next message is looked at anew', () => {
+    const scene = new Scene();
+    scene.ask(end(200));
+    assert.equal(scene.ask(end(5, { instance: '1.2.3.4' })), LATER);
+    scene.settle();
+    assert.equal(scene.ask(end(5, { instance: '1.2.3.4' })), LATER);
+    assert.equal(scene.putOff.length, 1);
+    assert.equal(scene.ask(end(5, { instance: '1.2.3.5' })), 'DUNNO');
+  });
+
+  for (const [refuse, told] of [
+    ['450', LATER.replace('451', '450')],
+    ['hold', LATER],
+  ] as const)
+    test(`are told to come again where blocked mail gets ${refuse}: no block could let go what is held`, () => {
+      const scene = new Scene({ refuse });
+      scene.ask(end(200));
+      assert.equal(scene.ask(end(1)), told);
+      assert.deepEqual(scene.held, []);
+    });
+
+  test('are held where the mail server holds them already for a block', () => {
+    const scene = new Scene();
+    scene.ask(end(200));
+    scene.block({ refusal: 'hold' });
+    assert.equal(scene.ask({ instance: '1.2.3.4' }), 'HOLD');
+    assert.equal(scene.ask(end(100, { instance: '1.2.3.4' })), 'DUNNO');
+    assert.equal(scene.held.length, 1);
+  });
+
+  test('go on as far as the limits of their account allow', () => {
+    const scene = new Scene({ limit: 5000 });
+    for (let times = 0; times < 5; times++) assert.equal(scene.ask(end(1000)), 'DUNNO');
+    assert.equal(scene.ask(end(1)), LATER);
+  });
+
+  test('go on without a login, as at the front door', () => {
+    const scene = new Scene({ ownNetworks: ['192.0.2.0/24'] });
+    for (const client_address of ['192.0.2.7', '198.51.100.7'])
+      for (let times = 0; times < 3; times++)
+        assert.equal(scene.ask(end(1000, { sasl_username: '', client_address })), 'DUNNO');
+  });
+
+  test('go on where they cannot be counted: what fails is ours', () => {
+    const away = new Scene();
+    away.ask(end(1000));
+    away.settle(new Error('the disk is full'));
+    assert.equal(away.ask(end(1000)), 'DUNNO', 'a record that is lost is not waited for');
+    away.isHealthy = false;
+    assert.equal(away.ask(end(1000)), 'DUNNO', 'the store is away');
+    const full = new Scene({ isFull: true });
+    for (let times = 0; times < 3; times++) assert.equal(full.ask(end(1000)), 'DUNNO');
+    const unknowing = new Scene({ knows: false });
+    for (let times = 0; times < 3; times++) assert.equal(unknowing.ask(end(1000)), 'DUNNO');
+    const gone = new Scene();
+    gone.inForce = Promise.reject(new Error('the log is no longer followed'));
+    gone.ask(end(1000));
+    gone.settle();
+    return settle().then(() => assert.equal(gone.ask(end(1000)), 'DUNNO'));
+  });
+
+  test('go on where a store has written none for two seconds', () => {
+    const scene = new Scene();
+    scene.ask(end(1000));
+    scene.clock.advance(2 * SECOND - 1);
+    assert.equal(scene.ask(end(1000)), LATER);
+    scene.clock.advance(1);
+    assert.equal(scene.ask(end(1000)), 'DUNNO');
+    scene.settle();
+    assert.equal(scene.ask(end(1000)), 'DUNNO');
+    assert.equal(scene.ask(end(1000)), LATER, 'it writes again');
   });
 });

@@ -17,7 +17,8 @@ class Scene {
   readonly clock = new ManualClock();
   /** The ids that the store got, in order. */
   readonly got: string[] = [];
-  readonly done: (readonly [id: string, error: unknown])[] = [];
+  /** With where it was written, or why it was not. */
+  readonly done: (readonly [id: string, outcome: unknown])[] = [];
   readonly #acknowledge: ((error?: Error) => void)[] = [];
   readonly recorder = new Recorder({
     clock: this.clock,
@@ -29,7 +30,9 @@ class Scene {
   });
 
   tell(id: string): boolean {
-    return this.recorder.sent(id, 'a@example.com', DATA, (error) => this.done.push([id, error]));
+    return this.recorder.sent(id, 'a@example.com', DATA, (error, appended) =>
+      this.done.push([id, error ?? appended?.position]),
+    );
   }
 
   tellMany(from: number, to: number): void {
@@ -65,7 +68,7 @@ describe('sends that nobody waits for', () => {
     assert.deepEqual(scene.got, all);
     assert.deepEqual(
       scene.done,
-      all.map((id) => [id, undefined]),
+      all.map((id) => [id, 1]),
     );
   });
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { MINUTE } from '../../../src/kernel/time.js';
-import { InTheAir } from '../../../src/smtp/in-the-air.js';
+import { MINUTE, SECOND } from '../../../src/kernel/time.js';
+import { InTheAir } from '../../../src/recording/in-the-air.js';
 import { RelayUnreachable } from '../../../src/smtp/relay/port.js';
 import { isSettled } from '../../support/gate.js';
 import { ManualClock } from '../../support/manual-clock.js';
@@ -75,4 +75,48 @@ test('a message that is given up while it waits makes room at once, and one whos
   (await small)();
   first();
   assert.equal(clock.waiting, 0, 'no alarm is left');
+});
+
+test('who cannot wait may enter as far as the limits allow, which are asked once until a message is counted', () => {
+  const clock = new ManualClock();
+  const air = new InTheAir(clock);
+  let asked = 0;
+  const room = { messages: 3, recipients: 1000 };
+  const roomOf = (): typeof room => (asked++, room);
+  const enter = (recipients: number): boolean => {
+    const may = air.mayEnter(ALICE, recipients, roomOf);
+    if (may) air.enter(ALICE, recipients);
+    return may;
+  };
+  assert.ok(enter(150));
+  assert.equal(asked, 0, 'few are in the air');
+  assert.ok(enter(800));
+  assert.equal(enter(51), false, 'too many recipients');
+  assert.ok(enter(50));
+  assert.equal(enter(0), false, 'too many messages');
+  assert.equal(asked, 1);
+  air.leave(ALICE, 800);
+  room.recipients = 200;
+  assert.equal(enter(1), false);
+  assert.equal(asked, 2);
+  air.leave(ALICE, 150);
+  air.leave(ALICE, 50);
+  assert.ok(enter(5000), 'one alone always may');
+});
+
+test('who cannot wait may enter where nothing has been counted for two seconds', () => {
+  const clock = new ManualClock();
+  const air = new InTheAir(clock);
+  const may = (): boolean => air.mayEnter(ALICE, 200, () => ({ messages: 0, recipients: 0 }));
+  for (let times = 0; times < 2; times++) air.enter(ALICE, 200);
+  clock.advance(2 * SECOND - 1);
+  assert.equal(may(), false);
+  air.leave(ALICE, 200);
+  clock.advance(2 * SECOND - 1);
+  assert.equal(may(), false, 'one was counted meanwhile');
+  clock.advance(1);
+  assert.ok(may());
+  air.leave(ALICE, 200);
+  air.leave(ALICE, 200);
+  assert.ok(may());
 });

@@ -1,0 +1,37 @@
+import type { ReadModels } from '../detector/read-models.js';
+import type { Instant } from '../kernel/time.js';
+
+/** How much more an account may send before a rule can block it. */
+export interface Room {
+  readonly messages: number;
+  readonly recipients: number;
+}
+
+const ENDLESS: Room = { messages: Infinity, recipients: Infinity };
+const NONE: Room = { messages: 0, recipients: 0 };
+
+/**
+ * What the limits of an account still allow: of a bulk sender more than of others. Endless where no rule may block it. A
+ * process that folds no sends knows neither counts nor habits: there it is what fixed limits and overrides say.
+ *
+ * @param account in normal form
+ */
+export function roomOf(
+  { sendVolume, exemptions }: Pick<ReadModels, 'sendVolume' | 'exemptions'>,
+  account: string,
+  now: Instant,
+): Room {
+  const { mode, rules } = sendVolume.rules;
+  const blocking = new Set(rules.filter(({ then }) => then === 'block').map(({ id }) => id));
+  const subject = { type: 'account', value: account } as const;
+  if (mode === 'observe' || blocking.size === 0 || exemptions.covering(subject, now) !== undefined)
+    return ENDLESS;
+  let { messages, recipients } = ENDLESS;
+  for (const { rule, count, limit, observed } of sendVolume.readings(subject, now)) {
+    if (!blocking.has(rule)) continue;
+    if (count === 'messages') messages = Math.min(messages, limit - observed);
+    if (count === 'recipients') recipients = Math.min(recipients, limit - observed);
+  }
+  // Rules that count something else may still block it.
+  return messages === Infinity && recipients === Infinity ? NONE : { messages, recipients };
+}
