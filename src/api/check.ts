@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import type { ActiveBlock } from '../../projections/blocks/active-blocks.js';
 import type { BlockEntry } from '../../projections/blocks/block-entry.js';
+import { isOver } from '../blocks/state.js';
 import { InvalidInput } from '../kernel/errors.js';
 import type { Instant } from '../kernel/time.js';
 import { formatInstant } from '../kernel/time.js';
@@ -8,7 +9,13 @@ import { refusalWhereAsked } from '../recording/verdicts.js';
 import { clientNetwork, domainOf } from '../sending/identity.js';
 import type { SenderIdentity, Subject } from '../sending/subjects.js';
 import { parseSubject, senderIdentity } from '../sending/subjects.js';
-import { BAD_CREDENTIALS, feignedReply, refusalReply, replyLine } from '../smtp/replies.js';
+import {
+  AS_WRONG_PASSWORD,
+  BAD_CREDENTIALS,
+  feignedReply,
+  refusalReply,
+  replyLine,
+} from '../smtp/replies.js';
 import type { BlockJson } from './block-view.js';
 import { blockShape, blockView, blockViewAt, entriesInForce, entriesWaiting } from './block-view.js';
 import { ACCOUNT_STATES } from './dependencies.js';
@@ -24,13 +31,14 @@ import {
   heldBack,
   MAIL_REFUSED,
   notItsAddress,
+  namelessAt,
   otherWaySentence,
-  outages,
   recordedOf,
   refusalSentence,
   refusalShape,
   troubleOf,
 } from './check-findings.js';
+import { outages, troublesAround } from './check-troubles.js';
 import type { ApiDependencies } from './dependencies.js';
 import type { Concerns, Route } from './http/route.js';
 import { ok, ownSubject, route } from './http/route.js';
@@ -165,6 +173,14 @@ async function explainCheck(
       : explainSaid(query.said, {
           ...{ at, failed, hasNoLogin, isMailRefused, behind: null, refusals: undefined },
           ...(isPast ? await recordedOf(deps, sender, Math.min(now, at + ABOUT)) : recorded),
+          atAddress: await namelessAt(deps, sender, Math.min(now, at + ABOUT)),
+          standing: standingOf(deps, verdict),
+          troubles: troublesAround(deps, sender.direction, at, { isPast, about: ABOUT }),
+          isAsked: deps.isAsked === true,
+          isOver(id) {
+            const entry = models.ledger.get(id);
+            return entry === undefined || isOver(entry.endedAt ?? entry.until ?? null, at);
+          },
           blockOn(id) {
             const subject = models.ledger.get(id)?.subject;
             // Of those that ended long ago only the id is known: that is for those who may see all.
@@ -293,6 +309,19 @@ function authReplyTo(deps: ApiDependencies, refusing: Refusing): string | null {
   if (refusal === 'honest') return null;
   if (deps.isAsked !== true) return replyLine(feignedReply(refusal));
   return refusal === 'soft' && toldOf(deps, refusing).reply !== null ? AS_WRONG : null;
+}
+
+/** What would refuse a sender, and what its client is told then. */
+function standingOf(
+  deps: ApiDependencies,
+  { deciding, authReply, atRcpt }: Verdict,
+): { readonly block: string; readonly replies: readonly string[] } | undefined {
+  if (deciding === undefined) return undefined;
+  const atMail = atRcpt === undefined ? undefined : toldOf(deps, atRcpt).reply;
+  const there = deps.asksBesides;
+  const besides = there === undefined ? [] : [refusalWhereAsked(deciding.block, there, deps.contact).line];
+  const told = [authReply === AS_WRONG ? AS_WRONG_PASSWORD : authReply, atMail ?? null, ...besides];
+  return { block: deciding.block.id, replies: told.filter((reply) => reply !== null) };
 }
 
 /** What becomes of its mail where a mail server asks: what the steps say may be the answer of SMTP nodes alone. */
