@@ -103,7 +103,10 @@ export function explainSaid(said: string, facts: Facts): Said {
     return { ...none, sentence: 'Who said that is not known: the store cannot be read now.' };
   }
   const refusal = nearest(
-    [...facts.refusals, ...(atAddress ?? [])]
+    [
+      ...facts.refusals.map((one) => ({ ...one, whose: 'the login' })),
+      ...(atAddress ?? []).map((one) => ({ ...one, whose: `a login from ${one.ip ?? 'there'}` })),
+    ]
       .filter(matched)
       .map((one) => ({ ...one, on: facts.blockOn(one.block), at: Date.parse(one.at), when: one.at })),
     at,
@@ -116,16 +119,13 @@ export function explainSaid(said: string, facts: Facts): Said {
     return { ...none, cause: 'block', ...ofStanding(standing.block, facts.blockOn(standing.block)) };
   const isOld = refusal !== undefined && (isOver || distance(refusal, at) > ABOUT);
   if (refusal !== undefined && !(isOld && trouble !== undefined && isNearer(trouble, refusal, at))) {
-    const { when, stage, block, reply, on, ip } = refusal;
+    const { when, stage, block, reply, on, whose } = refusal;
     const where = { auth: 'at AUTH', rcpt: 'at RCPT TO', data: 'after DATA' }[stage];
     const feigned = stage === 'auth' ? ' The password may well be right.' : '';
     const which = on === undefined ? 'a block that is of none of your domains' : `block ${block} (${on})`;
-    const login = facts.refusals.some((one) => one.at === when && one.block === block)
-      ? 'the login'
-      : `a login from ${ip ?? 'there'}`;
     const how =
       reply === AS_WRONG_PASSWORD
-        ? `The mail server said that, ${where} at ${when}, since Stopgap had ${login} fail because of`
+        ? `The mail server said that, ${where} at ${when}, since Stopgap had ${whose} fail because of`
         : `Stopgap said that, ${where} at ${when}: "${reply}", because of`;
     if (wrong !== undefined && isNearer(wrong, refusal, at))
       return {
@@ -206,7 +206,7 @@ function ofStanding(block: string, on: string | undefined): Pick<Said, 'block' |
 }
 
 function standingReply(reply: string): Replied {
-  return { reply, stage: reply === AS_WRONG_PASSWORD || /^(535|454) /.test(reply) ? 'auth' : 'rcpt' };
+  return { reply, stage: /^(?:535|454) /.test(reply) ? 'auth' : 'rcpt' };
 }
 
 function wasWrong({ at, network }: FailedLogins): string {
