@@ -273,6 +273,7 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
       accountState: smtp?.users === undefined ? undefined : (account) => stateOf(smtp.users!(), account),
       failedLogins: (account) => smtp?.failedLogins(account) ?? dovecot?.failedLogins(account),
       cannotCheck: smtp?.cannotCheck,
+      putOffs: smtp?.putOffs,
       wasAsked:
         policy === undefined
           ? undefined

@@ -9,6 +9,7 @@ import { RULES_STREAM } from '../rules/model.js';
 import type { MessageRefused, RecipientsRefused } from '../sending/events.js';
 import { sendStream } from '../sending/events.js';
 import type { MailDirection, SenderIdentity, Subject } from '../sending/subjects.js';
+import { senderIdentity, sendStreamKey } from '../sending/subjects.js';
 import { NOT_YOUR_ADDRESS, replyLine } from '../smtp/replies.js';
 import type { EventStore, ReadStreamOptions } from '../store/port.js';
 import { StoreUnavailable } from '../store/port.js';
@@ -151,36 +152,6 @@ export function heldBack({ models, clock }: Pick<ApiDependencies, 'models' | 'cl
     );
 }
 
-/** What puts off everybody's mail now, or makes this answer out of date. */
-export function outages(deps: ApiDependencies, direction: MailDirection): readonly string[] {
-  const { store } = deps.health();
-  const relay = deps.upstreamState?.(direction);
-  return [
-    ...(deps.cannotCheck?.() === true && direction === 'outbound'
-      ? [
-          'The back end of logins (smtp.auth.backend) does not answer now: until it does, logins are put off (454), but for those that are remembered.',
-        ]
-      : []),
-    ...(relay === 'failing'
-      ? ['The mail server behind does not answer now: until it does, mail of everybody is put off (451).']
-      : []),
-    ...(relay === 'unanswered'
-      ? [
-          'The mail server behind answers, but not to every message that it is sent: such a message is put off (451).',
-        ]
-      : []),
-    ...(store === 'failing'
-      ? [
-          deps.hasOutboxes === true
-            ? 'The store does not answer now: SMTP nodes go on taking mail as long as their outboxes have room, and refuse senders by what they count themselves, so what is said here may be out of date.'
-            : deps.isAsked === true
-              ? 'The store takes no events now: mail goes on, and what is sent is not counted.'
-              : 'The store takes no events now: until it does, messages of everybody are put off (451).',
-        ]
-      : []),
-  ];
-}
-
 /** How many events of an account are read. */
 const EVENTS_READ = 100;
 /** How far events of a stream may be from the order in which they happened. */
@@ -225,12 +196,34 @@ export async function recordedOf(
   { account, direction }: SenderIdentity,
   at: Instant,
 ): Promise<Recorded | undefined> {
-  if (account === undefined) return undefined;
+  return account === undefined ? undefined : recordedIn(store, sendStream(account), direction, at);
+}
+
+/**
+ * Logins from an address that a block had fail without it being known whose they were. Undefined if no address is named: a
+ * block of a network may have had the login fail all the same.
+ */
+export async function namelessAt(
+  { store }: ApiDependencies,
+  { ip, direction }: SenderIdentity,
+  at: Instant,
+): Promise<readonly RefusalJson[] | undefined> {
+  if (ip === undefined) return undefined;
+  const stream = sendStream(sendStreamKey(senderIdentity({ ip, direction })));
+  const recorded = await recordedIn(store, stream, direction, at);
+  return (recorded?.refusals ?? []).filter((one) => one.stage === 'auth');
+}
+
+async function recordedIn(
+  store: Pick<EventStore, 'readStream'>,
+  stream: string,
+  direction: MailDirection,
+  at: Instant,
+): Promise<Recorded | undefined> {
   const refusals: RefusalJson[] = [];
   let behind: NonNullable<Behind> | undefined;
   const seen = new SeenIds();
   try {
-    const stream = sendStream(account);
     const from = await lastUpTo(store, stream, at + OUT_OF_ORDER);
     if (from === undefined) return { refusals, behind: null };
     for await (const event of store.readStream(stream, {

@@ -1,14 +1,14 @@
 import { z } from 'zod';
 import type { ActiveBlock } from '../../projections/blocks/active-blocks.js';
 import type { BlockEntry } from '../../projections/blocks/block-entry.js';
+import { isOver } from '../blocks/state.js';
 import { InvalidInput } from '../kernel/errors.js';
 import type { Instant } from '../kernel/time.js';
 import { formatInstant } from '../kernel/time.js';
-import { refusalWhereAsked } from '../recording/verdicts.js';
 import { clientNetwork, domainOf } from '../sending/identity.js';
 import type { SenderIdentity, Subject } from '../sending/subjects.js';
 import { parseSubject, senderIdentity } from '../sending/subjects.js';
-import { BAD_CREDENTIALS, feignedReply, refusalReply, replyLine } from '../smtp/replies.js';
+import { BAD_CREDENTIALS, replyLine } from '../smtp/replies.js';
 import type { BlockJson } from './block-view.js';
 import { blockShape, blockView, blockViewAt, entriesInForce, entriesWaiting } from './block-view.js';
 import { ACCOUNT_STATES } from './dependencies.js';
@@ -24,13 +24,16 @@ import {
   heldBack,
   MAIL_REFUSED,
   notItsAddress,
+  namelessAt,
   otherWaySentence,
-  outages,
   recordedOf,
   refusalSentence,
   refusalShape,
   troubleOf,
 } from './check-findings.js';
+import type { Met } from './check-told.js';
+import { askedByNobody, authReplyTo, standingOf, toldOf, whereAsked } from './check-told.js';
+import { outages, troublesAround } from './check-troubles.js';
 import type { ApiDependencies } from './dependencies.js';
 import type { Concerns, Route } from './http/route.js';
 import { ok, ownSubject, route } from './http/route.js';
@@ -136,9 +139,6 @@ export function checkRoutes(deps: ApiDependencies): readonly Route[] {
   ];
 }
 
-const HELD_THERE = 'The mail server takes its mail and holds it.';
-const HELD = 'A mail server that asks takes the mail and holds it; at a listener of Stopgap it is refused.';
-
 async function explainCheck(
   deps: ApiDependencies,
   query: CheckQuery,
@@ -165,6 +165,14 @@ async function explainCheck(
       : explainSaid(query.said, {
           ...{ at, failed, hasNoLogin, isMailRefused, behind: null, refusals: undefined },
           ...(isPast ? await recordedOf(deps, sender, Math.min(now, at + ABOUT)) : recorded),
+          atAddress: await namelessAt(deps, sender, Math.min(now, at + ABOUT)),
+          standing: standingOf(deps, verdict),
+          troubles: troublesAround(deps, sender.direction, at, { isPast, about: ABOUT }),
+          isAsked: deps.isAsked === true,
+          isOver(id) {
+            const entry = models.ledger.get(id);
+            return entry === undefined || isOver(entry.endedAt ?? entry.until ?? null, at);
+          },
           blockOn(id) {
             const subject = models.ledger.get(id)?.subject;
             // Of those that ended long ago only the id is known: that is for those who may see all.
@@ -274,54 +282,6 @@ async function explainCheck(
   };
 }
 
-/** What the client of a blocked sender is told at RCPT TO; null where its mail is held. */
-function toldOf(
-  { isAsked, mailServers, contact }: ApiDependencies,
-  { block }: Refusing,
-): { reply: string | null } {
-  if (isAsked !== true || mailServers === undefined)
-    return { reply: replyLine(refusalReply(block.refusal, contact)) };
-  const { action, line } = mailServers.verdicts.refusalOf(block);
-  return { reply: action === 'hold' ? null : line };
-}
-
-/** Dovecot can only say that a login failed: all but a soft refusal is told at RCPT TO. */
-const AS_WRONG = 'as a wrong password, where Dovecot or stopgap sasl-proxy asks; elsewhere the login passes';
-
-function authReplyTo(deps: ApiDependencies, refusing: Refusing): string | null {
-  const { refusal } = refusing.block;
-  if (refusal === 'honest') return null;
-  if (deps.isAsked !== true) return replyLine(feignedReply(refusal));
-  return refusal === 'soft' && toldOf(deps, refusing).reply !== null ? AS_WRONG : null;
-}
-
-/** What becomes of its mail where a mail server asks: what the steps say may be the answer of SMTP nodes alone. */
-function whereAsked(
-  deps: ApiDependencies,
-  { block }: Refusing,
-  { direction }: SenderIdentity,
-): readonly string[] {
-  const { isAsked, asksBesides, mailServers, contact } = deps;
-  const there =
-    asksBesides === undefined
-      ? mailServers?.verdicts.refusalOf(block)
-      : refusalWhereAsked(block, asksBesides, contact);
-  if (block.refusal === 'hold' || there?.action === 'hold') return [isAsked === true ? HELD_THERE : HELD];
-  if (asksBesides === undefined || block.refusal !== 'soft' || direction !== 'outbound') return [];
-  return [
-    `Where a mail server asks Stopgap its login passes, unless Dovecot or stopgap sasl-proxy asks too, and the client hears "${there!.line}" for each recipient.`,
-  ];
-}
-
-/** A block refuses nothing by itself where mail servers are to ask. */
-function askedByNobody({ isAsked, wasAsked, mailServers }: ApiDependencies): readonly string[] {
-  const isInVain = isAsked === true && wasAsked?.() !== true && mailServers?.verdicts.wasAsked !== true;
-  return isInVain ? [NOBODY_ASKS] : [];
-}
-
-const NOBODY_ASKS =
-  'But no mail server has asked Stopgap about mail since this start, and as long as none does, its mail goes on: see stopgap doctor.';
-
 const NOT_THEIRS =
   'Mail of this sender is refused by a block that is of none of your domains: ask those who run the mail server.';
 
@@ -346,15 +306,11 @@ const NOBODYS: Subject = { type: 'ehlo', value: '' };
 const NOTHING_HELD = { held: null, sentences: [] } as const;
 const NOT_ASKED = { outcome: 'not asked', block: null, reply: null } as const;
 
-/** What a sender meets at AUTH and at RCPT TO. */
-interface Verdict {
+/** The sender, and what it meets at AUTH and at RCPT TO. */
+interface Verdict extends Met {
   readonly sender: SenderIdentity;
   readonly login: SenderIdentity | undefined;
   readonly atAuth: Refusing | undefined;
-  readonly atRcpt: Refusing | undefined;
-  /** Null where AUTH does not refuse. */
-  readonly authReply: string | null;
-  readonly deciding: Refusing | undefined;
 }
 
 async function judge(

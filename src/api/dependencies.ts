@@ -15,6 +15,7 @@ import type { MailServers } from '../recording/reports.js';
 import type { GeoData } from '../rules/explain.js';
 import type { MailDirection } from '../sending/subjects.js';
 import type { FailedLogins } from '../accounts/users.js';
+import type { PutOffs } from '../recording/put-offs.js';
 import type { OutboxedStore } from '../store/outboxed.js';
 import type { Via } from '../sessions/events.js';
 import type { EventStore } from '../store/port.js';
@@ -176,6 +177,8 @@ export interface ApiDependencies extends OperationDependencies {
   readonly wasAsked?: (() => boolean) | undefined;
   /** Logins of an account that failed lately with a wrong password; undefined if none are known here. */
   readonly failedLogins?: ((account: string) => FailedLogins | undefined) | undefined;
+  /** The last troubles for which clients were put off; undefined if this process takes no mail. */
+  readonly putOffs?: (() => readonly PutOffs[]) | undefined;
   /** Whether `smtp.senders` lets an account use a return path; undefined if this process takes no mail. */
   readonly maySend?: ((account: string, returnPath: string) => boolean) | undefined;
   /** Whether there is data on where clients are; undefined if nothing depends on it. */

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import type { ActiveBlock } from '../../projections/blocks/active-blocks.js';
 import { FailedCredentials } from '../accounts/failed-credentials.js';
 import type { FailedLogins } from '../accounts/users.js';
 import { FailedLoginsByAccount } from '../accounts/users.js';
@@ -38,7 +39,7 @@ const attempt = z.looseObject({
   remote: z.string().optional().describe("the client's address"),
   protocol: z.string().optional().describe('`smtp` where Postfix or Exim asks Dovecot'),
   pwhash: z.string().optional().describe('never stored or logged'),
-  success: z.boolean().optional(),
+  success: z.boolean().optional().describe('with `allow`: the password was right (`stopgap sasl-proxy`)'),
   policy_reject: z.boolean().optional(),
   fail_type: z.string().optional(),
   session_id: z
@@ -127,25 +128,41 @@ export class DovecotPolicy {
   }
 
   #allow(attempt: Attempt): Answered {
-    const { settings, models, knows, clock } = this.#context;
-    const { login = '', protocol = '' } = attempt;
     this.#asked.asked++;
-    if (!settings.protocols.includes(protocol.toLowerCase())) return GO_ON;
+    if (!this.#isSending(attempt)) return GO_ON;
     this.#asked.sending++;
+    const block = this.#blockOf(attempt);
+    if (block === undefined) return GO_ON;
+    this.#refused(attempt, block.id, this.#accountOf(attempt, block));
+    return FAIL;
+  }
+
+  #isSending({ protocol = '' }: Attempt): boolean {
+    return this.#context.settings.protocols.includes(protocol.toLowerCase());
+  }
+
+  /** The block by which a login for sending fails. */
+  #blockOf(attempt: Attempt): ActiveBlock | undefined {
+    const { settings, models, knows, clock } = this.#context;
+    const { login = '' } = attempt;
     // No account has such a name.
-    if (!knows() || login === '' || Buffer.byteLength(login) > LONGEST_ADDRESS) return GO_ON;
+    if (!knows() || login === '' || Buffer.byteLength(login) > LONGEST_ADDRESS) return undefined;
     const ip = ipOf(attempt);
     // Address and domain subjects match the login's own address, as at the SMTP listener.
     const sender = senderIdentity({ account: login, returnPath: login, ip, direction: 'outbound' });
     const block = models.refusing.find(sender, clock.now());
     // All that Dovecot can tell a client is that the login failed. What is to be told otherwise is told at RCPT TO, and mail
     // that is to be held needs the login.
-    if (block?.refusal !== 'soft' || settings.refuse === 'hold') return GO_ON;
-    this.#refused(attempt, block.id, block.type === 'account' ? login : undefined);
-    return FAIL;
+    return block?.refusal === 'soft' && settings.refuse !== 'hold' ? block : undefined;
   }
 
-  /** @param account undefined if the login may be what a stranger typed: Dovecot may ask before it looks at the password */
+  /** The account, if it exists. Dovecot may ask before it looks at the password: then a stranger may have typed the name. */
+  #accountOf({ login = '', success }: Attempt, { type }: ActiveBlock): string | undefined {
+    const isNamed = type === 'account' || type === 'address';
+    return isNamed || success === true || this.#seen.has(normalizeAccount(login)) ? login : undefined;
+  }
+
+  /** @param account undefined if the login may be what a stranger typed */
   #refused(attempt: Attempt, block: string, account: string | undefined): void {
     const { recorder, metrics, tracing } = this.#context;
     metrics.smtp.login('feigned');
@@ -158,7 +175,11 @@ export class DovecotPolicy {
       block,
       tracing?.refused(block, 'auth', BAD_CREDENTIALS.code, block, undefined),
     );
-    this.#fail(attempt, { kind: 'feigned', block, ...who });
+    this.#feign(attempt, block, account);
+  }
+
+  #feign(attempt: Attempt, block: string, account: string | undefined): void {
+    this.#fail(attempt, { kind: 'feigned', block, ...(account === undefined ? {} : { account }) });
   }
 
   #report(attempt: Attempt): Answered {
@@ -177,7 +198,11 @@ export class DovecotPolicy {
     const ip = ipOf(attempt);
     const network = ip === undefined ? 'an unknown address' : clientNetwork(ip);
     this.#failedOf.note(attempt.login ?? '', 'failed', network, clock.now());
-    this.#fail(attempt, { kind: 'genuine' });
+    // Without its hash a wrong password of a blocked account counts no more than the right one does.
+    const isTold = attempt.pwhash !== undefined;
+    const block = isTold || !this.#isSending(attempt) ? undefined : this.#blockOf(attempt);
+    if (block === undefined) this.#fail(attempt, { kind: 'genuine' });
+    else this.#feign(attempt, block.id, this.#accountOf(attempt, block));
     return GO_ON;
   }
 
@@ -191,10 +216,18 @@ export class DovecotPolicy {
     if (ip === undefined) return;
     const network = clientNetwork(ip);
     const { login = '', pwhash } = attempt;
-    const key = pwhash === undefined ? undefined : this.#failures.keyOf(network, login, pwhash);
-    const fresh = key === undefined || !this.#failures.has(key);
-    if (key !== undefined) this.#failures.add(key);
-    recorder.loginFailed({ network, ...how, fresh, ...placeOf(ip) });
+    recorder.loginFailed({
+      ...{ network, ...how, ...placeOf(ip) },
+      // Who does not tell the password (the SASL proxy) cannot tell a repeat: a failure that we made then counts for nothing.
+      ...(pwhash === undefined ? {} : { fresh: this.#isFresh(network, login, pwhash) }),
+    });
+  }
+
+  #isFresh(network: string, login: string, pwhash: string): boolean {
+    const key = this.#failures.keyOf(network, login, pwhash);
+    const isFresh = !this.#failures.has(key);
+    this.#failures.add(key);
+    return isFresh;
   }
 }
 

@@ -2222,10 +2222,10 @@ export interface components {
             /** @example 5.7.8 */
             enhanced: string | null;
             /**
-             * @description none: nothing here said that to this account.
+             * @description trouble: the mail server behind, the store, the spool directory or the back end of logins failed, for everybody; other: Stopgap says that for what the sentence names; none: nothing is known here that said that to this account.
              * @enum {string}
              */
-            cause: "block" | "no login" | "password" | "too many logins" | "return path" | "mail server" | "none";
+            cause: "block" | "no login" | "password" | "too many logins" | "return path" | "trouble" | "other" | "mail server" | "none";
             at: string | null;
             block: string | null;
             sentence: string;

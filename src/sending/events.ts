@@ -99,8 +99,8 @@ export interface AuthenticationFailed {
   readonly kind: 'genuine' | 'feigned';
   /**
    * These credentials had not failed from this network within the last hour. The failure counts against the network,
-   * genuine or not, because the consequences must not tell the two apart. Without this field, genuine ones count and
-   * feigned ones do not.
+   * genuine or not, because the consequences must not tell the two apart. Without this field, where credentials
+   * cannot be told apart, genuine ones count and feigned ones do not.
    */
   readonly fresh?: boolean;
   /** The block that caused a feigned failure. */

@@ -22,6 +22,7 @@ import type { LoggedIn, LoginVerifier } from './auth/login-verifier.js';
 import type { LoginClient } from './auth/port.js';
 import type { InTheAir } from '../recording/in-the-air.js';
 import type { Recorder } from '../recording/recorder.js';
+import type { LastPutOffs, PutOffFor } from '../recording/put-offs.js';
 import type { Relay, RelayTransaction } from './relay/port.js';
 import type { SmtpReply } from './replies.js';
 import { refusalReply, ReplyError, replyLine } from './replies.js';
@@ -46,6 +47,7 @@ export interface SmtpContext {
   readonly verifier: LoginVerifier;
   readonly limiter: AttemptLimiter;
   readonly failedLogins: FailedLoginsByAccount;
+  readonly putOffs: LastPutOffs;
   /** Where a client is; its address in normal form. */
   readonly placeOf: (ip: string) => GeoPlace;
   readonly spoolDir: string;
@@ -279,6 +281,12 @@ export class Conversation {
     mail.refusedCode = reply.code;
     if (mail.refused >= REFUSED_AT_ONCE) this.#recordRefused(mail);
     return new ReplyError(reply);
+  }
+
+  /** Its client is told to try again, for a trouble that is not its own. What arrives is no account's. */
+  putOff(why: PutOffFor): void {
+    const { putOffs, clock } = this.#context;
+    if (this.account !== undefined && !this.hasLeft) putOffs.note(why, clock.now());
   }
 
   /** Ends the mail transaction, if there is one, and frees what it holds upstream. */

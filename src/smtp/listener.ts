@@ -369,6 +369,7 @@ async function offerRecipient(
     if (error instanceof InvalidInput) throw new ReplyError({ code: 553, text: `5.1.3 ${error.message}` });
     if (!(error instanceof RelayUnreachable)) throw error;
     metrics.smtp.refused('rcpt', 'unreachable');
+    conversation.putOff('upstream');
     if (error.fault !== undefined) recorder.unanswered(error.fault, mail.id, error.message);
     throw new ReplyError(TRY_LATER);
   }

@@ -119,7 +119,7 @@ function isOverlong({ username = '', password, authzid = '' }: SMTPServerAuthent
 }
 
 async function verify(
-  { verifier, metrics }: SmtpContext,
+  { verifier, metrics, putOffs, clock }: SmtpContext,
   { client }: Conversation,
   auth: SMTPServerAuthentication,
   isBlocked: (account: string) => boolean,
@@ -132,7 +132,9 @@ async function verify(
     return foreign ? { ok: false } : result;
   } catch (error) {
     if (!(error instanceof StopgapError)) throw error;
-    metrics.smtp.login(error instanceof BackendAway ? 'unavailable' : 'overloaded');
+    const isAway = error instanceof BackendAway;
+    metrics.smtp.login(isAway ? 'unavailable' : 'overloaded');
+    putOffs.note(isAway ? 'logins' : 'checks', clock.now());
     throw new ReplyError(LOGIN_LATER);
   }
 }

@@ -36,7 +36,7 @@ export async function takeMessage(
 ): Promise<string> {
   const mail = conversation.mail!;
   const received = receivedLine(context.hostname, conversation, session, mail.id, context.clock.now());
-  const body = await collect(context, stream, received);
+  const body = await collect(context, conversation, stream, received);
   try {
     if (isLooping(body.headerHead)) throw new ReplyError(MAIL_LOOP);
     refuseBlocked(conversation);
@@ -68,6 +68,7 @@ export async function takeMessage(
 
 async function collect(
   context: SmtpContext,
+  conversation: Conversation,
   stream: SMTPServerDataStream,
   prefix: Buffer,
 ): Promise<MessageBody> {
@@ -81,6 +82,7 @@ async function collect(
     if (error instanceof ClientGone) throw new ReplyError(TRY_LATER);
     if (!(error instanceof SpoolFailed)) throw error;
     troubles.spool.failed(messageOf(error));
+    conversation.putOff('spool');
     throw new ReplyError(TRY_LATER, true);
   }
 }
@@ -114,7 +116,7 @@ async function transmit(
   // We check the store before the upstream takes the message, not after.
   const mayGo = (): boolean => store.healthy && conversation.verdict() === undefined;
   try {
-    if (!store.healthy) throw unavailable(context, 'store');
+    if (!store.healthy) throw unavailable(context, conversation);
     const over = metrics.smtp.handingOver();
     const delivery = await relayed(trace, 'DATA', relay!.transmit(body, mayGo).finally(over));
     if (!delivery.withdrawn) return delivery;
@@ -126,13 +128,14 @@ async function transmit(
     throw reply;
   }
   const block = conversation.verdict();
-  throw block === undefined ? unavailable(context, 'store') : conversation.refuse(block, 'data');
+  throw block === undefined ? unavailable(context, conversation) : conversation.refuse(block, 'data');
 }
 
 /** @returns what the client is told if the upstream did not answer; any other error unchanged */
 function notTaken({ metrics, log }: SmtpContext, conversation: Conversation, error: unknown): unknown {
   if (!(error instanceof RelayUnreachable)) return error;
   metrics.smtp.refused('data', 'unreachable');
+  conversation.putOff('upstream');
   const { account, mail } = conversation;
   log.warn(
     { correlation: mail!.id, account, ambiguous: error.ambiguous, error: error.message },
@@ -172,7 +175,7 @@ async function record(
       { correlation: mail.id, error: messageOf(error) },
       'a message that the upstream took could not be recorded',
     );
-    throw unavailable(context, 'store');
+    throw unavailable(context, conversation);
   }
   if (log.isLevelEnabled('debug')) {
     const { account, returnPath, direction, recipients, size } = data;
@@ -200,8 +203,9 @@ export function nameBytes(name: string): number {
   return 2 * Buffer.byteLength(name) + 3;
 }
 
-function unavailable({ metrics, troubles }: SmtpContext, reason: 'store'): ReplyError {
-  metrics.smtp.refused('data', reason);
+function unavailable({ metrics, troubles }: SmtpContext, conversation: Conversation): ReplyError {
+  metrics.smtp.refused('data', 'store');
+  conversation.putOff('store');
   troubles.store.failed('the store takes no events');
   return new ReplyError(TRY_LATER);
 }

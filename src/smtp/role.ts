@@ -32,6 +32,8 @@ import { SmtpListener } from './listener.js';
 import { InTheAir } from '../recording/in-the-air.js';
 import { Recorder } from '../recording/recorder.js';
 import { sweepSpool } from './relay/body.js';
+import type { PutOffs } from '../recording/put-offs.js';
+import { LastPutOffs } from '../recording/put-offs.js';
 import { openRelay } from './relay/open.js';
 import type { Relay } from './relay/port.js';
 import { ListenerCertificate, ensureSelfSigned } from './tls.js';
@@ -63,6 +65,8 @@ export interface SmtpRole {
   readonly cannotCheck: () => boolean;
   /** Logins of an account, in normal form, that failed lately; undefined if none did. */
   readonly failedLogins: (account: string) => FailedLogins | undefined;
+  /** The last troubles for which clients were put off. */
+  readonly putOffs: () => readonly PutOffs[];
   /** Whether an account may use a return path, both in normal form. */
   readonly maySend: (account: string, returnPath: string) => boolean;
   /** Opens the listeners. */
@@ -117,6 +121,7 @@ export async function openSmtpRole(options: SmtpRoleOptions): Promise<SmtpRole> 
     verifier,
     limiter: new AttemptLimiter({ attemptsPerMinute: auth.attemptsPerMinute, clock }),
     failedLogins: new FailedLoginsByAccount((account) => users?.().has(account) ?? verifier.hasSeen(account)),
+    putOffs: new LastPutOffs(),
     placeOf,
     spoolDir,
     senders,
@@ -134,6 +139,7 @@ export async function openSmtpRole(options: SmtpRoleOptions): Promise<SmtpRole> 
     users,
     cannotCheck: () => backend.isAway === true,
     failedLogins: (account) => context.failedLogins.of(account, clock.now()),
+    putOffs: () => context.putOffs.all,
     maySend: (account, returnPath) => maySend(context.senders(), account, returnPath),
     listen,
   };

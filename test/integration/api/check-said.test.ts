@@ -5,16 +5,22 @@ import type { FailedLogins } from '../../../src/accounts/users.js';
 import { formatInstant, HOUR, MINUTE } from '../../../src/kernel/time.js';
 import { newId } from '../../../src/runtime/ids.js';
 import { sendStream } from '../../../src/sending/events.js';
+import * as replies from '../../../src/smtp/replies.js';
 import { AS_WRONG_PASSWORD } from '../../../src/smtp/replies.js';
+import type { PutOffs } from '../../../src/recording/put-offs.js';
 import { ApiServer } from '../../support/api/server.js';
 
 describe('a check of what a mail program said', () => {
   let server: ApiServer;
   let failed: FailedLogins | undefined;
+  let putOffs: readonly PutOffs[] = [];
+  let relay: 'ok' | 'failing' = 'ok';
   before(async () => {
     server = await ApiServer.start((deps) => ({
       ...deps,
       failedLogins: () => failed,
+      putOffs: () => putOffs,
+      upstreamState: () => relay,
       accountState: (account) => (account === 'gone@example.com' ? 'unknown' : 'active'),
     }));
   });
@@ -67,9 +73,14 @@ describe('a check of what a mail program said', () => {
         /^The mail server said that, at AUTH at .*, since Stopgap had the login fail because of block .* \(account fay@example\.com\)\. The password may well be right\.$/,
       );
     }
-    for (const text of ['550 5.1.1 authentication', '451 4.3.2', 'Connection reset'])
+    for (const text of ['550 5.1.1 authentication', 'Connection reset'])
       assert.notEqual((await said('fay@example.com', text)).cause, 'block', text);
     failed = undefined;
+    // In a session that was open before.
+    assert.match(
+      (await said('fay@example.com', '451 4.3.2')).sentence,
+      /^That is what block .* \(account fay@example\.com\) has the client told\.$/,
+    );
   });
 
   test('finds the block behind the own words of a mail program for a login that failed, which name no code', async () => {
@@ -156,6 +167,140 @@ describe('a check of what a mail program said', () => {
     const event = { id: newId(), type: 'RecipientsRefused', at: now, by: 'smtp:test', data };
     await server.deps.store.append(sendStream('dan@example.com'), [event], 'any');
     assert.equal((await said('dan@example.com', '550 5.1.1 no such user')).cause, 'mail server');
+  });
+
+  test('knows each reply of its own, and blames no other server for it', async () => {
+    const texts = Object.values(replies).flatMap((one) =>
+      typeof one === 'object' && 'code' in one ? [replies.replyLine(one)] : [],
+    );
+    assert.ok(texts.length >= 15);
+    for (const text of [
+      ...[...texts, replies.replyLine(replies.refusalReply('honest', 'help@example.com'))],
+      '452 Error: too many recipients',
+      'Error: "552 Error: message exceeds fixed maximum message size 26214400"',
+      '450 4.3.2 <ann@example.net>: Recipient address rejected: Service temporarily unavailable, please try again later',
+    ]) {
+      const { sentence } = await said('lea@example.com', text);
+      assert.match(sentence, /^Stopgap says that /, text);
+      assert.doesNotMatch(sentence, /another server|Nothing here/i, text);
+    }
+    const settings = [
+      ['452 Error: too many recipients', 'other', 'smtp.maxRecipients'],
+      ['552 5.3.4 Message exceeds the size limit', 'other', 'smtp.maxMessageSize'],
+      ['553 5.7.1 You may not send from this address', 'return path', 'smtp.senders'],
+      [
+        '421 4.7.0 Too many connections from your network, please try again later',
+        'other',
+        'smtp.perNetwork',
+      ],
+    ] as const;
+    for (const [text, cause, setting] of settings) {
+      const found = await said('lea@example.com', text);
+      assert.equal(found.cause, cause, text);
+      assert.ok(found.sentence.includes(setting), found.sentence);
+    }
+    // By the code alone it may have been either.
+    const byCode = await said('lea@example.com', '552 quota');
+    assert.equal(byCode.cause, 'none');
+    assert.match(
+      byCode.sentence,
+      /^Nothing here said 552 .* smtp\.maxMessageSize .* Another server may have/,
+    );
+  });
+
+  test('finds what put off everybody around then, and says where a block of a network is not ruled out', async () => {
+    const at = server.clock.now();
+    const [later, login] = [replies.replyLine(replies.TRY_LATER), replies.replyLine(replies.LOGIN_LATER)];
+    const cases = [
+      ['upstream', later, 'the mail server behind does not answer'],
+      ['store', later, 'the store takes no events'],
+      ['spool', '451', 'spool directory'],
+      ['logins', login, 'smtp.auth.backend'],
+      ['checks', '454', 'more passwords'],
+    ] as const;
+    for (const [why, text, words] of cases) {
+      putOffs = [{ why, since: at - MINUTE, at }];
+      const found = await said('max@example.com', text);
+      assert.deepEqual([found.cause, found.at, found.block], ['trouble', formatInstant(at), null]);
+      assert.ok(found.sentence.includes(words), found.sentence);
+      const other = text.startsWith('451') ? login : later;
+      assert.equal((await said('max@example.com', other)).cause, 'none', 'another reply');
+      assert.equal((await said('max@example.com', '451 4.7.1 Greylisted')).cause, 'none');
+    }
+    putOffs = [{ why: 'upstream', since: at - 2 * HOUR, at: at - HOUR }];
+    for (const [minutes, cause] of [
+      [0, 'none'],
+      [50, 'trouble'],
+      [90, 'trouble'],
+      [140, 'none'],
+    ] as const) {
+      const then = formatInstant(at - minutes * MINUTE);
+      assert.equal((await said('max@example.com', later, `&at=${then}`)).cause, cause, then);
+    }
+    putOffs = [];
+    const unknown = await said('max@example.com', later);
+    assert.match(unknown.sentence, /None of it is known here .* give the IP address/);
+    assert.doesNotMatch((await said('max@example.com', later, '&ip=192.0.2.1')).sentence, /give the IP/);
+    relay = 'failing';
+    const now = await said('max@example.com', later);
+    assert.deepEqual([now.cause, now.at], ['trouble', null]);
+    assert.match(now.sentence, /it is so now\.$/);
+    relay = 'ok';
+  });
+
+  test('takes a trouble for the cause where the block of an earlier refusal is over, and the block where it stands', async () => {
+    const later = replies.replyLine(replies.TRY_LATER);
+    const block = await server.block('ned@example.com');
+    await server.refused('ned@example.com', block.id, 'rcpt', later);
+    server.clock.advance(MINUTE);
+    const at = server.clock.now();
+    putOffs = [{ why: 'upstream', since: at, at }];
+    assert.equal((await said('ned@example.com', later)).cause, 'block');
+    await server.post(`/api/v1/blocks/${block.id}/release`, {});
+    assert.equal((await said('ned@example.com', later)).cause, 'trouble');
+    putOffs = [];
+    const over = await said('ned@example.com', later);
+    assert.deepEqual([over.cause, over.block], ['block', block.id]);
+    assert.match(over.sentence, /That block is over\. A block of a network may have done it: give the IP/);
+  });
+
+  test('finds the block of a network that made a login of an unknown account fail, at the address that is named', async () => {
+    const own = await server.block('pat@example.com');
+    await server.refused('pat@example.com', own.id, 'auth', AS_WRONG_PASSWORD);
+    await server.post(`/api/v1/blocks/${own.id}/release`, {});
+    const network = await server.block('', { subject: { type: 'ip', value: '203.0.113.0/24' } });
+    const text = '535 5.7.8 Error: authentication failed';
+    const before = await said('pat@example.com', text, '&ip=203.0.113.9');
+    assert.deepEqual(
+      [before.cause, before.block],
+      ['block', network.id],
+      'it stands, though nothing is recorded',
+    );
+    server.clock.advance(MINUTE);
+    const now = server.clock.now();
+    const data = {
+      ip: '203.0.113.9',
+      direction: 'outbound',
+      stage: 'auth',
+      block: network.id,
+      count: 1,
+      since: now,
+    };
+    const event = {
+      ...{ id: newId(), type: 'MessageRefused', at: now, by: 'policy:test' },
+      data: { ...data, reply: AS_WRONG_PASSWORD },
+    };
+    await server.deps.store.append(sendStream('203.0.113.9'), [event], 'any');
+    const found = await said('pat@example.com', text, '&ip=203.0.113.9');
+    assert.deepEqual([found.cause, found.block], ['block', network.id]);
+    assert.match(found.sentence, /a login from 203\.0\.113\.9 fail because of block .*203\.0\.113\.0\/24/);
+    assert.match(
+      (await said('pat@example.com', text)).sentence,
+      /That block is over\. .* give the IP address/,
+    );
+    const never = await said('quin@example.com', text);
+    assert.match(never.sentence, /^Nothing here said 535 .* give the IP address/);
+    assert.equal((await said('quin@example.com', text, '&ip=203.0.113.9')).block, network.id);
   });
 
   test('says plainly that nothing here said it', async () => {

@@ -116,7 +116,9 @@ describe('the screen of a sender in a real browser', { skip: WITHOUT_BROWSER }, 
     await page.getByLabel('What their program said').fill('535 5.7.8 Authentication failed');
     await page.getByRole('button', { name: 'Check' }).press('Enter');
     await page.getByRole('heading', { name: 'It is refused' }).waitFor();
-    await page.getByText('Nothing here said 535 to this account around then.').waitFor();
+    await page
+      .getByText(/That is what block .* \(account bob@example\.com\) has the client told\./)
+      .waitFor();
     const inUtc = page.getByText(/\d{4}-\d\d-\d\dT\d\d:/);
     assert.equal(await inUtc.count(), 0, 'all times are in the zone of who looks');
     await page.getByRole('table', { name: 'What each stage is told' }).getByText('At the login').waitFor();

@@ -5,7 +5,7 @@ import type { AuthenticationFailed, MessageRefused } from '../../../src/sending/
 import type { EventStore } from '../../../src/store/port.js';
 import { StoreUnavailable } from '../../../src/store/port.js';
 import { Scene } from '../../support/kurrentdb/scene.js';
-import { askPolicy, attemptOf, FOR_DOVECOT, VIEWER_TOKEN } from '../../support/policy/dovecot.js';
+import { askPolicy, attemptOf, check, FOR_DOVECOT, VIEWER_TOKEN } from '../../support/policy/dovecot.js';
 import { ALICE, BOB, Stopgap } from '../../support/smtp/stopgap.js';
 import { changed } from '../../support/store/changed.js';
 
@@ -86,6 +86,50 @@ describe("Dovecot's auth policy", () => {
     assert.deepEqual(refused.map(({ stream }) => stream).sort(), ['send-192.0.2.7', 'send-198.51.100.9']);
     const events = JSON.stringify(await stopgap.events());
     assert.ok(!events.includes('typed') && !stopgap.logs.some((line) => line.includes('typed')));
+  });
+
+  test('names the account that a blocked network refused where that exists, and no name that a stranger may have typed', async (t) => {
+    const stopgap = await Stopgap.start(t, FOR_DOVECOT);
+    await askPolicy(stopgap, 'report', attemptOf({ login: BOB, success: true }));
+    await stopgap.block('ip', '198.51.100.0/24');
+    const remote = '198.51.100.9';
+    const fails = async (over: Readonly<Record<string, unknown>>): Promise<void> =>
+      assert.deepEqual(await askPolicy(stopgap, 'allow', attemptOf({ remote, ...over })), DENIED);
+    // It has logged in before; its password was right, as the SASL proxy says; neither.
+    await fails({ login: 'Bob@Example.com' });
+    await fails({ login: ALICE, success: true });
+    await fails({ login: 'typed' });
+    await fails({ login: 'typed', success: false });
+    const refused = await stopgap.all<MessageRefused>('MessageRefused');
+    assert.deepEqual(refused.map(({ stream }) => stream).sort(), [
+      ...['send-198.51.100.9', `send-${ALICE}`, `send-${BOB}`],
+    ]);
+    const events = JSON.stringify(await stopgap.events());
+    assert.ok(!events.includes('typed') && !stopgap.logs.some((line) => line.includes('typed')));
+  });
+
+  test('counts wrong and right passwords of a blocked account alike where Dovecot sends no hash of them: for nothing', async (t) => {
+    const stopgap = await Stopgap.start(t, FOR_DOVECOT);
+    await stopgap.block('account', ALICE);
+    const pwhash = undefined;
+    const remotes = { right: '198.51.100.1', wrong: '198.51.100.2', other: '198.51.100.3' };
+    const counted = async (ip: string): Promise<number> => {
+      return (await check(stopgap, `ip=${ip}`)).windows!.find(({ rule }) => rule === 'guessing')!.observed;
+    };
+    for (let round = 0; round < 3; round++) {
+      await askPolicy(stopgap, 'allow', attemptOf({ pwhash, remote: remotes.right }));
+      await askPolicy(stopgap, 'report', attemptOf({ pwhash, success: false, remote: remotes.wrong }));
+    }
+    await askPolicy(
+      stopgap,
+      'report',
+      attemptOf({ login: BOB, pwhash, success: false, remote: remotes.other }),
+    );
+    // What a flood has brought is written when it ends.
+    await stopgap.restart();
+    await stopgap.settled();
+    assert.deepEqual([await counted(remotes.right), await counted(remotes.wrong)], [0, 0]);
+    assert.equal(await counted(remotes.other), 1, 'a wrong password of one that is not blocked');
   });
 
   test('records failed logins that are reported, by client network, and the same credentials as no new failure', async (t) => {

@@ -8,9 +8,13 @@ import { describe, test } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
 import type { SaslLogin } from '../../../src/policy/sasl-proxy.js';
 import { lateness, SaslProxy } from '../../../src/policy/sasl-proxy.js';
+import type { AuthenticationFailed, MessageRefused } from '../../../src/sending/events.js';
 import { ManualClock } from '../../support/manual-clock.js';
+import { check, FOR_DOVECOT, SERVER_TOKEN } from '../../support/policy/dovecot.js';
 import { eventually } from '../../support/smtp/eventually.js';
+import { startSaslProxy } from '../../support/smtp/sasl-proxy.js';
 import { workDir } from '../../support/smtp/served.js';
+import { ALICE, BOB, Stopgap } from '../../support/smtp/stopgap.js';
 
 const GREETING = 'VERSION\t1\t2\nMECH\tPLAIN\tplaintext\nSPID\t9\nCUID\t1\nCOOKIE\t0123\nDONE\n';
 
@@ -69,6 +73,95 @@ async function scene(
   };
   return { clock, asked, listen, connect };
 }
+
+/** A Dovecot that takes every password. Gives its socket. */
+async function trustingDovecot(t: TestContext, dir: string): Promise<string> {
+  const auth = path.join(dir, 'dovecot');
+  const dovecot = net.createServer((socket) => {
+    const side = new Side(socket);
+    let answered = 0;
+    side.say(GREETING);
+    socket.on('data', () => {
+      const lines = side.text.split('\n').slice(0, -1);
+      for (const line of lines.slice(answered)) {
+        const [verb, id, , ...fields] = line.split('\t');
+        const resp = fields.find((field) => field.startsWith('resp='))?.slice('resp='.length) ?? '';
+        const user = Buffer.from(resp, 'base64').toString().split('\0')[1] ?? '';
+        if (verb === 'AUTH') side.say(`OK\t${id}\tuser=${user}\n`);
+      }
+      answered = lines.length;
+    });
+  });
+  dovecot.listen(auth);
+  await once(dovecot, 'listening');
+  t.after(() => dovecot.close());
+  return auth;
+}
+
+/** A mail server that asks a Stopgap through `stopgap sasl-proxy`. Gives how a login with the right password ends. */
+async function behindProxy(
+  t: TestContext,
+  stopgap: Stopgap,
+): Promise<(login: string, ip: string) => Promise<'OK' | 'FAIL'>> {
+  const dir = await workDir(t);
+  const [listen, auth] = [path.join(dir, 'proxy'), await trustingDovecot(t, dir)];
+  const url = `http://127.0.0.1:${stopgap.port('HTTP')}`;
+  const args = ['--url', url, '--auth', auth, '--listen', listen, '--failure-delay', '1s'];
+  await startSaslProxy(t, args, SERVER_TOKEN);
+  const server = new Side(net.connect(listen));
+  t.after(() => server.socket.destroy());
+  await server.has(GREETING);
+  let id = 0;
+  return async (login, ip) => {
+    const own = ++id;
+    const resp = Buffer.from(`\0${login}\0right`).toString('base64');
+    server.say(`AUTH\t${own}\tPLAIN\tservice=smtp\trip=${ip}\tresp=${resp}\n`);
+    const ends = new RegExp(`^(OK|FAIL)\t${own}\t`, 'm');
+    await eventually(`login ${own} has ended`, () => ends.test(server.text));
+    return ends.exec(server.text)![1] as 'OK' | 'FAIL';
+  };
+}
+
+describe('a right password that fails behind `stopgap sasl-proxy`', () => {
+  const OFFICE = '198.51.100.9';
+
+  test('is no guess, however often a phone tries it: its colleagues go on logging in', async (t) => {
+    const stopgap = await Stopgap.start(t, FOR_DOVECOT);
+    const login = await behindProxy(t, stopgap);
+    await stopgap.block('account', ALICE);
+    const tries = Array.from({ length: 70 }, () => login(ALICE, OFFICE));
+    assert.deepEqual(new Set(await Promise.all(tries)), new Set(['FAIL']));
+    assert.equal(await login(BOB, OFFICE), 'OK');
+    // What a flood has brought is written when it ends.
+    await stopgap.restart();
+    const failed = await stopgap.all<AuthenticationFailed>('AuthenticationFailed');
+    assert.deepEqual(
+      failed.map(({ data: { kind, fresh } }) => [kind, fresh]),
+      failed.map(() => ['feigned', undefined]),
+    );
+    assert.equal(
+      failed.reduce((sum, { data }) => sum + data.count, 0),
+      70,
+    );
+    const { windows } = await check(stopgap, `ip=${OFFICE}`);
+    assert.equal(windows!.find(({ rule }) => rule === 'guessing')!.observed, 0);
+    assert.deepEqual((await stopgap.all('BlockImposed')).length, 1);
+  });
+
+  test('counts for no longer block of its network, and names its account in the record', async (t) => {
+    const stopgap = await Stopgap.start(t, FOR_DOVECOT);
+    const login = await behindProxy(t, stopgap);
+    await stopgap.block('ip', OFFICE);
+    const tries = Array.from({ length: 70 }, (_, index) => login(index % 2 === 0 ? ALICE : BOB, OFFICE));
+    assert.deepEqual(new Set(await Promise.all(tries)), new Set(['FAIL']));
+    await stopgap.restart();
+    await stopgap.settled();
+    const { windows } = await check(stopgap, `ip=${OFFICE}`);
+    assert.equal(windows!.find(({ rule }) => rule === 'guessing')!.observed, 0);
+    const refused = await stopgap.all<MessageRefused>('MessageRefused');
+    assert.deepEqual(new Set(refused.map(({ stream }) => stream)), new Set([`send-${ALICE}`, `send-${BOB}`]));
+  });
+});
 
 describe('the SASL proxy', () => {
   test('passes all lines, however they are cut, asks for no penalty, and turns the success of a blocked account', async (t) => {

@@ -1,0 +1,78 @@
+import { refusalWhereAsked } from '../recording/verdicts.js';
+import type { SenderIdentity } from '../sending/subjects.js';
+import { feignedReply, refusalReply, replyLine } from '../smtp/replies.js';
+import type { Refusing } from './check-findings.js';
+import type { ApiDependencies } from './dependencies.js';
+
+/** What a sender meets at AUTH and at RCPT TO. */
+export interface Met {
+  readonly atRcpt: Refusing | undefined;
+  /** Null where AUTH does not refuse. */
+  readonly authReply: string | null;
+  readonly deciding: Refusing | undefined;
+}
+
+const HELD_THERE = 'The mail server takes its mail and holds it.';
+const HELD = 'A mail server that asks takes the mail and holds it; at a listener of Stopgap it is refused.';
+
+/** What the client of a blocked sender is told at RCPT TO; null where its mail is held. */
+export function toldOf(
+  { isAsked, mailServers, contact }: ApiDependencies,
+  { block }: Refusing,
+): { reply: string | null } {
+  if (isAsked !== true || mailServers === undefined)
+    return { reply: replyLine(refusalReply(block.refusal, contact)) };
+  const { action, line } = mailServers.verdicts.refusalOf(block);
+  return { reply: action === 'hold' ? null : line };
+}
+
+/** Dovecot can only say that a login failed: all but a soft refusal is told at RCPT TO. */
+const AS_WRONG = 'as a wrong password, where Dovecot or stopgap sasl-proxy asks; elsewhere the login passes';
+
+export function authReplyTo(deps: ApiDependencies, refusing: Refusing): string | null {
+  const { refusal } = refusing.block;
+  if (refusal === 'honest') return null;
+  if (deps.isAsked !== true) return replyLine(feignedReply(refusal));
+  return refusal === 'soft' && toldOf(deps, refusing).reply !== null ? AS_WRONG : null;
+}
+
+/** What would refuse a sender, and what its client is told then. */
+export function standingOf(
+  deps: ApiDependencies,
+  { deciding, authReply, atRcpt }: Met,
+): { readonly block: string; readonly replies: readonly string[] } | undefined {
+  if (deciding === undefined) return undefined;
+  const atMail = atRcpt === undefined ? undefined : toldOf(deps, atRcpt).reply;
+  const there = deps.asksBesides;
+  const besides = there === undefined ? [] : [refusalWhereAsked(deciding.block, there, deps.contact).line];
+  // Where Dovecot does not ask the login passes. Where it does, its refusal is recorded.
+  const told = [authReply === AS_WRONG ? null : authReply, atMail ?? null, ...besides];
+  return { block: deciding.block.id, replies: told.filter((reply) => reply !== null) };
+}
+
+/** What becomes of its mail where a mail server asks: what the steps say may be the answer of SMTP nodes alone. */
+export function whereAsked(
+  deps: ApiDependencies,
+  { block }: Refusing,
+  { direction }: SenderIdentity,
+): readonly string[] {
+  const { isAsked, asksBesides, mailServers, contact } = deps;
+  const there =
+    asksBesides === undefined
+      ? mailServers?.verdicts.refusalOf(block)
+      : refusalWhereAsked(block, asksBesides, contact);
+  if (block.refusal === 'hold' || there?.action === 'hold') return [isAsked === true ? HELD_THERE : HELD];
+  if (asksBesides === undefined || block.refusal !== 'soft' || direction !== 'outbound') return [];
+  return [
+    `Where a mail server asks Stopgap its login passes, unless Dovecot or stopgap sasl-proxy asks too, and the client hears "${there!.line}" for each recipient.`,
+  ];
+}
+
+/** A block refuses nothing by itself where mail servers are to ask. */
+export function askedByNobody({ isAsked, wasAsked, mailServers }: ApiDependencies): readonly string[] {
+  const isInVain = isAsked === true && wasAsked?.() !== true && mailServers?.verdicts.wasAsked !== true;
+  return isInVain ? [NOBODY_ASKS] : [];
+}
+
+const NOBODY_ASKS =
+  'But no mail server has asked Stopgap about mail since this start, and as long as none does, its mail goes on: see stopgap doctor.';

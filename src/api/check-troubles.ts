@@ -1,0 +1,71 @@
+import type { Instant, Milliseconds } from '../kernel/time.js';
+import type { MailDirection } from '../sending/subjects.js';
+import type { PutOffFor } from '../recording/put-offs.js';
+import type { ApiDependencies } from './dependencies.js';
+
+/** What put off everybody. */
+export interface Trouble {
+  readonly why: PutOffFor;
+  /** When, as far as it concerns the time that is asked about; undefined if it is so now, and now is asked about. */
+  readonly at: Instant | undefined;
+  /** When somebody was put off for it, as far as is known. */
+  readonly last: Instant | undefined;
+}
+
+/** @param about how exact the time is */
+export function troublesAround(
+  deps: ApiDependencies,
+  direction: MailDirection,
+  at: Instant,
+  { isPast, about }: { readonly isPast: boolean; readonly about: Milliseconds },
+): readonly Trouble[] {
+  const now = isPast ? [] : presentTroubles(deps, direction);
+  const heard = (deps.putOffs?.() ?? [])
+    .filter(({ since, at: last }) => since - about <= at && at <= last + about)
+    .map(({ why, since, at: last }) => {
+      const nearest = Math.min(last, Math.max(since, at));
+      return { why, at: now.includes(why) ? undefined : nearest, last: nearest };
+    });
+  const unheard = now.filter((why) => heard.every((one) => one.why !== why));
+  return [...heard, ...unheard.map((why) => ({ why, at: undefined, last: undefined }))];
+}
+
+function presentTroubles(deps: ApiDependencies, direction: MailDirection): readonly PutOffFor[] {
+  const relay = deps.upstreamState?.(direction);
+  const isStoreAway = deps.health().store === 'failing' && deps.hasOutboxes !== true && deps.isAsked !== true;
+  return [
+    ...(deps.cannotCheck?.() === true && direction === 'outbound' ? (['logins'] as const) : []),
+    ...(relay === 'failing' || relay === 'unanswered' ? (['upstream'] as const) : []),
+    ...(isStoreAway ? (['store'] as const) : []),
+  ];
+}
+
+/** What puts off everybody's mail now, or makes this answer out of date. */
+export function outages(deps: ApiDependencies, direction: MailDirection): readonly string[] {
+  const { store } = deps.health();
+  const relay = deps.upstreamState?.(direction);
+  return [
+    ...(deps.cannotCheck?.() === true && direction === 'outbound'
+      ? [
+          'The back end of logins (smtp.auth.backend) does not answer now: until it does, logins are put off (454), but for those that are remembered.',
+        ]
+      : []),
+    ...(relay === 'failing'
+      ? ['The mail server behind does not answer now: until it does, mail of everybody is put off (451).']
+      : []),
+    ...(relay === 'unanswered'
+      ? [
+          'The mail server behind answers, but not to every message that it is sent: such a message is put off (451).',
+        ]
+      : []),
+    ...(store === 'failing'
+      ? [
+          deps.hasOutboxes === true
+            ? 'The store does not answer now: SMTP nodes go on taking mail as long as their outboxes have room, and refuse senders by what they count themselves, so what is said here may be out of date.'
+            : deps.isAsked === true
+              ? 'The store takes no events now: mail goes on, and what is sent is not counted.'
+              : 'The store takes no events now: until it does, messages of everybody are put off (451).',
+        ]
+      : []),
+  ];
+}

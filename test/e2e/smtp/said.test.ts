@@ -1,0 +1,120 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import type { CheckJson } from '../../../src/api/check.js';
+import { StoreUnavailable } from '../../../src/store/port.js';
+import { askPolicy, attemptOf, check, FOR_DOVECOT } from '../../support/policy/dovecot.js';
+import { ALICE, BOB, PASSWORDS, Stopgap } from '../../support/smtp/stopgap.js';
+import { changed } from '../../support/store/changed.js';
+
+const TO = 'one@elsewhere.test';
+
+/** What the help desk is told of a text that a client has just heard. */
+async function said(stopgap: Stopgap, account: string, text: string, more = ''): Promise<CheckJson> {
+  const found = await check(stopgap, `account=${account}&said=${encodeURIComponent(text)}${more}`);
+  assert.doesNotMatch(found.said!.sentence, /another server|Nothing here/i, text);
+  return found;
+}
+
+const causeOf = async (...args: Parameters<typeof said>): Promise<string> =>
+  (await said(...args)).said!.cause;
+
+describe('what a client has just heard is explained by who said it', () => {
+  test('a mail server behind that is away, too many recipients, a size, a return path', async (t) => {
+    const smtp = { maxRecipients: 2, maxMessageSize: 20_000 };
+    const stopgap = await Stopgap.start(t, { ...FOR_DOVECOT, smtp });
+    const session = await stopgap.loggedIn();
+    const foreign = await session.say('MAIL FROM:<boss@elsewhere.test>');
+    assert.match(foreign, /^553 /);
+    assert.equal(await causeOf(stopgap, ALICE, foreign), 'return path');
+    assert.equal(await causeOf(stopgap, ALICE, foreign, '&returnPath=boss@elsewhere.test'), 'return path');
+    const large = await session.say(`MAIL FROM:<${ALICE}> SIZE=20001`);
+    assert.match(large, /^552 /);
+    assert.match((await said(stopgap, ALICE, large)).sentence, /smtp\.maxMessageSize/);
+    await session.say(`MAIL FROM:<${ALICE}>`);
+    for (const name of ['a', 'b']) assert.match(await session.say(`RCPT TO:<${name}@x.test>`), /^250 /);
+    const many = await session.say('RCPT TO:<c@x.test>');
+    assert.match(many, /^452 /);
+    assert.match((await said(stopgap, ALICE, many)).sentence, /smtp\.maxRecipients/);
+    await session.say('RSET');
+    await stopgap.upstream.stop();
+    const later = await session.send(ALICE, [TO]);
+    assert.match(later, /^451 /);
+    const away = await said(stopgap, ALICE, later);
+    assert.equal(away.said!.cause, 'trouble');
+    assert.match(
+      away.sentence,
+      /^Stopgap says that to everybody while the mail server behind does not answer/,
+    );
+    await session.quit();
+  });
+
+  test('a store that takes no events', async (t) => {
+    let isAway = false;
+    const stopgap = await Stopgap.start(t, {
+      ...FOR_DOVECOT,
+      throughStore: (store) =>
+        changed(store, {
+          append: async (...args) => {
+            if (isAway) throw new StoreUnavailable('the disk is full');
+            return store.append(...args);
+          },
+        }),
+    });
+    const session = await stopgap.loggedIn();
+    isAway = true;
+    const later = await session.send(ALICE, [TO]);
+    isAway = false;
+    assert.match(later, /^451 /);
+    const found = await said(stopgap, ALICE, later);
+    assert.deepEqual([found.said!.cause, found.said!.block], ['trouble', null]);
+    assert.match(
+      found.sentence,
+      /^Stopgap says that to everybody while the store takes no events: it put somebody off/,
+    );
+    await session.quit();
+  });
+
+  test('a back end of logins that is away', async (t) => {
+    const auth = { backend: 'http', http: 'http://127.0.0.1:1/login' };
+    const stopgap = await Stopgap.start(t, { ...FOR_DOVECOT, smtp: { auth } });
+    const session = await stopgap.hello();
+    const later = await session.login(ALICE, PASSWORDS[ALICE]!);
+    assert.match(later, /^454 /);
+    const found = await said(stopgap, ALICE, later);
+    assert.equal(found.said!.cause, 'trouble');
+    assert.match(
+      found.sentence,
+      /^Stopgap says that to everybody while the back end of logins \(smtp\.auth\.backend\)/,
+    );
+    await session.quit();
+  });
+
+  test('a blocked network at Dovecot, and not the own block that was released before', async (t) => {
+    const stopgap = await Stopgap.start(t, FOR_DOVECOT);
+    const remote = '198.18.80.9';
+    const text = '535 5.7.8 Error: authentication failed: (reason unavailable)';
+    const fails = async (login: string): Promise<void> => {
+      const { text: answer } = await askPolicy(stopgap, 'allow', attemptOf({ login, remote }));
+      assert.equal(answer, '{"status":-1}');
+      await stopgap.settled();
+    };
+    await askPolicy(stopgap, 'report', attemptOf({ login: BOB, success: true }));
+    for (const account of [ALICE, BOB]) {
+      await stopgap.block('account', account);
+      await fails(account);
+      await stopgap.release('account', account);
+    }
+    const network = await stopgap.block('ip', '198.18.80.0/24');
+    for (const account of [ALICE, BOB]) await fails(account);
+    // One of them has logged in before, and is named in the record. The address of the other's own refusal is known.
+    for (const [account, more] of [
+      [BOB, ''],
+      [ALICE, ''],
+      [ALICE, `&ip=${remote}`],
+      ['carol@example.com', `&ip=${remote}`],
+    ] as const) {
+      const found = await said(stopgap, account, text, more);
+      assert.deepEqual([found.said!.block, found.refused], [network, true], `${account} ${more}`);
+    }
+  });
+});
