@@ -24,6 +24,11 @@ export class ManualClock implements AlarmClock {
     return this.#alarms.length;
   }
 
+  /** How many of them ring after just this span. */
+  waitingFor(span: Milliseconds): number {
+    return this.#alarms.filter(({ left }) => Math.abs(left() - span) < 1e-6).length;
+  }
+
   now(): Instant {
     return this.#now;
   }

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type { Logger } from 'pino';
-import { messageOf } from '../../kernel/errors.js';
+import { messageOf, StopgapError } from '../../kernel/errors.js';
 import { isPrintable } from '../../kernel/printable.js';
 import type { AlarmClock, Milliseconds } from '../../kernel/time.js';
 import { MINUTE, SECOND } from '../../kernel/time.js';
@@ -15,10 +15,10 @@ import { BackendAway } from './port.js';
 export const DEADLINE: Milliseconds = 10 * SECOND;
 /** A changed password counts after this long at the latest, where the back end does not tell of changes. */
 export const REMEMBERED: Milliseconds = MINUTE;
-/** What a mail server adds to a wrong password, until one has been seen. */
-export const WRONG_TAKES: Milliseconds = 2 * SECOND;
+/** Longer than back ends usually take for a wrong password: Dovecot answers it after 2.5 s at most, and PAM after three. */
+export const FAILS_AFTER: Milliseconds = 3 * SECOND;
 
-/** Whom a wrong password is asked about that a feigned one takes the time of: nobody, from nowhere. Bans and locks find no one. */
+/** A login of nobody, from nowhere. Bans and locks find no one. */
 export function nobody(client: LoginClient): Login {
   return {
     name: 'stopgap-nobody',
@@ -63,12 +63,18 @@ export class BoundedChecks {
 
   /**
    * @param ask gives the answer, or throws if there is none; it should give up when the signal is aborted
+   * @param begins called before that
    * @throws BackendAway; StopgapError `unavailable` if too many wait
    */
-  async run<T>(network: string, ask: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  async run<T>(network: string, ask: (signal: AbortSignal) => Promise<T>, begins?: () => void): Promise<T> {
     const late = new AbortController();
+    const begun = this.#clock.monotonic();
     const work = async (): Promise<T> => {
       late.signal.throwIfAborted();
+      // A right password would still be answered in time, and a wrong one would not: that would tell.
+      if (this.#clock.monotonic() - begun > DEADLINE - FAILS_AFTER)
+        throw new StopgapError('unavailable', 'the login has waited too long to be checked');
+      begins?.();
       try {
         const answer = await ask(late.signal);
         this.#trouble.worked();

@@ -6,7 +6,7 @@ import type { BackoffOptions } from '../../runtime/clock.js';
 import { pauseAfter } from '../../runtime/clock.js';
 import { OWN_SESSION } from '../../sending/identity.js';
 import type { RemoteOptions } from './bounded-checks.js';
-import { BoundedChecks, nobody, possibleAccount, REMEMBERED, WRONG_TAKES } from './bounded-checks.js';
+import { BoundedChecks, FAILS_AFTER, nobody, possibleAccount, REMEMBERED } from './bounded-checks.js';
 import type { AuthBackend, Login, LoginClient } from './port.js';
 
 /** Where Dovecot's auth service listens for clients. */
@@ -44,7 +44,8 @@ interface Question {
  */
 export class DovecotBackend implements AuthBackend {
   readonly memory = REMEMBERED;
-  readonly wrongTakes = WRONG_TAKES;
+  readonly failsAfter = FAILS_AFTER;
+  readonly nobody = nobody;
   readonly #address: DovecotAddress;
   readonly #clock: RemoteOptions['clock'];
   readonly #checks: BoundedChecks;
@@ -76,12 +77,8 @@ export class DovecotBackend implements AuthBackend {
     return this.#checks.isAway;
   }
 
-  check(login: Login): Promise<string | undefined> {
-    return this.#checks.run(login.client.network, (signal) => this.#ask(login, signal));
-  }
-
-  fail(client: LoginClient): Promise<unknown> {
-    return this.check(nobody(client));
+  check(login: Login, begins?: () => void): Promise<string | undefined> {
+    return this.#checks.run(login.client.network, (signal) => this.#ask(login, signal), begins);
   }
 
   /** Dovecot may let an account log in from some networks only. */
@@ -223,10 +220,8 @@ export class DovecotBackend implements AuthBackend {
     if (question === undefined || !this.#isReady) return;
     this.#questions.delete(id);
     this.#failures = 0;
-    if (command === 'OK' && isDisabled(parameters)) {
-      // Unlike a wrong password it is answered at once.
-      this.#clock.after(WRONG_TAKES, () => question.resolve(undefined));
-    } else if (command === 'OK') {
+    if (command === 'OK' && isDisabled(parameters)) question.resolve(undefined);
+    else if (command === 'OK') {
       const account = accountOf(parameters, question.login!.name);
       if (account !== undefined) question.resolve(account);
       else question.reject(new Error(`${this.#checks.name}: it names an account that cannot be one`));

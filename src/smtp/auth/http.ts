@@ -1,6 +1,6 @@
 import { normalizeAccount } from '../../sending/identity.js';
 import type { RemoteOptions } from './bounded-checks.js';
-import { BoundedChecks, possibleAccount, REMEMBERED } from './bounded-checks.js';
+import { BoundedChecks, FAILS_AFTER, possibleAccount, REMEMBERED } from './bounded-checks.js';
 import type { AuthBackend, Login, LoginClient } from './port.js';
 
 export interface HttpBackendOptions extends RemoteOptions {
@@ -26,8 +26,7 @@ const ASCII = /^[ -~]*$/;
  */
 export class HttpBackend implements AuthBackend {
   readonly memory = REMEMBERED;
-  /** A service that hashes does so for right and wrong passwords alike. */
-  readonly wrongTakes = 0;
+  readonly failsAfter = FAILS_AFTER;
   readonly #url: string;
   readonly #token: string | undefined;
   readonly #checks: BoundedChecks;
@@ -46,8 +45,8 @@ export class HttpBackend implements AuthBackend {
     return this.#checks.isAway;
   }
 
-  check({ name, password, client }: Login): Promise<string | undefined> {
-    return this.#checks.run(client.network, async (signal) => {
+  check({ name, password, client }: Login, begins?: () => void): Promise<string | undefined> {
+    const ask = async (signal: AbortSignal): Promise<string | undefined> => {
       const body = JSON.stringify({ account: name, password, ip: client.ip });
       const { ok, account } = await this.#ask(body, signal);
       if (!ok) return undefined;
@@ -57,7 +56,8 @@ export class HttpBackend implements AuthBackend {
       const own = account === undefined ? normalizeAccount(name) : possibleAccount(account);
       if (own === undefined) throw new Error(`${this.#checks.name} names an account that cannot be one`);
       return own;
-    });
+    };
+    return this.#checks.run(client.network, ask, begins);
   }
 
   dependsOn(_name: string, client: LoginClient): string {

@@ -3,7 +3,8 @@ import type { LRUCache } from 'lru-cache';
 import { keyedHash } from '../../accounts/failed-credentials.js';
 import type { AlarmClock, Milliseconds } from '../../kernel/time.js';
 import { normalizeAccount } from '../../sending/identity.js';
-import type { AuthBackend, LoginClient } from './port.js';
+import { FailureAge } from './failure-age.js';
+import type { AuthBackend, Login, LoginClient } from './port.js';
 import { recentlyUsed } from '../../runtime/recently-used.js';
 
 /** A login that passed. */
@@ -23,12 +24,20 @@ export interface LoginVerifierOptions {
   readonly clock: Pick<AlarmClock, 'monotonic' | 'after'>;
 }
 
-/** How many logins of each kind the time of a feigned one is chosen by. */
-const SAMPLES = 64;
+/** What a back end said of a login. */
+interface Checked {
+  /** Undefined if it is wrong. */
+  readonly account: string | undefined;
+  /** When it was asked, by the monotonic clock. */
+  readonly asked: Milliseconds;
+}
 
 /**
  * Checks logins. A success is remembered for a while, so that a client that logs in for each message does not pay for
  * a check each time; a failure is never remembered. The memory holds a keyed hash that dies with the process.
+ *
+ * Where a back end takes different times for right and wrong passwords, all failures are answered at the same time after the
+ * question: wrong ones, those of unknown names, and right ones that are to look wrong, whether the account is blocked or not.
  */
 export class LoginVerifier {
   readonly #backend: AuthBackend;
@@ -39,15 +48,16 @@ export class LoginVerifier {
   /** Accounts that have logged in, remembered or blocked. */
   readonly #seen: LRUCache<string, true>;
   /** Many simultaneous checks of the same login (a client that opens 50 sessions) are one check. */
-  readonly #underWay = new Map<string, Promise<string | undefined>>();
-  /** How long the last right and the last wrong passwords took. */
-  readonly #rightTook: Milliseconds[] = [];
-  readonly #wrongTook: Milliseconds[] = [];
+  readonly #underWay = new Map<string, Promise<Checked>>();
+  /** Undefined where right and wrong passwords take the same work and time. */
+  readonly #failureAge: FailureAge | undefined;
 
   constructor({ backend, clock, remembered = 10_000 }: LoginVerifierOptions) {
     this.#backend = backend;
     this.#clock = clock;
     this.#seen = recentlyUsed(remembered);
+    const { failsAfter } = backend;
+    if (failsAfter !== undefined) this.#failureAge = new FailureAge(failsAfter, clock);
     this.#memory = recentlyUsed(remembered, {
       ...{ ttl: backend.memory, ttlResolution: 0 },
       perf: { now: () => clock.monotonic() + 1 }, // 0 means "never" to it
@@ -73,16 +83,18 @@ export class LoginVerifier {
   ): Promise<LoginResult> {
     // It ends a field of what back ends are asked, and nobody can type it.
     if (name.includes('\0') || password.includes('\0')) return { ok: false };
-    const begun = this.#clock.monotonic();
     const dependedOn = this.#backend.dependsOn(name, client);
     const key = keyedHash(this.#memoryKey, [normalizeAccount(name), password, dependedOn]);
     const known = this.#memory.get(key);
     if (known !== undefined && !isBlocked(known)) return { ok: true, account: known, dependedOn };
-    const account = await this.#check(key, name, password, client);
-    if (account === undefined) return { ok: false };
+    const { account, asked } = await this.#check(key, { name, password, client });
+    if (account === undefined) {
+      await this.#failureAge?.reached(asked);
+      return { ok: false };
+    }
     this.#seen.set(account, true);
     // A blocked account's login is not remembered: its second try must cost what the first did.
-    if (isBlocked(account)) await this.#feign(begun, client);
+    if (isBlocked(account)) await this.#feign(asked, client);
     else this.#memory.set(key, account);
     return { ok: true, account, dependedOn };
   }
@@ -97,44 +109,27 @@ export class LoginVerifier {
     return this.#backend.knows?.(name) ?? this.#seen.has(name);
   }
 
-  #check(key: string, name: string, password: string, client: LoginClient): Promise<string | undefined> {
+  #check(key: string, login: Login): Promise<Checked> {
     const running = this.#underWay.get(key);
     if (running !== undefined) return running;
-    const check = this.#timed(this.#backend.check({ name, password, client })).finally(() =>
-      this.#underWay.delete(key),
-    );
+    const check = this.#ask(login).finally(() => this.#underWay.delete(key));
     this.#underWay.set(key, check);
     return check;
   }
 
-  async #timed(check: Promise<string | undefined>): Promise<string | undefined> {
-    const begun = this.#clock.monotonic();
-    const account = await check;
-    const took = account === undefined ? this.#wrongTook : this.#rightTook;
-    took.push(this.#clock.monotonic() - begun);
-    if (took.length > SAMPLES) took.shift();
-    return account;
+  async #ask(login: Login): Promise<Checked> {
+    let asked = this.#clock.monotonic();
+    const account = await this.#backend.check(login, () => (asked = this.#clock.monotonic()));
+    if (account === undefined) this.#failureAge?.learn(asked);
+    return { account, asked };
   }
 
-  /**
-   * Waits until a back end that can be asked about a wrong password has answered one; else until as much time has passed as
-   * one of the last wrong passwords took: of right passwords that took all kinds of time a short one becomes a short wrong
-   * one, and a long one a long one. Chosen at random, the longer of two would tell.
-   */
-  async #feign(begun: Milliseconds, client: LoginClient): Promise<void> {
-    const { wrongTakes } = this.#backend;
-    if (wrongTakes === undefined) return;
-    const failed = this.#backend.fail?.(client).then(
-      () => true,
-      () => false, // it is away: a time of our own is the next best
-    );
-    if ((await failed) === true) return;
-    const passed = this.#clock.monotonic() - begun;
-    const shorter = this.#rightTook.filter((took) => took < passed).length;
-    // This one is among them, though it may have taken a little less.
-    const rank = Math.min(shorter, this.#rightTook.length - 1) + Math.random();
-    const wrong = this.#wrongTook.toSorted((a, b) => a - b);
-    const left = (wrong[Math.floor((rank / this.#rightTook.length) * wrong.length)] ?? wrongTakes) - passed;
-    if (left > 0) await new Promise<void>((resolve) => this.#clock.after(left, resolve));
+  /** Waits as long as a wrong password does. Where none has been seen for a day, one of nobody shows how long that is. */
+  async #feign(asked: Milliseconds, client: LoginClient): Promise<void> {
+    if (this.#failureAge === undefined) return;
+    const nobody = this.#backend.nobody?.(client);
+    // If it is away by now, the fixed time has to do.
+    if (nobody !== undefined && !this.#failureAge.isKnown) await this.#ask(nobody).catch(() => undefined);
+    await this.#failureAge.reached(asked);
   }
 }

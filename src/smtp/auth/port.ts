@@ -23,11 +23,12 @@ export interface Login {
 export interface AuthBackend {
   /**
    * Gives the account, in normal form, if the password is right; undefined if it is wrong, or if there is no such account, or a
-   * disabled one. The time it takes must not tell these apart.
+   * disabled one.
    *
+   * @param begins called when it is asked, after the question has waited for its turn
    * @throws BackendAway if that cannot be known now; StopgapError `unavailable` if too many checks wait
    */
-  check(login: Login): Promise<string | undefined>;
+  check(login: Login, begins?: () => void): Promise<string | undefined>;
   /** What a right answer depends on besides name and password: a remembered one counts only while this is the same. */
   dependsOn(name: string, client: LoginClient): string;
   /** Whether an account of this name, in normal form, can log in. Undefined for a back end that cannot say without asking. */
@@ -35,17 +36,15 @@ export interface AuthBackend {
   /** How long a right answer may be remembered. */
   readonly memory: Milliseconds;
   /**
-   * A wrong password is answered later than a right one: by how much, until one has been seen. Undefined if both take the
-   * same work and time.
+   * How long after the question a failed login is answered at the earliest: longer than answers usually take, since right, wrong
+   * and unknown ones take different times. Undefined if all take the same work and time.
    */
-  readonly wrongTakes?: Milliseconds;
+  readonly failsAfter?: Milliseconds;
   /**
-   * Ends when a wrong password is answered that is asked about now. A server may answer all that have gathered at once: a
-   * time of our own would differ from that of a wrong password beside it. Nobody is named, so that nobody is locked out.
-   *
-   * @throws as {@link check}
+   * A login that fails as late as a wrong password. Nobody is named, so that nobody is locked out. Undefined where an
+   * unknown name may fail sooner.
    */
-  fail?(client: LoginClient): Promise<unknown>;
+  readonly nobody?: (client: LoginClient) => Login;
   /** Checks that run or wait. */
   readonly pending: number;
   /** Whether the last question got no answer. Undefined for a back end that is never away. */

@@ -4,7 +4,7 @@ import { LoginRefused, openSession } from '../relay/connect.js';
 import type { RelayTimeouts } from '../relay/port.js';
 import type { Upstream } from '../relay/url.js';
 import type { RemoteOptions } from './bounded-checks.js';
-import { BoundedChecks, DEADLINE, nobody, REMEMBERED, WRONG_TAKES } from './bounded-checks.js';
+import { BoundedChecks, DEADLINE, FAILS_AFTER, nobody, REMEMBERED } from './bounded-checks.js';
 import type { AuthBackend, Login, LoginClient } from './port.js';
 
 export interface SmtpBackendOptions extends RemoteOptions {
@@ -29,7 +29,8 @@ const TIMEOUTS: RelayTimeouts = {
  */
 export class SmtpBackend implements AuthBackend {
   readonly memory = REMEMBERED;
-  readonly wrongTakes = WRONG_TAKES;
+  readonly failsAfter = FAILS_AFTER;
+  readonly nobody = nobody;
   readonly #upstream: Upstream;
   readonly #hostname: string;
   readonly #checks: BoundedChecks;
@@ -48,9 +49,9 @@ export class SmtpBackend implements AuthBackend {
     return this.#checks.isAway;
   }
 
-  check({ name, password, client }: Login): Promise<string | undefined> {
+  check({ name, password, client }: Login, begins?: () => void): Promise<string | undefined> {
     const token = Buffer.from(`\0${name}\0${password}`, 'utf8').toString('base64');
-    return this.#checks.run(client.network, async (signal) => {
+    const ask = async (signal: AbortSignal): Promise<string | undefined> => {
       try {
         await this.#session(signal, () => token);
         return normalizeAccount(name);
@@ -58,11 +59,8 @@ export class SmtpBackend implements AuthBackend {
         if (error instanceof LoginRefused && WRONG.has(error.code)) return undefined;
         throw error;
       }
-    });
-  }
-
-  fail(client: LoginClient): Promise<unknown> {
-    return this.check(nobody(client));
+    };
+    return this.#checks.run(client.network, ask, begins);
   }
 
   dependsOn(_name: string, client: LoginClient): string {

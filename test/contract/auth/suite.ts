@@ -4,6 +4,8 @@ import { describe, it } from 'node:test';
 import { SECOND } from '../../../src/kernel/time.js';
 import type { AuthenticationFailed } from '../../../src/sending/events.js';
 import type { BackendAdapter, BackendInTest } from '../../support/auth/backends.js';
+import type { Asked } from '../../support/auth/fakes.js';
+import { Gate, settle } from '../../support/gate.js';
 import { ManualClock } from '../../support/manual-clock.js';
 import { check, FOR_DOVECOT } from '../../support/policy/dovecot.js';
 import { eventually } from '../../support/smtp/eventually.js';
@@ -14,6 +16,10 @@ const LATER = '454 4.7.0 Temporary authentication failure, please try again late
 const WELCOME = /^235 /;
 const NOBODY = 'nobody@example.com';
 const CAROL = 'carol@example.com';
+/** What passes each few milliseconds while a login is under way. */
+const STEP = 200;
+/** When a failed login is answered, at a back end that takes different times for right and wrong passwords. */
+const FAILS_AFTER = 3 * SECOND;
 const GRETE = 'gr\u00e4te@example.com';
 /** Everything that may not end a field or a line of any protocol, up to the bound. */
 const ODD = `tab\tline\nreturn\rquote"\\ {"ok":true} =&% \u0001t\u00e9\u{1f511}`.padEnd(1013, 'x');
@@ -29,11 +35,13 @@ interface InTest {
   readonly stopgap: Stopgap;
   readonly backend: BackendInTest;
   readonly clock: ManualClock;
+  /** Logs in on a connection of its own, and lets as much time pass as that takes. */
+  readonly login: (user: string, password: string) => Promise<string>;
 }
 
 async function set(
   t: Pick<TestContext, 'after'>,
-  { plug }: BackendAdapter,
+  { name, plug }: BackendAdapter,
   attemptsPerMinute = 1000,
 ): Promise<InTest> {
   const backend = await plug(t, ACCOUNTS);
@@ -47,13 +55,19 @@ async function set(
     settings: settings!,
     smtp: { auth: { ...auth, attemptsPerMinute } },
   });
-  return { stopgap, backend, clock };
+  const login = async (user: string, password: string): Promise<string> => {
+    const session = await stopgap.hello();
+    const reply = await driven(clock, name === 'file' ? 0 : STEP, session.loginInSteps(user, password));
+    await session.quit();
+    return reply;
+  };
+  return { stopgap, backend, clock, login };
 }
 
 /** Drives the clock until there is a reply: by so much every few milliseconds. */
-async function driven(clock: ManualClock, step: number, reply: Promise<string>): Promise<string> {
-  let said: string | undefined;
-  void reply.then((text) => (said = text));
+async function driven<T>(clock: ManualClock, step: number, reply: Promise<T>): Promise<T> {
+  let said: T | undefined;
+  void reply.then((what) => (said = what));
   await eventually('there is a reply', () => {
     if (said === undefined) clock.advance(step);
     return said !== undefined;
@@ -61,24 +75,15 @@ async function driven(clock: ManualClock, step: number, reply: Promise<string>):
   return said!;
 }
 
-/** Logs in as each in turn, on a connection of its own. */
-async function login(stopgap: Stopgap, user: string, password: string, from = '127.0.0.1'): Promise<string> {
-  const session = await stopgap.hello({ from });
-  const reply = await session.loginInSteps(user, password);
-  await session.quit();
-  return reply;
-}
-
 /** The contract of every back end. */
 export function contract(adapter: BackendAdapter): void {
   const { name } = adapter;
   const isFile = name === 'file';
-  // Wrong passwords that come together are answered together: a feigned one asks about nobody, and is answered with them.
-  const answersTogether = name === 'dovecot' || name === 'smtp';
+  const isEven = isFile && 'right and wrong passwords take the same work';
 
   describe(`logins checked by ${name}`, () => {
     it('lets the right password in, and answers a wrong one, an unknown and a disabled account alike', async (t) => {
-      const { stopgap, backend } = await set(t, adapter);
+      const { login, backend } = await set(t, adapter);
       for (const [user, password] of [
         [ALICE, WRONG],
         [NOBODY, WRONG],
@@ -87,70 +92,156 @@ export function contract(adapter: BackendAdapter): void {
         [ALICE, ''],
       ] as const) {
         const before = backend.asked();
-        assert.equal(await login(stopgap, user, password), FAILED, user);
+        assert.equal(await login(user, password), FAILED, user);
         assert.equal(backend.asked(), before + 1, `${user} costs a check`);
       }
-      assert.match(await login(stopgap, ALICE, PASSWORDS[ALICE]!), WELCOME);
-      assert.match(await login(stopgap, BOB, PASSWORDS[BOB]!), WELCOME);
+      assert.match(await login(ALICE, PASSWORDS[ALICE]!), WELCOME);
+      assert.match(await login(BOB, PASSWORDS[BOB]!), WELCOME);
     });
 
     it('remembers a right password, and never a wrong one', async (t) => {
-      const { stopgap, backend } = await set(t, adapter);
-      for (let i = 0; i < 3; i++) assert.match(await login(stopgap, ALICE, PASSWORDS[ALICE]!), WELCOME);
+      const { login, backend } = await set(t, adapter);
+      for (let i = 0; i < 3; i++) assert.match(await login(ALICE, PASSWORDS[ALICE]!), WELCOME);
       assert.equal(backend.asked(), 1);
-      for (let i = 0; i < 3; i++) assert.equal(await login(stopgap, ALICE, WRONG), FAILED);
+      for (let i = 0; i < 3; i++) assert.equal(await login(ALICE, WRONG), FAILED);
       assert.equal(backend.asked(), 4);
     });
 
     it("answers a blocked account's right password in the bytes, and after the check, of a wrong one", async (t) => {
-      const { stopgap, backend } = await set(t, adapter);
-      assert.match(await login(stopgap, ALICE, PASSWORDS[ALICE]!), WELCOME, 'it is remembered');
-      assert.equal(await login(stopgap, BOB, WRONG), FAILED);
+      const { stopgap, login, backend } = await set(t, adapter);
+      assert.match(await login(ALICE, PASSWORDS[ALICE]!), WELCOME, 'it is remembered');
+      assert.equal(await login(BOB, WRONG), FAILED);
       await stopgap.block('account', ALICE);
       for (const password of [PASSWORDS[ALICE]!, PASSWORDS[ALICE]!, WRONG]) {
         const before = backend.asked();
-        assert.equal(await login(stopgap, ALICE, password), FAILED);
-        const isFeigned = password !== WRONG && answersTogether;
-        assert.equal(backend.asked(), before + (isFeigned ? 2 : 1), 'it is asked all the same');
-        if (isFeigned) assert.equal(backend.last()?.name, 'stopgap-nobody');
+        assert.equal(await login(ALICE, password), FAILED);
+        assert.equal(backend.asked(), before + 1, 'it is asked all the same');
       }
       const kinds = (await stopgap.all<AuthenticationFailed>('AuthenticationFailed')).map(
         ({ data }) => data.kind,
       );
       assert.deepEqual(new Set(kinds), new Set(['genuine', 'feigned']));
       await stopgap.release('account', ALICE);
-      assert.match(await login(stopgap, ALICE, PASSWORDS[ALICE]!), WELCOME);
+      assert.match(await login(ALICE, PASSWORDS[ALICE]!), WELCOME);
+    });
+
+    for (const { blocked, right, wrong, unknown } of [
+      { blocked: ['account', ALICE], right: 60, wrong: 560, unknown: 1 },
+      { blocked: ['account', ALICE], right: 2900, wrong: 1, unknown: 1 },
+      { blocked: ['domain', 'example.com'], right: 80, wrong: 1080, unknown: 1080 },
+    ] as const)
+      it(
+        `answers all failures at one moment where right takes ${right} ms, wrong ${wrong}, unknown ${unknown}, and a block is on the ${blocked[0]}`,
+        {
+          skip: isEven,
+        },
+        async (t) => {
+          const { stopgap, backend, clock, login } = await set(t, adapter);
+          assert.equal(await login(NOBODY, WRONG), FAILED, 'a first one has shown what failures take');
+          await stopgap.block(blocked[0], blocked[1]);
+          const takes = ({ name: user, password }: Asked): number => {
+            if (user === NOBODY) return unknown;
+            return password === PASSWORDS[user] ? right : wrong;
+          };
+          backend.slow((asked) => new Promise((resolve) => void clock.after(takes(asked), resolve)));
+          clock.advance(137.5); // nothing else rings at the moment that counts
+          const tried = [
+            [ALICE, PASSWORDS[ALICE]!],
+            [ALICE, WRONG],
+            [BOB, WRONG],
+            [CAROL, 'carols-own-secret'],
+            [NOBODY, WRONG],
+          ] as const;
+          const before = backend.asked();
+          const replies: string[] = [];
+          const sessions = await Promise.all(tried.map(() => stopgap.hello()));
+          const all = tried.map(async ([user, password], index) => {
+            replies.push(await sessions[index]!.login(user, password));
+          });
+          await eventually('all are asked about', () => backend.asked() === before + tried.length);
+          clock.advance(2950);
+          const left = FAILS_AFTER - 2950;
+          await eventually('all wait for one moment', () => clock.waitingFor(left) === tried.length);
+          clock.advance(left - 1);
+          await settle();
+          assert.deepEqual(replies, []);
+          clock.advance(1);
+          await Promise.all(all);
+          assert.deepEqual(new Set(replies), new Set([FAILED]));
+        },
+      );
+
+    it(
+      'asks about nobody before it feigns the first failure, where that shows what a failure takes',
+      {
+        skip: isEven,
+      },
+      async (t) => {
+        const { stopgap, login, backend } = await set(t, adapter);
+        await stopgap.block('account', ALICE);
+        for (let i = 0; i < 3; i++) assert.equal(await login(ALICE, PASSWORDS[ALICE]!), FAILED);
+        const asksNobody = name === 'dovecot' || name === 'smtp';
+        assert.equal(backend.asked(), asksNobody ? 4 : 3);
+      },
+    );
+
+    it(
+      'feigns the failure of an account that is blocked while its password is checked',
+      {
+        skip: isFile && 'it cannot be made slow',
+      },
+      async (t) => {
+        const { stopgap, backend, clock } = await set(t, adapter);
+        const gate = new Gate();
+        backend.slow(() => gate.opened);
+        const session = await stopgap.hello();
+        const reply = session.login(ALICE, PASSWORDS[ALICE]!);
+        await eventually('it is asked about', () => backend.asked() === 1);
+        await stopgap.block('account', ALICE);
+        gate.open();
+        assert.equal(await driven(clock, STEP, reply), FAILED);
+      },
+    );
+
+    it('checks the password of a login that acts for somebody else, though it is remembered and fails', async (t) => {
+      const { stopgap, login, backend, clock } = await set(t, adapter);
+      assert.match(await login(ALICE, PASSWORDS[ALICE]!), WELCOME);
+      const session = await stopgap.hello();
+      for (const password of [PASSWORDS[ALICE]!, WRONG]) {
+        const before = backend.asked();
+        assert.equal(await driven(clock, STEP, session.login(ALICE, password, BOB)), FAILED);
+        assert.ok(backend.asked() > before);
+      }
     });
 
     it('passes on what is odd in a password, byte for byte, and takes nothing beyond the bounds', async (t) => {
-      const { stopgap, backend } = await set(t, adapter);
-      assert.match(await login(stopgap, GRETE, ODD), WELCOME);
+      const { login, backend } = await set(t, adapter);
+      assert.match(await login(GRETE, ODD), WELCOME);
       if (!isFile) assert.deepEqual(backend.last(), { name: GRETE, password: ODD });
       for (const password of [`${ODD}\n`, ODD.replace('\t', ' '), ODD.slice(0, -1), '\t', '\n'])
-        assert.equal(await login(stopgap, GRETE, password), FAILED);
+        assert.equal(await login(GRETE, password), FAILED);
       const before = backend.asked();
-      assert.equal(await login(stopgap, GRETE, `${ODD}${'x'.repeat(1024)}`), FAILED);
-      assert.equal(await login(stopgap, `${'a'.repeat(320)}@example.com`, WRONG), FAILED);
-      assert.equal(await login(stopgap, ALICE, `${PASSWORDS[ALICE]!}\0`), FAILED);
-      assert.equal(await login(stopgap, ALICE, `\0${ALICE}\0${PASSWORDS[ALICE]!}`), FAILED);
+      assert.equal(await login(GRETE, `${ODD}${'x'.repeat(1024)}`), FAILED);
+      assert.equal(await login(`${'a'.repeat(320)}@example.com`, WRONG), FAILED);
+      assert.equal(await login(ALICE, `${PASSWORDS[ALICE]!}\0`), FAILED);
+      assert.equal(await login(ALICE, `\0${ALICE}\0${PASSWORDS[ALICE]!}`), FAILED);
       assert.equal(backend.asked(), before, 'nobody is asked about these');
-      assert.equal(await login(stopgap, 'a'.repeat(320), 'p'.repeat(1024)), FAILED);
+      assert.equal(await login('a'.repeat(320), 'p'.repeat(1024)), FAILED);
       assert.equal(backend.asked(), before + 1, 'just within the bounds');
     });
 
     it('checks many logins at once, each for itself', async (t) => {
-      const { stopgap, backend } = await set(t, adapter);
+      const { stopgap, backend, clock } = await set(t, adapter);
       const sessions = await Promise.all(
         Array.from({ length: 60 }, (_, index) => stopgap.hello({ from: `127.0.1.${(index % 6) + 1}` })),
       );
-      const replies = await Promise.all(
-        sessions.map((session, index) =>
-          session.login(
-            index % 2 ? ALICE : BOB,
-            index % 3 ? PASSWORDS[index % 2 ? ALICE : BOB]! : `${WRONG} ${index}`,
-          ),
+      const all = sessions.map((session, index) =>
+        session.login(
+          index % 2 ? ALICE : BOB,
+          index % 3 ? PASSWORDS[index % 2 ? ALICE : BOB]! : `${WRONG} ${index}`,
         ),
       );
+      const replies = await driven(clock, STEP, Promise.all(all));
       replies.forEach((reply, index) => {
         if (index % 3) assert.match(reply, WELCOME);
         else assert.equal(reply, FAILED);
@@ -166,17 +257,18 @@ export function contract(adapter: BackendAdapter): void {
       recover: (failing: NonNullable<BackendInTest['failing']>) => unknown,
     ): void => {
       it(title, { skip: isFile && 'the users file is in memory: it cannot be away' }, async (t) => {
-        const { stopgap, backend, clock } = await set(t, adapter, 3);
+        const { stopgap, login, backend, clock } = await set(t, adapter, 3);
         const failing = backend.failing!;
         const session = await stopgap.hello();
-        assert.match(await login(stopgap, BOB, PASSWORDS[BOB]!), WELCOME);
-        await stopgap.block('account', CAROL);
+        assert.match(await login(BOB, PASSWORDS[BOB]!), WELCOME);
+        await stopgap.block('account', GRETE);
         await fail(failing);
         for (let i = 0; i < 5; i++) {
           for (const [user, password] of [
             [ALICE, PASSWORDS[ALICE]!],
             [ALICE, `${WRONG} ${i}`],
-            [CAROL, WRONG],
+            [GRETE, ODD],
+            [GRETE, WRONG],
           ] as const)
             assert.equal(await driven(clock, 500, session.login(user, password)), LATER);
           clock.advance(SECOND);

@@ -1,7 +1,7 @@
 import { mock } from 'node:test';
 import type { TestContext } from 'node:test';
 import { hashPassword, PasswordChecker } from '../../../src/accounts/passwords.js';
-import type { Asked, FakeServer, Judge } from './fakes.js';
+import type { Asked, Before, FakeServer, Judge } from './fakes.js';
 import { FakeDovecot, FakeMailServer, FakeService } from './fakes.js';
 
 /** One account that a back end knows. */
@@ -22,6 +22,8 @@ export interface BackendInTest {
   asked(): number;
   /** What it was asked last, where that can be seen. */
   last(): Asked | undefined;
+  /** From now on it waits for this before it answers. It has no effect on one that is asked in memory. */
+  slow(before: Before): void;
   /** Undefined: it cannot be away. */
   readonly failing:
     | {
@@ -56,6 +58,7 @@ function elsewhere(server: FakeServer, usual: Judge, auth: BackendInTest['auth']
     files: {},
     asked: () => server.asked.length,
     last: () => server.asked.at(-1),
+    slow: (before) => void (server.before = before),
     failing: {
       temporarily: () => void (server.judge = () => 'away'),
       hang: () => void (server.judge = () => 'nothing'),
@@ -84,6 +87,7 @@ export const BACKENDS: readonly BackendAdapter[] = [
         files: { 'people.yaml': JSON.stringify({ users }) },
         asked: () => verify.mock.callCount(),
         last: () => undefined,
+        slow: () => undefined,
         failing: undefined,
       };
     },

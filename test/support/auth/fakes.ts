@@ -14,12 +14,15 @@ export interface Asked {
 /** What a back end says of a login; `nothing` is silence, `away` a temporary failure. */
 export type Verdict = 'right' | 'wrong' | 'nothing' | 'away';
 export type Judge = (asked: Asked) => Verdict;
+export type Before = (asked: Asked) => Promise<void> | undefined;
 
 /** A server that logins are checked at, on loopback. */
 export interface FakeServer {
   /** All that it was asked, in order. */
   readonly asked: readonly Asked[];
   judge: Judge;
+  /** What it waits for before it answers. */
+  before: Before;
   readonly port: number;
   /** Closes the listener and all connections. */
   stop(): Promise<void>;
@@ -29,6 +32,7 @@ export interface FakeServer {
 
 abstract class Listening<S extends Server> {
   readonly asked: Asked[] = [];
+  before: Before = () => undefined;
   port = 0;
   readonly #sockets = new Set<Socket>();
 
@@ -104,7 +108,10 @@ export class FakeDovecot extends Listening<net.Server> implements FakeServer {
     const asked = { name, password };
     const verdict = this.verdictOf(asked);
     const own = this.answer(id, asked);
-    const say = (answer: string): void => void socket.write(`${answer}\n`);
+    const write = (answer: string): void => void socket.write(`${answer}\n`);
+    const wait = this.before(asked);
+    const say = (answer: string): void =>
+      void (wait === undefined ? write(answer) : wait.then(() => write(answer)));
     if (own !== undefined) say(own);
     else if (verdict === 'right') say(`OK\t${id}\tuser=${name}`);
     else if (verdict === 'wrong') say(`FAIL\t${id}\tuser=${name}`);
@@ -131,7 +138,9 @@ export class FakeService extends Listening<http.Server> implements FakeServer {
     const chunks: Buffer[] = [];
     for await (const chunk of request) chunks.push(chunk as Buffer);
     const { account, password } = JSON.parse(Buffer.concat(chunks).toString()) as Record<string, string>;
-    const verdict = this.verdictOf({ name: account!, password: password! });
+    const asked = { name: account!, password: password! };
+    const verdict = this.verdictOf(asked);
+    await this.before(asked);
     if (this.answer(response)) return;
     if (verdict === 'right') response.end(JSON.stringify({ ok: true, account }));
     else if (verdict === 'wrong') response.writeHead(401).end();
@@ -142,6 +151,7 @@ export class FakeService extends Listening<http.Server> implements FakeServer {
 /** A mail server that logins are tried at. */
 export class FakeMailServer implements FakeServer {
   readonly asked: Asked[] = [];
+  before: Before = () => undefined;
   port = 0;
 
   private constructor(
@@ -154,7 +164,7 @@ export class FakeMailServer implements FakeServer {
     const server = new FakeMailServer(upstream, judge);
     server.port = upstream.port;
     upstream.script = {
-      AUTH(line) {
+      AUTH(line, peer) {
         const [, name = '', password = ''] = Buffer.from(line.split(' ')[2]!, 'base64')
           .toString()
           .split('\0');
@@ -165,7 +175,11 @@ export class FakeMailServer implements FakeServer {
           nothing: '',
           away: '454 4.7.0 later',
         };
-        return answers[server.judge({ name, password })];
+        const answer = answers[server.judge({ name, password })];
+        const wait = server.before({ name, password });
+        if (wait === undefined) return answer;
+        void wait.then(() => peer.say(answer));
+        return '';
       },
     };
     return server;

@@ -4,10 +4,11 @@ import { hashPassword, PasswordChecker } from '../../../src/accounts/passwords.j
 import type { Check } from '../../../src/accounts/passwords.js';
 import type { UserTable } from '../../../src/accounts/users.js';
 import { parseUsers } from '../../../src/accounts/users.js';
-import { MINUTE, SECOND } from '../../../src/kernel/time.js';
+import { DAY, MINUTE, SECOND } from '../../../src/kernel/time.js';
 import { fileBackend } from '../../../src/smtp/auth/file.js';
 import { LoginVerifier } from '../../../src/smtp/auth/login-verifier.js';
-import type { AuthBackend } from '../../../src/smtp/auth/port.js';
+import type { AuthBackend, Login, LoginClient } from '../../../src/smtp/auth/port.js';
+import { settle } from '../../support/gate.js';
 import { ManualClock } from '../../support/manual-clock.js';
 
 const CHEAP = { ln: 4, r: 8, p: 1 };
@@ -151,112 +152,132 @@ test('a check that could not be made is an error, and leaves nothing in memory',
   assert.equal((await full.verify('anna', 'other')).ok, false);
 });
 
-/** A back end elsewhere, which has one account and takes longer for a wrong password, as a rule. */
+/** A back end elsewhere, which has one account, and takes different times for what it says. */
 class Elsewhere implements AuthBackend {
   readonly memory = MINUTE;
   readonly pending = 0;
-  readonly wrongTakes = 2 * SECOND;
-  readonly takes = { right: 0, wrong: 1500 };
+  readonly failsAfter = 3 * SECOND;
+  nobody?: (client: LoginClient) => Login;
+  readonly takes = { right: 60, wrong: 560, unknown: 1, nobody: 560 };
+  /** How long a question waits for its turn. */
+  waits = 0;
   checks = 0;
 
   constructor(readonly clock: ManualClock) {}
 
-  async check({ password }: { readonly password: string }): Promise<string | undefined> {
+  async check({ name, password }: Login, begins?: () => void): Promise<string | undefined> {
+    if (this.waits > 0) await this.#pass(this.waits);
+    begins?.();
     this.checks++;
-    const isRight = password === 'sesame';
-    const takes = isRight ? this.takes.right : this.takes.wrong;
-    if (takes > 0) await new Promise<void>((resolve) => this.clock.after(takes, resolve));
+    const isRight = name === 'anna' && password === 'sesame';
+    const what = isRight ? 'right' : name === 'anna' ? 'wrong' : name === 'nobody' ? 'nobody' : 'unknown';
+    await this.#pass(this.takes[what]);
     return isRight ? 'anna@example.com' : undefined;
   }
 
   dependsOn = (_name: string, { ip }: { readonly ip: string }): string => ip;
   probe = () => Promise.resolve({ ok: true, detail: '' });
   close = (): void => undefined;
+
+  #pass(span: number): Promise<void> {
+    return new Promise((resolve) => void this.clock.after(span, resolve));
+  }
 }
+
+const NOBODY = (client: LoginClient): Login => ({ name: 'nobody', password: 'none', client });
 
 function elsewhere() {
   const clock = new ManualClock();
   const backend = new Elsewhere(clock);
   const verifier = new Verifier({ backend, clock });
-  /** How much time passes until an answer, in steps of a tenth of a second. */
+  /** How much time passes until an answer. */
   const took = async (answer: Promise<unknown>): Promise<number> => {
+    const begun = clock.monotonic();
     let isThere = false;
     void answer.then(() => (isThere = true));
-    for (let passed = 0; ; passed += 100) {
-      await new Promise(setImmediate);
-      if (isThere) return passed;
-      clock.advance(100);
+    for (;;) {
+      await settle(2);
+      if (isThere) return clock.monotonic() - begun;
+      clock.advance(10);
     }
   };
-  return { clock, backend, verifier, took };
+  const tried = (password: string, isBlocked = true) =>
+    verifier.verify('anna', password, CLIENT, () => isBlocked);
+  return { clock, backend, verifier, took, tried };
 }
 
-test("a blocked account's right password takes as long as the back end takes for a wrong one", async () => {
-  const { verifier, took } = elsewhere();
-  assert.equal(await took(verifier.verify('anna', 'sesame')), 0);
-  assert.equal(
-    await took(verifier.verify('anna', 'sesame', CLIENT, blocked)),
-    2000,
-    'no wrong one was seen yet',
-  );
-  assert.equal(await took(verifier.verify('anna', 'wrong')), 1500);
-  assert.equal(await took(verifier.verify('anna', 'sesame', CLIENT, blocked)), 1500);
-});
-
-test('a feigned failure is answered when the back end answers a wrong password beside it, with all that have gathered', async () => {
-  const { clock, backend, verifier } = elsewhere();
-  const gathered: (() => void)[] = [];
-  const asked: string[] = [];
-  const wrong = (ip: string): Promise<undefined> => {
-    asked.push(ip);
-    return new Promise((resolve) => gathered.push(() => resolve(undefined)));
-  };
-  const check = backend.check.bind(backend);
-  Object.assign(backend, {
-    check: (login: { readonly password: string; readonly client: typeof CLIENT }) =>
-      login.password === 'sesame' ? check(login) : wrong(login.client.ip),
-    fail: ({ ip }: typeof CLIENT) => wrong(`nobody beside ${ip}`),
+for (const takes of [
+  { right: 60, wrong: 560, unknown: 1, nobody: 1 },
+  { right: 80, wrong: 1080, unknown: 1080, nobody: 1080 },
+  { right: 2990, wrong: 10, unknown: 10, nobody: 10 },
+])
+  test(`right takes ${takes.right} ms, wrong ${takes.wrong} and unknown ${takes.unknown}: each failure is answered after three seconds, blocked or not`, async () => {
+    const { backend, verifier, took, tried } = elsewhere();
+    Object.assign(backend.takes, takes);
+    assert.equal(await took(tried('sesame')), 3000, 'on the first try too');
+    assert.equal(await took(tried('wrong')), 3000);
+    assert.equal(await took(tried('wrong', false)), 3000);
+    assert.equal(await took(verifier.verify('bob', 'sesame')), 3000);
+    assert.equal(await took(tried('sesame', false)), takes.right, 'a success does not wait');
   });
-  const answered: string[] = [];
-  const tried = (password: string) =>
-    verifier.verify('anna', password, CLIENT, blocked).then(() => answered.push(password));
-  const all = Promise.all([tried('wrong'), tried('sesame')]);
-  for (let round = 0; round < 5; round++) {
-    await new Promise(setImmediate);
-    clock.advance(10 * SECOND);
-  }
-  assert.deepEqual(answered, []);
-  for (const answer of gathered) answer();
-  await all;
-  assert.deepEqual(asked, ['192.0.2.7', 'nobody beside 192.0.2.7']);
+
+test('a stranger who makes unknown names fail makes no feigned failure come sooner', async () => {
+  const { verifier, took, tried } = elsewhere();
+  const guesses = Array.from({ length: 200 }, (_, index) => verifier.verify(`guess${index}`, 'sesame'));
+  await took(Promise.all(guesses));
+  assert.equal(await took(tried('sesame')), 3000);
+  assert.equal(await took(tried('wrong')), 3000);
 });
 
-test('where the back end is away by then, a feigned failure takes a time of our own', async () => {
-  const { backend, verifier, took } = elsewhere();
-  Object.assign(backend, { fail: () => Promise.reject(new Error('away')) });
-  assert.equal(await took(verifier.verify('anna', 'wrong')), 1500);
-  assert.equal(await took(verifier.verify('anna', 'sesame', CLIENT, blocked)), 1500);
+test('where a wrong password takes longer, all failures wait for the next whole second, for a day', async () => {
+  const { clock, backend, verifier, took, tried } = elsewhere();
+  backend.takes.wrong = 4200;
+  assert.equal(await took(tried('wrong')), 5000);
+  for (let round = 0; round < 100; round++) await took(verifier.verify('bob', 'sesame'));
+  assert.equal(await took(tried('sesame')), 5000);
+  assert.equal(await took(tried('wrong', false)), 5000);
+  backend.takes.wrong = 560;
+  clock.advance(DAY + 1);
+  assert.equal(await took(tried('sesame')), 3000);
 });
 
-test('where right and wrong passwords take the same time, now more and now less, a feigned one takes no more', async () => {
-  const { backend, verifier, took } = elsewhere();
-  const spans = Array.from({ length: 32 }, (_, index) => (index + 1) * 100);
-  for (const span of spans) {
-    Object.assign(backend.takes, { right: span, wrong: span });
-    assert.equal(await took(verifier.verify('anna', `wrong${span}`)), span);
-    await took(verifier.verify('anna', 'sesame', CLIENT, blocked));
+test('a failure is answered so long after the back end was asked, and not after the question came to wait for its turn', async () => {
+  const { backend, took, tried } = elsewhere();
+  backend.waits = 4000;
+  assert.equal(await took(tried('sesame')), 7000);
+  assert.equal(await took(tried('wrong')), 7000);
+});
+
+test('where no wrong password was seen for a day, one of nobody shows what it takes before the first is feigned', async () => {
+  const { clock, backend, took, tried } = elsewhere();
+  backend.nobody = NOBODY;
+  Object.assign(backend.takes, { wrong: 4200, nobody: 4200 });
+  for (let day = 1; day <= 2; day++) {
+    assert.equal(await took(tried('sesame')), 5000);
+    assert.equal(await took(tried('sesame')), 5000);
+    assert.equal(backend.checks, day * 3);
+    clock.advance(DAY + 1);
   }
-  for (const span of [100, 400, 1600, 3200]) {
-    backend.takes.right = span;
-    const feigned = await took(verifier.verify('anna', 'sesame', CLIENT, blocked));
-    assert.ok(feigned >= span && feigned <= span + 200, `${feigned} in place of ${span}`);
-  }
+  await took(tried('wrong'));
+  await took(tried('sesame'));
+  assert.equal(backend.checks, 8, 'a wrong one of anybody shows it too');
+});
+
+test('where the back end is away by the time that it is asked about nobody, a feigned failure takes three seconds', async () => {
+  const { backend, took, tried } = elsewhere();
+  backend.nobody = NOBODY;
+  const check = backend.check.bind(backend);
+  backend.check = (login, begins) =>
+    login.name === 'nobody' ? Promise.reject(new Error('away')) : check(login, begins);
+  assert.equal(await took(tried('sesame')), 3000);
 });
 
 test('the account is the one that the back end names, and a block of either name holds', async () => {
   const { backend, verifier, took } = elsewhere();
   const isBlocked = (account: string): boolean => account === 'anna@example.com';
-  const first = await verifier.verify('anna', 'sesame');
+  const signedIn = verifier.verify('anna', 'sesame');
+  await took(signedIn);
+  const first = await signedIn;
   assert.ok(first.ok && first.account === 'anna@example.com');
   assert.equal(verifier.hasSeen('anna@example.com'), true);
   assert.equal(backend.checks, 1);
@@ -266,11 +287,11 @@ test('the account is the one that the back end names, and a block of either name
 });
 
 test('what a back end elsewhere said of one address counts for no other', async () => {
-  const { backend, verifier } = elsewhere();
-  await verifier.verify('anna', 'sesame');
-  await verifier.verify('anna', 'sesame');
+  const { backend, verifier, took } = elsewhere();
+  await took(verifier.verify('anna', 'sesame'));
+  await took(verifier.verify('anna', 'sesame'));
   assert.equal(backend.checks, 1);
-  await verifier.verify('anna', 'sesame', { ...CLIENT, ip: '192.0.2.8' });
+  await took(verifier.verify('anna', 'sesame', { ...CLIENT, ip: '192.0.2.8' }));
   assert.equal(backend.checks, 2);
 });
 

@@ -113,15 +113,10 @@ test('what Dovecot calls the account is what it is, unless it cannot be one', as
   }
 });
 
-test('an account that Dovecot lets nobody log in to is wrong, as late as a wrong password', async (t) => {
-  const { server, backend, clock } = await dovecot(t);
+test('an account that Dovecot lets nobody log in to is wrong', async (t) => {
+  const { server, backend } = await dovecot(t);
   server.answer = (id) => `OK\t${id}\tuser=alice\tnologin\treason=gone`;
-  const answer = backend.check(login('alice'));
-  await eventually('it is asked', () => server.asked.length === 1 && clock.waiting === 2);
-  clock.advance(2 * SECOND - 1);
-  assert.equal(await isSettled(answer), false);
-  clock.advance(1);
-  assert.equal(await answer, undefined);
+  assert.equal(await backend.check(login('alice')), undefined);
   server.answer = (id) => `OK\t${id}\tuser=alice\tproxy\thost=192.0.2.3\tnologin`;
   assert.equal(await backend.check(login('alice')), 'alice');
 });
@@ -259,6 +254,30 @@ for (const [name, plug] of Object.entries(ALL))
     assert.equal(await driven(clock, honest), 'alice');
     assert.equal(server.asked.length, atOnce + 1, 'what has waited for ten seconds is not asked');
     await eventually('nothing is left', () => backend.pending === 0);
+    backend.close();
+  });
+
+for (const [name, plug] of Object.entries(ALL))
+  test(`a login is asked about at ${name} in its turn, and not once a failure might come too late`, async (t) => {
+    const { server, backend, atOnce, clock } = await plug(t);
+    server.judge = () => 'nothing';
+    const flood = Array.from({ length: atOnce }, (_, index) => backend.check(login(`user${index}`)));
+    await eventually('as many are asked as may be', () => server.asked.length === atOnce);
+    clock.advance(2 * SECOND);
+    const asked: number[] = [];
+    const check = (): Promise<string | undefined> =>
+      backend.check(login('alice', 'sesame', 'office'), () => asked.push(clock.monotonic()));
+    const late = check();
+    late.catch(() => undefined);
+    clock.advance(2 * SECOND);
+    const inTime = check();
+    clock.advance(5 * SECOND + 1);
+    server.judge = judge;
+    clock.advance(SECOND - 1);
+    await Promise.allSettled(flood);
+    await assert.rejects(late, (error) => error instanceof StopgapError && !(error instanceof BackendAway));
+    assert.equal(await driven(clock, inTime), 'alice');
+    assert.deepEqual(asked, [10 * SECOND]);
     backend.close();
   });
 
