@@ -43,7 +43,7 @@ const KNOWN = { isKnown: true, isAsked: true };
 const OWN: readonly OwnReply[] = [
   own(
     TRY_LATER,
-    'because of a block, and at a listener of its own also while the mail server behind, the store or the spool directory fails',
+    'because of a block, at a listener of its own also while the mail server behind, the store or the spool directory fails, and where a mail server asks also of a message that comes while too much of its sender is not counted yet (the log tells)',
     KNOWN,
   ),
   own(

@@ -115,9 +115,9 @@ export class Recorder {
         'the upstream gave no answer about recipients',
       ),
     );
-    this.#putOff = new FloodCoalescer(clock, (item, count, since) =>
+    this.#putOff = new FloodCoalescer(clock, ({ correlation, account, recipients }, count, since) =>
       log.warn(
-        { ...item, count, since: formatInstant(since) },
+        { correlation, account, recipients, count, since: formatInstant(since) },
         'a message was put off: too much is not counted yet',
       ),
     );
