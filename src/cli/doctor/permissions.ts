@@ -7,7 +7,9 @@ import { nearestThere } from './findings.js';
 
 const GROUP_READS = 0o040;
 const OTHERS = 0o007;
-const OTHERS_OR_GROUP_READ = 0o044;
+const OTHERS_READ = 0o004;
+/** Of a container alone: Docker shows its secrets there, to be read by everybody in it. */
+const CONTAINER_SECRETS = '/run/secrets/';
 
 /** Checks that only the owner can read secrets, and that the service can write its files. */
 export function checkPermissions(findings: Findings, { loaded }: World): void {
@@ -125,6 +127,7 @@ interface Thing {
 
 function checkSecret(findings: Findings, thing: Thing): void {
   const { what, place, stat, isWritten, service } = thing;
+  if (place.startsWith(CONTAINER_SECRETS)) return;
   const mode = stat.mode & 0o777;
   if ((mode & OTHERS) !== 0) {
     findings.problem(`everybody may read ${what}, ${place} (mode ${octal(mode)})`, remedyFor(thing));
@@ -163,12 +166,19 @@ function remedyFor(thing: Thing): string {
 /** Root reads everything, and so never notices what the service's user cannot. */
 function checkOwner(findings: Findings, { what, place, stat, isWritten, service, data }: Thing): void {
   if (service === undefined || service.uid === 0 || stat.uid === service.uid) return;
-  if ((stat.mode & OTHERS_OR_GROUP_READ) !== 0) return;
+  if ((stat.mode & OTHERS_READ) !== 0) return;
   const give = `chown ${stat.isDirectory() ? '-R ' : ''}--reference=${data} ${place}`;
-  findings.problem(
-    `${what}, ${place}, belongs to user id ${stat.uid} alone, and ${data} to user id ${service.uid}: the service cannot read it`,
-    isWritten ? give : `chgrp --reference=${data} ${place} && chmod 640 ${place}`,
-  );
+  const remedy = isWritten ? give : `chgrp --reference=${data} ${place} && chmod 640 ${place}`;
+  if ((stat.mode & GROUP_READS) === 0)
+    findings.problem(
+      `${what}, ${place}, belongs to user id ${stat.uid} alone, and ${data} to user id ${service.uid}: the service cannot read it`,
+      remedy,
+    );
+  else if (stat.gid !== service.gid)
+    findings.warning(
+      `${what}, ${place}, is for user id ${stat.uid} and group id ${stat.gid}, and ${data} belongs to user id ${service.uid}: the service cannot read it`,
+      `${remedy}, unless the service's user is in that group`,
+    );
 }
 
 function octal(mode: number): string {

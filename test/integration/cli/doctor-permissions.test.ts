@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { chmodSync, chownSync, mkdirSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, test } from 'node:test';
 import type { Finding } from '../../../src/cli/doctor/findings.js';
@@ -64,12 +64,32 @@ describe('stopgap doctor, of who may read the configuration', () => {
     chmodSync(file, 0o640);
     // Then nothing is left to say
     assert.deepEqual(await examined(), []);
+    // But what another group may read it can read only as a member of that
+    chownSync(file, 0, SERVICE + 1);
+    assert.ok(
+      (await examined()).some((line) =>
+        /^warning: .* is for user id 0 and group id 54322, .*, unless the service's user is in that group$/.test(
+          line,
+        ),
+      ),
+    );
     // And a mode that shuts the service out is a problem with the same remedy
     chmodSync(file, 0o600);
     assert.match(
       (await examined())[0]!,
       /the service cannot read it; chgrp --reference=\S+ \S+ && chmod 640/,
     );
+  });
+
+  test('secrets of a container may be read by everybody in it', async (t) => {
+    if (!isRoot) return t.skip('only root can make files there');
+    const there = `/run/secrets/stopgap-test-${process.pid}`;
+    mkdirSync(there, { recursive: true });
+    t.after(() => rmSync(there, { recursive: true }));
+    writeFileSync(path.join(there, 'users.yaml'), 'users: []\n', { mode: 0o444 });
+    const yaml = `${YAML.slice(0, -3)}, auth: { users: ${there}/users.yaml } }\n`;
+    const { findings } = await doctor(t, { yaml, env: QUIET });
+    assert.ok(!findings.some(({ check, detail }) => check === 'permissions' && detail.includes(there)));
   });
 
   test('the advice for a file that the service writes gives it to the service', async (t) => {
