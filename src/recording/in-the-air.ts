@@ -9,6 +9,8 @@ const MOST_RECIPIENTS = 200;
 const LONGEST_WAIT: Milliseconds = MINUTE;
 /** Where nothing of an account is counted for so long, counting is what fails: that must not stop mail. */
 const STUCK: Milliseconds = 2 * SECOND;
+/** To ask for what the limits allow costs ten times what an answer does. */
+const ROOM_FOR: Milliseconds = SECOND / 10;
 
 interface Waiter {
   readonly recipients: number;
@@ -20,8 +22,9 @@ interface OfAccount {
   recipients: number;
   /** When one of them was last counted, or the first began. */
   movedAt: Milliseconds;
-  /** What the account's own limits still allow, until one more is counted; undefined until it is asked for. */
+  /** What the account's own limits still allowed when it was asked for, less what has been counted since. */
   room: Room | undefined;
+  roomAt: Milliseconds;
   /** First come, first served. */
   waiting: Set<Waiter> | undefined;
 }
@@ -69,8 +72,13 @@ export class InTheAir {
   mayEnter(account: string, recipients: number, roomOf: (account: string) => Room): boolean {
     const own = this.#accounts.get(account);
     if (own === undefined || hasRoom(own, recipients)) return true;
-    if (this.#clock.monotonic() - own.movedAt >= STUCK) return true;
-    const room = (own.room ??= roomOf(account));
+    const now = this.#clock.monotonic();
+    if (now - own.movedAt >= STUCK) return true;
+    if (own.room === undefined || now - own.roomAt >= ROOM_FOR) {
+      own.room = roomOf(account);
+      own.roomAt = now;
+    }
+    const { room } = own;
     return own.messages + 1 <= room.messages && own.recipients + recipients <= room.recipients;
   }
 
@@ -89,7 +97,7 @@ export class InTheAir {
     let own = this.#accounts.get(account);
     if (own === undefined) {
       const movedAt = this.#clock.monotonic();
-      own = { messages: 0, recipients: 0, movedAt, room: undefined, waiting: undefined };
+      own = { messages: 0, recipients: 0, movedAt, room: undefined, roomAt: 0, waiting: undefined };
       this.#accounts.set(account, own);
     }
     return own;
@@ -99,7 +107,8 @@ export class InTheAir {
     own.messages--;
     own.recipients -= recipients;
     own.movedAt = this.#clock.monotonic();
-    own.room = undefined;
+    if (own.room !== undefined)
+      own.room = { messages: own.room.messages - 1, recipients: own.room.recipients - recipients };
     this.#next(account, own);
   }
 

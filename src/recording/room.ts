@@ -11,8 +11,8 @@ const ENDLESS: Room = { messages: Infinity, recipients: Infinity };
 const NONE: Room = { messages: 0, recipients: 0 };
 
 /**
- * What the limits of an account still allow: of a bulk sender more than of others. Endless where no rule may block it. A
- * process that folds no sends knows neither counts nor habits: there it is what fixed limits and overrides say.
+ * What the limits of an account still allow: of a bulk sender more than of others. Endless where no rule on how much it sends
+ * may block it; none where one counts bytes, which are not known of what is in the air. A process that folds no sends knows neither counts nor habits: there it is what fixed limits and overrides say.
  *
  * @param account in normal form
  */
@@ -22,16 +22,18 @@ export function roomOf(
   now: Instant,
 ): Room {
   const { mode, rules } = sendVolume.rules;
-  const blocking = new Set(rules.filter(({ then }) => then === 'block').map(({ id }) => id));
+  const blocking = new Set(
+    rules.filter(({ then, per }) => then === 'block' && per === 'account').map(({ id }) => id),
+  );
   const subject = { type: 'account', value: account } as const;
   if (mode === 'observe' || blocking.size === 0 || exemptions.covering(subject, now) !== undefined)
     return ENDLESS;
   let { messages, recipients } = ENDLESS;
-  for (const { rule, count, limit, observed } of sendVolume.readings(subject, now)) {
-    if (!blocking.has(rule)) continue;
+  for (const { rule, count, limit, observed, notNow } of sendVolume.readings(subject, now)) {
+    if (!blocking.has(rule) || notNow !== undefined) continue;
+    if (count === 'bytes') return NONE;
     if (count === 'messages') messages = Math.min(messages, limit - observed);
     if (count === 'recipients') recipients = Math.min(recipients, limit - observed);
   }
-  // Rules that count something else may still block it.
-  return messages === Infinity && recipients === Infinity ? NONE : { messages, recipients };
+  return { messages, recipients };
 }

@@ -80,8 +80,14 @@ export class Delivery {
       await this.#change(remote.healthy ? undefined : LOOK);
     }
     await Promise.all([this.#reading, ...this.#underWay]);
+    await this.deleteArrived();
+  }
+
+  /** Deletes what has arrived; says whether nothing of it is left. */
+  async deleteArrived(): Promise<boolean> {
     this.#delete();
     await this.#deleting;
+    return this.#arrived.size === 0;
   }
 
   /** Whether the event at this position of the local store has arrived: soon it will be deleted there. */
@@ -224,10 +230,10 @@ export class Delivery {
 
   /** Deletes what has arrived; meanwhile more arrives, which goes together. */
   #delete(): void {
-    this.#deleting ??= this.#deleteArrived().finally(() => (this.#deleting = undefined));
+    this.#deleting ??= this.#deleteSlices().finally(() => (this.#deleting = undefined));
   }
 
-  async #deleteArrived(): Promise<void> {
+  async #deleteSlices(): Promise<void> {
     const { local, log } = this.#options;
     while (this.#arrived.size > 0) {
       const positions = [...this.#arrived];

@@ -51,7 +51,7 @@ export class OutboxedStore implements EventStore {
     this.#local = local;
     this.#delivery = new Delivery({
       ...{ remote, local, clock, log, waiting: () => this.#waiting },
-      onDone: (stream, events) => this.#count(stream, -events),
+      onDone: (stream, events) => this.#done(stream, events),
       refused: (stream, event, reason) => this.#quarantine(stream, event, reason),
     });
   }
@@ -112,7 +112,7 @@ export class OutboxedStore implements EventStore {
 
   async #take(stream: string, events: readonly NewEvent[]): Promise<Appended> {
     // What waits of its stream goes first: a later event must not overtake it.
-    if (this.#byStream.none(stream) && this.#remote.healthy) {
+    if (this.#byStream.of(stream) === 0 && this.#remote.healthy) {
       try {
         return await this.#remote.append(stream, events, 'any');
       } catch {
@@ -166,7 +166,7 @@ export class OutboxedStore implements EventStore {
       this.#isUnclean = false;
       const { log } = this.#options;
       try {
-        if (await this.#local.clean()) continue;
+        if ((await this.#delivery.deleteArrived()) && (await this.#local.clean())) continue;
         log.warn('traces of delivered events stay in the outbox for now');
       } catch (error) {
         log.warn({ error: messageOf(error) }, 'traces of delivered events stay in the outbox for now');
@@ -242,6 +242,11 @@ export class OutboxedStore implements EventStore {
     this.#byStream.add(stream, events);
   }
 
+  /** An append whose answer did not come is not counted, and may be here all the same: it is delivered with the others. */
+  #done(stream: string, events: number): void {
+    this.#count(stream, -Math.min(events, this.#byStream.of(stream)));
+  }
+
   #deliver(): void {
     if (this.#waiting === 0 || this.#closed) return;
     this.#delivering ??= this.#delivery.run().finally(() => {
@@ -261,8 +266,8 @@ export class OutboxedStore implements EventStore {
 class StreamCounts {
   readonly #counts = new Uint32Array(1 << 18);
 
-  none(stream: string): boolean {
-    return this.#counts[this.#place(stream)] === 0;
+  of(stream: string): number {
+    return this.#counts[this.#place(stream)]!;
   }
 
   add(stream: string, events: number): void {

@@ -87,7 +87,10 @@ export class LoginVerifier {
     const key = keyedHash(this.#memoryKey, [normalizeAccount(name), password, dependedOn]);
     const known = this.#memory.get(key);
     if (known !== undefined && !isBlocked(known)) return { ok: true, account: known, dependedOn };
+    // Beside the real question, whatever that comes to: one after the other, a right password would take longer.
+    const nobody = isBlocked(normalizeAccount(name)) ? this.#askNobody(client) : undefined;
     const { account, asked } = await this.#check(key, { name, password, client });
+    await nobody;
     if (account === undefined) {
       await this.#failureAge?.reached(asked);
       return { ok: false };
@@ -124,12 +127,17 @@ export class LoginVerifier {
     return { account, asked };
   }
 
-  /** Waits as long as a wrong password does. Where none has been seen for a day, one of nobody shows how long that is. */
+  /** Waits as long as a wrong password does. */
   async #feign(asked: Milliseconds, client: LoginClient): Promise<void> {
-    if (this.#failureAge === undefined) return;
+    await this.#askNobody(client);
+    await this.#failureAge?.reached(asked);
+  }
+
+  /** Where no wrong password has been seen for a day, one of nobody shows how long that takes. */
+  async #askNobody(client: LoginClient): Promise<void> {
     const nobody = this.#backend.nobody?.(client);
-    // If it is away by now, the fixed time has to do.
-    if (nobody !== undefined && !this.#failureAge.isKnown) await this.#ask(nobody).catch(() => undefined);
-    await this.#failureAge.reached(asked);
+    if (nobody === undefined || this.#failureAge === undefined || this.#failureAge.isKnown) return;
+    // If it is away, the fixed time has to do.
+    await this.#ask(nobody).catch(() => undefined);
   }
 }

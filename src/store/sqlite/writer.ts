@@ -219,7 +219,8 @@ port.on('message', (first: ToWriter) => {
       const { most } = message;
       attempt(call, () => {
         const dropped = dropStreams(db, most);
-        if (dropped > 0) ledger.forget();
+        // None may have been dropped, and the newest renamed.
+        ledger.forget();
         return dropped;
       });
     } else {

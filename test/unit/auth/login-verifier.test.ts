@@ -258,9 +258,23 @@ test('where no wrong password was seen for a day, one of nobody shows what it ta
     assert.equal(backend.checks, day * 3);
     clock.advance(DAY + 1);
   }
-  await took(tried('wrong'));
+  await took(tried('wrong', false));
   await took(tried('sesame'));
   assert.equal(backend.checks, 8, 'a wrong one of anybody shows it too');
+});
+
+test('the first feigned failure comes no later than a wrong password, however long right ones take', async () => {
+  for (const [right, wrong] of [
+    [100, 2950],
+    [600, 2600],
+    [1500, 3500],
+  ] as const)
+    for (const password of ['sesame', 'wrong']) {
+      const { backend, took, tried } = elsewhere();
+      backend.nobody = NOBODY;
+      Object.assign(backend.takes, { right, wrong, nobody: wrong });
+      assert.equal(await took(tried(password)), 1000 * Math.max(3, Math.ceil(wrong / 1000)), password);
+    }
 });
 
 test('where the back end is away by the time that it is asked about nobody, a feigned failure takes three seconds', async () => {

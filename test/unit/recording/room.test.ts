@@ -43,6 +43,19 @@ test('the room is endless where no rule may block the account', () => {
   assert.deepEqual(roomUnder(whole + exempt), ENDLESS);
 });
 
-test('there is no room beyond the usual where rules that block count something else', () => {
-  assert.deepEqual(roomUnder(rule('networks', 'networks', 4)), { messages: 0, recipients: 0 });
+test('rules on other things than volume leave room, and one on bytes none beyond the usual', () => {
+  assert.deepEqual(roomUnder(rule('networks', 'networks', 4)), ENDLESS);
+  const bytes = rule('many', 'recipients', 3000) + rule('bytes', 'bytes', 1_000_000);
+  assert.deepEqual(roomUnder(bytes), { messages: 0, recipients: 0 });
+});
+
+test('the rules of a domain, and those that cannot trip now, take no room of an account', () => {
+  const together =
+    '  - { id: together, per: domain, count: accounts, window: 30m, limit: 4, then: block, for: 1h, ' +
+    'turned: { count: messages, window: 30m, limit: { baseline: 1x, floor: 2 }, alarm: 30m } }\n';
+  const learnt = rule('learnt', 'messages', 1).replace('then:', 'when: { learning: false }, then:');
+  assert.deepEqual(roomUnder(together + learnt + rule('few', 'recipients', 1000)), {
+    messages: Infinity,
+    recipients: 995,
+  });
 });
