@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { HOUR, SECOND } from '../../../src/kernel/time.js';
+import type { NewEvent } from '../../../src/kernel/events.js';
 import type { StopgapError } from '../../../src/kernel/errors.js';
 import { StoreUnavailable } from '../../../src/store/port.js';
 import type { Quarantined } from '../../../src/store/delivery.js';
@@ -285,6 +286,29 @@ describe('an outbox', () => {
     await delivered(scene, clock);
     assert.deepEqual(ids(await collect(distant.readAll())), ids(events));
     assert.deepEqual([outbox.quarantined, lost()], [0, 0]);
+  });
+
+  test('goes on with the store after its own disk wrote an event and did not answer', async (t) => {
+    const clock = new ManualClock();
+    const scene = await openScene(t, clock);
+    const { distant, outbox, local } = scene;
+    const [unanswered, waits, later] = newEvents(3) as [NewEvent, NewEvent, NewEvent];
+    distant.away = true;
+    const append = local.append.bind(local);
+    local.append = async (...args) => {
+      await append(...args);
+      throw new StoreUnavailable('no answer');
+    };
+    await assert.rejects(outbox.append(ALICE, [unanswered], 'any'), StoreUnavailable);
+    local.append = append;
+    await outbox.append(ALICE, [waits], 'any');
+    distant.away = false;
+    await delivered(scene, clock);
+    await emptied(scene);
+    assert.equal(outbox.waiting, 0);
+    await outbox.append(ALICE, [later], 'any');
+    assert.deepEqual(ids(await collect(distant.readAll())), ids([unanswered, waits, later]));
+    assert.equal(outbox.waiting, 0);
   });
 
   test('takes an event that the store refuses at once: it goes to quarantine, and the client does not send again', async (t) => {

@@ -109,6 +109,26 @@ describe('an outbox that has delivered what waited', () => {
     await isWithoutTraces(scene);
   });
 
+  test('is cleaned when it is told to, if what had arrived could not be deleted before', async (t) => {
+    const clock = new ManualClock();
+    const scene = await openScene(t, clock);
+    const { distant, outbox, local } = scene;
+    const remove = local.remove.bind(local);
+    let failures = 0;
+    local.remove = () => {
+      failures++;
+      return Promise.reject(new StoreUnavailable('no answer'));
+    };
+    distant.away = true;
+    await outbox.append(`send-${BOB}`, [sent(BOB)], 'any');
+    distant.away = false;
+    await delivered(scene, clock);
+    await eventually('it could not be deleted', () => failures > 1);
+    local.remove = remove;
+    outbox.clean();
+    await isWithoutTraces(scene);
+  });
+
   test('loses no event that waits, whenever it is killed while it cleans', async (t) => {
     for (const after of [5, 20, 45, 90, 150]) {
       const folder = await temporaryDirectory();
