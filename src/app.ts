@@ -281,6 +281,7 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
       isAsked: policy !== undefined && smtp === undefined && where.kind === 'sqlite',
       maySend: smtp?.maySend,
       upstreamState: smtp === undefined ? undefined : (direction) => smtp.upstream.stateFor(direction),
+      takesArriving: config.smtp.inbound.length > 0,
       hasOutboxes: where.kind !== 'sqlite',
       // The nodes that mail servers ask have the same configuration, but for their roles.
       asksBesides:

@@ -1,8 +1,9 @@
 import { refusalWhereAsked } from '../recording/verdicts.js';
 import type { SenderIdentity } from '../sending/subjects.js';
-import { feignedReply, refusalReply, replyLine } from '../smtp/replies.js';
+import { feignedReply, refusalReply, replyLine, TRY_LATER } from '../smtp/replies.js';
 import type { Refusing } from './check-findings.js';
 import type { ApiDependencies } from './dependencies.js';
+import type { OwnSettings } from './own-replies.js';
 
 /** What a sender meets at AUTH and at RCPT TO. */
 export interface Met {
@@ -48,6 +49,20 @@ export function standingOf(
   // Where Dovecot does not ask the login passes. Where it does, its refusal is recorded.
   const told = [authReply === AS_WRONG ? null : authReply, atMail ?? null, ...besides];
   return { block: deciding.block.id, replies: told.filter((reply) => reply !== null) };
+}
+
+/** Which replies of ours there are, by the settings. */
+export function ownSettingsOf(deps: ApiDependencies): OwnSettings {
+  const { isAsked = false, asksBesides, mailServers, takesArriving = false } = deps;
+  const soft = { id: '', refusal: 'soft' } as const;
+  const there =
+    asksBesides === undefined
+      ? mailServers?.verdicts.refusalOf(soft)
+      : refusalWhereAsked(soft, asksBesides, undefined);
+  const told = there?.action === 'refuse' ? [there.reply.code] : [];
+  // Where mail is held, what comes too early is told to come again.
+  const isAlways = !isAsked || told.length === 0;
+  return { isAsked, takesArriving, laterCodes: [...(isAlways ? [TRY_LATER.code] : []), ...told] };
 }
 
 /** What becomes of its mail where a mail server asks: what the steps say may be the answer of SMTP nodes alone. */

@@ -32,7 +32,7 @@ import {
   troubleOf,
 } from './check-findings.js';
 import type { Met } from './check-told.js';
-import { askedByNobody, authReplyTo, standingOf, toldOf, whereAsked } from './check-told.js';
+import { askedByNobody, authReplyTo, ownSettingsOf, standingOf, toldOf, whereAsked } from './check-told.js';
 import { outages, troublesAround } from './check-troubles.js';
 import type { ApiDependencies } from './dependencies.js';
 import type { Concerns, Route } from './http/route.js';
@@ -54,7 +54,8 @@ const checkQuery = z.strictObject({
   direction: oneOf(['outbound', 'inbound']).default('outbound'),
   at: instantInput.optional().meta({ description: 'A past instant; now unless given.' }),
   said: once
-    .max(500)
+    .max(4000, 'must be at most 4,000 characters')
+    .refine((text) => text.trim() !== '', 'must not be empty')
     .optional()
     .meta({ description: 'What the mail program of the account showed, such as "535 5.7.8 failed".' }),
 });
@@ -163,12 +164,14 @@ async function explainCheck(
     query.said === undefined
       ? null
       : explainSaid(query.said, {
-          ...{ at, failed, hasNoLogin, isMailRefused, behind: null, refusals: undefined },
+          ...{ at, failed, hasNoLogin, behind: null, refusals: undefined },
           ...(isPast ? await recordedOf(deps, sender, Math.min(now, at + ABOUT)) : recorded),
           atAddress: await namelessAt(deps, sender, Math.min(now, at + ABOUT)),
           standing: standingOf(deps, verdict),
           troubles: troublesAround(deps, sender.direction, at, { isPast, about: ABOUT }),
-          isAsked: deps.isAsked === true,
+          returnPath: query.returnPath === undefined ? null : mail,
+          isSaidElsewhere: deps.putOffs === undefined && deps.isAsked !== true,
+          own: ownSettingsOf(deps),
           isOver(id) {
             const entry = models.ledger.get(id);
             return entry === undefined || isOver(entry.endedAt ?? entry.until ?? null, at);

@@ -171,6 +171,8 @@ export interface ApiDependencies extends OperationDependencies {
   readonly cannotCheck?: (() => boolean) | undefined;
   /** Whether mail servers ask this process, and no process of this store takes mail. */
   readonly isAsked?: boolean;
+  /** Whether Stopgap has a port for arriving mail, in this process or another one of the same configuration. */
+  readonly takesArriving?: boolean;
   /** How mail servers that ask refuse, where others take mail besides them, or may do so. */
   readonly asksBesides?: Config['policy']['refuse'] | undefined;
   /** Whether one has asked the policy service about mail since the start; undefined if there is none here. */

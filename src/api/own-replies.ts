@@ -17,16 +17,14 @@ import {
   TOO_MANY_RECIPIENTS,
   TRY_LATER,
 } from '../smtp/replies.js';
-
-/** What was found in the words that a mail program showed. */
-export interface Found {
-  readonly code: number | null;
-  readonly enhanced: string | null;
-}
+import type { Found } from './said-text.js';
+import { codesIn, compareWords, plain } from './said-text.js';
 
 /** A reply of ours, and what it is said of: "Stopgap says that …". */
 export interface OwnReply {
   readonly code: number;
+  /** Another code that it has: with other settings, or as the library words it. */
+  readonly orCode?: number | undefined;
   readonly enhanced: string;
   /** As {@link plain} has them; the library's own words for it too. */
   readonly words: readonly string[];
@@ -35,10 +33,34 @@ export interface OwnReply {
   readonly isKnown: boolean;
   /** What a mail server says that asks: ours, though Stopgap takes no mail itself. */
   readonly isAsked: boolean;
+  /** Other servers say it in the same words. */
+  readonly isCommon: boolean;
+  /** Said at the port for arriving mail alone. */
+  readonly isOfArriving: boolean;
 }
 
-const UNKNOWN = { isKnown: false, isAsked: false };
-const KNOWN = { isKnown: true, isAsked: true };
+/** What decides which replies there are. */
+export interface OwnSettings {
+  /** Whether Stopgap takes no mail, and mail servers ask it. */
+  readonly isAsked: boolean;
+  /** Whether there is `smtp.inbound`. */
+  readonly takesArriving: boolean;
+  /** The codes of {@link TRY_LATER}: mail servers that ask may be told another (`policy.refuse`). */
+  readonly laterCodes: readonly number[];
+}
+
+/** A reply of ours that was said, as far as its text shows. */
+export interface OwnFound {
+  readonly reply: OwnReply;
+  /** What others share with it; undefined: only Stopgap says that. */
+  readonly shared: 'words' | 'codes' | undefined;
+}
+
+type Traits = Partial<Pick<OwnReply, 'isKnown' | 'isAsked' | 'isCommon' | 'isOfArriving' | 'orCode'>>;
+const UNKNOWN: Traits = {};
+const KNOWN: Traits = { isKnown: true, isAsked: true };
+const COMMON: Traits = { isCommon: true };
+const ARRIVING: Traits = { isOfArriving: true };
 
 const OWN: readonly OwnReply[] = [
   own(
@@ -49,7 +71,7 @@ const OWN: readonly OwnReply[] = [
   own(
     LOGIN_LATER,
     'because of a block that defers, where too many logins from a network have failed (smtp.auth.attemptsPerMinute), while more passwords wait than it can check, and while smtp.auth.backend does not answer',
-    { isKnown: true, isAsked: false },
+    { isKnown: true },
   ),
   own(
     BAD_CREDENTIALS,
@@ -62,7 +84,7 @@ const OWN: readonly OwnReply[] = [
   own(
     TOO_MANY_RECIPIENTS,
     'of a message with more recipients than smtp.maxRecipients allows: most programs send the rest in another one',
-    UNKNOWN,
+    COMMON,
     ['too many recipients'],
   ),
   own(TOO_LARGE, 'of a message that is larger than smtp.maxMessageSize allows', UNKNOWN, [
@@ -74,73 +96,59 @@ const OWN: readonly OwnReply[] = [
     'where the account was removed or disabled, or got another password, in an open session',
     UNKNOWN,
   ),
-  own(TLS_FIRST, 'to a program that does not begin TLS, or does not log in', UNKNOWN),
+  own(TLS_FIRST, 'to a program that does not begin TLS, or does not log in', { ...COMMON, orCode: 538 }, [
+    'authentication required',
+  ]),
   own(MAIL_LOOP, 'of a message that has been through a hundred mail servers', UNKNOWN),
-  own(TOO_MANY_CONNECTIONS, 'where there are more connections than smtp.maxConnections allows', UNKNOWN),
+  own(TOO_MANY_CONNECTIONS, 'where there are more connections than smtp.maxConnections allows', COMMON),
   own(TOO_MANY_FROM_NETWORK, 'where a network has more connections than smtp.perNetwork allows', UNKNOWN),
   own(TOO_LATE, 'to a program that makes it wait for too long (smtp.timeouts)', UNKNOWN),
-  own(SHUTTING_DOWN, 'while it is being stopped or started again', UNKNOWN),
-  own(NO_RELAY, 'at its port for arriving mail (smtp.inbound): who sends must use the other one', UNKNOWN),
-  own(ROUTED, 'at its port for arriving mail (smtp.inbound): who sends must use the other one', UNKNOWN),
+  own(SHUTTING_DOWN, 'while it is being stopped or started again', COMMON),
+  own(NO_RELAY, 'at its port for arriving mail (smtp.inbound): who sends must use the other one', {
+    ...{ ...COMMON, ...ARRIVING },
+  }),
+  own(ROUTED, 'at its port for arriving mail (smtp.inbound): who sends must use the other one', ARRIVING),
 ];
 
 function own(
   { code, text }: SmtpReply,
   of: string,
-  { isKnown, isAsked }: Pick<OwnReply, 'isKnown' | 'isAsked'>,
+  { isKnown = false, isAsked = false, isCommon = false, isOfArriving = false, orCode }: Traits,
   more: readonly string[] = [],
 ): OwnReply {
-  const [enhanced = ''] = text.split(' ', 1);
-  const words = [text.slice(enhanced.length + 1), ...more].map(plain);
-  return { code, enhanced, words, of, isKnown, isAsked };
+  const { enhanced } = codesIn(text);
+  const words = [text.slice(enhanced!.length + 1), ...more].map(plain);
+  return { code, orCode, enhanced: enhanced!, words, of, isKnown, isAsked, isCommon, isOfArriving };
 }
 
-/** Fewer letters are in too many texts. */
-const FEWEST_LETTERS = 10;
-
-/**
- * The reply of ours that was said, by its words, or by both codes where there are no words.
- *
- * @param isAsked whether Stopgap takes no mail, and mail servers ask it
- */
-export function ownReplyOf(said: string, found: Found, isAsked: boolean): OwnReply | undefined {
-  const { code, enhanced } = found;
-  const rest = wordsOf(said);
-  return OWN.find(
-    (reply) =>
-      (reply.isAsked || !isAsked) &&
-      (rest === ''
-        ? code === reply.code && enhanced === reply.enhanced
-        : (enhanced === null || enhanced === reply.enhanced) &&
-          reply.words.some(
-            (words) => rest.includes(words) || (rest.length >= FEWEST_LETTERS && words.includes(rest)),
-          )),
-  );
+/** The reply of ours that was said, by its words, or by both codes where there are no words. */
+export function ownReplyOf(said: string, found: Found, settings: OwnSettings): OwnFound | undefined {
+  for (const reply of OWN) {
+    if (!isSaid(reply, settings) || !hasCodes(reply, found, settings)) continue;
+    const compared = new Set(reply.words.map((words) => compareWords(said, words)));
+    if (compared.has('same')) return { reply, shared: reply.isCommon ? 'words' : undefined };
+    if (compared.has('none') && found.code !== null && found.enhanced !== null)
+      return { reply, shared: 'codes' };
+  }
+  return undefined;
 }
 
 /** Replies of ours that may have been said: by the code alone it cannot be told. */
-export function ownRepliesLike({ code, enhanced }: Found, isAsked: boolean): readonly OwnReply[] {
+export function ownRepliesLike(found: Found, settings: OwnSettings): readonly OwnReply[] {
   return OWN.filter(
-    (reply) =>
-      (reply.isAsked || !isAsked) &&
-      code === reply.code &&
-      (enhanced === null || enhanced === reply.enhanced),
+    (reply) => found.code !== null && isSaid(reply, settings) && hasCodes(reply, found, settings),
   );
 }
 
-/** What was said without its codes. */
-function wordsOf(said: string): string {
-  return plain(
-    said
-      .replace(/(?<![\d.:])[245][0-5]\d(?!\d|\.\d)/, '')
-      .replace(/(?<![\d.])[245]\.\d{1,3}\.\d{1,3}(?![\d.])/, ''),
-  );
+function isSaid({ isAsked, isOfArriving }: OwnReply, settings: OwnSettings): boolean {
+  return (isAsked || !settings.isAsked) && (!isOfArriving || settings.takesArriving);
 }
 
-/** In lower case, without what programs put around and between words. */
-function plain(text: string): string {
-  return text
-    .toLowerCase()
-    .replace(/[\s"'«»:.,-]+/g, ' ')
-    .trim();
+/** Whether none of the codes that were found is of another reply. */
+function hasCodes({ code, orCode, enhanced }: OwnReply, found: Found, { laterCodes }: OwnSettings): boolean {
+  const codes = code === TRY_LATER.code ? laterCodes : [code, orCode];
+  return (
+    (found.code === null || codes.includes(found.code)) &&
+    (found.enhanced === null || found.enhanced === enhanced)
+  );
 }

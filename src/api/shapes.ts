@@ -146,8 +146,13 @@ export function optionalSpanOf({ duration, until, indefinite }: SpanInput): Span
   return until === undefined ? undefined : { until };
 }
 
-/** A query parameter that is given once at most. */
-export const once = z.string('must stand only once');
+/** A query parameter that is given once at most. What else is wrong with it has a message of its own. */
+export const once = z.string({
+  error({ code, maximum }) {
+    if (code === 'invalid_type') return 'must stand only once';
+    return code === 'too_big' ? `must be at most ${String(maximum)} characters` : undefined;
+  },
+});
 
 /** A whole number in a query. */
 export function wholeNumber(least: number, most: number, otherwise: number): z.ZodType<number> {

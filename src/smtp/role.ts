@@ -265,9 +265,11 @@ export class Upstreams {
         clock,
         closeTimeout: CLOSE,
         onNotice: (notice) => log.warn({ notice }, 'news of the upstream'),
+        onReached: () => watch.reached(),
         onUnanswered: () => metrics.unanswered(),
       });
-      this.#byUrl.set(settings.url, { relay, watch: watchRelay(relay, clock) });
+      const watch = watchRelay(relay, clock);
+      this.#byUrl.set(settings.url, { relay, watch });
     }
   }
 
@@ -326,6 +328,8 @@ interface RelayWatch {
   readonly answers: boolean;
   /** Resolves with the first probe. */
   readonly asked: Promise<void>;
+  /** Mail has reached it: a probe that failed, or that is still under way, says nothing of it any more. */
+  reached(): void;
   stop(): void;
 }
 
@@ -333,10 +337,12 @@ interface RelayWatch {
 export function watchRelay(relay: Pick<Relay, 'probe' | 'healthy'>, clock: AlarmClock): RelayWatch {
   let state: RelayWatch['state'] = 'unknown';
   let stopped = false;
+  let isReached = false;
   let cancel = (): void => undefined;
   const ask = async (): Promise<void> => {
+    isReached = false;
     const { ok } = await relay.probe();
-    state = ok ? 'ok' : 'failing';
+    state = ok || isReached ? 'ok' : 'failing';
     if (!stopped) cancel = clock.after(INTERVAL, () => void ask());
   };
   const asked = ask();
@@ -347,6 +353,10 @@ export function watchRelay(relay: Pick<Relay, 'probe' | 'healthy'>, clock: Alarm
     },
     get answers() {
       return state === 'ok';
+    },
+    reached() {
+      isReached = true;
+      state = 'ok';
     },
     stop() {
       stopped = true;

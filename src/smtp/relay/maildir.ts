@@ -43,11 +43,14 @@ export class MaildirRelay implements Relay {
   #nextSync: Promise<void> | undefined;
   readonly #writing = new Set<Promise<unknown>>();
 
-  constructor(dir: string, { hostname, clock = systemClock, onNotice }: RelayOptions) {
+  constructor(dir: string, { hostname, clock = systemClock, onNotice, onReached }: RelayOptions) {
     this.#dir = dir;
     this.#trouble = new Trouble(clock, {
       began: (reason) => onNotice?.(`the Maildir takes no messages: ${reason}`),
-      over: () => onNotice?.('the Maildir takes messages again'),
+      over() {
+        onNotice?.('the Maildir takes messages again');
+        onReached?.();
+      },
     });
     // The convention for host names in file names: these two characters are not allowed in one.
     this.#host = hostname.replaceAll('/', '\\057').replaceAll(':', '\\072');

@@ -69,6 +69,7 @@ class PooledRelay implements Relay {
       closeTimeout: options.closeTimeout ?? 5_000,
       backoff: options.backoff ?? { first: 250, most: 5_000 },
       onNotice: options.onNotice ?? (() => undefined),
+      onReached: options.onReached ?? (() => undefined),
       onUnanswered: options.onUnanswered ?? (() => undefined),
     });
   }

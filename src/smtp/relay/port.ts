@@ -228,6 +228,8 @@ export interface RelayOptions {
   readonly clock?: AlarmClock;
   /** Told when the upstream goes away, and when it is back. Never contains credentials or addresses. */
   readonly onNotice?: (text: string) => void;
+  /** Told whenever it answers a new connection, or takes messages again: news before the next probe. */
+  readonly onReached?: () => void;
   /** Told of each message whose answer takes long. */
   readonly onUnanswered?: () => void;
 }

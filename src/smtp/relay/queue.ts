@@ -162,6 +162,7 @@ function inVain(message: string): RelayUnreachable {
 export interface OutageOptions {
   readonly backoff: BackoffOptions;
   readonly onNotice: (text: string) => void;
+  readonly onReached: () => void;
 }
 
 /** Whether the upstream accepts connections. After a failure there is a pause, in which nobody tries. */
@@ -194,6 +195,7 @@ export class Outage {
   over(): void {
     if (this.#failures > 0) this.#options.onNotice('the upstream is back');
     this.#failures = 0;
+    this.#options.onReached();
   }
 
   error(): RelayUnreachable {

@@ -45,7 +45,7 @@ export function CheckPanel({ subject }: { subject: Subject }) {
               name="said"
               fault={fault('said')}
               placeholder="535 5.7.8 Authentication failed"
-              maxLength={500}
+              maxLength={4000}
               autoComplete="off"
             />
             <div className="limits">

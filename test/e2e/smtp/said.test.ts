@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { CheckJson } from '../../../src/api/check.js';
+import { SECOND } from '../../../src/kernel/time.js';
 import { StoreUnavailable } from '../../../src/store/port.js';
+import { ManualClock } from '../../support/manual-clock.js';
+import { eventually } from '../../support/smtp/eventually.js';
 import { askPolicy, attemptOf, check, FOR_DOVECOT } from '../../support/policy/dovecot.js';
 import { ALICE, BOB, PASSWORDS, Stopgap } from '../../support/smtp/stopgap.js';
 import { changed } from '../../support/store/changed.js';
@@ -45,6 +48,22 @@ describe('what a client has just heard is explained by who said it', () => {
       away.sentence,
       /^Stopgap says that to everybody while the mail server behind does not answer/,
     );
+    await session.quit();
+  });
+
+  test('a mail server behind that mail has reached again is not said to be away, though no probe was since', async (t) => {
+    const clock = new ManualClock(Date.now());
+    const stopgap = await Stopgap.start(t, { ...FOR_DOVECOT, clock });
+    const session = await stopgap.loggedIn();
+    const { port } = stopgap.upstream;
+    await stopgap.upstream.stop();
+    clock.advance(30 * SECOND);
+    const isSaidToBeAway = async (): Promise<boolean> =>
+      (await check(stopgap, `account=${ALICE}`)).sentence.includes('does not answer now');
+    await eventually('the probe has failed', isSaidToBeAway);
+    await stopgap.upstream.listen(port);
+    await eventually('mail goes on', async () => (await session.send(ALICE, [TO])).startsWith('250 '));
+    assert.equal(await isSaidToBeAway(), false);
     await session.quit();
   });
 

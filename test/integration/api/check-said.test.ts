@@ -21,6 +21,8 @@ describe('a check of what a mail program said', () => {
       failedLogins: () => failed,
       putOffs: () => putOffs,
       upstreamState: () => relay,
+      asksBesides: '450',
+      takesArriving: true,
       accountState: (account) => (account === 'gone@example.com' ? 'unknown' : 'active'),
     }));
   });
@@ -160,7 +162,7 @@ describe('a check of what a mail program said', () => {
     const now = server.clock.now();
     failed = { failed: 2, putOff: 1, since: now - MINUTE, at: now, network: '192.0.2.1' };
     assert.equal((await said('cleo@example.com', '535 5.7.8')).cause, 'password');
-    assert.equal((await said('cleo@example.com', '454 4.7.0 later')).cause, 'too many logins');
+    assert.equal((await said('cleo@example.com', '454 4.7.0')).cause, 'too many logins');
     failed = undefined;
     assert.equal((await said('gone@example.com', '535 5.7.8')).cause, 'no login');
     const data = { account: 'dan@example.com', direction: 'outbound', transaction: 't', count: 1, code: 550 };
@@ -261,7 +263,10 @@ describe('a check of what a mail program said', () => {
     putOffs = [];
     const over = await said('ned@example.com', later);
     assert.deepEqual([over.cause, over.block], ['block', block.id]);
-    assert.match(over.sentence, /That block is over\. A block of a network may have done it: give the IP/);
+    assert.match(
+      over.sentence,
+      /That block is over\. If it was later, a block of a network may have done it: give the IP/,
+    );
   });
 
   test('finds the block of a network that made a login of an unknown account fail, at the address that is named', async () => {
@@ -308,15 +313,13 @@ describe('a check of what a mail program said', () => {
     assert.deepEqual([other.cause, other.block], ['none', null]);
     assert.match(other.sentence, /^Nothing here said 554 to this account around then\./);
     const network = await said('eve@example.com', 'Connection timed out');
-    assert.match(network.sentence, /^No mail server said that: the program did not reach one/);
+    assert.match(network.sentence, /^Most likely no mail server said that: the program did not reach one/);
     const port = await said('eve@example.com', 'cannot connect to 192.0.2.7:587 on 2026-01-31');
     assert.equal(port.code, null, 'a port and an address are no code');
   });
 
-  test('needs an account, and at most 500 characters', async () => {
+  test('needs an account', async () => {
     const without = await server.get('/api/v1/check?ip=192.0.2.1&said=535', { role: 'viewer' });
     assert.equal(without.status, 400);
-    const long = await server.get(`/api/v1/check?account=a&said=${'x'.repeat(501)}`, { role: 'viewer' });
-    assert.equal(long.status, 400);
   });
 });

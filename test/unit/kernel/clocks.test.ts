@@ -28,6 +28,29 @@ describe("the machine's clock", () => {
   });
 });
 
+test('an upstream that mail has reached is well before the next probe, and whatever a probe under way says', async () => {
+  const clock = new ManualClock();
+  const answers: ((ok: boolean) => void)[] = [];
+  const probe = (): Promise<{ ok: boolean; detail: string }> =>
+    new Promise((resolve) => answers.push((ok) => resolve({ ok, detail: '' })));
+  const watch = watchRelay({ healthy: true, probe }, clock);
+  answers[0]!(false);
+  await settled();
+  assert.equal(watch.state, 'failing');
+  watch.reached();
+  assert.deepEqual([watch.state, watch.answers], ['ok', true]);
+  clock.advance(30 * SECOND);
+  watch.reached();
+  answers[1]!(false);
+  await settled();
+  assert.equal(watch.state, 'ok');
+  clock.advance(30 * SECOND);
+  answers[2]!(false);
+  await settled();
+  assert.equal(watch.state, 'failing');
+  watch.stop();
+});
+
 for (const [how, jump] of [
   ['back', -HOUR],
   ['forward', HOUR],

@@ -1,0 +1,143 @@
+import type { FailedLogins } from '../accounts/users.js';
+import type { PutOffFor } from '../recording/put-offs.js';
+import { formatInstant } from '../kernel/time.js';
+import { AS_WRONG_PASSWORD, LOGIN_LATER, replyLine, TRY_LATER } from '../smtp/replies.js';
+import type { RefusalJson } from './check-findings.js';
+import type { Trouble } from './check-troubles.js';
+import type { OwnFound, OwnReply } from './own-replies.js';
+import { ABOUT_LOGINS } from './said-text.js';
+
+export type Replied = Pick<RefusalJson, 'reply' | 'stage'>;
+
+/** What the server behind last refused. */
+export interface Behind {
+  readonly at: string;
+  readonly code: number;
+}
+
+export const OF_BOUNCE =
+  'The server that the text names said that: the text is a bounce, or a line of a log, in which one mail server tells what another answered. If that is this server, ask again with its answer alone, from the code on.';
+export const OF_PROVIDER =
+  'A server of the provider that the text names said that, not Stopgap: look which server the mail program is set to use.';
+export const IF_EXACT = 'If these words are exact, another server said this.';
+export const IF_LATER =
+  'If it was later, a block of a network may have done it: give the IP address that it came from.';
+export const ASK_FOR_ADDRESS =
+  'A block of a network may have done it: give the IP address that it came from.';
+
+export const WHERE = { auth: 'at AUTH', rcpt: 'at RCPT TO', data: 'after DATA' } as const;
+
+/** A refusal that is recorded, whose it was, and what its block is about. */
+export type Recorded = RefusalJson & {
+  readonly whose: string;
+  readonly on: string | undefined;
+  readonly when: string;
+};
+
+/** @param isExact whether the words that were shown are those of the reply */
+export function refusalSentence(
+  { stage, when, reply, whose, block, on }: Omit<Recorded, 'at'>,
+  isExact: boolean,
+): string {
+  const [where, which] = [`${WHERE[stage]} at ${when}`, whichOf(block, on)];
+  const feigned = stage === 'auth' ? ' The password may well be right.' : '';
+  const how =
+    reply === AS_WRONG_PASSWORD
+      ? `The mail server said that, ${where}, since Stopgap had ${whose} fail because of`
+      : isExact
+        ? `Stopgap said that, ${where}: "${reply}", because of`
+        : `Stopgap refused it with ${reply.slice(0, 3)} ${where}, because of`;
+  return `${how} ${which}.${feigned}`;
+}
+
+export function whichOf(block: string, on: string | undefined): string {
+  return on === undefined ? 'a block that is of none of your domains' : `block ${block} (${on})`;
+}
+
+/** 4yz that all troubles of a kind share. */
+const LATER: Replied = { reply: replyLine(TRY_LATER), stage: 'rcpt' };
+export const LOGIN_PUT_OFF: Replied = { reply: replyLine(LOGIN_LATER), stage: 'auth' };
+export const REPLY_OF: Readonly<Record<PutOffFor, Replied>> = {
+  ...{ upstream: LATER, store: LATER, spool: LATER, logins: LOGIN_PUT_OFF, checks: LOGIN_PUT_OFF },
+};
+
+const TROUBLES: Readonly<Record<PutOffFor, string>> = {
+  upstream: 'while the mail server behind does not answer, or not in time',
+  store: 'while the store takes no events',
+  spool: 'while a message cannot be written into the spool directory',
+  logins: 'while the back end of logins (smtp.auth.backend) does not answer',
+  checks: 'while more passwords wait than it can check',
+};
+
+/** @param isExact whether the words that were shown are those of the reply */
+export function troubleSentence({ why, at, last }: Trouble, isExact: boolean): string {
+  const when = [
+    ...(at === undefined ? ['it is so now'] : []),
+    ...(last === undefined ? [] : [`it put somebody off for that at ${formatInstant(last)}`]),
+  ];
+  return `Stopgap says ${isExact ? 'that' : REPLY_OF[why].reply.slice(0, 3)} to everybody ${TROUBLES[why]}: ${when.join(', and ')}.`;
+}
+
+export function ownSentence({ reply, shared }: OwnFound): string {
+  return `Stopgap says that ${reply.of}${shared === undefined ? '' : `; other servers use the same ${shared}`}.`;
+}
+
+export function perhapsBehind(code: number | null, behind: Behind | null): string | undefined {
+  if (behind === null || code !== behind.code) return undefined;
+  return `The mail server behind refused a recipient of it with ${code}, last at ${behind.at}: perhaps that. Its log has the reason.`;
+}
+
+export function putOffSentence({ network }: FailedLogins): string {
+  return `Logins from ${network} were put off with 454, since too many from there had failed.`;
+}
+
+export function wasWrong({ at, network }: FailedLogins): string {
+  return `Its password was wrong: its login failed with 535, last at ${formatInstant(at)} from ${network}.`;
+}
+
+const UNREACHED =
+  /tim(?:ed|e)[ -]?out|\b(?:connect|verbind)\w*\b.*\b(?:refused|reset)\b|unreachable|not reach|\b(?:tls|ssl)\b|certificate|resolve|unknown host|no route/i;
+
+export const OTHERS =
+  'Another server may have: the mail server behind (its log has the reason), that of the recipients (its answer comes back in a message), or another server for outgoing mail.';
+const NOT_RECORDED = 'Stopgap does not record this.';
+
+export function nobody(
+  said: string,
+  code: number | null,
+  own: OwnFound | undefined,
+  like: readonly OwnReply[],
+  isSaidElsewhere: boolean,
+): readonly string[] {
+  const what = code === null ? 'that' : `${code}`;
+  const elsewhere = `Whether Stopgap said ${what} is not known here: the SMTP nodes know (their log).`;
+  // A text of ours never came from another server.
+  if (own !== undefined)
+    return [
+      ownSentence(own),
+      isSaidElsewhere ? elsewhere : 'None of it is known here of this account around then.',
+    ];
+  if (code !== null) {
+    const sentencesOf = (isKnown: boolean): readonly string[] => [
+      ...new Set(
+        like.filter((one) => one.isKnown === isKnown).map(({ of }) => `Stopgap says ${code} ${of}.`),
+      ),
+    ];
+    const unknown = sentencesOf(false);
+    return [
+      isSaidElsewhere ? elsewhere : `Nothing here said ${code} to this account around then.`,
+      ...sentencesOf(true),
+      ...unknown,
+      ...(unknown.length === 0 ? [] : [NOT_RECORDED]),
+      OTHERS,
+    ];
+  }
+  if (UNREACHED.test(said))
+    return [
+      'Most likely no mail server said that: the program did not reach one, or lost it (network, name, port, TLS). Stopgap refuses with a code and in words.',
+    ];
+  return [
+    'By these words alone it cannot be told who said that. With the code of the answer (three digits), more can be told.',
+    ...(isSaidElsewhere && ABOUT_LOGINS.test(said) ? [elsewhere] : []),
+  ];
+}
