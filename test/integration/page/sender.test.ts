@@ -124,7 +124,7 @@ describe('the screen of a sender in a real browser', { skip: WITHOUT_BROWSER }, 
     await page.getByRole('table', { name: 'What each stage is told' }).getByText('At the login').waitFor();
     await page.getByLabel('What their program said').fill('552 quota');
     await page.getByRole('button', { name: 'Check' }).press('Enter');
-    await page.getByText('Nothing here said 552 to this account around then.').waitFor();
+    await page.getByText('Whether Stopgap said 552 is not known here').waitFor();
     await page.getByLabel('IP address').fill('no address');
     await page.getByRole('button', { name: 'Check' }).press('Enter');
     await page.locator('[aria-invalid=true]').waitFor();
