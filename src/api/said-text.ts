@@ -34,9 +34,9 @@ const BOUNCE = new RegExp(
     .join('|'),
   'i',
 );
-/** Providers whose replies point to their own help. An address of a recipient there says nothing. */
+/** Providers whose replies point to their own help. */
 const OTHER_PROVIDER =
-  /\bsupport\.[a-z-]+\.[a-z]|(?<![@\w-])(?:[\w-]+\.)*(?:google|gmail|outlook|office365|office|microsoft|yahoo|icloud|aol)\.com\b/i;
+  /(?:^|[./])(?:support\.[a-z-]+\.[a-z]|(?:google|gmail|outlook|office365|office|microsoft|yahoo|icloud|aol)\.com\b)/i;
 
 /** Whether the text is a bounce: what one mail server tells of another. */
 export function isBounce(said: string): boolean {
@@ -45,7 +45,10 @@ export function isBounce(said: string): boolean {
 
 /** Whether a reply with a code points to another provider. Words of ours may name a contact: look for those first. */
 export function namesOtherProvider(said: string): boolean {
-  return codesIn(said).code !== null && OTHER_PROVIDER.test(said.slice(startOfReply(said)));
+  if (codesIn(said).code === null) return false;
+  const words = said.slice(startOfReply(said)).split(/[\s<>()[\],;:"']+/);
+  // An address of a recipient there says nothing.
+  return words.some((word) => !word.includes('@') && OTHER_PROVIDER.test(word));
 }
 
 /** Fewer letters are in too many texts. */

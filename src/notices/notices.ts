@@ -232,7 +232,11 @@ export class Notices {
       if (this.#sending.has(id)) continue;
       const claim: ChannelFact = { type: 'NoticeAttempted', data: { notice: id } };
       await this.#append(channel.name, [claim], state.revision);
-      const sent = this.#send(channel, delivery).finally(() => this.#sending.delete(id));
+      const sent = this.#send(channel, delivery).finally(() => {
+        this.#sending.delete(id);
+        // Somebody may have had it resent in the moment before.
+        this.#tick();
+      });
       this.#sending.set(id, sent);
       // The claim has moved the revision on: the next one waits until that has come back.
       return;

@@ -47,6 +47,7 @@ export class LoginVerifier {
   readonly #memory: LRUCache<string, string>;
   /** Accounts that have logged in, remembered or blocked. */
   readonly #seen: LRUCache<string, true>;
+  #nobodyAsked: Promise<Checked> | undefined;
   /** Many simultaneous checks of the same login (a client that opens 50 sessions) are one check. */
   readonly #underWay = new Map<string, Promise<Checked>>();
   /** Undefined where right and wrong passwords take the same work and time. */
@@ -137,7 +138,8 @@ export class LoginVerifier {
   async #askNobody(client: LoginClient): Promise<void> {
     const nobody = this.#backend.nobody?.(client);
     if (nobody === undefined || this.#failureAge === undefined || this.#failureAge.isKnown) return;
-    // If it is away, the fixed time has to do.
-    await this.#ask(nobody).catch(() => undefined);
+    // Those who come at once wait for the same one. If it is away, the fixed time has to do.
+    this.#nobodyAsked ??= this.#ask(nobody).finally(() => (this.#nobodyAsked = undefined));
+    await this.#nobodyAsked.catch(() => undefined);
   }
 }
