@@ -171,13 +171,12 @@ export function explainSaid(said: string, facts: Facts): Said {
     return perhaps === undefined ? said : { ...said, sentence: `${said.sentence} ${perhaps}` };
   }
   // Their codes are the same, their words are not.
+  const likeIt = nearest(
+    refusals.filter((one) => compare(one) === 'codes'),
+    at,
+  );
   const alike = [
-    ...[
-      nearest(
-        refusals.filter((one) => compare(one) === 'codes'),
-        at,
-      ),
-    ].flatMap((one) => (one === undefined ? [] : [refusalSentence(one, false)])),
+    ...(likeIt === undefined ? [] : [refusalSentence(likeIt, false)]),
     ...facts.troubles
       .filter(({ why }) => compare(REPLY_OF[why]) === 'codes')
       .map((one) => troubleSentence(one, false)),

@@ -47,9 +47,9 @@ export class LoginVerifier {
   readonly #memory: LRUCache<string, string>;
   /** Accounts that have logged in, remembered or blocked. */
   readonly #seen: LRUCache<string, true>;
-  #nobodyAsked: Promise<Checked> | undefined;
   /** Many simultaneous checks of the same login (a client that opens 50 sessions) are one check. */
   readonly #underWay = new Map<string, Promise<Checked>>();
+  #nobodyAsked: Promise<Checked> | undefined;
   /** Undefined where right and wrong passwords take the same work and time. */
   readonly #failureAge: FailureAge | undefined;
 

@@ -5,9 +5,7 @@ import { chmodSync, readFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import nodemailer from 'nodemailer';
 import type { MessageAccepted, MessageRefused } from '../../../src/sending/events.js';
-import type { EventStore } from '../../../src/store/port.js';
 import { FIXED_RULES } from '../../support/fixed-rules.js';
-import { Gate } from '../../support/gate.js';
 import { Asking } from '../../support/policy/asking.js';
 import { loggedIn, postfixAsking } from '../../support/policy/postfix-asking.js';
 import { Dialogue } from '../../support/smtp/dialogue.js';
@@ -15,7 +13,7 @@ import { eventually } from '../../support/smtp/eventually.js';
 import { postfixMissing } from '../../support/smtp/real-postfix.js';
 import { Served, workDir } from '../../support/smtp/served.js';
 import { ALICE, BOB, PASSWORDS, Stopgap } from '../../support/smtp/stopgap.js';
-import { changed } from '../../support/store/changed.js';
+import { heldBack } from '../../support/store/changed.js';
 
 const LISTEN = { policy: { listen: '127.0.0.1:0' } };
 const TEMPORARY =
@@ -81,15 +79,7 @@ describe('a real Postfix that asks the policy service', { skip: postfixMissing()
   });
 
   test('puts off a message that ends while too much of its sender is not counted, and takes it later', async (t) => {
-    const gate = new Gate();
-    t.after(() => gate.open());
-    const through = (store: EventStore): EventStore =>
-      changed(store, {
-        append: async (...args) => {
-          if (args[0].startsWith('send-')) await gate.opened;
-          return store.append(...args);
-        },
-      });
+    const { gate, through } = heldBack(t, 'send-');
     const rules = FIXED_RULES.replace('limit: 100\n', 'limit: 300\n');
     const stopgap = await Stopgap.start(t, { settings: LISTEN, rules, throughStore: through });
     const { postfix, outside } = await postfixAsking(t, `inet:127.0.0.1:${stopgap.port('policy')}`);

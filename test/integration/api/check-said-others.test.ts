@@ -77,7 +77,7 @@ describe('a check of words that another server may have said', () => {
       assert.deepEqual([found.cause, found.block], ['none', null], text);
       assert.match(found.sentence, /^(?:The|A) server .*that the text names said that/, text);
     }
-    // The code often stands at the end of a long text.
+    // A long text often ends with the code.
     const long = `${'Your message could not be sent. '.repeat(60)} host mx.example.org said: 550 5.7.1 no`;
     assert.match((await said('amy@example.com', long)).sentence, /^The server that the text names/);
   });

@@ -8,7 +8,7 @@ import { Gate } from '../../support/gate.js';
 import { Asking, requestText } from '../../support/policy/asking.js';
 import { eventually } from '../../support/smtp/eventually.js';
 import { ALICE, BOB, Stopgap } from '../../support/smtp/stopgap.js';
-import { changed } from '../../support/store/changed.js';
+import { changed, heldBack } from '../../support/store/changed.js';
 
 const SOFT = '451 4.3.2 Service temporarily unavailable, please try again later';
 const LISTEN = { policy: { listen: '127.0.0.1:0' } };
@@ -188,15 +188,7 @@ describe('the policy service in a running Stopgap', () => {
   });
 
   test('lets one of fifty messages that end at once go on, and has its sender blocked by it', async (t) => {
-    const gate = new Gate();
-    t.after(() => gate.open());
-    const through = (store: EventStore): EventStore =>
-      changed(store, {
-        append: async (...args) => {
-          if (args[0] === `send-${ALICE}`) await gate.opened;
-          return store.append(...args);
-        },
-      });
+    const { gate, through } = heldBack(t, `send-${ALICE}`);
     const stopgap = await Stopgap.start(t, { settings: LISTEN, throughStore: through });
     const sessions = await Promise.all(
       Array.from({ length: 50 }, () => Asking.open(t, stopgap.port('policy'))),
@@ -227,15 +219,7 @@ describe('the policy service in a running Stopgap', () => {
   });
 
   test('puts nothing off of a sender that is exempt', async (t) => {
-    const gate = new Gate();
-    t.after(() => gate.open());
-    const through = (store: EventStore): EventStore =>
-      changed(store, {
-        append: async (...args) => {
-          if (args[0] === `send-${ALICE}`) await gate.opened;
-          return store.append(...args);
-        },
-      });
+    const { gate, through } = heldBack(t, `send-${ALICE}`);
     const stopgap = await Stopgap.start(t, {
       ...{ settings: LISTEN, throughStore: through },
       rules: `${FIXED_RULES}\nexempt:\n  - { subject: { type: account, value: ${ALICE} }, reason: our newsletter }\n`,
