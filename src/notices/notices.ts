@@ -187,13 +187,18 @@ export class Notices {
   #tick(): void {
     this.#again = true;
     if (this.#closing.signal.aborted || !this.#live) return;
-    this.#ticking ??= this.#rounds().finally(() => (this.#ticking = undefined));
+    this.#ticking ??= this.#rounds().finally(() => {
+      this.#ticking = undefined;
+      // Asked for after the last round had looked, and before this.
+      if (this.#again) this.#tick();
+    });
   }
 
   async #rounds(): Promise<void> {
     const { clock, log, metrics } = this.#options;
     while (this.#again && !this.#closing.signal.aborted) {
       this.#again = false;
+      const looked = clock.now();
       let failed = false;
       for (const { channel, state } of this.#channels.values()) {
         try {
@@ -211,15 +216,20 @@ export class Notices {
         const dead = deliveries.filter((one) => one.state === 'dead').length;
         metrics.is(channel.name, { waiting: deliveries.filter(isUnderWay).length, dead, disabled });
       }
-      this.#arm(failed ? 5 * SECOND : undefined, clock.now());
+      this.#arm(failed ? 5 * SECOND : undefined, looked);
     }
   }
 
-  #arm(pause: Milliseconds | undefined, now: Instant): void {
+  /** Sets the alarm for what is due next after `looked`, when the round began. */
+  #arm(pause: Milliseconds | undefined, looked: Instant): void {
     this.#cancel();
     if (this.#closing.signal.aborted) return;
-    const next = Math.min(...[...this.#channels.values()].map(({ state }) => state.nextAt(now)));
-    this.#cancel = this.#options.clock.after(pause ?? Math.max(SECOND / 10, next - now), () => this.#tick());
+    const { clock } = this.#options;
+    const next = Math.min(...[...this.#channels.values()].map(({ state }) => state.nextAt(looked)));
+    const left = next - clock.now();
+    // It fell due while the round went on.
+    if (pause === undefined && left <= 0) this.#again = true;
+    else this.#cancel = clock.after(pause ?? Math.max(SECOND / 10, left), () => this.#tick());
   }
 
   async #round(channel: Channel, state: ChannelState): Promise<void> {

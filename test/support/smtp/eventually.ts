@@ -14,7 +14,8 @@ export async function eventually(
   const late = pause(within, 'late', { signal: over.signal }).catch(() => 'over');
   try {
     for (;;) {
-      const seen = await Promise.race([holds(), late]);
+      // The first of the two that has settled wins: what is late is late, though it goes on to say no.
+      const seen = await Promise.race([late, holds()]);
       if (seen === true) return;
       if (seen === 'late') throw new Error(`still not so after ${within} ms: ${what}`);
       await pause(every);
