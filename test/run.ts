@@ -3,6 +3,7 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSy
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
+import { FOR_SHORT_LIVES } from './support/node.js';
 import { SERVING } from './support/kurrentdb/forms.js';
 import { closingLine } from './support/skips.js';
 
@@ -45,6 +46,8 @@ const SHARED_BY: Readonly<Record<string, number>> = {
   'integration/': 5,
   'e2e/smtp/': 4,
   'e2e/postfix/': 2,
+  'e2e/process/': 4,
+  'e2e/distributed/': 3,
 };
 
 /**
@@ -98,7 +101,7 @@ const HUNG = 480_000;
 const ALL_HUNG = 1_500_000;
 const args = [
   ...['--test', ...reporters, '--test-concurrency=5', `--test-timeout=${HUNG}`],
-  `--max-semi-space-size=${YOUNG}`,
+  ...[`--max-semi-space-size=${YOUNG}`, ...FOR_SHORT_LIVES],
 ];
 const env = { ...process.env, TEST_ANSWERS_SEEN: seen };
 // A group of its own, so that what a test has started ends with it.

@@ -144,7 +144,7 @@ describe('an event that a log holds twice', () => {
         const expected = await backtestOf(once.filter(readable));
         assert.deepEqual(await backtestOf(spoilt.filter(readable)), expected);
       }),
-      { numRuns: 30 },
+      { numRuns: 15 },
     );
   });
 

@@ -58,7 +58,7 @@ for (const [name, open] of ADAPTERS) {
           const expected = lines.map((line) => reader.read(line)!);
           assert.deepEqual(await all(open(traceFile(lines, chunk))), expected);
         }),
-        { numRuns: 25 },
+        { numRuns: 12 },
       );
     });
 

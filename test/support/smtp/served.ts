@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { FOR_SHORT_LIVES } from '../node.js';
 
 const MAIN = fileURLToPath(new URL('../../../src/main.js', import.meta.url));
 const BANNER_END = /Stop with Ctrl-C\./;
@@ -57,7 +58,7 @@ export class Served {
     env: Readonly<Record<string, string>>,
     { stderr, files, through = [], main = MAIN, args = [] }: ServedOptions = {},
   ) {
-    const command: string[] = [...through, process.execPath, main, 'serve', ...args];
+    const command: string[] = [...through, process.execPath, ...FOR_SHORT_LIVES, main, 'serve', ...args];
     // Limits of the shell hold for the program that replaces it.
     if (files !== undefined) command.unshift('sh', '-c', `ulimit -n ${files}; exec "$0" "$@"`);
     this.child = spawn(command[0]!, command.slice(1), {

@@ -199,7 +199,7 @@ exempt:
           assert.deepEqual(await backtest(lines, [rules], {}, chunk), whole);
         },
       ),
-      { numRuns: 25 },
+      { numRuns: 12 },
     );
   });
 });

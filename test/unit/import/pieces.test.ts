@@ -94,7 +94,7 @@ describe('a log in pieces', () => {
           );
         },
       ),
-      { numRuns: 300 },
+      { numRuns: 150 },
     );
   });
 

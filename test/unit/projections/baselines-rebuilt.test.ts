@@ -59,7 +59,7 @@ describe('what senders usually do, once their sends are gone', () => {
           ({ type, data }) => type === 'BlockReleased' && (data as { falsePositive: boolean }).falsePositive,
         ).length;
       }),
-      { numRuns: 80 },
+      { numRuns: 40 },
     );
     for (const [what, count] of Object.entries(shown)) assert.ok(count > 3, `only ${count} ${what}`);
   });
@@ -87,7 +87,7 @@ describe('what senders usually do, once their sends are gone', () => {
         assert.ok(peaks.length <= PEAKS_KEPT);
         for (const [, each] of [...profiles.account, ...profiles.domain]) bounded(each);
       }),
-      { numRuns: 60 },
+      { numRuns: 30 },
     );
   });
 });

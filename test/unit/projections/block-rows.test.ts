@@ -235,7 +235,7 @@ describe('the rows of the ledger', () => {
           }
         },
       ),
-      { numRuns: 60 },
+      { numRuns: 30 },
     );
   });
 

@@ -188,7 +188,7 @@ describe('a replay', () => {
         }
         verdicts += found.length;
       }),
-      { numRuns: 150 },
+      { numRuns: 75 },
     );
     assert.ok(verdicts > 300, `only ${verdicts} verdicts: the histories show too little`);
   });
@@ -207,7 +207,7 @@ describe('a replay', () => {
           );
         }
       }),
-      { numRuns: 300 },
+      { numRuns: 150 },
     );
   });
 

@@ -46,7 +46,7 @@ describe('read models that were dumped and restored', () => {
           shown.judged += whole.models.rulePrecision.all().filter((each) => each.confirmed > 0).length;
         },
       ),
-      { numRuns: 120 },
+      { numRuns: 50 },
     );
     for (const [what, count] of Object.entries(shown)) assert.ok(count > 40, `only ${count} ${what}`);
   });
