@@ -90,8 +90,8 @@ export interface Garbled {
 }
 
 /**
- * Bytes of a text that may be cut. Postfix cuts what it says after 2,000, and classic syslog cuts lines after 1,024, of which their
- * heads take some 100. Who chose a long name in such a text also chose how it ends: nothing is believed that comes after a name.
+ * A text of so many bytes may be cut. Postfix cuts what it says after 2,000, and classic syslog cuts lines after 1,024, of which their
+ * heads take some 100. Who chose a long name in such a text also chose how it ends: nothing is believed that comes after that name.
  */
 export const LONGEST_WHOLE = 900;
 
