@@ -137,7 +137,8 @@ function entryOf(json: string | undefined): readonly Entry[] {
   const host = textOf(fields['_HOSTNAME']) ?? 'localhost';
   const program = textOf(fields['SYSLOG_IDENTIFIER']) ?? '-';
   const process = textOf(fields['SYSLOG_PID']) ?? textOf(fields['_PID']) ?? '0';
-  const text = `${host} ${program}[${process}]: ${message}`.replace(/\s/g, ' ');
+  // No others: what is put there has to be as long in bytes, by which a text is known that was cut.
+  const text = `${host} ${program}[${process}]: ${message}`.replace(/[\t\n\v\f\r]/g, ' ');
   return [{ cursor, line: `${new Date(at).toISOString()} ${text}\n` }];
 }
 

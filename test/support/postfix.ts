@@ -5,7 +5,17 @@ import { SECOND } from '../../src/kernel/time.js';
 export interface Doing {
   /** Milliseconds after what was done before. */
   readonly gap: number;
-  readonly what: 'login' | 'local' | 'outside' | 'filtered' | 'refused' | 'failed' | 'bounced' | 'vanished';
+  readonly what:
+    | 'login'
+    /** With a return path and recipients that fill the lines. */
+    | 'padded'
+    | 'local'
+    | 'outside'
+    | 'filtered'
+    | 'refused'
+    | 'failed'
+    | 'bounced'
+    | 'vanished';
   readonly who: number;
   readonly recipients: number;
   /** Milliseconds until it is delivered. */
@@ -19,6 +29,7 @@ export const doings: fc.Arbitrary<readonly Doing[]> = fc.array(
       ...([
         'login',
         'login',
+        'padded',
         'local',
         'outside',
         'filtered',
@@ -56,9 +67,13 @@ export function logOf(all: readonly Doing[], start: number, form: Form): readonl
     .map(({ at, text }) => ({ at, text: `${form === 'iso' ? isoOf(at) : traditionalOf(at)} mail ${text}` }));
 }
 
+/** Characters of what Postfix says; the rest it leaves out. */
+const MOST_SAID = 2000;
+const PAD = 'x'.repeat(MOST_SAID);
+
 function write(lines: Line[], { what, who, recipients, life }: Doing, index: number, at: number): void {
   const say = (later: number, process: string, text: string): void =>
-    void lines.push({ at: at + later, text: `postfix/${process}: ${text}` });
+    void lines.push({ at: at + later, text: `postfix/${process}: ${text.slice(0, MOST_SAID)}` });
   const id = `${(0xab000 + index).toString(16).toUpperCase()}${who}F`;
   const from = `user${who}@example.com`;
   const client = `unknown[192.0.2.${who + 1}]`;
@@ -81,7 +96,8 @@ function write(lines: Line[], { what, who, recipients, life }: Doing, index: num
   else say(0, 'submission/smtpd[8]', `${id}: client=${client}${outside ? '' : login}`);
   say(1, 'cleanup[9]', `${id}: message-id=<${index}@pc>`);
   if (what === 'vanished') return;
-  const returnPath = outside && who === 0 ? '' : from;
+  const pad = what === 'padded' ? PAD : '';
+  const returnPath = outside && who === 0 ? '' : `${pad}${from}`;
   say(3, 'qmgr[1]', `${id}: from=<${returnPath}>, size=${1000 + index}, nrcpt=${recipients} (queue active)`);
   if (what === 'filtered') {
     const again = `F${id}`;
@@ -96,7 +112,7 @@ function write(lines: Line[], { what, who, recipients, life }: Doing, index: num
     say(
       4 + life,
       'smtp[2]',
-      `${id}: to=<x${to}@d${to}.example>, relay=mx[198.51.100.1]:25, delay=1, ${status}`,
+      `${id}: to=<${pad}x${to}@d${to}.example>, relay=mx[198.51.100.1]:25, delay=1, ${status}`,
     );
   }
   if (what === 'bounced') say(5 + life, 'bounce[4]', `${id}: sender non-delivery notification: B${id}`);

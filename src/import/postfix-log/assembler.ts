@@ -124,21 +124,29 @@ export class Assembler {
       case 'queued':
         return this.#queued(record, said);
       case 'tried':
-        return this.#tried(said, host);
+        return this.#tried(record, said);
       case 'refused':
         return this.#refused(record, said);
       case 'loginFailed':
         return this.#loginFailed(record, said);
       case 'bounced':
         return this.#bounced(record, said.queueId);
-      case 'removed': {
-        const key = keyOf(host, said.queueId);
-        const message = this.#messages.get(key);
-        if (message === undefined) return;
-        message.settled = true;
-        this.#messages.delete(key);
-      }
+      case 'removed':
+        return this.#removed(record, said);
     }
+  }
+
+  #removed({ host, at }: LogRecord, { queueId, deleted }: Said & { kind: 'removed' }): void {
+    const key = keyOf(host, queueId);
+    const message = this.#messages.get(key);
+    if (message === undefined) return;
+    message.settled = true;
+    this.#messages.delete(key);
+    // The line that says who sent it is lost, or was cut beyond recognition: it was sent all the same.
+    if (message.from !== undefined || deleted || !hasAccount(message)) return;
+    message.complete(at, '');
+    message.mark = this.mark;
+    this.#held.add(message);
   }
 
   #begin(record: LogRecord, said: Said & { kind: 'taken' | 'picked' }): void {
@@ -192,7 +200,8 @@ export class Assembler {
     const passed = this.#passed.get(`${host} ${process}`);
     const message = this.#messages.get(keyOf(host, queueId));
     if (message === undefined) return;
-    const login = account ?? passed?.account;
+    // Whose session it is does not depend on how this line ends.
+    const login = passed === undefined ? account : passed.account;
     if (login !== undefined) message.account = this.#options.accountOf(login);
     if (passed?.ip !== undefined) message.ip = passed.ip;
     message.ehlo = ehlo;
@@ -232,10 +241,11 @@ export class Assembler {
     this.#held.add(message);
   }
 
-  #tried({ queueId, to, toFilter, relay, handedTo }: Said & { kind: 'tried' }, host: string): void {
+  #tried({ host, times }: LogRecord, said: Said & { kind: 'tried' }): void {
+    const { queueId, to, deferred, toFilter, relay, handedTo } = said;
     const message = this.#messages.get(keyOf(host, queueId));
     if (message === undefined) return;
-    message.addRecipient(to);
+    message.addRecipient(to, deferred, times);
     // A server elsewhere may answer with any id, also with that of what it has sent itself.
     if (!toFilter || (relay !== undefined && !isLoopback(relay))) return;
     message.handed = true;
@@ -246,7 +256,9 @@ export class Assembler {
   #refused(record: LogRecord, said: Said & { kind: 'refused' }): void {
     const { queueId, from, code, ehlo } = said;
     const message = queueId === undefined ? undefined : this.#messages.get(keyOf(record.host, queueId));
-    const account = said.account === undefined ? message?.account : this.#options.accountOf(said.account);
+    const named = said.account === undefined ? undefined : this.#options.accountOf(said.account);
+    // Whose message it is does not depend on how this line ends.
+    const account = message === undefined || message.internal ? named : message.account;
     const ip = said.ip;
     const direction = account === undefined && !this.#isOurs(ip) ? 'inbound' : 'outbound';
     this.#add(record.at, queueId, this.#lineId(record), {
@@ -328,7 +340,7 @@ export class Assembler {
   }
 
   #isFromUs(message: Message): boolean {
-    return message.account !== undefined || message.uid !== undefined || this.#isOurs(message.ip);
+    return hasAccount(message) || this.#isOurs(message.ip);
   }
 
   #isOurs(ip: string | undefined): boolean {
@@ -392,6 +404,10 @@ function sendOf(message: Message, isFromUs: boolean, { entitled, placeOf }: Asse
  */
 function localAccount({ uid, host }: Message): string | undefined {
   return uid === undefined ? undefined : `uid-${uid}@${host}`;
+}
+
+function hasAccount({ account, uid }: Message): boolean {
+  return account !== undefined || uid !== undefined;
 }
 
 /**

@@ -7,6 +7,9 @@ const MOST_DOMAINS = 20;
 /** Recipients of one bounce that are remembered: it has one, as a rule. */
 const MOST_RECIPIENTS = 100;
 
+/** Characters of a return path that are compared: the same one may be cut at another length. */
+const COMPARED = 256;
+
 const NONE: readonly string[] = [];
 
 /** What is known of one message in Postfix's queue. */
@@ -42,8 +45,10 @@ export class Message {
   from: string | undefined;
   /** Bytes. */
   size = 0;
-  /** How many recipients it has. */
-  nrcpt = 0;
+  /** Recipients that are done with, and those that wait for another attempt, as deliveries tell. */
+  #done = 0;
+  #deferred = 0;
+  #nrcpt: number | undefined;
   /** It has left the queue. */
   settled = false;
   /** Of the line by which it was complete: see {@link Assembler}. */
@@ -70,14 +75,20 @@ export class Message {
     const { host, messageId, from } = this;
     return messageId === undefined || messageId === '' || messageId === '<>' || from === undefined
       ? undefined
-      : `${host} ${messageId} ${from}`;
+      : `${host} ${messageId} ${from.slice(0, COMPARED)}`;
   }
 
-  complete(at: Instant, from: string, size: number, nrcpt: number): void {
+  /** How many recipients it has. Where that was not said: as many as deliveries have told of, and one at least. */
+  get nrcpt(): number {
+    // Of one that waits each attempt is told; in the end it is done with, or returned.
+    return this.#nrcpt ?? Math.max(1, this.settled ? this.#done : this.#done + this.#deferred);
+  }
+
+  complete(at: Instant, from: string, size = 0, nrcpt?: number): void {
     this.at = at;
     this.from = from;
     this.size = size;
-    this.nrcpt = nrcpt;
+    this.#nrcpt = nrcpt;
   }
 
   /** Whether it may come from a filter of this machine that has got another. */
@@ -88,7 +99,10 @@ export class Message {
     return handed && isLocal;
   }
 
-  addRecipient(address: string): void {
+  /** @param times by how many lines that are the same */
+  addRecipient(address: string, deferred: boolean, times: number): void {
+    if (deferred) this.#deferred += times;
+    else this.#done += times;
     if (this.from === '') this.recipients = including(this.recipients, address, MOST_RECIPIENTS);
     const domain = domainOf(address);
     if (domain !== undefined) this.domains = including(this.domains, normalizeDomain(domain), MOST_DOMAINS);

@@ -40,9 +40,9 @@ export type Said =
       readonly kind: 'queued';
       readonly queueId: string;
       readonly from: string;
-      /** Bytes. */
-      readonly size: number;
-      readonly recipients: number;
+      /** Bytes; undefined if the line is cut, and so are the recipients. */
+      readonly size: number | undefined;
+      readonly recipients: number | undefined;
     }
   /** smtp, lmtp, local, virtual, pipe …: what became of one recipient. */
   | {
@@ -50,6 +50,8 @@ export type Said =
       readonly queueId: string;
       /** The recipient as the sender wrote it, if that is known. */
       readonly to: string;
+      /** Whether it will be tried again, as far as is known. */
+      readonly deferred: boolean;
       /** Whether a filter may have got it: a program, an address, or what answered with an id. No mailbox does. */
       readonly toFilter: boolean;
       /** The address of the next server; undefined where it is a program, a socket or a mailbox. */
@@ -64,6 +66,7 @@ export type Said =
       readonly queueId: string | undefined;
       readonly ip: string | undefined;
       readonly code: number;
+      /** '' too if the line is cut. */
       readonly from: string;
       readonly account: string | undefined;
       readonly ehlo: string | undefined;
@@ -73,13 +76,24 @@ export type Said =
   /** bounce: the sender is told that it could not be delivered. */
   | { readonly kind: 'bounced'; readonly queueId: string }
   /** qmgr, postsuper: it is gone from the queue. */
-  | { readonly kind: 'removed'; readonly queueId: string };
+  | {
+      readonly kind: 'removed';
+      readonly queueId: string;
+      /** By an administrator: nobody may have got it. */
+      readonly deleted: boolean;
+    };
 
 /** Beginning like a line that matters, but not going on like it. */
 export interface Garbled {
   readonly kind: 'garbled';
   readonly reason: string;
 }
+
+/**
+ * A text of so many bytes may be cut. Postfix cuts what it says after 2,000, and classic syslog cuts lines after 1,024, of which their
+ * heads take some 100. Who chose a long name in such a text also chose how it ends: nothing is believed that comes after that name.
+ */
+export const LONGEST_WHOLE = 900;
 
 /*
  * Lines hold what strangers chose, up to 64 KiB of it: patterns that would try again from each of its characters are
@@ -98,7 +112,9 @@ const REFUSED = new RegExp(
   String.raw`^(\w+): reject: RCPT from ${CLIENT}: (5\d\d) (?:5\.[12]\.\d+ |(?!\d\.\d))`,
 );
 /** What smtpd says at the end of such lines. */
-const SESSION = /^ proto=\S+(?: helo=<([^>]*)>)?(?: sasl_method=\S+)?(?: sasl_username=<?(.*?)>?)?$/;
+const SESSION =
+  /^ proto=\S+(?: helo=<([^>]*)>)?(?: sasl_method=\S+)?(?: sasl_username=(?:<(.*)>|([^<].*)))?$/;
+const UNKNOWN = { account: undefined, ehlo: undefined };
 const LOGIN_FAILED = new RegExp(
   String.raw`^warning: ${CLIENT}: SASL \S+ authentication failed:?(.*?)(?:, sasl_username=(.*))?$`,
 );
@@ -109,8 +125,10 @@ const NOT_TRIED =
 /** What Postfix writes where the client gave no name. */
 const NO_LOGIN = '(unavailable)';
 
-const PICKED = /^(\w+): uid=(\d{1,10}) from=<?.*?>?(?: orig_id=(\w+))?$/;
+const PICKED = /^(\w+): uid=(\d{1,10}) from=/;
+const REQUEUED = /> orig_id=(\w+)$/;
 const IDENTIFIED = /^(\w+): (?:resent-)?message-id=(.*)$/;
+const FROM = /^(\w+): from=</;
 /** With numbers that Postfix can write: others would be none in an event. */
 const QUEUED = /^(\w+): from=<(.*)>, size=(\d{1,15}), nrcpt=(\d{1,9}) \(queue active\)$/;
 const TRIED = /^(\w+): to=</;
@@ -142,16 +160,23 @@ export function readMessage(daemon: string, text: string): Said | Garbled | unde
   return Object.fromEntries(fields) as Said | Garbled;
 }
 
+/** No text has fewer bytes than characters, or more than three for each. */
+function mayBeCut(text: string): boolean {
+  const { length } = text;
+  return length >= LONGEST_WHOLE || (length * 3 >= LONGEST_WHOLE && Buffer.byteLength(text) >= LONGEST_WHOLE);
+}
+
 function read(daemon: string, text: string): Said | Garbled | undefined {
+  const isCut = mayBeCut(text);
   switch (daemon) {
     case 'smtpd':
-      return readSmtpd(text);
+      return readSmtpd(text, isCut);
     case 'qmgr':
     case 'oqmgr':
     case 'nqmgr':
-      return readQmgr(text);
+      return readQmgr(text, isCut);
     case 'postsuper':
-      return readRemoved(text);
+      return readRemoved(text, true);
     case 'cleanup': {
       const found = IDENTIFIED.exec(text);
       return found === null ? undefined : { kind: 'identified', queueId: found[1]!, messageId: found[2]! };
@@ -159,18 +184,19 @@ function read(daemon: string, text: string): Said | Garbled | undefined {
     case 'pickup': {
       const found = PICKED.exec(text);
       if (found === null) return undefined;
-      return { kind: 'picked', queueId: found[1]!, uid: found[2]!, requeuedFrom: found[3] };
+      const requeuedFrom = isCut ? undefined : REQUEUED.exec(text)?.[1];
+      return { kind: 'picked', queueId: found[1]!, uid: found[2]!, requeuedFrom };
     }
     case 'bounce': {
       const found = BOUNCED.exec(text);
       return found === null ? undefined : { kind: 'bounced', queueId: found[1]! };
     }
     default:
-      return text.includes(': to=<') ? readTried(daemon, text) : undefined;
+      return text.includes(': to=<') ? readTried(daemon, text, isCut) : undefined;
   }
 }
 
-function readSmtpd(text: string): Said | Garbled | undefined {
+function readSmtpd(text: string, isCut: boolean): Said | Garbled | undefined {
   if (CLIENT_LINE.test(text)) {
     const found = TAKEN.exec(text);
     if (found === null) return garbled('a client= line that breaks off');
@@ -193,14 +219,22 @@ function readSmtpd(text: string): Said | Garbled | undefined {
       ? undefined
       : { kind: 'loginFailed', ip, ...namedLogin(found[3]) };
   }
+  if (PROXIED.test(text)) {
+    const session = isCut ? UNKNOWN : sessionAtEnd(text);
+    // What the filter has answered comes before the names that the client chose.
+    const queueId = HANDED.exec(text.split('; from=<', 1)[0]!)?.[1];
+    return session === undefined || queueId === undefined
+      ? undefined
+      : { kind: 'proxied', queueId, ...session };
+  }
   if (text.includes(': Recipient address rejected: ')) {
     const found = REFUSED.exec(text);
     const path = text.lastIndexOf('; from=<');
     const to = text.indexOf('> to=<', path);
-    const session = sessionAtEnd(text);
-    if (found === null || session === undefined || path < 0 || to < 0) return undefined;
+    const session = isCut ? UNKNOWN : sessionAtEnd(text);
+    if (found === null || session === undefined || (!isCut && (path < 0 || to < 0))) return undefined;
     const [, id, client, code] = found;
-    const from = text.slice(path + '; from=<'.length, to);
+    const from = isCut ? '' : text.slice(path + '; from=<'.length, to);
     const queueId = id === 'NOQUEUE' ? undefined : id;
     return {
       kind: 'refused',
@@ -211,21 +245,24 @@ function readSmtpd(text: string): Said | Garbled | undefined {
       ...session,
     };
   }
-  const session = PROXIED.test(text) ? sessionAtEnd(text) : undefined;
-  // What the filter has answered comes before the names that the client chose.
-  const queueId = session && HANDED.exec(text.split('; from=<', 1)[0]!)?.[1];
-  return queueId === undefined ? undefined : { kind: 'proxied', queueId, ...session! };
+  return undefined;
 }
 
 /** Who the client was, as the end of a line has it; undefined if the line does not end like that. */
 function sessionAtEnd(text: string): { account: string | undefined; ehlo: string | undefined } | undefined {
   const at = text.lastIndexOf(' proto=');
   const found = at < 0 ? null : SESSION.exec(text.slice(at));
-  return found === null ? undefined : { ehlo: found[1], account: found[2] };
+  return found === null ? undefined : { ehlo: found[1], account: found[2] ?? found[3] };
 }
 
-function readQmgr(text: string): Said | Garbled | undefined {
-  if (!text.includes(': from=<')) return readRemoved(text);
+function readQmgr(text: string, isCut: boolean): Said | Garbled | undefined {
+  if (!text.includes(': from=<')) return readRemoved(text, false);
+  const begun = isCut ? FROM.exec(text) : null;
+  if (begun !== null) {
+    const [head, queueId] = begun;
+    const from = text.slice(head.length);
+    return { kind: 'queued', queueId: queueId!, from, size: undefined, recipients: undefined };
+  }
   const found = QUEUED.exec(text);
   if (found !== null) {
     const [, queueId, from, size, recipients] = found;
@@ -243,34 +280,45 @@ function readQmgr(text: string): Said | Garbled | undefined {
     : garbled('a qmgr line without size, nrcpt and (queue active)');
 }
 
-function readRemoved(text: string): Said | undefined {
+function readRemoved(text: string, deleted: boolean): Said | undefined {
   const found = REMOVED.exec(text);
-  return found === null ? undefined : { kind: 'removed', queueId: found[1]! };
+  return found === null ? undefined : { kind: 'removed', queueId: found[1]!, deleted };
 }
 
-function readTried(daemon: string, text: string): Said | Garbled {
+function readTried(daemon: string, text: string, isCut: boolean): Said | Garbled {
   const found = TRIED.exec(text);
+  if (isCut && found !== null) {
+    const end = text.indexOf(BEFORE_RELAY);
+    const to = recipientOf(text.slice(found[0].length, end < 0 ? undefined : end));
+    const unknown = { deferred: false, toFilter: false, relay: undefined, handedTo: undefined };
+    return { kind: 'tried', queueId: found[1]!, to, ...unknown };
+  }
   const relay = text.indexOf(BEFORE_RELAY);
   const said = text.indexOf(', status=', relay);
   const status = STATUS.exec(text.slice(said))?.[1];
   if (found === null || relay < 0 || said < 0 || status === undefined)
     return garbled('a delivery without relay and status');
   const queueId = found[1]!;
-  const [to, originalTo] = text.slice(text.indexOf('<') + 1, relay).split('>, orig_to=<', 2);
   // A sender chooses the recipient's name, and a server elsewhere its answer: of two deliveries in one line neither is believed.
   const isSent = status === 'sent' && text.lastIndexOf(BEFORE_RELAY) === relay;
   const next = addressOf(RELAY.exec(text.slice(relay, said))?.[1]);
   const isNamed = NAMES_AN_ID.test(text.slice(0, relay));
   const handedTo = isSent && !isNamed ? HANDED.exec(text.slice(said))?.[1] : undefined;
-  // An alias without a domain says less than its target.
   return {
     kind: 'tried',
     queueId,
-    to: originalTo?.includes('@') === true ? originalTo : to!,
+    to: recipientOf(text.slice(found[0].length, relay)),
+    deferred: status === 'deferred',
     toFilter: isSent && (daemon === 'pipe' || (next ?? handedTo) !== undefined),
     relay: next,
     handedTo,
   };
+}
+
+/** An alias without a domain says less than its target. */
+function recipientOf(names: string): string {
+  const [to, originalTo] = names.split('>, orig_to=<', 2);
+  return originalTo?.includes('@') === true ? originalTo : to!;
 }
 
 /** A name that nobody can have does not hide that a login failed. */

@@ -248,13 +248,16 @@ export async function* linesOf(
   else if (length > 0) yield [textOf(Buffer.concat(begun))];
 }
 
-/** Postfix logs them as a client gives them in a name, and a pattern would end its line there: the line must be read all the same. */
+/**
+ * Postfix logs them as a client gives them in a name, and a pattern would end its line there: the line must be read all the same. What
+ * is put there is as long in bytes: the length of a line tells whether it was cut.
+ */
 const OTHER_LINE_ENDS = /[\r\u2028\u2029]/g;
 
 function textOf(bytes: Buffer, start = 0, end = bytes.length): string {
   return bytes
     .toString('utf8', start, end > start && bytes[end - 1] === RETURN ? end - 1 : end)
-    .replace(OTHER_LINE_ENDS, '?');
+    .replace(OTHER_LINE_ENDS, (end) => (end === '\r' ? '?' : '\ufffd'));
 }
 
 /*

@@ -17,6 +17,14 @@ const ODD = [
   '"queued as 1234ABCD"@elsewhere.test',
 ];
 
+/** Bytes after which Postfix cuts what it says. */
+const MOST_SAID = 2000;
+
+/** A return path that fills a line of which so much comes before it; where the line is cut, it ends with this. */
+function filling(before: number, end: string): string {
+  return `"${'b'.repeat(MOST_SAID - before - '"'.length - end.length)}${end}zzz"@evil.example`;
+}
+
 /** Awaits the sends of a message to one recipient and of one to two. */
 async function bothRecorded(stopgap: Stopgap): Promise<void> {
   const isSo = async (): Promise<boolean> => {
@@ -92,5 +100,72 @@ describe('a thief who knows that the log of Postfix is followed', { skip: postfi
     assert.match(await session.send('other@example.com', [name]), /^250 /);
     await session.quit();
     await bothRecorded(stopgap);
+  });
+
+  test('has nobody else blamed by how a line ends that Postfix cuts', async (t) => {
+    const stopgap = await Stopgap.start(t, { settings: { policy: { listen: '127.0.0.1:0' } } });
+    const outside = await FakeUpstream.start();
+    t.after(() => outside.stop());
+    const { postfix, following } = await followedPostfix(t, stopgap, outside);
+    const session = await Dialogue.hello(postfix.ports[0]!);
+    const to = 'nobody@example.com';
+    const before = `NOQUEUE: reject: RCPT from localhost[127.0.0.1]: 550 5.1.1 <${to}>: Recipient address rejected: User unknown in local recipient table; from=<`;
+    const ends = [`sasl_username=<${ALICE}`, `sasl_username=<${ALICE}>`, `sasl_username=${ALICE}`];
+    for (const end of ends) {
+      const from = filling(before.length, `> to=<c> proto=ESMTP helo=<h> sasl_method=PLAIN ${end}`);
+      assert.match(await session.say(`MAIL FROM:<${from}>`), /^250 /);
+      assert.match(await session.say(`RCPT TO:<${to}>`), /^550 5\.1\.1 /);
+      assert.match(await session.say('RSET'), /^250 /);
+    }
+    await session.quit();
+    const said = postfix.log.split('\n').filter((line) => line.includes('reject: RCPT'));
+    assert.deepEqual(
+      said.map((line, index) => line.endsWith(ends[index]!)),
+      ends.map(() => true),
+      said.join('\n'),
+    );
+    const refused = async (): Promise<readonly RecipientsRefused[]> =>
+      (await stopgap.all<RecipientsRefused>('RecipientsRefused')).map(({ data }) => data);
+    await eventually('all are recorded', async () => (await refused()).length >= ends.length, SHOWN);
+    assert.deepEqual(
+      (await refused()).map(({ account, ip }) => [account, ip]),
+      ends.map(() => [undefined, '127.0.0.1']),
+    );
+    assert.ok(!following.stderr.includes('not understood'), following.stderr);
+  });
+
+  test('hides neither a message nor its recipients by a return path that fills the line', async (t) => {
+    const stopgap = await Stopgap.start(t, { settings: { policy: { listen: '127.0.0.1:0' } } });
+    const outside = await FakeUpstream.start();
+    t.after(() => outside.stop());
+    const { postfix, following } = await followedPostfix(t, stopgap, outside);
+    const session = await Dialogue.hello(postfix.ports[0]!);
+    assert.match(await session.login(ALICE, PASSWORDS[ALICE]!), /^235 /);
+    const tos = ['one', 'two', 'three', 'four', 'five'].map((name) => `${name}@elsewhere.test`);
+    const sent = await session.send(ALICE, tos);
+    const { length } = /queued as (\w+)/.exec(sent)![1]!;
+    const feigned = '>, size=1, nrcpt=1 (queue active)';
+    const paths = [
+      filling(0, ''),
+      // An id has a digit more or fewer, as inodes have it.
+      ...[length - 1, length, length + 1].map((digits) => filling(digits + ': from=<'.length, feigned)),
+    ];
+    for (const path of paths) assert.match(await session.send(path, tos), /^250 /);
+    await session.quit();
+    const requeued = filling(length + ': uid=0 from=<'.length, `> orig_id=${'A'.repeat(length)}`);
+    await postfix.submit(requeued, 'one@elsewhere.test');
+    await postfix.idle();
+    assert.ok(
+      postfix.log.split('\n').some((line) => line.includes('from=<"b') && line.endsWith(feigned)),
+      postfix.log,
+    );
+    const sends = async (): Promise<readonly MessageAccepted[]> =>
+      (await stopgap.all<MessageAccepted>('MessageAccepted')).map(({ data }) => data);
+    await eventually('all are recorded', async () => (await sends()).length >= paths.length + 2, SHOWN);
+    assert.deepEqual(
+      (await sends()).map(({ account, recipients }) => [account, recipients]),
+      [...[ALICE, ...paths].map(() => [ALICE, tos.length]), ['uid-0@mx', 1]],
+    );
+    assert.ok(!following.stderr.includes('not understood'), following.stderr);
   });
 });

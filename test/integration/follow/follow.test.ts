@@ -4,7 +4,7 @@ import path from 'node:path';
 import type { TestContext } from 'node:test';
 import { describe, test } from 'node:test';
 import { existsSync } from 'node:fs';
-import type { MessageAccepted } from '../../../src/sending/events.js';
+import type { MessageAccepted, RecipientsRefused } from '../../../src/sending/events.js';
 import { Following } from '../../support/follow.js';
 import { tokenOf } from '../../support/policy/token.js';
 import { eventually } from '../../support/smtp/eventually.js';
@@ -211,6 +211,15 @@ test('stopgap follow journal reads entries from its cursor on, also those that a
   assert.deepEqual(await sent(stopgap, 3), ['A1', 'A2', 'A3']);
   const [last] = (await stopgap.all<MessageAccepted>('MessageAccepted')).slice(-1);
   assert.equal(last!.data.account, ALICE, 'what was said before the restart is known after it');
+  // Spaces of three bytes each fill the line, so that Postfix cuts it where the client likes.
+  const from = `"${'\u3000'.repeat(500)}> to=<c> proto=ESMTP helo=<h> sasl_username=<${ALICE}>`;
+  await log(
+    `${new Date().toISOString()} mx postfix/smtpd[1]: NOQUEUE: reject: RCPT from pc[127.0.0.1]: 550 5.1.1 <x@example.com>: Recipient address rejected: User unknown; from=<${from}`,
+  );
+  const refused = async (): Promise<readonly RecipientsRefused[]> =>
+    (await stopgap.all<RecipientsRefused>('RecipientsRefused')).map(({ data }) => data);
+  await eventually('the refused recipient is recorded', async () => (await refused()).length > 0, 30_000);
+  assert.equal((await refused())[0]!.account, undefined, 'nothing is believed of how such a line ends');
   assert.match(
     await readFile(`${journal}.calls`, 'utf8'),
     /-q -o json .* -f --no-tail --after-cursor=s=1;i=\d+ SYSLOG_FACILITY=2\n/,

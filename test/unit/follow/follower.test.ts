@@ -391,6 +391,36 @@ describe('a follower of a log', () => {
     );
   });
 
+  test('counts a message whose lines are cut once, with its recipients, though it is stopped at any line', async () => {
+    const [begin] = message('A1', 0);
+    const pad = 'x'.repeat(1900);
+    const lines = [
+      ...[begin!, `${stamp(0)} mx postfix/qmgr[2]: A1: from=<${pad}`],
+      ...['1', '2', '3'].map(() => `${stamp(0)} mx postfix/smtp[3]: A1: to=<${pad}`),
+      `${stamp(1)} mx postfix/qmgr[2]: A1: removed`,
+      // The line of its return path is lost.
+      ...[message('A2', 2)[0]!, `${stamp(3)} mx postfix/qmgr[2]: A2: removed`],
+    ];
+    for (let place = 0; place <= lines.length; place++) {
+      const scene = new Scene({ inbound: false });
+      scene.log.atOnce = 1;
+      scene.log.lines.push(...lines);
+      scene.log.there = place;
+      scene.start();
+      await scene.pass(3 * SECOND);
+      await scene.stop();
+      scene.start();
+      scene.log.there = lines.length;
+      await scene.pass(15 * SECOND);
+      await scene.stop();
+      assert.equal(scene.ids.length, 2, `stopped after ${place} lines`);
+      for (const { queueId, account, recipients } of scene.reported)
+        assert.deepEqual([account, recipients], ['alice@example.com', queueId === 'A1' ? 3 : 1], `${place}`);
+      assert.equal(scene.place?.lines, lines.length);
+      assert.deepEqual(scene.told, []);
+    }
+  });
+
   test('counts a message whatever its return path is', async () => {
     const scene = new Scene({ inbound: false });
     for (const [index, from] of ['a\u2028b@a.test', `${'x'.repeat(1500)}@a.test`].entries())
@@ -404,7 +434,7 @@ describe('a follower of a log', () => {
     assert.deepEqual(
       scene.reported.map(({ account, returnPath }) => [account, returnPath]),
       [
-        ['alice@example.com', 'a?b@a.test'],
+        ['alice@example.com', 'a\ufffdb@a.test'],
         ['alice@example.com', 'x'.repeat(1024)],
       ],
     );

@@ -35,8 +35,11 @@ describe('the lines of what is read', () => {
     );
   });
 
-  test('have none of the other characters at which a pattern ends its line', async () => {
-    assert.deepEqual(await read('a\u2028b\u2029c\rd\r\ne'), ['a?b?c?d', 'e']);
+  test('have none of the other characters at which a pattern ends its line, and are as long in bytes', async () => {
+    const text = 'a\u2028b\u2029c\rd';
+    const [line] = await read(`${text}\r\ne`);
+    assert.equal(line, 'a\ufffdb\ufffdc?d');
+    assert.equal(Buffer.byteLength(line), Buffer.byteLength(text));
   });
 
   test('that are too long are passed over, and cost no memory', async () => {

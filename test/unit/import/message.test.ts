@@ -74,10 +74,12 @@ describe('what a daemon of Postfix says', () => {
     const told = (text: string): unknown => readMessage('virtual', text);
     const rest = 'relay=virtual, delay=1, delays=0/0/0/1, dsn=2.0.0, status=sent (delivered to maildir)';
     assert.deepEqual(told(`1A: to=<bob@example.com>, orig_to=<sales@example.com>, ${rest}`), {
-      ...{ kind: 'tried', queueId: '1A', to: 'sales@example.com', toFilter: false, ...NOWHERE },
+      ...{ kind: 'tried', queueId: '1A', to: 'sales@example.com', deferred: false, toFilter: false },
+      ...NOWHERE,
     });
     assert.deepEqual(told(`1A: to=<bob@mail.example.com>, orig_to=<root>, ${rest}`), {
-      ...{ kind: 'tried', queueId: '1A', to: 'bob@mail.example.com', toFilter: false, ...NOWHERE },
+      ...{ kind: 'tried', queueId: '1A', to: 'bob@mail.example.com', deferred: false, toFilter: false },
+      ...NOWHERE,
     });
   });
 
@@ -88,7 +90,7 @@ describe('what a daemon of Postfix says', () => {
         `1A: to=<${to}>, relay=${relay}, delay=1, dsn=2.0.0, status=${said}`,
       );
     const filter = '127.0.0.1[127.0.0.1]:10024';
-    const tried = { kind: 'tried', queueId: '1A', to: 'x@a.test', toFilter: true };
+    const tried = { kind: 'tried', queueId: '1A', to: 'x@a.test', deferred: false, toFilter: true };
     assert.deepEqual(told('x@a.test', filter, 'sent (250 2.0.0 Ok: queued as 2B)'), {
       ...{ ...tried, relay: '127.0.0.1', handedTo: '2B' },
     });
@@ -107,7 +109,7 @@ describe('what a daemon of Postfix says', () => {
       ...{ ...tried, toFilter: false, relay: undefined, handedTo: undefined },
     });
     assert.deepEqual(told('x@a.test', 'none', 'deferred (queued as 2B)'), {
-      ...{ ...tried, toFilter: false, relay: undefined, handedTo: undefined },
+      ...{ ...tried, deferred: true, toFilter: false, relay: undefined, handedTo: undefined },
     });
   });
 
@@ -153,20 +155,21 @@ describe('what a daemon of Postfix says', () => {
         'smtpd',
         `NOQUEUE: reject: RCPT from pc[192.0.2.7]: 550 5.1.1 <x@a.test>: Recipient address rejected: User unknown; from=<${from}> to=<x@a.test> proto=ESMTP helo=<${ehlo}>`,
       );
-    const long = 'x'.repeat(5000);
-    const cut = 'x'.repeat(1024);
     for (const [from, ehlo] of [
       ['a: client=b@a.test', 'pc'],
       ['a@a.test', 'a:?client=b'],
-      [long, long],
     ] as const)
       assert.deepEqual(rejected(from, ehlo), {
-        ...{ kind: 'refused', queueId: undefined, ip: '192.0.2.7', code: 550, account: undefined },
-        ...{ from: from === long ? cut : from, ehlo: ehlo === long ? cut : ehlo },
+        ...{
+          kind: 'refused',
+          queueId: undefined,
+          ip: '192.0.2.7',
+          code: 550,
+          from,
+          account: undefined,
+          ehlo,
+        },
       });
-    assert.deepEqual(readMessage('qmgr', `1A: from=<${long}>, size=42, nrcpt=3 (queue active)`), {
-      ...{ kind: 'queued', queueId: '1A', from: cut, size: 42, recipients: 3 },
-    });
   });
 
   test('is garbled if it begins like what matters and breaks off', () => {
