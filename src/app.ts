@@ -282,6 +282,7 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
       maySend: smtp?.maySend,
       upstreamState: smtp === undefined ? undefined : (direction) => smtp.upstream.stateFor(direction),
       takesArriving: config.smtp.inbound.length > 0,
+      failsReading: config.dovecot.protocols.some((protocol) => /imap|pop3/.test(protocol)),
       hasOutboxes: where.kind !== 'sqlite',
       // The nodes that mail servers ask have the same configuration, but for their roles.
       asksBesides:

@@ -1,7 +1,9 @@
+import { randomBytes } from 'node:crypto';
 import { InvalidInput, StopgapError } from '../kernel/errors.js';
 import type { Instant, Milliseconds } from '../kernel/time.js';
 import { formatInstant, HOUR } from '../kernel/time.js';
 import { LONGEST_ADDRESS, normalizeAccount } from '../sending/identity.js';
+import { keyedHash } from './failed-credentials.js';
 import { hashFault, hashPassword, passwordCost } from './passwords.js';
 import { readIfThere } from './private-file.js';
 import { ConfigError } from './problems.js';
@@ -188,35 +190,49 @@ export interface FailedLogins {
   /** When the last one was, and from which client network. */
   readonly at: Instant;
   readonly network: string;
+  /** Whether there is such an account for certain: else what failed may be a name that nobody has. */
+  readonly isKnown: boolean;
 }
+type Counted = Omit<FailedLogins, 'isKnown'>;
 
 /** After an hour without one they are counted again. */
 const REST: Milliseconds = HOUR;
 
 /**
- * What administrators are told when a customer says that his mail is refused. In memory alone, and of accounts that exist:
- * what else is typed as a login may be a password, and strangers choose it.
+ * What administrators are told when a customer says that his mail is refused. In memory alone. What is typed as a login may
+ * be a password, and strangers choose it: of names that may be no account only keyed hashes are kept, apart, so that guessed
+ * ones push out no account.
  */
 export class FailedLoginsByAccount {
-  readonly #exists: (account: string) => boolean;
-  readonly #accounts = recentlyUsed<string, FailedLogins>(10_000);
+  readonly #exists: (account: string) => boolean | undefined;
+  readonly #accounts = recentlyUsed<string, Counted>(10_000);
+  readonly #others = recentlyUsed<string, Counted>(10_000);
+  readonly #hashKey = randomBytes(32);
 
-  /** @param exists whether an account, in normal form, is in the users file */
-  constructor(exists: (account: string) => boolean) {
+  /** @param exists whether there is an account, in normal form; undefined if that is not known */
+  constructor(exists: (account: string) => boolean | undefined) {
     this.#exists = exists;
   }
 
   note(login: string, what: 'failed' | 'putOff', network: string, at: Instant): void {
     if (Buffer.byteLength(login) > LONGEST_ADDRESS) return;
     const account = normalizeAccount(login);
-    if (!this.#exists(account)) return;
-    const before = this.of(account, at) ?? { failed: 0, putOff: 0, since: at };
-    this.#accounts.set(account, { ...before, [what]: before[what] + 1, at, network });
+    const exists = this.#exists(account);
+    if (exists === false) return;
+    const { failed, putOff, since } = this.of(account, at) ?? { failed: 0, putOff: 0, since: at };
+    const counted = { ...{ failed, putOff, since, at, network }, [what]: { failed, putOff }[what] + 1 };
+    if (exists === true) this.#accounts.set(account, counted);
+    else this.#others.set(this.#keyOf(account), counted);
   }
 
   /** Undefined if there was none within the last hour. */
   of(account: string, now: Instant): FailedLogins | undefined {
-    const found = this.#accounts.get(account);
-    return found === undefined || now - found.at > REST ? undefined : found;
+    const found = this.#accounts.get(account) ?? this.#others.get(this.#keyOf(account));
+    if (found === undefined || now - found.at > REST) return undefined;
+    return { ...found, isKnown: this.#exists(account) === true };
+  }
+
+  #keyOf(account: string): string {
+    return keyedHash(this.#hashKey, [account]);
   }
 }

@@ -29,7 +29,7 @@ export const failedLoginsShape = z
   .nullable()
   .meta({
     description:
-      'Logins of this account that failed for no block, until an hour passes without one; null where there are none, of a time more than an hour before the first of them, of an account that does not exist or has not logged in, and from a process that sees no logins.',
+      'Logins of this account that failed for no block, until an hour passes without one; null where there are none, of a time more than an hour before the first of them, of an account that is not in the users file, and from a process that sees no logins.',
   });
 
 /** What stops an account now, apart from blocks. */
@@ -118,12 +118,16 @@ function withoutLogin(account: string, state: AccountState): string {
 }
 
 /** An account that is not blocked has a problem all the same where its program has a wrong password. */
-export function failedSentence({ failed, putOff, since, at, network }: FailedLogins): string {
+export function failedSentence({ failed, putOff, since, at, network, isKnown }: FailedLogins): string {
   const [first, last] = [formatInstant(since), formatInstant(at)];
   const times = (count: number): string => (count === 1 ? '1 login of it' : `${count} logins of it`);
   const when = failed + putOff === 1 ? `at ${last}` : `since ${first}, the last at ${last}`;
   const what = [
-    ...(failed === 0 ? [] : [`${times(failed)} failed with a wrong password`]),
+    ...(failed === 0
+      ? []
+      : [
+          `${times(failed)} failed with a wrong password${isKnown ? '' : ', or since there is no such account'}`,
+        ]),
     ...(putOff === 0
       ? []
       : [
@@ -133,9 +137,10 @@ export function failedSentence({ failed, putOff, since, at, network }: FailedLog
   return `${what.join(', and ')}: ${when} from ${network}.`;
 }
 
-export function failedView(failed: FailedLogins | undefined): z.infer<typeof failedLoginsShape> {
-  if (failed === undefined) return null;
-  return { ...failed, since: formatInstant(failed.since), at: formatInstant(failed.at) };
+export function failedView(counted: FailedLogins | undefined): z.infer<typeof failedLoginsShape> {
+  if (counted === undefined) return null;
+  const { failed, putOff, since, at, network } = counted;
+  return { failed, putOff, since: formatInstant(since), at: formatInstant(at), network };
 }
 
 /** Why rules act on nobody now, or do less than they say, for any count. */

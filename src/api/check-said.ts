@@ -10,31 +10,45 @@ import {
   replyLine,
 } from '../smtp/replies.js';
 import type { RefusalJson } from './check-findings.js';
+import type { Standing } from './check-told.js';
 import type { Trouble } from './check-troubles.js';
 import type { OwnFound, OwnSettings } from './own-replies.js';
 import { ownRepliesLike, ownReplyOf } from './own-replies.js';
 import type { Replied, Behind, Recorded } from './said-sentences.js';
 import {
-  OF_BOUNCE,
-  OF_PROVIDER,
+  ASK_FOR_ADDRESS,
+  IF_ELSEWHERE,
   IF_EXACT,
   IF_LATER,
-  ASK_FOR_ADDRESS,
-  WHERE,
-  refusalSentence,
-  whichOf,
   LOGIN_PUT_OFF,
-  REPLY_OF,
-  troubleSentence,
+  nobody,
+  OF_BOUNCE,
+  OF_PROVIDER,
+  OF_READING,
+  OTHERS,
   ownSentence,
   perhapsBehind,
   putOffSentence,
+  refusalSentence,
+  REPLY_OF,
+  standingSentence,
+  STORE_AWAY,
+  troubleSentence,
+  WAS_LATER,
   wasWrong,
-  OTHERS,
-  nobody,
+  WHERE,
+  whichOf,
 } from './said-sentences.js';
 import type { Found } from './said-text.js';
-import { ABOUT_LOGINS, codesIn, compareWords, isBounce, namesOtherProvider, plain } from './said-text.js';
+import {
+  codesIn,
+  compareWords,
+  isAboutLogin,
+  isBounce,
+  isOfReading,
+  namesOtherProvider,
+  plain,
+} from './said-text.js';
 
 /** People are not exact about when it was. */
 export const ABOUT: Milliseconds = 15 * MINUTE;
@@ -78,7 +92,7 @@ export interface Facts {
   /** Those of logins without a name from the address that was asked about; undefined if none was. */
   readonly atAddress: readonly RefusalJson[] | undefined;
   /** What would refuse this sender at that time, and its replies. */
-  readonly standing: { readonly block: string; readonly replies: readonly string[] } | undefined;
+  readonly standing: Standing | undefined;
   /** What put off everybody around then. */
   readonly troubles: readonly Trouble[];
   /** What the server behind last refused. */
@@ -97,104 +111,132 @@ export interface Facts {
   readonly isOver: (id: string) => boolean;
 }
 
-/** Finds who said to an account what its mail program shows. */
+/** What was said, and how replies compare with it. */
+interface Asked extends Found {
+  readonly said: string;
+  readonly own: OwnFound | undefined;
+  readonly isLogin: boolean;
+  readonly compare: (one: Replied) => Match;
+  readonly fits: (one: Replied) => boolean;
+  /** What would refuse the sender, if it says that. */
+  readonly stands: Standing | undefined;
+}
+
+type Told = Pick<Said, 'cause' | 'sentence'> & Partial<Pick<Said, 'at' | 'block'>>;
+
+/**
+ * Finds who said to an account what its mail program shows: what is recorded, or stands, and has these words; then what the
+ * words alone say.
+ */
 export function explainSaid(said: string, facts: Facts): Said {
   const found = codesIn(said);
-  const { code } = found;
-  const none = { ...found, cause: 'none', at: null, block: null } as const;
+  const told = ({ cause, sentence, at = null, block = null }: Told): Said => {
+    const isLater = at !== null && Date.parse(at) > facts.at + MINUTE;
+    return { ...found, cause, at, block, sentence: isLater ? `${sentence} ${WAS_LATER}` : sentence };
+  };
+  if (!facts.own.failsReading && isOfReading(said, found)) return told(none(OF_READING));
   const own = ownReplyOf(said, found, facts.own);
-  // What it quotes is of another server, and most words of servers are alike.
-  if (isBounce(said)) return { ...none, sentence: OF_BOUNCE };
-  if ((own === undefined || own.shared !== undefined) && namesOtherProvider(said))
-    return { ...none, sentence: OF_PROVIDER };
-  const isLogin = isOfLogin(said, found, own);
+  const elsewhere = isBounce(said, found)
+    ? OF_BOUNCE
+    : own?.isOnlyOurs !== true && namesOtherProvider(said)
+      ? OF_PROVIDER
+      : undefined;
+  const isLogin = elsewhere === undefined && isOfLogin(said, found, own);
   const compare = (one: Replied): Match => matchOf(one, said, { ...found, isLogin });
-  const matched = (one: Replied): boolean =>
-    compare(one) === 'words' || (compare(one) === 'codes' && isLogin && one.stage === 'auth');
-  const { at, hasNoLogin, failed, standing, atAddress } = facts;
+  const fits = (one: Replied): boolean => {
+    const match = compare(one);
+    // Of what looks like another server's only the very words count: many servers use the same codes.
+    if (match === 'words' || elsewhere !== undefined) return match === 'words';
+    return match === 'bare' || (match === 'codes' && isLogin && one.stage === 'auth');
+  };
+  const stands = facts.standing?.replies.some((reply) => fits(standingReply(reply))) === true;
+  const asked = {
+    ...{ ...found, said, own, isLogin, compare, fits },
+    stands: stands ? facts.standing : undefined,
+  };
+  const known = ofFacts(asked, facts);
+  if (elsewhere === undefined) return told(known ?? ofWords(asked, facts));
+  return told(
+    known === undefined ? none(elsewhere) : { ...known, sentence: `${known.sentence} ${IF_ELSEWHERE}` },
+  );
+}
+
+function none(...sentences: readonly string[]): Told {
+  return { cause: 'none', sentence: sentences.join(' ') };
+}
+
+/** What is recorded of the account or stands and fits, then what put off everybody. */
+function ofFacts(asked: Asked, facts: Facts): Told | undefined {
+  const { code, isLogin, fits, stands } = asked;
+  const { at, failed, blockOn } = facts;
+  const hasNoLogin = isLogin ? facts.hasNoLogin : undefined;
+  const wrong = isLogin && failed !== undefined && failed.failed > 0 ? failed : undefined;
   const trouble = nearest(
-    facts.troubles.filter(({ why }) => matched(REPLY_OF[why])),
+    facts.troubles.filter(({ why }) => fits(REPLY_OF[why])),
     at,
   );
-  if (facts.refusals === undefined) {
-    // These leave no record.
-    if (trouble !== undefined) return ofTrouble(trouble, none);
-    if (own?.reply.isKnown === false) return ofOwn(own, none, facts);
-    return { ...none, sentence: 'Who said that is not known: the store cannot be read now.' };
-  }
-  const refusals = refusalsOf(facts.refusals, facts);
-  const refusal = nearest(refusals.filter(matched), at);
-  const wrong = isLogin && failed !== undefined && failed.failed > 0 ? failed : undefined;
+  const refusal = nearest(refusalsOf(facts).filter(fits), at);
   const isOver = refusal !== undefined && facts.isOver(refusal.block);
-  const byNow = standing !== undefined && standing.replies.some((reply) => matched(standingReply(reply)));
+  const isStanding = stands?.isGuessed === false;
+  const troubleToo = trouble === undefined ? [] : [troubleSentence(trouble, true)];
   // What is over cannot have said it just now.
-  if (byNow && wrong === undefined && hasNoLogin === undefined && (refusal === undefined || isOver))
-    return { ...none, cause: 'block', ...ofStanding(standing.block, facts.blockOn(standing.block)) };
+  if (isStanding && wrong === undefined && hasNoLogin === undefined && (refusal === undefined || isOver))
+    return ofStanding(stands, blockOn, troubleToo);
   const isOld = refusal !== undefined && (isOver || distance(refusal, at) > ABOUT);
-  if (refusal !== undefined && !(isOld && trouble !== undefined && isNearer(trouble, refusal, at))) {
-    const { when, stage, block, on } = refusal;
-    if (wrong !== undefined && isNearer(wrong, refusal, at))
-      return {
-        ...{ ...found, cause: 'password', at: formatInstant(wrong.at), block: null },
-        sentence: `${wasWrong(wrong)} Another login failed ${WHERE[stage]} at ${when}, because of ${whichOf(block, on)}.`,
-      };
-    const over = isOver ? ` That block is over.${atAddress === undefined ? ` ${IF_LATER}` : ''}` : '';
-    const isExact = compare(refusal) === 'words';
-    return {
-      ...found,
-      ...{ cause: 'block', at: when, block: on === undefined ? null : block },
-      sentence: `${refusalSentence(refusal, isExact)}${over}${isExact ? '' : ` ${IF_EXACT}`}`,
-    };
+  const isTroubles = isOld && !isStanding && trouble !== undefined && isNearer(trouble, refusal, at);
+  if (refusal !== undefined && !isTroubles) {
+    if (wrong !== undefined && isNearer(wrong, refusal, at)) return ofWrong(wrong, refusal);
+    const block = ofRefusal(refusal, asked, facts);
+    if (isOver && stands?.isGuessed === true) return ofStanding(stands, blockOn, [block.sentence]);
+    return { ...block, sentence: [block.sentence, ...troubleToo].join(' ') };
   }
-  if (isLogin && hasNoLogin !== undefined) return { ...none, cause: 'no login', sentence: hasNoLogin };
-  if (wrong !== undefined)
-    return { ...none, cause: 'password', at: formatInstant(wrong.at), sentence: wasWrong(wrong) };
+  if (hasNoLogin !== undefined) return { cause: 'no login', sentence: hasNoLogin };
+  if (wrong !== undefined) return ofWrong(wrong);
   const putOff = failed !== undefined && failed.putOff > 0 ? failed : undefined;
-  const isPutOff = code === LOGIN_LATER.code && compare(LOGIN_PUT_OFF) === 'words';
+  const isPutOff = code === LOGIN_LATER.code && fits(LOGIN_PUT_OFF);
   if (isPutOff && putOff !== undefined && (trouble === undefined || isNearer(putOff, trouble, at)))
-    return {
-      ...{ ...none, cause: 'too many logins', at: formatInstant(putOff.at) },
-      sentence: putOffSentence(putOff),
-    };
-  if (trouble !== undefined) return ofTrouble(trouble, none);
-  const isReturnPath = own?.reply.code === NOT_YOUR_ADDRESS.code || compare(OF_RETURN_PATH) === 'words';
-  if (isReturnPath && facts.returnPath === 'refused')
-    return {
-      ...none,
-      cause: 'return path',
-      sentence: 'The account may not use that return path (smtp.senders).',
-    };
-  const perhaps =
-    own === undefined || own.shared !== undefined ? perhapsBehind(code, facts.behind) : undefined;
-  if (own?.reply.isKnown === false) {
-    const said = ofOwn(own, none, facts);
-    return perhaps === undefined ? said : { ...said, sentence: `${said.sentence} ${perhaps}` };
+    return { cause: 'too many logins', at: formatInstant(putOff.at), sentence: putOffSentence(putOff) };
+  if (trouble !== undefined)
+    return ofTrouble(trouble, stands === undefined ? [] : [standingSentence(stands, blockOn)]);
+  if (facts.returnPath === 'refused' && fits(OF_RETURN_PATH))
+    return { cause: 'return path', sentence: 'The account may not use that return path (smtp.senders).' };
+  return undefined;
+}
+
+/** What the words alone say. */
+function ofWords(asked: Asked, facts: Facts): Told {
+  const { said, code, own, isLogin, compare, stands } = asked;
+  const { at, failed, behind } = facts;
+  const perhaps = own?.isOnlyOurs === true ? undefined : perhapsBehind(code, behind);
+  if (own !== undefined && own.replies.every(({ isKnown }) => !isKnown)) {
+    const told = ofOwn(own, facts);
+    return perhaps === undefined ? told : { ...told, sentence: `${told.sentence} ${perhaps}` };
   }
+  if (facts.refusals === undefined) return none(STORE_AWAY);
   // Their codes are the same, their words are not.
   const likeIt = nearest(
-    refusals.filter((one) => compare(one) === 'codes'),
+    refusalsOf(facts).filter((one) => compare(one) === 'codes'),
     at,
   );
+  const isLikePutOff = code !== null && compare(LOGIN_PUT_OFF) === 'codes';
   const alike = [
     ...(likeIt === undefined ? [] : [refusalSentence(likeIt, false)]),
     ...facts.troubles
       .filter(({ why }) => compare(REPLY_OF[why]) === 'codes')
       .map((one) => troubleSentence(one, false)),
-    ...(putOff !== undefined && code !== null && compare(LOGIN_PUT_OFF) === 'codes'
-      ? [putOffSentence(putOff)]
-      : []),
+    ...(failed !== undefined && failed.putOff > 0 && isLikePutOff ? [putOffSentence(failed)] : []),
   ];
   const hedged = alike.length === 0 ? [] : [...alike, IF_EXACT];
-  if (perhaps !== undefined && facts.behind !== null)
-    return {
-      ...{ ...none, cause: 'mail server', at: facts.behind.at },
-      sentence: [...hedged, ...(own === undefined ? [] : [ownSentence(own)]), perhaps].join(' '),
-    };
-  const like = own === undefined ? ownRepliesLike(found, facts.own) : [own.reply];
+  if (perhaps !== undefined && behind !== null) {
+    const sentences = [...hedged, ...(own === undefined ? [] : [ownSentence(own)]), perhaps];
+    return { cause: 'mail server', at: behind.at, sentence: sentences.join(' ') };
+  }
+  if (hedged.length > 0) return none(...hedged, OTHERS);
+  const like = own?.replies ?? ownRepliesLike(asked, facts.own);
   const isOfBlocks = isLogin || like.some(({ isKnown }) => isKnown);
-  const hint = isOfBlocks && atAddress === undefined ? [ASK_FOR_ADDRESS] : [];
-  if (hedged.length > 0) return { ...none, sentence: [...hedged, OTHERS].join(' ') };
-  return { ...none, sentence: [...nobody(said, code, own, like, facts.isSaidElsewhere), ...hint].join(' ') };
+  const hint = isOfBlocks && facts.atAddress === undefined ? [ASK_FOR_ADDRESS] : [];
+  const guess = stands === undefined ? [] : [standingSentence(stands, facts.blockOn)];
+  return none(...nobody(said, code, own, like, facts.isSaidElsewhere), ...guess, ...hint);
 }
 
 /**
@@ -204,52 +246,74 @@ export function explainSaid(said: string, facts: Facts): Said {
 function isOfLogin(said: string, { code, enhanced }: Found, own: OwnFound | undefined): boolean {
   if (enhanced !== null && enhanced !== '5.7.8' && enhanced !== '5.7.0') return false;
   if (code !== null) return code === BAD_CREDENTIALS.code;
-  return (own === undefined || own.reply.code === BAD_CREDENTIALS.code) && ABOUT_LOGINS.test(said);
+  const isOurs = own === undefined || own.replies.some((one) => one.code === BAD_CREDENTIALS.code);
+  return isOurs && isAboutLogin(said);
 }
 
-function refusalsOf(
-  ofAccount: readonly RefusalJson[],
-  { atAddress, blockOn }: Facts,
-): readonly (Omit<Recorded, 'at'> & { readonly at: Instant })[] {
+interface RefusalOf extends Omit<Recorded, 'at'> {
+  readonly at: Instant;
+}
+
+function refusalsOf({ refusals = [], atAddress = [], blockOn }: Facts): readonly RefusalOf[] {
   const all = [
-    ...ofAccount.map((one) => ({ ...one, whose: 'the login' })),
-    ...(atAddress ?? []).map((one) => ({ ...one, whose: `a login from ${one.ip ?? 'there'}` })),
+    ...refusals.map((one) => ({ ...one, whose: 'the login' })),
+    ...atAddress.map((one) => ({ ...one, whose: `a login from ${one.ip ?? 'there'}` })),
   ];
   return all.map((one) => ({ ...one, on: blockOn(one.block), at: Date.parse(one.at), when: one.at }));
 }
 
-const OF_RETURN_PATH: Replied = { reply: replyLine(NOT_YOUR_ADDRESS), stage: 'rcpt' };
-
-function ofTrouble(trouble: Trouble, none: NoneFound): Said {
-  const at = trouble.last === undefined ? null : formatInstant(trouble.last);
-  return { ...none, cause: 'trouble', at, sentence: troubleSentence(trouble, true) };
+function ofRefusal(refusal: RefusalOf, { compare }: Asked, { isOver, atAddress }: Facts): Told {
+  const { when, block, on } = refusal;
+  const isExact = compare(refusal) !== 'codes';
+  const sentences = [
+    refusalSentence(refusal, isExact),
+    ...(isOver(block) ? ['That block is over.', ...(atAddress === undefined ? [IF_LATER] : [])] : []),
+    ...(isExact ? [] : [IF_EXACT]),
+  ];
+  return { cause: 'block', at: when, block: on === undefined ? null : block, sentence: sentences.join(' ') };
 }
 
-type NoneFound = Pick<Said, 'code' | 'enhanced' | 'at' | 'block'>;
+/** @param other what a block had fail besides */
+function ofWrong(wrong: FailedLogins, other?: RefusalOf): Told {
+  const more =
+    other === undefined
+      ? []
+      : [
+          `Another login failed ${WHERE[other.stage]} at ${other.when}, because of ${whichOf(other.block, other.on)}.`,
+        ];
+  return { cause: 'password', at: formatInstant(wrong.at), sentence: [wasWrong(wrong), ...more].join(' ') };
+}
 
-function ofOwn(own: OwnFound, none: NoneFound, { returnPath }: Facts): Said {
-  if (own.reply.code !== NOT_YOUR_ADDRESS.code)
-    return { ...none, cause: 'other', sentence: ownSentence(own) };
+const OF_RETURN_PATH: Replied = { reply: replyLine(NOT_YOUR_ADDRESS), stage: 'rcpt' };
+
+function ofTrouble(trouble: Trouble, more: readonly string[]): Told {
+  const at = trouble.last === undefined ? null : formatInstant(trouble.last);
+  return { cause: 'trouble', at, sentence: [troubleSentence(trouble, true), ...more].join(' ') };
+}
+
+function ofOwn(own: OwnFound, { returnPath }: Facts): Told {
+  if (own.replies[0]!.code !== NOT_YOUR_ADDRESS.code) return { cause: 'other', sentence: ownSentence(own) };
   const more =
     returnPath === null
       ? 'Give the return path, to know whether the account may use it.'
       : returnPath === 'passes'
         ? 'The account may use the return path that was given now: its program used another one, or smtp.senders was changed since.'
         : 'Whether the account may use the return path that was given is not known here.';
-  return { ...none, cause: 'return path', sentence: `${ownSentence(own)} ${more}` };
+  return { cause: 'return path', sentence: `${ownSentence(own)} ${more}` };
 }
 
-function ofStanding(block: string, on: string | undefined): Pick<Said, 'block' | 'sentence'> {
-  const which = whichOf(block, on);
-  return { block: on === undefined ? null : block, sentence: `That is what ${which} has the client told.` };
+function ofStanding(standing: Standing, blockOn: Facts['blockOn'], more: readonly string[]): Told {
+  const { block } = standing;
+  const sentence = [standingSentence(standing, blockOn), ...more].join(' ');
+  return { cause: 'block', block: blockOn(block) === undefined ? null : block, sentence };
 }
 
 function standingReply(reply: string): Replied {
   return { reply, stage: /^(?:535|454) /.test(reply) ? 'auth' : 'rcpt' };
 }
 
-/** `codes`: the codes are the same, the words are not. */
-type Match = 'words' | 'codes' | 'no';
+/** `bare`: no words of a server were shown, and the rest is the same; `codes`: the codes are the same, the words are not. */
+type Match = 'words' | 'bare' | 'codes' | 'no';
 
 /**
  * A reply is what was said if its codes and words are the same; where only codes or only words were shown, if those are.
@@ -260,16 +324,14 @@ function matchOf(
   said: string,
   { code, enhanced, isLogin }: Found & { readonly isLogin: boolean },
 ): Match {
-  if (reply === AS_WRONG_PASSWORD) return isLogin ? 'words' : 'no';
+  if (reply === AS_WRONG_PASSWORD) return isLogin ? 'bare' : 'no';
   const its = codesIn(reply);
   if (code !== null && its.code !== code) return 'no';
   if (enhanced !== null && its.enhanced !== enhanced) return 'no';
-  const words = plain(reply.replace(/^\d{3}[ -](?:\d\.\d+\.\d+ )?/, ''));
-  const compared = compareWords(said, words);
-  const hasCodes = code !== null || enhanced !== null;
-  if (compared === 'same' || (compared === 'none' && hasCodes)) return 'words';
-  if (!hasCodes) return isLogin && stage === 'auth' ? 'words' : 'no';
-  return 'codes';
+  const compared = compareWords(said, plain(reply.replace(/^\d{3}[ -](?:\d\.\d+\.\d+ )?/, '')));
+  if (compared === 'same') return 'words';
+  if (code === null && enhanced === null) return isLogin && stage === 'auth' ? 'bare' : 'no';
+  return compared === 'none' ? 'bare' : 'codes';
 }
 
 /** When something was; undefined is what is so at the time that is asked about. */

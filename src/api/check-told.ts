@@ -38,22 +38,30 @@ export function authReplyTo(deps: ApiDependencies, refusing: Refusing): string |
 }
 
 /** What would refuse a sender, and what its client is told then. */
+export interface Standing {
+  readonly block: string;
+  readonly replies: readonly string[];
+  /** Whether it would only as the sender came when it was refused before: its EHLO name, IP address or return path then. */
+  readonly isGuessed: boolean;
+}
+
 export function standingOf(
   deps: ApiDependencies,
   { deciding, authReply, atRcpt }: Met,
-): { readonly block: string; readonly replies: readonly string[] } | undefined {
+  isGuessed: boolean,
+): Standing | undefined {
   if (deciding === undefined) return undefined;
   const atMail = atRcpt === undefined ? undefined : toldOf(deps, atRcpt).reply;
   const there = deps.asksBesides;
   const besides = there === undefined ? [] : [refusalWhereAsked(deciding.block, there, deps.contact).line];
   // Where Dovecot does not ask the login passes. Where it does, its refusal is recorded.
   const told = [authReply === AS_WRONG ? null : authReply, atMail ?? null, ...besides];
-  return { block: deciding.block.id, replies: told.filter((reply) => reply !== null) };
+  return { block: deciding.block.id, replies: told.filter((reply) => reply !== null), isGuessed };
 }
 
 /** Which replies of ours there are, by the settings. */
 export function ownSettingsOf(deps: ApiDependencies): OwnSettings {
-  const { isAsked = false, asksBesides, mailServers, takesArriving = false } = deps;
+  const { isAsked = false, asksBesides, mailServers, takesArriving = false, failsReading = false } = deps;
   const soft = { id: '', refusal: 'soft' } as const;
   const there =
     asksBesides === undefined
@@ -62,7 +70,12 @@ export function ownSettingsOf(deps: ApiDependencies): OwnSettings {
   const told = there?.action === 'refuse' ? [there.reply.code] : [];
   // Where mail is held, what comes too early is told to come again.
   const isAlways = !isAsked || told.length === 0;
-  return { isAsked, takesArriving, laterCodes: [...(isAlways ? [TRY_LATER.code] : []), ...told] };
+  return {
+    isAsked,
+    takesArriving,
+    failsReading,
+    laterCodes: [...(isAlways ? [TRY_LATER.code] : []), ...told],
+  };
 }
 
 /** What becomes of its mail where a mail server asks: what the steps say may be the answer of SMTP nodes alone. */

@@ -19,7 +19,7 @@ export function troublesAround(
   at: Instant,
   { isPast, about }: { readonly isPast: boolean; readonly about: Milliseconds },
 ): readonly Trouble[] {
-  const now = isPast ? [] : presentTroubles(deps, direction);
+  const now = isPast ? [] : presentTroubles(deps, direction).flatMap(({ why }) => why ?? []);
   const heard = (deps.putOffs?.() ?? [])
     .filter(({ since, at: last }) => since - about <= at && at <= last + about)
     .map(({ why, since, at: last }) => {
@@ -30,42 +30,52 @@ export function troublesAround(
   return [...heard, ...unheard.map((why) => ({ why, at: undefined, last: undefined }))];
 }
 
-function presentTroubles(deps: ApiDependencies, direction: MailDirection): readonly PutOffFor[] {
-  const relay = deps.upstreamState?.(direction);
-  const isStoreAway = deps.health().store === 'failing' && deps.hasOutboxes !== true && deps.isAsked !== true;
-  return [
-    ...(deps.cannotCheck?.() === true && direction === 'outbound' ? (['logins'] as const) : []),
-    ...(relay === 'failing' || relay === 'unanswered' ? (['upstream'] as const) : []),
-    ...(isStoreAway ? (['store'] as const) : []),
-  ];
-}
-
 /** What puts off everybody's mail now, or makes this answer out of date. */
 export function outages(deps: ApiDependencies, direction: MailDirection): readonly string[] {
-  const { store } = deps.health();
+  return presentTroubles(deps, direction).map(({ sentence }) => sentence);
+}
+
+interface PresentTrouble {
+  /** Undefined where nobody is put off. */
+  readonly why: PutOffFor | undefined;
+  readonly sentence: string;
+}
+
+const LOGINS_AWAY: PresentTrouble = {
+  why: 'logins',
+  sentence:
+    'The back end of logins (smtp.auth.backend) does not answer now: until it does, logins are put off (454), but for those that are remembered.',
+};
+const RELAY_FAILS: PresentTrouble = {
+  why: 'upstream',
+  sentence: 'The mail server behind does not answer now: until it does, mail of everybody is put off (451).',
+};
+const RELAY_ANSWERS_NOT_ALL: PresentTrouble = {
+  why: 'upstream',
+  sentence:
+    'The mail server behind answers, but not to every message that it is sent: such a message is put off (451).',
+};
+const STORE_AWAY_OUTBOXES: PresentTrouble = {
+  why: undefined,
+  sentence:
+    'The store does not answer now: SMTP nodes go on taking mail as long as their outboxes have room, and refuse senders by what they count themselves, so what is said here may be out of date.',
+};
+const STORE_AWAY_ASKED: PresentTrouble = {
+  why: undefined,
+  sentence: 'The store takes no events now: mail goes on, and what is sent is not counted.',
+};
+const STORE_AWAY: PresentTrouble = {
+  why: 'store',
+  sentence: 'The store takes no events now: until it does, messages of everybody are put off (451).',
+};
+
+function presentTroubles(deps: ApiDependencies, direction: MailDirection): readonly PresentTrouble[] {
   const relay = deps.upstreamState?.(direction);
+  const ofStore =
+    deps.hasOutboxes === true ? STORE_AWAY_OUTBOXES : deps.isAsked === true ? STORE_AWAY_ASKED : STORE_AWAY;
   return [
-    ...(deps.cannotCheck?.() === true && direction === 'outbound'
-      ? [
-          'The back end of logins (smtp.auth.backend) does not answer now: until it does, logins are put off (454), but for those that are remembered.',
-        ]
-      : []),
-    ...(relay === 'failing'
-      ? ['The mail server behind does not answer now: until it does, mail of everybody is put off (451).']
-      : []),
-    ...(relay === 'unanswered'
-      ? [
-          'The mail server behind answers, but not to every message that it is sent: such a message is put off (451).',
-        ]
-      : []),
-    ...(store === 'failing'
-      ? [
-          deps.hasOutboxes === true
-            ? 'The store does not answer now: SMTP nodes go on taking mail as long as their outboxes have room, and refuse senders by what they count themselves, so what is said here may be out of date.'
-            : deps.isAsked === true
-              ? 'The store takes no events now: mail goes on, and what is sent is not counted.'
-              : 'The store takes no events now: until it does, messages of everybody are put off (451).',
-        ]
-      : []),
+    ...(deps.cannotCheck?.() === true && direction === 'outbound' ? [LOGINS_AWAY] : []),
+    ...(relay === 'failing' ? [RELAY_FAILS] : relay === 'unanswered' ? [RELAY_ANSWERS_NOT_ALL] : []),
+    ...(deps.health().store === 'failing' ? [ofStore] : []),
   ];
 }

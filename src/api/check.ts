@@ -167,7 +167,7 @@ async function explainCheck(
           ...{ at, failed, hasNoLogin, behind: null, refusals: undefined },
           ...(isPast ? await recordedOf(deps, sender, Math.min(now, at + ABOUT)) : recorded),
           atAddress: await namelessAt(deps, sender, Math.min(now, at + ABOUT)),
-          standing: standingOf(deps, verdict),
+          standing: standingOf(deps, verdict, from !== undefined),
           troubles: troublesAround(deps, sender.direction, at, { isPast, about: ABOUT }),
           returnPath: query.returnPath === undefined ? null : mail,
           isSaidElsewhere: deps.putOffs === undefined && deps.isAsked !== true,

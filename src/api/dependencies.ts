@@ -173,6 +173,8 @@ export interface ApiDependencies extends OperationDependencies {
   readonly isAsked?: boolean;
   /** Whether Stopgap has a port for arriving mail, in this process or another one of the same configuration. */
   readonly takesArriving?: boolean;
+  /** Whether logins of blocked accounts fail for reading mail too, where Dovecot asks (`dovecot.protocols`). */
+  readonly failsReading?: boolean;
   /** How mail servers that ask refuse, where others take mail besides them, or may do so. */
   readonly asksBesides?: Config['policy']['refuse'] | undefined;
   /** Whether one has asked the policy service about mail since the start; undefined if there is none here. */

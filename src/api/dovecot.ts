@@ -86,7 +86,7 @@ export class DovecotPolicy {
   readonly #failures: FailedCredentials;
   /** Accounts, in normal form, that have logged in: a name that a stranger types is not kept. */
   readonly #seen = recentlyUsed<string, true>(10_000);
-  readonly #failedOf = new FailedLoginsByAccount((account) => this.#seen.has(account));
+  readonly #failedOf = new FailedLoginsByAccount((account) => this.#seen.has(account) || undefined);
   readonly #asked = { asked: 0, sending: 0, succeeded: 0, failed: 0 };
 
   constructor(context: DovecotContext) {

@@ -45,15 +45,18 @@ export interface OwnSettings {
   readonly isAsked: boolean;
   /** Whether there is `smtp.inbound`. */
   readonly takesArriving: boolean;
+  /** Whether Dovecot has logins for reading mail fail too (`dovecot.protocols`). */
+  readonly failsReading: boolean;
   /** The codes of {@link TRY_LATER}: mail servers that ask may be told another (`policy.refuse`). */
   readonly laterCodes: readonly number[];
 }
 
-/** A reply of ours that was said, as far as its text shows. */
+/** Replies of ours that may have been said, as far as the text shows: never none. */
 export interface OwnFound {
-  readonly reply: OwnReply;
-  /** What others share with it; undefined: only Stopgap says that. */
-  readonly shared: 'words' | 'codes' | undefined;
+  readonly replies: readonly OwnReply[];
+  readonly isOnlyOurs: boolean;
+  /** What others share with them where they do. */
+  readonly shared: 'words' | 'codes';
 }
 
 type Traits = Partial<Pick<OwnReply, 'isKnown' | 'isAsked' | 'isCommon' | 'isOfArriving' | 'orCode'>>;
@@ -121,16 +124,17 @@ function own(
   return { code, orCode, enhanced: enhanced!, words, of, isKnown, isAsked, isCommon, isOfArriving };
 }
 
-/** The reply of ours that was said, by its words, or by both codes where there are no words. */
+/** What was said of our replies, by the words, or by both codes where there are no words. */
 export function ownReplyOf(said: string, found: Found, settings: OwnSettings): OwnFound | undefined {
-  for (const reply of OWN) {
-    if (!isSaid(reply, settings) || !hasCodes(reply, found, settings)) continue;
-    const compared = new Set(reply.words.map((words) => compareWords(said, words)));
-    if (compared.has('same')) return { reply, shared: reply.isCommon ? 'words' : undefined };
-    if (compared.has('none') && found.code !== null && found.enhanced !== null)
-      return { reply, shared: 'codes' };
-  }
-  return undefined;
+  const those = OWN.filter((reply) => isSaid(reply, settings) && hasCodes(reply, found, settings));
+  const compared = (as: 'same' | 'none'): readonly OwnReply[] =>
+    those.filter(({ words }) => words.some((one) => compareWords(said, one) === as));
+  const same = compared('same');
+  if (same.length > 0)
+    return { replies: same, isOnlyOurs: !same.some((one) => one.isCommon), shared: 'words' };
+  if (found.code === null || found.enhanced === null) return undefined;
+  const bare = compared('none');
+  return bare.length === 0 ? undefined : { replies: bare, isOnlyOurs: false, shared: 'codes' };
 }
 
 /** Replies of ours that may have been said: by the code alone it cannot be told. */

@@ -1,11 +1,12 @@
 import type { FailedLogins } from '../accounts/users.js';
 import type { PutOffFor } from '../recording/put-offs.js';
 import { formatInstant } from '../kernel/time.js';
-import { AS_WRONG_PASSWORD, LOGIN_LATER, replyLine, TRY_LATER } from '../smtp/replies.js';
+import { AS_WRONG_PASSWORD, BAD_CREDENTIALS, LOGIN_LATER, replyLine, TRY_LATER } from '../smtp/replies.js';
 import type { RefusalJson } from './check-findings.js';
+import type { Standing } from './check-told.js';
 import type { Trouble } from './check-troubles.js';
 import type { OwnFound, OwnReply } from './own-replies.js';
-import { ABOUT_LOGINS } from './said-text.js';
+import { isAboutLogin, isUnreached } from './said-text.js';
 
 export type Replied = Pick<RefusalJson, 'reply' | 'stage'>;
 
@@ -17,11 +18,17 @@ export interface Behind {
 
 export const OF_BOUNCE =
   'The server that the text names said that: the text is a bounce, or a line of a log, in which one mail server tells what another answered. If that is this server, ask again with its answer alone, from the code on.';
+export const IF_ELSEWHERE =
+  'But the text looks like what another server answered: if it names one that is not this one, that one said it.';
+export const OF_READING =
+  'That is of reading mail (IMAP, POP3), in which Stopgap has no part unless dovecot.protocols names it: the server for reading mail said it.';
 export const OF_PROVIDER =
   'A server of the provider that the text names said that, not Stopgap: look which server the mail program is set to use.';
 export const IF_EXACT = 'If these words are exact, another server said this.';
 export const IF_LATER =
   'If it was later, a block of a network may have done it: give the IP address that it came from.';
+export const WAS_LATER = 'That was after the time that was asked about, which may not be exact.';
+export const STORE_AWAY = 'Who said that is not known: the store cannot be read now.';
 export const ASK_FOR_ADDRESS =
   'A block of a network may have done it: give the IP address that it came from.';
 
@@ -54,6 +61,14 @@ export function whichOf(block: string, on: string | undefined): string {
   return on === undefined ? 'a block that is of none of your domains' : `block ${block} (${on})`;
 }
 
+export function standingSentence(
+  { block, isGuessed }: Standing,
+  blockOn: (id: string) => string | undefined,
+): string {
+  const where = isGuessed ? 'Where it comes as it did when it was refused before, that' : 'That';
+  return `${where} is what ${whichOf(block, blockOn(block))} has the client told.`;
+}
+
 /** 4yz that all troubles of a kind share. */
 const LATER: Replied = { reply: replyLine(TRY_LATER), stage: 'rcpt' };
 export const LOGIN_PUT_OFF: Replied = { reply: replyLine(LOGIN_LATER), stage: 'auth' };
@@ -78,8 +93,8 @@ export function troubleSentence({ why, at, last }: Trouble, isExact: boolean): s
   return `Stopgap says ${isExact ? 'that' : REPLY_OF[why].reply.slice(0, 3)} to everybody ${TROUBLES[why]}: ${when.join(', and ')}.`;
 }
 
-export function ownSentence({ reply, shared }: OwnFound): string {
-  return `Stopgap says that ${reply.of}${shared === undefined ? '' : `; other servers use the same ${shared}`}.`;
+export function ownSentence({ replies, isOnlyOurs, shared }: OwnFound): string {
+  return `Stopgap says that ${replies.map(({ of }) => of).join(', and ')}${isOnlyOurs ? '' : `; other servers use the same ${shared}`}.`;
 }
 
 export function perhapsBehind(code: number | null, behind: Behind | null): string | undefined {
@@ -91,16 +106,18 @@ export function putOffSentence({ network }: FailedLogins): string {
   return `Logins from ${network} were put off with 454, since too many from there had failed.`;
 }
 
-export function wasWrong({ at, network }: FailedLogins): string {
-  return `Its password was wrong: its login failed with 535, last at ${formatInstant(at)} from ${network}.`;
+export function wasWrong({ at, network, isKnown }: FailedLogins): string {
+  const failed = `its login failed with 535, last at ${formatInstant(at)} from ${network}`;
+  return isKnown
+    ? `Its password was wrong: ${failed}.`
+    : `Its password was wrong, or there is no such account: ${failed}.`;
 }
-
-const UNREACHED =
-  /tim(?:ed|e)[ -]?out|\b(?:connect|verbind)\w*\b.*\b(?:refused|reset)\b|unreachable|not reach|\b(?:tls|ssl)\b|certificate|resolve|unknown host|no route/i;
 
 export const OTHERS =
   'Another server may have: the mail server behind (its log has the reason), that of the recipients (its answer comes back in a message), or another server for outgoing mail.';
 const NOT_RECORDED = 'Stopgap does not record this.';
+const NOT_KEPT =
+  'Wrong passwords are kept here for an hour at most, and none of before the last start: most likely it was one.';
 
 export function nobody(
   said: string,
@@ -111,11 +128,14 @@ export function nobody(
 ): readonly string[] {
   const what = code === null ? 'that' : `${code}`;
   const elsewhere = `Whether Stopgap said ${what} is not known here: the SMTP nodes know (their log).`;
+  const ofPasswords = (own?.replies ?? like).some((one) => one.code === BAD_CREDENTIALS.code);
+  const notKept = ofPasswords && !isSaidElsewhere ? [NOT_KEPT] : [];
   // A text of ours never came from another server.
   if (own !== undefined)
     return [
       ownSentence(own),
       isSaidElsewhere ? elsewhere : 'None of it is known here of this account around then.',
+      ...notKept,
     ];
   if (code !== null) {
     const sentencesOf = (isKnown: boolean): readonly string[] => [
@@ -125,19 +145,20 @@ export function nobody(
     ];
     const unknown = sentencesOf(false);
     return [
-      isSaidElsewhere ? elsewhere : `Nothing here said ${code} to this account around then.`,
+      isSaidElsewhere ? elsewhere : `Nothing here is known to have said ${code} to this account around then.`,
       ...sentencesOf(true),
+      ...notKept,
       ...unknown,
       ...(unknown.length === 0 ? [] : [NOT_RECORDED]),
       OTHERS,
     ];
   }
-  if (UNREACHED.test(said))
+  if (isUnreached(said))
     return [
       'Most likely no mail server said that: the program did not reach one, or lost it (network, name, port, TLS). Stopgap refuses with a code and in words.',
     ];
   return [
     'By these words alone it cannot be told who said that. With the code of the answer (three digits), more can be told.',
-    ...(isSaidElsewhere && ABOUT_LOGINS.test(said) ? [elsewhere] : []),
+    ...(isSaidElsewhere && isAboutLogin(said) ? [elsewhere] : []),
   ];
 }

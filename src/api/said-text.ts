@@ -1,3 +1,5 @@
+import { BAD_CREDENTIALS } from '../smtp/replies.js';
+
 /** What was found in the words that a mail program showed. */
 export interface Found {
   readonly code: number | null;
@@ -16,37 +18,70 @@ export function codesIn(said: string): Found {
 }
 
 /** How mail servers and programs word a login that failed. */
-export const ABOUT_LOGINS =
+const ABOUT_LOGINS =
   /authenti[cf]|autentic|credential|passwor[dt]|kennwort|contraseñ|senha|wachtwoord|hasło|парол|вход|anmeld|log ?[io]n|sign ?in|5\.7\.8/i;
 
 /** How mail servers of many kinds, in a bounce and in their logs, tell what another server answered them. */
-const BOUNCE = new RegExp(
-  [
-    /(?<!\bserver )\bsaid: *[245]\d\d[ -]/,
-    /\(in reply to\b/,
-    /\bremote (?:mail )?(?:server|host) (?:returned|said|answered|replied)\b/,
-    /\b(?:from (?:the )?remote (?:mail )?|response from .*)server\b/,
-    /(?:diagnostic-code|reporting-mta|final-recipient|generating server):/,
-    /\bwhile talking to\b|<<< ?[245]\d\d\b/,
-    /\bundeliver(?:able|ed)\b|\bmail delivery (?:sub)?system\b|\breturning message to sender\b/,
-  ]
-    .map(({ source }) => source)
-    .join('|'),
-  'i',
+const BOUNCE = anyOf(
+  /\bhost \S+ (?:said: *[245]\d\d\b|refused to talk to me:)/,
+  /\(in reply to\b/,
+  /\bremote host said:|\bremote server returned '|\bfrom remote mail(?: server|er) after\b/,
+  /(?:diagnostic-code|reporting-mta|final-recipient|generating server):/,
+  /\bwhile talking to\b|<<< ?[245]\d\d\b/,
+  /\bundelivered mail returned\b|\bundeliverable:|\bmail delivery (?:sub)?system\b|\breturning message to sender\b/,
 );
+
+/** Whether the text is a bounce: what one mail server tells of another. Without a code it tells nothing, and none tells of a login. */
+export function isBounce(said: string, { code, enhanced }: Found): boolean {
+  return (code !== null || enhanced !== null) && code !== BAD_CREDENTIALS.code && BOUNCE.test(said);
+}
+
+/** How servers word an answer to who reads mail: IMAP (RFC 5530) and POP3 (RFC 2449, RFC 3206). */
+const OF_READING = anyOf(
+  /(?:^|[\s"'])-ERR\b/,
+  /\[(?:AUTHENTICATIONFAILED|AUTHORIZATIONFAILED|UNAVAILABLE|EXPIRED|INUSE|IN-USE|LOGIN-DELAY|SYS\/\w+)\]/,
+);
+/** Servers for reading mail, in the words of a program. */
+const READING = /\b(?:imap|pop3)s?\b|\bpop\.\w/i;
+const SENDING = /\bsmtp|\bsend|outgoing|ausgang|sortant|saliente/i;
+
+/** Whether the text is of a program that reads mail. An answer to who sends has a code. */
+export function isOfReading(said: string, { code }: Found): boolean {
+  return code === null && (OF_READING.test(said) || (READING.test(said) && !SENDING.test(said)));
+}
+
+/** No server answered, or none did in time. */
+const LOST = anyOf(
+  /tim(?:ed|e|ing)[ -]?out|zeitüberschreitung|\bno (?:response|answer|route)\b|\bnot (?:respond|answer)/,
+  /\b(?:connect|verbind)\w*\b.*\b(?:refus(?:ed|ing)|reset|lost|interrupted|closed|abgelehnt|unterbrochen)\b/,
+  /\bE(?:CONN\w+|TIMEDOUT|NOTFOUND|HOSTUNREACH|NETUNREACH|AI_AGAIN)\b|unreachable|unknown host/,
+  // Outlook's numbers.
+  /0x(?:80042109|8004210b|800ccc(?:0[d-f]|1[0-59a]))\b/,
+);
+/** A program may say so of a login too. */
+const UNREACHED = anyOf(
+  LOST,
+  /\b(?:connect|verbind)\w*\b.*\b(?:failed|fehlgeschlagen)\b|\b(?:cannot|can't|could not|couldn't|unable to) connect\b/,
+  /not reach|\b(?:start)?tls\b|\bssl\b|certificate|zertifikat|resolve/,
+);
+
+export function isUnreached(said: string): boolean {
+  return UNREACHED.test(said);
+}
+
+/** Whether the text is about a login that a server answered. */
+export function isAboutLogin(said: string): boolean {
+  return ABOUT_LOGINS.test(said) && !LOST.test(said);
+}
+
 /** Providers whose replies point to their own help. */
 const OTHER_PROVIDER =
   /(?:^|[./])(?:support\.[a-z-]+\.[a-z]|(?:google|gmail|outlook|office365|office|microsoft|yahoo|icloud|aol)\.com\b)/i;
 
-/** Whether the text is a bounce: what one mail server tells of another. */
-export function isBounce(said: string): boolean {
-  return BOUNCE.test(said);
-}
-
 /** Whether a reply with a code points to another provider. Words of ours may name a contact: look for those first. */
 export function namesOtherProvider(said: string): boolean {
   if (codesIn(said).code === null) return false;
-  const words = said.slice(startOfReply(said)).split(/[\s<>()[\],;:"']+/);
+  const words = replyIn(said).split(/[\s<>()[\],;:"']+/);
   // An address of a recipient there says nothing.
   return words.some((word) => !word.includes('@') && OTHER_PROVIDER.test(word));
 }
@@ -60,9 +95,14 @@ const FEWEST_LETTERS = 10;
  */
 export function compareWords(said: string, words: string): 'same' | 'none' | 'other' {
   if (holds(wordsOf(said), words)) return 'same';
-  const reply = wordsOf(said.slice(startOfReply(said)));
+  // Postfix puts what it refused before the words.
+  const reply = wordsOf(
+    replyIn(said)
+      .split(/<[^<>]*>: [a-z -]+ rejected: /i)
+      .at(-1)!,
+  );
   if (reply === '') return 'none';
-  return reply.length >= FEWEST_LETTERS && `${words} `.startsWith(`${reply} `) ? 'same' : 'other';
+  return reply.length >= FEWEST_LETTERS && words.startsWith(reply) ? 'same' : 'other';
 }
 
 /** "Message exceeds the size limit of …" goes on: that is another sentence. */
@@ -71,10 +111,14 @@ function holds(text: string, words: string): boolean {
   return words !== '' && at >= 0 && !/^ (?:of|for|on) /.test(` ${text} `.slice(at + words.length + 1));
 }
 
-/** Where the server's words begin: what comes before its code are words of the program. */
-function startOfReply(said: string): number {
+/**
+ * What the server said: what comes before its code are words of the program. Roundcube goes on with its own, and has those
+ * of the server in brackets: "SMTP Error (450): Failed to add recipient … (4.3.2 …)".
+ */
+function replyIn(said: string): string {
   const found = BOTH_CODES.exec(said) ?? CODE.exec(said);
-  return found?.index ?? 0;
+  const reply = said.slice(found?.index ?? 0);
+  return /^\d{3}\):/.test(reply) ? (/\s\((.*)/s.exec(reply)?.[1] ?? '') : reply;
 }
 
 /** What was said without its codes. */
@@ -86,6 +130,10 @@ function wordsOf(said: string): string {
 export function plain(text: string): string {
   return text
     .toLowerCase()
-    .replace(/[\s"'«»“”„‘’()[\]:;.,!-]+/g, ' ')
+    .replace(/[\s"'«»“”„‘’()[\]:;.…,!-]+/g, ' ')
     .trim();
+}
+
+function anyOf(...marks: readonly RegExp[]): RegExp {
+  return new RegExp(marks.map(({ source }) => source).join('|'), 'i');
 }

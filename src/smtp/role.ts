@@ -120,7 +120,9 @@ export async function openSmtpRole(options: SmtpRoleOptions): Promise<SmtpRole> 
     relay: upstreams.relayOf(config.smtp.relay),
     verifier,
     limiter: new AttemptLimiter({ attemptsPerMinute: auth.attemptsPerMinute, clock }),
-    failedLogins: new FailedLoginsByAccount((account) => users?.().has(account) ?? verifier.hasSeen(account)),
+    failedLogins: new FailedLoginsByAccount(
+      (account) => users?.().has(account) ?? (verifier.hasSeen(account) || undefined),
+    ),
     putOffs: new LastPutOffs(),
     placeOf,
     spoolDir,

@@ -82,6 +82,20 @@ export function contract(adapter: BackendAdapter): void {
   const isEven = isFile && 'right and wrong passwords take the same work';
 
   describe(`logins checked by ${name}`, () => {
+    it('tells administrators of wrong passwords, also of an account that has not logged in since the start', async (t) => {
+      const { login, stopgap } = await set(t, adapter);
+      assert.equal(await login(ALICE, WRONG), FAILED);
+      const told = async (account: string) => check(stopgap, `account=${account}&said=${FAILED}`);
+      const { said, failedLogins } = await told(ALICE);
+      assert.deepEqual([said?.cause, failedLogins?.failed], ['password', 1]);
+      const orNone = isFile ? '' : ', or there is no such account';
+      assert.ok(
+        said!.sentence.startsWith(`Its password was wrong${orNone}: its login failed`),
+        said!.sentence,
+      );
+      assert.doesNotMatch((await told(BOB)).sentence, /Nothing here/);
+    });
+
     it('lets the right password in, and answers a wrong one, an unknown and a disabled account alike', async (t) => {
       const { login, backend } = await set(t, adapter);
       for (const [user, password] of [

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { CheckJson } from '../../../src/api/check.js';
 import { SECOND } from '../../../src/kernel/time.js';
+import { replyLine, TRY_LATER } from '../../../src/smtp/replies.js';
 import { StoreUnavailable } from '../../../src/store/port.js';
 import { ManualClock } from '../../support/manual-clock.js';
 import { eventually } from '../../support/smtp/eventually.js';
@@ -49,6 +50,31 @@ describe('what a client has just heard is explained by who said it', () => {
       /^Stopgap says that to everybody while the mail server behind does not answer/,
     );
     await session.quit();
+  });
+
+  test('a mail server behind that is away, before a block that the account met only under another EHLO name', async (t) => {
+    const stopgap = await Stopgap.start(t, FOR_DOVECOT);
+    const block = await stopgap.block('ehlo', 'BAD-*');
+    const refused = await stopgap.hello({ ehlo: 'BAD-2' });
+    assert.match(await refused.login(ALICE, PASSWORDS[ALICE]!), /^535 /);
+    await stopgap.settled();
+    const session = await stopgap.loggedIn(ALICE, { ehlo: 'pc' });
+    const guessed = (await said(stopgap, ALICE, replyLine(TRY_LATER))).said!;
+    assert.deepEqual([guessed.cause, guessed.block], ['none', null], 'it may come from elsewhere now');
+    assert.ok(
+      guessed.sentence.includes(`before, that is what block ${block} (ehlo bad-*) has the client told.`),
+    );
+    await stopgap.upstream.stop();
+    const later = await session.send(ALICE, [TO]);
+    assert.match(later, /^451 /);
+    const found = (await said(stopgap, ALICE, later)).said!;
+    assert.deepEqual([found.cause, found.block], ['trouble', null]);
+    assert.match(
+      found.sentence,
+      /^Stopgap says that to everybody while the mail server behind .* Where it comes as it did when it was refused before, that is what block /,
+    );
+    assert.ok(found.sentence.includes(block), found.sentence);
+    await Promise.all([refused.quit(), session.quit()]);
   });
 
   test('a mail server behind that mail has reached again is not said to be away, though no probe was since', async (t) => {

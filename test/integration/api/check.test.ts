@@ -178,8 +178,9 @@ describe('checks over HTTP', () => {
   test('a check says that logins fail with a wrong password, although no block covers the sender', async () => {
     const [since, at] = [Date.parse('2026-06-01T12:00:00Z'), Date.parse('2026-06-01T12:30:00Z')];
     const failures: Record<string, FailedLogins> = {
-      'once@example.com': { failed: 1, putOff: 0, since: at, at, network: '192.0.2.7' },
-      'often@example.com': { failed: 33, putOff: 4, since, at, network: '192.0.2.7' },
+      'once@example.com': { failed: 1, putOff: 0, since: at, at, network: '192.0.2.7', isKnown: true },
+      'often@example.com': { failed: 33, putOff: 4, since, at, network: '192.0.2.7', isKnown: true },
+      'new@example.com': { failed: 1, putOff: 0, since: at, at, network: '192.0.2.7', isKnown: false },
     };
     const other = await ApiServer.start((deps) => ({
       ...deps,
@@ -203,6 +204,12 @@ describe('checks over HTTP', () => {
         ...{ failed: 33, putOff: 4, network: '192.0.2.7' },
         ...{ since: '2026-06-01T12:00:00.000Z', at: '2026-06-01T12:30:00.000Z' },
       });
+      // With another back end nobody knows the account before its first login.
+      const fresh = await ask('account=new@example.com&said=535');
+      assert.match(
+        fresh.sentence,
+        /^Its password was wrong, or there is no such account: its login failed with 535, .* or since there is no such account: at /,
+      );
       assert.equal((await ask('account=fine@example.com')).failedLogins, null);
       // Somebody who asks about the time that a customer named must not hear that nothing was wrong.
       other.clock.advance(at + HOUR - other.clock.now());
