@@ -82,6 +82,7 @@ const FLOORS: Readonly<Record<string, readonly [contained: number, leaked: numbe
   fleet: [0.9, 0.15],
   ramp: [0.9, 0.12],
   spread: [1, 0.04],
+  single: [1, 0.25],
   fresh: [1, 0.11],
 };
 
@@ -140,9 +141,12 @@ export async function run(): Promise<Report> {
   return { name: `Attacks by those who know the rules, seeds ${SEEDS.join(', ')}`, rows };
 }
 
-/** All kinds but the slower ones, by recipients. `spread` has so many that the others would not show. */
+/** Kinds of so many recipients that the others would not show beside them. */
+const MANY: readonly string[] = ['spread', 'single'];
+
+/** All kinds but the slower ones, by recipients. */
 function together(all: readonly string[], results: readonly Result[]): Row {
-  const kinds = all.filter((kind) => !SLOWER.includes(kind) && kind !== 'spread');
+  const kinds = all.filter((kind) => !SLOWER.includes(kind) && !MANY.includes(kind));
   const sum = (of: (one: AttackScore) => number): number =>
     results.flatMap(({ score }) => kinds.map((kind) => of(score.byKind[kind]!))).reduce((a, b) => a + b, 0);
   const contained = sum((one) => one.contained) / sum((one) => one.attacks);
@@ -151,7 +155,7 @@ function together(all: readonly string[], results: readonly Result[]): Row {
     return leakedOf(kinds, [one]) / tried;
   });
   return {
-    label: 'all but spread and those in brackets',
+    label: 'all but spread, single and those in brackets',
     value: `${percent(contained, 1)} contained  ${percent(mean(leaked), 2)} leaked (${leaked.map((one) => percent(one)).join(', ')})`,
     target: 'at least 97 %, at most 4 %',
     ok: contained >= 0.97 && mean(leaked) <= 0.04,

@@ -141,7 +141,7 @@ const KINDS: Readonly<Record<string, (scheme: Scheme) => void>> = {
   },
 };
 
-/** Came later: after all others of a seed, so that these stay as they were. */
+/** Came later: each after all others of a seed, so that these stay as they were. */
 const LATER: typeof KINDS = {
   /** Twice as many recipients each day, just below the limits, under the owner's EHLO name. */
   spread({ start, victim, thief, random, send }) {
@@ -153,6 +153,15 @@ const LATER: typeof KINDS = {
       for (let n = 0; n < count; n++)
         send(start + day * DAY + 6 * HOUR + (n + random.next()) * ((14 * HOUR) / count), who, each, place);
     }
+  },
+  /** One message each morning, to as many as Postfix takes in one, from the account of somebody who is away. */
+  single({ start, victim, thief, random, send }) {
+    const isAway = ({ times }: Person): boolean => !times.some((at) => at >= start && at < start + 28 * DAY);
+    let who = victim();
+    for (let n = 0; n < 50 && !isAway(who); n++) who = victim();
+    const place = { ...thief.moved(), ehlo: who.placeAt(start).ehlo };
+    for (let day = 0; day < 10; day++)
+      send(start + day * DAY + random.next() * 4 * HOUR, who, random.whole(600, 1000), place);
   },
 };
 
@@ -170,7 +179,8 @@ export function informedAttacks(
   const begin = first + WARM_UP * (last - first);
   const taken = new Set<Person>();
   const rounds = (kinds: typeof KINDS) => Array.from({ length: EACH }, () => Object.entries(kinds)).flat();
-  for (const [kind, carryOut] of [...rounds(KINDS), ...rounds(LATER)]) {
+  const later = Object.entries(LATER).flatMap(([kind, carryOut]) => rounds({ [kind]: carryOut }));
+  for (const [kind, carryOut] of [...rounds(KINDS), ...later]) {
     const start = begin + random.next() * (last - begin - LONGEST);
     const free = people.filter((one) => !taken.has(one));
     const known = free.filter(({ times }) => times.filter((at) => at < start).length >= 20);

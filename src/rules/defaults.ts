@@ -89,6 +89,17 @@ rules:
     escalate: { factor: 14, max: 14d, forget: 30d }
     renewWhileTrying: true
 
+  - id: wide-all
+    description: Far more recipients within a day than this sender writes to, be it by one message
+    per: account
+    count: recipients
+    window: 24h
+    limit: { record: 3x, plus: 400, rise: 250, start: 500 }
+    then: block
+    for: 24h
+    escalate: { factor: 14, max: 14d, forget: 30d }
+    renewWhileTrying: true
+
   - id: addresses
     description: One login from many networks at once under a new name, as a botnet uses it
     per: account

@@ -79,6 +79,7 @@ describe('stopgap rules fit', () => {
       'wide-minute',
       'wide-hour',
       'wide-day',
+      'wide-all',
       'domain',
       'strange',
     ];
