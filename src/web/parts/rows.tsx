@@ -1,6 +1,7 @@
 import { useWindowVirtualizer } from '@tanstack/react-virtual';
 import type { ReactNode } from 'react';
 import { memo, useEffect, useLayoutEffect, useRef, useState } from 'react';
+import { useKey } from '../keys.js';
 
 export interface Column<Item> {
   readonly key: string;
@@ -171,6 +172,10 @@ export function Rows<Item extends { readonly id: string }>({
     else return;
     event.preventDefault();
   };
+
+  // These lead into the list, wherever the focus is.
+  useKey('j', () => goTo(current + 1));
+  useKey('k', () => goTo(Math.max(current - 1, 0)));
 
   let isAll = selection !== undefined && items.length > 0 && selection.ids.size >= items.length;
   for (let index = 0; isAll && index < items.length; index++) isAll = selection!.ids.has(idAt(index));
