@@ -206,7 +206,9 @@ describe('the hook for mail in a queue', () => {
       ['failed', 0, undefined, 'exit code 3: the queue is away'],
     );
     assert.equal((await hook.calls()).length, 8);
-    assert.ok(stopgap.logs.some((line) => line.includes('the hook was given up')));
+    await eventually('it is logged', () =>
+      stopgap.logs.some((line) => line.includes('the hook was given up')),
+    );
     const metrics = await stopgap.app.metrics.registry.metrics();
     assert.match(metrics, /^stopgap_hook_runs_total\{action="release",outcome="retried"\} 8$/m);
     assert.match(metrics, /^stopgap_hook_runs_total\{action="release",outcome="failed"\} 1$/m);
