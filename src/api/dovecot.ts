@@ -27,6 +27,9 @@ import { recentlyUsed } from '../runtime/recently-used.js';
 /** Why a login fails that has nothing to do with a guessed password (Dovecot 2.4; 2.3 says nothing). */
 const NO_GUESS: ReadonlySet<string> = new Set(['policy', 'internal', 'expired', 'disabled']);
 
+/** Mechanisms that answer a challenge: Dovecot has no password then, and sends the hash of none. */
+const WITHOUT_PASSWORD = /^(?:CRAM-|DIGEST-|SCRAM-|(?:APOP|NTLM|OTP|RPA|SKEY)$)/i;
+
 const FAIL: Answered = { status: -1 };
 const GO_ON: Answered = { status: 0 };
 interface Answered {
@@ -39,6 +42,10 @@ const attempt = z.looseObject({
   remote: z.string().optional().describe("the client's address"),
   protocol: z.string().optional().describe('`smtp` where Postfix or Exim asks Dovecot'),
   pwhash: z.string().optional().describe('never stored or logged'),
+  mech: z
+    .string()
+    .optional()
+    .describe('such as `PLAIN`: after `CRAM-MD5` and the like `pwhash` says nothing'),
   success: z.boolean().optional().describe('with `allow`: the password was right (`stopgap sasl-proxy`)'),
   policy_reject: z.boolean().optional(),
   fail_type: z.string().optional(),
@@ -199,7 +206,7 @@ export class DovecotPolicy {
     const network = ip === undefined ? 'an unknown address' : clientNetwork(ip);
     this.#failedOf.note(attempt.login ?? '', 'failed', network, clock.now());
     // Without its hash a wrong password of a blocked account counts no more than the right one does.
-    const isTold = attempt.pwhash !== undefined;
+    const isTold = hashOf(attempt) !== undefined;
     const block = isTold || !this.#isSending(attempt) ? undefined : this.#blockOf(attempt);
     if (block === undefined) this.#fail(attempt, { kind: 'genuine' });
     else this.#feign(attempt, block.id, this.#accountOf(attempt, block));
@@ -215,10 +222,12 @@ export class DovecotPolicy {
     // Failures count by client network.
     if (ip === undefined) return;
     const network = clientNetwork(ip);
-    const { login = '', pwhash } = attempt;
+    const { login = '' } = attempt;
+    const pwhash = hashOf(attempt);
     recorder.loginFailed({
       ...{ network, ...how, ...placeOf(ip) },
-      // Who does not tell the password (the SASL proxy) cannot tell a repeat: a failure that we made then counts for nothing.
+      // Who does not tell the password (the SASL proxy, CRAM-MD5) cannot tell a repeat: a failure that we made then counts for
+      // nothing.
       ...(pwhash === undefined ? {} : { fresh: this.#isFresh(network, login, pwhash) }),
     });
   }
@@ -229,6 +238,11 @@ export class DovecotPolicy {
     this.#failures.add(key);
     return isFresh;
   }
+}
+
+/** What tells one password from another; undefined if nothing does. */
+function hashOf({ pwhash, mech = '' }: Attempt): string | undefined {
+  return WITHOUT_PASSWORD.test(mech) ? undefined : pwhash;
 }
 
 /** The client's address in normal form; undefined if Dovecot was not told. */

@@ -21,6 +21,15 @@ const MOST_CONNECTIONS = 2000;
 /** Dovecot looks so often for failures that have waited long enough (auth_failure_delay). */
 const TICK: Milliseconds = SECOND / 2;
 
+/**
+ * Mechanisms that tell a client nothing of its password before `OK` or `FAIL`. SCRAM, DIGEST-MD5 and GSSAPI prove to it in a
+ * `CONT` before `OK` that the password was right, and XOAUTH2 and OAUTHBEARER say in one before `FAIL` that the token was not.
+ */
+const TELL_NOTHING_BEFORE: ReadonlySet<string> = new Set(['PLAIN', 'LOGIN', 'CRAM-MD5', 'EXTERNAL']);
+
+/** What passes of a line, now or when its time has come; undefined if nothing does, an error if the connection ends. */
+type Passed = string | Promise<string> | undefined | Error;
+
 /** A login whose password was right. */
 export interface SaslLogin {
   readonly login: string;
@@ -45,6 +54,7 @@ export interface SaslProxyOptions {
 /**
  * Stands between a mail server and Dovecot's authentication socket. All lines pass as they are, except the success of a
  * blocked account: it becomes the failure that a wrong password gets, as late as Dovecot says it. No login has a penalty.
+ * Mechanisms by which a client would know better are not there.
  */
 export class SaslProxy {
   readonly #options: SaslProxyOptions;
@@ -91,10 +101,10 @@ export class SaslProxy {
 
 /** Hands on whole lines: at once, or when their time has come. */
 class Lines extends Transform {
-  readonly #turn: (line: string) => string | Promise<string>;
+  readonly #turn: (line: string) => Passed;
   #rest = '';
 
-  constructor(turn: (line: string) => string | Promise<string>) {
+  constructor(turn: (line: string) => Passed) {
     super();
     this.#turn = turn;
   }
@@ -104,11 +114,11 @@ class Lines extends Transform {
     this.#rest = lines.pop()!;
     let ready = '';
     for (const line of lines) {
-      const turned = line.length > LONGEST_LINE ? undefined : this.#turn(line);
+      const turned = line.length > LONGEST_LINE ? new Error('a line is too long') : this.#turn(line);
+      if (turned instanceof Error) return done(turned);
       if (typeof turned === 'string') ready += `${turned}\n`;
-      else if (turned === undefined) return done(new Error('a line is too long'));
       // Others do not wait for it: each login has an id of its own.
-      else void turned.then((late) => this.#say(`${late}\n`));
+      else void turned?.then((late) => this.#say(`${late}\n`));
     }
     if (this.#rest.length > LONGEST_LINE) return done(new Error('a line is too long'));
     this.#say(ready);
@@ -130,9 +140,11 @@ class Logins {
     this.#options = options;
   }
 
-  asked(line: string): string {
+  asked(line: string): string | Error {
     if (!line.startsWith('AUTH\t')) return line;
     const [verb, id = '', mechanism = '', ...fields] = line.split('\t');
+    // Dovecot closes too where it is asked for a mechanism that it did not offer.
+    if (!tellsNothingBefore(mechanism)) return new Error('the mechanism was not offered');
     const [oldest] = this.#underWay.keys();
     if (oldest !== undefined && this.#underWay.size >= MOST_LOGINS) this.#underWay.delete(oldest);
     this.#underWay.set(id, {
@@ -143,8 +155,9 @@ class Logins {
     return [verb, id, mechanism, 'no-penalty', ...fields].join('\t');
   }
 
-  answered(line: string): string | Promise<string> {
+  answered(line: string): string | Promise<string> | undefined {
     const [verb, id = '', ...fields] = line.split('\t');
+    if (verb === 'MECH') return tellsNothingBefore(id) ? line : undefined;
     if (verb !== 'OK' && verb !== 'FAIL') return line;
     const about = this.#underWay.get(id) ?? { protocol: '', remote: undefined };
     this.#underWay.delete(id);
@@ -166,6 +179,11 @@ class Logins {
 /** How long Dovecot holds a failure back: it looks each half second whether the clock's seconds have moved on by so many. */
 export function lateness(now: Instant, delay: Milliseconds): Milliseconds {
   return Math.max(0, Math.ceil((delay - (now % SECOND)) / TICK) * TICK);
+}
+
+/** @param mechanism in any case, as Dovecot takes it */
+function tellsNothingBefore(mechanism: string): boolean {
+  return TELL_NOTHING_BEFORE.has(mechanism.toUpperCase());
 }
 
 function valueOf(fields: readonly string[], name: string): string | undefined {

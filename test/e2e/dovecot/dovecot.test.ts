@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
+import { createHmac } from 'node:crypto';
 import { chmodSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import type { TestContext } from 'node:test';
 import { describe, test } from 'node:test';
 import type { AuthenticationFailed, MessageRefused } from '../../../src/sending/events.js';
-import { FOR_DOVECOT, SERVER_TOKEN } from '../../support/policy/dovecot.js';
+import { check, FOR_DOVECOT, SERVER_TOKEN } from '../../support/policy/dovecot.js';
 import { FakeUpstream } from '../../support/relay/fake-upstream.js';
 import { Dialogue } from '../../support/smtp/dialogue.js';
 import { eventually } from '../../support/smtp/eventually.js';
@@ -24,11 +25,15 @@ function documented(version: string): string {
   return block[1]!;
 }
 
+/** Also those that answer a challenge, of which SCRAM proves to the client that its password is right. */
+const CHALLENGES = 'auth_mechanisms = plain login cram-md5 scram-sha-256\n';
+
 /** A Dovecot that asks a Stopgap by the documented lines. */
 async function dovecotAsking(t: TestContext, port: number, token = SERVER_TOKEN): Promise<RealDovecot> {
   return RealDovecot.start(t, {
     users: USERS,
     settings: (version) =>
+      CHALLENGES +
       documented(version).replace('127.0.0.1:8025', `127.0.0.1:${port}`).replace('sgp_TOKEN', token),
   });
 }
@@ -72,6 +77,16 @@ async function logIn(
   const ms = performance.now() - begun;
   await session.quit();
   return { reply, ms };
+}
+
+/** The reply to one login by CRAM-MD5. */
+async function answerChallenge(port: number, from: string, user: string, password: string): Promise<string> {
+  const session = await Dialogue.hello(port, { from });
+  const challenge = Buffer.from((await session.say('AUTH CRAM-MD5')).slice('334 '.length), 'base64');
+  const digest = createHmac('md5', password).update(challenge).digest('hex');
+  const reply = await session.say(Buffer.from(`${user} ${digest}`).toString('base64'));
+  await session.quit();
+  return reply;
 }
 
 const median = (values: readonly number[]): number =>
@@ -152,6 +167,27 @@ describe(
       assert.ok(ms < 1500, `${ms} ms`);
     });
 
+    test('counts each password that is guessed by CRAM-MD5, of which Dovecot knows none', async (t) => {
+      const stopgap = await Stopgap.start(t, FOR_DOVECOT);
+      const dovecot = await dovecotAsking(t, stopgap.port('HTTP'));
+      const port = await postfixBehind(t, dovecot.socket);
+      const from = '127.0.8.1';
+      const guesses = Array.from({ length: 5 }, (_, index) =>
+        answerChallenge(port, from, BOB, `${WRONG}-${index}`),
+      );
+      for (const reply of await Promise.all(guesses)) assert.match(reply, /^535 5\.7\.8 /);
+      assert.match(await answerChallenge(port, from, BOB, PASSWORDS[BOB]!), /^235 /);
+      // By PLAIN a repeat is known.
+      const repeats = Array.from({ length: 3 }, () => logIn(port, '127.0.8.2', BOB, WRONG));
+      for (const { reply } of await Promise.all(repeats)) assert.match(reply, /^535 5\.7\.8 /);
+      // What a flood has brought is written when it ends.
+      await stopgap.restart();
+      await stopgap.settled();
+      const counted = async (ip: string): Promise<number> =>
+        (await check(stopgap, `ip=${ip}`)).windows!.find(({ rule }) => rule === 'guessing')!.observed;
+      assert.deepEqual([await counted(from), await counted('127.0.8.2')], [5, 1]);
+    });
+
     test('lets users log in while Stopgap is stopped, and while it hangs', async (t) => {
       const cwd = await workDir(t);
       const served = await Served.start(t, cwd);
@@ -180,7 +216,7 @@ describe(
 
 /** The port of a Postfix that asks a Dovecot through the SASL proxy. */
 async function postfixBehindProxy(t: TestContext, stopgap: Stopgap): Promise<number> {
-  const dovecot = await RealDovecot.start(t, { users: USERS });
+  const dovecot = await RealDovecot.start(t, { users: USERS, settings: () => CHALLENGES });
   const dir = await workDir(t);
   // Postfix runs as a user of its own.
   chmodSync(dir, 0o755);
@@ -203,6 +239,25 @@ describe(
       assert.match((await logIn(port, '127.0.1.2', BOB, PASSWORDS[BOB]!)).reply, /^235 /);
       await stopgap.release('account', ALICE);
       assert.match((await logIn(port, '127.0.1.3', ALICE, PASSWORDS[ALICE]!)).reply, /^235 /);
+    });
+
+    test('offers no mechanism that proves a password before Stopgap is asked, and fails CRAM-MD5 like a wrong password', async (t) => {
+      const stopgap = await Stopgap.start(t, FOR_DOVECOT);
+      const port = await postfixBehindProxy(t, stopgap);
+      const session = await Dialogue.connect(port, { from: '127.0.1.1' });
+      await session.reply();
+      assert.match(await session.say('EHLO client.test'), /^250[ -]AUTH PLAIN LOGIN CRAM-MD5\r?$/m);
+      const first = Buffer.from(`n,,n=${ALICE},r=nonce`).toString('base64');
+      assert.match(await session.say(`AUTH SCRAM-SHA-256 ${first}`), /^535 5\.7\.8 /);
+      await session.quit();
+      assert.match(await answerChallenge(port, '127.0.1.2', ALICE, PASSWORDS[ALICE]!), /^235 /);
+      await stopgap.block('account', ALICE);
+      const [right, wrong] = await Promise.all([
+        answerChallenge(port, '127.0.1.3', ALICE, PASSWORDS[ALICE]!),
+        answerChallenge(port, '127.0.1.4', ALICE, WRONG),
+      ]);
+      assert.match(right, /^535 5\.7\.8 /);
+      assert.equal(right, wrong);
     });
 
     test('fails it as late as a wrong password also when one address tries again and again', async (t) => {

@@ -132,6 +132,48 @@ describe("Dovecot's auth policy", () => {
     assert.equal(await counted(remotes.other), 1, 'a wrong password of one that is not blocked');
   });
 
+  test('counts each wrong answer to a challenge, of which Dovecot sends the same hash for all passwords', async (t) => {
+    const stopgap = await Stopgap.start(t, FOR_DOVECOT);
+    const counted = async (ip: string): Promise<number> =>
+      (await check(stopgap, `ip=${ip}`)).windows!.find(({ rule }) => rule === 'guessing')!.observed;
+    const mechs: Readonly<Record<string, number>> = {
+      ...{ 'CRAM-MD5': 3, 'SCRAM-SHA-256': 3, 'scram-sha-1': 3, 'DIGEST-MD5': 3, APOP: 3, NTLM: 3, OTP: 3 },
+      // Dovecot has what the client sent, or there is no password to guess. The last one is none.
+      ...{ PLAIN: 1, LOGIN: 1, XOAUTH2: 1, OAUTHBEARER: 1, EXTERNAL: 1, '': 1 },
+    };
+    const ipOf = (index: number): string => `203.0.113.${index + 1}`;
+    for (const [index, mech] of Object.keys(mechs).entries())
+      for (let round = 0; round < 3; round++)
+        await askPolicy(stopgap, 'report', attemptOf({ mech, success: false, remote: ipOf(index) }));
+    // What a flood has brought is written when it ends.
+    await stopgap.restart();
+    await stopgap.settled();
+    for (const [index, [mech, count]] of Object.entries(mechs).entries())
+      assert.equal(await counted(ipOf(index)), count, mech);
+  });
+
+  test('counts right and wrong answers of a blocked account to a challenge alike: for nothing', async (t) => {
+    const stopgap = await Stopgap.start(t, FOR_DOVECOT);
+    await stopgap.block('account', ALICE);
+    const [right, wrong] = ['198.51.100.1', '198.51.100.2'];
+    for (let round = 0; round < 3; round++) {
+      const mech = 'SCRAM-SHA-256';
+      assert.deepEqual(await askPolicy(stopgap, 'allow', attemptOf({ mech, remote: right })), DENIED);
+      await askPolicy(stopgap, 'report', attemptOf({ mech, success: false, remote: wrong }));
+    }
+    await stopgap.restart();
+    await stopgap.settled();
+    for (const ip of [right, wrong]) {
+      const { windows } = await check(stopgap, `ip=${ip}`);
+      assert.equal(windows!.find(({ rule }) => rule === 'guessing')!.observed, 0, ip);
+    }
+    const failed = await failures(stopgap);
+    assert.deepEqual(
+      new Set(failed.map(({ data: { kind, fresh } }) => `${kind} ${fresh}`)),
+      new Set(['feigned undefined']),
+    );
+  });
+
   test('records failed logins that are reported, by client network, and the same credentials as no new failure', async (t) => {
     const stopgap = await Stopgap.start(t, FOR_DOVECOT);
     const failed = { success: false, policy_reject: false };

@@ -204,6 +204,40 @@ describe('the SASL proxy', () => {
     ]);
   });
 
+  test('offers no mechanism by which a client knows that its password is right before Stopgap is asked', async (t) => {
+    const { connect } = await scene(t, () => true);
+    const mechanisms = [
+      ...['PLAIN\tplaintext', 'LOGIN\tplaintext', 'SCRAM-SHA-1\tmutual-auth', 'SCRAM-SHA-256\tmutual-auth'],
+      ...['DIGEST-MD5\tdictionary\tactive\tmutual-auth', 'CRAM-MD5\tdictionary\tactive', 'GSSAPI', 'NTLM'],
+      ...['EXTERNAL', 'XOAUTH2', 'OAUTHBEARER', 'SCRAM-SHA-256-PLUS\tmutual-auth\tchannel-binding', 'NEW'],
+    ];
+    const greeting = (offered: readonly string[]): string =>
+      `VERSION\t1\t2\n${offered.map((each) => `MECH\t${each}\n`).join('')}SPID\t9\nDONE\n`;
+    const { server, dovecot } = await connect();
+    dovecot.say(greeting(mechanisms));
+    await server.has('DONE\n');
+    const kept = ['PLAIN', 'LOGIN', 'CRAM-MD5', 'EXTERNAL'];
+    assert.equal(
+      server.text,
+      greeting(mechanisms.filter((each) => kept.includes(each.replace(/\t.*/, '')))),
+      'the others are left out',
+    );
+  });
+
+  test('closes both sides, as Dovecot does, where a mechanism is asked for that it does not offer', async (t) => {
+    const { connect } = await scene(t, () => true);
+    for (const mechanism of ['SCRAM-SHA-256', 'scram-sha-256', 'DIGEST-MD5', 'XOAUTH2', '']) {
+      const { server, dovecot } = await connect();
+      const closed = [server, dovecot].map(({ socket }) => once(socket.resume(), 'close'));
+      server.say(`AUTH\t1\t${mechanism}\tservice=smtp\trip=192.0.2.7\n`);
+      await Promise.all(closed);
+      assert.equal(dovecot.text + server.text, '', mechanism);
+    }
+    const { server, dovecot } = await connect();
+    server.say('AUTH\t1\tcram-md5\tservice=smtp\n');
+    await dovecot.has('AUTH\t1\tcram-md5\tno-penalty\tservice=smtp\n');
+  });
+
   test('asks about names as they are, and about none that Dovecot does not tell', async (t) => {
     const { connect, asked } = await scene(t, () => false);
     const { server, dovecot } = await connect();
