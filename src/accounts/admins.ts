@@ -147,9 +147,16 @@ export async function readAdmins(file: string): Promise<AdminTable> {
   return source === undefined ? NO_ADMINS : parseAdmins(source, file);
 }
 
+/** @throws StopgapError `not-found` */
+export async function readAdmin(file: string, name: string): Promise<AdminRecord> {
+  return known(await readAdmins(file), normalizeAdmin(name));
+}
+
 interface AdminChange {
   readonly file: string;
   readonly name: string;
+  /** Only while they have this one: who changes their own account must not undo what another process has not heard of. */
+  readonly stamp?: string;
   readonly lock?: LockOptions;
 }
 
@@ -326,6 +333,16 @@ export async function removePasskey(change: AdminChange & { readonly id: string 
   });
 }
 
+/** Takes all passkeys away. @returns those that were there @throws StopgapError `not-found` */
+export async function removePasskeys(change: AdminChange): Promise<readonly Passkey[]> {
+  let removed: readonly Passkey[] = [];
+  await setFields(change, (admin) => {
+    removed = admin.passkeys;
+    return removed.length === 0 ? {} : passkeyFields([], admin);
+  });
+  return removed;
+}
+
 function passkeyFields(passkeys: readonly Passkey[], admin: AdminRecord): Readonly<Record<string, unknown>> {
   return { passkeys: passkeys.length === 0 ? undefined : passkeys.map(passkeyText), ...another(admin) };
 }
@@ -341,8 +358,10 @@ async function setFields(
 ): Promise<string> {
   const name = normalizeAdmin(change.name);
   await changeAdmins(change, (admins) => {
-    const set = decide(known(admins, name), admins);
-    return { at: indexOf(name, admins), set };
+    const admin = known(admins, name);
+    if (change.stamp !== undefined && change.stamp !== admin.stamp)
+      throw new StopgapError('conflict', 'the account was changed meanwhile: begin again');
+    return { at: indexOf(name, admins), set: decide(admin, admins) };
   });
   return name;
 }

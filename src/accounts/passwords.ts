@@ -55,6 +55,8 @@ function usablePassword(password: string): Buffer {
   return bytes;
 }
 
+/** Characters of a password that somebody signs in with. Who has a shorter one from before goes on with it. */
+export const SHORTEST_OF_ADMIN = 12;
 /** OWASP's first choice of Argon2id, in KiB: people sign in with it, and no mail waits for them. */
 const OF_ADMIN = { memorySize: 19 * 1024, iterations: 2, parallelism: 1, hashLength: HASH_BYTES } as const;
 /** Checked where there is no such administrator: that takes as long, and is never right. */
@@ -64,9 +66,11 @@ export const NO_ADMIN =
 /**
  * Hashes a new password of an administrator with a fresh salt.
  *
- * @throws InvalidInput if it is empty or longer than {@link LONGEST_PASSWORD}
+ * @throws InvalidInput if it is shorter than {@link SHORTEST_OF_ADMIN} or longer than {@link LONGEST_PASSWORD}
  */
 export async function hashPasswordOfAdmin(password: string): Promise<string> {
+  if (password.length < SHORTEST_OF_ADMIN)
+    throw new InvalidInput('password', `the password must have at least ${SHORTEST_OF_ADMIN} characters`);
   return newArgon2(usablePassword(password), { ...OF_ADMIN, salt: randomBytes(SALT_BYTES) });
 }
 

@@ -105,8 +105,8 @@ export class OwnAccount {
   #setPassword(asked: ApiRequest<unknown, PasswordChange>): Promise<Answer> {
     const { password, newPassword } = asked.body;
     return this.withPassword(asked, password, async (admin) => {
-      const { name } = admin;
-      await changeFile(this.#deps, (file) => setAdminPassword({ file, name, password: newPassword }));
+      const { name, stamp } = admin;
+      await changeFile(this.#deps, (file) => setAdminPassword({ file, name, stamp, password: newPassword }));
       return this.renewed(asked, name, { what: 'password', description: `${name}: another password` });
     });
   }
@@ -125,7 +125,7 @@ export class OwnAccount {
   async #confirm(asked: ApiRequest<unknown, Confirmation>): Promise<Answer> {
     const { request, body } = asked;
     const admin = this.own(asked.caller);
-    const { name, session } = admin;
+    const { name, session, stamp } = admin;
     const factor = this.#waiting.get(session);
     if (factor === undefined || admin.totp !== undefined)
       throw new StopgapError('conflict', 'no secret waits for its first code: begin again');
@@ -134,7 +134,7 @@ export class OwnAccount {
       const proven = { ...admin, totp: factor.secret, recovery: [] };
       const used = codeUsed(proven, body.code, models.sessions, clock.now());
       if (used === undefined) return fail(invalid([{ field: 'code', message: 'is wrong' }]));
-      await changeFile(this.#deps, (file) => startSecondFactor({ file, name }, factor));
+      await changeFile(this.#deps, (file) => startSecondFactor({ file, name, stamp }, factor));
       this.#waiting.delete(session);
       const change = { what: 'second-factor', description: `${name}: a second factor` } as const;
       const { headers } = await this.renewed(asked, name, change, used);
@@ -143,9 +143,9 @@ export class OwnAccount {
   }
 
   #remove(asked: ApiRequest<unknown, OwnPassword>): Promise<Answer> {
-    return this.withPassword(asked, asked.body.password, async ({ name, totp }) => {
+    return this.withPassword(asked, asked.body.password, async ({ name, totp, stamp }) => {
       if (totp === undefined) throw new StopgapError('conflict', 'there is no second factor');
-      await changeFile(this.#deps, (file) => endSecondFactor({ file, name }));
+      await changeFile(this.#deps, (file) => endSecondFactor({ file, name, stamp }));
       const change = { what: 'second-factor', description: `${name}: no second factor` } as const;
       const { headers } = await this.renewed(asked, name, change);
       return { status: 204, ...(headers === undefined ? {} : { headers }) };

@@ -299,21 +299,19 @@ export class Passkeys {
     });
     if (proved === undefined)
       throw invalid([{ field: 'credential', message: 'is not what was asked for: begin again' }]);
-    if (this.#account.own(caller).stamp !== stamp)
-      throw new StopgapError('conflict', 'the account was changed meanwhile: begin again');
     const addedAt = formatInstant(clock.now());
     const passkey: Passkey = { id, ...proved, addedAt, transports, name: body.name };
-    await changeFile(this.#deps, (file) => addPasskey({ file, name, passkey }));
+    await changeFile(this.#deps, (file) => addPasskey({ file, name, stamp, passkey }));
     const description = `${name}: the passkey ${passkey.name}`;
     const renewed = await this.#account.renewed(asked, name, { what: 'passkey', description });
     return { ...this.#withoutChallenge(renewed), status: 201, body: this.#view(name, passkey) };
   }
 
   #remove(asked: ApiRequest<unknown, Removal>): Promise<Answer> {
-    return this.#account.withPassword(asked, asked.body.password, async ({ name, passkeys }) => {
+    return this.#account.withPassword(asked, asked.body.password, async ({ name, passkeys, stamp }) => {
       const id = asked.params['id']!;
       const removed = passkeys.find((one) => one.id === id);
-      await changeFile(this.#deps, (file) => removePasskey({ file, name, id }));
+      await changeFile(this.#deps, (file) => removePasskey({ file, name, stamp, id }));
       const description = `${name}: no passkey ${removed?.name ?? ''} any more`;
       const { headers = {} } = await this.#account.renewed(asked, name, { what: 'passkey', description });
       return { status: 204, headers };

@@ -9,6 +9,7 @@ import {
   normalizeAdmin,
   PEOPLE_ROLES,
   removeAdmin,
+  removePasskeys,
   setAdminLink,
 } from '../accounts/admins.js';
 import { ROLES } from '../accounts/roles.js';
@@ -146,6 +147,21 @@ export class People {
         isSecret: true,
         responses: { 200: { description: 'The link', schema: linkShape } },
         handle: (request) => this.#link(request),
+      }),
+      route({
+        method: 'delete',
+        path: `${PERSON}/passkeys`,
+        summary: 'Remove all passkeys of a person, as of one who lost a device; their sessions end',
+        ...shared,
+        responses: { 204: { description: 'They have none' } },
+        handle: async (request) => {
+          const { name } = this.#named(request);
+          const removed = await changeFile(this.#deps, (file) => removePasskeys({ file, name }));
+          const change = { what: 'passkey', description: `${name}: no passkeys any more` } as const;
+          if (removed.length > 0) await this.#changed(request, name, change);
+          await this.#sessions.endOutdated(name, request.requestId, request.caller.name);
+          return { status: 204 };
+        },
       }),
       route<unknown, Edit>({
         method: 'patch',

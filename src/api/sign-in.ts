@@ -2,7 +2,7 @@ import type { Request } from 'express';
 import { z } from 'zod';
 import type { AdminRecord } from '../accounts/admins.js';
 import { addAdmin, normalizeAdmin, endAdminLink, setPasswordByLink } from '../accounts/admins.js';
-import { LONGEST_PASSWORD } from '../accounts/passwords.js';
+import { LONGEST_PASSWORD, SHORTEST_OF_ADMIN } from '../accounts/passwords.js';
 import { StopgapError } from '../kernel/errors.js';
 import { isLoopback, normalizeIp } from '../sending/identity.js';
 import type { PersonChanged } from '../sessions/events.js';
@@ -20,8 +20,6 @@ import type { PeopleDependencies, PersonSessions } from './sessions.js';
 import { whoShape } from './sessions.js';
 
 const SIGN_IN = '/api/v1/sign-in';
-/** Characters of a new password. */
-const SHORTEST = 12;
 /** Who signs in to an evaluation. */
 const DEMO = 'demo';
 /** Bytes of a body. */
@@ -32,10 +30,10 @@ export const nameInput = z
   .min(1, 'must not be empty')
   .max(100, 'at most 100 characters');
 export const passwordInput = z.string('must be a text').max(4096, 'at most 4096 characters');
-/** A password that is new. Who has one from the command line goes on with it. */
+/** A password that is new. */
 export const newPasswordInput = z
   .string('must be a text')
-  .min(SHORTEST, `at least ${SHORTEST} characters`)
+  .min(SHORTEST_OF_ADMIN, `at least ${SHORTEST_OF_ADMIN} characters`)
   .refine((text) => Buffer.byteLength(text) <= LONGEST_PASSWORD, `at most ${LONGEST_PASSWORD} bytes`);
 export const codeInput = z.string('must be a text').max(40, 'at most 40 characters');
 

@@ -3,9 +3,12 @@ import { Option } from 'commander';
 import type { AdminRecord } from '../accounts/admins.js';
 import {
   addAdmin,
+  normalizeAdmin,
   PEOPLE_ROLES,
+  readAdmin,
   readAdmins,
   removeAdmin,
+  removePasskeys,
   setAdminPassword,
   startSecondFactor,
 } from '../accounts/admins.js';
@@ -14,7 +17,7 @@ import { configForChanges } from './client.js';
 import type { CliIo } from './io.js';
 import { asJson, done, note, print, table } from './io.js';
 import type { ConfigOption } from './options.js';
-import { configForFiles, gathered, withConfig } from './options.js';
+import { configForFiles, gathered, ownDomains, withConfig } from './options.js';
 import type { PasswordOption } from './user.js';
 import { readNewPassword, withPassword } from './user.js';
 
@@ -23,11 +26,22 @@ interface Added extends PasswordOption {
   readonly domain: readonly string[];
 }
 
-/** `stopgap admin add|passwd|totp|list|remove`: the people who may sign in to administrate. */
+/** `stopgap admin add|passwd|totp|passkeys|list|remove`: the people who may sign in to administrate. */
 export function adminVerb(program: Command, io: CliIo): void {
   const admin = program.command('admin').description('the people who may sign in to administrate');
   const changed = async (options: ConfigOption): Promise<string> =>
     (await configForChanges(io, options)).api.admins;
+  const read = async (options: ConfigOption): Promise<string> =>
+    (await configForFiles(io, options)).config.api.admins;
+  /** Somebody changes the password or the secret of a person whose device is lost: whoever has it must not stay in. */
+  const leftPasskeys = async (file: string, name: string): Promise<number> => {
+    const { name: normal, passkeys } = await readAdmin(file, name);
+    const many = passkeys.length === 1 ? 'a passkey' : `${passkeys.length} passkeys`;
+    const remedy = `stopgap admin passkeys ${normal} --remove`;
+    if (passkeys.length > 0)
+      note(io, `${normal} goes on signing in by ${many}, without password and code: ${remedy}`);
+    return passkeys.length;
+  };
 
   withPassword(admin.command('add <name>').description('add a person'))
     .addOption(
@@ -35,9 +49,10 @@ export function adminVerb(program: Command, io: CliIo): void {
     )
     .option('--domain <domain>', 'of the role domain: one that is theirs; may be repeated', gathered, [])
     .action(async (name: string, options: Added) => {
+      const { role } = options;
+      const domains = ownDomains(role, options.domain);
       const file = await changed(options);
       const password = await readNewPassword(io, options.passwordStdin === true);
-      const { role, domain: domains } = options;
       const added = await addAdmin({ file, name, role, domains, password, now: io.clock.now() });
       done(io, options, { added, role, domains, file }, `added ${added} to ${file}`);
     });
@@ -47,7 +62,8 @@ export function adminVerb(program: Command, io: CliIo): void {
       const file = await changed(options);
       const password = await readNewPassword(io, options.passwordStdin === true);
       const normal = await setAdminPassword({ file, name, password });
-      done(io, options, { changed: normal, file }, `changed the password of ${normal} in ${file}`);
+      const passkeys = await leftPasskeys(file, normal);
+      done(io, options, { changed: normal, passkeys, file }, `changed the password of ${normal} in ${file}`);
     },
   );
 
@@ -60,9 +76,38 @@ export function adminVerb(program: Command, io: CliIo): void {
     const file = await changed(options);
     const { secret, recovery } = await startSecondFactor({ file, name });
     const uri = otpauthUri(name, secret);
-    print(io, options.json === true ? asJson({ uri, recovery }) : [uri, ...recovery].join('\n'));
+    const passkeys = await leftPasskeys(file, name);
+    print(io, options.json === true ? asJson({ uri, recovery, passkeys }) : [uri, ...recovery].join('\n'));
     note(io, 'Give the first line to an authenticator; each of the others is a code that works once.');
     note(io, `They are shown only now; ${file} keeps the secret, and hashes of the codes.`);
+  });
+
+  withConfig(
+    admin
+      .command('passkeys <name>')
+      .description('list the passkeys of a person, or remove all of them')
+      .option('--remove', 'remove all, as when a device is lost; their sessions end')
+      .option('--json', 'as JSON'),
+  ).action(async (name: string, options: ConfigOption & { json?: true; remove?: true }) => {
+    const normal = normalizeAdmin(name);
+    const none = `${normal} has no passkeys`;
+    if (options.remove === true) {
+      const file = await changed(options);
+      const { length: removed } = await removePasskeys({ file, name });
+      const many = removed === 1 ? 'a passkey' : `${removed} passkeys`;
+      const text = removed === 0 ? none : `removed ${many} of ${normal} from ${file}`;
+      done(io, options, { changed: normal, removed, file }, text);
+      return;
+    }
+    const { passkeys } = await readAdmin(await read(options), name);
+    if (options.json === true) {
+      print(io, asJson(passkeys.map(({ id, name: called, addedAt }) => ({ id, name: called, addedAt }))));
+    } else if (passkeys.length === 0) {
+      note(io, none);
+    } else {
+      const rows = passkeys.map(({ id, name: called, addedAt }) => [called, addedAt, id]);
+      print(io, table([['PASSKEY', 'ADDED', 'ID'], ...rows]));
+    }
   });
 
   withConfig(
@@ -78,7 +123,7 @@ export function adminVerb(program: Command, io: CliIo): void {
 
   withConfig(admin.command('list').description('list the people').option('--json', 'as JSON')).action(
     async (options: ConfigOption & { json?: true }) => {
-      const people = [...(await readAdmins((await configForFiles(io, options)).config.api.admins)).values()];
+      const people = [...(await readAdmins(await read(options))).values()];
       if (options.json === true) {
         const items = people.map(({ name, role, domains, totp, passkeys, addedAt, disabled }) => ({
           ...{ name, role, domains, secondFactor: totp !== undefined, passkeys: passkeys.length },

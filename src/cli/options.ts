@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { Argument, Option } from 'commander';
 import type { LoadedConfig } from '../config.js';
+import { InvalidInput } from '../kernel/errors.js';
 import type { CliIo } from './io.js';
 
 /** An option of words from a list, several with commas: the server says what is wrong, completion knows the words. */
@@ -75,3 +76,11 @@ export function requireSpan(command: Command, options: SpanOption): void {
 
 /** For an option that may be repeated. */
 export const gathered = (one: string, before: readonly string[]): readonly string[] => [...before, one];
+
+/** The domains of a role, before anything is asked or written. @throws InvalidInput if the role domain has none */
+export function ownDomains(role: string, given: readonly string[]): readonly string[] {
+  const remedy = '--domain example.com, which may be repeated';
+  if (role === 'domain' && given.length === 0)
+    throw new InvalidInput('domain', `the role domain needs the domains that it is for: ${remedy}`);
+  return given;
+}

@@ -7,7 +7,7 @@ import type { Milliseconds } from '../kernel/time.js';
 import { formatInstant } from '../kernel/time.js';
 import { configForChanges } from './client.js';
 import type { ConfigOption } from './options.js';
-import { configForFiles, gathered, withConfig } from './options.js';
+import { configForFiles, gathered, ownDomains, withConfig } from './options.js';
 import type { CliIo } from './io.js';
 import { asJson, done, note, print, table } from './io.js';
 import { durationOf } from './override.js';
@@ -35,7 +35,8 @@ export function tokenVerb(program: Command, io: CliIo): void {
     .option('--for <duration>', 'how long it lasts, such as 30d; otherwise until it is revoked', durationOf)
     .option('--json', 'as JSON')
     .action(async (options: ConfigOption & Added) => {
-      const { name, role, domain: domains, for: lasts } = options;
+      const { name, role, for: lasts } = options;
+      const domains = ownDomains(role, options.domain);
       const tokens = await changed(options);
       const made = await addToken({ file: tokens, name, role, domains, lasts, now: io.clock.now() });
       print(io, options.json === true ? asJson({ name, role, domains, token: made }) : made);

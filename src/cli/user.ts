@@ -30,10 +30,17 @@ export function userVerb(program: Command, io: CliIo): void {
     return users;
   };
 
+  const newPassword = async ({ passwordStdin }: PasswordOption): Promise<string> => {
+    const password = await readNewPassword(io, passwordStdin === true);
+    if (password.length < SHORT)
+      note(io, `stopgap: note: a password of fewer than ${SHORT} characters is soon guessed`);
+    return password;
+  };
+
   withPassword(user.command('add <name>').description('add a user')).action(
     async (name: string, options: PasswordOption) => {
       const users = await changed(options);
-      const password = await readNewPassword(io, options.passwordStdin === true);
+      const password = await newPassword(options);
       const added = await addUser({ file: users, name, password, now: io.clock.now() });
       done(io, options, { added, file: users }, `added ${added} to ${users}`);
     },
@@ -42,7 +49,7 @@ export function userVerb(program: Command, io: CliIo): void {
   withPassword(user.command('passwd <name>').description("change a user's password")).action(
     async (name: string, options: PasswordOption) => {
       const users = await changed(options);
-      const password = await readNewPassword(io, options.passwordStdin === true);
+      const password = await newPassword(options);
       const normal = await setPassword({ file: users, name, password });
       done(io, options, { changed: normal, file: users }, `changed the password of ${normal} in ${users}`);
     },
@@ -128,7 +135,7 @@ export function withPassword(command: Command): Command {
 
 /** More bytes than the longest password has. A longer input is some other file. */
 const MOST_INPUT = 8 * LONGEST_PASSWORD;
-/** NIST SP 800-63B. A shorter password is noted, not refused. */
+/** NIST SP 800-63B. A shorter password of a user is noted, not refused: it may be in a mail program already. */
 const SHORT = 8;
 
 /**
@@ -140,8 +147,6 @@ const SHORT = 8;
 export async function readNewPassword(io: CliIo, fromStdin: boolean): Promise<string> {
   const password = fromStdin ? await readAll(io.stdin) : await askTwice(io);
   if (password === '') throw new InvalidInput('password', 'the password is empty');
-  if (password.length < SHORT)
-    note(io, `stopgap: note: a password of fewer than ${SHORT} characters is soon guessed`);
   return password;
 }
 

@@ -138,8 +138,8 @@ function asQuietHours(raw: unknown): QuietHours {
   const [h1, m1, h2, m2] = (match ?? []).slice(1, 5).map(Number);
   const zone = match?.[5] ?? 'UTC';
   const fits = match !== null && h1! < 24 && h2! < 24 && m1! < 60 && m2! < 60;
-  if (!fits || !isZone(zone))
-    throw new WrongValue(`"${String(raw).slice(0, 80)}" are no hours; ${QUIET_FORM}`);
+  if (!fits) throw new WrongValue(`"${String(raw).slice(0, 80)}" are no hours; ${QUIET_FORM}`);
+  if (!isZone(zone)) throw new WrongValue(`the time zone "${zone.slice(0, 80)}" is not known; ${QUIET_FORM}`);
   const [from, to] = [60 * h1! + m1!, 60 * h2! + m2!];
   if (from === to) throw new WrongValue(`would be the whole day; ${QUIET_FORM}`);
   return { from, to, zone };

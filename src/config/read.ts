@@ -5,7 +5,7 @@ import { isMap, isScalar, isSeq } from 'yaml';
 import { fileFault } from '../accounts/private-file.js';
 import { nearest, suggestion } from '../accounts/problems.js';
 import { plainValue, YamlSource } from '../accounts/yaml-source.js';
-import { childrenOf, isSetting, LISTENER_GROUPS, listSettings, OTHER_VARIABLES } from './schema.js';
+import { childrenOf, isSetting, placesOf, LISTENER_GROUPS, listSettings, OTHER_VARIABLES } from './schema.js';
 import type { Reading } from './setting.js';
 import { environmentName } from './setting.js';
 import { TRACES_PATH } from './values.js';
@@ -78,7 +78,7 @@ export class RawSettings {
       const childKey = key === '' ? entry.key : `${key}.${entry.key}`;
       if (!known.includes(entry.key)) {
         const where = `${source.where(entry.keyNode)}: ${childKey}`;
-        this.problems.push(`${where}: unknown key; ${suggestion(entry.key, known)}`);
+        this.problems.push(`${where}: unknown key; ${misplaced(entry.key) ?? suggestion(entry.key, known)}`);
       } else if (isSetting(childPath)) {
         this.#readSetting(source, entry.value, entry.keyNode, childKey, base);
       } else {
@@ -364,4 +364,14 @@ export function settingsTable(): string {
     ),
     ...rows.map((row) => line(row)),
   ].join('\n');
+}
+
+/** Names that so many places have tell nothing of what was meant. */
+const MOST_PLACES = 3;
+
+/** What to say of a name that is right elsewhere, such as `users`, which is in `smtp.auth`. */
+function misplaced(name: string): string | undefined {
+  const places = placesOf(name);
+  const isKnown = places.length > 0 && places.length <= MOST_PLACES;
+  return isKnown ? `did you mean ${places.join(' or ')}?` : undefined;
 }

@@ -547,6 +547,15 @@ export function childrenOf(key: string): readonly string[] {
   return [...new Set(below.map((one) => one.path.slice(prefix.length).split('.')[0]!))];
 }
 
+/** Where a name has its place, with what it is under: `placesOf('users')` -> `['smtp.auth.users']`. Not at the top. */
+export function placesOf(name: string): readonly string[] {
+  const places = ALL.map(({ path }) => path.split('.')).flatMap((parts) => {
+    const index = parts.indexOf(name, 1);
+    return index < 1 ? [] : [parts.slice(0, index + 1).join('.')];
+  });
+  return [...new Set(places)];
+}
+
 /** Every upstream that is named, and how the configuration names it. */
 export function relaysOf({ smtp }: Config): readonly { key: string; relay: RelaySettings }[] {
   const named = smtp.inbound.map(({ relay }, index) => ({ key: `smtp.inbound[${index}].relay.url`, relay }));

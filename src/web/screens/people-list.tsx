@@ -68,6 +68,11 @@ function usePeople() {
         undo: () => void change(name, { disabled }).catch(fault),
       });
     },
+    async removePasskeys({ name }: Person): Promise<void> {
+      await answered(api.DELETE('/api/v1/people/{name}/passkeys', path(name)));
+      refresh();
+      note(`${name} has no passkeys any more. Their sessions have ended.`);
+    },
     async remove({ name }: Person): Promise<void> {
       await answered(api.DELETE('/api/v1/people/{name}', path(name)));
       refresh();
@@ -82,7 +87,9 @@ function rightsOf({ role, domains = '' }: Values): { role: PersonRole; domains?:
 }
 
 type Open =
-  { is: 'add' } | { is: 'link'; name: string; link: Link } | { is: 'edit' | 'remove'; person: Person };
+  | { is: 'add' }
+  | { is: 'link'; person: Person; link: Link }
+  | { is: 'edit' | 'passkeys' | 'remove'; person: Person };
 
 /** The people who may sign in with a password. */
 export function PeoplePart({ isNow }: { isNow: boolean }) {
@@ -93,7 +100,7 @@ export function PeoplePart({ isNow }: { isNow: boolean }) {
   const list = useServerQuery({ queryKey: ['people'], queryFn: () => answered(api.GET('/api/v1/people')) });
   const canChange = isNow && list.data?.changeable === true;
   const makeLink = async (person: Person): Promise<void> =>
-    setDialog({ is: 'link', name: person.name, link: await people.link(person) });
+    setDialog({ is: 'link', person, link: await people.link(person) });
   return (
     <section aria-labelledby="people">
       <div className="head">
@@ -158,6 +165,15 @@ export function PeoplePart({ isNow }: { isNow: boolean }) {
                               )}
                               {person.name !== who.name && (
                                 <>
+                                  {person.passkeys > 0 && (
+                                    <button
+                                      type="button"
+                                      className="bare"
+                                      onClick={() => setDialog({ is: 'passkeys', person })}
+                                    >
+                                      Remove passkeys
+                                    </button>
+                                  )}
                                   <button
                                     type="button"
                                     className="bare"
@@ -192,7 +208,7 @@ export function PeoplePart({ isNow }: { isNow: boolean }) {
             cancel={close}
             send={async (values) => {
               const { person, link } = await people.add(values);
-              setDialog({ is: 'link', name: person.name, link });
+              setDialog({ is: 'link', person, link });
             }}
           >
             {(faultOf) => (
@@ -221,6 +237,22 @@ export function PeoplePart({ isNow }: { isNow: boolean }) {
           </Form>
         </Dialog>
       )}
+      {dialog?.is === 'passkeys' && (
+        <Dialog title={`Remove the passkeys of ${dialog.person.name}?`} close={close}>
+          <p>
+            Whoever has the device signs in no more, and all sessions of {dialog.person.name} end. Password
+            and second factor stay as they are.
+          </p>
+          <Form
+            action="Remove them"
+            danger
+            cancel={close}
+            send={() => people.removePasskeys(dialog.person).then(close)}
+          >
+            {() => null}
+          </Form>
+        </Dialog>
+      )}
       {dialog?.is === 'remove' && (
         <Dialog title={`Remove ${dialog.person.name}?`} close={close}>
           <p>Their password and second factor are gone then. What they have decided stays in Changes.</p>
@@ -229,7 +261,7 @@ export function PeoplePart({ isNow }: { isNow: boolean }) {
           </Form>
         </Dialog>
       )}
-      {dialog?.is === 'link' && <LinkDialog name={dialog.name} link={dialog.link} close={close} />}
+      {dialog?.is === 'link' && <LinkDialog person={dialog.person} link={dialog.link} close={close} />}
     </section>
   );
 }
@@ -291,7 +323,8 @@ function RightsFields({
 }
 
 /** The link is shown once: if it is lost, another has to be made. */
-function LinkDialog({ name, link, close }: { name: string; link: Link; close: () => void }) {
+function LinkDialog({ person, link, close }: { person: Person; link: Link; close: () => void }) {
+  const { name, passkeys } = person;
   const [isCopied, setCopied] = useState(false);
   const url = new URL(link.link, document.baseURI).href;
   return (
@@ -300,6 +333,12 @@ function LinkDialog({ name, link, close }: { name: string; link: Link; close: ()
         Give it to {name} in a way that others do not read. It lets them choose a password, once, until{' '}
         <Time at={link.until} />. It is shown only now.
       </p>
+      {passkeys > 0 && (
+        <p>
+          {passkeys === 1 ? 'A passkey' : `${passkeys} passkeys`} of {name} will sign in as before. Remove
+          them if a device is lost.
+        </p>
+      )}
       <pre tabIndex={0} aria-label="The link">
         {url}
       </pre>

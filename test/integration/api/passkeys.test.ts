@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { removeAdmin, setAdminPassword } from '../../../src/accounts/admins.js';
+import { removeAdmin, removePasskeys, setAdminPassword } from '../../../src/accounts/admins.js';
 import { DAY, HOUR, MINUTE, formatInstant } from '../../../src/kernel/time.js';
 import { openSqliteStore } from '../../../src/store/sqlite/index.js';
 import { Authenticator } from '../../support/api/authenticator.js';
@@ -347,6 +347,78 @@ describe('where there can be passkeys', () => {
     assert.equal(await ways(undefined, 'localhost'), 'localhost');
     assert.equal(await ways(undefined, '127.0.0.1'), undefined);
     await people.restart((deps) => ({ ...deps, publicUrl: PAGE }));
+  });
+});
+
+describe('an administrator takes the passkeys of another person', () => {
+  test('who had them in a lost phone: they sign in no more, the sessions end, and the password goes on', async () => {
+    await people.add('chief', 'admin');
+    const { device: phone, cookie } = await withPasskey('lena', 'operator');
+    const laptop = new Authenticator();
+    assert.equal((await add(laptop, cookie, { name: 'laptop 2' })).status, 201);
+    const byPhone = await signIn(phone);
+    assert.equal(byPhone.status, 200);
+    const chief = (await people.signIn('chief')).cookie;
+    const take = (by = chief) => people.ask('DELETE', 'people/lena/passkeys', { cookie: by });
+
+    const taken = await take();
+
+    assert.equal(taken.status, 204, JSON.stringify(taken.body));
+    assert.equal(await people.status(byPhone.cookie), 401, 'the session of the thief');
+    for (const device of [phone, laptop]) assert.equal((await signIn(device)).status, 401);
+    const [person] = itemsOf(await people.ask('GET', 'people', { cookie: chief })).filter(
+      ({ name }) => name === 'lena',
+    );
+    assert.deepEqual([person!['passkeys'], person!['sessions']], [0, 0]);
+    const changes = await people.ask('GET', 'changes?type=PersonChanged', { cookie: chief });
+    const { by, why } = itemsOf(changes)[0]!;
+    assert.deepEqual([by, why], ['admin:chief', 'lena: no passkeys any more']);
+    const entered = await people.signIn('lena');
+    assert.equal(entered.status, 200, 'by the password');
+
+    const before = await people.recorded('lena');
+    assert.equal((await take()).status, 204, 'there are none any more');
+    assert.equal(await people.status(entered.cookie), 200, 'nothing was changed');
+    assert.equal(await people.recorded('lena'), before);
+    people.server.clock.advance(10 * MINUTE);
+  });
+
+  test('which a process that has not heard of it yet lets nobody undo', async () => {
+    const { device, cookie } = await withPasskey('olga', 'operator');
+    const begun = await people.ask('POST', `${OWN}/begin`, {
+      cookie,
+      body: { name: 'x', password: PASSWORD },
+    });
+    const credential = new Authenticator().create({ challenge: optionsOf(begun).challenge, ...PARTY });
+
+    await removePasskeys({ file: people.file, name: 'olga' });
+
+    const newPassword = 'a password of the thief';
+    const both = `${cookie}; ${begun.cookie}`;
+    for (const [method, target, by, body] of [
+      ['POST', OWN, both, { name: 'x', credential }],
+      ['DELETE', `${OWN}/${device.id}`, cookie, { password: PASSWORD }],
+      ['PUT', 'session/password', cookie, { password: PASSWORD, newPassword }],
+    ] as const) {
+      const reply = await people.ask(method, target, { cookie: by, body });
+      assert.equal(reply.status, 409, `${method} ${target}: ${JSON.stringify(reply.body)}`);
+      assert.match(String(reply.body['detail']), /was changed meanwhile/);
+    }
+    await people.read();
+    assert.deepEqual([people.admins.get('olga')!.passkeys, await people.status(cookie)], [[], 401]);
+    assert.equal((await people.signIn('olga')).status, 200, 'by the password of before');
+  });
+
+  test('and nobody else does, nor of a person who is not there', async () => {
+    await people.add('mayor', 'admin');
+    const { device, cookie } = await withPasskey('nora', 'operator');
+    const refused = await people.ask('DELETE', 'people/mayor/passkeys', { cookie });
+    assert.equal(refused.status, 403);
+    assert.equal((await people.ask('DELETE', 'people/nora/passkeys')).status, 401);
+    const mayor = (await people.signIn('mayor')).cookie;
+    assert.equal((await people.ask('DELETE', 'people/nobody/passkeys', { cookie: mayor })).status, 404);
+    assert.equal((await signIn(device)).status, 200);
+    people.server.clock.advance(10 * MINUTE);
   });
 });
 

@@ -176,6 +176,7 @@ describe('an administrator', () => {
     for (const [method, target, body] of [
       ['POST', 'people', { name: 'new', role: 'viewer' }],
       ['POST', 'people/carol/link', undefined],
+      ['DELETE', 'people/carol/passkeys', undefined],
       ['PATCH', 'people/carol', { role: 'operator' }],
       ['DELETE', 'people/carol', undefined],
     ] as const) {

@@ -11,7 +11,7 @@ import test from 'node:test';
 import type { TestContext } from 'node:test';
 import { directoryId } from '../../../src/accounts/private-file.js';
 import { PasswordChecker } from '../../../src/accounts/passwords.js';
-import { readAdmins } from '../../../src/accounts/admins.js';
+import { addPasskey, readAdmins } from '../../../src/accounts/admins.js';
 import { readTokens } from '../../../src/accounts/tokens.js';
 import { readUsers } from '../../../src/accounts/users.js';
 import type { CliIo } from '../../../src/cli/io.js';
@@ -256,6 +256,57 @@ test('people are added, get a second factor and another password, and are remove
   assert.equal((await readAdmins(file)).size, 0);
 });
 
+test('a new password or secret leaves passkeys, which is said, and they are listed and removed', async (context) => {
+  const cwd = temporaryDirectory(context);
+  const file = inData(cwd, 'admins.yaml');
+  const given = { cwd, input: 'correct horse' };
+  const remedy =
+    /alice goes on signing in by (a|2) passkeys?, without password and code: stopgap admin passkeys alice --remove/;
+  await stopgap(given, 'admin', 'add', 'Alice', '--role', 'admin', '--password-stdin');
+  const without = await stopgap(given, 'admin', 'passwd', 'alice', '--password-stdin');
+  assert.doesNotMatch(without.err, /passkey/);
+  const none = await stopgap({ cwd }, 'admin', 'passkeys', 'alice');
+  assert.deepEqual([none.code, none.out, none.err], [0, '', 'alice has no passkeys\n']);
+  const passkey = { key: 'AQID', counter: 0, addedAt: '2026-01-02T03:04:05.000Z', transports: [] };
+  await addPasskey({ file, name: 'alice', passkey: { ...passkey, id: 'b25l', name: 'old phone' } });
+  const { err: withOne } = await stopgap({ cwd }, 'admin', 'totp', 'alice');
+  assert.equal(remedy.exec(withOne)?.[1], 'a', withOne);
+  await addPasskey({ file, name: 'alice', passkey: { ...passkey, id: 'dHdv', name: 'laptop' } });
+  const changed = await stopgap(given, 'admin', 'passwd', 'alice', '--password-stdin');
+  assert.equal(remedy.exec(changed.err)?.[1], '2', changed.err);
+  const json = await stopgap(given, 'admin', 'passwd', 'alice', '--password-stdin', '--json');
+  assert.deepEqual(JSON.parse(json.out), { changed: 'alice', passkeys: 2, file });
+  const lines = [
+    'PASSKEY    ADDED                     ID',
+    'old phone  2026-01-02T03:04:05.000Z  b25l',
+    'laptop     2026-01-02T03:04:05.000Z  dHdv',
+  ];
+  assert.equal((await stopgap({ cwd }, 'admin', 'passkeys', 'ALICE')).out, `${lines.join('\n')}\n`);
+  const { stamp } = (await readAdmins(file)).get('alice')!;
+
+  const removed = await stopgap({ cwd }, 'admin', 'passkeys', 'ALICE', '--remove');
+
+  assert.deepEqual([removed.code, removed.out], [0, '']);
+  assert.match(removed.err, /^removed 2 passkeys of alice from .*admins\.yaml\n$/);
+  const after = (await readAdmins(file)).get('alice')!;
+  assert.deepEqual([after.passkeys, after.stamp === stamp], [[], false]);
+  const again = await stopgap({ cwd }, 'admin', 'passkeys', 'alice', '--remove', '--json');
+  assert.deepEqual(JSON.parse(again.out), { changed: 'alice', removed: 0, file });
+  assert.equal((await readAdmins(file)).get('alice')!.stamp, after.stamp, 'sessions go on');
+});
+
+test('a password of a person is no shorter than on the page, and that of a user may be', async (context) => {
+  const cwd = temporaryDirectory(context);
+  const given = { cwd, input: 'eleven char' };
+  const refused = await stopgap(given, 'admin', 'add', 'alice', '--role', 'viewer', '--password-stdin');
+  assert.deepEqual([refused.code, refused.out], [1, '']);
+  assert.equal(refused.err, 'stopgap: the password must have at least 12 characters\n');
+  assert.equal(existsSync(inData(cwd, 'admins.yaml')), false);
+  const noted = await stopgap({ cwd, input: 'seven c' }, 'user', 'add', 'anna', '--password-stdin');
+  assert.equal(noted.code, 0);
+  assert.match(noted.err, /fewer than 8 characters is soon guessed/);
+});
+
 const FAULTS: Array<[args: string[], code: number, says: RegExp]> = [
   [[], 2, /^Usage: stopgap/],
   [['usr'], 2, /^stopgap: unknown command 'usr' \(Did you mean user\?\)\n$/],
@@ -273,6 +324,10 @@ const FAULTS: Array<[args: string[], code: number, says: RegExp]> = [
   [['user', 'remove', 'nobody'], 1, /^stopgap: there is no user nobody\n$/],
   [['token', 'revoke', 'none'], 1, /^stopgap: there is no token none\n$/],
   [['admin', 'remove', 'none'], 1, /^stopgap: there is no administrator none\n$/],
+  [['admin', 'passkeys', 'none'], 1, /^stopgap: there is no administrator none\n$/],
+  [['admin', 'passkeys', 'none', '--remove'], 1, /^stopgap: there is no administrator none\n$/],
+  [['admin', 'add', 'a', '--role', 'domain'], 1, /^stopgap: .* needs .*: --domain example\.com, /],
+  [['token', 'add', '--name', 'a', '--role', 'domain'], 1, /^stopgap: .* needs .*: --domain example\.com, /],
   [['admin', 'add', 'a', '--role', 'server'], 2, /^stopgap: .*viewer, operator, admin, domain/],
   [
     ['user', 'list', '--config', 'nowhere.yaml'],

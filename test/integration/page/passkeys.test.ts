@@ -110,6 +110,32 @@ describe('passkeys in a real browser', { skip: WITHOUT_BROWSER }, () => {
     await assertAccessible(again);
   });
 
+  test('of somebody who lost the device are removed by an administrator, who hears of them at a new link too', async () => {
+    const theirs = await server.open({ as: 'operator', at: '/people', url });
+    const device = await plugIn(theirs);
+    await add(theirs, 'lost phone');
+    await theirs.getByText('You can sign in with the passkey lost phone').waitFor();
+    const page = await server.open({ as: 'admin', at: '/people', url });
+    const row = page.getByRole('table', { name: 'People' }).getByRole('row').filter({ hasText: 'oscar' });
+    await row.getByRole('button', { name: 'Link for a password' }).press('Enter');
+    await dialog(page).getByText('of oscar will sign in as before').waitFor();
+    await assertAccessible(page);
+    await dialog(page).getByRole('button', { name: 'Close' }).press('Enter');
+    await row.getByRole('button', { name: 'Remove passkeys' }).press('Enter');
+    await assertAccessible(page);
+
+    await dialog(page).getByRole('button', { name: 'Remove them' }).press('Enter');
+
+    await page.getByText('oscar has no passkeys any more').waitFor();
+    await row.getByRole('button', { name: 'Remove passkeys' }).waitFor({ state: 'detached' });
+    await theirs.reload();
+    await theirs.getByRole('button', { name: 'Sign in', exact: true }).waitFor();
+    const again = await server.open({ at: '/people', url });
+    await device.copyTo(again);
+    await again.getByRole('button', { name: 'Sign in with a passkey' }).press('Enter');
+    await again.getByRole('alert').getByText('does not let anybody in here').waitFor();
+  });
+
   test('that a device has already, or does not give, are told of in words', async () => {
     const page = await server.open({ as: 'domain', at: '/people', url });
     const device = await plugIn(page);

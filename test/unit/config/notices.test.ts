@@ -90,7 +90,11 @@ describe('notices.channels', () => {
     ['texts of a webhook', { ...WEBHOOK, texts: 'imposed=a' }, /texts: is for channels that people read/],
     ['an unknown event', { ...WEBHOOK, events: 'burnt' }, /"burnt" is not known; use proposed/],
     ['hours that are none', { ...WEBHOOK, quietHours: '25:00-07:00' }, /are no hours/],
-    ['a zone that is none', { ...WEBHOOK, quietHours: '22:00-07:00 Mars/Base' }, /are no hours/],
+    [
+      'a zone that is none',
+      { ...WEBHOOK, quietHours: '22:00-07:00 Mars/Base' },
+      /the time zone "Mars\/Base" is not known/,
+    ],
     ['two spans where three are needed', { ...WEBHOOK, digest: '30s, 5m' }, /must be three durations/],
     [
       'a file that is missing',

@@ -12,6 +12,11 @@ const CASES: Array<[name: string, given: Given, problem: string | RegExp]> = [
     'stopgap.yaml:2:1: dta: unknown key; did you mean data?',
   ],
   [
+    'a key at the top that belongs below another one',
+    { yaml: `${RELAY}users: ./users.yaml\n` },
+    'stopgap.yaml:2:1: users: unknown key; did you mean smtp.auth.users?',
+  ],
+  [
     'an unknown key in a listener',
     { yaml: 'smtp:\n  relay: { url: smtp://a.example }\n  submission:\n    - lisen: 25\n' },
     'stopgap.yaml:4:7: smtp.submission[0].lisen: unknown key; did you mean listen?',
