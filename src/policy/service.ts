@@ -62,6 +62,8 @@ export interface Asked {
   readonly data: number;
   readonly endOfMessage: number;
   readonly withLogin: number;
+  /** Messages that were to be held and could not: they were refused. */
+  readonly unheld: number;
 }
 
 type Measured = SenderFields & Pick<MessageHeld, 'transaction' | 'recipients' | 'size'>;
@@ -80,7 +82,7 @@ export class PolicyService {
     const { models, clock } = this.#context;
     return roomOf(models, account, clock.now());
   };
-  readonly #asked = { rcpt: 0, data: 0, endOfMessage: 0, withLogin: 0 };
+  readonly #asked = { rcpt: 0, data: 0, endOfMessage: 0, withLogin: 0, unheld: 0 };
 
   constructor(context: PolicyContext) {
     this.#context = context;
@@ -118,6 +120,7 @@ export class PolicyService {
     if (request.sasl_username !== '') this.#asked.withLogin++;
     const key = keyOf(request);
     const message = this.#messages.of(key);
+    if (!canHold(stage, request)) message.held = undefined;
     const answer =
       stage === 'end_of_message'
         ? (message.answer ??= this.#atEnd(request, key, message))
@@ -182,15 +185,14 @@ export class PolicyService {
     sender: Sender,
     message: AskedMessage,
   ): string {
-    // Each recipient of a message that is held is told the same: it is one refusal.
-    const { action, line } = this.#verdicts.refuse(
-      block,
-      stage,
-      sender,
-      transactionOf(request),
-      message.held !== undefined,
-    );
+    const isHoldable = canHold(stage, request);
+    const { action, line } = this.#verdicts.refuse(block, stage, sender, transactionOf(request), {
+      // Each recipient of a message that is held is told the same: it is one refusal.
+      isTold: message.held !== undefined,
+      isHoldable,
+    });
     if (action === 'hold') message.held ??= block.id;
+    else if (!isHoldable && this.#verdicts.refusalOf(block).action === 'hold') this.#asked.unheld++;
     return line;
   }
 
@@ -277,6 +279,14 @@ export class PolicyService {
       ip: decoded(request.client_address),
     });
   }
+}
+
+/**
+ * Whether HOLD can have an effect. Postfix names a queue id from the first recipient that it takes on. It has none where a
+ * filter before the queue gets the message (smtpd_proxy_filter): then it lets HOLD be, at RCPT too, and goes on.
+ */
+function canHold(stage: 'rcpt' | 'data' | 'end_of_message', { queue_id }: PolicyRequest): boolean {
+  return stage === 'rcpt' || queue_id !== '';
 }
 
 function recipientsOf(request: PolicyRequest, message: AskedMessage): number {

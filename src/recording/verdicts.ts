@@ -44,6 +44,14 @@ export interface Refused {
   readonly line: string;
 }
 
+/** What is known of the mail that is refused. */
+interface RefusedMail {
+  /** It has been refused, and recorded, already. */
+  readonly isTold?: boolean;
+  /** False where the mail server cannot hold it. */
+  readonly isHoldable?: boolean;
+}
+
 /** What a verdict needs of the rest. */
 export interface VerdictContext {
   readonly settings: Pick<Config['policy'], 'refuse' | 'ownNetworks'>;
@@ -76,6 +84,11 @@ export function refusalWhereAsked(
     reply: told,
     line: isHeld ? HOLD : replyLine(told),
   };
+}
+
+/** What becomes of mail that is to be held where nobody can: it is told to come again. */
+function inPlaceOfHold(held: Refused): Refused {
+  return { ...held, action: 'refuse', line: replyLine(held.reply) };
 }
 
 /** Judges senders for mail servers that ask, by the policy protocol or over HTTP. From memory: nothing here waits. */
@@ -128,15 +141,16 @@ export class Verdicts {
     return refusalWhereAsked(block, settings.refuse, contact);
   }
 
-  /** Counts and records a refusal of mail. @param isTold the message has been refused, and recorded, already */
+  /** Counts and records a refusal of mail. */
   refuse(
     block: ActiveBlock,
     stage: Exclude<RefusalStage, 'auth'>,
     { fields }: Sender,
     correlation: string,
-    isTold = false,
+    { isTold = false, isHoldable = true }: RefusedMail = {},
   ): Refused {
-    const refused = this.refusalOf(block);
+    const due = this.refusalOf(block);
+    const refused = isHoldable || due.action === 'refuse' ? due : inPlaceOfHold(due);
     this.#context.metrics.smtp.refused(stage, block.refusal);
     if (!isTold) this.#record(block, stage, fields, correlation, refused);
     return refused;

@@ -9,7 +9,7 @@ export function checkPolicy(findings: Findings, { server }: World): void {
     findings.notTried('what mail servers have asked: no running Stopgap answers');
     return;
   }
-  const { rcpt, data, endOfMessage, withLogin } = askedOf(server.health['policy']);
+  const { rcpt, data, endOfMessage, withLogin, unheld } = askedOf(server.health['policy']);
   const before = rcpt + data;
   const all = before + endOfMessage;
   if (all === 0) {
@@ -27,6 +27,11 @@ export function checkPolicy(findings: Findings, { server }: World): void {
     findings.warning(
       'no request names a login (sasl_username), so that no account is counted or refused',
       `ask where users log in; ${RECIPE}`,
+    );
+  if (unheld > 0)
+    findings.warning(
+      `mail that is to be held came to its end without a queue id, as behind smtpd_proxy_filter, where Postfix cannot hold it: it was refused (${unheld} since the start)`,
+      `use a milter or content_filter in place of smtpd_proxy_filter, or another refusal; ${RECIPE}`,
     );
   findings.ok(
     `${all} requests since the start, ${endOfMessage} at END-OF-MESSAGE, ${withLogin} with a login`,
@@ -105,7 +110,8 @@ export function checkReports(findings: Findings, { server, clock }: World): void
   findings.ok(`${events} events reported since the start`);
 }
 
-function askedOf(report: unknown): Record<'rcpt' | 'data' | 'endOfMessage' | 'withLogin', number> {
-  const { rcpt = 0, data = 0, endOfMessage = 0, withLogin = 0 } = (report ?? {}) as Record<string, number>;
-  return { rcpt, data, endOfMessage, withLogin };
+function askedOf(report: unknown): Record<'rcpt' | 'data' | 'endOfMessage' | 'withLogin' | 'unheld', number> {
+  const counts = (report ?? {}) as Record<string, number>;
+  const { rcpt = 0, data = 0, endOfMessage = 0, withLogin = 0, unheld = 0 } = counts;
+  return { rcpt, data, endOfMessage, withLogin, unheld };
 }

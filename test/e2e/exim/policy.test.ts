@@ -141,13 +141,30 @@ describe('a real Exim that asks the policy service', { skip: eximMissing() }, ()
     const session = await loggedIn(exim, ALICE);
     assert.match(await session.send(ALICE, ['one@elsewhere.test', 'two@elsewhere.test']), /^250 /);
     await session.quit();
+    await exim.runQueue();
     assert.match(await exim.queue(), /\*\*\* frozen \*\*\*/);
+    assert.equal(await exim.option('timeout_frozen_after'), 'timeout_frozen_after = 0s', 'whatever its age');
     assert.equal(outside.messages.length, 0);
     assert.equal((await stopgap.all('MessageAccepted')).length, 0);
     assert.equal((await stopgap.all('MessageRefused')).length, 1);
     await exim.thaw();
     await exim.idle();
     assert.equal(outside.messages.length, 1);
+  });
+
+  test('puts off mail of the null sender that is to be held, since Exim lets go what it has frozen of that', async (t) => {
+    const stopgap = await Stopgap.start(t, { settings: LISTEN });
+    const { exim, outside } = await eximAsking(t, `inet:127.0.0.1:${stopgap.port('policy')}`);
+    const user = `uid-${process.getuid!()}@mx.example.com`;
+    for (const account of [ALICE, user]) await stopgap.block('account', account, { refusal: 'hold' });
+    const session = await loggedIn(exim, ALICE);
+    assert.match(await session.send('', ['one@elsewhere.test']), TEMPORARY);
+    await session.quit();
+    await assert.rejects(exim.submit('<>', ['two@elsewhere.test']), /Service temporarily unavailable/);
+    await exim.runQueue();
+    assert.equal((await exim.queue()).trim(), '');
+    assert.equal(outside.messages.length, 0);
+    assert.deepEqual(await stopgap.all('MessageHeld'), []);
   });
 
   test('counts mail that is handed in locally for the user who did, and refuses or freezes it once that user is blocked', async (t) => {

@@ -6,9 +6,10 @@ import type { TestContext } from 'node:test';
 import { describe, test } from 'node:test';
 import type { HookRan } from '../../../src/blocks/events.js';
 import { newId } from '../../../src/runtime/ids.js';
-import type { MessageHeld } from '../../../src/sending/events.js';
+import type { MessageHeld, MessageRefused } from '../../../src/sending/events.js';
 import { heldStream } from '../../../src/sending/events.js';
 import { parseSubject } from '../../../src/sending/subjects.js';
+import { freePorts } from '../../support/ports.js';
 import { loggedIn, postfixAsking } from '../../support/policy/postfix-asking.js';
 import type { FakeUpstream } from '../../support/relay/fake-upstream.js';
 import { Dialogue } from '../../support/smtp/dialogue.js';
@@ -23,6 +24,12 @@ const HOLDING = `version: 1
 rules:
   - { id: burst, per: account, count: recipients, window: 10m, limit: 3, then: block, for: 1h, refuse: hold }
 `;
+
+/** The leaner way of docs/run/mail-servers.md. */
+const ASKS_AT_DATA = [
+  'smtpd_recipient_restrictions = permit_mynetworks, permit_sasl_authenticated, reject_unauth_destination',
+  'smtpd_data_restrictions = $stopgap',
+];
 
 interface Scene {
   readonly stopgap: Stopgap;
@@ -95,6 +102,53 @@ describe('mail that a real Postfix holds', { skip: postfixMissing() }, () => {
       receivers(outside),
       ['held1', 'held2', 'n1', 'n2', 'n3', 'n4'].map((each) => `${each}@elsewhere.test`),
     );
+  });
+
+  for (const [where, settings] of [
+    ['RCPT', []],
+    ['DATA', ASKS_AT_DATA],
+  ] as const)
+    test(`is refused behind a filter before the queue, where Postfix cannot hold it, asked at ${where} and the end`, async (t) => {
+      const dir = await workDir(t);
+      chmodSync(dir, 0o755);
+      const stopgap = await Stopgap.start(t, { settings: { policy: { listen: `unix:${dir}/policy` } } });
+      const [filter] = await freePorts(1);
+      const { postfix, outside } = await postfixAsking(t, `unix:${dir}/policy`, {
+        settings: [`smtpd_proxy_filter = 127.0.0.1:${filter}`, ...settings],
+        // The filter changes nothing: it is the entry that takes mail back.
+        services: [`127.0.0.1:${filter} inet n - n - - smtpd -o stopgap= -o smtpd_proxy_filter=`],
+      });
+      await stopgap.block('account', ALICE, { refusal: 'hold' });
+      const thief = await loggedIn(postfix, ALICE);
+      for (const to of ['one@elsewhere.test', 'two@elsewhere.test']) {
+        assert.match(await thief.send(ALICE, [to]), /^451 4\.3\.2 /);
+        assert.match(await thief.say('RSET'), /^250 /);
+      }
+      await thief.quit();
+      await send(postfix, BOB, 'friend@elsewhere.test');
+      await stopgap.release('account', ALICE);
+      await send(postfix, ALICE, 'three@elsewhere.test');
+      await postfix.idle();
+      assert.deepEqual(receivers(outside), ['friend@elsewhere.test', 'three@elsewhere.test']);
+      assert.deepEqual(await stopgap.all('MessageHeld'), []);
+      const refused = await stopgap.all<MessageRefused>('MessageRefused');
+      assert.ok(refused.some(({ data }) => data.stage === 'data' && data.reply.startsWith('451 ')));
+      assert.equal((await stopgap.all('MessageAccepted')).length, 2);
+    });
+
+  test('is held where it asks at DATA in place of RCPT', async (t) => {
+    const dir = await workDir(t);
+    chmodSync(dir, 0o755);
+    const stopgap = await Stopgap.start(t, { settings: { policy: { listen: `unix:${dir}/policy` } } });
+    const { postfix } = await postfixAsking(t, `unix:${dir}/policy`, { settings: ASKS_AT_DATA });
+    await stopgap.block('account', ALICE, { refusal: 'hold' });
+    await send(postfix, ALICE, 'one@elsewhere.test');
+    const held = await stopgap.all<MessageHeld>('MessageHeld');
+    assert.deepEqual(
+      held.map(({ data }) => data.transaction),
+      await idsIn(postfix, 'hold'),
+    );
+    assert.equal(held.length, 1);
   });
 
   test('is deleted where a person says so, and only that', async (t) => {

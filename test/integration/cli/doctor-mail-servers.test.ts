@@ -71,6 +71,34 @@ describe('stopgap doctor, of mail servers that ask and report', () => {
     );
   });
 
+  test('stopgap doctor says that mail which is to be held cannot be', async (t) => {
+    const cwd = await workDir(t);
+    const [port, api] = [await freePort(), await freePort()];
+    const env = {
+      ...QUIET,
+      STOPGAP_API_LISTEN: `127.0.0.1:${api}`,
+      STOPGAP_POLICY_LISTEN: `127.0.0.1:${port}`,
+      STOPGAP_POLICY_REFUSE: 'hold',
+    };
+    const served = await Served.start(t, cwd, env);
+    const blocked = await served.api('POST', '/api/v1/blocks', served.told('API token'), {
+      subject: { type: 'account', value: 'alice@example.com' },
+      duration: '1h',
+    });
+    assert.equal(blocked.status, 201);
+    const server = await Asking.open(t, port);
+    await server.ask();
+    await server.ask({ protocol_state: 'END-OF-MESSAGE', queue_id: '4ABC' });
+    const before = await doctor(t, { env }, cwd);
+    assert.equal(before.findings.filter(({ check }) => check === 'policy').length, 1);
+    await server.ask({ protocol_state: 'END-OF-MESSAGE' });
+    (await doctor(t, { env }, cwd)).has(
+      'policy',
+      'warning',
+      /smtpd_proxy_filter, where Postfix cannot hold it: it was refused \(1 since the start\); use a milter/,
+    );
+  });
+
   test('stopgap doctor says whether Dovecot asks and reports', async (t) => {
     const cwd = await workDir(t);
     const api = await freePort();

@@ -88,7 +88,7 @@ describe('the policy service in a running Stopgap', () => {
     const asking = await Asking.open(t, stopgap.port('policy'));
     const instance = '1.2.3.0';
     assert.equal(await asking.ask({ instance }), 'HOLD');
-    assert.equal(await asking.ask({ ...END, instance }), 'DUNNO');
+    assert.equal(await asking.ask({ ...END, instance, queue_id: '4ABC' }), 'DUNNO');
     const [refused] = await stopgap.all<MessageRefused>('MessageRefused');
     assert.equal(refused!.data.reply, 'HOLD');
     assert.deepEqual(await stopgap.all('MessageAccepted'), []);
@@ -254,7 +254,7 @@ describe('the policy service in a running Stopgap', () => {
     assert.equal(await (await Asking.open(t, stopgap.port('policy'))).ask(), 'DUNNO');
     const health = await fetch(`http://127.0.0.1:${stopgap.port('HTTP')}/healthz`);
     const { policy } = (await health.json()) as { policy: unknown };
-    assert.deepEqual(policy, { rcpt: 1, data: 0, endOfMessage: 0, withLogin: 1 });
+    assert.deepEqual(policy, { rcpt: 1, data: 0, endOfMessage: 0, withLogin: 1, unheld: 0 });
   });
 });
 

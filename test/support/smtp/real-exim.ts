@@ -101,6 +101,16 @@ export class RealExim {
     return this.#exim('-bp');
   }
 
+  /** What one option of its configuration is. */
+  async option(name: string): Promise<string> {
+    return (await this.#exim('-bP', name)).trim();
+  }
+
+  /** Looks at all that waits in its queue. Resolves when it has tried what it may. */
+  async runQueue(): Promise<void> {
+    await this.#exim('-q');
+  }
+
   /** Lets go of all mail that is frozen. */
   async thaw(): Promise<void> {
     const ids = [...(await this.queue()).matchAll(/\s(\S{6}-\S{6}-\S{2}|\S{6}-\S{11}-\S{4})\s/g)];
@@ -146,6 +156,8 @@ rfc1413_hosts =
 deliver_drop_privilege = true
 keep_environment =
 recipients_max = 1000
+ignore_bounce_errors_after = 0s
+${main.includes('timeout_frozen_after') ? '' : 'timeout_frozen_after = 7d'}
 ${main}
 begin acl
 ${acl}

@@ -210,11 +210,50 @@ describe('the policy service', () => {
     assert.ok(scene.counted.includes('refused rcpt hold'));
   });
 
-  test('records a held message although its block has gone meanwhile: the mail server still holds it', () => {
-    const scene = new Scene({ block: { refusal: 'hold' } });
+  for (const [what, setup, told] of [
+    ['a block that holds', { block: { refusal: 'hold' } }, SOFT],
+    ['where all mail of blocked senders is to be held', { block: {}, refuse: 'hold' }, SOFT],
+    [
+      'with the code that is configured',
+      { block: { refusal: 'hold' }, refuse: '450' },
+      SOFT.replace('451', '450'),
+    ],
+  ] as const)
+    test(`refuses what a filter before the queue gets, since nobody can hold it: ${what}`, () => {
+      const scene = new Scene(setup);
+      const instance = '1.2.3.0';
+      assert.equal(scene.ask({ instance }), 'HOLD', 'no recipient has been taken on yet: nobody knows');
+      for (let times = 0; times < 2; times++)
+        assert.equal(scene.ask({ ...END, instance, queue_id: '' }), told);
+      assert.equal(scene.ask({ protocol_state: 'DATA' }), told);
+      assert.deepEqual([scene.held, scene.sent], [[], []]);
+      assert.deepEqual(
+        scene.refused.map(({ stage, reply }) => [stage, reply]),
+        [
+          ['rcpt', 'HOLD'],
+          ['data', told],
+          ['data', told],
+        ],
+      );
+      assert.ok(scene.counted.includes('end_of_message refused'));
+      assert.equal(scene.service.asked.unheld, 2);
+    });
+
+  test('counts what a filter before the queue gets as sent where the block has gone meanwhile: nobody holds it', () => {
+    const scene = new Scene({ block: { refusal: 'hold', until: NOON + SECOND } });
     const instance = '1.2.3.0';
     assert.equal(scene.ask({ instance }), 'HOLD');
-    scene.blocks.restore([]);
+    scene.clock.advance(SECOND);
+    assert.equal(scene.ask({ ...END, instance, queue_id: '' }), 'DUNNO');
+    assert.deepEqual([scene.held.length, scene.sent.length], [0, 1]);
+    assert.equal(scene.service.asked.unheld, 0);
+  });
+
+  test('records a held message although its block has gone meanwhile: the mail server still holds it', () => {
+    const scene = new Scene({ block: { refusal: 'hold', until: NOON + SECOND } });
+    const instance = '1.2.3.0';
+    assert.equal(scene.ask({ instance }), 'HOLD');
+    scene.clock.advance(SECOND);
     assert.equal(scene.ask({ ...END, instance }), 'DUNNO');
     assert.deepEqual([scene.held.length, scene.sent.length], [1, 0]);
   });
@@ -377,7 +416,7 @@ describe('the policy service', () => {
     for (const protocol_state of ['CONNECT', 'EHLO', 'MAIL', 'VRFY', 'constructor', ''])
       assert.equal(scene.ask({ protocol_state }), 'DUNNO', protocol_state);
     assert.equal(scene.ask({ request: 'junk' }), 'DUNNO');
-    assert.deepEqual(scene.service.asked, { rcpt: 0, data: 0, endOfMessage: 0, withLogin: 0 });
+    assert.deepEqual(scene.service.asked, { rcpt: 0, data: 0, endOfMessage: 0, withLogin: 0, unheld: 0 });
   });
 
   test('counts a send that could not be recorded, and answers as ever', () => {
@@ -406,7 +445,7 @@ describe('the policy service', () => {
     scene.ask();
     scene.ask({ protocol_state: 'DATA', sasl_username: '' });
     scene.ask(END);
-    assert.deepEqual(scene.service.asked, { rcpt: 1, data: 1, endOfMessage: 1, withLogin: 2 });
+    assert.deepEqual(scene.service.asked, { rcpt: 1, data: 1, endOfMessage: 1, withLogin: 2, unheld: 0 });
   });
 
   test('takes names of any kind without a fault', () => {
