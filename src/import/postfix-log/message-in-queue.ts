@@ -91,9 +91,9 @@ export class Message {
     return this.#nrcpt ?? Math.max(1, this.settled ? this.#done : this.#done + this.#deferred);
   }
 
-  /** Deliveries alone will tell how many recipients it has. */
+  /** Deliveries alone will tell for certain how many recipients it has. */
   get isUncounted(): boolean {
-    return this.#nrcpt === undefined && this.#claimed === undefined && !this.settled;
+    return this.#nrcpt === undefined && !this.settled;
   }
 
   complete(at: Instant, from: string, size = 0, nrcpt?: number, claimed?: number): void {
