@@ -221,8 +221,11 @@ export class FailedLoginsByAccount {
     if (exists === false) return;
     const { failed, putOff, since } = this.of(account, at) ?? { failed: 0, putOff: 0, since: at };
     const counted = { ...{ failed, putOff, since, at, network }, [what]: { failed, putOff }[what] + 1 };
-    if (exists === true) this.#accounts.set(account, counted);
-    else this.#others.set(this.#keyOf(account), counted);
+    // Each is in one table alone. What was an account stays one here, though that may not be known any more.
+    if (exists === true || this.#accounts.has(account)) {
+      this.#accounts.set(account, counted);
+      this.#others.delete(this.#keyOf(account));
+    } else this.#others.set(this.#keyOf(account), counted);
   }
 
   /** Undefined if there was none within the last hour. */

@@ -65,8 +65,11 @@ const SAVE: Milliseconds = SECOND;
 const SIGN: Milliseconds = 5 * MINUTE;
 /** Zones differ by a quarter of an hour at least, and no line takes that long to come. */
 const LATE = 14 * MINUTE;
-/** Lines of one message come within milliseconds; a block should not wait for more. */
-const HOLDING = { disorder: 2 * SECOND, patience: 10 * SECOND };
+/**
+ * Lines of one message come within milliseconds; a block should not wait for more. Where only deliveries tell how many recipients there
+ * are, slow ones are waited for, but no longer: until then nothing of it counts.
+ */
+const HOLDING = { disorder: 2 * SECOND, patience: 10 * SECOND, patienceUncounted: 2 * MINUTE };
 /** Items of one report, and characters of their JSON: the server takes 1,000 and 1 MiB. */
 const MOST_ITEMS = 500;
 const LARGEST = 256 * 1024;

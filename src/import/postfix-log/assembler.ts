@@ -141,6 +141,7 @@ export class Assembler {
     const message = this.#messages.get(key);
     if (message === undefined) return;
     message.settled = true;
+    this.#held.settled(message);
     this.#messages.delete(key);
     // The line that says who sent it is lost, or was cut beyond recognition: it was sent all the same.
     if (message.from !== undefined || deleted || !hasAccount(message)) return;
@@ -220,7 +221,7 @@ export class Assembler {
 
   #queued(
     { host, wall, at }: LogRecord,
-    { queueId, from, size, recipients }: Said & { kind: 'queued' },
+    { queueId, from, size, recipients, claimed }: Said & { kind: 'queued' },
   ): void {
     const key = keyOf(host, queueId);
     let message = this.#messages.get(key);
@@ -231,7 +232,7 @@ export class Assembler {
     }
     // Every further attempt says it again.
     if (message.from !== undefined || message.internal) return;
-    message.complete(at, from, size, recipients);
+    message.complete(at, from, size, recipients, claimed);
     message.mark = this.mark;
     const { name } = message;
     if (name !== undefined) {
@@ -416,7 +417,7 @@ function hasAccount({ account, uid }: Message): boolean {
  */
 function isHandedBack(message: Message, original: Message): boolean {
   if (message.original !== undefined) return true;
-  if (original.returned + message.nrcpt > original.nrcpt * FILTERS) return false;
+  if (original.returned + message.nrcpt > original.told * FILTERS) return false;
   original.returned += message.nrcpt;
   return true;
 }

@@ -49,6 +49,8 @@ export class Message {
   #done = 0;
   #deferred = 0;
   #nrcpt: number | undefined;
+  /** How many it has by a line that its sender may have written. */
+  #claimed: number | undefined;
   /** It has left the queue. */
   settled = false;
   /** Of the line by which it was complete: see {@link Assembler}. */
@@ -78,17 +80,28 @@ export class Message {
       : `${host} ${messageId} ${from.slice(0, COMPARED)}`;
   }
 
-  /** How many recipients it has. Where that was not said: as many as deliveries have told of, and one at least. */
+  /** How many recipients it has. Where that is not certain: as many as are claimed or {@link told}, whichever is more. */
   get nrcpt(): number {
+    return this.#nrcpt ?? Math.max(this.#claimed ?? 1, this.told);
+  }
+
+  /** How many it has, whatever is claimed: as many as deliveries have told of, and one at least. */
+  get told(): number {
     // Of one that waits each attempt is told; in the end it is done with, or returned.
     return this.#nrcpt ?? Math.max(1, this.settled ? this.#done : this.#done + this.#deferred);
   }
 
-  complete(at: Instant, from: string, size = 0, nrcpt?: number): void {
+  /** Deliveries alone will tell for certain how many recipients it has. */
+  get isUncounted(): boolean {
+    return this.#nrcpt === undefined && !this.settled;
+  }
+
+  complete(at: Instant, from: string, size = 0, nrcpt?: number, claimed?: number): void {
     this.at = at;
     this.from = from;
     this.size = size;
     this.#nrcpt = nrcpt;
+    this.#claimed = claimed;
   }
 
   /** Whether it may come from a filter of this machine that has got another. */
@@ -135,6 +148,8 @@ interface Waiting {
   readonly at: Instant;
   /** Nothing more will be learnt of it. */
   readonly settled: boolean;
+  /** Only what comes will tell how much it is. */
+  readonly isUncounted?: boolean;
 }
 
 export interface Holding {
@@ -142,6 +157,8 @@ export interface Holding {
   readonly disorder: Milliseconds;
   /** What is not settled by then goes as it is: a message may be deferred for days. */
   readonly patience: Milliseconds;
+  /** What is not counted waits so long, apart: others do not wait for it. Unless given, in the order of time with all others. */
+  readonly patienceUncounted?: Milliseconds;
 }
 
 const OF_HISTORY: Holding = { disorder: 5 * SECOND, patience: 5 * MINUTE };
@@ -153,6 +170,8 @@ export class Held<Item extends Waiting> {
   readonly #holding: Holding;
   #items: Item[] = [];
   #gone = 0;
+  /** What is not counted, as it came. */
+  readonly #uncounted = new Set<Item>();
 
   constructor(holding: Holding = OF_HISTORY) {
     this.#holding = holding;
@@ -161,13 +180,24 @@ export class Held<Item extends Waiting> {
   /** What waits, in no order. */
   *items(): Iterable<Item> {
     for (let place = this.#gone; place < this.#items.length; place++) yield this.#items[place]!;
+    yield* this.#uncounted;
   }
 
   get size(): number {
-    return this.#items.length - this.#gone;
+    return this.#items.length - this.#gone + this.#uncounted.size;
   }
 
   add(item: Item): void {
+    if (item.isUncounted === true && this.#holding.patienceUncounted !== undefined) this.#uncounted.add(item);
+    else this.#insert(item);
+  }
+
+  /** Nothing more will be learnt of it from now on. */
+  settled(item: Item): void {
+    if (this.#uncounted.delete(item)) this.#insert(item);
+  }
+
+  #insert(item: Item): void {
     let place = this.#items.length;
     while (place > this.#gone && this.#items[place - 1]!.at > item.at) place--;
     if (place === this.#items.length) this.#items.push(item);
@@ -180,11 +210,16 @@ export class Held<Item extends Waiting> {
    * @param most so many at once
    */
   release(now: Instant, each: (item: Item) => void, most = Infinity): void {
-    const { disorder, patience } = this.#holding;
-    for (let gone = 0; gone < most && this.size > 0; gone++) {
-      const oldest = this.#items[this.#gone]!;
-      const age = now - oldest.at;
-      if (this.size <= MOST && age < (oldest.settled ? disorder : patience)) break;
+    const { disorder, patience, patienceUncounted = 0 } = this.#holding;
+    for (const item of this.#uncounted) {
+      if (this.#uncounted.size <= MOST && now - item.at < patienceUncounted) break;
+      this.settled(item);
+    }
+    for (let gone = 0; gone < most; gone++) {
+      const oldest = this.#items[this.#gone];
+      if (oldest === undefined) break;
+      const isTooMany = this.#items.length - this.#gone > MOST;
+      if (!isTooMany && now - oldest.at < (oldest.settled ? disorder : patience)) break;
       this.#gone++;
       each(oldest);
     }

@@ -43,6 +43,8 @@ export type Said =
       /** Bytes; undefined if the line is cut, and so are the recipients. */
       readonly size: number | undefined;
       readonly recipients: number | undefined;
+      /** The number that a line ends with which may be cut: who chose the return path may have chosen it too. */
+      readonly claimed?: number;
     }
   /** smtp, lmtp, local, virtual, pipe …: what became of one recipient. */
   | {
@@ -91,9 +93,12 @@ export interface Garbled {
 
 /**
  * A text of so many bytes may be cut. Postfix cuts what it says after 2,000, and classic syslog cuts lines after 1,024, of which their
- * heads take some 100. Who chose a long name in such a text also chose how it ends: nothing is believed that comes after that name.
+ * heads take some 100. Who chose a long name in such a text also chose how it ends: nothing is believed that comes after that name, but
+ * a number of recipients, where it is more than is known otherwise.
  */
 export const LONGEST_WHOLE = 900;
+/** Recipients that such a line may claim: as many as Postfix takes of one message, unless told otherwise. */
+const MOST_CLAIMED = 1000;
 
 /*
  * Lines hold what strangers chose, up to 64 KiB of it: patterns that would try again from each of its characters are
@@ -261,7 +266,11 @@ function readQmgr(text: string, isCut: boolean): Said | Garbled | undefined {
   if (begun !== null) {
     const [head, queueId] = begun;
     const from = text.slice(head.length);
-    return { kind: 'queued', queueId: queueId!, from, size: undefined, recipients: undefined };
+    const ends = QUEUED.exec(text);
+    return {
+      ...{ kind: 'queued', queueId: queueId!, from, size: undefined, recipients: undefined },
+      ...(ends === null ? {} : { claimed: Math.min(Number(ends[4]), MOST_CLAIMED) }),
+    };
   }
   const found = QUEUED.exec(text);
   if (found !== null) {

@@ -38,6 +38,7 @@ export class BoundedChecks {
   readonly #clock: RemoteOptions['clock'];
   readonly #turns: Turns;
   readonly #trouble: Trouble;
+  readonly #unusable: Trouble;
 
   /** @param name as messages name the back end */
   constructor(
@@ -50,6 +51,12 @@ export class BoundedChecks {
     this.#trouble = new Trouble(clock, {
       began: (error) => log.error({ backend: name, error }, 'logins are put off: they cannot be checked'),
       over: (count, spanMs) => log.warn({ backend: name, count, spanMs }, 'logins are checked again'),
+    });
+    this.#unusable = new Trouble(clock, {
+      began: (reason) =>
+        log.warn({ backend: name, reason }, 'a right password failed: its account is not known'),
+      over: (count, spanMs) =>
+        log.warn({ backend: name, count, spanMs }, 'right passwords failed: their accounts were not known'),
     });
   }
 
@@ -92,6 +99,17 @@ export class BoundedChecks {
       late.abort(away);
       throw away;
     });
+  }
+
+  /**
+   * For a right password of which the answer does not say whose it is. It is as wrong as any other: another reply would tell that it
+   * is right, also where the account is blocked. Whoever runs the back end is told.
+   *
+   * @returns what stands for a wrong password
+   */
+  unusable(reason: string): undefined {
+    this.#unusable.failed(reason);
+    this.#unusable.worked();
   }
 
   /** Whether an answer comes, in words. */

@@ -223,8 +223,7 @@ export class DovecotBackend implements AuthBackend {
     if (command === 'OK' && isDisabled(parameters)) question.resolve(undefined);
     else if (command === 'OK') {
       const account = accountOf(parameters, question.login!.name);
-      if (account !== undefined) question.resolve(account);
-      else question.reject(new Error(`${this.#checks.name}: it names an account that cannot be one`));
+      question.resolve(account ?? this.#checks.unusable('it names an account that cannot be one'));
     } else if (command === 'FAIL' && !parameters.some(isTemporary)) question.resolve(undefined);
     else
       question.reject(

@@ -22,7 +22,7 @@ const ASCII = /^[ -~]*$/;
 
 /**
  * A web service as back end. It gets `{account, password, ip}` by POST. Right is 200 with `{"ok":true}`, and `"account"` where the login
- * may have other spellings. Wrong is 401, 403 or 200 with `{"ok":false}`. All else is no answer.
+ * may have other spellings. Wrong is 401, 403 or 200 with `{"ok":false}`, and right for an account that is not known. All else is no answer.
  */
 export class HttpBackend implements AuthBackend {
   readonly memory = REMEMBERED;
@@ -52,10 +52,9 @@ export class HttpBackend implements AuthBackend {
       if (!ok) return undefined;
       // Databases take letters with and without accents for the same: one user would have any number of names, each unblocked.
       if (account === undefined && !ASCII.test(name))
-        throw new Error(`${this.#checks.name} names no "account" for a login beyond ASCII`);
+        return this.#checks.unusable('it names no "account" for a login beyond ASCII');
       const own = account === undefined ? normalizeAccount(name) : possibleAccount(account);
-      if (own === undefined) throw new Error(`${this.#checks.name} names an account that cannot be one`);
-      return own;
+      return own ?? this.#checks.unusable('it names an account that cannot be one');
     };
     return this.#checks.run(client.network, ask, begins);
   }

@@ -53,3 +53,17 @@ test('a name that may be no account is counted apart: a flood of guessed ones pu
   assert.equal(failed.of('c@example.com', NOON), undefined);
   assert.equal(failed.of('a@example.com', NOON)?.failed, 1);
 });
+
+test('what is told of an account is the newest, though it is not known any more that there is one', () => {
+  let known: boolean | undefined = true;
+  const failed = new FailedLoginsByAccount(() => known);
+  failed.note('a@example.com', 'failed', '192.0.2.7', NOON);
+  known = undefined;
+  failed.note('a@example.com', 'failed', '192.0.2.8', NOON + 2 * HOUR);
+  failed.note('a@example.com', 'putOff', '192.0.2.9', NOON + 2 * HOUR + MINUTE);
+  for (let n = 0; n < 10_000; n++) failed.note(`guessed-${n}`, 'failed', '192.0.2.7', NOON);
+  const counted = { failed: 1, putOff: 1, since: NOON + 2 * HOUR, at: NOON + 2 * HOUR + MINUTE };
+  assert.deepEqual(failed.of('a@example.com', NOON + 2 * HOUR + MINUTE), {
+    ...{ ...counted, network: '192.0.2.9', isKnown: false },
+  });
+});

@@ -91,8 +91,8 @@ test('questions to Dovecot share one connection, and each gets the answer of its
   assert.equal(server.connections, 1);
 });
 
-test('what Dovecot calls the account is what it is, unless it cannot be one', async (t) => {
-  const { server, backend } = await dovecot(t);
+test('what Dovecot calls the account is what it is, and a login is wrong of which it names what cannot be one', async (t) => {
+  const { server, backend, told } = await dovecot(t);
   for (const [said, account] of [
     ['user=Alice@Example.com', 'alice@example.com'],
     ['original_user=x\tuser=alice', 'alice'],
@@ -109,8 +109,10 @@ test('what Dovecot calls the account is what it is, unless it cannot be one', as
     'user=a\u202eb',
   ]) {
     server.answer = (id) => `OK\t${id}\t${said}`;
-    await assert.rejects(backend.check(login('typed')), BackendAway, said);
+    assert.equal(await backend.check(login('typed')), undefined, said);
   }
+  assert.equal(backend.isAway, false);
+  assert.deepEqual(told, ['a right password failed: its account is not known']);
 });
 
 test('an account that Dovecot lets nobody log in to is wrong', async (t) => {
@@ -298,6 +300,9 @@ test('a web service is asked by POST with a bearer token, and its redirects are 
     [200, '{"ok":true,"account":null}', 'alice'],
     [200, '{"ok":true,"account":" Alice@Example.COM. "}', 'alice@example.com'],
     [200, '{"ok":false,"account":"alice@example.com"}', undefined],
+    [200, '{"ok":true,"account":""}', undefined],
+    [200, '{"ok":true,"account":"ali\\u200bce@example.com"}', undefined],
+    [200, `{"ok":true,"account":"${'x'.repeat(400)}"}`, undefined],
   ] as const) {
     server.answer = (response) => Boolean(response.writeHead(status).end(body));
     assert.equal(await backend.check(login('alice')), account, body);
@@ -306,9 +311,6 @@ test('a web service is asked by POST with a bearer token, and its redirects are 
     [200, ''],
     [200, 'null'],
     [200, '{"ok":"true"}'],
-    [200, '{"ok":true,"account":""}'],
-    [200, '{"ok":true,"account":"ali\\u200bce@example.com"}'],
-    [200, `{"ok":true,"account":"${'x'.repeat(400)}"}`],
     [200, `{"ok":true,"more":"${'x'.repeat(1_000_000)}"}`],
     [204, ''],
     [302, ''],
@@ -322,12 +324,13 @@ test('a web service is asked by POST with a bearer token, and its redirects are 
   }
 });
 
-test('a login beyond ASCII passes at a web service only by the name that the service gives to it', async (t) => {
+test('a login beyond ASCII that a web service gives no name to is as wrong as one with a wrong password', async (t) => {
   const server = new FakeService(judge);
   await server.resume();
   t.after(() => server.stop());
+  const { clock, log, told } = remote();
   const backend = new HttpBackend({
-    ...remote(),
+    ...{ clock, log },
     url: `http://127.0.0.1:${server.port}/`,
     token: undefined,
   });
@@ -340,12 +343,16 @@ test('a login beyond ASCII passes at a web service only by the name that the ser
   ];
   for (const name of SPELT) {
     server.answer = (response) => Boolean(response.end('{"ok":true}'));
-    await assert.rejects(backend.check(login(name)), BackendAway, name);
+    assert.equal(await backend.check(login(name)), undefined, name);
+    assert.equal(backend.isAway, false, 'others can log in');
     server.answer = (response) => Boolean(response.end('{"ok":true,"account":"alice@example.com"}'));
     assert.equal(await backend.check(login(name)), 'alice@example.com', name);
     server.answer = (response) => Boolean(response.end('{"ok":false}'));
     assert.equal(await backend.check(login(name)), undefined, name);
   }
+  assert.deepEqual(told, ['a right password failed: its account is not known']);
+  clock.advance(10 * SECOND);
+  assert.deepEqual(told.slice(1), ['right passwords failed: their accounts were not known']);
 });
 
 test('a mail server says wrong by 535 and 525, and by nothing else', async (t) => {

@@ -421,6 +421,53 @@ describe('a follower of a log', () => {
     }
   });
 
+  test('counts each recipient of a message whose long return path hides how many there are, and no other waits for it', async () => {
+    const [begin, queued] = message('A1', 0);
+    const to = (seconds: number, index: number, status = 'sent (250 OK)'): string =>
+      `${stamp(seconds)} mx postfix/smtp[3]: A1: to=<x${index}@a.test>, relay=mx[198.51.100.1]:25, delay=25, dsn=2.0.0, status=${status}`;
+    const twenty = Array.from({ length: 20 }, (_, index) => to(25, index));
+    const of = (length: number): string =>
+      queued!.replace('alice@', `${'x'.repeat(length)}@`).replace('nrcpt=1', 'nrcpt=20');
+    const whole = of(910);
+    const cut = of(1990).slice(0, 2000);
+    const removed = `${stamp(25)} mx postfix/qmgr[2]: A1: removed`;
+    const told = async (lines: readonly string[], later: readonly string[], restarts = false) => {
+      const scene = new Scene({ inbound: false });
+      scene.log.lines.push(...lines, ...message('B1', 1, 'bob@example.com'), ...later);
+      scene.log.there = lines.length + 2;
+      scene.start();
+      await scene.pass(12 * SECOND);
+      const soon = scene.reported.map(({ queueId, recipients }) => [queueId, recipients]);
+      if (restarts) {
+        await scene.stop();
+        scene.start();
+      }
+      await scene.pass(14 * SECOND);
+      scene.log.there = scene.log.lines.length;
+      await scene.pass(10 * SECOND);
+      const then = scene.reported.filter(({ queueId }) => queueId === 'A1');
+      scene.clock.skip(2 * MINUTE);
+      await scene.pass(2 * SECOND);
+      await scene.stop();
+      assert.equal(scene.place?.lines, scene.log.lines.length, 'nothing is left to be read');
+      assert.equal(scene.ids.length, 2, 'each counts once');
+      const all = scene.reported.filter(({ queueId }) => queueId === 'A1');
+      return { soon, then: then.length, all: [...new Set(all.map(({ recipients }) => recipients))] };
+    };
+    const B1 = ['B1', 1];
+    const feigned = `${cut.slice(0, 1967)}>, size=1, nrcpt=1 (queue active)`;
+    for (const line of [whole, cut, feigned])
+      for (const restarts of [false, true])
+        assert.deepEqual(await told([begin!, line], [...twenty, removed], restarts), {
+          ...{ soon: [B1], then: 1, all: [20] },
+        });
+    // No delivery is over by then.
+    assert.deepEqual(await told([begin!, whole], []), { soon: [B1], then: 0, all: [20] });
+    // One of them waits for longer than the message does.
+    const waits = [...twenty.slice(1), to(25, 0, 'deferred (later)')];
+    assert.deepEqual(await told([begin!, cut], waits), { soon: [B1], then: 0, all: [20] });
+  });
+
   test('counts a message whatever its return path is', async () => {
     const scene = new Scene({ inbound: false });
     for (const [index, from] of ['a\u2028b@a.test', `${'x'.repeat(1500)}@a.test`].entries())
@@ -430,6 +477,8 @@ describe('a follower of a log', () => {
     scene.log.there = 4;
     scene.start();
     await scene.pass(15 * SECOND);
+    scene.clock.skip(2 * MINUTE);
+    await scene.pass(2 * SECOND);
     await scene.stop();
     assert.deepEqual(
       scene.reported.map(({ account, returnPath }) => [account, returnPath]),

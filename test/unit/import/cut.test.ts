@@ -82,7 +82,7 @@ describe('a line that is cut, wherever that is', () => {
     );
   });
 
-  test('tells of a message in the queue and of its deliveries, but no number, no next server and no other message', () => {
+  test('tells of a message in the queue and of its deliveries, but no certain number, no next server and no other message', () => {
     fc.assert(
       fc.property(name, (from) => {
         eachCut('qmgr', `1A: from=<${from}>, size=4000, nrcpt=50 (queue active)`, (said) => {
@@ -170,6 +170,35 @@ describe('a message of a login whose lines are cut', () => {
       const cut = say(text, length);
       assert.deepEqual(await sends([say(begin('A1')), cut, ...rest]), [[ALICE, 2]], cut);
     }
+  });
+
+  test('has as many recipients as the line of its return path seems to say, where deliveries tell of fewer, and no more than Postfix takes', async () => {
+    for (const [claimed, counted] of [
+      [1, 2],
+      [20, 20],
+      [999_999_999, 1000],
+    ] as const) {
+      const lines = [begin('A1'), from('b'.repeat(910), claimed), to('x@a.test'), to('y@a.test')];
+      assert.deepEqual(await sends(lines.map((line) => say(line))), [[ALICE, counted]]);
+    }
+  });
+
+  test('hides no mail that follows, whatever number it feigns, as what a filter hands back', async () => {
+    const path = `${'b'.repeat(910)}@a.test`;
+    const again = (id: string): readonly string[] => [
+      `smtpd[1]: ${id}: client=localhost[127.0.0.1]`,
+      `cleanup[4]: ${id}: message-id=<same@form>`,
+      from(path, 900).replace('A1', id),
+      to('x@a.test').replace('A1', id),
+      `qmgr[2]: ${id}: removed`,
+    ];
+    const given = to('x@a.test').replace('mx[198.51.100.1]:25', 'local');
+    const lines = [begin('A1'), 'cleanup[4]: A1: message-id=<same@form>', from(path, 900), given];
+    const counted = await sends([...lines, 'qmgr[2]: A1: removed', ...again('B1')].map((line) => say(line)));
+    assert.deepEqual(counted, [
+      [ALICE, 900],
+      [undefined, 900],
+    ]);
   });
 
   test('counts a recipient once that waits for a time, and one at least', async () => {

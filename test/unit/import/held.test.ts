@@ -6,6 +6,7 @@ import { MINUTE, SECOND } from '../../../src/kernel/time.js';
 interface Item {
   readonly at: number;
   settled: boolean;
+  readonly isUncounted?: boolean;
 }
 
 const item = (at: number, settled = true): Item => ({ at, settled });
@@ -37,6 +38,23 @@ describe('what is held back', () => {
     held.add(settling);
     settling.settled = true;
     assert.deepEqual(released(held, 5 * SECOND), [0]);
+  });
+
+  test('waits apart and for longer where it is not counted, if so wanted, and goes once it is settled', () => {
+    const held = new Held<Item>({ disorder: 0, patience: SECOND, patienceUncounted: MINUTE });
+    const open = [0, 1].map((at) => ({ at, settled: false, isUncounted: true }));
+    for (const one of open) held.add(one);
+    held.add(item(2, false));
+    assert.deepEqual([held.size, [...held.items()].length], [3, 3]);
+    assert.deepEqual(released(held, MINUTE - 1), [2]);
+    open[1]!.settled = true;
+    held.settled(open[1]!);
+    assert.deepEqual(released(held, MINUTE - 1), [1]);
+    assert.deepEqual(released(held, MINUTE), [0]);
+    for (let at = 0; at < 100_010; at++) held.add({ at, settled: false, isUncounted: true });
+    assert.equal(released(held, SECOND + 9).length, 10, 'memory has its limit');
+    assert.equal(released(held, Infinity).length, 100_000);
+    assert.equal(held.size, 0);
   });
 
   test('is never more than memory allows', () => {
