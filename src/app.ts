@@ -271,6 +271,7 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
       backtests: new BacktestJobs({ location, clock, log: levels.of('api') }),
       places: geoDataOf(config),
       accountState: smtp?.users === undefined ? undefined : (account) => stateOf(smtp.users!(), account),
+      dovecotAsks: dovecot === undefined ? undefined : () => dovecot.asked.sending > 0,
       failedLogins: (account) => smtp?.failedLogins(account) ?? dovecot?.failedLogins(account),
       cannotCheck: smtp?.cannotCheck,
       putOffs: smtp?.putOffs,

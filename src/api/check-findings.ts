@@ -193,6 +193,8 @@ interface Recorded {
   /** Refusals of ours, newest first. */
   readonly refusals: readonly RefusalJson[];
   readonly behind: Behind;
+  /** Each code that the mail server behind answered then, as of the last time. */
+  readonly behindCodes: readonly Pick<NonNullable<Behind>, 'code' | 'at'>[];
 }
 
 /** Recent refusals of an account; undefined without one, or if the store cannot be read. */
@@ -227,10 +229,11 @@ async function recordedIn(
 ): Promise<Recorded | undefined> {
   const refusals: RefusalJson[] = [];
   let behind: NonNullable<Behind> | undefined;
+  const lastOf = new Map<number, string>();
   const seen = new SeenIds();
   try {
     const from = await lastUpTo(store, stream, at + OUT_OF_ORDER);
-    if (from === undefined) return { refusals, behind: null };
+    if (from === undefined) return { refusals, behind: null, behindCodes: [] };
     for await (const event of store.readStream(stream, {
       direction: 'backwards',
       from,
@@ -255,7 +258,9 @@ async function recordedIn(
         refusals.push({ at: when, stage, block, reply, returnPath, ehlo, ip, count });
       } else if (type === 'RecipientsRefused' && at - event.at <= DAY) {
         const { count, code } = data as RecipientsRefused;
-        behind = { code, at: formatInstant(event.at), ...behind, count: count + (behind?.count ?? 0) };
+        const when = formatInstant(event.at);
+        behind = { code, at: when, ...behind, count: count + (behind?.count ?? 0) };
+        if (!lastOf.has(code)) lastOf.set(code, when);
       }
     }
   } catch (thrown) {
@@ -263,7 +268,8 @@ async function recordedIn(
     if (!(thrown instanceof StoreUnavailable)) throw thrown;
     return undefined;
   }
-  return { refusals, behind: behind ?? null };
+  const behindCodes = [...lastOf].map(([code, when]) => ({ code, at: when }));
+  return { refusals, behind: behind ?? null, behindCodes };
 }
 
 /** Before when nothing is known of refusals. */

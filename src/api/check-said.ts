@@ -14,7 +14,7 @@ import type { Standing } from './check-told.js';
 import type { Trouble } from './check-troubles.js';
 import type { OwnFound, OwnSettings } from './own-replies.js';
 import { ownRepliesLike, ownReplyOf } from './own-replies.js';
-import type { Replied, Behind, Recorded } from './said-sentences.js';
+import type { Replied, Behind, Recorded, StandingSaid } from './said-sentences.js';
 import {
   ASK_FOR_ADDRESS,
   IF_ELSEWHERE,
@@ -45,9 +45,10 @@ import {
   compareWords,
   isAboutLogin,
   isBounce,
+  isCodeDoubtful,
   isOfReading,
   namesOtherProvider,
-  plain,
+  wordingsOf,
 } from './said-text.js';
 
 /** People are not exact about when it was. */
@@ -95,8 +96,8 @@ export interface Facts {
   readonly standing: Standing | undefined;
   /** What put off everybody around then. */
   readonly troubles: readonly Trouble[];
-  /** What the server behind last refused. */
-  readonly behind: Behind | null;
+  /** What the server behind refused lately: the last of each code. */
+  readonly behindCodes: readonly Behind[];
   readonly failed: FailedLogins | undefined;
   /** Why it cannot log in at all. */
   readonly hasNoLogin: string | undefined;
@@ -115,14 +116,18 @@ export interface Facts {
 interface Asked extends Found {
   readonly said: string;
   readonly own: OwnFound | undefined;
+  /** Whether it is about a login, of no other server by its form. */
   readonly isLogin: boolean;
   readonly compare: (one: Replied) => Match;
   readonly fits: (one: Replied) => boolean;
   /** What would refuse the sender, if it says that. */
-  readonly stands: Standing | undefined;
+  readonly stands: StandingSaid | undefined;
 }
 
-type Told = Pick<Said, 'cause' | 'sentence'> & Partial<Pick<Said, 'at' | 'block'>>;
+interface Told extends Pick<Said, 'cause' | 'sentence'>, Partial<Pick<Said, 'at' | 'block'>> {
+  /** Whether nothing that is known here says it, nor anything like it. */
+  readonly isUnknown?: boolean;
+}
 
 /**
  * Finds who said to an account what its mail program shows: what is recorded, or stands, and has these words; then what the
@@ -130,35 +135,57 @@ type Told = Pick<Said, 'cause' | 'sentence'> & Partial<Pick<Said, 'at' | 'block'
  */
 export function explainSaid(said: string, facts: Facts): Said {
   const found = codesIn(said);
-  const told = ({ cause, sentence, at = null, block = null }: Told): Said => {
-    const isLater = at !== null && Date.parse(at) > facts.at + MINUTE;
-    return { ...found, cause, at, block, sentence: isLater ? `${sentence} ${WAS_LATER}` : sentence };
+  const first = explain(said, found, facts);
+  const wordsAlone = { ...found, code: null };
+  const other = GUESSES.has(first.cause) && isCodeDoubtful(said) ? explain(said, wordsAlone, facts) : first;
+  const isMisread = other !== first && (first.isUnknown === true || !GUESSES.has(other.cause));
+  const { cause, sentence, at = null, block = null } = isMisread ? other : first;
+  const isLater = at !== null && Date.parse(at) > facts.at + MINUTE;
+  return {
+    ...(isMisread ? wordsAlone : found),
+    cause,
+    at,
+    block,
+    sentence: isLater ? `${sentence} ${WAS_LATER}` : sentence,
   };
-  if (!facts.own.failsReading && isOfReading(said, found)) return told(none(OF_READING));
+}
+
+/** What may be said for the code alone. */
+const GUESSES: ReadonlySet<Told['cause']> = new Set(['none', 'mail server']);
+
+function explain(said: string, found: Found, facts: Facts): Told {
+  if (!facts.own.failsReading && isOfReading(said, found)) return none(OF_READING);
   const own = ownReplyOf(said, found, facts.own);
   const elsewhere = isBounce(said, found)
     ? OF_BOUNCE
     : own?.isOnlyOurs !== true && namesOtherProvider(said)
       ? OF_PROVIDER
       : undefined;
-  const isLogin = elsewhere === undefined && isOfLogin(said, found, own);
-  const compare = (one: Replied): Match => matchOf(one, said, { ...found, isLogin });
+  const isLoginText = isOfLogin(said, found, own);
+  const isLogin = isLoginText && elsewhere === undefined;
+  const compare = (one: Replied): Match => matchOf(one, said, { ...found, isLogin: isLoginText });
   const fits = (one: Replied): boolean => {
     const match = compare(one);
-    // Of what looks like another server's only the very words count: many servers use the same codes.
-    if (match === 'words' || elsewhere !== undefined) return match === 'words';
-    return match === 'bare' || (match === 'codes' && isLogin && one.stage === 'auth');
+    // Many servers use the same codes.
+    return match === 'words' || match === 'bare' || (match === 'codes' && isLogin && one.stage === 'auth');
   };
-  const stands = facts.standing?.replies.some((reply) => fits(standingReply(reply))) === true;
   const asked = {
     ...{ ...found, said, own, isLogin, compare, fits },
-    stands: stands ? facts.standing : undefined,
+    stands: standingSaid(facts, compare, fits),
   };
   const known = ofFacts(asked, facts);
-  if (elsewhere === undefined) return told(known ?? ofWords(asked, facts));
-  return told(
-    known === undefined ? none(elsewhere) : { ...known, sentence: `${known.sentence} ${IF_ELSEWHERE}` },
-  );
+  if (elsewhere === undefined) return known ?? ofWords(asked, facts);
+  return known === undefined ? none(elsewhere) : { ...known, sentence: `${known.sentence} ${IF_ELSEWHERE}` };
+}
+
+function standingSaid(
+  { standing }: Facts,
+  compare: Asked['compare'],
+  fits: Asked['fits'],
+): StandingSaid | undefined {
+  const those = standing?.replies.map(standingReply).filter(fits) ?? [];
+  if (standing === undefined || those.length === 0) return undefined;
+  return { ...standing, isExact: those.some((one) => compare(one) !== 'codes') };
 }
 
 function none(...sentences: readonly string[]): Told {
@@ -177,21 +204,28 @@ function ofFacts(asked: Asked, facts: Facts): Told | undefined {
   );
   const refusal = nearest(refusalsOf(facts).filter(fits), at);
   const isOver = refusal !== undefined && facts.isOver(refusal.block);
-  const isStanding = stands?.isGuessed === false;
+  const isStanding = stands !== undefined && stands.cameAt === undefined;
   const troubleToo = trouble === undefined ? [] : [troubleSentence(trouble, true)];
   // What is over cannot have said it just now.
-  if (isStanding && wrong === undefined && hasNoLogin === undefined && (refusal === undefined || isOver))
-    return ofStanding(stands, blockOn, troubleToo);
+  if (isStanding && hasNoLogin === undefined && (refusal === undefined || isOver)) {
+    const wrongToo = wrong === undefined ? [] : [wasWrong(wrong)];
+    return ofStanding(stands, blockOn, [...wrongToo, ...troubleToo]);
+  }
   const isOld = refusal !== undefined && (isOver || distance(refusal, at) > ABOUT);
   const isTroubles = isOld && !isStanding && trouble !== undefined && isNearer(trouble, refusal, at);
   if (refusal !== undefined && !isTroubles) {
-    if (wrong !== undefined && isNearer(wrong, refusal, at)) return ofWrong(wrong, refusal);
-    const block = ofRefusal(refusal, asked, facts);
-    if (isOver && stands?.isGuessed === true) return ofStanding(stands, blockOn, [block.sentence]);
-    return { ...block, sentence: [block.sentence, ...troubleToo].join(' ') };
+    const after = wrong !== undefined && isNearer(wrong, refusal, at) ? wrong : undefined;
+    // Where the block stands the right password fails too.
+    if (after !== undefined && isOld && (isOver || !isStanding)) return ofWrong(after, facts, refusal);
+    const block = ofRefusal(refusal, asked, facts, after);
+    if (!isOver || stands === undefined)
+      return { ...block, sentence: [block.sentence, ...troubleToo].join(' ') };
+    // As it came then it would be refused by another one now. What it came as before that is a guess.
+    if (stands.cameAt === refusal.when) return ofStanding(stands, blockOn, [block.sentence]);
+    return { ...block, sentence: `${block.sentence} ${standingSentence(stands, blockOn)}` };
   }
   if (hasNoLogin !== undefined) return { cause: 'no login', sentence: hasNoLogin };
-  if (wrong !== undefined) return ofWrong(wrong);
+  if (wrong !== undefined) return ofWrong(wrong, facts);
   const putOff = failed !== undefined && failed.putOff > 0 ? failed : undefined;
   const isPutOff = code === LOGIN_LATER.code && fits(LOGIN_PUT_OFF);
   if (isPutOff && putOff !== undefined && (trouble === undefined || isNearer(putOff, trouble, at)))
@@ -206,8 +240,9 @@ function ofFacts(asked: Asked, facts: Facts): Told | undefined {
 /** What the words alone say. */
 function ofWords(asked: Asked, facts: Facts): Told {
   const { said, code, own, isLogin, compare, stands } = asked;
-  const { at, failed, behind } = facts;
-  const perhaps = own?.isOnlyOurs === true ? undefined : perhapsBehind(code, behind);
+  const { at, failed } = facts;
+  const behind = own?.isOnlyOurs === true ? undefined : facts.behindCodes.find((one) => one.code === code);
+  const perhaps = behind === undefined ? undefined : perhapsBehind(behind);
   if (own !== undefined && own.replies.every(({ isKnown }) => !isKnown)) {
     const told = ofOwn(own, facts);
     return perhaps === undefined ? told : { ...told, sentence: `${told.sentence} ${perhaps}` };
@@ -227,16 +262,17 @@ function ofWords(asked: Asked, facts: Facts): Told {
     ...(failed !== undefined && failed.putOff > 0 && isLikePutOff ? [putOffSentence(failed)] : []),
   ];
   const hedged = alike.length === 0 ? [] : [...alike, IF_EXACT];
-  if (perhaps !== undefined && behind !== null) {
+  if (perhaps !== undefined && behind !== undefined) {
     const sentences = [...hedged, ...(own === undefined ? [] : [ownSentence(own)]), perhaps];
     return { cause: 'mail server', at: behind.at, sentence: sentences.join(' ') };
   }
   if (hedged.length > 0) return none(...hedged, OTHERS);
   const like = own?.replies ?? ownRepliesLike(asked, facts.own);
-  const isOfBlocks = isLogin || like.some(({ isKnown }) => isKnown);
+  const isOfBlocks = (isLogin && facts.own.failsLogins) || like.some(({ isKnown }) => isKnown);
   const hint = isOfBlocks && facts.atAddress === undefined ? [ASK_FOR_ADDRESS] : [];
   const guess = stands === undefined ? [] : [standingSentence(stands, facts.blockOn)];
-  return none(...nobody(said, code, own, like, facts.isSaidElsewhere), ...guess, ...hint);
+  const isUnknown = own === undefined && guess.length === 0;
+  return { ...none(...nobody(said, asked, own, like, facts.isSaidElsewhere), ...guess, ...hint), isUnknown };
 }
 
 /**
@@ -262,22 +298,31 @@ function refusalsOf({ refusals = [], atAddress = [], blockOn }: Facts): readonly
   return all.map((one) => ({ ...one, on: blockOn(one.block), at: Date.parse(one.at), when: one.at }));
 }
 
-function ofRefusal(refusal: RefusalOf, { compare }: Asked, { isOver, atAddress }: Facts): Told {
+/** @param wrong a wrong password that came after it */
+function ofRefusal(
+  refusal: RefusalOf,
+  { compare }: Asked,
+  { isOver, atAddress }: Facts,
+  wrong: FailedLogins | undefined,
+): Told {
   const { when, block, on } = refusal;
   const isExact = compare(refusal) !== 'codes';
   const sentences = [
-    refusalSentence(refusal, isExact),
+    refusalSentence(refusal, isExact, wrong),
     ...(isOver(block) ? ['That block is over.', ...(atAddress === undefined ? [IF_LATER] : [])] : []),
     ...(isExact ? [] : [IF_EXACT]),
+    ...(wrong === undefined ? [] : [wasWrong(wrong)]),
   ];
   return { cause: 'block', at: when, block: on === undefined ? null : block, sentence: sentences.join(' ') };
 }
 
 /** @param other what a block had fail besides */
-function ofWrong(wrong: FailedLogins, other?: RefusalOf): Told {
+function ofWrong(wrong: FailedLogins, { atAddress }: Facts, other?: RefusalOf): Told {
   const more =
     other === undefined
-      ? []
+      ? atAddress === undefined
+        ? [ASK_FOR_ADDRESS]
+        : []
       : [
           `Another login failed ${WHERE[other.stage]} at ${other.when}, because of ${whichOf(other.block, other.on)}.`,
         ];
@@ -302,14 +347,14 @@ function ofOwn(own: OwnFound, { returnPath }: Facts): Told {
   return { cause: 'return path', sentence: `${ownSentence(own)} ${more}` };
 }
 
-function ofStanding(standing: Standing, blockOn: Facts['blockOn'], more: readonly string[]): Told {
+function ofStanding(standing: StandingSaid, blockOn: Facts['blockOn'], more: readonly string[]): Told {
   const { block } = standing;
   const sentence = [standingSentence(standing, blockOn), ...more].join(' ');
   return { cause: 'block', block: blockOn(block) === undefined ? null : block, sentence };
 }
 
 function standingReply(reply: string): Replied {
-  return { reply, stage: /^(?:535|454) /.test(reply) ? 'auth' : 'rcpt' };
+  return { reply, stage: reply === AS_WRONG_PASSWORD || /^(?:535|454) /.test(reply) ? 'auth' : 'rcpt' };
 }
 
 /** `bare`: no words of a server were shown, and the rest is the same; `codes`: the codes are the same, the words are not. */
@@ -328,7 +373,7 @@ function matchOf(
   const its = codesIn(reply);
   if (code !== null && its.code !== code) return 'no';
   if (enhanced !== null && its.enhanced !== enhanced) return 'no';
-  const compared = compareWords(said, plain(reply.replace(/^\d{3}[ -](?:\d\.\d+\.\d+ )?/, '')));
+  const compared = compareWords(said, wordingsOf(reply.replace(/^\d{3}[ -](?:\d\.\d+\.\d+ )?/, '')));
   if (compared === 'same') return 'words';
   if (code === null && enhanced === null) return isLogin && stage === 'auth' ? 'bare' : 'no';
   return compared === 'none' ? 'bare' : 'codes';

@@ -1,6 +1,6 @@
 import { refusalWhereAsked } from '../recording/verdicts.js';
 import type { SenderIdentity } from '../sending/subjects.js';
-import { feignedReply, refusalReply, replyLine, TRY_LATER } from '../smtp/replies.js';
+import { AS_WRONG_PASSWORD, feignedReply, refusalReply, replyLine, TRY_LATER } from '../smtp/replies.js';
 import type { Refusing } from './check-findings.js';
 import type { ApiDependencies } from './dependencies.js';
 import type { OwnSettings } from './own-replies.js';
@@ -41,27 +41,41 @@ export function authReplyTo(deps: ApiDependencies, refusing: Refusing): string |
 export interface Standing {
   readonly block: string;
   readonly replies: readonly string[];
-  /** Whether it would only as the sender came when it was refused before: its EHLO name, IP address or return path then. */
-  readonly isGuessed: boolean;
+  /**
+   * When the sender was refused before, if it would be only as it came then: by its EHLO name, IP address or return path of
+   * then.
+   */
+  readonly cameAt: string | undefined;
 }
 
 export function standingOf(
   deps: ApiDependencies,
   { deciding, authReply, atRcpt }: Met,
-  isGuessed: boolean,
+  cameAt: string | undefined,
 ): Standing | undefined {
   if (deciding === undefined) return undefined;
   const atMail = atRcpt === undefined ? undefined : toldOf(deps, atRcpt).reply;
   const there = deps.asksBesides;
   const besides = there === undefined ? [] : [refusalWhereAsked(deciding.block, there, deps.contact).line];
   // Where Dovecot does not ask the login passes. Where it does, its refusal is recorded.
-  const told = [authReply === AS_WRONG ? null : authReply, atMail ?? null, ...besides];
-  return { block: deciding.block.id, replies: told.filter((reply) => reply !== null), isGuessed };
+  const atDovecot = failsAtDovecot(deps, deciding) ? [AS_WRONG_PASSWORD] : [];
+  const told = [authReply === AS_WRONG ? null : authReply, atMail ?? null, ...besides, ...atDovecot];
+  return { block: deciding.block.id, replies: told.filter((reply) => reply !== null), cameAt };
+}
+
+/** Whether Dovecot asks besides an own listener, and a mail server words the failed login. */
+function failsAtDovecot(
+  { isAsked, dovecotAsks, asksBesides }: ApiDependencies,
+  { block }: Refusing,
+): boolean {
+  const isOfLogins = block.refusal === 'soft' && asksBesides !== 'hold';
+  return isOfLogins && isAsked !== true && dovecotAsks?.() === true;
 }
 
 /** Which replies of ours there are, by the settings. */
 export function ownSettingsOf(deps: ApiDependencies): OwnSettings {
   const { isAsked = false, asksBesides, mailServers, takesArriving = false, failsReading = false } = deps;
+  const failsLogins = !isAsked || deps.dovecotAsks?.() !== false;
   const soft = { id: '', refusal: 'soft' } as const;
   const there =
     asksBesides === undefined
@@ -74,6 +88,7 @@ export function ownSettingsOf(deps: ApiDependencies): OwnSettings {
     isAsked,
     takesArriving,
     failsReading,
+    failsLogins,
     laterCodes: [...(isAlways ? [TRY_LATER.code] : []), ...told],
   };
 }

@@ -164,10 +164,10 @@ async function explainCheck(
     query.said === undefined
       ? null
       : explainSaid(query.said, {
-          ...{ at, failed, hasNoLogin, behind: null, refusals: undefined },
+          ...{ at, failed, hasNoLogin, behindCodes: [], refusals: undefined },
           ...(isPast ? await recordedOf(deps, sender, Math.min(now, at + ABOUT)) : recorded),
           atAddress: await namelessAt(deps, sender, Math.min(now, at + ABOUT)),
-          standing: standingOf(deps, verdict, from !== undefined),
+          standing: standingOf(deps, verdict, from?.at),
           troubles: troublesAround(deps, sender.direction, at, { isPast, about: ABOUT }),
           returnPath: query.returnPath === undefined ? null : mail,
           isSaidElsewhere: deps.putOffs === undefined && deps.isAsked !== true,

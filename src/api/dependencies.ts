@@ -179,6 +179,8 @@ export interface ApiDependencies extends OperationDependencies {
   readonly asksBesides?: Config['policy']['refuse'] | undefined;
   /** Whether one has asked the policy service about mail since the start; undefined if there is none here. */
   readonly wasAsked?: (() => boolean) | undefined;
+  /** Whether Dovecot or the SASL proxy has asked about logins for sending since the start; undefined if it is not known here. */
+  readonly dovecotAsks?: (() => boolean) | undefined;
   /** Logins of an account that failed lately with a wrong password; undefined if none are known here. */
   readonly failedLogins?: ((account: string) => FailedLogins | undefined) | undefined;
   /** The last troubles for which clients were put off; undefined if this process takes no mail. */

@@ -129,7 +129,7 @@ export class DovecotPolicy {
     return this.#asked;
   }
 
-  /** Logins of an account, in normal form, that failed lately with a wrong password; undefined if none did. */
+  /** Logins of an account for sending, in normal form, that failed lately with a wrong password; undefined if none did. */
   failedLogins(account: string): FailedLogins | undefined {
     return this.#failedOf.of(account, this.#context.clock.now());
   }
@@ -204,7 +204,8 @@ export class DovecotPolicy {
     metrics.smtp.login('failed');
     const ip = ipOf(attempt);
     const network = ip === undefined ? 'an unknown address' : clientNetwork(ip);
-    this.#failedOf.note(attempt.login ?? '', 'failed', network, clock.now());
+    // A program that reads mail with an old password is no reason why another one cannot send.
+    if (this.#isSending(attempt)) this.#failedOf.note(attempt.login ?? '', 'failed', network, clock.now());
     // Without its hash a wrong password of a blocked account counts no more than the right one does.
     const isTold = hashOf(attempt) !== undefined;
     const block = isTold || !this.#isSending(attempt) ? undefined : this.#blockOf(attempt);

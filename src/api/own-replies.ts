@@ -18,7 +18,7 @@ import {
   TRY_LATER,
 } from '../smtp/replies.js';
 import type { Found } from './said-text.js';
-import { codesIn, compareWords, plain } from './said-text.js';
+import { codesIn, compareWords, plain, wordingsOf } from './said-text.js';
 
 /** A reply of ours, and what it is said of: "Stopgap says that …". */
 export interface OwnReply {
@@ -47,6 +47,8 @@ export interface OwnSettings {
   readonly takesArriving: boolean;
   /** Whether Dovecot has logins for reading mail fail too (`dovecot.protocols`). */
   readonly failsReading: boolean;
+  /** Whether it may have had a login fail: where mail servers ask, only if Dovecot or the SASL proxy does too. */
+  readonly failsLogins: boolean;
   /** The codes of {@link TRY_LATER}: mail servers that ask may be told another (`policy.refuse`). */
   readonly laterCodes: readonly number[];
 }
@@ -120,7 +122,9 @@ function own(
   more: readonly string[] = [],
 ): OwnReply {
   const { enhanced } = codesIn(text);
-  const words = [text.slice(enhanced!.length + 1), ...more].map(plain);
+  const reply = text.slice(enhanced!.length + 1);
+  // The first part of what others say too is anybody's.
+  const words = [...(isCommon ? [plain(reply)] : wordingsOf(reply)), ...more.map(plain)];
   return { code, orCode, enhanced: enhanced!, words, of, isKnown, isAsked, isCommon, isOfArriving };
 }
 
@@ -128,7 +132,7 @@ function own(
 export function ownReplyOf(said: string, found: Found, settings: OwnSettings): OwnFound | undefined {
   const those = OWN.filter((reply) => isSaid(reply, settings) && hasCodes(reply, found, settings));
   const compared = (as: 'same' | 'none'): readonly OwnReply[] =>
-    those.filter(({ words }) => words.some((one) => compareWords(said, one) === as));
+    those.filter(({ words }) => compareWords(said, words) === as);
   const same = compared('same');
   if (same.length > 0)
     return { replies: same, isOnlyOurs: !same.some((one) => one.isCommon), shared: 'words' };
@@ -144,7 +148,8 @@ export function ownRepliesLike(found: Found, settings: OwnSettings): readonly Ow
   );
 }
 
-function isSaid({ isAsked, isOfArriving }: OwnReply, settings: OwnSettings): boolean {
+function isSaid({ code, isAsked, isOfArriving }: OwnReply, settings: OwnSettings): boolean {
+  if (code === BAD_CREDENTIALS.code && !settings.failsLogins) return false;
   return (isAsked || !settings.isAsked) && (!isOfArriving || settings.takesArriving);
 }
 

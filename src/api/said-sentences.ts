@@ -6,11 +6,12 @@ import type { RefusalJson } from './check-findings.js';
 import type { Standing } from './check-told.js';
 import type { Trouble } from './check-troubles.js';
 import type { OwnFound, OwnReply } from './own-replies.js';
+import type { Found } from './said-text.js';
 import { isAboutLogin, isUnreached } from './said-text.js';
 
 export type Replied = Pick<RefusalJson, 'reply' | 'stage'>;
 
-/** What the server behind last refused. */
+/** What the server behind refused with a code, as of the last time. */
 export interface Behind {
   readonly at: string;
   readonly code: number;
@@ -41,13 +42,17 @@ export type Recorded = RefusalJson & {
   readonly when: string;
 };
 
-/** @param isExact whether the words that were shown are those of the reply */
+/**
+ * @param isExact whether the words that were shown are those of the reply
+ * @param wrong a wrong password that came after it
+ */
 export function refusalSentence(
   { stage, when, reply, whose, block, on }: Omit<Recorded, 'at'>,
   isExact: boolean,
+  wrong?: FailedLogins,
 ): string {
   const [where, which] = [`${WHERE[stage]} at ${when}`, whichOf(block, on)];
-  const feigned = stage === 'auth' ? ' The password may well be right.' : '';
+  const feigned = stage === 'auth' && wrong === undefined ? ' The password may well be right.' : '';
   const how =
     reply === AS_WRONG_PASSWORD
       ? `The mail server said that, ${where}, since Stopgap had ${whose} fail because of`
@@ -61,12 +66,19 @@ export function whichOf(block: string, on: string | undefined): string {
   return on === undefined ? 'a block that is of none of your domains' : `block ${block} (${on})`;
 }
 
+/** What stands, and whether the words that were shown are those of its reply. */
+export interface StandingSaid extends Standing {
+  readonly isExact: boolean;
+}
+
 export function standingSentence(
-  { block, isGuessed }: Standing,
+  { block, cameAt, isExact }: StandingSaid,
   blockOn: (id: string) => string | undefined,
 ): string {
-  const where = isGuessed ? 'Where it comes as it did when it was refused before, that' : 'That';
-  return `${where} is what ${whichOf(block, blockOn(block))} has the client told.`;
+  const where = cameAt === undefined ? 'That' : 'Where it comes as it did when it was refused before, that';
+  const what = isExact ? where : `${where} code`;
+  const told = `${what} is what ${whichOf(block, blockOn(block))} has the client told.`;
+  return isExact ? told : `${told} ${IF_EXACT}`;
 }
 
 /** 4yz that all troubles of a kind share. */
@@ -97,9 +109,8 @@ export function ownSentence({ replies, isOnlyOurs, shared }: OwnFound): string {
   return `Stopgap says that ${replies.map(({ of }) => of).join(', and ')}${isOnlyOurs ? '' : `; other servers use the same ${shared}`}.`;
 }
 
-export function perhapsBehind(code: number | null, behind: Behind | null): string | undefined {
-  if (behind === null || code !== behind.code) return undefined;
-  return `The mail server behind refused a recipient of it with ${code}, last at ${behind.at}: perhaps that. Its log has the reason.`;
+export function perhapsBehind({ code, at }: Behind): string {
+  return `The mail server behind refused a recipient of it with ${code}, last at ${at}: perhaps that. Its log has the reason.`;
 }
 
 export function putOffSentence({ network }: FailedLogins): string {
@@ -121,7 +132,7 @@ const NOT_KEPT =
 
 export function nobody(
   said: string,
-  code: number | null,
+  { code, enhanced }: Found,
   own: OwnFound | undefined,
   like: readonly OwnReply[],
   isSaidElsewhere: boolean,
@@ -145,7 +156,9 @@ export function nobody(
     ];
     const unknown = sentencesOf(false);
     return [
-      isSaidElsewhere ? elsewhere : `Nothing here is known to have said ${code} to this account around then.`,
+      isSaidElsewhere
+        ? elsewhere
+        : `Nothing here is known to have said ${enhanced === null ? code : `${code} ${enhanced}`} to this account around then.`,
       ...sentencesOf(true),
       ...notKept,
       ...unknown,

@@ -1,4 +1,4 @@
-import { BAD_CREDENTIALS } from '../smtp/replies.js';
+import { BAD_CREDENTIALS, TOO_LARGE } from '../smtp/replies.js';
 
 /** What was found in the words that a mail program showed. */
 export interface Found {
@@ -6,20 +6,42 @@ export interface Found {
   readonly enhanced: string | null;
 }
 
-/** Neither a port (587), nor a year, nor a part of an address. */
-const CODE = /(?<![\d.:])([245][0-5]\d)(?!\d|\.\d)/;
+/** Of a fault: neither a port of a host, nor a year, nor a part of an address or of a telephone number. */
+const CODE = /(?<![\d.]|\d[:/-]|\.[a-zA-Z]+:)[45][0-5]\d(?!\d|\.\d)/;
 /** The surest, where a text has other numbers too. */
-const BOTH_CODES = /(?<![\d.:])([245][0-5]\d)[ -][245]\.\d{1,3}\.\d{1,3}(?![\d.])/;
-const ENHANCED = /(?<![\d.])([245]\.\d{1,3}\.\d{1,3})(?![\d.])/;
+const BOTH_CODES = new RegExp(`${CODE.source}(?=[ -][45]\\.\\d{1,3}\\.\\d{1,3}(?![\\d.]))`);
+/** Other numbers of three digits are of rooms, telephones and messages too. */
+const INTRODUCED = anyOf(
+  new RegExp(`(?=[45])(?<=^\\W*|[:("'=>]\\s?)${CODE.source}(?![ /-]\\d\\d)`),
+  new RegExp(
+    `(?=[45])(?<=(?:error|fehler|code|status|said|says|reply|response|answer|returned|responded|shows|smtp)\\W{1,3})${CODE.source}(?![ /-]\\d\\d)`,
+  ),
+);
+/** At the end, or before the words of a server: they begin with a capital letter. */
+const BEFORE_WORDS = new RegExp(`${CODE.source}(?=[ -](?:\\p{Lu}|<)|[^\\p{L}\\d]*$)`, 'u');
+const ENHANCED = /(?<![\d.])([45]\.\d{1,3}\.\d{1,3})(?![\d.])/;
 
 export function codesIn(said: string): Found {
-  const code = (BOTH_CODES.exec(said) ?? CODE.exec(said))?.[1];
+  const code = codeIn(said)?.[0];
   return { code: code === undefined ? null : Number(code), enhanced: ENHANCED.exec(said)?.[1] ?? null };
+}
+
+function codeIn(said: string): RegExpExecArray | null {
+  return sureCodeIn(said) ?? CODE.exec(said);
+}
+
+function sureCodeIn(said: string): RegExpExecArray | null {
+  return BOTH_CODES.exec(said) ?? INTRODUCED.exec(said) ?? BEFORE_WORDS.exec(said);
+}
+
+/** Whether the number that was taken for a code may be another one. */
+export function isCodeDoubtful(said: string): boolean {
+  return sureCodeIn(said) === null && CODE.test(said);
 }
 
 /** How mail servers and programs word a login that failed. */
 const ABOUT_LOGINS =
-  /authenti[cf]|autentic|credential|passwor[dt]|kennwort|contraseñ|senha|wachtwoord|hasło|парол|вход|anmeld|log ?[io]n|sign ?in|5\.7\.8/i;
+  /authenti[cf]|autentic|credential|passwor[dt]|kennwort|contraseñ|senha|wachtwoord|hasło|парол|вход(?!ящ)|anmeld|log ?[io]n|sign ?in|5\.7\.8/i;
 
 /** How mail servers of many kinds, in a bounce and in their logs, tell what another server answered them. */
 const BOUNCE = anyOf(
@@ -76,7 +98,7 @@ export function isAboutLogin(said: string): boolean {
 
 /** Providers whose replies point to their own help. */
 const OTHER_PROVIDER =
-  /(?:^|[./])(?:support\.[a-z-]+\.[a-z]|(?:google|gmail|outlook|office365|office|microsoft|yahoo|icloud|aol)\.com\b)/i;
+  /(?:^|[./])(?:google|gmail|outlook|office365|office|microsoft|yahoo|icloud|aol)\.com\b/i;
 
 /** Whether a reply with a code points to another provider. Words of ours may name a contact: look for those first. */
 export function namesOtherProvider(said: string): boolean {
@@ -92,9 +114,12 @@ const FEWEST_LETTERS = 10;
 /**
  * How words stand to those of a reply: `same`, `none` where a reply was shown without words, or `other`. Words that a
  * program cut off at the end are the same; what begins in the middle, such as "try again later", is anybody's.
+ *
+ * @param wordings of the reply, as {@link plain} has them
  */
-export function compareWords(said: string, words: string): 'same' | 'none' | 'other' {
-  if (holds(wordsOf(said), words)) return 'same';
+export function compareWords(said: string, wordings: readonly string[]): 'same' | 'none' | 'other' {
+  const text = wordsOf(said);
+  if (wordings.some((words) => holds(text, words))) return 'same';
   // Postfix puts what it refused before the words.
   const reply = wordsOf(
     replyIn(said)
@@ -102,13 +127,23 @@ export function compareWords(said: string, words: string): 'same' | 'none' | 'ot
       .at(-1)!,
   );
   if (reply === '') return 'none';
-  return reply.length >= FEWEST_LETTERS && words.startsWith(reply) ? 'same' : 'other';
+  const isCut = reply.length >= FEWEST_LETTERS && wordings.some((words) => words.startsWith(reply));
+  return isCut ? 'same' : 'other';
 }
 
-/** "Message exceeds the size limit of …" goes on: that is another sentence. */
+/** What shows a reply: its words, or the first part of them, since people and programs leave out the rest. */
+export function wordingsOf(reply: string): readonly string[] {
+  const first = plain(reply.split(/[,;:] /)[0]!);
+  return [plain(reply), ...(first.length < FEWEST_LETTERS ? [] : [first])];
+}
+
+const SIZE = plain(TOO_LARGE.text.replace(/^\S+ /, ''));
+
 function holds(text: string, words: string): boolean {
   const at = ` ${text} `.indexOf(` ${words} `);
-  return words !== '' && at >= 0 && !/^ (?:of|for|on) /.test(` ${text} `.slice(at + words.length + 1));
+  if (words === '' || at < 0) return false;
+  // "Message exceeds the size limit of …" goes on: that is another sentence.
+  return words !== SIZE || !/^ (?:of|for|on) /.test(` ${text} `.slice(at + words.length + 1));
 }
 
 /**
@@ -116,8 +151,7 @@ function holds(text: string, words: string): boolean {
  * of the server in brackets: "SMTP Error (450): Failed to add recipient … (4.3.2 …)".
  */
 function replyIn(said: string): string {
-  const found = BOTH_CODES.exec(said) ?? CODE.exec(said);
-  const reply = said.slice(found?.index ?? 0);
+  const reply = said.slice(codeIn(said)?.index ?? 0);
   return /^\d{3}\):/.test(reply) ? (/\s\((.*)/s.exec(reply)?.[1] ?? '') : reply;
 }
 
@@ -130,7 +164,7 @@ function wordsOf(said: string): string {
 export function plain(text: string): string {
   return text
     .toLowerCase()
-    .replace(/[\s"'«»“”„‘’()[\]:;.…,!-]+/g, ' ')
+    .replace(/[\s"'«»“”„‘’()[\]:;.…,!?-]+/g, ' ')
     .trim();
 }
 

@@ -134,6 +134,30 @@ describe('what a client has just heard is explained by who said it', () => {
     await session.quit();
   });
 
+  test('a blocked network at Dovecot, and not the old password of a program that reads mail', async (t) => {
+    const stopgap = await Stopgap.start(t, FOR_DOVECOT);
+    const remote = '198.51.100.77';
+    const text = '535 5.7.8 Error: authentication failed';
+    const network = await stopgap.block('ip', '198.51.100.0/24');
+    const report = async (protocol: string): Promise<unknown> =>
+      askPolicy(stopgap, 'report', attemptOf({ protocol, remote: '203.0.113.5', success: false }));
+    await askPolicy(stopgap, 'allow', attemptOf({ remote }));
+    await stopgap.settled();
+    await report('imap');
+    const asked = await check(stopgap, `account=${ALICE}&said=${encodeURIComponent(text)}`);
+    assert.equal(asked.said!.cause, 'none');
+    assert.match(asked.said!.sentence, /give the IP address that it came from\.$/);
+    assert.equal(asked.failedLogins, null);
+    await report('smtp');
+    // Which of the two it was cannot be told: the block has a right password fail too.
+    const found = (await said(stopgap, ALICE, '535', `&ip=${remote}`)).said!;
+    assert.deepEqual([found.cause, found.block], ['block', network]);
+    assert.match(found.sentence, / because of block .*\. Its password was wrong, or /);
+    const wrong = (await said(stopgap, ALICE, '535')).said!;
+    assert.equal(wrong.cause, 'password');
+    assert.match(wrong.sentence, /give the IP address that it came from\.$/);
+  });
+
   test('a blocked network at Dovecot, and not the own block that was released before', async (t) => {
     const stopgap = await Stopgap.start(t, FOR_DOVECOT);
     const remote = '198.18.80.9';

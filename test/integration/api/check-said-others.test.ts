@@ -11,6 +11,8 @@ import * as replies from '../../../src/smtp/replies.js';
 import { AS_WRONG_PASSWORD } from '../../../src/smtp/replies.js';
 import { ApiServer } from '../../support/api/server.js';
 
+const OF_GOOGLE =
+  '535-5.7.8 Username and Password not accepted. For more information, go to 535 5.7.8 https://support.google.com/mail/?p=BadCredentials';
 const HONEST = replies.replyLine(replies.refusalReply('honest', undefined));
 
 describe('a check of words that another server may have said', () => {
@@ -57,7 +59,6 @@ describe('a check of words that another server may have said', () => {
     const block = await server.block('', { subject: { type: 'ehlo', value: 'pc-9.example' } });
     await server.refused('amy@example.com', block.id, 'rcpt', HONEST);
     await server.refused('amy@example.com', block.id, 'rcpt', replies.replyLine(replies.TRY_LATER));
-    await server.refused('amy@example.com', block.id, 'auth', AS_WRONG_PASSWORD);
     failed = wrongLately();
     putOffs = (['upstream', 'logins'] as const).map((why) => ({ why, since: at - MINUTE, at }));
     for (const text of [
@@ -68,7 +69,7 @@ describe('a check of words that another server may have said', () => {
       'Diagnostic-Code: smtp; 550 5.7.1 Message rejected as spam',
       '... while talking to mx.example.org.: >>> DATA <<< 550 5.7.1 Message rejected',
       'SMTP error from remote mail server after RCPT TO:<x@example.org>: 550 5.7.1 Rejected. Returning message to sender',
-      '535-5.7.8 Username and Password not accepted. For more information, go to 535 5.7.8 https://support.google.com/mail/?p=BadCredentials',
+      OF_GOOGLE,
       '535 5.7.139 Authentication unsuccessful, the user credentials were incorrect. [AM0PR01.eurprd01.prod.outlook.com]',
       '530-5.7.0 Authentication Required. For more information, go to https://support.google.com/mail/?p=WantAuthError',
     ]) {
@@ -76,6 +77,14 @@ describe('a check of words that another server may have said', () => {
       assert.deepEqual([found.cause, found.block], ['none', null], text);
       assert.match(found.sentence, /^(?:The|A) server .*that the text names said that/, text);
     }
+    // A mail server that asks Dovecot words a login that failed, and may point to whom it likes.
+    await server.refused('amy@example.com', block.id, 'auth', AS_WRONG_PASSWORD);
+    const likeIt = await said('amy@example.com', OF_GOOGLE);
+    assert.deepEqual([likeIt.cause, likeIt.block], ['block', block.id]);
+    assert.match(
+      likeIt.sentence,
+      /^The mail server said that, .* But the text looks like what another server/,
+    );
     // A long text often ends with the code.
     const long = `${'Your message could not be sent. '.repeat(60)} host mx.example.org said: 550 5.7.1 no`;
     assert.match((await said('amy@example.com', long)).sentence, /^The server that the text names/);

@@ -120,7 +120,7 @@ describe('a check of what a mail program said', () => {
     failed = undefined;
   });
 
-  test('finds the wrong password that came after the refusal of a block, and names the block too', async () => {
+  test('finds the wrong password that came after the refusal of a block: before the block if that is over, after it if not', async () => {
     for (const reply of ['535 5.7.8 Authentication credentials invalid', AS_WRONG_PASSWORD]) {
       const account = reply === AS_WRONG_PASSWORD ? 'kim@example.com' : 'jo@example.com';
       const block = await server.block(account);
@@ -130,7 +130,18 @@ describe('a check of what a mail program said', () => {
       const at = server.clock.now();
       failed = { failed: 2, putOff: 0, since: at - MINUTE, at, network: '192.0.2.1', isKnown: true };
       server.clock.advance(MINUTE);
-      for (const text of ['535 5.7.8 Authentication credentials invalid', 'Login failed']) {
+      const texts = ['535 5.7.8 Authentication credentials invalid', 'Login failed'];
+      for (const text of texts) {
+        const found = await said(account, text);
+        assert.deepEqual([found.cause, found.block], ['block', block.id], text);
+        assert.match(
+          found.sentence,
+          / because of block .*\. Its password was wrong: .* from 192\.0\.2\.1\.$/,
+        );
+        assert.doesNotMatch(found.sentence, /may well be right/);
+      }
+      await server.post(`/api/v1/blocks/${block.id}/release`, {});
+      for (const text of texts) {
         const found = await said(account, text);
         assert.deepEqual([found.cause, found.at, found.block], ['password', formatInstant(at), null], text);
         assert.match(
@@ -317,7 +328,10 @@ describe('a check of what a mail program said', () => {
   test('says plainly that nothing here said it', async () => {
     const other = await said('eve@example.com', '554 5.7.1 Message rejected');
     assert.deepEqual([other.cause, other.block], ['none', null]);
-    assert.match(other.sentence, /^Nothing here is known to have said 554 to this account around then\./);
+    assert.match(
+      other.sentence,
+      /^Nothing here is known to have said 554 5\.7\.1 to this account around then\./,
+    );
     const network = await said('eve@example.com', 'Connection timed out');
     assert.match(network.sentence, /^Most likely no mail server said that: the program did not reach one/);
     const port = await said('eve@example.com', 'cannot connect to 192.0.2.7:587 on 2026-01-31');

@@ -117,7 +117,7 @@ describe('the screen of a sender in a real browser', { skip: WITHOUT_BROWSER }, 
     await page.getByRole('button', { name: 'Check' }).press('Enter');
     await page.getByRole('heading', { name: 'It is refused' }).waitFor();
     await page
-      .getByText(/That is what block .* \(account bob@example\.com\) has the client told\./)
+      .getByText(/That code is what block .* \(account bob@example\.com\) has the client told\./)
       .waitFor();
     const inUtc = page.getByText(/\d{4}-\d\d-\d\dT\d\d:/);
     assert.equal(await inUtc.count(), 0, 'all times are in the zone of who looks');
@@ -125,6 +125,11 @@ describe('the screen of a sender in a real browser', { skip: WITHOUT_BROWSER }, 
     await page.getByLabel('What their program said').fill('552 quota');
     await page.getByRole('button', { name: 'Check' }).press('Enter');
     await page.getByText('Whether Stopgap said 552 is not known here').waitFor();
+    // A code often stands at the end: nothing is cut off in silence.
+    await page.getByLabel('What their program said').fill(`${'x'.repeat(5000)} 552`);
+    await page.getByRole('button', { name: 'Check' }).press('Enter');
+    await page.getByText('must be at most 4,000 characters').waitFor();
+    await page.getByLabel('What their program said').fill('552 quota');
     await page.getByLabel('IP address').fill('no address');
     await page.getByRole('button', { name: 'Check' }).press('Enter');
     await page.locator('[aria-invalid=true]').waitFor();
