@@ -122,6 +122,14 @@ async function behindProxy(
   };
 }
 
+/** So few at once that a busy machine gives each verdict in time: after a second the proxy lets a login go on without one. */
+async function allFail(count: number, login: (index: number) => Promise<'OK' | 'FAIL'>): Promise<void> {
+  for (let from = 0; from < count; from += 10) {
+    const tries = Array.from({ length: Math.min(10, count - from) }, (_, index) => login(from + index));
+    assert.deepEqual(new Set(await Promise.all(tries)), new Set(['FAIL']));
+  }
+}
+
 describe('a right password that fails behind `stopgap sasl-proxy`', () => {
   const OFFICE = '198.51.100.9';
 
@@ -129,8 +137,7 @@ describe('a right password that fails behind `stopgap sasl-proxy`', () => {
     const stopgap = await Stopgap.start(t, FOR_DOVECOT);
     const login = await behindProxy(t, stopgap);
     await stopgap.block('account', ALICE);
-    const tries = Array.from({ length: 70 }, () => login(ALICE, OFFICE));
-    assert.deepEqual(new Set(await Promise.all(tries)), new Set(['FAIL']));
+    await allFail(70, () => login(ALICE, OFFICE));
     assert.equal(await login(BOB, OFFICE), 'OK');
     // What a flood has brought is written when it ends.
     await stopgap.restart();
@@ -152,8 +159,7 @@ describe('a right password that fails behind `stopgap sasl-proxy`', () => {
     const stopgap = await Stopgap.start(t, FOR_DOVECOT);
     const login = await behindProxy(t, stopgap);
     await stopgap.block('ip', OFFICE);
-    const tries = Array.from({ length: 70 }, (_, index) => login(index % 2 === 0 ? ALICE : BOB, OFFICE));
-    assert.deepEqual(new Set(await Promise.all(tries)), new Set(['FAIL']));
+    await allFail(70, (index) => login(index % 2 === 0 ? ALICE : BOB, OFFICE));
     await stopgap.restart();
     await stopgap.settled();
     const { windows } = await check(stopgap, `ip=${OFFICE}`);
