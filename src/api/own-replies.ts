@@ -110,7 +110,8 @@ const OWN: readonly OwnReply[] = [
   own(TOO_LATE, 'to a program that makes it wait for too long (smtp.timeouts)', UNKNOWN),
   own(SHUTTING_DOWN, 'while it is being stopped or started again', COMMON),
   own(NO_RELAY, 'at its port for arriving mail (smtp.inbound): who sends must use the other one', {
-    ...{ ...COMMON, ...ARRIVING },
+    ...COMMON,
+    ...ARRIVING,
   }),
   own(ROUTED, 'at its port for arriving mail (smtp.inbound): who sends must use the other one', ARRIVING),
 ];

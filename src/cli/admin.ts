@@ -33,7 +33,7 @@ export function adminVerb(program: Command, io: CliIo): void {
     (await configForChanges(io, options)).api.admins;
   const read = async (options: ConfigOption): Promise<string> =>
     (await configForFiles(io, options)).config.api.admins;
-  /** Somebody changes the password or the secret of a person whose device is lost: whoever has it must not stay in. */
+  /** The device of this person may be lost. Its finder must not stay in by a passkey. */
   const leftPasskeys = async (file: string, name: string): Promise<number> => {
     const { name: normal, passkeys } = await readAdmin(file, name);
     const many = passkeys.length === 1 ? 'a passkey' : `${passkeys.length} passkeys`;

@@ -103,7 +103,7 @@ export class BoundedChecks {
 
   /**
    * For a right password of which the answer does not say whose it is. It is as wrong as any other: another reply would tell that it
-   * is right, also where the account is blocked. Whoever runs the back end is told.
+   * is right, also where the account is blocked. The log tells those who run the back end.
    *
    * @returns what stands for a wrong password
    */

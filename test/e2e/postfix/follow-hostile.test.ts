@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import type { TestContext } from 'node:test';
 import { describe, test } from 'node:test';
 import type { MessageAccepted, RecipientsRefused } from '../../../src/sending/events.js';
 import { FakeUpstream } from '../../support/relay/fake-upstream.js';
@@ -25,6 +26,18 @@ function filling(before: number, end: string): string {
   return `"${'b'.repeat(MOST_SAID - before - '"'.length - end.length)}${end}zzz"@evil.example`;
 }
 
+type Script = NonNullable<NonNullable<Parameters<typeof FakeUpstream.start>[0]>['script']>;
+
+/** A session with a Postfix whose log is followed. @param script what the server behind it answers */
+async function scene(t: TestContext, script: Script = {}) {
+  const stopgap = await Stopgap.start(t, { settings: { policy: { listen: '127.0.0.1:0' } } });
+  const outside = await FakeUpstream.start({ script });
+  t.after(() => outside.stop());
+  const { postfix, following } = await followedPostfix(t, stopgap, outside);
+  const session = await Dialogue.hello(postfix.ports[0]!);
+  return { stopgap, postfix, following, session };
+}
+
 /** Awaits the sends of a message to one recipient and of one to two. */
 async function bothRecorded(stopgap: Stopgap): Promise<void> {
   const isSo = async (): Promise<boolean> => {
@@ -37,11 +50,7 @@ async function bothRecorded(stopgap: Stopgap): Promise<void> {
 
 describe('a thief who knows that the log of Postfix is followed', { skip: postfixMissing() }, () => {
   test('hides no message and no refused recipient by what is in a name', async (t) => {
-    const stopgap = await Stopgap.start(t, { settings: { policy: { listen: '127.0.0.1:0' } } });
-    const outside = await FakeUpstream.start();
-    t.after(() => outside.stop());
-    const { postfix, following } = await followedPostfix(t, stopgap, outside);
-    const session = await Dialogue.hello(postfix.ports[0]!);
+    const { stopgap, postfix, following, session } = await scene(t);
     assert.match(await session.login(ALICE, PASSWORDS[ALICE]!), /^235 /);
     for (const from of ODD) {
       assert.match(await session.say(`MAIL FROM:<${from}>`), /^250 /);
@@ -67,12 +76,8 @@ describe('a thief who knows that the log of Postfix is followed', { skip: postfi
   });
 
   test('hides no message of a host without a login by the name of a recipient of the next one', async (t) => {
-    const stopgap = await Stopgap.start(t, { settings: { policy: { listen: '127.0.0.1:0' } } });
-    // What it does not take stays in the queue, where another message may name it.
-    const outside = await FakeUpstream.start({ script: { MAIL: () => '451 4.3.0 later' } });
-    t.after(() => outside.stop());
-    const { postfix, following } = await followedPostfix(t, stopgap, outside);
-    const session = await Dialogue.hello(postfix.ports[0]!);
+    // What is not taken stays in the queue, where another message may name it.
+    const { stopgap, following, session } = await scene(t, { MAIL: () => '451 4.3.0 later' });
     const sent = await session.send('form@example.com', ['x@elsewhere.test', 'y@elsewhere.test']);
     const id = /queued as (\w+)/.exec(sent)![1]!;
     const name = `"a>, relay=f[127.0.0.1]:10024, status=sent (250 queued as ${id})"@elsewhere.test`;
@@ -83,18 +88,12 @@ describe('a thief who knows that the log of Postfix is followed', { skip: postfi
   });
 
   test('hides no message of a host without a login where a mailbox repeats the name of its recipient', async (t) => {
-    const stopgap = await Stopgap.start(t, { settings: { policy: { listen: '127.0.0.1:0' } } });
     let name = '';
-    const outside = await FakeUpstream.start({
-      script: {
-        MAIL: (line) => (line.includes('form@') ? '451 4.3.0 later' : undefined),
-        // As Dovecot answers.
-        '.': () => `250 2.0.0 <${name}> 0kWECYVJDGshPAAAg Saved`,
-      },
+    const { stopgap, session } = await scene(t, {
+      MAIL: (line) => (line.includes('form@') ? '451 4.3.0 later' : undefined),
+      // As Dovecot answers.
+      '.': () => `250 2.0.0 <${name}> 0kWECYVJDGshPAAAg Saved`,
     });
-    t.after(() => outside.stop());
-    const { postfix } = await followedPostfix(t, stopgap, outside);
-    const session = await Dialogue.hello(postfix.ports[0]!);
     const sent = await session.send('form@example.com', ['x@elsewhere.test', 'y@elsewhere.test']);
     name = `"bob+queued as ${/queued as (\w+)/.exec(sent)![1]!}"@elsewhere.test`;
     assert.match(await session.send('other@example.com', [name]), /^250 /);
@@ -103,11 +102,7 @@ describe('a thief who knows that the log of Postfix is followed', { skip: postfi
   });
 
   test('has nobody else blamed by how a line ends that Postfix cuts', async (t) => {
-    const stopgap = await Stopgap.start(t, { settings: { policy: { listen: '127.0.0.1:0' } } });
-    const outside = await FakeUpstream.start();
-    t.after(() => outside.stop());
-    const { postfix, following } = await followedPostfix(t, stopgap, outside);
-    const session = await Dialogue.hello(postfix.ports[0]!);
+    const { stopgap, postfix, following, session } = await scene(t);
     const to = 'nobody@example.com';
     const before = `NOQUEUE: reject: RCPT from localhost[127.0.0.1]: 550 5.1.1 <${to}>: Recipient address rejected: User unknown in local recipient table; from=<`;
     const ends = [`sasl_username=<${ALICE}`, `sasl_username=<${ALICE}>`, `sasl_username=${ALICE}`];
@@ -135,11 +130,7 @@ describe('a thief who knows that the log of Postfix is followed', { skip: postfi
   });
 
   test('hides neither a message nor its recipients by a return path that fills the line', async (t) => {
-    const stopgap = await Stopgap.start(t, { settings: { policy: { listen: '127.0.0.1:0' } } });
-    const outside = await FakeUpstream.start();
-    t.after(() => outside.stop());
-    const { postfix, following } = await followedPostfix(t, stopgap, outside);
-    const session = await Dialogue.hello(postfix.ports[0]!);
+    const { stopgap, postfix, following, session } = await scene(t);
     assert.match(await session.login(ALICE, PASSWORDS[ALICE]!), /^235 /);
     const tos = ['one', 'two', 'three', 'four', 'five'].map((name) => `${name}@elsewhere.test`);
     const sent = await session.send(ALICE, tos);
