@@ -1,55 +1,23 @@
 import { z } from 'zod';
 import type { FailedLogins } from '../accounts/users.js';
 import type { Instant, Milliseconds } from '../kernel/time.js';
-import { formatInstant, MINUTE } from '../kernel/time.js';
+import { DAY, formatInstant, MINUTE } from '../kernel/time.js';
+import type { PutOffFor } from '../recording/put-offs.js';
 import {
   AS_WRONG_PASSWORD,
   BAD_CREDENTIALS,
   LOGIN_LATER,
   NOT_YOUR_ADDRESS,
   replyLine,
+  TRY_LATER,
 } from '../smtp/replies.js';
 import type { RefusalJson } from './check-findings.js';
 import type { Standing } from './check-told.js';
 import type { Trouble } from './check-troubles.js';
-import type { OwnFound, OwnSettings } from './own-replies.js';
-import { ownRepliesLike, ownReplyOf } from './own-replies.js';
-import type { Replied, Behind, Recorded, StandingSaid } from './said-sentences.js';
-import {
-  ASK_FOR_ADDRESS,
-  IF_ELSEWHERE,
-  IF_EXACT,
-  IF_LATER,
-  LOGIN_PUT_OFF,
-  nobody,
-  OF_BOUNCE,
-  OF_PROVIDER,
-  OF_READING,
-  OTHERS,
-  ownSentence,
-  perhapsBehind,
-  putOffSentence,
-  refusalSentence,
-  REPLY_OF,
-  standingSentence,
-  STORE_AWAY,
-  troubleSentence,
-  WAS_LATER,
-  wasWrong,
-  WHERE,
-  whichOf,
-} from './said-sentences.js';
-import type { Found } from './said-text.js';
-import {
-  codesIn,
-  compareWords,
-  isAboutLogin,
-  isBounce,
-  isCodeDoubtful,
-  isOfReading,
-  namesOtherProvider,
-  wordingsOf,
-} from './said-text.js';
+import type { OwnReply, OwnSettings } from './own-replies.js';
+import { OWN_CODES, ownReplies } from './own-replies.js';
+import type { Reply, Shown } from './said-text.js';
+import { replyOf, SaidText } from './said-text.js';
 
 /** People are not exact about when it was. */
 export const ABOUT: Milliseconds = 15 * MINUTE;
@@ -65,6 +33,7 @@ const CAUSES = [
   'mail server',
   'none',
 ] as const;
+type Cause = (typeof CAUSES)[number];
 
 export const saidShape = z
   .object({
@@ -75,7 +44,7 @@ export const saidShape = z
       .meta({ examples: ['5.7.8'] }),
     cause: z.enum(CAUSES).meta({
       description:
-        'trouble: the mail server behind, the store, the spool directory or the back end of logins failed, for everybody; other: Stopgap says that for what the sentence names; none: nothing is known here that said that to this account.',
+        'What the sentence names first. trouble: the mail server behind, the store, the spool directory or the back end of logins failed, for everybody; other: Stopgap says that for what the sentence names; none: nothing is known here that said that to this account.',
     }),
     at: z.string().nullable(),
     block: z.string().nullable(),
@@ -97,7 +66,7 @@ export interface Facts {
   /** What put off everybody around then. */
   readonly troubles: readonly Trouble[];
   /** What the server behind refused lately: the last of each code. */
-  readonly behindCodes: readonly Behind[];
+  readonly behindCodes: readonly { readonly at: string; readonly code: number }[];
   readonly failed: FailedLogins | undefined;
   /** Why it cannot log in at all. */
   readonly hasNoLogin: string | undefined;
@@ -112,286 +81,269 @@ export interface Facts {
   readonly isOver: (id: string) => boolean;
 }
 
-/** What was said, and how replies compare with it. */
-interface Asked extends Found {
-  readonly said: string;
-  readonly own: OwnFound | undefined;
-  /** Whether it is about a login, of no other server by its form. */
-  readonly isLogin: boolean;
-  readonly compare: (one: Replied) => Match;
-  readonly fits: (one: Replied) => boolean;
-  /** What would refuse the sender, if it says that. */
-  readonly stands: StandingSaid | undefined;
+/** Something that has a client told a reply. */
+interface Known {
+  readonly cause: Cause;
+  readonly reply: Reply;
+  /** Undefined if it is so at the time that is asked about. */
+  readonly at?: Instant | undefined;
+  readonly block?: string;
+  /** Whether it is so only where the client comes as it did at that time. */
+  readonly isGuess?: boolean;
+  readonly sentence: string;
+}
+/** One that fits, and how the text shows its reply; `login`: as a login that failed, in words of the program. */
+interface Fitting extends Known {
+  readonly shown: Exclude<Shown, 'no'> | 'login';
 }
 
-interface Told extends Pick<Said, 'cause' | 'sentence'>, Partial<Pick<Said, 'at' | 'block'>> {
-  /** Whether nothing that is known here says it, nor anything like it. */
-  readonly isUnknown?: boolean;
-}
+/** So many are named: what is further from the time is less likely. */
+const MOST_NAMED = 3;
 
 /**
- * Finds who said to an account what its mail program shows: what is recorded, or stands, and has these words; then what the
- * words alone say.
+ * Compares what a mail program shows with what is known here of its account, and names what has it told these words, else this
+ * code. What kind of text it is nobody guesses: the answer says what is not sure, and a person sees the rest.
  */
 export function explainSaid(said: string, facts: Facts): Said {
-  const found = codesIn(said);
-  const first = explain(said, found, facts);
-  const wordsAlone = { ...found, code: null };
-  const other = GUESSES.has(first.cause) && isCodeDoubtful(said) ? explain(said, wordsAlone, facts) : first;
-  const isMisread = other !== first && (first.isUnknown === true || !GUESSES.has(other.cause));
-  const { cause, sentence, at = null, block = null } = isMisread ? other : first;
-  const isLater = at !== null && Date.parse(at) > facts.at + MINUTE;
+  const text = new SaidText(said);
+  const own = ownReplies(facts.own);
+  const fitting = bestOf(text, knownOf(facts), own, facts).slice(0, MOST_NAMED);
+  const [first] = fitting;
+  const sentences = first === undefined ? unknown(text, own, facts) : toldBy(first, fitting, text, facts);
   return {
-    ...(isMisread ? wordsAlone : found),
-    cause,
-    at,
-    block,
-    sentence: isLater ? `${sentence} ${WAS_LATER}` : sentence,
+    code: text.code,
+    enhanced: text.enhanced,
+    cause: first?.cause ?? 'none',
+    at: first?.at === undefined ? null : formatInstant(first.at),
+    block: first?.block === undefined || facts.blockOn(first.block) === undefined ? null : first.block,
+    sentence: sentences.join(' '),
   };
 }
 
-/** What may be said for the code alone. */
-const GUESSES: ReadonlySet<Told['cause']> = new Set(['none', 'mail server']);
-
-function explain(said: string, found: Found, facts: Facts): Told {
-  if (!facts.own.failsReading && isOfReading(said, found)) return none(OF_READING);
-  const own = ownReplyOf(said, found, facts.own);
-  const elsewhere = isBounce(said, found)
-    ? OF_BOUNCE
-    : own?.isOnlyOurs !== true && namesOtherProvider(said)
-      ? OF_PROVIDER
-      : undefined;
-  const isLoginText = isOfLogin(said, found, own);
-  const isLogin = isLoginText && elsewhere === undefined;
-  const compare = (one: Replied): Match => matchOf(one, said, { ...found, isLogin: isLoginText });
-  const fits = (one: Replied): boolean => {
-    const match = compare(one);
+/** What fits best, the nearest to the time first. */
+function bestOf(
+  text: SaidText,
+  known: readonly Known[],
+  own: readonly OwnReply[],
+  facts: Facts,
+): readonly Fitting[] {
+  const distance = ({ at }: Known): Milliseconds => (at === undefined ? 0 : Math.abs(at - facts.at));
+  const seen = new Set<string>();
+  const all = known
+    .toSorted((a, b) => lateness(a, facts) - lateness(b, facts))
+    .filter(({ block, reply, sentence }) => {
+      const key = block === undefined ? sentence : `${block} ${reply.codes.join()}`;
+      return !seen.has(key) && seen.add(key);
+    });
+  const fitting = all.flatMap((one) => {
+    const shown = text.shows(one.reply);
     // Many servers use the same codes.
-    return match === 'words' || match === 'bare' || (match === 'codes' && isLogin && one.stage === 'auth');
-  };
-  const asked = {
-    ...{ ...found, said, own, isLogin, compare, fits },
-    stands: standingSaid(facts, compare, fits),
-  };
-  const known = ofFacts(asked, facts);
-  if (elsewhere === undefined) return known ?? ofWords(asked, facts);
-  return known === undefined ? none(elsewhere) : { ...known, sentence: `${known.sentence} ${IF_ELSEWHERE}` };
+    return shown === 'words' || (shown === 'code' && distance(one) <= DAY) ? [{ ...one, shown }] : [];
+  });
+  // A login that failed may be worded by the mail server that asks.
+  const surest = fitting.filter((one) => one.shown === 'words' || isOfLogin(one.reply));
+  if (surest.length > 0) return surest;
+  const inWords = own.filter(({ reply }) => text.shows(reply) === 'words');
+  if (inWords.length > 0)
+    return inWords
+      .filter(({ isKnown }) => !isKnown)
+      .map((one) => ({ ...ofSetting(one, facts), shown: 'words' }));
+  if (fitting.length > 0 || !text.isOfLogin(OWN_CODES)) return fitting;
+  return all
+    .filter((one) => isOfLogin(one.reply) && distance(one) <= DAY)
+    .map((one) => ({ ...one, shown: 'login' }));
 }
 
-function standingSaid(
-  { standing }: Facts,
-  compare: Asked['compare'],
-  fits: Asked['fits'],
-): StandingSaid | undefined {
-  const those = standing?.replies.map(standingReply).filter(fits) ?? [];
-  if (standing === undefined || those.length === 0) return undefined;
-  return { ...standing, isExact: those.some((one) => compare(one) !== 'codes') };
+/** What was refused just before by what still stands says most, then what is so at that time, then what was near it. */
+function lateness({ at, block, isGuess }: Known, { at: asked, isOver }: Facts): Milliseconds {
+  if (at === undefined) return ABOUT;
+  const distance = Math.abs(at - asked);
+  const stands = block !== undefined && isGuess !== true && !isOver(block);
+  return stands && distance <= ABOUT ? distance : ABOUT + distance;
 }
 
-function none(...sentences: readonly string[]): Told {
-  return { cause: 'none', sentence: sentences.join(' ') };
+function isOfLogin({ codes }: Reply): boolean {
+  return codes.includes(BAD_CREDENTIALS.code);
 }
 
-/** What is recorded of the account or stands and fits, then what put off everybody. */
-function ofFacts(asked: Asked, facts: Facts): Told | undefined {
-  const { code, isLogin, fits, stands } = asked;
-  const { at, failed, blockOn } = facts;
-  const hasNoLogin = isLogin ? facts.hasNoLogin : undefined;
-  const wrong = isLogin && failed !== undefined && failed.failed > 0 ? failed : undefined;
-  const trouble = nearest(
-    facts.troubles.filter(({ why }) => fits(REPLY_OF[why])),
-    at,
-  );
-  const refusal = nearest(refusalsOf(facts).filter(fits), at);
-  const isOver = refusal !== undefined && facts.isOver(refusal.block);
-  const isStanding = stands !== undefined && stands.cameAt === undefined;
-  const troubleToo = trouble === undefined ? [] : [troubleSentence(trouble, true)];
-  // What is over cannot have said it just now.
-  if (isStanding && hasNoLogin === undefined && (refusal === undefined || isOver)) {
-    const wrongToo = wrong === undefined ? [] : [wasWrong(wrong)];
-    return ofStanding(stands, blockOn, [...wrongToo, ...troubleToo]);
-  }
-  const isOld = refusal !== undefined && (isOver || distance(refusal, at) > ABOUT);
-  const isTroubles = isOld && !isStanding && trouble !== undefined && isNearer(trouble, refusal, at);
-  if (refusal !== undefined && !isTroubles) {
-    const after = wrong !== undefined && isNearer(wrong, refusal, at) ? wrong : undefined;
-    // Where the block stands the right password fails too.
-    if (after !== undefined && isOld && (isOver || !isStanding)) return ofWrong(after, facts, refusal);
-    const block = ofRefusal(refusal, asked, facts, after);
-    if (!isOver || stands === undefined)
-      return { ...block, sentence: [block.sentence, ...troubleToo].join(' ') };
-    // As it came then it would be refused by another one now. What it came as before that is a guess.
-    if (stands.cameAt === refusal.when) return ofStanding(stands, blockOn, [block.sentence]);
-    return { ...block, sentence: `${block.sentence} ${standingSentence(stands, blockOn)}` };
-  }
-  if (hasNoLogin !== undefined) return { cause: 'no login', sentence: hasNoLogin };
-  if (wrong !== undefined) return ofWrong(wrong, facts);
-  const putOff = failed !== undefined && failed.putOff > 0 ? failed : undefined;
-  const isPutOff = code === LOGIN_LATER.code && fits(LOGIN_PUT_OFF);
-  if (isPutOff && putOff !== undefined && (trouble === undefined || isNearer(putOff, trouble, at)))
-    return { cause: 'too many logins', at: formatInstant(putOff.at), sentence: putOffSentence(putOff) };
-  if (trouble !== undefined)
-    return ofTrouble(trouble, stands === undefined ? [] : [standingSentence(stands, blockOn)]);
-  if (facts.returnPath === 'refused' && fits(OF_RETURN_PATH))
-    return { cause: 'return path', sentence: 'The account may not use that return path (smtp.senders).' };
-  return undefined;
-}
+const FAILED_LOGIN = replyOf(replyLine(BAD_CREDENTIALS));
+const LOGIN_PUT_OFF = replyOf(replyLine(LOGIN_LATER));
+const LATER = replyOf(replyLine(TRY_LATER));
 
-/** What the words alone say. */
-function ofWords(asked: Asked, facts: Facts): Told {
-  const { said, code, own, isLogin, compare, stands } = asked;
-  const { at, failed } = facts;
-  const behind = own?.isOnlyOurs === true ? undefined : facts.behindCodes.find((one) => one.code === code);
-  const perhaps = behind === undefined ? undefined : perhapsBehind(behind);
-  if (own !== undefined && own.replies.every(({ isKnown }) => !isKnown)) {
-    const told = ofOwn(own, facts);
-    return perhaps === undefined ? told : { ...told, sentence: `${told.sentence} ${perhaps}` };
-  }
-  if (facts.refusals === undefined) return none(STORE_AWAY);
-  // Their codes are the same, their words are not.
-  const likeIt = nearest(
-    refusalsOf(facts).filter((one) => compare(one) === 'codes'),
-    at,
-  );
-  const isLikePutOff = code !== null && compare(LOGIN_PUT_OFF) === 'codes';
-  const alike = [
-    ...(likeIt === undefined ? [] : [refusalSentence(likeIt, false)]),
-    ...facts.troubles
-      .filter(({ why }) => compare(REPLY_OF[why]) === 'codes')
-      .map((one) => troubleSentence(one, false)),
-    ...(failed !== undefined && failed.putOff > 0 && isLikePutOff ? [putOffSentence(failed)] : []),
+/** All that is known here of the account and its clients; of what is equally near, what comes first here. */
+function knownOf(facts: Facts): readonly Known[] {
+  const { failed, hasNoLogin, returnPath, behindCodes, troubles } = facts;
+  return [
+    ...(hasNoLogin === undefined
+      ? []
+      : [{ cause: 'no login', reply: FAILED_LOGIN, sentence: hasNoLogin } as const]),
+    ...standingOf(facts),
+    ...troubles.map(ofTrouble),
+    ...refusalsOf(facts),
+    ...(failed === undefined ? [] : failedOf(failed)),
+    ...(returnPath === 'refused' ? [NOT_ALLOWED] : []),
+    ...behindCodes.map(ofBehind),
   ];
-  const hedged = alike.length === 0 ? [] : [...alike, IF_EXACT];
-  if (perhaps !== undefined && behind !== undefined) {
-    const sentences = [...hedged, ...(own === undefined ? [] : [ownSentence(own)]), perhaps];
-    return { cause: 'mail server', at: behind.at, sentence: sentences.join(' ') };
-  }
-  if (hedged.length > 0) return none(...hedged, OTHERS);
-  const like = own?.replies ?? ownRepliesLike(asked, facts.own);
-  const isOfBlocks = (isLogin && facts.own.failsLogins) || like.some(({ isKnown }) => isKnown);
-  const hint = isOfBlocks && facts.atAddress === undefined ? [ASK_FOR_ADDRESS] : [];
-  const guess = stands === undefined ? [] : [standingSentence(stands, facts.blockOn)];
-  const isUnknown = own === undefined && guess.length === 0;
-  return { ...none(...nobody(said, asked, own, like, facts.isSaidElsewhere), ...guess, ...hint), isUnknown };
 }
 
-/**
- * Many programs show words of their own for a login that failed, without what the server answered. With another enhanced
- * code it is of another kind of server.
- */
-function isOfLogin(said: string, { code, enhanced }: Found, own: OwnFound | undefined): boolean {
-  if (enhanced !== null && enhanced !== '5.7.8' && enhanced !== '5.7.0') return false;
-  if (code !== null) return code === BAD_CREDENTIALS.code;
-  const isOurs = own === undefined || own.replies.some((one) => one.code === BAD_CREDENTIALS.code);
-  return isOurs && isAboutLogin(said);
+const NOT_ALLOWED: Known = {
+  cause: 'return path',
+  reply: replyOf(replyLine(NOT_YOUR_ADDRESS)),
+  sentence: 'The account may not use that return path (smtp.senders).',
+};
+
+function standingOf({ standing, blockOn }: Facts): readonly Known[] {
+  if (standing === undefined) return [];
+  const { block, cameAt, replies } = standing;
+  return replies.map((line) => {
+    const what = line === AS_WRONG_PASSWORD ? 'A login that fails' : `"${line}"`;
+    const where = cameAt === undefined ? '' : ` where it comes as it did at ${cameAt}`;
+    return {
+      ...{ cause: 'block', block, isGuess: cameAt !== undefined },
+      at: cameAt === undefined ? undefined : Date.parse(cameAt),
+      reply: line === AS_WRONG_PASSWORD ? FAILED_LOGIN : replyOf(line),
+      sentence: `${what} is what ${whichOf(block, blockOn(block))} has the client told${where}.`,
+    } as const;
+  });
 }
 
-interface RefusalOf extends Omit<Recorded, 'at'> {
-  readonly at: Instant;
-}
+const WHERE = { auth: 'at AUTH', rcpt: 'at RCPT TO', data: 'after DATA' } as const;
 
-function refusalsOf({ refusals = [], atAddress = [], blockOn }: Facts): readonly RefusalOf[] {
+function refusalsOf({ refusals = [], atAddress = [], failed, blockOn, isOver }: Facts): readonly Known[] {
   const all = [
-    ...refusals.map((one) => ({ ...one, whose: 'the login' })),
+    ...refusals.map((one) => ({ ...one, whose: 'it' })),
     ...atAddress.map((one) => ({ ...one, whose: `a login from ${one.ip ?? 'there'}` })),
   ];
-  return all.map((one) => ({ ...one, on: blockOn(one.block), at: Date.parse(one.at), when: one.at }));
+  const isPerhapsWrong = failed !== undefined && failed.failed > 0;
+  return all.map(({ at, stage, reply, block, whose }) => {
+    const which = whichOf(block, blockOn(block));
+    const how =
+      reply === AS_WRONG_PASSWORD
+        ? `Stopgap had ${whose === 'it' ? 'its login' : whose} fail at ${at}, as with a wrong password, because of ${which}.`
+        : `Stopgap told ${whose} "${reply}" ${WHERE[stage]} at ${at}, because of ${which}.`;
+    const sentences = [
+      how,
+      ...(isOver(block) ? ['That block is over.'] : []),
+      ...(stage === 'auth' && !isPerhapsWrong ? ['The password may well be right.'] : []),
+    ];
+    return {
+      ...{ cause: 'block', at: Date.parse(at), block },
+      reply: reply === AS_WRONG_PASSWORD ? FAILED_LOGIN : replyOf(reply),
+      sentence: sentences.join(' '),
+    } as const;
+  });
 }
 
-/** @param wrong a wrong password that came after it */
-function ofRefusal(
-  refusal: RefusalOf,
-  { compare }: Asked,
-  { isOver, atAddress }: Facts,
-  wrong: FailedLogins | undefined,
-): Told {
-  const { when, block, on } = refusal;
-  const isExact = compare(refusal) !== 'codes';
-  const sentences = [
-    refusalSentence(refusal, isExact, wrong),
-    ...(isOver(block) ? ['That block is over.', ...(atAddress === undefined ? [IF_LATER] : [])] : []),
-    ...(isExact ? [] : [IF_EXACT]),
-    ...(wrong === undefined ? [] : [wasWrong(wrong)]),
+function whichOf(block: string, on: string | undefined): string {
+  return on === undefined ? 'a block that is of none of your domains' : `block ${block} (${on})`;
+}
+
+function failedOf({ failed, putOff, at, network, isKnown }: FailedLogins): readonly Known[] {
+  const last = `its login failed with 535, last at ${formatInstant(at)} from ${network}.`;
+  const wrong = isKnown ? 'Its password was wrong' : 'Its password was wrong, or there is no such account';
+  const putOffs = `Logins from ${network} were put off with 454, since too many from there had failed.`;
+  return [
+    ...(failed === 0
+      ? []
+      : [{ cause: 'password', at, reply: FAILED_LOGIN, sentence: `${wrong}: ${last}` } as const]),
+    ...(putOff === 0
+      ? []
+      : [{ cause: 'too many logins', at, reply: LOGIN_PUT_OFF, sentence: putOffs } as const]),
   ];
-  return { cause: 'block', at: when, block: on === undefined ? null : block, sentence: sentences.join(' ') };
 }
 
-/** @param other what a block had fail besides */
-function ofWrong(wrong: FailedLogins, { atAddress }: Facts, other?: RefusalOf): Told {
-  const more =
-    other === undefined
-      ? atAddress === undefined
-        ? [ASK_FOR_ADDRESS]
-        : []
-      : [
-          `Another login failed ${WHERE[other.stage]} at ${other.when}, because of ${whichOf(other.block, other.on)}.`,
-        ];
-  return { cause: 'password', at: formatInstant(wrong.at), sentence: [wasWrong(wrong), ...more].join(' ') };
+const TROUBLES: Readonly<Record<PutOffFor, readonly [Reply, string]>> = {
+  upstream: [LATER, 'while the mail server behind does not answer, or not in time'],
+  store: [LATER, 'while the store takes no events'],
+  spool: [LATER, 'while a message cannot be written into the spool directory'],
+  logins: [LOGIN_PUT_OFF, 'while the back end of logins (smtp.auth.backend) does not answer'],
+  checks: [LOGIN_PUT_OFF, 'while more passwords wait than it can check'],
+};
+
+function ofTrouble({ why, at, last }: Trouble): Known {
+  const [reply, when] = TROUBLES[why];
+  const since = [
+    ...(at === undefined ? ['it is so now'] : []),
+    ...(last === undefined ? [] : [`it put somebody off for that at ${formatInstant(last)}`]),
+  ];
+  const sentence = `Stopgap says ${reply.codes.join()} to everybody ${when}: ${since.join(', and ')}.`;
+  return { cause: 'trouble', reply, at, sentence };
 }
 
-const OF_RETURN_PATH: Replied = { reply: replyLine(NOT_YOUR_ADDRESS), stage: 'rcpt' };
-
-function ofTrouble(trouble: Trouble, more: readonly string[]): Told {
-  const at = trouble.last === undefined ? null : formatInstant(trouble.last);
-  return { cause: 'trouble', at, sentence: [troubleSentence(trouble, true), ...more].join(' ') };
+function ofBehind({ code, at }: Facts['behindCodes'][number]): Known {
+  const sentence = `The mail server behind refused a recipient of it with ${code}, last at ${at}: perhaps that. Its log has the reason.`;
+  const reply = { codes: [code], enhanced: undefined, words: [] };
+  return { cause: 'mail server', reply, at: Date.parse(at), sentence };
 }
 
-function ofOwn(own: OwnFound, { returnPath }: Facts): Told {
-  if (own.replies[0]!.code !== NOT_YOUR_ADDRESS.code) return { cause: 'other', sentence: ownSentence(own) };
-  const more =
-    returnPath === null
-      ? 'Give the return path, to know whether the account may use it.'
+/** A reply of ours that tells by itself what it is about. */
+function ofSetting({ reply, of, isCommon }: OwnReply, { returnPath }: Facts): Known {
+  const isOfPath = reply.codes.includes(NOT_YOUR_ADDRESS.code);
+  const more = !isOfPath
+    ? ''
+    : returnPath === null
+      ? ' Give the return path, to know whether the account may use it.'
       : returnPath === 'passes'
-        ? 'The account may use the return path that was given now: its program used another one, or smtp.senders was changed since.'
-        : 'Whether the account may use the return path that was given is not known here.';
-  return { cause: 'return path', sentence: `${ownSentence(own)} ${more}` };
+        ? ' The account may use the return path that was given now: its program used another one, or smtp.senders was changed since.'
+        : ' Whether the account may use the return path that was given is not known here.';
+  const sentence = `Stopgap says that ${of}${isCommon ? '; other servers use the same words' : ''}.${more}`;
+  return { cause: isOfPath ? 'return path' : 'other', reply, sentence };
 }
 
-function ofStanding(standing: StandingSaid, blockOn: Facts['blockOn'], more: readonly string[]): Told {
-  const { block } = standing;
-  const sentence = [standingSentence(standing, blockOn), ...more].join(' ');
-  return { cause: 'block', block: blockOn(block) === undefined ? null : block, sentence };
+const ONLY_CODE =
+  'Only the code is the same, and all mail servers use the same codes: another server may have said it.';
+const NO_ANSWER =
+  'The text shows no answer of a server, so that this is likely, not sure: it may be of a connection that failed';
+const OF_READING = ', or of reading mail (IMAP, POP3), in which Stopgap has no part';
+const ASK_FOR_ADDRESS = 'A block of a network may have done it: give the IP address that it came from.';
+
+function toldBy(
+  first: Fitting,
+  fitting: readonly Fitting[],
+  text: SaidText,
+  { atAddress, own, isOver }: Facts,
+): readonly string[] {
+  const isOnlyCode = fitting.some(
+    ({ shown, reply }) =>
+      shown === 'code' && reply.words.length > 0 && !(own.hasLoginsWorded && isOfLogin(reply)),
+  );
+  const isOfOthers = first.cause === 'password' || (first.block !== undefined && isOver(first.block));
+  return [
+    ...fitting.map(({ sentence }) => sentence),
+    ...(isOnlyCode && !text.isBare ? [ONLY_CODE] : []),
+    ...(first.shown === 'login' ? [`${NO_ANSWER}${own.failsReading ? '' : OF_READING}.`] : []),
+    ...(isOfOthers && atAddress === undefined ? [ASK_FOR_ADDRESS] : []),
+  ];
 }
 
-function standingReply(reply: string): Replied {
-  return { reply, stage: reply === AS_WRONG_PASSWORD || /^(?:535|454) /.test(reply) ? 'auth' : 'rcpt' };
-}
+const STORE_AWAY = 'Who said that is not known: the store cannot be read now.';
+const OTHERS =
+  'Another server may have: the mail server behind (its log has the reason), that of the recipients (its answer comes back in a message), or another server for outgoing mail.';
+const NOT_KEPT =
+  'Wrong passwords are kept here for an hour at most, and none of before the last start: most likely it was one.';
+const NO_CODE =
+  'By these words alone it cannot be told: they show no answer of a server. Stopgap refuses with a code and in words; most likely the program reached no server, or it is about something else. Give the answer as it stands, with its code.';
 
-/** `bare`: no words of a server were shown, and the rest is the same; `codes`: the codes are the same, the words are not. */
-type Match = 'words' | 'bare' | 'codes' | 'no';
-
-/**
- * A reply is what was said if its codes and words are the same; where only codes or only words were shown, if those are.
- * What shows no code may also be of a login that failed.
- */
-function matchOf(
-  { reply, stage }: Replied,
-  said: string,
-  { code, enhanced, isLogin }: Found & { readonly isLogin: boolean },
-): Match {
-  if (reply === AS_WRONG_PASSWORD) return isLogin ? 'bare' : 'no';
-  const its = codesIn(reply);
-  if (code !== null && its.code !== code) return 'no';
-  if (enhanced !== null && its.enhanced !== enhanced) return 'no';
-  const compared = compareWords(said, wordingsOf(reply.replace(/^\d{3}[ -](?:\d\.\d+\.\d+ )?/, '')));
-  if (compared === 'same') return 'words';
-  if (code === null && enhanced === null) return isLogin && stage === 'auth' ? 'bare' : 'no';
-  return compared === 'none' ? 'bare' : 'codes';
-}
-
-/** When something was; undefined is what is so at the time that is asked about. */
-interface Timed {
-  readonly at: Instant | undefined;
-}
-
-function nearest<T extends Timed>(all: readonly T[], at: Instant): T | undefined {
-  return all.toSorted((a, b) => distance(a, at) - distance(b, at))[0];
-}
-
-function isNearer(one: Timed, other: Timed, at: Instant): boolean {
-  return distance(one, at) < distance(other, at);
-}
-
-function distance(one: Timed, at: Instant): Milliseconds {
-  return one.at === undefined ? 0 : Math.abs(one.at - at);
+/** What is said where nothing that is known here fits. */
+function unknown(text: SaidText, own: readonly OwnReply[], facts: Facts): readonly string[] {
+  if (facts.refusals === undefined) return [STORE_AWAY];
+  const { atAddress, isSaidElsewhere } = facts;
+  const inWords = own.filter(({ reply }) => text.shows(reply) === 'words');
+  const like = inWords.length > 0 ? inWords : own.filter(({ reply }) => text.shows(reply) === 'code');
+  const isOfBlocks = like.some(({ isKnown }) => isKnown) || text.isOfLogin(OWN_CODES);
+  const hint = isOfBlocks && atAddress === undefined ? [ASK_FOR_ADDRESS] : [];
+  const notKept = !isSaidElsewhere && like.some(({ reply }) => isOfLogin(reply)) ? [NOT_KEPT] : [];
+  const code = text.code === null ? 'that' : [text.code, text.enhanced ?? ''].join(' ').trim();
+  const what = inWords.length > 0 ? 'that' : code;
+  const says = [...new Set(like.map(({ of }) => `Stopgap says ${what} ${of}.`))];
+  if (inWords.length > 0) {
+    const elsewhere = 'Whether one of these was it only the SMTP nodes know (their log).';
+    const none = 'None of it is known here of this account around then.';
+    return [...says, isSaidElsewhere ? elsewhere : none, ...notKept, ...hint];
+  }
+  if (text.code === null && text.enhanced === null) return [NO_CODE, ...hint];
+  const nothing = isSaidElsewhere
+    ? `Whether Stopgap said ${code} is not known here: the SMTP nodes know (their log).`
+    : `Nothing here is known to have said ${code} to this account around then.`;
+  return [nothing, ...says, ...notKept, OTHERS, ...hint];
 }

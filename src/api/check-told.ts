@@ -89,6 +89,7 @@ export function ownSettingsOf(deps: ApiDependencies): OwnSettings {
     takesArriving,
     failsReading,
     failsLogins,
+    hasLoginsWorded: isAsked || deps.dovecotAsks?.() === true,
     laterCodes: [...(isAlways ? [TRY_LATER.code] : []), ...told],
   };
 }

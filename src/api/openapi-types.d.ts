@@ -2239,7 +2239,7 @@ export interface components {
             /** @example 5.7.8 */
             enhanced: string | null;
             /**
-             * @description trouble: the mail server behind, the store, the spool directory or the back end of logins failed, for everybody; other: Stopgap says that for what the sentence names; none: nothing is known here that said that to this account.
+             * @description What the sentence names first. trouble: the mail server behind, the store, the spool directory or the back end of logins failed, for everybody; other: Stopgap says that for what the sentence names; none: nothing is known here that said that to this account.
              * @enum {string}
              */
             cause: "block" | "no login" | "password" | "too many logins" | "return path" | "trouble" | "other" | "mail server" | "none";

@@ -7,6 +7,7 @@ import {
   NO_RELAY,
   NOT_YOUR_ADDRESS,
   refusalReply,
+  replyLine,
   ROUTED,
   SHUTTING_DOWN,
   TLS_FIRST,
@@ -17,17 +18,13 @@ import {
   TOO_MANY_RECIPIENTS,
   TRY_LATER,
 } from '../smtp/replies.js';
-import type { Found } from './said-text.js';
-import { codesIn, compareWords, plain, wordingsOf } from './said-text.js';
+import type { Reply } from './said-text.js';
+import { plain, replyOf } from './said-text.js';
 
 /** A reply of ours, and what it is said of: "Stopgap says that …". */
 export interface OwnReply {
-  readonly code: number;
-  /** Another code that it has: with other settings, or as the library words it. */
-  readonly orCode?: number | undefined;
-  readonly enhanced: string;
-  /** As {@link plain} has them; the library's own words for it too. */
-  readonly words: readonly string[];
+  /** Its words are also those of the library. */
+  readonly reply: Reply;
   readonly of: string;
   /** A block may be behind it, or what else is known here of an account: then it is not enough to say what it is said of. */
   readonly isKnown: boolean;
@@ -49,20 +46,16 @@ export interface OwnSettings {
   readonly failsReading: boolean;
   /** Whether it may have had a login fail: where mail servers ask, only if Dovecot or the SASL proxy does too. */
   readonly failsLogins: boolean;
+  /** Whether a mail server words logins that Dovecot or the SASL proxy has fail. */
+  readonly hasLoginsWorded: boolean;
   /** The codes of {@link TRY_LATER}: mail servers that ask may be told another (`policy.refuse`). */
   readonly laterCodes: readonly number[];
 }
 
-/** Replies of ours that may have been said, as far as the text shows: never none. */
-export interface OwnFound {
-  readonly replies: readonly OwnReply[];
-  readonly isOnlyOurs: boolean;
-  /** What others share with them where they do. */
-  readonly shared: 'words' | 'codes';
+interface Traits extends Partial<Pick<OwnReply, 'isKnown' | 'isAsked' | 'isCommon' | 'isOfArriving'>> {
+  /** Another code that it has as the library words it. */
+  readonly orCode?: number;
 }
-
-type Traits = Partial<Pick<OwnReply, 'isKnown' | 'isAsked' | 'isCommon' | 'isOfArriving' | 'orCode'>>;
-const UNKNOWN: Traits = {};
 const KNOWN: Traits = { isKnown: true, isAsked: true };
 const COMMON: Traits = { isCommon: true };
 const ARRIVING: Traits = { isOfArriving: true };
@@ -83,31 +76,24 @@ const OWN: readonly OwnReply[] = [
     'because of a block, and where the password is wrong or there is no such account',
     KNOWN,
   ),
-  own(refusalReply('honest', undefined), 'because of a block that refuses honestly', KNOWN, [
-    'sending is blocked because of unusual activity',
-  ]),
+  own(refusalReply('honest', undefined), 'because of a block that refuses honestly', KNOWN),
   own(
     TOO_MANY_RECIPIENTS,
     'of a message with more recipients than smtp.maxRecipients allows: most programs send the rest in another one',
     COMMON,
-    ['too many recipients'],
   ),
-  own(TOO_LARGE, 'of a message that is larger than smtp.maxMessageSize allows', UNKNOWN, [
+  own(TOO_LARGE, 'of a message that is larger than smtp.maxMessageSize allows', COMMON, [
     'message exceeds fixed maximum message size',
   ]),
-  own(NOT_YOUR_ADDRESS, 'of a return path that the account may not use (smtp.senders)', UNKNOWN),
-  own(
-    LOG_IN_AGAIN,
-    'where the account was removed or disabled, or got another password, in an open session',
-    UNKNOWN,
-  ),
+  own(NOT_YOUR_ADDRESS, 'of a return path that the account may not use (smtp.senders)'),
+  own(LOG_IN_AGAIN, 'where the account was removed or disabled, or got another password, in an open session'),
   own(TLS_FIRST, 'to a program that does not begin TLS, or does not log in', { ...COMMON, orCode: 538 }, [
     'authentication required',
   ]),
-  own(MAIL_LOOP, 'of a message that has been through a hundred mail servers', UNKNOWN),
+  own(MAIL_LOOP, 'of a message that has been through a hundred mail servers'),
   own(TOO_MANY_CONNECTIONS, 'where there are more connections than smtp.maxConnections allows', COMMON),
-  own(TOO_MANY_FROM_NETWORK, 'where a network has more connections than smtp.perNetwork allows', UNKNOWN),
-  own(TOO_LATE, 'to a program that makes it wait for too long (smtp.timeouts)', UNKNOWN),
+  own(TOO_MANY_FROM_NETWORK, 'where a network has more connections than smtp.perNetwork allows'),
+  own(TOO_LATE, 'to a program that makes it wait for too long (smtp.timeouts)'),
   own(SHUTTING_DOWN, 'while it is being stopped or started again', COMMON),
   own(NO_RELAY, 'at its port for arriving mail (smtp.inbound): who sends must use the other one', {
     ...COMMON,
@@ -115,50 +101,34 @@ const OWN: readonly OwnReply[] = [
   }),
   own(ROUTED, 'at its port for arriving mail (smtp.inbound): who sends must use the other one', ARRIVING),
 ];
+export const OWN_CODES: readonly number[] = [...new Set(OWN.flatMap(({ reply }) => reply.codes))];
 
 function own(
-  { code, text }: SmtpReply,
+  ours: SmtpReply,
   of: string,
-  { isKnown = false, isAsked = false, isCommon = false, isOfArriving = false, orCode }: Traits,
+  { isKnown = false, isAsked = false, isCommon = false, isOfArriving = false, orCode }: Traits = {},
   more: readonly string[] = [],
 ): OwnReply {
-  const { enhanced } = codesIn(text);
-  const reply = text.slice(enhanced!.length + 1);
-  // The first part of what others say too is anybody's.
-  const words = [...(isCommon ? [plain(reply)] : wordingsOf(reply)), ...more.map(plain)];
-  return { code, orCode, enhanced: enhanced!, words, of, isKnown, isAsked, isCommon, isOfArriving };
+  const { codes, enhanced, words } = replyOf(replyLine(ours));
+  const reply = {
+    codes: [...codes, ...(orCode === undefined ? [] : [orCode])],
+    enhanced,
+    // The first part of what others say too is anybody's.
+    words: [...(isCommon ? words.slice(0, 1) : words), ...more.map(plain)],
+  };
+  return { reply, of, isKnown, isAsked, isCommon, isOfArriving };
 }
 
-/** What was said of our replies, by the words, or by both codes where there are no words. */
-export function ownReplyOf(said: string, found: Found, settings: OwnSettings): OwnFound | undefined {
-  const those = OWN.filter((reply) => isSaid(reply, settings) && hasCodes(reply, found, settings));
-  const compared = (as: 'same' | 'none'): readonly OwnReply[] =>
-    those.filter(({ words }) => compareWords(said, words) === as);
-  const same = compared('same');
-  if (same.length > 0)
-    return { replies: same, isOnlyOurs: !same.some((one) => one.isCommon), shared: 'words' };
-  if (found.code === null || found.enhanced === null) return undefined;
-  const bare = compared('none');
-  return bare.length === 0 ? undefined : { replies: bare, isOnlyOurs: false, shared: 'codes' };
-}
-
-/** Replies of ours that may have been said: by the code alone it cannot be told. */
-export function ownRepliesLike(found: Found, settings: OwnSettings): readonly OwnReply[] {
-  return OWN.filter(
-    (reply) => found.code !== null && isSaid(reply, settings) && hasCodes(reply, found, settings),
-  );
-}
-
-function isSaid({ code, isAsked, isOfArriving }: OwnReply, settings: OwnSettings): boolean {
-  if (code === BAD_CREDENTIALS.code && !settings.failsLogins) return false;
-  return (isAsked || !settings.isAsked) && (!isOfArriving || settings.takesArriving);
-}
-
-/** Whether none of the codes that were found is of another reply. */
-function hasCodes({ code, orCode, enhanced }: OwnReply, found: Found, { laterCodes }: OwnSettings): boolean {
-  const codes = code === TRY_LATER.code ? laterCodes : [code, orCode];
-  return (
-    (found.code === null || codes.includes(found.code)) &&
-    (found.enhanced === null || found.enhanced === enhanced)
+/** The replies of ours that there are, by the settings. */
+export function ownReplies(settings: OwnSettings): readonly OwnReply[] {
+  const { isAsked, takesArriving, failsLogins, laterCodes } = settings;
+  return OWN.filter((one) => (one.isAsked || !isAsked) && (!one.isOfArriving || takesArriving)).flatMap(
+    (one) => {
+      const { reply } = one;
+      if (reply.codes.includes(BAD_CREDENTIALS.code)) return failsLogins ? [one] : [];
+      return reply.codes.includes(TRY_LATER.code)
+        ? [{ ...one, reply: { ...reply, codes: laterCodes } }]
+        : [one];
+    },
   );
 }

@@ -133,7 +133,7 @@ function Answer({ check }: { check: Check }) {
       )}
       {saidBy !== null && saidBy !== check.block?.id && (
         <p>
-          <a href={`#${href(blockPath(saidBy))}`}>Open the block behind what they saw</a>
+          <a href={`#${href(blockPath(saidBy))}`}>Open the block that the answer names first</a>
         </p>
       )}
       <Table

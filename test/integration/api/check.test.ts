@@ -205,10 +205,10 @@ describe('checks over HTTP', () => {
         ...{ since: '2026-06-01T12:00:00.000Z', at: '2026-06-01T12:30:00.000Z' },
       });
       // With another back end nobody knows the account before its first login.
-      const fresh = await ask('account=new@example.com&said=535');
+      const fresh = await ask('account=new@example.com');
       assert.match(
         fresh.sentence,
-        /^Its password was wrong, or there is no such account: its login failed with 535, .* or since there is no such account: at /,
+        / 1 login of it failed with a wrong password, or since there is no such account: at /,
       );
       assert.equal((await ask('account=fine@example.com')).failedLogins, null);
       // Somebody who asks about the time that a customer named must not hear that nothing was wrong.

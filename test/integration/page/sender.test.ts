@@ -116,9 +116,7 @@ describe('the screen of a sender in a real browser', { skip: WITHOUT_BROWSER }, 
     await page.getByLabel('What their program said').fill('535 5.7.8 Authentication failed');
     await page.getByRole('button', { name: 'Check' }).press('Enter');
     await page.getByRole('heading', { name: 'It is refused' }).waitFor();
-    await page
-      .getByText(/That code is what block .* \(account bob@example\.com\) has the client told\./)
-      .waitFor();
+    await page.getByText(/is what block .* \(account bob@example\.com\) has the client told\./).waitFor();
     const inUtc = page.getByText(/\d{4}-\d\d-\d\dT\d\d:/);
     assert.equal(await inUtc.count(), 0, 'all times are in the zone of who looks');
     await page.getByRole('table', { name: 'What each stage is told' }).getByText('At the login').waitFor();
@@ -145,8 +143,8 @@ describe('the screen of a sender in a real browser', { skip: WITHOUT_BROWSER }, 
     const page = await server.open({ as: 'viewer', at: `${ACCOUNT}sue@own.example` });
     await page.getByLabel('What their program said').fill('535 5.7.8 Authentication failed');
     await page.getByRole('button', { name: 'Check' }).press('Enter');
-    await page.getByText('Stopgap said that, at AUTH').waitFor();
-    await page.getByRole('link', { name: 'Open the block behind what they saw' }).press('Enter');
+    await page.getByText('Stopgap told it "535').waitFor();
+    await page.getByRole('link', { name: 'Open the block that the answer names first' }).press('Enter');
     await page.getByRole('heading', { level: 1, name: 'bot.example' }).waitFor();
   });
 
