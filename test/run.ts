@@ -34,42 +34,48 @@ const skips = path.join(dir, 'skips');
 const seen = path.join(dir, 'seen');
 
 /**
- * So many processes share the tests below these folders; the first that fits counts, and each other file has a process of
+ * So many processes share the tests below these folders, where the longest that fits counts; each other file has a process of
  * its own. A process that loads all of Stopgap spends a second of the processor on it, and none may take so long that a
- * busy machine ends it.
+ * busy machine ends it. They begin in this order, those first that take longest: the last to end is short.
  */
 const SHARED_BY: Readonly<Record<string, number>> = {
-  'unit/': 3,
-  'contract/': 3,
-  'integration/api/': 3,
-  'integration/page/': 2,
   'integration/': 5,
-  'e2e/smtp/': 4,
-  'e2e/postfix/': 2,
+  'integration/page/': 2,
   'e2e/process/': 4,
+  'contract/': 3,
   'e2e/distributed/': 3,
+  'unit/': 3,
+  'e2e/postfix/': 2,
+  'e2e/': 3,
+  'integration/api/': 3,
+  'e2e/smtp/': 4,
+  'fuzz/': 1,
 };
+const FOLDERS = Object.keys(SHARED_BY);
 
-/**
- * What each process of the runner loads. A short test costs less than to start a process and to load what it tests, so many
- * files share one, and one browser. The longest comes first: the last to end is short.
- */
+function folderOf(file: string): string | undefined {
+  return FOLDERS.filter((folder) => file.replaceAll(path.sep, '/').startsWith(folder))
+    .sort((a, b) => a.length - b.length)
+    .at(-1);
+}
+
+/** What each process of the runner loads. Many files share one, and one browser. */
 function loaded(): readonly string[] {
   const together = new Map<string, string[]>();
   const taken = new Map<string, number>();
   for (const file of files) {
-    const folder = Object.keys(SHARED_BY).find((each) => file.replaceAll(path.sep, '/').startsWith(each));
+    const folder = folderOf(file);
     const index = taken.get(folder ?? file) ?? 0;
     taken.set(folder ?? file, index + 1);
-    const name = folder === undefined ? file : `${folder}${index % SHARED_BY[folder]!}`;
+    const order = folder === undefined ? FOLDERS.length : FOLDERS.indexOf(folder);
+    const name = `${String(order).padStart(2, '0')}-${folder === undefined ? file : `${folder}${index % SHARED_BY[folder]!}`}`;
     together.set(name, [...(together.get(name) ?? []), file]);
   }
-  const groups = [...together].sort(([, a], [, b]) => b.length - a.length);
-  return groups.map(([name, group], index) => {
+  return [...together].map(([name, group]) => {
     // The runner of Node.js sorts by name.
-    const all = path.join(dir, `${String(index).padStart(3, '0')}-${name.replaceAll(/[^\w.]/g, '-')}.mjs`);
+    const all = path.join(dir, `${name.replaceAll(/[^\w.]/g, '-')}.mjs`);
     // No test of whole processes has properties, so that these need no fast-check.
-    const seeded = name.startsWith('e2e') ? [] : ['support/seeded.js'];
+    const seeded = name.includes('-e2e') ? [] : ['support/seeded.js'];
     const imports = [...seeded, ...group].map(
       (file) => `import '${pathToFileURL(path.join(here, file)).href}';\n`,
     );
