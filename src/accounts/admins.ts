@@ -333,12 +333,18 @@ export async function removePasskey(change: AdminChange & { readonly id: string 
   });
 }
 
-/** Takes all passkeys away. @returns those that were there @throws StopgapError `not-found` */
+/**
+ * Takes all passkeys away. Also where there are none the sessions end, and one that is being added is refused: whoever has
+ * the lost device may be signed in by the password.
+ *
+ * @returns those that were there
+ * @throws StopgapError `not-found`
+ */
 export async function removePasskeys(change: AdminChange): Promise<readonly Passkey[]> {
   let removed: readonly Passkey[] = [];
   await setFields(change, (admin) => {
     removed = admin.passkeys;
-    return removed.length === 0 ? {} : passkeyFields([], admin);
+    return passkeyFields([], admin);
   });
   return removed;
 }

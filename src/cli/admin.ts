@@ -95,7 +95,7 @@ export function adminVerb(program: Command, io: CliIo): void {
       const file = await changed(options);
       const { length: removed } = await removePasskeys({ file, name });
       const many = removed === 1 ? 'a passkey' : `${removed} passkeys`;
-      const text = removed === 0 ? none : `removed ${many} of ${normal} from ${file}`;
+      const text = removed === 0 ? `${none}; the sessions end` : `removed ${many} of ${normal} from ${file}`;
       done(io, options, { changed: normal, removed, file }, text);
       return;
     }

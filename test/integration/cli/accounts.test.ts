@@ -290,9 +290,11 @@ test('a new password or secret leaves passkeys, which is said, and they are list
   assert.match(removed.err, /^removed 2 passkeys of alice from .*admins\.yaml\n$/);
   const after = (await readAdmins(file)).get('alice')!;
   assert.deepEqual([after.passkeys, after.stamp === stamp], [[], false]);
-  const again = await stopgap({ cwd }, 'admin', 'passkeys', 'alice', '--remove', '--json');
-  assert.deepEqual(JSON.parse(again.out), { changed: 'alice', removed: 0, file });
-  assert.equal((await readAdmins(file)).get('alice')!.stamp, after.stamp, 'sessions go on');
+  const again = await stopgap({ cwd }, 'admin', 'passkeys', 'alice', '--remove');
+  assert.deepEqual([again.code, again.err], [0, 'alice has no passkeys; the sessions end\n']);
+  assert.notEqual((await readAdmins(file)).get('alice')!.stamp, after.stamp);
+  const third = await stopgap({ cwd }, 'admin', 'passkeys', 'alice', '--remove', '--json');
+  assert.deepEqual(JSON.parse(third.out), { changed: 'alice', removed: 0, file });
 });
 
 test('a password of a person is no shorter than on the page, and that of a user may be', async (context) => {
