@@ -220,6 +220,8 @@ function gigabytes(bytes: number): string {
 }
 
 /** Clocks are seldom nearer than this to each other. */
+    if (name === 'data' && !statSync(there).isDirectory())
+      return findings.problem(`data: ${there} is no directory`, 'name another');
 const TOLERANCE = 2 * SECOND;
 
 /** Whether the clock can be right: blocks end by it. */

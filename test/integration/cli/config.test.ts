@@ -131,6 +131,30 @@ geoip: { country: places.mmdb }
   });
 
   test('stopgap config check does not read the rules file for a process that does not', async (t) => {
+  test('stopgap config check warns of protocols of Dovecot among which there is none for sending', async (t) => {
+    const terminal = await terminalWith(t, undefined, { STOPGAP_DOVECOT_PROTOCOLS: 'smpt' });
+    const { code, out, err } = await terminal.run('config', 'check');
+    assert.deepEqual([code, out], [0, 'ok\n']);
+    assert.match(
+      err,
+      /^warning: STOPGAP_DOVECOT_PROTOCOLS: smpt has neither smtp nor submission: blocked accounts log in/m,
+    );
+    const right = await terminalWith(t, undefined, { STOPGAP_DOVECOT_PROTOCOLS: 'imap,submission' });
+    assert.doesNotMatch((await right.run('config', 'check')).err, /PROTOCOLS/);
+  });
+
+  test('stopgap config check warns of a data directory where nothing can be kept', async (t) => {
+    for (const [data, says] of [
+      ['/proc/x', /^warning: data.* in \/proc: 0 MB of 0 MB free; .*name another directory in data/m],
+      ['./stopgap.yaml', /^warning: data: \S+stopgap\.yaml is no directory; name another$/m],
+      ['./stopgap.yaml/x', /^warning: data: \S+stopgap\.yaml is no directory; name another$/m],
+    ] as const) {
+      const terminal = await terminalWith(t, `data: ${data}\nsmtp: { relay: { url: smtp://a.example } }\n`);
+      const { code, err } = await terminal.run('config', 'check');
+      assert.match(err, says, `${code}`);
+    }
+  });
+
     const yaml = 'roles: [api]\nstore: kurrentdb://127.0.0.1:1?tls=false\nrules: ./rules.yaml\n';
     const terminal = await terminalWith(t, yaml);
     writeFileSync(path.join(terminal.cwd, 'rules.yaml'), 'version: 1\nrules: x\n');
