@@ -199,7 +199,9 @@ export class People {
       now,
       link: { hash: linkHash(token), until: made.until },
     };
-    const name = await changeFile(this.#deps, (file) => addAdmin({ file, ...added }));
+    const name = await changeFile(this.#deps, (file) =>
+      addAdmin({ file, ...added, tokens: this.#deps.tokens }),
+    );
     await this.#changed(request, name, { what: 'added', description: rightsText(this.#known(name)) });
     return { status: 201, body: { person: this.#view(this.#known(name)), link: made.view } };
   }

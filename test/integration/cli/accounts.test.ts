@@ -297,6 +297,27 @@ test('a new password or secret leaves passkeys, which is said, and they are list
   assert.deepEqual(JSON.parse(third.out), { changed: 'alice', removed: 0, file });
 });
 
+test('a person and a token cannot have one name, under which both would be recorded', async (context) => {
+  const cwd = temporaryDirectory(context);
+  const given = { cwd, input: 'correct horse' };
+  const addPerson = (name: string) =>
+    stopgap(given, 'admin', 'add', name, '--role', 'admin', '--password-stdin');
+  const addToken = (name: string) => stopgap({ cwd }, 'token', 'add', '--name', name, '--role', 'operator');
+  assert.equal((await addPerson('alice')).code, 0);
+  assert.equal((await addToken('Robot')).code, 0);
+
+  const token = await addToken('Alice');
+  const person = await addPerson('robot');
+
+  assert.deepEqual([token.code, token.out], [1, '']);
+  assert.match(token.err, /^stopgap: there is a person alice already, and both are recorded under this name/);
+  assert.equal(person.code, 1);
+  assert.match(person.err, /^stopgap: there is a token robot already, .*stopgap token revoke/);
+  assert.deepEqual([...(await readAdmins(inData(cwd, 'admins.yaml'))).keys()], ['alice']);
+  await stopgap({ cwd }, 'token', 'revoke', 'Robot');
+  assert.equal((await addPerson('robot')).code, 0);
+});
+
 test('a password of a person is no shorter than on the page, and that of a user may be', async (context) => {
   const cwd = temporaryDirectory(context);
   const given = { cwd, input: 'eleven char' };
@@ -429,7 +450,9 @@ test('another user is told that the files are not his, never that there are none
     [['log', 'hash', 'anna'], 'log-key'],
     [['user', 'add', 'anna', '--password-stdin'], 'users.yaml'],
     [['user', 'list'], 'users.yaml'],
-    [['token', 'add', '--name', 'me', '--role', 'viewer'], 'tokens.yaml'],
+    [['token', 'add', '--name', 'me', '--role', 'viewer'], 'admins.yaml'],
+    [['admin', 'add', 'me', '--role', 'viewer', '--password-stdin'], 'tokens.yaml'],
+    [['token', 'list'], 'tokens.yaml'],
   ] as const) {
     assert.match(
       await told(...args),

@@ -98,7 +98,7 @@ smtp:
   submission: { listen: 127.0.0.1:2587, tls: { cert: some.crt, key: some.key } }
   auth: { users: users.yaml }
   relay: { url: smtp://a.example }
-api: { tokens: tokens.yaml }
+api: { tokens: tokens.yaml, admins: admins.yaml }
 rules: rules.yaml
 overrides: overrides.yaml
 geoip: { country: places.mmdb }
@@ -107,6 +107,7 @@ geoip: { country: places.mmdb }
     const files = {
       'users.yaml': 'alice: x\n',
       'tokens.yaml': 'x\n',
+      'admins.yaml': 'x\n',
       'rules.yaml': 'version: 1\nrules: x\n',
       'overrides.yaml': 'version: 1\nlimits: x\n',
       'places.mmdb': 'x',
@@ -130,7 +131,6 @@ geoip: { country: places.mmdb }
     );
   });
 
-  test('stopgap config check does not read the rules file for a process that does not', async (t) => {
   test('stopgap config check warns of protocols of Dovecot among which there is none for sending', async (t) => {
     const terminal = await terminalWith(t, undefined, { STOPGAP_DOVECOT_PROTOCOLS: 'smpt' });
     const { code, out, err } = await terminal.run('config', 'check');
@@ -155,6 +155,7 @@ geoip: { country: places.mmdb }
     }
   });
 
+  test('stopgap config check does not read the rules file for a process that does not', async (t) => {
     const yaml = 'roles: [api]\nstore: kurrentdb://127.0.0.1:1?tls=false\nrules: ./rules.yaml\n';
     const terminal = await terminalWith(t, yaml);
     writeFileSync(path.join(terminal.cwd, 'rules.yaml'), 'version: 1\nrules: x\n');
