@@ -169,7 +169,10 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
   const mayBeFirst = admins !== undefined && !loaded.evaluation && config.api.proxyAuth.from.length === 0;
   const firstToken = mayBeFirst && !hasAdmin(admins.current) ? newLinkToken() : undefined;
   const first = firstToken === undefined ? undefined : new FirstLink(firstToken, () => admins!.current);
-  const authenticator = { authenticate: (token: string) => tokens.current.find(token, clock.now()) };
+  const authenticator = {
+    authenticate: (token: string) => tokens.current.find(token, clock.now()),
+    hasName: (name: string) => tokens.current.hasName(name),
+  };
   const operations: OperationDependencies = {
     ...{ clock, metrics, log: levels.of('api') },
     metricsTokens: asksForToken ? authenticator : undefined,

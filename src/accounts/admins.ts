@@ -160,6 +160,12 @@ interface AdminChange {
   readonly lock?: LockOptions;
 }
 
+/** How the tokens that there are are called. */
+export interface TokenNames {
+  /** @param person in normal form */
+  hasName(person: string): boolean;
+}
+
 export interface AdminAddition extends AdminChange {
   readonly role: string;
   readonly domains?: readonly string[];
@@ -167,6 +173,8 @@ export interface AdminAddition extends AdminChange {
   /** One of the two: a person without a password sets it by the link. */
   readonly password?: string;
   readonly link?: AdminLink;
+  /** Whose names the person may not have: of two with one name nobody could tell who did what is recorded. */
+  readonly tokens?: TokenNames;
   /** Only if nobody has the role admin yet. */
   readonly isFirst?: boolean;
 }
@@ -175,7 +183,7 @@ export interface AdminAddition extends AdminChange {
  * Adds an administrator.
  *
  * @returns the name in normal form
- * @throws InvalidInput; StopgapError `conflict` if there is one of that name
+ * @throws InvalidInput; StopgapError `conflict` if there is one of that name, or a token
  */
 export async function addAdmin(change: AdminAddition): Promise<string> {
   const name = normalizeAdmin(change.name);
@@ -184,6 +192,13 @@ export async function addAdmin(change: AdminAddition): Promise<string> {
   const role = roleOf(change.role);
   const domains = domainsOf(role, change.domains ?? []);
   const { link } = change;
+  if (change.tokens?.hasName(name) === true) {
+    const why = `there is a token ${name} already, and both are recorded under this name`;
+    throw new StopgapError(
+      'conflict',
+      `${why}: use another one, or revoke the token first (stopgap token revoke)`,
+    );
+  }
   const password = link === undefined ? await hashPasswordOfAdmin(change.password ?? '') : undefined;
   await changeAdmins(change, (admins) => {
     if (admins.has(name))
@@ -333,12 +348,18 @@ export async function removePasskey(change: AdminChange & { readonly id: string 
   });
 }
 
-/** Takes all passkeys away. @returns those that were there @throws StopgapError `not-found` */
+/**
+ * Takes all passkeys away. Also where there are none the sessions end, and one that is being added is refused: whoever has
+ * the lost device may be signed in by the password.
+ *
+ * @returns those that were there
+ * @throws StopgapError `not-found`
+ */
 export async function removePasskeys(change: AdminChange): Promise<readonly Passkey[]> {
   let removed: readonly Passkey[] = [];
   await setFields(change, (admin) => {
     removed = admin.passkeys;
-    return removed.length === 0 ? {} : passkeyFields([], admin);
+    return passkeyFields([], admin);
   });
   return removed;
 }

@@ -2,6 +2,8 @@ import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
 import { InvalidInput, StopgapError } from '../kernel/errors.js';
 import type { Instant, Milliseconds } from '../kernel/time.js';
 import { formatInstant, parseInstant } from '../kernel/time.js';
+import type { AdminTable } from './admins.js';
+import { normalizeAdmin } from './admins.js';
 import type { LockOptions, RecordChange, RecordFile } from './record-file.js';
 import { changeRecords, isText } from './record-file.js';
 import { readIfThere } from './private-file.js';
@@ -43,6 +45,11 @@ export class TokenTable {
       if (timingSafeEqual(hash, given)) found = record;
     }
     return (found?.expiresAt ?? Infinity) > now ? found : undefined;
+  }
+
+  /** Whether a token is called so, also one that has expired. @param person in normal form */
+  hasName(person: string): boolean {
+    return this.records.some(({ name }) => normalizeAdmin(name) === person);
   }
 }
 
@@ -111,6 +118,8 @@ export interface TokenAddition {
   readonly lasts?: Milliseconds | undefined;
   /** A token that {@link newToken} made before; undefined: a new one. */
   readonly token?: string | undefined;
+  /** Whose names it may not have: of two with one name nobody could tell who did what is recorded. */
+  readonly people?: AdminTable;
   readonly lock?: LockOptions;
 }
 
@@ -122,7 +131,7 @@ export function newToken(): string {
  * Makes a token and stores its hash.
  *
  * @returns the token itself, which nobody can find out again
- * @throws InvalidInput for an unknown role, domains that do not fit it, or an unfit name; StopgapError `conflict` if the name is taken
+ * @throws InvalidInput for an unknown role, domains that do not fit it, or an unfit name; StopgapError `conflict` if the name is taken, by a token or a person
  */
 export async function addToken(addition: TokenAddition): Promise<string> {
   const { name } = addition;
@@ -134,6 +143,10 @@ export async function addToken(addition: TokenAddition): Promise<string> {
     throw new InvalidInput('name', 'the name of a token has 1 to 100 letters, digits, or any of . _ @ -');
   }
   const domains = domainsOf(role, addition.domains ?? []);
+  if (addition.people?.has(normalizeAdmin(name)) === true) {
+    const message = `there is a person ${normalizeAdmin(name)} already, and both are recorded under this name: use another one`;
+    throw new StopgapError('conflict', message);
+  }
   const token = addition.token ?? newToken();
   const decide = (names: readonly string[]): RecordChange => {
     if (names.includes(name)) {

@@ -1,5 +1,5 @@
 import type { Logger } from 'pino';
-import type { AdminTable } from '../accounts/admins.js';
+import type { AdminTable, TokenNames } from '../accounts/admins.js';
 import type { Rights, Role } from '../accounts/roles.js';
 import type { BacktestJobs } from '../backtest/jobs.js';
 import type { BlockCommandHandler } from '../commands/block-commands.js';
@@ -69,7 +69,7 @@ export interface OpenIdSettings {
 }
 
 /** Must compare in constant time: `TokenTable.find` does. */
-export interface Authenticator {
+export interface Authenticator extends TokenNames {
   authenticate(token: string): Caller | undefined;
 }
 

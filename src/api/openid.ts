@@ -212,6 +212,8 @@ export class OpenId {
     // Two of one name could not be told apart in what is recorded.
     if (this.#deps.admins().has(name))
       throw new Refused('name-taken', `${name} is in the file of administrators`);
+    if (this.#deps.tokens.hasName(name))
+      throw new Refused('name-taken', `there is a token ${name}: revoke it, and make one of another name`);
     const own = listOf(claims[groupsClaim], MOST_GROUPS).flatMap((group) =>
       Object.hasOwn(roles, group) ? [roles[group]!] : [],
     );

@@ -157,8 +157,8 @@ export class People {
         handle: async (request) => {
           const { name } = this.#named(request);
           const removed = await changeFile(this.#deps, (file) => removePasskeys({ file, name }));
-          const change = { what: 'passkey', description: `${name}: no passkeys any more` } as const;
-          if (removed.length > 0) await this.#changed(request, name, change);
+          const now = removed.length > 0 ? 'no passkeys any more' : 'no passkeys; the sessions ended';
+          await this.#changed(request, name, { what: 'passkey', description: `${name}: ${now}` });
           await this.#sessions.endOutdated(name, request.requestId, request.caller.name);
           return { status: 204 };
         },
@@ -199,7 +199,9 @@ export class People {
       now,
       link: { hash: linkHash(token), until: made.until },
     };
-    const name = await changeFile(this.#deps, (file) => addAdmin({ file, ...added }));
+    const name = await changeFile(this.#deps, (file) =>
+      addAdmin({ file, ...added, tokens: this.#deps.tokens }),
+    );
     await this.#changed(request, name, { what: 'added', description: rightsText(this.#known(name)) });
     return { status: 201, body: { person: this.#view(this.#known(name)), link: made.view } };
   }

@@ -161,12 +161,13 @@ export class SignIn {
   }
 
   #first(asked: ApiRequest<unknown, First>): Promise<Answer> {
-    const { first, publicUrl, clock } = this.#deps;
+    const { first, publicUrl, clock, tokens } = this.#deps;
     const { token, name: given, password } = asked.body;
     refuseCrossSite(asked.request, publicUrl);
     return this.#attempts.try(asked.request, undefined, token, async ({ fail }) => {
       const added = await first?.use(token, async () => {
-        const addition = { name: given, role: 'admin', password, now: clock.now(), isFirst: true };
+        const who = { name: given, role: 'admin', password, now: clock.now() };
+        const addition = { ...who, isFirst: true, tokens };
         const name = await changeFile(this.#deps, (file) => addAdmin({ file, ...addition }));
         await this.#changed(asked, name, { what: 'added', description: `${name}: admin, the first` });
         return this.#deps.admins().get(name);

@@ -12,6 +12,7 @@ import {
   setAdminPassword,
   startSecondFactor,
 } from '../accounts/admins.js';
+import { readTokens } from '../accounts/tokens.js';
 import { otpauthUri } from '../api/second-factor.js';
 import { configForChanges } from './client.js';
 import type { CliIo } from './io.js';
@@ -51,9 +52,10 @@ export function adminVerb(program: Command, io: CliIo): void {
     .action(async (name: string, options: Added) => {
       const { role } = options;
       const domains = ownDomains(role, options.domain);
-      const file = await changed(options);
+      const { admins: file, tokens: tokensFile } = (await configForChanges(io, options)).api;
+      const tokens = await readTokens(tokensFile);
       const password = await readNewPassword(io, options.passwordStdin === true);
-      const added = await addAdmin({ file, name, role, domains, password, now: io.clock.now() });
+      const added = await addAdmin({ file, name, role, domains, password, tokens, now: io.clock.now() });
       done(io, options, { added, role, domains, file }, `added ${added} to ${file}`);
     });
 
@@ -95,7 +97,7 @@ export function adminVerb(program: Command, io: CliIo): void {
       const file = await changed(options);
       const { length: removed } = await removePasskeys({ file, name });
       const many = removed === 1 ? 'a passkey' : `${removed} passkeys`;
-      const text = removed === 0 ? none : `removed ${many} of ${normal} from ${file}`;
+      const text = removed === 0 ? `${none}; the sessions end` : `removed ${many} of ${normal} from ${file}`;
       done(io, options, { changed: normal, removed, file }, text);
       return;
     }

@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import { Option } from 'commander';
+import { readAdmins } from '../accounts/admins.js';
 import { ROLES } from '../accounts/roles.js';
 import type { TokenRecord } from '../accounts/tokens.js';
 import { addToken, readTokens, revokeToken } from '../accounts/tokens.js';
@@ -37,8 +38,9 @@ export function tokenVerb(program: Command, io: CliIo): void {
     .action(async (options: ConfigOption & Added) => {
       const { name, role, for: lasts } = options;
       const domains = ownDomains(role, options.domain);
-      const tokens = await changed(options);
-      const made = await addToken({ file: tokens, name, role, domains, lasts, now: io.clock.now() });
+      const { tokens, admins } = (await configForChanges(io, options)).api;
+      const people = await readAdmins(admins);
+      const made = await addToken({ file: tokens, name, role, domains, lasts, people, now: io.clock.now() });
       print(io, options.json === true ? asJson({ name, role, domains, token: made }) : made);
       note(io, `This token is shown only now; ${tokens} keeps its hash.`);
     });

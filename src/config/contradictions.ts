@@ -45,6 +45,12 @@ export function findContradictions(raw: RawSettings, config: Config): string[] {
     );
   if (policy !== undefined && !config.roles.includes('policy') && config.store.kind === 'sqlite')
     warnings.push(`${raw.where('policy.listen')}: nobody listens there without the role policy`);
+  const { protocols } = config.dovecot;
+  if (!protocols.includes('smtp') && !protocols.includes('submission'))
+    warnings.push(
+      `${raw.where('dovecot.protocols')}: ${protocols.join(', ')} has neither smtp nor submission: blocked accounts log in to send where Dovecot asks; ` +
+        'for instance protocols: smtp,submission,imap',
+    );
   findTwins(raw, [...listeners, ...others]);
   const toChannels = config.notices.channels.flatMap(({ smtp: relay }, index) =>
     relay === undefined ? [] : [{ key: `notices.channels[${index}].smtp`, relay }],

@@ -143,11 +143,12 @@ const READ_AT_THE_START = ['accounts', 'rules', 'overrides', 'geoip', 'hooks', '
 const MAY_COME_LATER: readonly (readonly [CheckName, Check])[] = [
   ['logins', checkLogins],
   ['ports', checkPolicySocket],
+  ['disk', checkDisk],
 ];
 
 /**
  * What is wrong, or odd, with the files that a configuration names. Of servers only the one that checks logins is asked. It
- * may be away when the configuration is written, and the folder of a socket may be made at the start (`RuntimeDirectory=`).
+ * may be away when the configuration is written, the folder of a socket may be made at the start (`RuntimeDirectory=`), and a disk be mounted.
  */
 export async function examineFiles(loaded: LoadedConfig, clock: Clock): Promise<Finding[]> {
   const world: World = {

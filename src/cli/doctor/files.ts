@@ -3,9 +3,11 @@ import { execFile } from 'node:child_process';
 import { accessSync, constants, readFileSync, statSync } from 'node:fs';
 import { statfs } from 'node:fs/promises';
 import { promisify } from 'node:util';
+import { normalizeAdmin, readAdmins } from '../../accounts/admins.js';
 import { parseOverrides } from '../../accounts/overrides.js';
 import { fileFault } from '../../accounts/private-file.js';
-import { readTokens } from '../../accounts/tokens.js';
+import type { TokenTable } from '../../accounts/tokens.js';
+import { NO_TOKENS, readTokens } from '../../accounts/tokens.js';
 import { readUsers } from '../../accounts/users.js';
 import { geoDataOf, relaysOf, seesSends } from '../../config/schema.js';
 import { GeoDatabase } from '../../geoip/database.js';
@@ -54,7 +56,25 @@ export async function checkAccounts(findings: Findings, { loaded }: World): Prom
   // A process of another role asks for one at /metrics.
   if (config.roles.includes('api') || config.api.metrics === 'token') {
     const make = 'stopgap token add --name NAME --role admin';
-    await counted('token', tokens, async () => (await readTokens(tokens)).records.length, make);
+    let table = NO_TOKENS;
+    const count = async (): Promise<number> => (table = await readTokens(tokens)).records.length;
+    await counted('token', tokens, count, make);
+    if (config.roles.includes('api')) await checkNames(findings, config.api.admins, table);
+  }
+}
+
+/** `admin:NAME` is recorded for both. Files of before may have both. */
+async function checkNames(findings: Findings, admins: string, { records }: TokenTable): Promise<void> {
+  try {
+    const people = await readAdmins(admins);
+    for (const { name, role } of records)
+      if (people.has(normalizeAdmin(name)))
+        findings.warning(
+          `a person and a token are called ${name}: what both do is recorded under this name`,
+          `stopgap token add --name ANOTHER --role ${role}, then stopgap token revoke ${name}`,
+        );
+  } catch (error) {
+    eachLine(error, (line) => findings.problem(line));
   }
 }
 
@@ -200,6 +220,8 @@ export async function checkDisk(findings: Findings, { loaded }: World): Promise<
   for (const [name, place] of places) {
     const there = nearestThere(place);
     const { dev } = statSync(there);
+    if (name === 'data' && !statSync(there).isDirectory())
+      return findings.problem(`data: ${there} is no directory`, 'name another');
     const device = devices.get(dev) ?? { names: [], place: there };
     device.names.push(name);
     devices.set(dev, device);

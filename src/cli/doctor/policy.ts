@@ -47,11 +47,6 @@ export function checkDovecot(findings: Findings, { loaded, server }: World): voi
   const report = (server.health['dovecot'] ?? {}) as Record<string, number>;
   const { asked = 0, sending = 0, succeeded = 0, failed = 0 } = report;
   const protocols = loaded.config.dovecot.protocols.join(', ');
-  if (!['smtp', 'submission'].some((name) => loaded.config.dovecot.protocols.includes(name)))
-    findings.warning(
-      `dovecot.protocols (${protocols}) has neither smtp nor submission: blocked accounts log in to send`,
-      RECIPE,
-    );
   if (asked + succeeded + failed === 0) {
     findings.notTried('no Dovecot has asked or reported since the start');
     return;

@@ -124,7 +124,7 @@ export class LoginVerifier {
   async #ask(login: Login): Promise<Checked> {
     let asked = this.#clock.monotonic();
     const account = await this.#backend.check(login, () => (asked = this.#clock.monotonic()));
-    if (account === undefined) this.#failureAge?.learn(asked);
+    this.#failureAge?.learn(asked, account !== undefined);
     return { account, asked };
   }
 

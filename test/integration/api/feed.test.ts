@@ -186,7 +186,10 @@ describe('the event feed', () => {
     let isRevoked = false;
     const own = await ApiServer.start(({ tokens, ...deps }) => ({
       ...deps,
-      tokens: { authenticate: (token) => (isRevoked ? undefined : tokens.authenticate(token)) },
+      tokens: {
+        authenticate: (token) => (isRevoked ? undefined : tokens.authenticate(token)),
+        hasName: (name) => tokens.hasName(name),
+      },
     }));
     const reading = await FeedClient.open(own, '');
     const stuck = await FeedClient.open(own, '', { reads: false });

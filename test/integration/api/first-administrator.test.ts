@@ -47,6 +47,14 @@ describe('the link for the first administrator', () => {
     people.server.clock.advance(10 * MINUTE);
   });
 
+  test('makes nobody of the name of a token, and is not used up by that', async () => {
+    const asked = { body: { ...body, name: 'the-admin' } };
+    const refused = await people.ask('POST', 'sign-in/first', asked);
+    assert.equal(refused.status, 409, JSON.stringify(refused.body));
+    assert.match(String(refused.body['detail']), /there is a token the-admin already/);
+    assert.equal(await isOffered(), true);
+  });
+
   test('makes one administrator, once, who is signed in by it', async () => {
     const both = await Promise.all(
       ['alice', 'mallory'].map((name) => people.ask('POST', 'sign-in/first', { body: { ...body, name } })),

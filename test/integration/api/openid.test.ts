@@ -126,10 +126,12 @@ describe('a person of an OpenID provider', () => {
     await people.restart(withProvider);
   });
 
-  test('is not let in without a group that has a role, with a name that is none, or with that of a person of the file', async () => {
+  test('is not let in without a group that has a role, with a name that is none, or with that of a person of the file or a token', async () => {
     for (const groups of [undefined, [], ['others', 'constructor', '__proto__'], { a: 'mail-admins' }, 7])
       assertRefused(await enter({ ...ALICE, groups }), 'no-role');
     assertRefused(await enter({ ...ALICE, preferred_username: 'a b' }), 'name');
+    assertRefused(await enter({ ...ALICE, preferred_username: 'The-Operator' }), 'name-taken');
+    assert.match(people.server.logged.join(''), /there is a token the-operator: revoke it/);
     await people.add('root', 'admin');
     assertRefused(await enter({ ...ALICE, preferred_username: 'ROOT' }), 'name-taken');
   });

@@ -373,13 +373,33 @@ describe('an administrator takes the passkeys of another person', () => {
     const changes = await people.ask('GET', 'changes?type=PersonChanged', { cookie: chief });
     const { by, why } = itemsOf(changes)[0]!;
     assert.deepEqual([by, why], ['admin:chief', 'lena: no passkeys any more']);
-    const entered = await people.signIn('lena');
-    assert.equal(entered.status, 200, 'by the password');
+    assert.equal((await people.signIn('lena')).status, 200, 'by the password');
+    people.server.clock.advance(10 * MINUTE);
+  });
 
-    const before = await people.recorded('lena');
-    assert.equal((await take()).status, 204, 'there are none any more');
-    assert.equal(await people.status(entered.cookie), 200, 'nothing was changed');
-    assert.equal(await people.recorded('lena'), before);
+  test('who has none: the sessions end all the same, and a passkey that was being added is not', async () => {
+    await people.add('major', 'admin');
+    await people.add('tess', 'operator');
+    const major = (await people.signIn('major')).cookie;
+    const { cookie } = await people.signIn('tess');
+    const begun = await people.ask('POST', `${OWN}/begin`, {
+      cookie,
+      body: { name: 'x', password: PASSWORD },
+    });
+    const credential = new Authenticator().create({ challenge: optionsOf(begun).challenge, ...PARTY });
+
+    const taken = await people.ask('DELETE', 'people/tess/passkeys', { cookie: major });
+
+    assert.equal(taken.status, 204, JSON.stringify(taken.body));
+    assert.equal(await people.status(cookie), 401);
+    const both = `${cookie}; ${begun.cookie}`;
+    const added = await people.ask('POST', OWN, { cookie: both, body: { name: 'x', credential } });
+    assert.equal(added.status, 401, JSON.stringify(added.body));
+    assert.deepEqual(people.admins.get('tess')!.passkeys, []);
+    const changes = await people.ask('GET', 'changes?type=PersonChanged', { cookie: major });
+    const { by, why } = itemsOf(changes)[0]!;
+    assert.deepEqual([by, why], ['admin:major', 'tess: no passkeys; the sessions ended']);
+    assert.equal((await people.signIn('tess')).status, 200, 'by the password');
     people.server.clock.advance(10 * MINUTE);
   });
 

@@ -76,6 +76,13 @@ describe('an administrator', () => {
     assert.equal(await personOf('x'), undefined);
   });
 
+  test('cannot have the name of a token: both would be recorded under it', async () => {
+    const refused = await ask('POST', 'people', { name: 'The-Operator', role: 'operator' });
+    assert.equal(refused.status, 409, JSON.stringify(refused.body));
+    assert.match(String(refused.body['detail']), /there is a token the-operator already/);
+    assert.equal(await personOf('the-operator'), undefined);
+  });
+
   test('gives other rights, disables and lets in again: sessions end by it, and stay ended', async () => {
     await people.add('bob', 'operator');
     const first = await people.signIn('bob');

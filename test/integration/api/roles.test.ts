@@ -493,7 +493,7 @@ describe('the administrator of a domain', () => {
 
   test('gets no answer that was kept for the same name when it had other rights', async () => {
     let caller: Caller = { name: 'same', role: 'operator', domains: [] };
-    const tokens = { authenticate: (): Caller => caller };
+    const tokens = { authenticate: (): Caller => caller, hasName: () => true };
     const other = await ApiServer.start((deps) => ({ ...deps, tokens }));
     try {
       const { id } = await other.block('x@foreign.example');

@@ -290,9 +290,32 @@ test('a new password or secret leaves passkeys, which is said, and they are list
   assert.match(removed.err, /^removed 2 passkeys of alice from .*admins\.yaml\n$/);
   const after = (await readAdmins(file)).get('alice')!;
   assert.deepEqual([after.passkeys, after.stamp === stamp], [[], false]);
-  const again = await stopgap({ cwd }, 'admin', 'passkeys', 'alice', '--remove', '--json');
-  assert.deepEqual(JSON.parse(again.out), { changed: 'alice', removed: 0, file });
-  assert.equal((await readAdmins(file)).get('alice')!.stamp, after.stamp, 'sessions go on');
+  const again = await stopgap({ cwd }, 'admin', 'passkeys', 'alice', '--remove');
+  assert.deepEqual([again.code, again.err], [0, 'alice has no passkeys; the sessions end\n']);
+  assert.notEqual((await readAdmins(file)).get('alice')!.stamp, after.stamp);
+  const third = await stopgap({ cwd }, 'admin', 'passkeys', 'alice', '--remove', '--json');
+  assert.deepEqual(JSON.parse(third.out), { changed: 'alice', removed: 0, file });
+});
+
+test('a person and a token cannot have one name, under which both would be recorded', async (context) => {
+  const cwd = temporaryDirectory(context);
+  const given = { cwd, input: 'correct horse' };
+  const addPerson = (name: string) =>
+    stopgap(given, 'admin', 'add', name, '--role', 'admin', '--password-stdin');
+  const addToken = (name: string) => stopgap({ cwd }, 'token', 'add', '--name', name, '--role', 'operator');
+  assert.equal((await addPerson('alice')).code, 0);
+  assert.equal((await addToken('Robot')).code, 0);
+
+  const token = await addToken('Alice');
+  const person = await addPerson('robot');
+
+  assert.deepEqual([token.code, token.out], [1, '']);
+  assert.match(token.err, /^stopgap: there is a person alice already, and both are recorded under this name/);
+  assert.equal(person.code, 1);
+  assert.match(person.err, /^stopgap: there is a token robot already, .*stopgap token revoke/);
+  assert.deepEqual([...(await readAdmins(inData(cwd, 'admins.yaml'))).keys()], ['alice']);
+  await stopgap({ cwd }, 'token', 'revoke', 'Robot');
+  assert.equal((await addPerson('robot')).code, 0);
 });
 
 test('a password of a person is no shorter than on the page, and that of a user may be', async (context) => {
@@ -427,7 +450,9 @@ test('another user is told that the files are not his, never that there are none
     [['log', 'hash', 'anna'], 'log-key'],
     [['user', 'add', 'anna', '--password-stdin'], 'users.yaml'],
     [['user', 'list'], 'users.yaml'],
-    [['token', 'add', '--name', 'me', '--role', 'viewer'], 'tokens.yaml'],
+    [['token', 'add', '--name', 'me', '--role', 'viewer'], 'admins.yaml'],
+    [['admin', 'add', 'me', '--role', 'viewer', '--password-stdin'], 'tokens.yaml'],
+    [['token', 'list'], 'tokens.yaml'],
   ] as const) {
     assert.match(
       await told(...args),

@@ -98,7 +98,7 @@ smtp:
   submission: { listen: 127.0.0.1:2587, tls: { cert: some.crt, key: some.key } }
   auth: { users: users.yaml }
   relay: { url: smtp://a.example }
-api: { tokens: tokens.yaml }
+api: { tokens: tokens.yaml, admins: admins.yaml }
 rules: rules.yaml
 overrides: overrides.yaml
 geoip: { country: places.mmdb }
@@ -107,6 +107,7 @@ geoip: { country: places.mmdb }
     const files = {
       'users.yaml': 'alice: x\n',
       'tokens.yaml': 'x\n',
+      'admins.yaml': 'x\n',
       'rules.yaml': 'version: 1\nrules: x\n',
       'overrides.yaml': 'version: 1\nlimits: x\n',
       'places.mmdb': 'x',
@@ -128,6 +129,30 @@ geoip: { country: places.mmdb }
       err,
       /^warning: policy\.listen: \S+nowhere does not exist; make it, and give it to the service$/m,
     );
+  });
+
+  test('stopgap config check warns of protocols of Dovecot among which there is none for sending', async (t) => {
+    const terminal = await terminalWith(t, undefined, { STOPGAP_DOVECOT_PROTOCOLS: 'smpt' });
+    const { code, out, err } = await terminal.run('config', 'check');
+    assert.deepEqual([code, out], [0, 'ok\n']);
+    assert.match(
+      err,
+      /^warning: STOPGAP_DOVECOT_PROTOCOLS: smpt has neither smtp nor submission: blocked accounts log in/m,
+    );
+    const right = await terminalWith(t, undefined, { STOPGAP_DOVECOT_PROTOCOLS: 'imap,submission' });
+    assert.doesNotMatch((await right.run('config', 'check')).err, /PROTOCOLS/);
+  });
+
+  test('stopgap config check warns of a data directory where nothing can be kept', async (t) => {
+    for (const [data, says] of [
+      ['/proc/x', /^warning: data.* in \/proc: 0 MB of 0 MB free; .*name another directory in data/m],
+      ['./stopgap.yaml', /^warning: data: \S+stopgap\.yaml is no directory; name another$/m],
+      ['./stopgap.yaml/x', /^warning: data: \S+stopgap\.yaml is no directory; name another$/m],
+    ] as const) {
+      const terminal = await terminalWith(t, `data: ${data}\nsmtp: { relay: { url: smtp://a.example } }\n`);
+      const { code, err } = await terminal.run('config', 'check');
+      assert.match(err, says, `${code}`);
+    }
   });
 
   test('stopgap config check does not read the rules file for a process that does not', async (t) => {

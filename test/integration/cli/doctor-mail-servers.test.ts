@@ -127,9 +127,9 @@ describe('stopgap doctor, of mail servers that ask and report', () => {
     well.has('dovecot', 'ok', /2 logins asked about since the start, 1 for sending/);
     const wrong = { ...env, STOPGAP_DOVECOT_PROTOCOLS: 'smpt,imap' };
     (await doctor(t, { env: wrong }, cwd)).has(
-      'dovecot',
+      'configuration',
       'warning',
-      /dovecot\.protocols \(smpt, imap\) has neither smtp nor submission/,
+      /STOPGAP_DOVECOT_PROTOCOLS: smpt, imap has neither smtp nor submission/,
     );
     assert.equal(well.findings.filter(({ check }) => check === 'dovecot').length, 1);
   });

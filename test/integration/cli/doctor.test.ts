@@ -5,6 +5,8 @@ import net from 'node:net';
 import path from 'node:path';
 import { describe, test } from 'node:test';
 import { generate } from 'selfsigned';
+import { addAdmin } from '../../../src/accounts/admins.js';
+import { addToken } from '../../../src/accounts/tokens.js';
 import type { Finding } from '../../../src/cli/doctor/findings.js';
 import { DAY } from '../../../src/kernel/time.js';
 import { openSqliteStore } from '../../../src/store/sqlite/index.js';
@@ -215,6 +217,23 @@ api: { listen: '127.0.0.1:${api}', tokens: ./tokens.yaml }
     has('configuration', 'problem', /^stopgap\.yaml:2:\d+: log\.level/);
     has('store', 'not tried', /the configuration has to be right first/);
     has('node', 'ok', /^Node\.js v/);
+  });
+
+  test('a person and a token of one name, from before, are a warning that says what to do', async (t) => {
+    const cwd = await workDir(t);
+    mkdirSync(path.join(cwd, 'data'), { mode: 0o700 });
+    const now = Date.now();
+    const [admins, tokens] = ['admins.yaml', 'tokens.yaml'].map((name) => path.join(cwd, 'data', name));
+    await addAdmin({ file: admins!, name: 'alice', role: 'admin', password: 'correct horse battery', now });
+    for (const name of ['Alice', 'other']) await addToken({ file: tokens!, name, role: 'operator', now });
+    const { code, findings, has } = await doctor(t, { yaml: await yamlWith() }, cwd);
+    assert.equal(code, 0);
+    has(
+      'accounts',
+      'warning',
+      /a person and a token are called Alice: .*; stopgap token add --name ANOTHER --role operator, then stopgap token revoke Alice/,
+    );
+    assert.doesNotMatch(JSON.stringify(findings), /called other/);
   });
 
   test('stopgap doctor says that there are no users and tokens, and which files cannot be read', async (t) => {

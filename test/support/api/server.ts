@@ -343,7 +343,10 @@ export async function startOn(
     metrics: new Metrics(),
     log,
     logs: logsOf(log),
-    tokens: { authenticate: (token) => table.find(token, clock.now()) },
+    tokens: {
+      authenticate: (token) => table.find(token, clock.now()),
+      hasName: (name) => table.hasName(name),
+    },
     health: () => ({ ...health, position: models.position }),
     progress: () => undefined,
     contact: 'postmaster@example.com',

@@ -241,6 +241,36 @@ test('where a wrong password takes longer, all failures wait for the next whole 
   assert.equal(await took(tried('sesame')), 3000);
 });
 
+test('where a right password takes longer, all failures wait for the next whole second too, for a day', async () => {
+  const { clock, backend, verifier, took, tried } = elsewhere();
+  backend.takes.right = 3500;
+  assert.equal(await took(tried('sesame', false)), 3500, 'somebody logs in');
+  assert.equal(await took(tried('sesame')), 4000);
+  assert.equal(await took(tried('wrong')), 4000);
+  assert.equal(await took(tried('wrong', false)), 4000);
+  assert.equal(await took(verifier.verify('bob', 'sesame')), 4000);
+  backend.takes.right = 60;
+  clock.advance(DAY + 1);
+  assert.equal(await took(tried('sesame')), 3000);
+  assert.equal(await took(tried('wrong')), 3000);
+});
+
+test("a blocked account's right password that takes longer makes later failures wait as long", async () => {
+  const { backend, took, tried } = elsewhere();
+  backend.takes.right = 3500;
+  assert.equal(await took(tried('sesame')), 4000);
+  assert.equal(await took(tried('wrong')), 4000);
+});
+
+test('right passwords, however many, do not tell how long a wrong one takes: one of nobody is asked about', async () => {
+  const { backend, verifier, took, tried } = elsewhere();
+  backend.nobody = NOBODY;
+  Object.assign(backend.takes, { right: 100, wrong: 4200, nobody: 4200 });
+  for (let round = 0; round < 20; round++)
+    await took(verifier.verify('anna', 'sesame', { ...CLIENT, ip: `192.0.2.${round}` }));
+  assert.equal(await took(tried('sesame')), 5000);
+});
+
 test('a failure is answered so long after the back end was asked, and not after the question came to wait for its turn', async () => {
   const { backend, took, tried } = elsewhere();
   backend.waits = 4000;
