@@ -25,7 +25,7 @@ import { Geoip } from './geoip/geoip.js';
 import { formatListen, listenFault } from './config/listening.js';
 import { messageOf } from './kernel/errors.js';
 import type { AlarmClock, Milliseconds } from './kernel/time.js';
-import { SECOND } from './kernel/time.js';
+import { HOUR, SECOND } from './kernel/time.js';
 import { LogFollower } from './detector/log-follower.js';
 import type { Logs } from './log/logs.js';
 import { updateGauges } from './metrics/gauges.js';
@@ -138,6 +138,7 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
   const { loaded, clock, logs, onFatal } = options;
   const { levels } = logs;
   const { config } = loaded;
+  const startedAt = clock.now();
   const roles = new Set(config.roles);
   const { metrics = new Metrics() } = options;
 
@@ -274,7 +275,12 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
       backtests: new BacktestJobs({ location, clock, log: levels.of('api') }),
       places: geoDataOf(config),
       accountState: smtp?.users === undefined ? undefined : (account) => stateOf(smtp.users!(), account),
-      dovecotAsks: dovecot === undefined ? undefined : () => dovecot.asked.sending > 0,
+      // Right after a start nobody may have logged in yet.
+      dovecotAsks:
+        dovecot === undefined
+          ? undefined
+          : () => dovecot.asked.sending > 0 || (clock.now() - startedAt < HOUR ? undefined : false),
+      startedAt,
       failedLogins: (account) => smtp?.failedLogins(account) ?? dovecot?.failedLogins(account),
       cannotCheck: smtp?.cannotCheck,
       putOffs: smtp?.putOffs,

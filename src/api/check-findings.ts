@@ -143,6 +143,15 @@ export function failedView(counted: FailedLogins | undefined): z.infer<typeof fa
   return { failed, putOff, since: formatInstant(since), at: formatInstant(at), network };
 }
 
+/** Since when each login that failed is known here; undefined where mail servers, or other processes, take logins too. */
+export function failuresKnownSince(
+  { putOffs, isAsked, asksBesides, startedAt }: ApiDependencies,
+  now: Instant,
+): Instant | undefined {
+  if (putOffs === undefined || isAsked === true || asksBesides !== undefined) return undefined;
+  return Math.max(startedAt, now - HOUR);
+}
+
 /** Why rules act on nobody now, or do less than they say, for any count. */
 export function heldBack({ models, clock }: Pick<ApiDependencies, 'models' | 'clock'>): readonly string[] {
   const { sendVolume, automaticBlocks } = models;

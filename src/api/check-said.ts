@@ -68,6 +68,8 @@ export interface Facts {
   /** What the server behind refused lately: the last of each code. */
   readonly behindCodes: readonly { readonly at: string; readonly code: number }[];
   readonly failed: FailedLogins | undefined;
+  /** Since when each login that failed is known here; undefined if some may not be. */
+  readonly failedSince: Instant | undefined;
   /** Why it cannot log in at all. */
   readonly hasNoLogin: string | undefined;
   /** Whether it may use the return path that was given; undefined if it is not known, and null if none was given. */
@@ -92,9 +94,9 @@ interface Known {
   readonly isGuess?: boolean;
   readonly sentence: string;
 }
-/** One that fits, and how the text shows its reply; `login`: as a login that failed, in words of the program. */
+/** One that fits, and how the text shows its reply; `login`: as a login that failed, in words of the program; `around`: not at all. */
 interface Fitting extends Known {
-  readonly shown: Exclude<Shown, 'no'> | 'login';
+  readonly shown: Exclude<Shown, 'no'> | 'login' | 'around';
 }
 
 /** So many are named: what is further from the time is less likely. */
@@ -113,11 +115,16 @@ export function explainSaid(said: string, facts: Facts): Said {
   return {
     code: text.code,
     enhanced: text.enhanced,
-    cause: first?.cause ?? 'none',
-    at: first?.at === undefined ? null : formatInstant(first.at),
-    block: first?.block === undefined || facts.blockOn(first.block) === undefined ? null : first.block,
+    ...causeOf(first, facts),
     sentence: sentences.join(' '),
   };
+}
+
+function causeOf(first: Fitting | undefined, { blockOn }: Facts): Pick<Said, 'cause' | 'at' | 'block'> {
+  if (first === undefined || first.shown === 'around') return { cause: 'none', at: null, block: null };
+  const { cause, at, block } = first;
+  const isTheirs = block !== undefined && blockOn(block) !== undefined;
+  return { cause, at: at === undefined ? null : formatInstant(at), block: isTheirs ? block : null };
 }
 
 /** What fits best, the nearest to the time first. */
@@ -129,29 +136,38 @@ function bestOf(
 ): readonly Fitting[] {
   const distance = ({ at }: Known): Milliseconds => (at === undefined ? 0 : Math.abs(at - facts.at));
   const seen = new Set<string>();
+  // Many servers use the same codes, and each of our replies has several causes: what was long before says nothing.
   const all = known
+    .filter((one) => distance(one) <= DAY)
     .toSorted((a, b) => lateness(a, facts) - lateness(b, facts))
     .filter(({ block, reply, sentence }) => {
       const key = block === undefined ? sentence : `${block} ${reply.codes.join()}`;
       return !seen.has(key) && seen.add(key);
     });
+  const as = (shown: Fitting['shown'], those: readonly Known[]): readonly Fitting[] =>
+    those.map((one) => ({ ...one, shown }));
   const fitting = all.flatMap((one) => {
     const shown = text.shows(one.reply);
-    // Many servers use the same codes.
-    return shown === 'words' || (shown === 'code' && distance(one) <= DAY) ? [{ ...one, shown }] : [];
+    return shown === 'no' ? [] : [{ ...one, shown }];
   });
   // A login that failed may be worded by the mail server that asks.
-  const surest = fitting.filter((one) => one.shown === 'words' || isOfLogin(one.reply));
+  const surest = fitting.filter(({ shown, reply }) => shown === 'words' || isWrongPassword(reply));
   if (surest.length > 0) return surest;
   const inWords = own.filter(({ reply }) => text.shows(reply) === 'words');
-  if (inWords.length > 0)
-    return inWords
-      .filter(({ isKnown }) => !isKnown)
-      .map((one) => ({ ...ofSetting(one, facts), shown: 'words' }));
-  if (fitting.length > 0 || !text.isOfLogin(OWN_CODES)) return fitting;
-  return all
-    .filter((one) => isOfLogin(one.reply) && distance(one) <= DAY)
-    .map((one) => ({ ...one, shown: 'login' }));
+  const settings = inWords.filter(({ isKnown }) => !isKnown).map((one) => ofSetting(one, facts));
+  if (inWords.length > 0) return as('words', settings);
+  if (fitting.length > 0) return fitting;
+  if (text.isOfLogin(OWN_CODES))
+    return as(
+      'login',
+      all.filter(({ reply }) => isOfLogin(reply)),
+    );
+  return text.hasAnswer
+    ? []
+    : as(
+        'around',
+        all.filter((one) => distance(one) <= ABOUT),
+      );
 }
 
 /** What was refused just before by what still stands says most, then what is so at that time, then what was near it. */
@@ -162,8 +178,12 @@ function lateness({ at, block, isGuess }: Known, { at: asked, isOver }: Facts): 
   return stands && distance <= ABOUT ? distance : ABOUT + distance;
 }
 
-function isOfLogin({ codes }: Reply): boolean {
+function isWrongPassword({ codes }: Reply): boolean {
   return codes.includes(BAD_CREDENTIALS.code);
+}
+
+function isOfLogin(reply: Reply): boolean {
+  return isWrongPassword(reply) || reply.codes.includes(LOGIN_LATER.code);
 }
 
 const FAILED_LOGIN = replyOf(replyLine(BAD_CREDENTIALS));
@@ -305,24 +325,33 @@ function toldBy(
 ): readonly string[] {
   const isOnlyCode = fitting.some(
     ({ shown, reply }) =>
-      shown === 'code' && reply.words.length > 0 && !(own.hasLoginsWorded && isOfLogin(reply)),
+      shown === 'code' && reply.words.length > 0 && !(own.hasLoginsWorded && isWrongPassword(reply)),
   );
   const isOfOthers = first.cause === 'password' || (first.block !== undefined && isOver(first.block));
   return [
+    ...(first.shown === 'around' ? [NOT_BY_WORDS, AROUND] : []),
     ...fitting.map(({ sentence }) => sentence),
     ...(isOnlyCode && !text.isBare ? [ONLY_CODE] : []),
     ...(first.shown === 'login' ? [`${NO_ANSWER}${own.failsReading ? '' : OF_READING}.`] : []),
+    ...(first.shown === 'around' ? [AS_IT_STANDS] : []),
     ...(isOfOthers && atAddress === undefined ? [ASK_FOR_ADDRESS] : []),
   ];
 }
 
 const STORE_AWAY = 'Who said that is not known: the store cannot be read now.';
+const OTHERS_ASK =
+  'Another server may have: the mail server that asks Stopgap (its log has the reason), that of the recipients (its answer comes back in a message), or another server for outgoing mail.';
 const OTHERS =
   'Another server may have: the mail server behind (its log has the reason), that of the recipients (its answer comes back in a message), or another server for outgoing mail.';
 const NOT_KEPT =
-  'Wrong passwords are kept here for an hour at most, and none of before the last start: most likely it was one.';
-const NO_CODE =
-  'By these words alone it cannot be told: they show no answer of a server. Stopgap refuses with a code and in words; most likely the program reached no server, or it is about something else. Give the answer as it stands, with its code.';
+  'Perhaps the password was wrong: that is kept here for an hour at most, and none of before the last start.';
+const NOT_BY_WORDS =
+  'By these words alone it cannot be told: they show no answer of a server, which has a code.';
+const AROUND = 'What is known of this account around then:';
+const NOTHING_AROUND =
+  'Nothing is known here of this account around then: perhaps the program reached no server, or it is about something else.';
+const AS_IT_STANDS = 'Give the answer as it stands, with its code.';
+const SMTP_NODES_KNOW = 'What clients were told only the SMTP nodes know (their log).';
 
 /** What is said where nothing that is known here fits. */
 function unknown(text: SaidText, own: readonly OwnReply[], facts: Facts): readonly string[] {
@@ -332,8 +361,9 @@ function unknown(text: SaidText, own: readonly OwnReply[], facts: Facts): readon
   const like = inWords.length > 0 ? inWords : own.filter(({ reply }) => text.shows(reply) === 'code');
   const isOfBlocks = like.some(({ isKnown }) => isKnown) || text.isOfLogin(OWN_CODES);
   const hint = isOfBlocks && atAddress === undefined ? [ASK_FOR_ADDRESS] : [];
-  const notKept = !isSaidElsewhere && like.some(({ reply }) => isOfLogin(reply)) ? [NOT_KEPT] : [];
-  const code = text.code === null ? 'that' : [text.code, text.enhanced ?? ''].join(' ').trim();
+  const isOfPasswords = !isSaidElsewhere && like.some(({ reply }) => isWrongPassword(reply));
+  const notKept = isOfPasswords ? [passwordSentence(facts)] : [];
+  const code = [text.code ?? '', text.enhanced ?? ''].join(' ').trim();
   const what = inWords.length > 0 ? 'that' : code;
   const says = [...new Set(like.map(({ of }) => `Stopgap says ${what} ${of}.`))];
   if (inWords.length > 0) {
@@ -341,9 +371,15 @@ function unknown(text: SaidText, own: readonly OwnReply[], facts: Facts): readon
     const none = 'None of it is known here of this account around then.';
     return [...says, isSaidElsewhere ? elsewhere : none, ...notKept, ...hint];
   }
-  if (text.code === null && text.enhanced === null) return [NO_CODE, ...hint];
+  if (!text.hasAnswer)
+    return [NOT_BY_WORDS, isSaidElsewhere ? SMTP_NODES_KNOW : NOTHING_AROUND, AS_IT_STANDS, ...hint];
   const nothing = isSaidElsewhere
     ? `Whether Stopgap said ${code} is not known here: the SMTP nodes know (their log).`
     : `Nothing here is known to have said ${code} to this account around then.`;
-  return [nothing, ...says, ...notKept, OTHERS, ...hint];
+  return [nothing, ...says, ...notKept, facts.own.isAsked ? OTHERS_ASK : OTHERS, ...hint];
+}
+
+function passwordSentence({ at, failedSince }: Facts): string {
+  if (failedSince === undefined || at < failedSince) return NOT_KEPT;
+  return `No login of it has failed here since ${formatInstant(failedSince)}: its program uses another user name, or another server said that.`;
 }

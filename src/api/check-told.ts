@@ -57,19 +57,20 @@ export function standingOf(
   const atMail = atRcpt === undefined ? undefined : toldOf(deps, atRcpt).reply;
   const there = deps.asksBesides;
   const besides = there === undefined ? [] : [refusalWhereAsked(deciding.block, there, deps.contact).line];
-  // Where Dovecot does not ask the login passes. Where it does, its refusal is recorded.
-  const atDovecot = failsAtDovecot(deps, deciding) ? [AS_WRONG_PASSWORD] : [];
+  const atDovecot = failsAtDovecot(deps, deciding, authReply) ? [AS_WRONG_PASSWORD] : [];
   const told = [authReply === AS_WRONG ? null : authReply, atMail ?? null, ...besides, ...atDovecot];
   return { block: deciding.block.id, replies: told.filter((reply) => reply !== null), cameAt };
 }
 
-/** Whether Dovecot asks besides an own listener, and a mail server words the failed login. */
+/** Whether Dovecot asks, so that a mail server words the failed login. Where it does not ask the login passes. */
 function failsAtDovecot(
   { isAsked, dovecotAsks, asksBesides }: ApiDependencies,
   { block }: Refusing,
+  authReply: string | null,
 ): boolean {
-  const isOfLogins = block.refusal === 'soft' && asksBesides !== 'hold';
-  return isOfLogins && isAsked !== true && dovecotAsks?.() === true;
+  const isOfLogins =
+    isAsked === true ? authReply === AS_WRONG : block.refusal === 'soft' && asksBesides !== 'hold';
+  return isOfLogins && dovecotAsks?.() === true;
 }
 
 /** Which replies of ours there are, by the settings. */
@@ -81,16 +82,15 @@ export function ownSettingsOf(deps: ApiDependencies): OwnSettings {
     asksBesides === undefined
       ? mailServers?.verdicts.refusalOf(soft)
       : refusalWhereAsked(soft, asksBesides, undefined);
-  const told = there?.action === 'refuse' ? [there.reply.code] : [];
   // Where mail is held, what comes too early is told to come again.
-  const isAlways = !isAsked || told.length === 0;
+  const code = there?.action === 'refuse' ? there.reply.code : TRY_LATER.code;
   return {
     isAsked,
     takesArriving,
     failsReading,
     failsLogins,
     hasLoginsWorded: isAsked || deps.dovecotAsks?.() === true,
-    laterCodes: [...(isAlways ? [TRY_LATER.code] : []), ...told],
+    askedCodes: isAsked || there !== undefined ? [code] : [],
   };
 }
 
@@ -113,10 +113,16 @@ export function whereAsked(
 }
 
 /** A block refuses nothing by itself where mail servers are to ask. */
-export function askedByNobody({ isAsked, wasAsked, mailServers }: ApiDependencies): readonly string[] {
+export function askedByNobody(
+  { isAsked, wasAsked, mailServers, dovecotAsks }: ApiDependencies,
+  authReply: string | null,
+): readonly string[] {
   const isInVain = isAsked === true && wasAsked?.() !== true && mailServers?.verdicts.wasAsked !== true;
-  return isInVain ? [NOBODY_ASKS] : [];
+  if (!isInVain) return [];
+  return [authReply !== null && dovecotAsks?.() === true ? LOGINS_FAIL : NOBODY_ASKS];
 }
 
 const NOBODY_ASKS =
   'But no mail server has asked Stopgap about mail since this start, and as long as none does, its mail goes on: see stopgap doctor.';
+const LOGINS_FAIL =
+  'Its logins fail where Dovecot asks. But no mail server has asked Stopgap about mail since this start, and as long as none does, mail of sessions that are open goes on: see stopgap doctor.';

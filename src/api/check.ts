@@ -21,6 +21,7 @@ import {
   failedLoginsShape,
   failedSentence,
   failedView,
+  failuresKnownSince,
   heldBack,
   MAIL_REFUSED,
   notItsAddress,
@@ -165,6 +166,7 @@ async function explainCheck(
       ? null
       : explainSaid(query.said, {
           ...{ at, failed, hasNoLogin, behindCodes: [], refusals: undefined },
+          failedSince: failuresKnownSince(deps, now),
           ...(isPast ? await recordedOf(deps, sender, Math.min(now, at + ABOUT)) : recorded),
           atAddress: await namelessAt(deps, sender, Math.min(now, at + ABOUT)),
           standing: standingOf(deps, verdict, from?.at),
@@ -222,7 +224,7 @@ async function explainCheck(
     failedLogins: failedView(failed),
     behind,
     sentence: isHidden
-      ? NOT_THEIRS
+      ? [...(said === null ? [] : [said.sentence]), NOT_THEIRS].join(' ')
       : [
           ...(said === null ? [] : [said.sentence]),
           ...(hasNoLogin === undefined || said?.cause === 'no login' ? [] : [hasNoLogin]),
@@ -233,7 +235,7 @@ async function explainCheck(
               ? [otherWaySentence(sender.direction, otherWay, at, isPast)]
               : [refusalSentence(deciding, at, isPast, begins)]),
           ...(deciding === undefined ? [] : whereAsked(deps, deciding, sender)),
-          ...(deciding === undefined || isPast ? [] : askedByNobody(deps)),
+          ...(deciding === undefined || isPast ? [] : askedByNobody(deps, authReply)),
           ...((deciding ?? otherWay) === undefined && !isBeforeAll ? unsure : []),
           ...(from === undefined ? [] : [cameAs(from)]),
           ...(failed === undefined ? [] : [failedSentence(failed)]),

@@ -4,7 +4,7 @@ import type { Rights, Role } from '../accounts/roles.js';
 import type { BacktestJobs } from '../backtest/jobs.js';
 import type { BlockCommandHandler } from '../commands/block-commands.js';
 import type { Config } from '../config/schema.js';
-import type { AlarmClock, Milliseconds } from '../kernel/time.js';
+import type { AlarmClock, Instant, Milliseconds } from '../kernel/time.js';
 import type { Metrics } from '../metrics/metrics.js';
 import type { Logs } from '../log/logs.js';
 import type { ReadModels } from '../detector/read-models.js';
@@ -179,8 +179,9 @@ export interface ApiDependencies extends OperationDependencies {
   readonly asksBesides?: Config['policy']['refuse'] | undefined;
   /** Whether one has asked the policy service about mail since the start; undefined if there is none here. */
   readonly wasAsked?: (() => boolean) | undefined;
-  /** Whether Dovecot or the SASL proxy has asked about logins for sending since the start; undefined if it is not known here. */
-  readonly dovecotAsks?: (() => boolean) | undefined;
+  /** Whether Dovecot or the SASL proxy asks about logins for sending; undefined if it is not known here, or not yet. */
+  readonly dovecotAsks?: (() => boolean | undefined) | undefined;
+  readonly startedAt: Instant;
   /** Logins of an account that failed lately with a wrong password; undefined if none are known here. */
   readonly failedLogins?: ((account: string) => FailedLogins | undefined) | undefined;
   /** The last troubles for which clients were put off; undefined if this process takes no mail. */

@@ -48,8 +48,8 @@ export interface OwnSettings {
   readonly failsLogins: boolean;
   /** Whether a mail server words logins that Dovecot or the SASL proxy has fail. */
   readonly hasLoginsWorded: boolean;
-  /** The codes of {@link TRY_LATER}: mail servers that ask may be told another (`policy.refuse`). */
-  readonly laterCodes: readonly number[];
+  /** The codes of {@link TRY_LATER} at mail servers that ask (`policy.refuse`); empty if none does. */
+  readonly askedCodes: readonly number[];
 }
 
 interface Traits extends Partial<Pick<OwnReply, 'isKnown' | 'isAsked' | 'isCommon' | 'isOfArriving'>> {
@@ -63,8 +63,8 @@ const ARRIVING: Traits = { isOfArriving: true };
 const OWN: readonly OwnReply[] = [
   own(
     TRY_LATER,
-    'because of a block, at a listener of its own also while the mail server behind, the store or the spool directory fails, and where a mail server asks also of a message that comes while too much of its sender is not counted yet (the log tells)',
-    KNOWN,
+    'because of a block, and while the mail server behind, the store or the spool directory fails',
+    { isKnown: true },
   ),
   own(
     LOGIN_LATER,
@@ -101,6 +101,12 @@ const OWN: readonly OwnReply[] = [
   }),
   own(ROUTED, 'at its port for arriving mail (smtp.inbound): who sends must use the other one', ARRIVING),
 ];
+/** What a mail server says that asks. */
+const ASKED_LATER = own(
+  TRY_LATER,
+  'where a mail server asks because of a block, and of a message that comes while too much of its sender is not counted yet (the log tells)',
+  KNOWN,
+);
 export const OWN_CODES: readonly number[] = [...new Set(OWN.flatMap(({ reply }) => reply.codes))];
 
 function own(
@@ -121,14 +127,10 @@ function own(
 
 /** The replies of ours that there are, by the settings. */
 export function ownReplies(settings: OwnSettings): readonly OwnReply[] {
-  const { isAsked, takesArriving, failsLogins, laterCodes } = settings;
-  return OWN.filter((one) => (one.isAsked || !isAsked) && (!one.isOfArriving || takesArriving)).flatMap(
-    (one) => {
-      const { reply } = one;
-      if (reply.codes.includes(BAD_CREDENTIALS.code)) return failsLogins ? [one] : [];
-      return reply.codes.includes(TRY_LATER.code)
-        ? [{ ...one, reply: { ...reply, codes: laterCodes } }]
-        : [one];
-    },
+  const { isAsked, takesArriving, failsLogins, askedCodes } = settings;
+  const listened = OWN.filter((one) => (one.isAsked || !isAsked) && (!one.isOfArriving || takesArriving));
+  const asked = { ...ASKED_LATER, reply: { ...ASKED_LATER.reply, codes: askedCodes } };
+  return [...(askedCodes.length > 0 ? [asked] : []), ...listened].filter(
+    ({ reply }) => failsLogins || !reply.codes.includes(BAD_CREDENTIALS.code),
   );
 }

@@ -46,6 +46,11 @@ export class SaidText {
     return this.#enhanced[0] ?? null;
   }
 
+  /** Whether it shows the answer of a server, or may show one. */
+  get hasAnswer(): boolean {
+    return this.#codes.length + this.#enhanced.length > 0;
+  }
+
   /** Whether it has nothing but codes. */
   get isBare(): boolean {
     return this.#plain === '';
@@ -54,7 +59,10 @@ export class SaidText {
   shows({ codes, enhanced, words }: Reply): Shown {
     if (enhanced !== undefined && this.#enhanced.length > 0 && !this.#enhanced.includes(enhanced))
       return 'no';
-    const hasCode = this.#codes.some((code) => codes.includes(code));
+    // Some programs leave out the three digits.
+    const hasEnhanced =
+      this.#sure.length === 0 && enhanced !== undefined && this.#enhanced.includes(enhanced);
+    const hasCode = hasEnhanced || this.#codes.some((code) => codes.includes(code));
     const isSaid = words.some((each) => each !== '' && ` ${this.#plain} `.includes(` ${each} `));
     if (isSaid && (hasCode || this.#sure.length === 0)) return 'words';
     return hasCode ? 'code' : 'no';
@@ -66,8 +74,8 @@ export class SaidText {
    * @param own the codes of our replies
    */
   isOfLogin(own: readonly number[]): boolean {
-    const hasAnswer = this.#sure.length + this.#enhanced.length > 0;
-    return !hasAnswer && !this.#codes.some((code) => own.includes(code)) && ABOUT_LOGINS.test(this.#plain);
+    const isAnswer = this.#sure.length + this.#enhanced.length > 0;
+    return !isAnswer && !this.#codes.some((code) => own.includes(code)) && ABOUT_LOGINS.test(this.#plain);
   }
 }
 

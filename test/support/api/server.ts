@@ -340,6 +340,7 @@ export async function startOn(
     backtests,
     store,
     clock,
+    startedAt: clock.now(),
     metrics: new Metrics(),
     log,
     logs: logsOf(log),
