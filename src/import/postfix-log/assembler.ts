@@ -1,12 +1,13 @@
 import type { GeoPlace } from '../../geoip/database.js';
 import { recentlyUsed } from '../../runtime/recently-used.js';
+import type { Fact } from '../../kernel/events.js';
 import type { Instant } from '../../kernel/time.js';
 import { DAY } from '../../kernel/time.js';
-import type { AuthEvent, SendEvent } from '../../sending/events.js';
+import type { AuthEvent, MessageAccepted, SendEvent } from '../../sending/events.js';
 import { clientNetwork, isLoopback } from '../../sending/identity.js';
 import type { PastEvent } from '../sink.js';
 import type { Holding } from './message-in-queue.js';
-import { Held, Message } from './message-in-queue.js';
+import { Further, Held, Message } from './message-in-queue.js';
 import type { Said } from './message.js';
 import type { LogRecord } from './reader.js';
 
@@ -52,7 +53,7 @@ export class Assembler {
   readonly #passed = recentlyUsed<string, Said & { kind: 'passed' }>(PROCESSES);
   /** By host and process: the message that it has begun last. It serves one client at a time, and that has one at a time. */
   readonly #begun = recentlyUsed<string, Message>(PROCESSES);
-  readonly #held: Held<Message | Happened>;
+  readonly #held: Held<Message | Further | Happened>;
   /** How often a line has come within this second. */
   readonly #times = new Map<string, number>();
   #wall = '';
@@ -231,6 +232,7 @@ export class Assembler {
       message.internal = true;
     }
     // Every further attempt says it again.
+    if (message.from !== undefined) message.retried();
     if (message.from !== undefined || message.internal) return;
     message.complete(at, from, size, recipients, claimed);
     message.mark = this.mark;
@@ -242,11 +244,15 @@ export class Assembler {
     this.#held.add(message);
   }
 
-  #tried({ host, times }: LogRecord, said: Said & { kind: 'tried' }): void {
+  #tried({ host, at, times }: LogRecord, said: Said & { kind: 'tried' }): void {
     const { queueId, to, deferred, toFilter, relay, handedTo } = said;
     const message = this.#messages.get(keyOf(host, queueId));
     if (message === undefined) return;
     message.addRecipient(to, deferred, times);
+    if (message.uncountedRest > 0 && !message.isFurtherHeld) {
+      message.isFurtherHeld = true;
+      this.#held.add(new Further(message, at, this.mark));
+    }
     // A server elsewhere may answer with any id, also with that of what it has sent itself.
     if (!toFilter || (relay !== undefined && !isLoopback(relay))) return;
     message.handed = true;
@@ -299,8 +305,9 @@ export class Assembler {
     });
   }
 
-  #settle(item: Message | Happened): void {
+  #settle(item: Message | Further | Happened): void {
     const { onEvent } = this.#options;
+    if (item instanceof Further) return this.#settleFurther(item);
     if (!(item instanceof Message)) return onEvent(item);
     const original = this.#originalOf(item);
     if (item.requeued || (original !== undefined && isHandedBack(item, original))) {
@@ -313,6 +320,7 @@ export class Assembler {
     const isAnonymous = !isFromUs && from === '' && item.ip === undefined;
     if (!isAnonymous) {
       const event = sendOf(item, isFromUs, this.#options);
+      item.count();
       onEvent({ id: item.id, at, correlation, event, mark });
     }
     if (from !== '' || isFromUs) return;
@@ -322,6 +330,20 @@ export class Assembler {
       const event = { type: 'BounceReceived' as const, data };
       onEvent({ id: `${item.id} to ${address}`, at, correlation, event, mark });
     }
+  }
+
+  #settleFurther({ message, at, mark }: Further): void {
+    message.isFurtherHeld = false;
+    const recipients = message.uncountedRest;
+    if (recipients === 0) return;
+    message.count();
+    const { type, data } = sendOf(message, this.#isFromUs(message), this.#options);
+    this.#options.onEvent({
+      // By its number: were it by how many there are, another reading could count some of them twice.
+      id: `${message.id} further ${++message.furthers}`,
+      ...{ at, correlation: message.queueId, mark, total: message.nrcpt },
+      event: { type, data: { ...data, recipients, size: 0, further: true } },
+    });
   }
 
   /**
@@ -379,7 +401,11 @@ export class Assembler {
   }
 }
 
-function sendOf(message: Message, isFromUs: boolean, { entitled, placeOf }: AssemblerOptions): SendEvent {
+function sendOf(
+  message: Message,
+  isFromUs: boolean,
+  { entitled, placeOf }: AssemblerOptions,
+): Fact<'MessageAccepted', MessageAccepted> {
   const { from, ehlo, ip, queueId, size, nrcpt, domains } = message;
   const account = message.account ?? localAccount(message);
   return {

@@ -468,6 +468,63 @@ describe('a follower of a log', () => {
     assert.deepEqual(await told([begin!, cut], waits), { soon: [B1], then: 0, all: [20] });
   });
 
+  test('counts the recipients that are told of after a message was given up, though it is stopped in between, and none twice', async () => {
+    const [begin, queued] = message('A1', 0);
+    const cut = queued!.replace('alice@', `${'x'.repeat(1990)}@`).slice(0, 2000);
+    const to = (seconds: number, index: number, status = 'sent (250 OK)'): string =>
+      `${stamp(seconds)} mx postfix/smtp[3]: A1: to=<x${index}@a.test>, relay=mx[198.51.100.1]:25, delay=150, dsn=2.0.0, status=${status}`;
+    const waits = (seconds: number): string => to(seconds, 200, 'deferred (later)');
+    const again = (seconds: number): string => cut.replace(stamp(0), stamp(seconds));
+    const most = Array.from({ length: 200 }, (_, index) => to(150, index));
+    for (const restarts of [false, true]) {
+      const scene = new Scene({ inbound: false });
+      const pass = async (span: number): Promise<void> => {
+        scene.clock.skip(span - 2 * SECOND);
+        await scene.pass(2 * SECOND);
+        if (!restarts) return;
+        await scene.stop();
+        scene.start();
+      };
+      const write = (...lines: readonly string[]): void => {
+        scene.log.lines.push(...lines);
+        scene.log.there = scene.log.lines.length;
+      };
+      write(begin!, cut);
+      scene.start();
+      await scene.pass(2 * SECOND);
+      await pass(140 * SECOND);
+      await scene.pass(2 * SECOND);
+      await pass(6 * SECOND);
+      write(...most, waits(150));
+      await scene.pass(10 * SECOND);
+      // A further attempt tells of nobody else, and the end of it neither.
+      write(
+        again(460),
+        waits(460),
+        again(900),
+        to(900, 200),
+        `${stamp(900)} mx postfix/qmgr[2]: A1: removed`,
+      );
+      await pass(750 * SECOND);
+      await scene.pass(10 * SECOND);
+      await scene.stop();
+      assert.equal(scene.place?.lines, scene.log.lines.length, 'nothing is left to be read');
+      assert.deepEqual(
+        scene.reported.map(({ type, at, queueId, account, recipients, size, further }) => [
+          ...[type, at, queueId, account],
+          ...[recipients, size, further],
+        ]),
+        [
+          ['accepted', stamp(0), 'A1', 'alice@example.com', 1, 0, undefined],
+          ['accepted', stamp(150), 'A1', 'alice@example.com', 201, 0, true],
+        ],
+        restarts ? 'it was stopped' : 'it was not stopped',
+      );
+      assert.equal(scene.ids.length, 2);
+      assert.deepEqual(scene.told, []);
+    }
+  });
+
   test('counts a message whatever its return path is', async () => {
     const scene = new Scene({ inbound: false });
     for (const [index, from] of ['a\u2028b@a.test', `${'x'.repeat(1500)}@a.test`].entries())
