@@ -29,9 +29,10 @@ const AT_ONCE = 64;
  * most so much apart.
  */
 const APART: Milliseconds = 10 * MINUTE;
-/** So many of a sender's events are looked through, and so far back: mail servers try for five days as a rule. */
+/** Longer than mail servers try, five days as a rule. */
+const TRIED: Milliseconds = 7 * DAY;
+/** So many of a sender's events are looked through. */
 const MOST_LOOKED_AT = 5000;
-const LATELY: Milliseconds = 7 * DAY;
 /**
  * Of a busy sender many thousand events are read, each slice of which holds the event loop, and anybody can have a forged report
  * reported: so many are looked through at a time, and those who report take turns.
@@ -103,7 +104,7 @@ interface SentBefore {
   readonly recipients: number;
 }
 
-/** What a sender's stream says of the last days. */
+/** What a sender's stream says of the time before. */
 interface Lately {
   readonly ids: ReadonlySet<string>;
   /** By queue id. */
@@ -115,7 +116,7 @@ interface Batch {
   readonly until: Milliseconds;
   /** What it has brought, by stream and id: the store may be given two of the same at once, and not know it. */
   readonly done: Map<string, Promise<ReportResult>>;
-  /** By stream. */
+  /** By stream, and how far back. */
   readonly lately: Map<string, Promise<Lately>>;
   /** What it has recorded, by stream and queue id. */
   readonly sent: Map<string, SentBefore>;
@@ -201,10 +202,11 @@ export class Reports {
     const { stream, correlation, fact } = placed;
     if (fact.type !== 'MessageAccepted') return placed;
     // The message itself may be in the same batch.
-    await Promise.all(batch.done.values());
+    const done = await Promise.all(batch.done.values());
+    if (done.includes('unavailable')) return 'unavailable';
     const key = `${stream} ${correlation}`;
     try {
-      const before = batch.sent.get(key) ?? (await this.#lately(stream, batch)).sent.get(correlation);
+      const before = batch.sent.get(key) ?? (await this.#lately(stream, TRIED, batch)).sent.get(correlation);
       // A second report of the batch may have been first.
       const { id, recipients } = batch.sent.get(key) ?? before ?? { id: placed.id, recipients: 0 };
       const rest = fact.data.recipients - recipients;
@@ -218,9 +220,10 @@ export class Reports {
     }
   }
 
-  #lately(stream: string, { by, until, lately }: Batch): Promise<Lately> {
-    const known = lately.get(stream) ?? this.#look(by, until, (look) => this.#readLately(stream, look));
-    lately.set(stream, known);
+  #lately(stream: string, span: Milliseconds, { by, until, lately }: Batch): Promise<Lately> {
+    const key = `${stream} ${span}`;
+    const known = lately.get(key) ?? this.#look(by, until, (look) => this.#readLately(stream, span, look));
+    lately.set(key, known);
     return known;
   }
 
@@ -259,7 +262,8 @@ export class Reports {
     const { by, until, sent } = batch;
     const patience = until - clock.monotonic();
     try {
-      if (otherId !== undefined && (await this.#lately(stream, batch)).ids.has(otherId)) return 'known';
+      if (otherId !== undefined && (await this.#lately(stream, DAY + APART, batch)).ids.has(otherId))
+        return 'known';
       const { duplicate } = await recorder.reported(stream, fact, { id, by, correlation, patience });
       if (duplicate) return 'known';
     } catch (error) {
@@ -273,9 +277,9 @@ export class Reports {
     return 'recorded';
   }
 
-  async #readLately(stream: string, look: () => void): Promise<Lately> {
+  async #readLately(stream: string, span: Milliseconds, look: () => void): Promise<Lately> {
     const { store, clock } = this.#context;
-    const since = clock.now() - LATELY;
+    const since = clock.now() - span;
     const ids = new Set<string>();
     const sent = new Map<string, SentBefore>();
     for await (const event of store.readStream(stream, { direction: 'backwards', limit: MOST_LOOKED_AT })) {
