@@ -14,7 +14,7 @@ import type {
   RecipientsRefused,
   SenderFields,
 } from '../../src/sending/events.js';
-import { CLOCK_TOLERANCE, effectiveAt, isImported } from '../../src/sending/events.js';
+import { CLOCK_TOLERANCE, effectiveAt, isImported, messagesOf } from '../../src/sending/events.js';
 import { normalizeAddress } from '../../src/sending/identity.js';
 import type { MailDirection, Subject, SubjectType } from '../../src/sending/subjects.js';
 import { SUBJECT_TYPES } from '../../src/sending/subjects.js';
@@ -131,7 +131,7 @@ export class SendVolume {
         const data = event.data as MessageAccepted;
         const fold = this.#begin(event, data.direction, data, data);
         const { amounts } = this.#counting;
-        amounts.set('messages', 1);
+        amounts.set('messages', messagesOf(data));
         amounts.set('recipients', data.recipients);
         amounts.set('bytes', data.size);
         this.#counting.sent(fold, data, data.entitled);

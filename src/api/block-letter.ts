@@ -110,16 +110,16 @@ function sent({
   keptSince,
 }: ReportJson): readonly string[] {
   const line = (passed: ReportJson['after'], when: string): string =>
-    `${when}: ${amount('messages', passed.messages)} to ${amount('recipients', passed.recipients)}` +
+    `${when}: ${passed.messages === 0 && passed.recipients > 0 ? '' : `${amount('messages', passed.messages)} to `}${amount('recipients', passed.recipients)}` +
     (passed.first === null ? '' : `, ${between(passed.first, passed.last!)}`);
   const from = sources.map(({ ip, messages }) => `${printable(ip)} (${amount('messages', messages)})`);
   const more = otherSources === 0 ? '' : `, and from ${grouped(otherSources)} more addresses`;
   return [
     // What is gone is not nothing.
-    ...(before === null || (keptSince !== null && before.messages === 0)
+    ...(before === null || (keptSince !== null && before.recipients === 0)
       ? []
       : [line(before, block.since === null ? 'So far' : 'Before we stopped it')]),
-    ...(after.messages === 0 ? [] : [line(after, 'Already on their way when we stopped it')]),
+    ...(after.recipients === 0 ? [] : [line(after, 'Already on their way when we stopped it')]),
     ...(from.length === 0 ? [] : [`It came from ${from.join(', ')}${more}.`]),
     ...(bounces === 0 ? [] : [`${amount('bounces', bounces)} came back.`]),
   ];

@@ -7,7 +7,7 @@ import type { Instant, Milliseconds } from '../kernel/time.js';
 import { MINUTE } from '../kernel/time.js';
 import { HOLD } from '../recording/verdicts.js';
 import type { MessageAccepted, MessageRefused, RecipientsRefused, SenderFields } from '../sending/events.js';
-import { isHeldEvent, isImported, QUEUE_HOLDER } from '../sending/events.js';
+import { isHeldEvent, isImported, messagesOf, QUEUE_HOLDER } from '../sending/events.js';
 import type { SenderIdentity } from '../sending/subjects.js';
 import { directionsMeet, senderIdentity } from '../sending/subjects.js';
 import { blockShape } from './block-view.js';
@@ -180,7 +180,7 @@ export class ContainmentReport {
     passed.add(message, at);
     const ip = message.ip ?? 'unknown';
     const source = this.#sources.get(ip) ?? { messages: 0, recipients: 0 };
-    source.messages++;
+    source.messages += messagesOf(message);
     source.recipients += message.recipients;
     if (this.#sources.size < MOST_KEPT || this.#sources.has(ip)) this.#sources.set(ip, source);
   }
@@ -230,17 +230,17 @@ class Passed {
   first = Infinity;
   last = -Infinity;
 
-  add({ recipients, size }: MessageAccepted, at: Instant): void {
-    this.messages++;
-    this.recipients += recipients;
-    this.bytes += size;
+  add(message: MessageAccepted, at: Instant): void {
+    this.messages += messagesOf(message);
+    this.recipients += message.recipients;
+    this.bytes += message.size;
     this.first = Math.min(this.first, at);
     this.last = Math.max(this.last, at);
   }
 
   view(): ReportJson['after'] {
     const { messages, recipients, bytes, refusedRecipients, first, last } = this;
-    const isNone = messages === 0;
+    const isNone = recipients === 0;
     const times = { first: isNone ? null : instantView(first), last: isNone ? null : instantView(last) };
     return { messages, recipients, bytes, refusedRecipients, ...times };
   }

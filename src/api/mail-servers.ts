@@ -100,6 +100,10 @@ const itemInput = z.discriminatedUnion(
         .default(0)
         .meta({ description: 'Bytes.' }),
       recipientDomains: domains.default([]).meta({ description: 'The first 20 different ones are kept.' }),
+      further: z.boolean('must be true or false').optional().meta({
+        description:
+          'That of its queueId was reported when not all recipients were known. `recipients` is how many it has: those that are not recorded yet are.',
+      }),
     }),
     z.strictObject({
       type: z.literal('recipients-refused'),
@@ -283,7 +287,7 @@ function readItem(
   const read = itemInput.safeParse(value);
   if (!read.success) return { errors: read.error.issues.flatMap((issue) => faultsOf(issue, 'item')) };
   const item = read.data;
-  const errors = [timeFault(item, now), 'ehlo' in item ? nobody(item) : undefined].filter(
+  const errors = [timeFault(item, now), 'ehlo' in item ? nobody(item) : undefined, furtherFault(item)].filter(
     (fault) => fault !== undefined,
   );
   return errors.length > 0 ? { errors } : { report: reportOf(item) };
@@ -308,6 +312,11 @@ function timeFault(item: Item, now: Instant): FieldFault | undefined {
   if (at < now - DAY)
     return { field: 'at', message: 'must not be more than a day ago: stopgap import takes history' };
   return undefined;
+}
+
+function furtherFault(item: Item): FieldFault | undefined {
+  const isNameless = item.type === 'accepted' && item.further === true && item.queueId === undefined;
+  return isNameless ? { field: 'queueId', message: 'is missing: further names no message' } : undefined;
 }
 
 function nobody({ account, returnPath = '', ip: from }: Names): FieldFault | undefined {

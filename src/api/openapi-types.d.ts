@@ -4767,6 +4767,8 @@ export interface operations {
                     size?: number;
                     /** @description The first 20 different ones are kept. */
                     recipientDomains?: string[];
+                    /** @description That of its queueId was reported when not all recipients were known. `recipients` is how many it has: those that are not recorded yet are. */
+                    further?: boolean;
                 } | {
                     /** @constant */
                     type: "recipients-refused";

@@ -4,7 +4,7 @@ import { InvalidInput } from '../kernel/errors.js';
 import type { Instant, Milliseconds } from '../kernel/time.js';
 import { DAY, formatDuration, formatInstant, MINUTE } from '../kernel/time.js';
 import type { MessageAccepted, MessageRefused, RecipientsRefused } from '../sending/events.js';
-import { sendStream } from '../sending/events.js';
+import { messagesOf, sendStream } from '../sending/events.js';
 import type { Subject } from '../sending/subjects.js';
 import { parseSubject } from '../sending/subjects.js';
 import type { EventStore } from '../store/port.js';
@@ -125,7 +125,7 @@ async function seriesOf(
     if (item === undefined || at >= to || at < kept || !seen.isNew(id)) continue;
     if (type === 'MessageAccepted') {
       const { recipients, size } = data as MessageAccepted;
-      item.messages++;
+      item.messages += messagesOf(data as MessageAccepted);
       item.recipients += recipients;
       item.bytes += size;
     } else if (type === 'RecipientsRefused') item.refusedRecipients += (data as RecipientsRefused).count;

@@ -13,7 +13,7 @@ export function reportText(report: Report, now: Instant): string {
     report;
   const passed = (when: string, mail: Report['before']): readonly string[] => {
     // What is gone is not nothing.
-    const known = keptSince !== null && mail?.messages === 0 ? null : mail;
+    const known = keptSince !== null && mail?.recipients === 0 ? null : mail;
     return [
       when,
       ...[known?.messages, known?.recipients, known?.refusedRecipients].map((sum) => String(sum ?? '-')),

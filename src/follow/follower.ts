@@ -177,6 +177,8 @@ export class Follower<Place> {
         await turn();
         this.#stop.signal.throwIfAborted();
       }
+    // All of it was reported. What is told later of these messages comes beside that, under a mark of its own.
+    while (assembler.finish(MOST_ITEMS)) await turn();
     for await (const piece of log.follow(place)) {
       this.#stop.signal.throwIfAborted();
       if (piece !== undefined) {
@@ -303,7 +305,7 @@ function groupsOf(records: readonly LogRecord[]): readonly (readonly LogRecord[]
   return groups;
 }
 
-function itemOf({ id: text, at: instant, event, login }: PastEvent): Item | undefined {
+function itemOf({ id: text, at: instant, event, login, total }: PastEvent): Item | undefined {
   const id = idOf(text);
   const at = formatInstant(instant);
   switch (event.type) {
@@ -317,11 +319,13 @@ function itemOf({ id: text, at: instant, event, login }: PastEvent): Item | unde
         direction,
         size,
         recipientDomains,
+        further,
       } = event.data;
-      const recipients = Math.min(Math.max(event.data.recipients, 1), MOST_RECIPIENTS);
+      const recipients = Math.min(Math.max(total ?? event.data.recipients, 1), MOST_RECIPIENTS);
       return {
         ...{ type: 'accepted', id, at, queueId, account, returnPath, ehlo, ip, direction },
         ...{ recipients, size, recipientDomains: [...recipientDomains] },
+        ...(further === true ? { further } : {}),
       };
     }
     case 'RecipientsRefused': {

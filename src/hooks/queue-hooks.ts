@@ -181,6 +181,8 @@ export class QueueHooks {
     if (subject.type !== 'account' && subject.type !== 'address') return [];
     if (direction === 'inbound' || since === undefined) return [];
     const found = new Map<string, Message>();
+    /** Of which further recipients were met, and the message itself not yet. */
+    const incomplete = new Set<string>();
     const elsewhere = await this.#heldForOthers(entry, since - SENT_WITHIN);
     const newest = { direction: 'backwards', limit: MOST_READ } as const;
     for await (const event of this.#options.store.readStream(sendStream(subject.value), newest)) {
@@ -189,9 +191,13 @@ export class QueueHooks {
       if (event.type !== 'MessageAccepted' || isImported(event) || event.by.startsWith('smtp:')) continue;
       const data = event.data as MessageAccepted;
       if (!isOf(subject, direction, data)) continue;
-      const { recipientDomains: _, entitled: __, ...message } = data;
-      if (!found.has(data.transaction) && !elsewhere.has(data.transaction))
-        found.set(data.transaction, message);
+      const { recipientDomains: _, entitled: __, further, ...message } = data;
+      const { transaction } = message;
+      const later = found.get(transaction);
+      if (elsewhere.has(transaction) || (later !== undefined && !incomplete.has(transaction))) continue;
+      found.set(transaction, { ...message, recipients: message.recipients + (later?.recipients ?? 0) });
+      if (further === true) incomplete.add(transaction);
+      else incomplete.delete(transaction);
     }
     return [...found.values()];
   }

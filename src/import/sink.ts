@@ -19,6 +19,8 @@ export interface PastEvent {
   /** The id under which its source knows the message. */
   readonly correlation: string | undefined;
   readonly event: SendEvent | AuthEvent;
+  /** Of further recipients of a message: how many it has with them, as far as is known. */
+  readonly total?: number;
   /** The name that a failed login gave. No event holds it, since people type passwords there. */
   readonly login?: string;
 }

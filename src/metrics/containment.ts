@@ -7,7 +7,7 @@ import type { Instant, Milliseconds } from '../kernel/time.js';
 import { SECOND } from '../kernel/time.js';
 import type { Verdict } from '../rules/respond.js';
 import type { MessageAccepted } from '../sending/events.js';
-import { isImported } from '../sending/events.js';
+import { isImported, messagesOf } from '../sending/events.js';
 import type { Direction, Subject } from '../sending/subjects.js';
 import { directionsMeet, senderIdentity, subjectKey } from '../sending/subjects.js';
 import { traceIdOf } from '../tracing/spans.js';
@@ -209,10 +209,11 @@ export class ThroughCounts {
     if (this.#bySubject.size === 0 || event.type !== 'MessageAccepted' || !isSound(event.data)) return;
     if (isImported(event)) return;
     const { recipients, direction, ...names } = event.data;
+    const messages = messagesOf(event.data);
     this.#index.forEachMatch(senderIdentity({ direction, ...names }), ({ counts }) => {
       for (const count of counts) {
         if (event.position <= count.position || !directionsMeet(count.direction, direction)) continue;
-        count.messages++;
+        count.messages += messages;
         count.recipients += recipients;
       }
     });

@@ -31,7 +31,8 @@ export interface SmtpMeter {
   refused(stage: Command, reason: RefusalReason): void;
   /** A message is handed to the upstream. @returns to be called when that is over, either way */
   handingOver(): () => void;
-  accepted(direction: MailDirection, recipients: number): void;
+  /** @param messages none for further recipients of one that was measured before */
+  accepted(direction: MailDirection, recipients: number, messages?: 0 | 1): void;
   /** The upstream has a message, and says nothing of it. */
   unanswered(): void;
   certificate(listener: string, expiresAt: Instant): void;
@@ -180,9 +181,9 @@ export class SmtpMetrics implements SmtpMeter {
     return () => this.#handedOver.observe((performance.now() - began) / SECOND);
   }
 
-  accepted(direction: MailDirection, recipients: number): void {
+  accepted(direction: MailDirection, recipients: number, messages = 1): void {
     const sent = this.#sent[direction];
-    sent.messages.inc();
+    sent.messages.inc(messages);
     sent.recipients.inc(recipients);
   }
 

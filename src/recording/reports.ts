@@ -9,8 +9,8 @@ import type { Metrics } from '../metrics/metrics.js';
 import type { ReportMeter } from '../metrics/policy.js';
 import type { SmtpMeter } from '../metrics/smtp.js';
 import { idOf, queuedMessageId } from '../runtime/ids.js';
-import type { AuthEvent, SendEvent, SenderFields } from '../sending/events.js';
-import { authStream, CLOCK_TOLERANCE, sendStream } from '../sending/events.js';
+import type { AuthEvent, MessageAccepted, SendEvent, SenderFields } from '../sending/events.js';
+import { authStream, CLOCK_TOLERANCE, isImported, messagesOf, sendStream } from '../sending/events.js';
 import { clientNetwork, normalizeAddress, normalizeDomain } from '../sending/identity.js';
 import { sendStreamKey } from '../sending/subjects.js';
 import type { EventStore } from '../store/port.js';
@@ -26,9 +26,12 @@ const MOST_DOMAINS = 20;
 const AT_ONCE = 64;
 /**
  * A message that was recorded before midnight may be reported as of after it: the day of the first report counts. They are at
- * most so much apart, and so many of the sender's events are looked through.
+ * most so much apart.
  */
 const APART: Milliseconds = 10 * MINUTE;
+/** Longer than mail servers try, five days as a rule. */
+const TRIED: Milliseconds = 7 * DAY;
+/** So many of a sender's events are looked through. */
 const MOST_LOOKED_AT = 5000;
 /**
  * Of a busy sender many thousand events are read, each slice of which holds the event loop, and anybody can have a forged report
@@ -47,6 +50,8 @@ export type Report = ReportHead &
         readonly recipients: number;
         readonly size: number;
         readonly recipientDomains: readonly string[];
+        /** The message of this queue id was reported with fewer recipients: it has so many. */
+        readonly further?: boolean | undefined;
       }
     | {
         readonly type: 'recipients-refused';
@@ -93,6 +98,30 @@ interface Placed {
   readonly otherId?: string | undefined;
 }
 
+/** A message as it is recorded, by one event or several. */
+interface SentBefore {
+  readonly id: string;
+  readonly recipients: number;
+}
+
+/** What a sender's stream says of the time before. */
+interface Lately {
+  readonly ids: ReadonlySet<string>;
+  /** By queue id. */
+  readonly sent: ReadonlyMap<string, SentBefore>;
+}
+
+interface Batch {
+  readonly by: string;
+  readonly until: Milliseconds;
+  /** What it has brought, by stream and id: the store may be given two of the same at once, and not know it. */
+  readonly done: Map<string, Promise<ReportResult>>;
+  /** By stream, and how far back. */
+  readonly lately: Map<string, Promise<Lately>>;
+  /** What it has recorded, by stream and queue id. */
+  readonly sent: Map<string, SentBefore>;
+}
+
 /** What has been reported since the start. */
 export interface Reported {
   readonly events: number;
@@ -133,11 +162,10 @@ export class Reports {
     };
     const until = clock.monotonic() + PATIENCE;
     const results: ReportResult[] = [];
-    const done = new Map<string, Promise<ReportResult>>();
-    const lately = new Map<string, Promise<ReadonlySet<string>>>();
+    const batch: Batch = { by, until, done: new Map(), lately: new Map(), sent: new Map() };
     const write = async (report: Report): Promise<ReportResult> => {
       const isAway = !store.healthy || results.includes('unavailable') || clock.monotonic() >= until;
-      return isAway ? 'unavailable' : this.#write(report, by, until, done, lately);
+      return isAway ? 'unavailable' : this.#write(report, batch);
     };
     for (let from = 0; from < reports.length; from += AT_ONCE) {
       results.push(...(await Promise.all(reports.slice(from, from + AT_ONCE).map(write))));
@@ -146,29 +174,57 @@ export class Reports {
     return results;
   }
 
-  /**
-   * @param done what the same batch has brought: the store may be given two of the same at once, and not know it
-   * @param lately by stream, the ids of what was recorded lately
-   */
-  async #write(
-    report: Report,
-    by: string,
-    until: Milliseconds,
-    done: Map<string, Promise<ReportResult>>,
-    lately: Map<string, Promise<ReadonlySet<string>>>,
-  ): Promise<ReportResult> {
+  async #write(report: Report, batch: Batch): Promise<ReportResult> {
+    const { by, until, done } = batch;
     let placed: Placed;
     if (report.type === 'returned') {
       const found = await this.#findReturned(report, by, until);
       if (typeof found === 'string') return found;
       placed = found;
-    } else placed = this.#place(report, by);
+    } else {
+      placed = this.#place(report, by);
+      if (report.type === 'accepted' && report.further === true) {
+        const rest = await this.#restOf(placed, batch);
+        if (typeof rest === 'string') return rest;
+        placed = rest;
+      }
+    }
     const key = `${placed.stream} ${placed.id}`;
     const before = done.get(key);
     if (before !== undefined) return (await before) === 'recorded' ? 'known' : before;
-    const result = this.#append(placed, by, until, lately);
+    const result = this.#append(placed, batch);
     done.set(key, result);
     return result;
+  }
+
+  /** The recipients of a message that are not recorded yet: all, where nothing is found of it. */
+  async #restOf(placed: Placed, batch: Batch): Promise<Placed | ReportResult> {
+    const { stream, correlation, fact } = placed;
+    if (fact.type !== 'MessageAccepted') return placed;
+    // The message itself may be in the same batch.
+    const done = await Promise.all(batch.done.values());
+    if (done.includes('unavailable')) return 'unavailable';
+    const key = `${stream} ${correlation}`;
+    try {
+      const before = batch.sent.get(key) ?? (await this.#lately(stream, TRIED, batch)).sent.get(correlation);
+      // A second report of the batch may have been first.
+      const { id, recipients } = batch.sent.get(key) ?? before ?? { id: placed.id, recipients: 0 };
+      const rest = fact.data.recipients - recipients;
+      if (rest <= 0) return 'known';
+      batch.sent.set(key, { id, recipients: fact.data.recipients });
+      const data = { ...fact.data, recipients: rest, size: 0, further: true };
+      return { stream, correlation, id: idOf(`further/${id}/${recipients}`), fact: { ...fact, data } };
+    } catch (error) {
+      if (isUnavailable(error)) return 'unavailable';
+      throw error;
+    }
+  }
+
+  #lately(stream: string, span: Milliseconds, { by, until, lately }: Batch): Promise<Lately> {
+    const key = `${stream} ${span}`;
+    const known = lately.get(key) ?? this.#look(by, until, (look) => this.#readLately(stream, span, look));
+    lately.set(key, known);
+    return known;
   }
 
   async #findReturned(
@@ -201,44 +257,43 @@ export class Reports {
     });
   }
 
-  async #append(
-    { id, stream, fact, correlation, otherId }: Placed,
-    by: string,
-    until: Milliseconds,
-    lately: Map<string, Promise<ReadonlySet<string>>>,
-  ): Promise<ReportResult> {
+  async #append({ id, stream, fact, correlation, otherId }: Placed, batch: Batch): Promise<ReportResult> {
     const { recorder, clock, metrics } = this.#context;
+    const { by, until, sent } = batch;
     const patience = until - clock.monotonic();
     try {
-      if (otherId !== undefined) {
-        const known = lately.get(stream) ?? this.#look(by, until, (look) => this.#idsOf(stream, look));
-        lately.set(stream, known);
-        if ((await known).has(otherId)) return 'known';
-      }
+      if (otherId !== undefined && (await this.#lately(stream, DAY + APART, batch)).ids.has(otherId))
+        return 'known';
       const { duplicate } = await recorder.reported(stream, fact, { id, by, correlation, patience });
       if (duplicate) return 'known';
     } catch (error) {
       if (isUnavailable(error)) return 'unavailable';
       throw error;
     }
-    if (fact.type === 'MessageAccepted') metrics.smtp.accepted(fact.data.direction, fact.data.recipients);
+    if (fact.type !== 'MessageAccepted') return 'recorded';
+    const { direction, recipients, further } = fact.data;
+    metrics.smtp.accepted(direction, recipients, messagesOf(fact.data));
+    if (further !== true) sent.set(`${stream} ${correlation}`, { id, recipients });
     return 'recorded';
   }
 
-  /** Of the last events of a stream. */
-  async #idsOf(stream: string, look: () => void): Promise<ReadonlySet<string>> {
+  async #readLately(stream: string, span: Milliseconds, look: () => void): Promise<Lately> {
     const { store, clock } = this.#context;
-    const since = clock.now() - DAY - APART;
+    const since = clock.now() - span;
     const ids = new Set<string>();
-    for await (const { id, at } of store.readStream(stream, {
-      direction: 'backwards',
-      limit: MOST_LOOKED_AT,
-    })) {
+    const sent = new Map<string, SentBefore>();
+    for await (const event of store.readStream(stream, { direction: 'backwards', limit: MOST_LOOKED_AT })) {
       look();
+      const { id, at } = event;
       if (at < since) break;
+      if (ids.has(id)) continue;
       ids.add(id);
+      if (event.type !== 'MessageAccepted' || isImported(event)) continue;
+      const { transaction, recipients } = event.data as MessageAccepted;
+      const later = sent.get(transaction)?.recipients ?? 0;
+      sent.set(transaction, { id, recipients: recipients + later });
     }
-    return ids;
+    return { ids, sent };
   }
 
   #place(report: Exclude<Report, { readonly type: 'returned' }>, by: string): Placed {

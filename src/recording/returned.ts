@@ -60,8 +60,8 @@ export async function placeReturned(
       if (event.type === 'BounceReceived') counted.add(event.id);
       if (event.type !== 'MessageAccepted' || isImported(event)) continue;
       const send = event.data as MessageAccepted;
-      // What others sent and came back says nothing of ours.
-      if (send.direction !== 'outbound' || !wanted.has(send.transaction)) continue;
+      // What others sent and came back says nothing of ours. A message comes back once, whenever its recipients were recorded.
+      if (send.further === true || send.direction !== 'outbound' || !wanted.has(send.transaction)) continue;
       const id = idOf(`returned/${event.id}`);
       if (counted.has(id)) return 'known';
       const data = dataOf(send, event.id, kind, status);

@@ -36,6 +36,13 @@ export interface MessageAccepted extends SenderFields {
   readonly recipientDomains: readonly string[];
   /** False if the account may not speak for that return path: then nothing is counted per address. */
   readonly entitled: boolean;
+  /** Recipients of a message that an earlier event of the same transaction has recorded without them: it is no other message. */
+  readonly further?: boolean;
+}
+
+/** How many messages the event adds. */
+export function messagesOf({ further }: Pick<MessageAccepted, 'further'>): 0 | 1 {
+  return further === true ? 0 : 1;
 }
 
 /** Recipients that the upstream refused within one transaction. */

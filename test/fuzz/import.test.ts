@@ -182,7 +182,8 @@ describe('a log of any content', () => {
       // A clock that was set back far leaves a trace that must be sorted, as its reader says.
       reader.read(Buffer.from(await traceOf([...events].sort((a, b) => a.at - b.at))));
       reader.end();
-      assert.equal(reader.messages, summary.messages);
+      // Further recipients of a message have a line of their own.
+      assert.equal(reader.messages, events.filter(({ event }) => event.type === 'MessageAccepted').length);
     },
   );
 

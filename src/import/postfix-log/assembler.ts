@@ -1,12 +1,13 @@
 import type { GeoPlace } from '../../geoip/database.js';
 import { recentlyUsed } from '../../runtime/recently-used.js';
+import type { Fact } from '../../kernel/events.js';
 import type { Instant } from '../../kernel/time.js';
 import { DAY } from '../../kernel/time.js';
-import type { AuthEvent, SendEvent } from '../../sending/events.js';
+import type { AuthEvent, MessageAccepted, SendEvent } from '../../sending/events.js';
 import { clientNetwork, isLoopback } from '../../sending/identity.js';
 import type { PastEvent } from '../sink.js';
 import type { Holding } from './message-in-queue.js';
-import { Held, Message } from './message-in-queue.js';
+import { Further, Held, Message } from './message-in-queue.js';
 import type { Said } from './message.js';
 import type { LogRecord } from './reader.js';
 
@@ -29,6 +30,8 @@ type Happened = PastEvent & { readonly settled: true; readonly mark: number };
 
 /** Messages whose end has not come: at most some 100 MB. */
 const OPEN = 100_000;
+/** Of these, messages of logins that were given up: at most some 10 MB. */
+const ABANDONED = 10_000;
 /** Messages that are known again, should a filter hand them back: at most some 20 MB. */
 const ORIGINALS = 20_000;
 /** smtpd processes. */
@@ -46,13 +49,15 @@ export class Assembler {
       if (reason === 'evict') this.#givenUp(message);
     },
   });
+  /** Likewise, those that were given up and count: strangers have none here. */
+  readonly #abandoned = recentlyUsed<string, Message>(ABANDONED);
   /** By host, Message-ID and return path: the first time that a message was here. */
   readonly #originals = recentlyUsed<string, Message>(ORIGINALS);
   /** By host and process: the client whose message is with a filter before the queue. */
   readonly #passed = recentlyUsed<string, Said & { kind: 'passed' }>(PROCESSES);
   /** By host and process: the message that it has begun last. It serves one client at a time, and that has one at a time. */
   readonly #begun = recentlyUsed<string, Message>(PROCESSES);
-  readonly #held: Held<Message | Happened>;
+  readonly #held: Held<Message | Further | Happened>;
   /** How often a line has come within this second. */
   readonly #times = new Map<string, number>();
   #wall = '';
@@ -138,11 +143,12 @@ export class Assembler {
 
   #removed({ host, at }: LogRecord, { queueId, deleted }: Said & { kind: 'removed' }): void {
     const key = keyOf(host, queueId);
-    const message = this.#messages.get(key);
+    const message = this.#messageOf(key);
     if (message === undefined) return;
     message.settled = true;
     this.#held.settled(message);
     this.#messages.delete(key);
+    this.#abandoned.delete(key);
     // The line that says who sent it is lost, or was cut beyond recognition: it was sent all the same.
     if (message.from !== undefined || deleted || !hasAccount(message)) return;
     message.complete(at, '');
@@ -153,10 +159,11 @@ export class Assembler {
   #begin(record: LogRecord, said: Said & { kind: 'taken' | 'picked' }): void {
     const { host, wall, process } = record;
     const key = keyOf(host, said.queueId);
-    const known = this.#messages.get(key);
+    const known = this.#messageOf(key);
     const isKnown = known?.wall === wall;
     // The same line from a log in another form.
     if (isKnown && !known.internal) return;
+    this.#abandoned.delete(key);
     const message = new Message(host, said.queueId, wall, record.at);
     // Lines of two daemons may have come the wrong way round.
     if (isKnown) message.messageId = known.messageId;
@@ -178,28 +185,39 @@ export class Assembler {
   }
 
   /**
-   * Too many are open. A client can keep its own message open while others are begun, so one of an account counts without its
-   * recipients, which are not known yet. What is older was broken off, and so was what its process has begun another after: that a
+   * Too many are open. A client can keep its own message open while others are begun, so one of an account counts, and its
+   * recipients once they are known. What is older was broken off, and so was what its process has begun another after: that a
    * filter refused a customer's mail, or that a client gave up, is no send.
    */
   #givenUp(message: Message): void {
     if (message.account === undefined || message.from !== undefined) return;
     if (message.isOver || message.beganAt < this.#at - DAY) return;
-    message.complete(message.beganAt, '', 0, 1);
-    message.settled = true;
+    message.complete(message.beganAt, '');
     message.mark = this.mark;
+    this.#abandoned.set(keyOf(message.host, message.queueId), message);
     this.#held.add(message);
   }
 
   /** Never from itself, even if the log says so: the way to the first would have no end. */
   #comesFrom(message: Message, queueId: string | undefined): void {
-    const original = queueId === undefined ? undefined : this.#messages.get(keyOf(message.host, queueId));
+    const original = queueId === undefined ? undefined : this.#messageOf(keyOf(message.host, queueId));
     if (original !== message) message.original = original;
+  }
+
+  /** What is told of a message after it counted counts too. */
+  #learnt(message: Message, at: Instant): void {
+    if (message.uncountedRest === 0 || message.isFurtherHeld) return;
+    message.isFurtherHeld = true;
+    this.#held.add(new Further(message, at, this.mark));
+  }
+
+  #messageOf(key: string): Message | undefined {
+    return this.#messages.get(key) ?? this.#abandoned.get(key);
   }
 
   #proxied({ queueId, account, ehlo }: Said & { kind: 'proxied' }, host: string, process: string): void {
     const passed = this.#passed.get(`${host} ${process}`);
-    const message = this.#messages.get(keyOf(host, queueId));
+    const message = this.#messageOf(keyOf(host, queueId));
     if (message === undefined) return;
     // Whose session it is does not depend on how this line ends.
     const login = passed === undefined ? account : passed.account;
@@ -210,7 +228,7 @@ export class Assembler {
 
   #identified({ host, wall, at }: LogRecord, { queueId, messageId }: Said & { kind: 'identified' }): void {
     const key = keyOf(host, queueId);
-    let message = this.#messages.get(key);
+    let message = this.#messageOf(key);
     if (message === undefined) {
       // Made by Postfix itself: a bounce, a forwarded copy.
       this.#messages.set(key, (message = new Message(host, queueId, wall, at)));
@@ -224,13 +242,18 @@ export class Assembler {
     { queueId, from, size, recipients, claimed }: Said & { kind: 'queued' },
   ): void {
     const key = keyOf(host, queueId);
-    let message = this.#messages.get(key);
+    let message = this.#messageOf(key);
     if (message === undefined) {
       this.headless++;
       this.#messages.set(key, (message = new Message(host, queueId, wall, at)));
       message.internal = true;
     }
+    if (message.from === '' && message.isUncounted && message === this.#abandoned.get(key)) {
+      message.complete(message.at, from, size, recipients, claimed);
+      return this.#learnt(message, at);
+    }
     // Every further attempt says it again.
+    if (message.from !== undefined) message.retried();
     if (message.from !== undefined || message.internal) return;
     message.complete(at, from, size, recipients, claimed);
     message.mark = this.mark;
@@ -242,21 +265,22 @@ export class Assembler {
     this.#held.add(message);
   }
 
-  #tried({ host, times }: LogRecord, said: Said & { kind: 'tried' }): void {
+  #tried({ host, at, times }: LogRecord, said: Said & { kind: 'tried' }): void {
     const { queueId, to, deferred, toFilter, relay, handedTo } = said;
-    const message = this.#messages.get(keyOf(host, queueId));
+    const message = this.#messageOf(keyOf(host, queueId));
     if (message === undefined) return;
     message.addRecipient(to, deferred, times);
+    this.#learnt(message, at);
     // A server elsewhere may answer with any id, also with that of what it has sent itself.
     if (!toFilter || (relay !== undefined && !isLoopback(relay))) return;
     message.handed = true;
-    const next = handedTo === undefined ? undefined : this.#messages.get(keyOf(host, handedTo));
+    const next = handedTo === undefined ? undefined : this.#messageOf(keyOf(host, handedTo));
     if (next !== undefined && next.account === undefined && message.root !== next) next.original ??= message;
   }
 
   #refused(record: LogRecord, said: Said & { kind: 'refused' }): void {
     const { queueId, from, code, ehlo } = said;
-    const message = queueId === undefined ? undefined : this.#messages.get(keyOf(record.host, queueId));
+    const message = queueId === undefined ? undefined : this.#messageOf(keyOf(record.host, queueId));
     const named = said.account === undefined ? undefined : this.#options.accountOf(said.account);
     // Whose message it is does not depend on how this line ends.
     const account = message === undefined || message.internal ? named : message.account;
@@ -288,7 +312,7 @@ export class Assembler {
   }
 
   #bounced({ host, at, wall }: LogRecord, queueId: string): void {
-    const message = this.#messages.get(keyOf(host, queueId));
+    const message = this.#messageOf(keyOf(host, queueId));
     if (message === undefined || message.internal || message.from === undefined || message.from === '')
       return;
     // Somebody else's mail that we had taken: what came back from it says nothing of ours.
@@ -299,8 +323,9 @@ export class Assembler {
     });
   }
 
-  #settle(item: Message | Happened): void {
+  #settle(item: Message | Further | Happened): void {
     const { onEvent } = this.#options;
+    if (item instanceof Further) return this.#settleFurther(item);
     if (!(item instanceof Message)) return onEvent(item);
     const original = this.#originalOf(item);
     if (item.requeued || (original !== undefined && isHandedBack(item, original))) {
@@ -313,6 +338,7 @@ export class Assembler {
     const isAnonymous = !isFromUs && from === '' && item.ip === undefined;
     if (!isAnonymous) {
       const event = sendOf(item, isFromUs, this.#options);
+      item.count();
       onEvent({ id: item.id, at, correlation, event, mark });
     }
     if (from !== '' || isFromUs) return;
@@ -322,6 +348,20 @@ export class Assembler {
       const event = { type: 'BounceReceived' as const, data };
       onEvent({ id: `${item.id} to ${address}`, at, correlation, event, mark });
     }
+  }
+
+  #settleFurther({ message, at, mark }: Further): void {
+    message.isFurtherHeld = false;
+    const recipients = message.uncountedRest;
+    if (recipients === 0) return;
+    message.count();
+    const { type, data } = sendOf(message, this.#isFromUs(message), this.#options);
+    this.#options.onEvent({
+      // By its number: were it by how many there are, another reading could count some of them twice.
+      id: `${message.id} further ${++message.furthers}`,
+      ...{ at, correlation: message.queueId, mark, total: message.nrcpt },
+      event: { type, data: { ...data, recipients, size: 0, further: true } },
+    });
   }
 
   /**
@@ -379,7 +419,11 @@ export class Assembler {
   }
 }
 
-function sendOf(message: Message, isFromUs: boolean, { entitled, placeOf }: AssemblerOptions): SendEvent {
+function sendOf(
+  message: Message,
+  isFromUs: boolean,
+  { entitled, placeOf }: AssemblerOptions,
+): Fact<'MessageAccepted', MessageAccepted> {
   const { from, ehlo, ip, queueId, size, nrcpt, domains } = message;
   const account = message.account ?? localAccount(message);
   return {

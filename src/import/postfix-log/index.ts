@@ -1,5 +1,6 @@
 import { SeenIds } from '../../../projections/blocks/effective-blocks.js';
 import type { Instant } from '../../kernel/time.js';
+import { messagesOf } from '../../sending/events.js';
 import type { PastEvent, Sink } from '../sink.js';
 import type { AssemblerOptions } from './assembler.js';
 import { Assembler } from './assembler.js';
@@ -127,7 +128,7 @@ function isInbound({ event }: PastEvent): boolean {
 }
 
 function leaveOut({ outside }: LogSummary, { event }: PastEvent): void {
-  if (event.type === 'MessageAccepted') outside.messages++;
+  if (event.type === 'MessageAccepted') outside.messages += messagesOf(event.data);
   else outside.refusedRecipients++;
 }
 
@@ -136,7 +137,7 @@ function count(summary: LogSummary, { at, event }: PastEvent): void {
   summary.firstAt ??= at;
   summary.lastAt = Math.max(summary.lastAt ?? at, at);
   if (event.type !== 'MessageAccepted') return;
-  summary.messages++;
+  summary.messages += messagesOf(event.data);
   summary.recipients += event.data.recipients;
   if (event.data.account !== undefined) summary.accounts.add(event.data.account);
 }

@@ -45,12 +45,20 @@ export class Message {
   from: string | undefined;
   /** Bytes. */
   size = 0;
-  /** Recipients that are done with, and those that wait for another attempt, as deliveries tell. */
+  /** Recipients that are done with, and those that wait for another attempt, as deliveries of this attempt tell. */
   #done = 0;
   #deferred = 0;
+  /** How many were told of by the attempts before. */
+  #toldBefore = 0;
   #nrcpt: number | undefined;
   /** How many it has by a line that its sender may have written. */
   #claimed: number | undefined;
+  /** How many of its recipients count, where it went before it was certain how many there are. */
+  #counted: number | undefined;
+  /** How often it was counted again since. */
+  furthers = 0;
+  /** Its {@link Further} recipients are held back. */
+  isFurtherHeld = false;
   /** It has left the queue. */
   settled = false;
   /** Of the line by which it was complete: see {@link Assembler}. */
@@ -88,12 +96,23 @@ export class Message {
   /** How many it has, whatever is claimed: as many as deliveries have told of, and one at least. */
   get told(): number {
     // Of one that waits each attempt is told; in the end it is done with, or returned.
-    return this.#nrcpt ?? Math.max(1, this.settled ? this.#done : this.#done + this.#deferred);
+    const tried = this.settled ? this.#done : Math.max(this.#toldBefore, this.#done + this.#deferred);
+    return this.#nrcpt ?? Math.max(1, tried);
   }
 
   /** Deliveries alone will tell for certain how many recipients it has. */
   get isUncounted(): boolean {
     return this.#nrcpt === undefined && !this.settled;
+  }
+
+  /** How many of its recipients were told of since it counted; none before, and where all were known. */
+  get uncountedRest(): number {
+    return this.#counted === undefined ? 0 : Math.max(0, this.nrcpt - this.#counted);
+  }
+
+  /** All recipients that are known count from now on. What is told of later is {@link uncountedRest}. */
+  count(): void {
+    if (this.isUncounted || this.#counted !== undefined) this.#counted = this.nrcpt;
   }
 
   complete(at: Instant, from: string, size = 0, nrcpt?: number, claimed?: number): void {
@@ -102,6 +121,12 @@ export class Message {
     this.size = size;
     this.#nrcpt = nrcpt;
     this.#claimed = claimed;
+  }
+
+  /** Those who wait are tried again: each attempt tells of them anew. */
+  retried(): void {
+    this.#toldBefore = Math.max(this.#toldBefore, this.#done + this.#deferred);
+    this.#deferred = 0;
   }
 
   /** Whether it may come from a filter of this machine that has got another. */
@@ -141,6 +166,22 @@ export class Message {
 
 function including(names: readonly string[], name: string, most: number): readonly string[] {
   return names.length >= most || names.includes(name) ? names : [...names, name];
+}
+
+/** Recipients of a message that were told of only after it counted. */
+export class Further {
+  readonly message: Message;
+  /** When the first of them was told of. */
+  readonly at: Instant;
+  /** Of that line. */
+  readonly mark: number;
+  readonly settled = true;
+
+  constructor(message: Message, at: Instant, mark: number) {
+    this.message = message;
+    this.at = at;
+    this.mark = mark;
+  }
 }
 
 /** What waits for its turn. */

@@ -71,7 +71,7 @@ function Sections({ report }: { report: Report }) {
         ) : (
           <Figure
             title="Got through before"
-            value={isGone && before.messages === 0 ? null : before.recipients}
+            value={isGone && before.recipients === 0 ? null : before.recipients}
             unit={before.recipients === 1 ? 'recipient' : 'recipients'}
           >
             <PassedWords passed={before} />
@@ -89,14 +89,14 @@ function Sections({ report }: { report: Report }) {
         )}
         <Figure
           title="Got through after"
-          value={isGone && after.messages === 0 ? null : after.recipients}
+          value={isGone && after.recipients === 0 ? null : after.recipients}
           unit={after.recipients === 1 ? 'recipient' : 'recipients'}
         >
           <PassedWords passed={after} />
           <p className="quiet">
             {block.since === null
               ? 'It was never in force.'
-              : after.messages === 0
+              : after.recipients === 0
                 ? !isGone && 'Nothing got past the block.'
                 : 'These messages were under way when it began.'}
           </p>

@@ -64,6 +64,15 @@ describe('returned mail that is reported', () => {
     assert.ok(stranger.every(({ observed }) => observed === 0));
   });
 
+  test('counts once for a message, also where some of its recipients were recorded later', async () => {
+    const account = 'later@example.com';
+    await sent(account, '4fQaab1');
+    const report = back([account], ['4fQaab1']);
+    assert.deepEqual(await results(report), ['recorded']);
+    await sent(account, '4fQaab1', { recipients: 50, further: true });
+    assert.deepEqual(await results(report), ['known']);
+  });
+
   test('counts as a bounce alone where it could not be delivered in time', async () => {
     const account = 'slow@example.com';
     await sent(account, '4fQbbb1');

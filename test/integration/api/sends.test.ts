@@ -4,6 +4,7 @@ import fc from 'fast-check';
 import type { ApiDependencies } from '../../../src/api/index.js';
 import { newId } from '../../../src/runtime/ids.js';
 import { DAY, formatInstant, HOUR, MINUTE, SECOND } from '../../../src/kernel/time.js';
+import type { MessageAccepted } from '../../../src/sending/events.js';
 import { effectiveAt } from '../../../src/sending/events.js';
 import type { EventStore } from '../../../src/store/port.js';
 import { StoreUnavailable } from '../../../src/store/port.js';
@@ -158,6 +159,43 @@ describe('POST /api/v1/sends', () => {
       item('m6', '3ABC', midnight + 50 * MINUTE),
     ];
     assert.deepEqual(resultsOf(await report(others)), ['known', 'known', 'recorded']);
+  });
+
+  test('records of a message what its first reports had left out, once, whoever told them', async () => {
+    const account = 'further@example.com';
+    const at = formatInstant(server.clock.now());
+    const item = (recipients: number, more: object = {}) => ({
+      ...accepted(`f${recipients}`, { account, queueId: '5ABC', at, recipients, size: 100 }),
+      ...more,
+    });
+    const further = (recipients: number, more: object = {}) => item(recipients, { further: true, ...more });
+    // Deliveries may come a day after the message.
+    const days = { at: formatInstant(server.clock.now() + 3 * DAY) };
+    const recorded = async (): Promise<readonly unknown[]> =>
+      (await server.eventsOf(`send-${account}`))
+        .map(({ data }) => data as MessageAccepted)
+        .map(({ transaction, recipients, size, further: more }) => [transaction, recipients, size, more]);
+    const first = [item(1), further(1), further(120), further(120), further(200)];
+    assert.deepEqual(resultsOf(await report(first)), ['recorded', 'known', 'recorded', 'known', 'recorded']);
+    const all = [
+      ['5ABC', 1, 100, undefined],
+      ['5ABC', 119, 0, true],
+      ['5ABC', 80, 0, true],
+    ];
+    assert.deepEqual(await recorded(), all);
+    await server.restart();
+    assert.deepEqual(
+      resultsOf(await report([...first, further(150)], { role: 'admin' })),
+      [...first, further(150)].map(() => 'known'),
+    );
+    server.clock.advance(3 * DAY);
+    assert.deepEqual(resultsOf(await report([further(200, days), further(203, days)])), [
+      'known',
+      'recorded',
+    ]);
+    assert.deepEqual(await recorded(), [...all, ['5ABC', 3, 0, true]]);
+    const [fault] = outcomeOf(await report([further(9, { ...days, queueId: undefined })])).results;
+    assert.deepEqual(fault!.errors, [{ field: 'queueId', message: 'is missing: further names no message' }]);
   });
 
   test('takes an empty list as a sign of life', async () => {

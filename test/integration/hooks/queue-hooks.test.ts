@@ -10,6 +10,7 @@ import { parseSubject } from '../../../src/sending/subjects.js';
 import { FakeHook } from '../../support/hook.js';
 import { ManualClock } from '../../support/manual-clock.js';
 import { Asking } from '../../support/policy/asking.js';
+import { tokenOf } from '../../support/policy/token.js';
 import { eventually } from '../../support/smtp/eventually.js';
 import { Served, workDir } from '../../support/smtp/served.js';
 import { ALICE, BOB, Stopgap } from '../../support/smtp/stopgap.js';
@@ -95,6 +96,35 @@ describe('the hook for mail in a queue', () => {
     assert.deepEqual(told(calls[1]!), ['release', ALICE, ['4TWO2', '4ONE1']]);
     const [, let_go] = await runs(there, 2);
     assert.deepEqual([let_go!.data.action, let_go!.data.acted, let_go!.data.through], ['release', 2, 1]);
+  });
+
+  test('is called once for a message of which recipients were told of later, and lists it with all of them', async (t) => {
+    const there = await scene(t);
+    const { stopgap, hook, asking, clock } = there;
+    await message(asking, '4ONE1', { size: '700' });
+    await stopgap.settled();
+    const at = new Date(clock.now()).toISOString();
+    const item = { type: 'accepted', id: 'f', queueId: '4ONE1', at, account: ALICE, returnPath: ALICE };
+    for (const recipients of [120, 200]) {
+      const response = await fetch(`http://127.0.0.1:${stopgap.port('HTTP')}/api/v1/sends`, {
+        method: 'POST',
+        headers: {
+          authorization: `Bearer ${await tokenOf(stopgap, `mx${recipients}`)}`,
+          'content-type': 'application/json',
+        },
+        body: JSON.stringify([{ ...item, recipients, further: true }]),
+      });
+      assert.equal(((await response.json()) as { recorded: number }).recorded, 1);
+    }
+    await stopgap.settled();
+    await stopgap.block('account', ALICE);
+    const [call] = await hook.called(1);
+    assert.deepEqual(told(call!), ['hold-queue', ALICE, ['4ONE1']]);
+    await runs(there, 1);
+    const [held, ...more] = await stopgap.all<MessageHeld>('MessageHeld');
+    assert.deepEqual(more, []);
+    const { data } = held!;
+    assert.deepEqual([data.recipients, data.size, 'further' in data], [200, 700, false]);
   });
 
   test('is not called for mail that arrived under the name of a blocked account, however much there is', async (t) => {

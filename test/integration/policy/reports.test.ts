@@ -41,6 +41,9 @@ describe('what mail servers tell over HTTP in a running Stopgap', () => {
       ],
     });
     assert.equal(await asking.ask({ ...END, queue_id: 'SECOND' }), 'DUNNO');
+    // A follower that knew of fewer recipients at first: the policy service has counted all.
+    const { json } = await api('/api/v1/sends', [{ ...item('FIRST'), further: true }]);
+    assert.deepEqual((json as { results: unknown }).results, [{ id: 'own-FIRST', result: 'known' }]);
     const sent = await stopgap.all<MessageAccepted>('MessageAccepted');
     assert.deepEqual(
       sent.map(({ data, by }) => [data.transaction, by]),

@@ -66,6 +66,20 @@ function letterOf(
 const ALICE = entryOf('account', 'alice@example.com');
 
 describe('a containment report', () => {
+  test('counts recipients that were told of later, and no other message', () => {
+    const found = reportOf(ALICE, [
+      sent(T0, 10, { recipients: 2 }),
+      sent(T0 + 2 * MINUTE, 101, { recipients: 118, size: 0, further: true }),
+    ]);
+    const { messages, recipients, first } = found.after;
+    assert.deepEqual([messages, recipients, first], [0, 118, '2026-03-01T12:02:00.000Z']);
+    assert.deepEqual(found.sources, [{ ip: '192.0.2.7', messages: 1, recipients: 120 }]);
+    assert.match(
+      letterOf(ALICE, { ...found, held: { ...found.held, waiting: 0 } }),
+      /Already on their way when we stopped it: 118 recipients, /,
+    );
+  });
+
   test('counts what got through from the onset to the block, and what was under way, apart', () => {
     const found = reportOf(ALICE, [
       sent(T0 - HOUR, 9, { recipients: 50 }),

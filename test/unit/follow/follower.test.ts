@@ -368,7 +368,7 @@ describe('a follower of a log', () => {
     );
   });
 
-  test('counts a message that is still under way when more are begun than it can remember, and none that was broken off', async () => {
+  test('counts a message that is still under way when more are begun than it can remember, with its recipients once they are told, and none that was broken off', async () => {
     const scene = new Scene({ inbound: false });
     scene.log.atOnce = 10_000;
     const say = (seconds: number, text: string): number =>
@@ -378,16 +378,33 @@ describe('a follower of a log', () => {
     // The same smtpd begins another: that one has ended.
     for (const queueId of ['A3', 'A4']) say(-7200, `smtpd[1]: ${queueId}: client=${alice}`);
     say(-3600, `smtpd[1]: A2: client=${alice}`);
+    say(-3600, `smtpd[5]: A5: client=${alice}`);
     for (let begun = 0; begun < 100_000; begun++) say(0, `smtpd[2]: B${begun}: client=pc[198.51.100.9]`);
     say(0, 'cleanup[3]: A2: message-id=<a@pc>');
     say(0, 'qmgr[4]: A2: from=<alice@example.com>, size=100, nrcpt=1000 (queue active)');
     scene.log.there = scene.log.lines.length;
     scene.start();
     await scene.pass(15 * SECOND);
+    const to = 'to=<x@a.test>, relay=mx[198.51.100.1]:25, delay=1, dsn=2.0.0, status=sent (250 OK)';
+    const queued = 'from=<alice@example.com>, size=100, nrcpt=500 (queue active)';
+    say(15, `qmgr[4]: A5: ${queued}`);
+    say(15, `smtp[6]: A5: ${to}`);
+    say(15, `qmgr[4]: A5: ${queued.replace('500', '499')}`);
+    scene.log.there = scene.log.lines.length;
+    await scene.pass(5 * SECOND);
     await scene.stop();
     assert.deepEqual(
-      scene.reported.map(({ queueId, account, recipients }) => [queueId, account, recipients]),
-      [['A2', 'alice@example.com', 1]],
+      scene.reported.map(({ queueId, account, recipients, further }) => [
+        queueId,
+        account,
+        recipients,
+        further,
+      ]),
+      [
+        ['A2', 'alice@example.com', 1000, undefined],
+        ['A5', 'alice@example.com', 1, undefined],
+        ['A5', 'alice@example.com', 500, true],
+      ],
     );
   });
 
@@ -466,6 +483,67 @@ describe('a follower of a log', () => {
     // One of them waits for longer than the message does.
     const waits = [...twenty.slice(1), to(25, 0, 'deferred (later)')];
     assert.deepEqual(await told([begin!, cut], waits), { soon: [B1], then: 0, all: [20] });
+  });
+
+  test('counts the recipients that are told of after a message was given up, though it is stopped in between, and none twice', async () => {
+    const [begin, queued] = message('A1', 0);
+    const cut = queued!.replace('alice@', `${'x'.repeat(1990)}@`).slice(0, 2000);
+    const to = (seconds: number, index: number, status = 'sent (250 OK)'): string =>
+      `${stamp(seconds)} mx postfix/smtp[3]: A1: to=<x${index}@a.test>, relay=mx[198.51.100.1]:25, delay=150, dsn=2.0.0, status=${status}`;
+    const waits = (seconds: number): string => to(seconds, 200, 'deferred (later)');
+    const again = (seconds: number): string => cut.replace(stamp(0), stamp(seconds));
+    const most = Array.from({ length: 200 }, (_, index) => to(150, index));
+    for (const restarts of [false, true]) {
+      const scene = new Scene({ inbound: false });
+      const pass = async (span: number): Promise<void> => {
+        scene.clock.skip(span - 2 * SECOND);
+        await scene.pass(2 * SECOND);
+        if (!restarts) return;
+        await scene.stop();
+        scene.start();
+      };
+      const write = (...lines: readonly string[]): void => {
+        scene.log.lines.push(...lines);
+        scene.log.there = scene.log.lines.length;
+      };
+      write(begin!, cut);
+      scene.start();
+      await scene.pass(2 * SECOND);
+      await pass(140 * SECOND);
+      await scene.pass(2 * SECOND);
+      await pass(6 * SECOND);
+      write(...most, waits(150));
+      await scene.pass(2 * SECOND);
+      await pass(8 * SECOND);
+      // It comes late, soon after those by its own time.
+      write(to(151, 201));
+      await scene.pass(4 * SECOND);
+      // A further attempt tells of nobody else, and the end of it neither.
+      write(
+        again(460),
+        waits(460),
+        again(900),
+        to(900, 200),
+        `${stamp(900)} mx postfix/qmgr[2]: A1: removed`,
+      );
+      await pass(750 * SECOND);
+      await scene.pass(10 * SECOND);
+      await scene.stop();
+      assert.equal(scene.place?.lines, scene.log.lines.length, 'nothing is left to be read');
+      assert.deepEqual(
+        scene.reported.map(({ type, at, queueId, account, recipients, size, further }) => [
+          ...[type, at, queueId, account],
+          ...[recipients, size, further],
+        ]),
+        [
+          ['accepted', stamp(0), 'A1', 'alice@example.com', 1, 0, undefined],
+          ['accepted', stamp(150), 'A1', 'alice@example.com', 201, 0, true],
+          ['accepted', stamp(151), 'A1', 'alice@example.com', 202, 0, true],
+        ],
+        restarts ? 'it was stopped' : 'it was not stopped',
+      );
+      assert.deepEqual(scene.told, []);
+    }
   });
 
   test('counts a message whatever its return path is', async () => {

@@ -201,6 +201,29 @@ describe('a message of a login whose lines are cut', () => {
     ]);
   });
 
+  test('counts the recipients that deliveries name long after, as further ones of that message, and those who are tried again once', async () => {
+    const late = (minute: number, text: string): string => say(text).replace('03:04:05', `03:${minute}:05`);
+    const path = 'b'.repeat(1000);
+    const lines = [
+      ...[begin('A1'), from(path, 9), to('x@a.test', 'deferred (later)')].map((line) => say(line)),
+      ...[late(20, from(path, 9)), late(20, to('x@a.test', 'deferred (later)')), late(20, to('y@a.test'))],
+      ...[late(50, from(path, 9)), late(50, to('x@a.test')), late(50, to('z@a.test'))],
+      late(50, 'qmgr[2]: A1: removed'),
+    ].map((line) => line.replace(', nrcpt=9 (queue active)', ''));
+    const { events, summary } = await eventsOf([logFile('mail.log', lines)]);
+    const data = events.map(({ event }) => event.data as MessageAccepted);
+    assert.deepEqual(
+      data.map(({ account, recipients, further }) => [account, recipients, further]),
+      [
+        [ALICE, 1, undefined],
+        [ALICE, 1, true],
+        [ALICE, 1, true],
+      ],
+    );
+    assert.equal(new Set(events.map(({ id }) => id)).size, 3);
+    assert.deepEqual([summary.messages, summary.recipients], [1, 3]);
+  });
+
   test('counts a recipient once that waits for a time, and one at least', async () => {
     const path = 'b'.repeat(2000);
     const waits = to('x@a.test', 'deferred (later)');

@@ -55,6 +55,16 @@ describe('what got through', () => {
     assert.equal(counts.size, 0);
   });
 
+  test('has recipients that were told of later, and no other message for them', () => {
+    const counts = new ThroughCounts();
+    const tripped = verdict(10);
+    counts.begin(tripped);
+    counts.fold(sent(T0, 11));
+    counts.fold(sent(T0, 12, { recipients: 4, size: 0, further: true }));
+    block(counts, tripped);
+    assert.deepEqual(counts.settle(LATER), [told(1, 5)]);
+  });
+
   test('is what the subject sent, in the direction of the rule', () => {
     const counts = new ThroughCounts();
     const domain = verdict(10, { type: 'domain', value: 'example.com' });

@@ -124,6 +124,23 @@ describe('the subjects that are counted', () => {
     return found;
   };
 
+  test('further recipients of a message, and no other message', () => {
+    const stage = new Stage(
+      ['messages', 'recipients']
+        .map(
+          (count) =>
+            `  - { id: ${count}, per: account, count: ${count}, window: 10m, limit: 100, then: block, for: 1h }`,
+        )
+        .join('\n'),
+    );
+    stage.send(START, { recipients: 1 });
+    const [verdict] = stage.send(START + MINUTE, { recipients: 119, size: 0, further: true });
+    assert.equal(verdict?.rule.id, 'recipients');
+    assert.equal(verdict.evidence.observed, 120);
+    const [observed] = stage.observed({ type: 'account', value: 'alice@example.com' }, START + MINUTE);
+    assert.equal(observed, 1);
+  });
+
   test('every sender identity of a message, in normal form', () => {
     assert.deepEqual(
       counted({ account: 'Alice@Example.COM', returnPath: 'Alice+x@EXAMPLE.com.', ehlo: 'PC.example.com.' }),
