@@ -105,7 +105,10 @@ export interface HookTask {
   readonly action: HookAction;
   /** Position of the event that asks for it. */
   readonly cause: number;
-  /** Whether it is about all that is held for a block that has ended; else about what was held when it was asked for. */
+  /**
+   * Whether it is about all that is held for a block that has ended, also what is recorded later; else about what was held when
+   * it was asked for. A deletion always is: what comes to light later nobody has decided to delete.
+   */
   readonly isFinal: boolean;
   /** What came of it when it was last called for this; undefined before that. */
   readonly last: HookRan['outcome'] | undefined;
@@ -121,8 +124,9 @@ export function hookTaskOf(entry: BlockEntry, now: Instant): HookTask | undefine
   if (decided !== undefined) {
     const last = history.findLast(({ hook }) => hook?.cause === decided.position)?.hook?.outcome;
     const end = history.find(({ type }) => type === 'BlockReleased' || type === 'BlockExpired');
-    const isFinal = end !== undefined && end.position <= decided.position;
-    return { action: actionOf(decided)!, cause: decided.position, isFinal, last };
+    const action = actionOf(decided)!;
+    const isFinal = action !== 'delete' && end !== undefined && end.position <= decided.position;
+    return { action, cause: decided.position, isFinal, last };
   }
   const imposed = history.find(({ type }) => type === 'BlockImposed');
   if (imposed === undefined || stateAt(entry, now) !== 'active' || now - imposed.at > HOLD_QUEUE_WITHIN)

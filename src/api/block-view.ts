@@ -79,6 +79,10 @@ const hookShape = z
     outcome: z.enum(['done', 'failed']).meta({ description: 'failed: it was given up.' }),
     asked: z.int().meta({ description: 'Messages that it was called for.' }),
     acted: z.int().meta({ description: 'Of these, how many it says that it acted on.' }),
+    moved: z.int().optional().meta({
+      description:
+        'Messages that were to be released and stay on hold, for other blocks that cover their senders.',
+    }),
     output: z.string().meta({ description: 'The first lines that it printed, or why it failed.' }),
   })
   .meta({ id: 'HookRun', description: 'What the hook did.' });

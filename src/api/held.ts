@@ -2,7 +2,6 @@ import { z } from 'zod';
 import type { BlockEntry } from '../../projections/blocks/block-entry.js';
 import { isEnded, settledThrough } from '../../projections/blocks/block-entry.js';
 import { formatInstant } from '../kernel/time.js';
-import { HOLD } from '../recording/verdicts.js';
 import type { MessageHeld } from '../sending/events.js';
 import { heldStream, isHeldEvent, senderOfHeld } from '../sending/events.js';
 import type { EventStore } from '../store/port.js';
@@ -149,7 +148,8 @@ export async function heldFor(
 ): Promise<{ readonly held: HeldFor | null; readonly sentences: readonly string[] }> {
   const { rows } = deps.models.ledger;
   const own = [...rows.on({ type: 'account', value: account })].slice(0, BLOCKS_READ);
-  const met = new Set(refusals.filter(({ reply }) => reply === HOLD).map(({ block }) => block));
+  // Mail that another block held may be held on for one that refuses otherwise.
+  const met = new Set(refusals.map(({ block }) => block));
   const others = [...met].slice(0, BLOCKS_READ).map((id) => rows.find(id));
   const wanted = new Set([...own, ...others].filter((row) => row !== undefined));
   const held: HeldFor = [];

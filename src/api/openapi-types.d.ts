@@ -1314,6 +1314,8 @@ export interface components {
             asked: number;
             /** @description Of these, how many it says that it acted on. */
             acted: number;
+            /** @description Messages that were to be released and stay on hold, for other blocks that cover their senders. */
+            moved?: number;
             /** @description The first lines that it printed, or why it failed. */
             output: string;
         };

@@ -157,6 +157,8 @@ export interface HookRan {
   readonly asked: number;
   /** Of these, how many it says that it acted on. */
   readonly acted: number;
+  /** Messages that were to be released and stay on hold, for other blocks that cover their senders. */
+  readonly moved?: number;
   /** Revision of the last event in the stream of held mail that it was called for, if any. */
   readonly through?: number;
   /** The first lines that it printed, or why it failed. */
@@ -275,6 +277,7 @@ const SHAPES: { readonly [Type in BlockFact['type']]: Check } = {
     outcome: oneOf(['done', 'failed']),
     asked: whole,
     acted: whole,
+    moved: optional(whole),
     through: optional(whole),
     output: text,
   }),

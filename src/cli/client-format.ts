@@ -119,6 +119,7 @@ function hookText({
   outcome,
   asked,
   acted,
+  moved = 0,
   output,
 }: NonNullable<Block['history'][number]['hook']>): string {
   const said =
@@ -128,8 +129,11 @@ function hookText({
           .split('\n')
           .map((line) => printable(line))
           .join(' | ')}`;
-  return `${action} ${outcome}, ${acted} of ${asked}${said}`;
+  const stay = moved === 0 ? '' : `, ${moved} on hold for other blocks`;
+  return `${action} ${outcome}, ${acted} of ${asked}${stay}${said}`;
 }
+
+const ENDS = new Set(['BlockReleased', 'BlockExpired']);
 
 /** What has become of the held mail, or why nothing has. Empty while its block is in force and nobody has decided. */
 export function heldState({ state, history, falsePositive }: Block, { count, items }: HeldMail): string {
@@ -138,15 +142,23 @@ export function heldState({ state, history, falsePositive }: Block, { count, ite
     held ?? (type === 'BlockReleased' ? released : undefined);
   const at = history.findLastIndex((item) => decisionOf(item) !== undefined);
   const action = at < 0 ? 'keep' : decisionOf(history[at]!)!;
-  if (action === 'keep')
-    return count === 0 || state === 'active'
-      ? ''
-      : 'nobody has decided what becomes of them (--release, --delete)';
+  const waits =
+    count === 0 || state === 'active' ? '' : 'nobody has decided what becomes of them (--release, --delete)';
+  if (action === 'keep') return waits;
   const run = history.slice(at).findLast(({ hook }) => hook?.action === action)?.hook;
-  if (run?.outcome === 'done')
-    return run.acted < run.asked
-      ? `the hook ${action}d ${run.acted} of ${run.asked}: the rest was not on hold where it looks`
-      : '';
+  if (run?.outcome === 'done') {
+    const { acted, asked, moved = 0 } = run;
+    // A release after the end is about what is recorded later too.
+    const isSettled = action === 'release' && history.slice(0, at + 1).some(({ type }) => ENDS.has(type));
+    const did = [
+      ...(acted < asked
+        ? [`the hook ${action}d ${acted} of ${asked}: the rest was not on hold where it looks`]
+        : []),
+      ...(moved > 0 ? [`${moved} stay${moved === 1 ? 's' : ''} on hold for other blocks of the sender`] : []),
+      ...(isSettled || waits === '' ? [] : [waits]),
+    ];
+    return did.join('; ');
+  }
   if (count === 0) return '';
   if (run !== undefined) return 'the hook has failed: --release or --delete asks it anew';
   if (items.length === count && items.every(({ queueId }) => !isQueueId(queueId)))

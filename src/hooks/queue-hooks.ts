@@ -5,7 +5,7 @@ import type { BlockLedger } from '../../projections/blocks/block-ledger.js';
 import type { BlockCommandHandler } from '../commands/block-commands.js';
 import type { ReadModels } from '../detector/read-models.js';
 import { messageOf, StopgapError } from '../kernel/errors.js';
-import type { RecordedEvent } from '../kernel/events.js';
+import type { NewEvent, RecordedEvent } from '../kernel/events.js';
 import type { AlarmClock, Instant, Milliseconds } from '../kernel/time.js';
 import { DAY, MINUTE, SECOND } from '../kernel/time.js';
 import type { HookMetrics } from '../metrics/hooks.js';
@@ -22,20 +22,20 @@ import {
 } from '../sending/events.js';
 import { normalizeAccount, normalizeAddress } from '../sending/identity.js';
 import type { Subject } from '../sending/subjects.js';
+import { senderIdentity } from '../sending/subjects.js';
 import type { EventStore } from '../store/port.js';
 import type { HookOptions } from './call.js';
 import { actedOn, callHook, firstLines, HookFailed } from './call.js';
 
 export interface QueueHooksOptions extends HookOptions {
   readonly store: EventStore;
-  readonly models: Pick<ReadModels, 'ledger' | 'reached'>;
+  readonly models: Pick<ReadModels, 'ledger' | 'reached' | 'refusing'>;
   readonly blockCommands: BlockCommandHandler;
   readonly clock: AlarmClock;
   readonly log: Logger;
   readonly metrics: HookMetrics;
 }
 
-/** Who signs what the hook did. */
 /** Ids that one call names. */
 const IDS_AT_ONCE = 500;
 /** Sends of an account that may still wait in a queue, the newest; Postfix gives a message up after five days. */
@@ -52,14 +52,19 @@ const PAUSES = { first: 5 * SECOND, most: 5 * MINUTE };
 /** Messages of one login, each with what is known of it. */
 type Batch = readonly [account: string | null, messages: readonly Message[]];
 type Message = Omit<MessageHeld, 'block'>;
+type Held = RecordedEvent & HeldEvent;
 
 /** What the calls for one task came to. */
 interface Done {
   asked: number;
   acted: number;
+  /** Messages that stay on hold for other blocks. */
+  moved: number;
   through: number | undefined;
   output: string;
 }
+
+const nothingDone = (): Done => ({ asked: 0, acted: 0, moved: 0, through: undefined, output: '' });
 
 /**
  * Calls the hook for what has happened to blocks: one call at a time, and each until it is recorded what came of it. What
@@ -97,7 +102,7 @@ export class QueueHooks {
     this.#wait(block, false);
   }
 
-  /** Mail was held. Of a block that has ended, its decision holds for this too. */
+  /** Mail was held. Of a block that has ended, a decision to release holds for this too. */
   held(event: RecordedEvent): void {
     if (!isHeldEvent(event)) return;
     const entry = this.#options.models.ledger.get(event.data.block);
@@ -140,10 +145,10 @@ export class QueueHooks {
     const task = entry && hookTaskOf(entry, clock.now());
     if (entry === undefined || task === undefined) return;
     if (task.last !== undefined && (!task.isFinal || (task.last === 'failed' && !isLate))) return;
-    const done: Done = { asked: 0, acted: 0, through: undefined, output: '' };
+    const done = nothingDone();
     try {
       for await (const batch of this.#batches(entry, task, done)) await this.#call(entry, task, batch, done);
-      if (done.asked > 0) await this.#report(entry, task, 'done', done);
+      if (done.asked + done.moved > 0) await this.#report(entry, task, 'done', done);
     } catch (error) {
       await this.#failed(entry, task, done, error).catch((fault: unknown) => this.#pause(block, 1, fault));
     }
@@ -160,19 +165,71 @@ export class QueueHooks {
       return;
     }
     const from = settledThrough(entry) + 1;
-    let held: Message[] = [];
+    const acts = async (held: readonly Held[]): Promise<readonly Message[]> =>
+      (action === 'release' ? await this.#withoutOthers(entry, held, done) : held).map(({ data }) => data);
+    let held: Held[] = [];
+    const listed = new Set<string>();
     for await (const event of this.#options.store.readStream(heldStream(entry.id), { from })) {
       if (!isFinal && event.position > cause) break;
       done.through = event.revision;
-      if (isHeldEvent(event)) held.push(event.data);
+      if (isHeldEvent(event)) {
+        held.push(event);
+        listed.add(event.data.transaction);
+      }
       if (held.length < IDS_AT_ONCE) continue;
-      yield* inPieces(held);
+      yield* inPieces(await acts(held));
       held = [];
     }
-    yield* inPieces(held);
+    yield* inPieces(await acts(held));
     // The call that was to hold these may have been cut off. Letting go of what is not held does no harm.
-    if (action === 'release' && last === undefined && mayHoldQueue(entry, this.#options.clock.now()))
-      yield* inPieces(await this.#recentSends(entry));
+    if (action !== 'release' || last !== undefined || !mayHoldQueue(entry, this.#options.clock.now())) return;
+    const recent = (await this.#recentSends(entry)).filter(({ transaction }) => !listed.has(transaction));
+    const { own, others } = this.#byBlock(entry, recent, (message) => message);
+    yield* inPieces(own);
+    for (const [other, messages] of others) {
+      const standing = this.#options.models.ledger.get(other);
+      if (standing === undefined) continue;
+      const kept = nothingDone();
+      for (const batch of inPieces(messages))
+        await this.#call(standing, { action: 'hold-queue' }, batch, kept);
+      done.moved += kept.acted;
+    }
+  }
+
+  /**
+   * What is to be released without the mail of senders whom another block refuses now: that stays on hold for it, and waits for
+   * the decision on it.
+   */
+  async #withoutOthers(entry: BlockEntry, held: readonly Held[], done: Done): Promise<readonly Held[]> {
+    const { own, others } = this.#byBlock(entry, held, ({ data }) => data);
+    for (const [block, events] of others) {
+      const moved = events.map(({ id, type, data, at, by, correlation }): NewEvent => {
+        // Who recorded it first says whether it was counted as a send.
+        const event = { id: idOf(`held/${block}/${id}`), type, data: { ...data, block }, at, by };
+        return correlation === undefined ? event : { ...event, correlation };
+      });
+      await this.#options.store.append(heldStream(block), moved, 'any');
+      done.moved += moved.length;
+    }
+    return own;
+  }
+
+  /** Parts what only the block itself covers from what others do, by their ids. */
+  #byBlock<Item>(
+    { id }: BlockEntry,
+    items: readonly Item[],
+    dataOf: (item: Item) => Message,
+  ): { readonly own: readonly Item[]; readonly others: ReadonlyMap<string, Item[]> } {
+    const { models, clock } = this.#options;
+    const own: Item[] = [];
+    const others = new Map<string, Item[]>();
+    for (const item of items) {
+      const other = models.refusing.find(senderIdentity(dataOf(item)), clock.now(), id);
+      const known = other === undefined ? own : others.get(other.id);
+      if (known === undefined) others.set(other!.id, [item]);
+      else known.push(item);
+    }
+    return { own, others };
   }
 
   /** The newest messages of the subject that a mail server took. */
@@ -228,7 +285,7 @@ export class QueueHooks {
 
   async #call(
     { id: block, subject: { type, value } }: BlockEntry,
-    { action }: HookTask,
+    { action }: Pick<HookTask, 'action'>,
     [account, messages]: Batch,
     done: Done,
   ): Promise<void> {
@@ -255,10 +312,10 @@ export class QueueHooks {
     { id: block, subject }: BlockEntry,
     { action, cause }: HookTask,
     outcome: 'done' | 'failed',
-    { asked, acted, through, output }: Done,
+    { asked, acted, moved, through, output }: Done,
   ): Promise<void> {
     const { blockCommands, models, log, metrics } = this.#options;
-    const ran = { block, action, cause, outcome, asked, acted, output };
+    const ran = { block, action, cause, outcome, asked, acted, ...(moved > 0 ? { moved } : {}), output };
     const correlation = `event:${cause}`;
     const { position } = await blockCommands.execute(
       subject,
@@ -267,7 +324,7 @@ export class QueueHooks {
     );
     this.#failures.delete(`${block} ${cause}`);
     metrics.ran(action, outcome);
-    const fields = { correlation, block, subject, action, asked, acted, output };
+    const fields = { correlation, block, subject, action, asked, acted, ...(moved > 0 && { moved }), output };
     if (outcome === 'done') log.info(fields, 'the hook was called');
     else log.error(fields, 'the hook was given up');
     // Until this is folded the task would look as if it were new.

@@ -20,7 +20,7 @@ export interface AskedMessage {
   recipients: number;
   /** The block for which the server holds it: then it is no send. */
   held: string | undefined;
-  /** It was told to come again, for no block. */
+  /** It was told to come again, for no block that is in force. */
   isPutOff: boolean;
   /** What was answered at its end: the same again, however often it is asked. */
   answer: string | undefined;

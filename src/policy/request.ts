@@ -30,6 +30,8 @@ const NAMES = [
   'instance',
   'size',
   'sasl_username',
+  // A name of ours: `no` where the mail server cannot hold the message.
+  'stopgap_hold',
 ] as const;
 export type AttributeName = (typeof NAMES)[number];
 
@@ -56,6 +58,7 @@ function empty(): PolicyRequest {
     instance: '',
     size: '',
     sasl_username: '',
+    stopgap_hold: '',
   };
 }
 

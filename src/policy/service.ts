@@ -1,6 +1,7 @@
 import type { ActiveBlock } from '../../projections/blocks/active-blocks.js';
 import type { SenderPolicy } from '../accounts/senders.js';
 import { isEntitled } from '../accounts/senders.js';
+import { isOver } from '../blocks/state.js';
 import type { ReadModels } from '../detector/read-models.js';
 import { messageOf } from '../kernel/errors.js';
 import type { AlarmClock } from '../kernel/time.js';
@@ -62,7 +63,7 @@ export interface Asked {
   readonly data: number;
   readonly endOfMessage: number;
   readonly withLogin: number;
-  /** Messages that were to be held and could not: they were refused. */
+  /** Messages that were to be held, had no queue id and so could not be: they were refused. */
   readonly unheld: number;
 }
 
@@ -145,16 +146,32 @@ export class PolicyService {
   #atEnd(request: PolicyRequest, key: string | undefined, message: AskedMessage): string {
     noteRecipient(message, request);
     const sender = this.#senderOf(request);
-    const wasHeld = message.held !== undefined;
-    const block = wasHeld ? undefined : this.#verdicts.blockOf(sender);
     const recipients = recipientsOf(request, message);
-    if (block === undefined && !wasHeld && this.#isTooMuch(sender, recipients))
-      return this.#putOff(request, sender, message, recipients);
-    const answer = block === undefined ? DUNNO : this.#refuse(block, 'data', request, sender, message);
+    const block = this.#verdicts.blockOf(sender);
+    const told = message.held;
     // Only now the queue id is sure, and that there is a message.
+    if (told !== undefined && (block?.id === told || this.#isInForce(told))) {
+      this.#recordHeld(told, request, key, sender, recipients);
+      return DUNNO;
+    }
+    // The decision on a block that has ended was none on this message, which has to leave the mail server's hold.
+    message.held = undefined;
+    if (block === undefined) {
+      if (told !== undefined || this.#isTooMuch(sender, recipients))
+        return this.#putOff(request, sender, message, recipients, told);
+      this.#record(request, key, sender, message, recipients);
+      return DUNNO;
+    }
+    const answer = this.#refuse(block, 'data', request, sender, message);
     if (message.held !== undefined) this.#recordHeld(message.held, request, key, sender, recipients);
-    else if (block === undefined) this.#record(request, key, sender, message, recipients);
     return answer;
+  }
+
+  /** Whether a block refuses still. What is not known was so when its sender was told. */
+  #isInForce(id: string): boolean {
+    const { models, knows, clock } = this.#context;
+    const block = models.refusing.byId(id);
+    return !knows() || (block !== undefined && !isOver(block.until, clock.now()));
   }
 
   /**
@@ -172,9 +189,10 @@ export class PolicyService {
     { identity: { account = '' } }: Sender,
     message: AskedMessage,
     recipients: number,
+    block: string | undefined,
   ): string {
     message.isPutOff = true;
-    this.#context.recorder.putOff({ correlation: transactionOf(request), account, recipients });
+    this.#context.recorder.putOff({ correlation: transactionOf(request), account, recipients, block });
     return this.#later;
   }
 
@@ -192,7 +210,12 @@ export class PolicyService {
       isHoldable,
     });
     if (action === 'hold') message.held ??= block.id;
-    else if (!isHoldable && this.#verdicts.refusalOf(block).action === 'hold') this.#asked.unheld++;
+    else if (
+      !isHoldable &&
+      request.stopgap_hold !== 'no' &&
+      this.#verdicts.refusalOf(block).action === 'hold'
+    )
+      this.#asked.unheld++;
     return line;
   }
 
@@ -283,10 +306,14 @@ export class PolicyService {
 
 /**
  * Whether HOLD can have an effect. Postfix names a queue id from the first recipient that it takes on. It has none where a
- * filter before the queue gets the message (smtpd_proxy_filter): then it lets HOLD be, at RCPT too, and goes on.
+ * filter before the queue gets the message (smtpd_proxy_filter): then it lets HOLD be, at RCPT too, and goes on. Exim's recipe
+ * says of mail that Exim would let go by itself that it cannot be held.
  */
-function canHold(stage: 'rcpt' | 'data' | 'end_of_message', { queue_id }: PolicyRequest): boolean {
-  return stage === 'rcpt' || queue_id !== '';
+function canHold(
+  stage: 'rcpt' | 'data' | 'end_of_message',
+  { queue_id, stopgap_hold }: PolicyRequest,
+): boolean {
+  return stopgap_hold !== 'no' && (stage === 'rcpt' || queue_id !== '');
 }
 
 function recipientsOf(request: PolicyRequest, message: AskedMessage): number {

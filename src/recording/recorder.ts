@@ -54,11 +54,13 @@ interface Waiting {
 /** Told once it is durable, and where, or why it is not. */
 type Written = (error: unknown, appended?: Appended) => void;
 
-/** A message that was told to come again, since too much of its sender is in the air. */
+/** A message that was told to come again: too much of its sender is in the air, or the block for which it was held has ended. */
 interface PutOff {
   readonly correlation: string;
   readonly account: string;
   readonly recipients: number;
+  /** The block that has ended. */
+  readonly block?: string | undefined;
 }
 
 /** How a reported event is known. */
@@ -115,12 +117,11 @@ export class Recorder {
         'the upstream gave no answer about recipients',
       ),
     );
-    this.#putOff = new FloodCoalescer(clock, ({ correlation, account, recipients }, count, since) =>
-      log.warn(
-        { correlation, account, recipients, count, since: formatInstant(since) },
-        'a message was put off: too much is not counted yet',
-      ),
-    );
+    this.#putOff = new FloodCoalescer(clock, ({ correlation, account, recipients, block }, count, since) => {
+      const fields = { correlation, account, recipients, count, since: formatInstant(since) };
+      if (block === undefined) log.warn(fields, 'a message was put off: too much is not counted yet');
+      else log.info({ block, ...fields }, 'a message was put off: the block that held it has ended');
+    });
   }
 
   /**
@@ -266,7 +267,8 @@ export class Recorder {
 
   /** Logs that a message was put off. It makes no event, and it summarises a flood. */
   putOff(message: PutOff): void {
-    this.#putOff.add(message.account, message);
+    const { account, block = '' } = message;
+    this.#putOff.add(`${block} ${account}`, message);
   }
 
   /** Writes the pending summaries and waits for the writes under way. */

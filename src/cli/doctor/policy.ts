@@ -30,8 +30,8 @@ export function checkPolicy(findings: Findings, { server }: World): void {
     );
   if (unheld > 0)
     findings.warning(
-      `mail that is to be held came to its end without a queue id, as behind smtpd_proxy_filter, where Postfix cannot hold it: it was refused (${unheld} since the start)`,
-      `use a milter or content_filter in place of smtpd_proxy_filter, or another refusal; ${RECIPE}`,
+      `mail that is to be held came to its end without a queue id, so that it could not be held and was refused (${unheld} since the start): Postfix has none behind smtpd_proxy_filter, and an earlier recipe for Exim named none for the null sender`,
+      `Postfix: use a milter or content_filter in place of smtpd_proxy_filter, or another refusal; Exim: copy the recipe again; ${RECIPE}`,
     );
   findings.ok(
     `${all} requests since the start, ${endOfMessage} at END-OF-MESSAGE, ${withLogin} with a login`,

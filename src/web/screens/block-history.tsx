@@ -59,11 +59,11 @@ const whoOf = (by: string): string =>
 
 function whatOf({ type, falsePositive, held, hook }: Item): string {
   if (hook !== undefined) {
-    const { action, outcome, asked, acted } = hook;
+    const { action, outcome, asked, acted, moved = 0 } = hook;
     const verb = { 'hold-queue': 'held', release: 'delivered', delete: 'deleted' }[action];
-    return outcome === 'failed'
-      ? `could not have the mail ${verb}: the hook failed`
-      : `had ${verb} ${acted.toLocaleString()} of ${plural(asked, 'message')} (by the hook)`;
+    if (outcome === 'failed') return `could not have the mail ${verb}: the hook failed`;
+    const stay = moved === 0 ? '' : `; ${plural(moved, 'message')} on hold for other blocks of the sender`;
+    return `had ${verb} ${acted.toLocaleString()} of ${plural(asked, 'message')} (by the hook)${stay}`;
   }
   if (type === 'HeldMailDecided')
     return held === 'delete' ? 'had the held mail deleted' : 'had the held mail delivered';

@@ -143,6 +143,16 @@ describe('deploy/hooks/exim.mjs with a real Exim', { skip: missing() }, () => {
     assert.deepEqual([...queue.queued().keys()].sort(), [other, plain, remote].sort());
   });
 
+  test('freezes mail of the null sender that waits for its login, and lets it go', async (t) => {
+    const queue = await Queue.make(t);
+    const alice = 'alice@example.com';
+    const id = queue.send(alice, 'one@b.test', '');
+    assert.deepEqual(queue.hook('hold-queue', alice, id), [`held ${id}`, 'end']);
+    assert.deepEqual([...queue.queued()], [[id, true]]);
+    assert.deepEqual(queue.hook('release', alice, id), [`released ${id}`, 'end']);
+    await eventually('it is delivered', () => queue.queued().size === 0);
+  });
+
   test('takes no part of a return path for a line of the envelope', async (t) => {
     const queue = await Queue.make(t);
     const alice = 'alice@example.com';

@@ -167,6 +167,50 @@ describe('a real Exim that asks the policy service', { skip: eximMissing() }, ()
     assert.deepEqual(await stopgap.all('MessageHeld'), []);
   });
 
+  test('is told to come again where it ends after its block: what was to be frozen is not taken', async (t) => {
+    const stopgap = await Stopgap.start(t, { settings: LISTEN });
+    const { exim, outside } = await eximAsking(t, `inet:127.0.0.1:${stopgap.port('policy')}`);
+    await stopgap.block('account', ALICE, { refusal: 'hold' });
+    const session = await loggedIn(exim, ALICE);
+    for (const line of [`MAIL FROM:<${ALICE}>`, 'RCPT TO:<one@elsewhere.test>'])
+      assert.match(await session.say(line), /^250 /);
+    assert.match(await session.say('DATA'), /^354 /);
+    await stopgap.release('account', ALICE);
+    assert.match(await session.say('Subject: a letter\r\n\r\nhello\r\n.'), TEMPORARY);
+    assert.equal((await exim.queue()).trim(), '');
+    assert.match(await session.send(ALICE, ['one@elsewhere.test']), /^250 /);
+    await session.quit();
+    await exim.idle();
+    assert.equal(outside.messages.length, 1);
+    assert.deepEqual(await stopgap.all('MessageHeld'), []);
+    assert.equal((await stopgap.all('MessageAccepted')).length, 1);
+  });
+
+  test('names the queue id of mail of the null sender too, by which the hook finds what waits of it', async (t) => {
+    const stopgap = await Stopgap.start(t, { settings: LISTEN });
+    const { exim, outside } = await eximAsking(t, `inet:127.0.0.1:${stopgap.port('policy')}`);
+    outside.script = { RCPT: () => '451 4.3.0 Not now' };
+    const session = await loggedIn(exim, ALICE);
+    assert.match(await session.send('', ['one@elsewhere.test']), /^250 /);
+    await session.quit();
+    const [sent] = await stopgap.all<MessageAccepted>('MessageAccepted');
+    const { transaction } = sent!.data;
+    assert.ok((await exim.queue()).includes(transaction));
+  });
+
+  test('lets nobody name another login by a line end in a return path', async (t) => {
+    const stopgap = await Stopgap.start(t, { settings: LISTEN });
+    const { exim } = await eximAsking(t, `inet:127.0.0.1:${stopgap.port('policy')}`);
+    const forged = (end: string): string => `"a${end}sasl_username=victim@example.com${end}x=b"@x.example`;
+    const ends = ['\n', '\r'];
+    for (const end of ends) await exim.submit(forged(end), ['one@elsewhere.test']);
+    const sent = await stopgap.all<MessageAccepted>('MessageAccepted');
+    assert.deepEqual(
+      sent.map(({ data: { account, returnPath } }) => [account, returnPath]),
+      ends.map(() => [`uid-${process.getuid!()}@mx.example.com`, forged('?')]),
+    );
+  });
+
   test('counts mail that is handed in locally for the user who did, and refuses or freezes it once that user is blocked', async (t) => {
     const stopgap = await Stopgap.start(t, { settings: LISTEN });
     const { exim, outside } = await eximAsking(t, `inet:127.0.0.1:${stopgap.port('policy')}`);

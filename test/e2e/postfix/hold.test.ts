@@ -166,6 +166,46 @@ describe('mail that a real Postfix holds', { skip: postfixMissing() }, () => {
     assert.deepEqual(receivers(outside), ['kept@elsewhere.test']);
   });
 
+  test('is told to come again where it ends after its block, so that no deletion is about it', async (t) => {
+    const { stopgap, postfix, outside } = await scene(t);
+    const block = await stopgap.block('account', ALICE, { refusal: 'hold' });
+    await send(postfix, ALICE, 'spam@elsewhere.test');
+    const customer = await loggedIn(postfix, ALICE);
+    for (const line of [`MAIL FROM:<${ALICE}>`, 'RCPT TO:<friend@elsewhere.test>'])
+      assert.match(await customer.say(line), /^250 /);
+    assert.match(await customer.say('DATA'), /^354 /);
+    await stopgap.settled();
+    await decide(stopgap, { kind: 'release', block, falsePositive: false, held: 'delete' });
+    assert.match(await customer.say('Subject: a letter\r\n\r\nhello\r\n.'), /^451 4\.3\.2 /);
+    const [run] = await runs(stopgap, 1);
+    assert.deepEqual([run!.action, run!.asked, run!.acted], ['delete', 1, 1]);
+    assert.equal((await postfix.queued()).size, 0);
+    await customer.quit();
+    await send(postfix, ALICE, 'friend@elsewhere.test');
+    await postfix.idle();
+    assert.deepEqual(receivers(outside), ['friend@elsewhere.test']);
+    assert.equal((await stopgap.all('MessageAccepted')).length, 1);
+    assert.equal((await stopgap.all('MessageHeld')).length, 1);
+  });
+
+  test('stays on hold where another block refuses its sender still, and goes out with the last of them', async (t) => {
+    const { stopgap, postfix, outside } = await scene(t);
+    const domain = await stopgap.block('domain', 'example.com', { refusal: 'hold' });
+    await send(postfix, ALICE, 'one@elsewhere.test');
+    await stopgap.settled();
+    const own = await stopgap.block('account', ALICE);
+    const release = { kind: 'release', block: domain, falsePositive: true } as const;
+    await stopgap.app.blockCommands.execute(parseSubject('domain', 'example.com'), release, {
+      by: 'admin:test',
+    });
+    assert.equal((await runs(stopgap, 1))[0]!.moved, 1);
+    assert.equal((await idsIn(postfix, 'hold')).length, 1);
+    await decide(stopgap, { ...release, block: own });
+    await runs(stopgap, 2);
+    await postfix.idle();
+    assert.deepEqual(receivers(outside), ['one@elsewhere.test']);
+  });
+
   test('since it waited in the queue when the block came is let go too, none lost and none doubled', async (t) => {
     const { stopgap, postfix, outside } = await scene(t);
     outside.script = { RCPT: () => '451 4.3.0 Not now' };

@@ -155,6 +155,30 @@ describe('mail that is held for a block', () => {
     assert.doesNotMatch((await terminal.run('block', 'release', plain.id)).err, /hold|held/);
   });
 
+  test('is said to wait for a decision where it came after a deletion, and to stay on hold where other blocks hold it', async () => {
+    const { id } = await server.block('late@example.com', { refusal: 'hold' });
+    await hold(id, '4AAAA', '4BBBB');
+    await terminal.run('block', 'release', id, '--held', 'delete');
+    const shown = async (): Promise<string> => (await terminal.run('block', 'show', id)).out;
+    const length = async (): Promise<number> =>
+      ((await server.get(`/api/v1/blocks/${id}`)).json as unknown as { history: unknown[] }).history.length;
+    const ran = { kind: 'hook', block: id, cause: await length(), output: '', outcome: 'done' } as const;
+    await report('late@example.com', { ...ran, action: 'delete', asked: 2, acted: 2, through: 1 });
+    await hold(id, '4LATE');
+    const undecided =
+      /^held: 1 message; nobody has decided what becomes of them \(--release, --delete\)\nAT /m;
+    assert.match(await shown(), undecided);
+    await terminal.run('block', 'held', id, '--release');
+    const decided = { ...ran, cause: await length(), action: 'release' } as const;
+    await report('late@example.com', { ...decided, asked: 0, acted: 0, moved: 1, through: 2 });
+    assert.match(await shown(), /the hook {2}release done, 0 of 0, 1 on hold for other blocks$/m);
+    assert.match(await shown(), /^held: 0 messages; 1 stays on hold for other blocks of the sender$/m);
+    const { history } = (await server.get(`/api/v1/blocks/${id}`)).json as unknown as {
+      history: { hook?: { moved?: number } }[];
+    };
+    assert.equal(history.at(-1)!.hook!.moved, 1);
+  });
+
   test('is said to be left to people where its queue ids are none that a hook is asked for', async () => {
     const { id } = await server.block('unusable@example.com', { refusal: 'hold' });
     await hold(id, '4A', 'ABC');

@@ -95,7 +95,7 @@ describe('stopgap doctor, of mail servers that ask and report', () => {
     (await doctor(t, { env }, cwd)).has(
       'policy',
       'warning',
-      /smtpd_proxy_filter, where Postfix cannot hold it: it was refused \(1 since the start\); use a milter/,
+      /was refused \(1 since the start\): .*smtpd_proxy_filter, .*Exim .*null sender; Postfix: use a milter .*Exim: copy the recipe again/,
     );
   });
 

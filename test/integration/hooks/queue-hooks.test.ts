@@ -5,7 +5,9 @@ import type { HookRan } from '../../../src/blocks/events.js';
 import type { HookCall } from '../../../src/hooks/call.js';
 import { DAY, HOUR, MINUTE, SECOND } from '../../../src/kernel/time.js';
 import type { RecordedEvent } from '../../../src/kernel/events.js';
+import { newId } from '../../../src/runtime/ids.js';
 import type { MessageAccepted, MessageHeld } from '../../../src/sending/events.js';
+import { heldStream } from '../../../src/sending/events.js';
 import { parseSubject } from '../../../src/sending/subjects.js';
 import { FakeHook } from '../../support/hook.js';
 import { ManualClock } from '../../support/manual-clock.js';
@@ -60,6 +62,20 @@ async function message(
   more: Readonly<Record<string, string>> = {},
 ): Promise<void> {
   assert.equal(await asking.ask({ ...END, queue_id, ...more }), 'DUNNO');
+}
+
+/** A mail server holds a message for a block. Resolves when that is folded. */
+async function recordHeld(
+  { stopgap }: Scene,
+  block: string,
+  transaction: string,
+  more: Partial<MessageHeld> = {},
+): Promise<void> {
+  const sender = { account: ALICE, returnPath: ALICE, ip: '192.0.2.7', direction: 'outbound', ...more };
+  const data = { block, ...sender, transaction, recipients: 1, size: 1000 };
+  const event = { id: newId(), type: 'MessageHeld', data, at: stopgap.clock.now(), by: 'policy:test' };
+  await stopgap.app.store.append(heldStream(block), [event], 'any');
+  await stopgap.settled();
 }
 
 const told = ({ action, account, queueIds }: HookCall): unknown => [action, account, queueIds];
@@ -197,22 +213,111 @@ describe('the hook for mail in a queue', () => {
     ]);
   });
 
-  test('is called for what is held just after the release as well', async (t) => {
+  test('is called for what is recorded as held just after the release as well', async (t) => {
     const there = await scene(t);
-    const { stopgap, hook, asking } = there;
+    const { stopgap, hook } = there;
     const block = await stopgap.block('account', ALICE, { refusal: 'hold' });
-    for (const instance of ['i.1', 'i.2']) assert.equal(await asking.ask({ instance }), 'HOLD');
-    await message(asking, '4AAAA', { instance: 'i.1' });
-    await stopgap.settled();
+    await recordHeld(there, block, '4AAAA');
     await decide(there, { kind: 'release', block, falsePositive: true });
     await runs(there, 1);
-    await message(asking, '4BBBB', { instance: 'i.2' });
+    await recordHeld(there, block, '4BBBB');
     const calls = await hook.called(2);
     assert.deepEqual(told(calls[1]!), ['release', ALICE, ['4BBBB']]);
     assert.deepEqual(
       (await runs(there, 2)).map(({ data }) => data.through),
       [0, 1],
     );
+  });
+
+  test('deletes nothing that is recorded as held after a person had the held mail deleted: it waits for a decision', async (t) => {
+    const there = await scene(t);
+    const { stopgap, hook } = there;
+    const block = await stopgap.block('account', ALICE, { refusal: 'hold' });
+    await recordHeld(there, block, '4SPAM');
+    await decide(there, { kind: 'release', block, falsePositive: false, held: 'delete' });
+    await runs(there, 1);
+    await recordHeld(there, block, '4LATE');
+    await stopgap.settled();
+    await decide(there, { kind: 'held', block, action: 'release' });
+    assert.deepEqual((await hook.called(2)).map(told), [
+      ['delete', ALICE, ['4SPAM']],
+      ['release', ALICE, ['4LATE']],
+    ]);
+  });
+
+  test('releases nothing of a sender whom another block refuses: it stays on hold for that one, whose end decides', async (t) => {
+    const there = await scene(t);
+    const { stopgap, hook, asking } = there;
+    const operators = await stopgap.block('ip', '192.0.2.0/24');
+    const block = await stopgap.block('account', ALICE, { refusal: 'hold' });
+    for (const [id, ip] of [
+      ['4THERE', '192.0.2.7'],
+      ['4ELSE', '198.51.100.7'],
+    ] as const)
+      await recordHeld(there, block, id, { ip });
+    await decide(there, { kind: 'release', block, falsePositive: true });
+    const [run] = await runs(there, 1);
+    assert.deepEqual([run!.data.asked, run!.data.acted, run!.data.moved, run!.data.through], [1, 1, 1, 1]);
+    assert.deepEqual((await hook.calls()).map(told), [['release', ALICE, ['4ELSE']]]);
+    const held = await stopgap.all<MessageHeld>('MessageHeld');
+    const { stream, by, at, data } = held.at(-1)!;
+    assert.deepEqual(
+      [stream, by, at, data.block, data.transaction, data.ip],
+      [`held-${operators}`, 'policy:test', held[0]!.at, operators, '4THERE', '192.0.2.7'],
+    );
+    const subject = parseSubject('ip', '192.0.2.0/24');
+    const command = { kind: 'release', block: operators, falsePositive: true } as const;
+    await stopgap.app.blockCommands.execute(subject, command, { by: 'admin:test' });
+    assert.deepEqual((await hook.called(2)).map(told)[1], ['release', ALICE, ['4THERE']]);
+    const [, second] = await runs(there, 2);
+    assert.deepEqual([second!.data.block, second!.data.acted, second!.data.moved], [operators, 1, undefined]);
+    assert.equal(await asking.ask(), 'DUNNO');
+  });
+
+  test('is not called where other blocks refuse all senders: each release moves the mail on to the next of these', async (t) => {
+    const there = await scene(t);
+    const { stopgap, hook } = there;
+    const domain = await stopgap.block('domain', 'example.com', { refusal: 'hold' });
+    const block = await stopgap.block('account', ALICE, { refusal: 'hold' });
+    await recordHeld(there, block, '4AAAA');
+    await decide(there, { kind: 'held', block, action: 'release' });
+    const [run] = await runs(there, 1);
+    assert.deepEqual([run!.data.asked, run!.data.moved, run!.data.output], [0, 1, '']);
+    assert.deepEqual(await hook.calls(), []);
+    // Back to where it came from: both are in force still.
+    const command = { kind: 'held', block: domain, action: 'release' } as const;
+    await stopgap.app.blockCommands.execute(parseSubject('domain', 'example.com'), command, {
+      by: 'admin:test',
+    });
+    await runs(there, 2);
+    await decide(there, { kind: 'release', block, falsePositive: true });
+    await runs(there, 3);
+    const held = await stopgap.all<MessageHeld>('MessageHeld');
+    assert.deepEqual(
+      held.map(({ data }) => data.block),
+      [block, domain, block, domain],
+    );
+  });
+
+  test('holds what a call that was cut off may have held, where another block refuses its sender now', async (t) => {
+    const there = await scene(t);
+    const { stopgap, hook, asking } = there;
+    await message(asking, '4AAAA');
+    await stopgap.settled();
+    await hook.becomes('broken');
+    const block = await stopgap.block('account', ALICE);
+    await hook.called(1);
+    const network = await stopgap.block('ip', '192.0.2.7');
+    await hook.becomes('well');
+    await decide(there, { kind: 'release', block, falsePositive: true });
+    const [run] = await runs(there, 1);
+    assert.deepEqual([run!.data.action, run!.data.asked, run!.data.moved], ['release', 0, 1]);
+    assert.deepEqual((await hook.calls()).map(told), [
+      ['hold-queue', ALICE, ['4AAAA']],
+      ['hold-queue', ALICE, ['4AAAA']],
+    ]);
+    const [held] = await stopgap.all<MessageHeld>('MessageHeld');
+    assert.deepEqual([held!.data.block, held!.data.transaction, held!.by], [network, '4AAAA', 'system:hook']);
   });
 
   test('that fails is called again after longer and longer pauses, and is given up after eight calls; another decision tries anew', async (t) => {

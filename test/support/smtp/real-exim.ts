@@ -86,7 +86,8 @@ export class RealExim {
     const child = spawn(EXIM, sendmail, { stdio: ['pipe', 'ignore', 'pipe'] });
     let said = '';
     child.stderr.on('data', (chunk: Buffer) => (said += chunk.toString()));
-    child.stdin.end('Subject: hello\n\nhello\n');
+    // Without From Exim would make one of the return path, and die where that has a line feed.
+    child.stdin.end('From: program@example.com\nSubject: hello\n\nhello\n');
     const [code] = (await once(child, 'close')) as [number];
     if (code !== 0) throw new Error(`sendmail ended with ${code}: ${said}${this.log}`);
   }

@@ -117,14 +117,14 @@ describe('what the hook is to be called for', () => {
 
   test('the last decision counts, until the hook was called for it', () => {
     const facts = [imposed(), released(), decided('release'), decided('delete')];
-    assert.deepEqual(taskAfter(...facts), { action: 'delete', cause: 40, isFinal: true, last: undefined });
+    assert.deepEqual(taskAfter(...facts), { action: 'delete', cause: 40, isFinal: false, last: undefined });
     const after = [...facts, ran({ action: 'release', cause: 30 })];
-    assert.deepEqual(taskAfter(...after), { action: 'delete', cause: 40, isFinal: true, last: undefined });
+    assert.deepEqual(taskAfter(...after), { action: 'delete', cause: 40, isFinal: false, last: undefined });
     const failed = ran({ action: 'delete', cause: 40, outcome: 'failed' });
     assert.deepEqual(taskAfter(...facts, failed), {
       action: 'delete',
       cause: 40,
-      isFinal: true,
+      isFinal: false,
       last: 'failed',
     });
   });
@@ -133,6 +133,11 @@ describe('what the hook is to be called for', () => {
     for (const end of [[], [released()], [expired(T0)]])
       assert.equal(taskAfter(imposed(), decided('release'), ...end)?.isFinal, false);
     assert.equal(taskAfter(imposed(), expired(T0), decided('release'))?.isFinal, true);
+  });
+
+  test('a deletion is about what was held by then, also of a block that has ended', () => {
+    for (const before of [[], [released()], [expired(T0)]])
+      assert.equal(taskAfter(imposed(), ...before, decided('delete'))?.isFinal, false);
   });
 
   test('what was settled is known by its revision, and a call that failed settles nothing', () => {

@@ -37,7 +37,7 @@ class Scene {
   readonly refused: Partial<MessageRefused>[] = [];
   readonly counted: string[] = [];
   readonly faults: string[] = [];
-  readonly putOff: { account: string; recipients: number }[] = [];
+  readonly putOff: { account: string; recipients: number; block: string | undefined }[] = [];
   /** What {@link PolicyContext.accepted} waits for. */
   inForce: Promise<void> | undefined;
   isHealthy = true;
@@ -74,7 +74,7 @@ class Scene {
       recorder: {
         refused: (data) => void this.refused.push(data),
         loginFailed: () => undefined,
-        putOff: ({ account, recipients }) => void this.putOff.push({ account, recipients }),
+        putOff: ({ account, recipients, block }) => void this.putOff.push({ account, recipients, block }),
         sent: (id, key, data, done) => {
           if (isFull) return false;
           this.sent.push({ id, key, data });
@@ -249,13 +249,75 @@ describe('the policy service', () => {
     assert.equal(scene.service.asked.unheld, 0);
   });
 
-  test('records a held message although its block has gone meanwhile: the mail server still holds it', () => {
+  for (const [refuse, told] of [
+    ['451', SOFT],
+    ['450', SOFT.replace('451', '450')],
+    ['hold', SOFT],
+  ] as const)
+    test(`has a message come again that was to be held for a block which ended before it did, where blocked mail gets ${refuse}`, () => {
+      const scene = new Scene({ block: { refusal: 'hold', until: NOON + SECOND }, refuse });
+      const instance = '1.2.3.0';
+      assert.equal(scene.ask({ instance }), 'HOLD');
+      scene.clock.advance(SECOND);
+      for (let times = 0; times < 2; times++) assert.equal(scene.ask({ ...END, instance }), told);
+      assert.deepEqual([scene.held, scene.sent], [[], []]);
+      assert.deepEqual(scene.putOff, [{ account: 'alice@example.com', recipients: 2, block: 'b1' }]);
+      assert.ok(scene.counted.includes('end_of_message put_off'));
+      assert.equal(scene.ask({ ...END, instance: '1.2.3.1' }), 'DUNNO');
+      assert.equal(scene.sent.length, 1, 'it counts when it comes again');
+    });
+
+  test('judges a message anew whose block has ended, by the block that refuses its sender now', () => {
+    for (const [refusal, told, held] of [
+      ['soft', SOFT, []],
+      ['hold', 'HOLD', ['b2']],
+    ] as const) {
+      const scene = new Scene({ block: { refusal: 'hold', until: NOON + SECOND } });
+      const instance = '1.2.3.0';
+      assert.equal(scene.ask({ instance }), 'HOLD');
+      scene.clock.advance(SECOND);
+      scene.block({ id: 'b2', refusal });
+      assert.equal(scene.ask({ ...END, instance }), told);
+      assert.deepEqual(
+        scene.held.map(({ data }) => data.block),
+        held,
+      );
+      assert.deepEqual(
+        scene.refused.map(({ block, reply }) => [block, reply]),
+        [
+          ['b1', 'HOLD'],
+          ['b2', told],
+        ],
+      );
+      assert.deepEqual([scene.sent, scene.putOff], [[], []]);
+    }
+  });
+
+  test('holds a message for the block that was told as long as that is in force, though another one ends later', () => {
     const scene = new Scene({ block: { refusal: 'hold', until: NOON + SECOND } });
     const instance = '1.2.3.0';
     assert.equal(scene.ask({ instance }), 'HOLD');
-    scene.clock.advance(SECOND);
+    scene.block({ id: 'b2', ...parseSubject('ip', '192.0.2.7') });
     assert.equal(scene.ask({ ...END, instance }), 'DUNNO');
-    assert.deepEqual([scene.held.length, scene.sent.length], [1, 0]);
+    assert.deepEqual(
+      scene.held.map(({ data }) => data.block),
+      ['b1'],
+    );
+  });
+
+  test('refuses from the first recipient on what a mail server says that it cannot hold, and blames no filter for it', () => {
+    const scene = new Scene({ block: { refusal: 'hold' } });
+    const cannot = {
+      instance: '1.2.3.0',
+      sender: '',
+      queue_id: '1tABCD-000000001xY-0000',
+      stopgap_hold: 'no',
+    };
+    assert.equal(scene.ask(cannot), SOFT);
+    assert.equal(scene.ask({ ...END, ...cannot }), SOFT);
+    assert.equal(scene.ask({ ...cannot, instance: '1.2.3.1', stopgap_hold: 'yes' }), 'HOLD');
+    assert.deepEqual(scene.held, []);
+    assert.equal(scene.service.asked.unheld, 0);
   });
 
   test('holds at the end of the message where the block came meanwhile, and where nothing else is asked', () => {
@@ -474,7 +536,7 @@ describe('messages of one account that end at once', () => {
     assert.equal(scene.ask(end(1, { sasl_username: 'ALICE@example.com' })), LATER);
     assert.equal(scene.ask(end(200, { sasl_username: 'bob@example.com' })), 'DUNNO', 'nobody else waits');
     assert.equal(scene.sent.length, 2);
-    assert.deepEqual(scene.putOff[0], { account: 'alice@example.com', recipients: 1000 });
+    assert.deepEqual(scene.putOff[0], { account: 'alice@example.com', recipients: 1000, block: undefined });
     assert.equal(scene.counted.filter((each) => each === 'end_of_message put_off').length, 50);
     assert.deepEqual(scene.refused, [], 'no block refuses it');
     assert.ok(!scene.counted.some((each) => each.startsWith('refused')));
