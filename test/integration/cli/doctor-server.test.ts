@@ -38,6 +38,13 @@ describe('stopgap doctor, of what a running server says of itself', () => {
     );
   });
 
+  test('a mail server behind that left a message unanswered is told as that, with what to do', async (t) => {
+    const listen = await answering(t, { status: 'degraded', relay: 'unanswered' });
+    const { has } = await doctor(t, { env: { ...QUIET, STOPGAP_API_LISTEN: listen } });
+    has('server', 'problem', /relay unanswered.*; see what is said of it below/);
+    has('upstream', 'problem', /no answer to the last message .*; look into the log of that mail server/);
+  });
+
   test('a server without a token for it leaves open which rules are in force', async (t) => {
     const listen = await answering(t, {});
     const { has } = await doctor(t, { env: { ...QUIET, STOPGAP_API_LISTEN: listen } });
