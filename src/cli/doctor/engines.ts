@@ -43,7 +43,7 @@ export async function checkStore(findings: Findings, world: World): Promise<void
 }
 
 /** Nothing is in it, so far as that could be seen: it is not there, or laid out without an event. */
-function isEmpty({ state, size, fault, unread, lastRecordedAt }: StoreInspection): boolean {
+export function isEmpty({ state, size, fault, unread, lastRecordedAt }: StoreInspection): boolean {
   if (state === 'absent') return true;
   if (state !== 'free') return false;
   return size === 0 || (fault === undefined && unread === undefined && lastRecordedAt === undefined);

@@ -109,12 +109,18 @@ describe('stopgap rules shadow and stopgap rules precision', () => {
       const refused = await there.run('rules', 'shadow', 'promote');
       assert.equal(refused.code, 1);
       const builtIn = parseRules(DEFAULT_RULES, 'defaults').rules.length;
-      assert.match(refused.err, new RegExp(`^removes ${builtIn} rules of those in force: minute, hour, `, 'm'));
+      assert.match(
+        refused.err,
+        new RegExp(`^removes ${builtIn} rules of those in force: minute, hour, `, 'm'),
+      );
       assert.match(refused.err, /^stopgap: there is no terminal to ask at: --yes puts these rules in force/m);
       assert.equal((await other.get('/api/v1/rules')).json.version, 2, 'nothing has changed');
       const { code, err } = await there.run('rules', 'shadow', 'promote', '--yes');
       assert.equal(code, 0);
-      assert.match(err, new RegExp(`^removes ${builtIn} rules .*\nrules version 3 in force, from the shadow`));
+      assert.match(
+        err,
+        new RegExp(`^removes ${builtIn} rules .*\nrules version 3 in force, from the shadow`),
+      );
     } finally {
       await there.close();
       await other.stop();
