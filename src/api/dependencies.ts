@@ -81,7 +81,8 @@ export interface HealthReport {
    */
   readonly status: 'starting' | 'rebuilding' | 'ok' | 'degraded';
   readonly store: 'ok' | 'failing';
-  readonly relay: 'ok' | 'failing' | 'unknown';
+  /** `unanswered`: what takes mail answers, but not the last messages that it was sent. */
+  readonly relay: 'ok' | 'unanswered' | 'failing' | 'unknown';
   /** Of a process that keeps its timed work in Redis alone. */
   readonly redis?: 'ok' | 'failing';
   /** `behind`: for too long nothing has shown that they are up to date. */
@@ -135,11 +136,8 @@ export interface ApiDependencies extends OperationDependencies {
   readonly store: EventStore;
   /** Undefined if none is kept: only SMTP nodes with a store that all share have one. */
   readonly outbox?: Pick<OutboxedStore, 'retry' | 'quarantined'> | undefined;
-  /**
-   * Whether what takes mail of a direction answers this process, and if so (`unanswered`) whether all but its messages;
-   * undefined if it takes no mail.
-   */
-  readonly upstreamState?: ((direction: MailDirection) => HealthReport['relay'] | 'unanswered') | undefined;
+  /** Whether what takes mail of a direction answers this process; undefined if it takes no mail. */
+  readonly upstreamState?: ((direction: MailDirection) => HealthReport['relay']) | undefined;
   /** Whether SMTP nodes, this process or others, take mail while the store is away. */
   readonly hasOutboxes?: boolean;
   /** Judges and records for mail servers; undefined if this process sees no sends. */

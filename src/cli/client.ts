@@ -216,7 +216,7 @@ export async function askedIfThere<T>(
 }
 
 /** With If-Match: only while the thing is at this version. */
-export const atVersion = (version: number): { readonly 'If-Match': string } => ({
+export const atVersion = (version: number | string): { readonly 'If-Match': string } => ({
   'If-Match': `"${version}"`,
 });
 

@@ -74,17 +74,14 @@ export function rulesVerb(program: Command, io: CliIo): void {
       else printSource(io, DEFAULT_RULES.trimEnd());
     });
 
-  withJson(rules.command('apply <file>').description('put a rules file in force'))
-    .option('--yes', 'do not ask, though rules change or go')
-    .action(async (file: string, options: JsonOption & { yes?: true }) => {
+  withYes(rules.command('apply <file>').description('put a rules file in force')).action(
+    async (file: string, options: YesOption) => {
       const source = readNamed(io, file, 'name a rules file');
       // Parsed here first, so that errors name the file and its lines.
       const wanted = parseRules(source, file);
       const client = await connect(io, options);
       const before = await client.get('/api/v1/rules');
-      const changes = differences(before, wanted);
-      for (const line of changes) note(io, line);
-      if (changes.length > 0 && options.yes !== true) await agreed(io, 'Put these rules in force?', UNASKED);
+      await agreedTo(io, before, wanted, options);
       const inForce = await client.ask('put', '/api/v1/rules', {
         params: { header: atVersion(before.version) },
         body: { source },
@@ -92,7 +89,8 @@ export function rulesVerb(program: Command, io: CliIo): void {
       const text = `rules version ${inForce.version} in force: ${counted(inForce.rules.length, 'rule')}, mode ${inForce.mode}`;
       done(io, options, inForce, text);
       if (options.json !== true) warn(io, inForce.warnings);
-    });
+    },
+  );
 
   observedCommand(rules, io);
   shadowCommands(rules, io);
@@ -102,6 +100,25 @@ export function rulesVerb(program: Command, io: CliIo): void {
 
 const UNASKED =
   '--yes puts these rules in force all the same; a file with "extends: defaults" keeps the built-in ones';
+
+interface YesOption extends JsonOption {
+  readonly yes?: true;
+}
+
+const withYes = (command: Command): Command =>
+  withJson(command).option('--yes', 'do not ask, though rules change or go');
+
+/** Says how the rules that are wanted differ from those in force, and asks for consent if they take something away. */
+async function agreedTo(
+  io: CliIo,
+  before: Schemas['Rules'],
+  wanted: RuleSet,
+  { yes }: YesOption,
+): Promise<void> {
+  const changes = differences(before, wanted);
+  for (const line of changes) note(io, line);
+  if (changes.length > 0 && yes !== true) await agreed(io, 'Put these rules in force?', UNASKED);
+}
 
 /** What would change, a line each. Added rules are not listed: the count tells of them. */
 function differences(before: Schemas['Rules'], wanted: RuleSet): readonly string[] {
@@ -185,10 +202,15 @@ function shadowCommands(rules: Command, io: CliIo): void {
       if (listed.next !== null) note(io, 'there are more: raise --limit, or narrow the search');
     });
 
-  withJson(shadow.command('promote').description('put the shadow rules in force')).action(
-    async (options: JsonOption) => {
+  withYes(shadow.command('promote').description('put the shadow rules in force')).action(
+    async (options: YesOption) => {
       const client = await connect(io, options);
-      const inForce = await inShadow(client.ask('post', '/api/v1/rules/shadow/promote'));
+      const standing = await inShadow(client.get('/api/v1/rules/shadow'));
+      const before = await client.get('/api/v1/rules');
+      await agreedTo(io, before, parseRules(standing.source, 'the shadow rules'), options);
+      // What was agreed to is of these two sets.
+      const params = { header: atVersion(`${standing.version}.${before.version}`) };
+      const inForce = await inShadow(client.ask('post', '/api/v1/rules/shadow/promote', { params }));
       const text = `rules version ${inForce.version} in force, from the shadow, mode ${inForce.mode}`;
       done(io, options, inForce, text);
       if (options.json !== true) warn(io, inForce.warnings);

@@ -9,6 +9,7 @@ import { connect, withJson } from './client.js';
 import { blockRows } from './client-format.js';
 import type { CliIo } from './io.js';
 import { asJson, note, print, table, tableWithin, terminalWidth } from './io.js';
+import { wordsArgument } from './options.js';
 import { refusedBy } from './refused.js';
 
 type Query = QueryOf<'/api/v1/senders'>;
@@ -41,11 +42,20 @@ export function senderVerb(program: Command, io: CliIo): void {
       print(io, table([['SENDER', 'AMOUNT', 'OF', 'WITHIN', 'BLOCK'], ...rows]));
     });
 
-  withJson(
+  const showing = withJson(
     sender
-      .command('show <type> <value>')
-      .description('one sender: windows against limits, blocks, latest sends'),
-  ).action(async (type: string, value: string, options: JsonOption) => {
+      .command('show')
+      .addArgument(wordsArgument('<sender>', SUBJECT_TYPES))
+      .argument('[value]')
+      .description('one sender: its type and what it is, or the address of an account'),
+  );
+  showing.action(async (given: string, second: string | undefined, options: JsonOption) => {
+    if (second === undefined && !given.includes('@'))
+      showing.error(
+        `error: say of what type it is, and what: stopgap sender show TYPE VALUE; a type is any of ${SUBJECT_TYPES.join(', ')}`,
+        { exitCode: 2 },
+      );
+    const [type, value] = second === undefined ? ['account', given] : [given, second];
     const client = await connect(io, options);
     const found = await client.get('/api/v1/senders/{type}/{value}', { params: { path: { type, value } } });
     if (options.json === true) return print(io, asJson(found));

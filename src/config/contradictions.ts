@@ -199,7 +199,12 @@ function checkChannels(raw: RawSettings, { notices, smtp }: Config): void {
         'url',
         'names no room; it ends in the id of one, as in https://matrix.example.org/_matrix/client/v3/rooms/!abc:example.org',
       );
-    if (type === 'webhook' && secret?.secret !== '' && !isSigningKey(secret?.secret))
+    if (type === 'webhook' && secret === undefined)
+      problem(
+        'secret',
+        'is missing: a webhook needs a key that signs; for instance secret: file:/etc/stopgap/webhook-key (docs/run/notices.md says how to make one)',
+      );
+    else if (type === 'webhook' && secret?.secret !== '' && !isSigningKey(secret?.secret))
       problem(
         'secret',
         'is no key that signs; use whsec_ and 24 to 64 random bytes in base64, of two with a comma',

@@ -57,7 +57,8 @@ export class ProcessHealth {
     const isBehind = models.lag > LAG_ALLOWED;
     const relay = smtp?.upstream.state ?? 'unknown';
     const redis = redisOf(follower);
-    const isWell = takesEvents && relay !== 'failing' && redis !== 'failing' && !isBehind;
+    const handsOver = relay !== 'failing' && relay !== 'unanswered';
+    const isWell = takesEvents && handsOver && redis !== 'failing' && !isBehind;
     const isStarting = state === 'starting' || listeners === 'starting';
     return {
       status: isStarting ? 'starting' : state === 'rebuilding' ? 'rebuilding' : isWell ? 'ok' : 'degraded',

@@ -87,12 +87,18 @@ export function parseYaml(
         if (!isScalar(key)) continue;
         const at = key.range?.[0] ?? 0;
         if (seen.has(key.value))
-          document.errors.push(new YAMLParseError([at, at + 1], 'DUPLICATE_KEY', 'Map keys must be unique'));
+          document.errors.push(new YAMLParseError([at, at + 1], 'DUPLICATE_KEY', twice(key.value)));
         seen.add(key.value);
       }
     },
   });
   return document;
+}
+
+/** A key of another form may be an address, or a piece of a hash without quotes: neither is for a log. */
+function twice(key: unknown): string {
+  const named = typeof key === 'string' && /^\w{1,40}$/.test(key) ? `the key ${key}` : 'this key';
+  return `${named} is there twice; write it once, with all that belongs to it`;
 }
 
 /** Stops at the first token too many. */

@@ -6,7 +6,7 @@ import type { AlarmClock, Instant, Milliseconds } from '../kernel/time.js';
 import { DAY, HOUR, MINUTE, SECOND } from '../kernel/time.js';
 import type { Logs } from '../log/logs.js';
 import type { ReadModels } from '../detector/read-models.js';
-import type { Relay } from '../smtp/relay/port.js';
+import type { Relay, RelayState } from '../smtp/relay/port.js';
 import type { EventStore } from '../store/port.js';
 import type { Metrics } from './metrics.js';
 import { within } from '../runtime/clock.js';
@@ -20,7 +20,7 @@ export interface Gauged {
   readonly smtp:
     | {
         readonly relay: Pick<Relay, 'sessions'>;
-        readonly upstream: { readonly state: 'ok' | 'failing' | 'unknown' };
+        readonly upstream: { readonly state: RelayState };
         readonly checks: { readonly pending: number };
       }
     | undefined;

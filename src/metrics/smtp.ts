@@ -108,7 +108,7 @@ export class SmtpMetrics implements SmtpMeter {
   });
   readonly relayUp = new Gauge({
     name: 'stopgap_relay_up',
-    help: 'Whether the upstream answered when last asked.',
+    help: 'Whether the upstream answered when last asked, and the last messages that it was sent.',
     registers: [],
   });
   readonly relaySessions = new Gauge({

@@ -35,7 +35,7 @@ import { sweepSpool } from './relay/body.js';
 import type { PutOffs } from '../recording/put-offs.js';
 import { LastPutOffs } from '../recording/put-offs.js';
 import { openRelay } from './relay/open.js';
-import type { Relay } from './relay/port.js';
+import type { Relay, RelayState } from './relay/port.js';
 import { ListenerCertificate, ensureSelfSigned } from './tls.js';
 
 export interface SmtpRoleOptions {
@@ -279,19 +279,16 @@ export class Upstreams {
     return this.#byUrl.get(url)!.relay;
   }
 
-  /** What the last probes said: `failing` if one fails. */
-  get state(): RelayWatch['state'] {
+  /** The state of the one that is worst off. */
+  get state(): RelayState {
     return worst([...this.#byUrl.values()]);
   }
 
-  /** The same for the relays of one direction; `unanswered` if they answer everything except messages. */
-  stateFor(direction: MailDirection): RelayWatch['state'] | 'unanswered' {
+  /** The same for the relays of one direction. */
+  stateFor(direction: MailDirection): RelayState {
     const { relay, inbound } = this.#smtp;
     const relays = direction === 'outbound' ? [relay] : inbound.map((listener) => listener.relay);
-    const upstreams = relays.map(({ url }) => this.#byUrl.get(url)!);
-    const state = worst(upstreams);
-    const answers = upstreams.every(({ watch }) => watch.answers);
-    return state === 'failing' && answers ? 'unanswered' : state;
+    return worst(relays.map(({ url }) => this.#byUrl.get(url)!));
   }
 
   get sessions(): Relay['sessions'] {
@@ -316,18 +313,16 @@ export class Upstreams {
   }
 }
 
-function worst(upstreams: readonly Upstream[]): RelayWatch['state'] {
+function worst(upstreams: readonly Upstream[]): RelayState {
   const states = new Set(upstreams.map(({ watch }) => watch.state));
-  return (['failing', 'unknown'] as const).find((state) => states.has(state)) ?? 'ok';
+  return (['failing', 'unanswered', 'unknown'] as const).find((state) => states.has(state)) ?? 'ok';
 }
 
 const INTERVAL: Milliseconds = 30 * SECOND;
 
 interface RelayWatch {
-  /** What the last probe said, or the messages since; `unknown` before the first. */
-  readonly state: 'ok' | 'failing' | 'unknown';
-  /** What the last probe alone said. */
-  readonly answers: boolean;
+  /** What the last probe said, or the messages since. */
+  readonly state: RelayState;
   /** Resolves with the first probe. */
   readonly asked: Promise<void>;
   /** Mail has reached it: a probe that failed, or that is still under way, says nothing of it any more. */
@@ -337,7 +332,7 @@ interface RelayWatch {
 
 /** Probes the upstream every half minute, so that health shows a failure before a client meets it. */
 export function watchRelay(relay: Pick<Relay, 'probe' | 'healthy'>, clock: AlarmClock): RelayWatch {
-  let state: RelayWatch['state'] = 'unknown';
+  let state: RelayState = 'unknown';
   let stopped = false;
   let isReached = false;
   let cancel = (): void => undefined;
@@ -351,10 +346,8 @@ export function watchRelay(relay: Pick<Relay, 'probe' | 'healthy'>, clock: Alarm
   return {
     asked,
     get state() {
-      return state === 'ok' && !relay.healthy ? 'failing' : state;
-    },
-    get answers() {
-      return state === 'ok';
+      // A probe sends no message: that it succeeds does not show that messages are answered again.
+      return state === 'ok' && !relay.healthy ? 'unanswered' : state;
     },
     reached() {
       isReached = true;

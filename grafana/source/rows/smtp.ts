@@ -108,7 +108,7 @@ export const smtp: Row = {
     graph({
       title: 'Mail server behind: there?',
       description: text`
-        1 where it answered when last asked, every half minute. ${runbook('StopgapUpstreamDown')}
+        1 where it answered when last asked, every half minute, and the last messages that it was sent. ${runbook('StopgapUpstreamDown')}
       `,
       unit: 'none',
       size: [8, 8],

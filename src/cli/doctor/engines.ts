@@ -43,7 +43,7 @@ export async function checkStore(findings: Findings, world: World): Promise<void
 }
 
 /** Nothing is in it, so far as that could be seen: it is not there, or laid out without an event. */
-function isEmpty({ state, size, fault, unread, lastRecordedAt }: StoreInspection): boolean {
+export function isEmpty({ state, size, fault, unread, lastRecordedAt }: StoreInspection): boolean {
   if (state === 'absent') return true;
   if (state !== 'free') return false;
   return size === 0 || (fault === undefined && unread === undefined && lastRecordedAt === undefined);
@@ -205,11 +205,16 @@ export async function checkRedis(findings: Findings, { loaded, clock }: World): 
 }
 
 /** Whether accepted mail can be handed over. */
-export async function checkUpstream(findings: Findings, { loaded }: World): Promise<void> {
+export async function checkUpstream(findings: Findings, { loaded, server }: World): Promise<void> {
   for (const { key, relay } of relaysOf(loaded.config)) {
     if ('maildir' in relay.target) checkMaildir(findings, relay.target.maildir);
     else await checkServer(findings, key, relay.url, loaded.config.smtp.hostname);
   }
+  if (server?.health['relay'] === 'unanswered')
+    findings.problem(
+      'the running Stopgap has had no answer to the last message that it sent to a mail server behind',
+      'look into the log of that mail server, and whether its disk is full; this ends when it answers a message, or ten minutes after the one that it did not answer',
+    );
 }
 
 async function checkServer(findings: Findings, key: string, url: string, hostname: string): Promise<void> {

@@ -115,7 +115,8 @@ export async function examine(
   } else {
     const { config } = loaded;
     const store = config.store.kind === 'sqlite' ? inspectStore(config.store.file) : undefined;
-    const server = await askServer(serverUrl(io, options, config));
+    const place = serverUrl(io, options, config);
+    const server = await askServer(place);
     const asked = async <T>(ask: (client: ApiClient) => Promise<T>): Promise<T | undefined> =>
       server === undefined ? undefined : askedIfThere(io, options, ask);
     const rules = await asked((client) => client.get('/api/v1/rules'));
@@ -123,7 +124,7 @@ export async function examine(
       config.notices.channels.length === 0
         ? undefined
         : await asked((client) => client.get('/api/v1/notices'));
-    const world: World = { loaded, clock: io.clock, server, rules, notices, store };
+    const world: World = { loaded, clock: io.clock, asked: place, server, rules, notices, store };
     await Promise.all(
       Object.entries(LOOKS).map(async ([name, look]) => {
         const told = findings.get(name as CheckName)!;
@@ -154,6 +155,7 @@ export async function examineFiles(loaded: LoadedConfig, clock: Clock): Promise<
   const world: World = {
     loaded,
     clock,
+    asked: undefined,
     server: undefined,
     rules: undefined,
     notices: undefined,

@@ -104,6 +104,8 @@ export interface ServerState {
 export interface World {
   readonly loaded: LoadedConfig;
   readonly clock: Clock;
+  /** Where a server was asked for; undefined if none was. */
+  readonly asked: URL | undefined;
   /** Undefined if none answers. */
   readonly server: ServerState | undefined;
   /** Those in force; undefined if no server answers, or none that we have a token for. */

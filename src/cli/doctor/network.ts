@@ -13,6 +13,8 @@ import { messageOf } from '../../kernel/errors.js';
 import { DAY, formatInstant } from '../../kernel/time.js';
 import { isWithin } from '../../sending/identity.js';
 import { ListenerCertificate } from '../../smtp/tls.js';
+import { newestIn } from '../../snapshots/snapshot-file.js';
+import { isEmpty } from './engines.js';
 import type { Findings, ServerState, World } from './findings.js';
 import { PATIENCE, patiently } from './findings.js';
 
@@ -38,9 +40,15 @@ export async function askServer(base: URL): Promise<ServerState | undefined> {
   }
 }
 
-export async function checkServer(findings: Findings, { server, loaded }: World): Promise<void> {
+export async function checkServer(findings: Findings, world: World): Promise<void> {
+  const { server, loaded } = world;
   if (server === undefined) {
-    findings.notTried('what a running Stopgap says of itself: none answers');
+    if (await hasRun(world))
+      findings.warning(
+        `no Stopgap answers at ${world.asked!.origin}, though one has run here: if it is stopped, nothing is refused and nothing counted`,
+        'start it, or name where it is: --url, STOPGAP_URL',
+      );
+    else findings.notTried('what a running Stopgap says of itself: none answers');
     return;
   }
   const { origin, health, ready, reason } = server;
@@ -60,6 +68,14 @@ export async function checkServer(findings: Findings, { server, loaded }: World)
   else if (health['status'] !== 'ok')
     findings.problem(text, 'see what is said of it below, and stopgap log show');
   else findings.ok(text);
+}
+
+/** Whether a Stopgap has run with these settings: it has left events, or a snapshot of them. */
+async function hasRun({ store, loaded }: World): Promise<boolean> {
+  if (store !== undefined && store.state !== 'barred' && !isEmpty(store)) return true;
+  // Another user may not look into the folder.
+  const newest = newestIn(path.join(loaded.config.data, 'snapshots')).catch(() => undefined);
+  return (await newest) !== undefined;
 }
 
 interface Port {

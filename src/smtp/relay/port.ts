@@ -157,6 +157,12 @@ export interface Relay {
   close(): Promise<void>;
 }
 
+/**
+ * `failing`: it cannot be reached, or does not greet. `unanswered`: it greets, and has not answered the last messages
+ * that it was sent. `unknown`: it has not been asked yet.
+ */
+export type RelayState = 'ok' | 'unanswered' | 'failing' | 'unknown';
+
 /** The upstream gives no answer, or none that can be parsed: the client is to try again later. */
 export class RelayUnreachable extends Error {
   /** True if the message was sent in full and its answer never came: the upstream may have taken it (RFC 1047). */

@@ -1,6 +1,7 @@
 import type { FormEvent, ReactNode } from 'react';
 import { useEffect, useId, useRef, useState } from 'react';
 import { ApiError } from '../api.js';
+import { InOwnZone } from '../time.js';
 
 export type Values = Readonly<Record<string, string>>;
 
@@ -64,9 +65,13 @@ export function Form({
       {fields}
       {error !== undefined && (faults.length === 0 || others.length > 0) && (
         <p className="fault" role="alert">
-          {faults.length === 0
-            ? error.message
-            : others.map(({ field, message }) => `${field}: ${message}`).join('; ')}
+          <InOwnZone
+            text={
+              faults.length === 0
+                ? error.message
+                : others.map(({ field, message }) => `${field}: ${message}`).join('; ')
+            }
+          />
         </p>
       )}
       <div className="buttons">
@@ -187,7 +192,7 @@ function Below({ id, fault, hint }: { id: string; fault: string | undefined; hin
     <>
       {fault !== undefined && (
         <p className="fault" id={`${id}-fault`}>
-          {fault}
+          <InOwnZone text={fault} />
         </p>
       )}
       {hint !== undefined && (

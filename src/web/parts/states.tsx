@@ -1,6 +1,7 @@
 import type { ReactNode } from 'react';
 import type { UseQueryResult } from '@tanstack/react-query';
 import { ApiError } from '../api.js';
+import { InOwnZone } from '../time.js';
 
 /** What a list shows while it has nothing. */
 export function Empty({ title, children }: { title: string; children?: ReactNode }) {
@@ -24,7 +25,10 @@ export function Failure({ error, retry }: { error: Error; retry?: () => void }) 
   return (
     <div className="failure" role="alert">
       <p>
-        <strong>{error.message}</strong> {advice}
+        <strong>
+          <InOwnZone text={error.message} />
+        </strong>{' '}
+        {advice}
       </p>
       {isOurs && error.requestId !== null && error.status >= 500 && (
         <p className="quiet">Request {error.requestId}</p>

@@ -44,6 +44,12 @@ function troublesOf(health: Health, seesServer: boolean): readonly Trouble[] {
       advice:
         'Everybody who sends hears 451, and tries again later. Look whether it runs, and whether smtp.relay names it.',
     });
+  if (health['relay'] === 'unanswered')
+    found.push({
+      what: 'The mail server behind Stopgap has not answered the last message that it was sent.',
+      advice:
+        'It takes connections. Who sent that message waits, or hears 451 and tries again. Look into its log, and whether its disk is full. This ends when it answers a message, or ten minutes after the one that it did not answer.',
+    });
   if (health['redis'] === 'failing')
     found.push({
       what: 'Redis does not answer.',

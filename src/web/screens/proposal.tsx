@@ -10,7 +10,7 @@ import { useDecisions } from '../parts/decisions.js';
 import { SpanField, TextField } from '../parts/forms.js';
 import { Failure } from '../parts/states.js';
 import { blockPath, useAt, useHref } from '../route.js';
-import { Time } from '../time.js';
+import { InOwnZone, Time } from '../time.js';
 import { useRights } from '../who.js';
 import { ProposalFacts } from './proposal-facts.js';
 import type { Decided } from './proposal-row.js';
@@ -214,7 +214,7 @@ function Decide({
       </div>
       {error !== undefined && !isShown && (
         <p className="fault" role="alert">
-          {error.message}
+          <InOwnZone text={error.message} />
         </p>
       )}
       <div className="buttons">

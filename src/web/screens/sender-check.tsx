@@ -8,7 +8,11 @@ import { blockPath, useAt, useHref } from '../route.js';
 import { Table } from '../parts/table.js';
 import { InOwnZone, Time } from '../time.js';
 
-type Check = AnswerOf<'/api/v1/check'>;
+interface Found {
+  readonly check: AnswerOf<'/api/v1/check'>;
+  /** It was asked of an instant, and not of now. */
+  readonly isPast: boolean;
+}
 
 /** One character more than it takes: then it says so, and nobody cuts off the end in silence, where a code often stands. */
 const TOO_LONG = 4001;
@@ -16,7 +20,7 @@ const TOO_LONG = 4001;
 /** For the help desk: what a user was told, and why. */
 export function CheckPanel({ subject }: { subject: Subject }) {
   const at = useAt();
-  const [found, setFound] = useState<Check>();
+  const [found, setFound] = useState<Found>();
   const { type, value } = subject;
   const send = async ({
     said = '',
@@ -33,7 +37,8 @@ export function CheckPanel({ subject }: { subject: Subject }) {
       Object.entries(given).filter(([, text]) => text !== undefined && text.trim() !== ''),
     );
     setFound(undefined);
-    setFound(await answered(api.GET('/api/v1/check', { params: { query } })));
+    const check = await answered(api.GET('/api/v1/check', { params: { query } }));
+    setFound({ check, isPast: instant !== undefined });
   };
   const own = (name: string): string | undefined => (name === FIELD_OF[type] ? presetOf(subject) : undefined);
   return (
@@ -99,7 +104,7 @@ export function CheckPanel({ subject }: { subject: Subject }) {
           </>
         )}
       </Form>
-      <div role="status">{found !== undefined && <Answer check={found} />}</div>
+      <div role="status">{found !== undefined && <Answer {...found} />}</div>
     </section>
   );
 }
@@ -116,19 +121,23 @@ const STAGES = [
   ['rcpt', 'At a recipient (RCPT TO)'],
 ] as const;
 const OUTCOMES = { refused: 'refused', held: 'taken and held', passes: 'passes', 'not asked': 'not asked' };
+const PAST_OUTCOMES = { ...OUTCOMES, passes: 'passed' };
 
-function Answer({ check }: { check: Check }) {
+function Answer({ check, isPast }: Found) {
+  const verb = isPast ? 'was' : 'is';
   const href = useHref();
   const saidBy = check.said?.block ?? null;
   return (
     <>
-      <h3>{check.refused ? 'It is refused' : 'It is not refused'}</h3>
+      <h3>{`It ${verb} ${check.refused ? '' : 'not '}refused`}</h3>
       <p>
         <InOwnZone text={check.sentence} />
       </p>
       {check.block !== null && (
         <p>
-          <a href={`#${href(blockPath(check.block.id))}`}>Open the block that refuses</a>
+          <a href={`#${href(blockPath(check.block.id))}`}>
+            Open the block that {isPast ? 'refused' : 'refuses'}
+          </a>
         </p>
       )}
       {saidBy !== null && saidBy !== check.block?.id && (
@@ -137,14 +146,14 @@ function Answer({ check }: { check: Check }) {
         </p>
       )}
       <Table
-        label="What each stage is told"
+        label={`What each stage ${verb} told`}
         items={STAGES}
         keyOf={([stage]) => stage}
         columns={[
           { title: 'Stage', cell: ([, name]) => name },
-          { title: 'Outcome', cell: ([stage]) => OUTCOMES[check[stage].outcome] },
+          { title: 'Outcome', cell: ([stage]) => (isPast ? PAST_OUTCOMES : OUTCOMES)[check[stage].outcome] },
           {
-            title: 'What the client is told',
+            title: `What the client ${verb} told`,
             cell: ([stage]) => <span className="mono">{check[stage].reply ?? '–'}</span>,
           },
         ]}

@@ -137,10 +137,11 @@ test('an upstream that swallows messages shows in the health, keeps nothing on t
   for (const session of sessions) session.vanish();
   await eventually('the spool is empty', async () => (await readdir(spool)).length === 0);
   const { status, relay } = await health();
-  assert.deepEqual({ status, relay }, { status: 'degraded', relay: 'failing' });
+  assert.deepEqual({ status, relay }, { status: 'degraded', relay: 'unanswered' });
   const figures = async (): Promise<Figures> =>
     new Figures(await (await fetch(`http://${http}/metrics`)).text());
   assert.equal((await figures()).of('stopgap_relay_unanswered_total'), 4);
+  assert.equal((await figures()).of('stopgap_relay_up'), 0, 'StopgapUpstreamDown needs it');
   assert.equal((await figures()).of('stopgap_relay_sessions', { state: 'unanswered' }), 4);
 
   upstream.script = {};

@@ -93,6 +93,10 @@ describe('lists on the command line', () => {
       /^SENDER +AMOUNT +OF +WITHIN +BLOCK\naccount sender@example\.com +7 +recipients /,
     );
     assert.notEqual((await terminal.run('sender', 'show', 'planet', 'x')).code, 0);
+    assert.equal((await ran('sender', 'show', 'sender@example.com')).out, out, 'an address is an account');
+    const bare = await terminal.run('sender', 'show', '192.0.2.7');
+    assert.equal(bare.code, 2);
+    assert.match(bare.err, /say of what type it is.*any of account, address, domain, ehlo, ip/);
   });
 
   test('sender show names the block on something else that refuses the sender', async () => {

@@ -5,10 +5,11 @@ import { describe, test } from 'node:test';
 import { newId } from '../../../src/runtime/ids.js';
 import { HOUR } from '../../../src/kernel/time.js';
 import { sendStream } from '../../../src/sending/events.js';
-import type { ApiServer } from '../../support/api/server.js';
+import { DEFAULT_RULES } from '../../../src/rules/defaults.js';
+import { parseRules } from '../../../src/rules/parse.js';
+import { ApiServer } from '../../support/api/server.js';
 import { sent } from '../../support/sends.js';
-import type { Terminal } from './support.js';
-import { besideServer } from './support.js';
+import { besideServer, Terminal } from './support.js';
 
 const STRICTER = `version: 1
 rules:
@@ -91,10 +92,56 @@ describe('stopgap rules shadow and stopgap rules precision', () => {
   test('stopgap rules shadow remove and promote end the shadow', async () => {
     assert.deepEqual(await shadow('remove'), { code: 0, out: '', err: 'no rules run in the shadow\n' });
     await shadow('apply', 'stricter.yaml');
-    const promoted = await shadow('promote');
-    assert.equal(promoted.err, 'rules version 2 in force, from the shadow, mode enforce\n');
+    const promoted = await shadow('promote', '--yes');
+    assert.match(promoted.err, /^rules version 2 in force, from the shadow, mode enforce\n$/m);
     const shown = await terminal.run('rules', 'show');
     assert.deepEqual([shown.out, shown.err], [STRICTER, 'version 2, from shadow\n']);
+  });
+
+  test('stopgap rules shadow promote names the rules that would go, and asks as stopgap rules apply does', async () => {
+    const other = await ApiServer.start();
+    const there = await Terminal.at(other);
+    try {
+      await writeFile(path.join(there.cwd, 'built-in.yaml'), DEFAULT_RULES);
+      await writeFile(path.join(there.cwd, 'stricter.yaml'), STRICTER);
+      await there.run('rules', 'apply', 'built-in.yaml', '--yes');
+      await there.run('rules', 'shadow', 'apply', 'stricter.yaml');
+      const refused = await there.run('rules', 'shadow', 'promote');
+      assert.equal(refused.code, 1);
+      const builtIn = parseRules(DEFAULT_RULES, 'defaults').rules.length;
+      assert.match(
+        refused.err,
+        new RegExp(`^removes ${builtIn} rules of those in force: minute, hour, `, 'm'),
+      );
+      assert.match(refused.err, /^stopgap: there is no terminal to ask at: --yes puts these rules in force/m);
+      assert.equal((await other.get('/api/v1/rules')).json.version, 2, 'nothing has changed');
+      const { code, err } = await there.run('rules', 'shadow', 'promote', '--yes');
+      assert.equal(code, 0);
+      assert.match(
+        err,
+        new RegExp(`^removes ${builtIn} rules .*\nrules version 3 in force, from the shadow`),
+      );
+    } finally {
+      await there.close();
+      await other.stop();
+    }
+  });
+
+  test('stopgap rules shadow promote asks nothing where the shadow only adds rules', async () => {
+    const other = await ApiServer.start();
+    const there = await Terminal.at(other);
+    try {
+      await writeFile(path.join(there.cwd, 'built-in.yaml'), DEFAULT_RULES);
+      const more = STRICTER.replace('rules:', 'extends: defaults\nrules:');
+      await writeFile(path.join(there.cwd, 'more.yaml'), more);
+      await there.run('rules', 'apply', 'built-in.yaml', '--yes');
+      await there.run('rules', 'shadow', 'apply', 'more.yaml');
+      const { code, err } = await there.run('rules', 'shadow', 'promote');
+      assert.deepEqual([code, err], [0, 'rules version 3 in force, from the shadow, mode enforce\n']);
+    } finally {
+      await there.close();
+      await other.stop();
+    }
   });
 
   test('stopgap rules precision counts by rule', async () => {

@@ -1,8 +1,15 @@
+import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { mkdirSync } from 'node:fs';
 import http from 'node:http';
 import type { AddressInfo } from 'node:net';
+import path from 'node:path';
 import type { TestContext } from 'node:test';
 import { describe, test } from 'node:test';
+import { systemClock } from '../../../src/runtime/clock.js';
+import { openSqliteStore } from '../../../src/store/sqlite/index.js';
+import { workDir } from '../../support/smtp/served.js';
+import { newEvents } from '../../support/store/events.js';
 import { doctor, QUIET } from './examined.js';
 
 const WELL = {
@@ -38,6 +45,13 @@ describe('stopgap doctor, of what a running server says of itself', () => {
     );
   });
 
+  test('a mail server behind that left a message unanswered is told as that, with what to do', async (t) => {
+    const listen = await answering(t, { status: 'degraded', relay: 'unanswered' });
+    const { has } = await doctor(t, { env: { ...QUIET, STOPGAP_API_LISTEN: listen } });
+    has('server', 'problem', /relay unanswered.*; see what is said of it below/);
+    has('upstream', 'problem', /no answer to the last message .*; look into the log of that mail server/);
+  });
+
   test('a server without a token for it leaves open which rules are in force', async (t) => {
     const listen = await answering(t, {});
     const { has } = await doctor(t, { env: { ...QUIET, STOPGAP_API_LISTEN: listen } });
@@ -46,6 +60,22 @@ describe('stopgap doctor, of what a running server says of itself', () => {
       'not tried',
       /which rules are in force is not known here: there is no token for the running/,
     );
+  });
+
+  test('a Stopgap that has run and does not answer is warned of, with the place where it was asked for', async (t) => {
+    const cwd = await workDir(t);
+    mkdirSync(path.join(cwd, 'data'), { mode: 0o700 });
+    const store = await openSqliteStore({ file: path.join(cwd, 'data/events.db'), clock: systemClock });
+    await store.append('send-a', newEvents(1), 'any');
+    await store.close();
+    const place = 'http://127.0.0.1:1';
+    const { code, has } = await doctor(t, { env: { ...QUIET, STOPGAP_URL: place } }, cwd);
+    has(
+      'server',
+      'warning',
+      /no Stopgap answers at http:\/\/127\.0\.0\.1:1, though one has run .*; start it/,
+    );
+    assert.equal(code, 0, 'it may be stopped on purpose');
   });
 
   test('before the start nobody knows which rules are in force', async (t) => {

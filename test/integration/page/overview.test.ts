@@ -73,6 +73,19 @@ describe('the overview in a real browser', { skip: WITHOUT_BROWSER }, () => {
       Object.assign(health, before);
     });
 
+    test('says of a mail server that left a message unanswered just that, and not that everybody is put off', async () => {
+      const { health } = server.api;
+      const before = { ...health };
+      Object.assign(health, { relay: 'unanswered', status: 'degraded' });
+      const page = await server.open({ as: 'viewer' });
+      const trouble = page.getByText('has not answered the last message that it was sent.');
+      await trouble.waitFor();
+      const text = await page.locator('main').innerText();
+      assert.doesNotMatch(text, /Everybody|does not answer\.|Nothing is burning/);
+      await assertAccessible(page);
+      Object.assign(health, before);
+    });
+
     test('says so when the server fails, and tries again when asked', async () => {
       const page = await server.open({ as: 'viewer', at: '/blocks' });
       await page.getByRole('table').waitFor();

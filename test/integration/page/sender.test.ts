@@ -262,7 +262,30 @@ describe('the screen of a sender in a real browser', { skip: WITHOUT_BROWSER }, 
     await page.getByText('It was not blocked then,').waitFor();
     assert.equal(await page.getByRole('button', { name: /Release|Exempt|Set limits/ }).count(), 0);
     await page.getByRole('button', { name: 'Check' }).press('Enter');
-    await page.getByRole('heading', { name: 'It is not refused' }).waitFor();
+    await page.getByRole('heading', { name: 'It was not refused' }).waitFor();
+    await page.getByRole('columnheader', { name: 'What the client was told' }).waitFor();
+  });
+
+  test('speaks in the past of an instant that the help desk asks for, and in its zone of one that is yet to come', async () => {
+    const page = await server.open({ as: 'viewer', at: `${ACCOUNT}bob@example.com` });
+    const check = async (at: number): Promise<void> => {
+      // A field of this type takes the local time of the browser.
+      const local = await page.evaluate((instant) => {
+        const there = new Date(instant);
+        return new Date(instant - there.getTimezoneOffset() * 60_000).toISOString().slice(0, 19);
+      }, at);
+      await page.getByLabel('When (empty: now)').fill(local);
+      await page.getByRole('button', { name: 'Check' }).press('Enter');
+    };
+    await check(server.api.clock.now() - 30 * MINUTE);
+    await page.getByRole('heading', { name: 'It was not refused' }).waitFor();
+    await check(server.api.clock.now() + 30 * MINUTE);
+    const fault = page.getByText('must not lie in the future');
+    await fault.locator('time').waitFor();
+    assert.doesNotMatch(await fault.innerText(), /T\d\d:/);
+    await page.getByLabel('When (empty: now)').fill('');
+    await page.getByRole('button', { name: 'Check' }).press('Enter');
+    await page.getByRole('heading', { name: 'It is refused' }).waitFor();
   });
 
   test('says so when the chart cannot be fetched, and shows the rest', async () => {

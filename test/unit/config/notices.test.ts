@@ -35,7 +35,11 @@ describe('notices.channels', () => {
       { ...WEBHOOK, url: 'http://[fd00:ec2::254]/' },
       /link-local, multicast or metadata/,
     ],
-    ['a webhook without a key', { ...WEBHOOK, secret: undefined }, /secret: is no key that signs/],
+    [
+      'a webhook without a key',
+      { ...WEBHOOK, secret: undefined },
+      /secret: is missing: a webhook needs a key/,
+    ],
     ['a key that is too short', { ...WEBHOOK, secret: 'whsec_czNjcmV0' }, /secret: is no key that signs/],
     [
       'Matrix without a token',

@@ -89,7 +89,16 @@ const CASES: Array<[name: string, given: Given, problem: string | RegExp]> = [
   ['no relay', { yaml: 'data: x\n' }, /^stopgap\.yaml:1:1: smtp\.relay\.url: is missing; .*such as smtp:/],
   ['an empty file', { yaml: '' }, /^stopgap\.yaml:1:1: smtp\.relay\.url: is missing/],
   ['broken YAML', { yaml: 'smtp: { a: 1\n' }, /^stopgap\.yaml:2:1: Flow map/],
-  ['a key twice', { yaml: 'data: a\ndata: b\n' }, 'stopgap.yaml:2:1: Map keys must be unique'],
+  [
+    'a key twice',
+    { yaml: 'smtp: {}\ndata: a\nsmtp: {}\n' },
+    'stopgap.yaml:3:1: the key smtp is there twice; write it once, with all that belongs to it',
+  ],
+  [
+    'a key twice that is no name of a setting',
+    { yaml: 'alice@example.com: 1\nalice@example.com: 1\n' },
+    'stopgap.yaml:2:1: this key is there twice; write it once, with all that belongs to it',
+  ],
   [
     'two documents',
     { yaml: 'data: a\n---\ndata: b\n' },
