@@ -286,7 +286,7 @@ function ofTrouble({ why, at, last }: Trouble): Known {
     ...(at === undefined ? ['it is so now'] : []),
     ...(last === undefined ? [] : [`it put somebody off for that at ${formatInstant(last)}`]),
   ];
-  const sentence = `Stopgap says ${reply.codes.join()} to everybody ${when}: ${since.join(', and ')}.`;
+  const sentence = `Stopgap says ${reply.codes.join()} ${when}: ${since.join(', and ')}.`;
   return { cause: 'trouble', reply, at, sentence };
 }
 

@@ -36,7 +36,7 @@ export function outages(deps: ApiDependencies, direction: MailDirection): readon
 }
 
 interface PresentTrouble {
-  /** Undefined where nobody is put off. */
+  /** Undefined where nobody is put off for certain. */
   readonly why: PutOffFor | undefined;
   readonly sentence: string;
 }
@@ -50,8 +50,9 @@ const RELAY_FAILS: PresentTrouble = {
   why: 'upstream',
   sentence: 'The mail server behind does not answer now: until it does, mail of everybody is put off (451).',
 };
+/** One message may have been such: whether the next is put off is not known. */
 const RELAY_ANSWERS_NOT_ALL: PresentTrouble = {
-  why: 'upstream',
+  why: undefined,
   sentence:
     'The mail server behind answers, but not to every message that it is sent: such a message is put off (451).',
 };

@@ -47,7 +47,7 @@ describe('what a client has just heard is explained by who said it', () => {
     assert.equal(away.said!.cause, 'trouble');
     assert.match(
       away.sentence,
-      /^Stopgap says 451 to everybody while the mail server behind does not answer/,
+      /^Stopgap says 451 while the mail server behind does not answer/,
     );
     await session.quit();
   });
@@ -72,7 +72,7 @@ describe('what a client has just heard is explained by who said it', () => {
     assert.deepEqual([found.cause, found.block], ['trouble', null]);
     assert.match(
       found.sentence,
-      /^Stopgap says 451 to everybody while the mail server behind .* is what block .* where it comes as it did /,
+      /^Stopgap says 451 while the mail server behind .* is what block .* where it comes as it did /,
     );
     assert.ok(found.sentence.includes(block), found.sentence);
     await Promise.all([refused.quit(), session.quit()]);
@@ -115,7 +115,7 @@ describe('what a client has just heard is explained by who said it', () => {
     assert.deepEqual([found.said!.cause, found.said!.block], ['trouble', null]);
     assert.match(
       found.sentence,
-      /^Stopgap says 451 to everybody while the store takes no events: it put somebody off/,
+      /^Stopgap says 451 while the store takes no events: it put somebody off/,
     );
     await session.quit();
   });
@@ -130,7 +130,7 @@ describe('what a client has just heard is explained by who said it', () => {
     assert.equal(found.said!.cause, 'trouble');
     assert.match(
       found.sentence,
-      /^Stopgap says 454 to everybody while the back end of logins \(smtp\.auth\.backend\)/,
+      /^Stopgap says 454 while the back end of logins \(smtp\.auth\.backend\)/,
     );
     await session.quit();
   });

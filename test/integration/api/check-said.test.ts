@@ -17,7 +17,7 @@ describe('a check of what a mail program said', () => {
   let server: ApiServer;
   let failed: FailedLogins | undefined;
   let putOffs: readonly PutOffs[] = [];
-  let relay: 'ok' | 'failing' = 'ok';
+  let relay: 'ok' | 'failing' | 'unanswered' = 'ok';
   let settings: Partial<ApiDependencies> = {};
   before(async () => {
     server = await ApiServer.start((deps) => ({
@@ -137,6 +137,8 @@ describe('a check of what a mail program said', () => {
     const now = await said('max@example.com', LATER);
     assert.deepEqual([now.cause, now.at], ['trouble', null]);
     assert.match(now.sentence, /it is so now\.$/);
+    relay = 'unanswered';
+    assert.equal((await said('max@example.com', LATER)).cause, 'none', 'one message may have been such');
   });
 
   test('finds a refusal a little later than the time that was named, and none of much later', async () => {

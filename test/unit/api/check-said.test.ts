@@ -238,7 +238,7 @@ describe('of several that fit the sentence names all, and first what is the like
     const troubles = [{ why: 'upstream', at: undefined, last: undefined }] as const;
     const found = said(LATER, { refusals: [refused(LATER)], troubles });
     assert.deepEqual([found.cause, found.block], ['block', 'b1']);
-    assert.match(found.sentence, /Stopgap says 451 to everybody while .* it is so now\./);
+    assert.match(found.sentence, /Stopgap says 451 while .* it is so now\./);
   });
 
   test('then a block that stands, before a wrong password: the right one fails too', () => {
