@@ -164,6 +164,11 @@ function told(report: ReportJson): readonly string[] {
       return `${said}: ${timesOf(refusals)}, ${between(first, last)}`;
     }),
     ...(report.otherReplies === 0 ? [] : [`other answers: ${timesOf(report.otherReplies)}`]),
+    ...(report.held.unheld === 0
+      ? []
+      : [
+          `What was to be kept, and could not be, was refused (${timesOf(report.held.unheld)}): it is not with us, and has to be sent again.`,
+        ]),
     ...(isFeigned
       ? [
           'An answer that speaks of a wrong password was ours while mail was stopped: it does not mean that the password was wrong.',
@@ -172,7 +177,10 @@ function told(report: ReportJson): readonly string[] {
   ];
 }
 
-function held({ block, held: { messages, recipients, queued, waiting } }: ReportJson): readonly string[] {
+function held({
+  block,
+  held: { messages, recipients, queued, waiting, moved },
+}: ReportJson): readonly string[] {
   if (messages === 0) return [];
   const ran = block.history.flatMap(({ hook }) => (hook?.outcome === 'done' ? [hook] : []));
   const done = (action: 'release' | 'delete', words: string): readonly string[] => {
@@ -194,6 +202,11 @@ function held({ block, held: { messages, recipients, queued, waiting } }: Report
         ]),
     ...done('release', 'sent on later'),
     ...done('delete', 'deleted'),
+    ...(moved === 0
+      ? []
+      : [
+          `${amount('messages', moved)} of these ${moved === 1 ? 'was' : 'were'} held on, since we stopped that mail for another reason too.`,
+        ]),
     ...(waiting === 0
       ? []
       : [`${amount('messages', waiting)} still ${waiting === 1 ? 'waits' : 'wait'} for a decision.`]),
@@ -235,8 +248,11 @@ function decided({ block: { history } }: ReportJson): readonly string[] {
   return more === 0 ? told : [...told, `${more === 1 ? '1 decision' : `${more} decisions`} more`];
 }
 
-function advice({ block: { subject, evidence, falsePositive } }: ReportJson): readonly string[] {
-  if (falsePositive) return ['Nothing. We are sorry for the trouble.'];
+function advice({ block: { subject, evidence, falsePositive }, held }: ReportJson): readonly string[] {
+  if (falsePositive)
+    return [
+      `${held.unheld === 0 ? 'Nothing.' : 'Please send again what we refused.'} We are sorry for the trouble.`,
+    ];
   if (subject.type === 'domain')
     return [
       'Please ask all who send from this domain whether they know this mail, and tell us what you find.',

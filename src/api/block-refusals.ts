@@ -82,6 +82,17 @@ function refusalView({
   at,
   data,
 }: RecordedEvent<string, MessageRefused>): RefusalJson & { readonly account: string | null } {
-  const { stage, block, reply, account = null, returnPath = null, ehlo = null, ip = null, count } = data;
-  return { at: formatInstant(at), stage, block, reply, account, returnPath, ehlo, ip, count };
+  const {
+    stage,
+    block,
+    reply,
+    unheld,
+    account = null,
+    returnPath = null,
+    ehlo = null,
+    ip = null,
+    count,
+  } = data;
+  const told = unheld === true ? { reply, unheld } : { reply };
+  return { at: formatInstant(at), stage, block, ...told, account, returnPath, ehlo, ip, count };
 }

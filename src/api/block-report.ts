@@ -59,7 +59,7 @@ export const reportShape = z
     otherSources: z.int().meta({ description: 'How many more there are; at most 1,000 are told apart.' }),
     stopped: z.array(stageShape).meta({ description: 'What the block refused, by stage.' }),
     told: z.array(stageShape.extend({ reply: z.string() })).meta({
-      description: `The replies that clients heard, most frequent first, at most ${MOST_TOLD}. HOLD: the mail server took the mail, and holds it.`,
+      description: `The replies that clients heard, most frequent first, at most ${MOST_TOLD}. HOLD: the mail server was to take the mail and hold it; what it refused since it could not hold it is not counted there.`,
     }),
     otherReplies: z.int().meta({ description: 'Refusals with other replies.' }),
     held: z
@@ -71,6 +71,14 @@ export const reportShape = z
             'Of these, messages that were found in the queue when the block began. They count as got through too: some of their recipients may have them.',
         }),
         waiting: z.int().meta({ description: 'Of these, messages that are still held.' }),
+        moved: z.int().meta({
+          description:
+            'Of these, messages that stayed on hold for another block of their sender when they were to be released. They are listed there.',
+        }),
+        unheld: z.int().meta({
+          description:
+            'Besides these, refusals of mail that was to be held and that the mail server could not hold: it has to be sent again.',
+        }),
       })
       .meta({ description: 'What became of them stands in the history of the block.' }),
     coveredUntil: instantShape.nullable().meta({
@@ -122,7 +130,9 @@ export class ContainmentReport {
   readonly #stopped = new Map<string, Told>();
   readonly #told = new Map<string, Told>();
   #otherReplies = 0;
-  #held = { messages: 0, recipients: 0, queued: 0 };
+  readonly #held = { messages: 0, recipients: 0, queued: 0, moved: 0, unheld: 0 };
+  /** Refusals of messages whose recipients had been told HOLD. */
+  #toldHold = 0;
 
   constructor(entry: BlockEntry) {
     const { history } = entry;
@@ -132,6 +142,7 @@ export class ContainmentReport {
     this.#end = history.find(({ type }) => ENDS.has(type))?.position ?? Infinity;
     this.#endsAt = entry.endedAt ?? (entry.state === 'proposed' ? entry.lapsesAt : entry.until) ?? Infinity;
     this.#subject.set(entry.subject, true);
+    for (const { hook } of history) if (hook?.outcome === 'done') this.#held.moved += hook.moved ?? 0;
   }
 
   /** Whether an event of this instant, and all later ones, say nothing about the block any more. */
@@ -151,8 +162,12 @@ export class ContainmentReport {
       this.#sent(event);
   }
 
-  #refused({ block, stage, reply, count, since }: MessageRefused, at: Instant): void {
+  #refused({ block, stage, reply, unheld, count, since }: MessageRefused, at: Instant): void {
     if (block !== this.#entry.id) return;
+    if (unheld === true) {
+      this.#held.unheld += count;
+      if (stage === 'data') this.#toldHold += count;
+    }
     if (reply !== HOLD) tell(this.#stopped, stage, { stage, reply: '', count, since }, at);
     const key = `${stage} ${reply}`;
     if (this.#told.size < MOST_KEPT || this.#told.has(key))
@@ -193,10 +208,19 @@ export class ContainmentReport {
     return isOf;
   }
 
+  /** Without HOLD for messages that were refused all the same: their clients heard the refusal alone. */
+  #toldInTheEnd(): Told[] {
+    return [...this.#told.values()].flatMap((sum) => {
+      if (sum.stage !== 'rcpt' || sum.reply !== HOLD) return [sum];
+      const count = sum.count - this.#toldHold;
+      return count > 0 ? [{ ...sum, count }] : [];
+    });
+  }
+
   findings(): Findings {
     const sources = [...this.#sources].map(([ip, sums]) => ({ ip, ...sums }));
     sources.sort((a, b) => b.recipients - a.recipients);
-    const told = [...this.#told.values()].sort((a, b) => b.count - a.count);
+    const told = this.#toldInTheEnd().sort((a, b) => b.count - a.count);
     const first = this.#first;
     return {
       onset: first === undefined ? null : { ...first, at: instantView(first.at)! },
@@ -210,7 +234,8 @@ export class ContainmentReport {
       stopped: [...this.#stopped.values()].map(({ reply: _, ...stopped }) => toldView(stopped)),
       told: told.slice(0, MOST_TOLD).map(({ reply, ...rest }) => ({ ...toldView(rest), reply })),
       otherReplies: told.slice(MOST_TOLD).reduce((sum, { count }) => sum + count, this.#otherReplies),
-      held: { ...this.#held },
+      // What is moved may also have been found in the queue just then, for the other block alone.
+      held: { ...this.#held, moved: Math.min(this.#held.moved, this.#held.messages) },
     };
   }
 }

@@ -176,6 +176,10 @@ export const refusalShape = z.object({
   stage: z.enum(['auth', 'rcpt', 'data']),
   block: z.string(),
   reply: z.string(),
+  unheld: z
+    .literal(true)
+    .optional()
+    .meta({ description: 'It was to be held, and the mail server could not.' }),
   returnPath: z.string().nullable(),
   ehlo: z.string().nullable(),
   ip: z.string().nullable(),
@@ -256,6 +260,7 @@ async function recordedIn(
           stage,
           block,
           reply,
+          unheld,
           returnPath = null,
           ehlo = null,
           ip = null,
@@ -264,7 +269,8 @@ async function recordedIn(
         } = data as MessageRefused;
         // A flood is recorded each ten seconds, a single refusal among it too: by then its block may have ended.
         const when = formatInstant(count === 1 ? since : event.at);
-        refusals.push({ at: when, stage, block, reply, returnPath, ehlo, ip, count });
+        const one = { at: when, stage, block, reply, returnPath, ehlo, ip, count };
+        refusals.push(unheld === true ? { ...one, unheld } : one);
       } else if (type === 'RecipientsRefused' && at - event.at <= DAY) {
         const { count, code } = data as RecipientsRefused;
         const when = formatInstant(event.at);

@@ -1,7 +1,7 @@
 import { refusalWhereAsked } from '../recording/verdicts.js';
 import type { SenderIdentity } from '../sending/subjects.js';
 import { AS_WRONG_PASSWORD, feignedReply, refusalReply, replyLine, TRY_LATER } from '../smtp/replies.js';
-import type { Refusing } from './check-findings.js';
+import type { RefusalJson, Refusing } from './check-findings.js';
 import type { ApiDependencies } from './dependencies.js';
 import type { OwnSettings } from './own-replies.js';
 
@@ -13,18 +13,39 @@ export interface Met {
   readonly deciding: Refusing | undefined;
 }
 
-const HELD_THERE = 'The mail server takes its mail and holds it.';
-const HELD = 'A mail server that asks takes the mail and holds it; at a listener of Stopgap it is refused.';
+const HELD_THERE = 'The mail server takes its mail and holds it, or refuses what it cannot hold.';
+const HELD =
+  'A mail server that asks takes the mail and holds it, or refuses what it cannot hold; at a listener of Stopgap it is refused.';
 
-/** What the client of a blocked sender is told at RCPT TO; null where its mail is held. */
+/** Who is asked about, and what was refused of its mail, newest first. */
+interface Past {
+  readonly sender: SenderIdentity;
+  readonly refusals: readonly RefusalJson[];
+}
+
+/** What the client of a blocked sender is told at RCPT TO, or later where nobody can hold its mail; null where that is held. */
 export function toldOf(
   { isAsked, mailServers, contact }: ApiDependencies,
-  { block }: Refusing,
+  refusing: Refusing,
+  past?: Past,
 ): { reply: string | null } {
+  const { block } = refusing;
   if (isAsked !== true || mailServers === undefined)
     return { reply: replyLine(refusalReply(block.refusal, contact)) };
   const { action, line } = mailServers.verdicts.refusalOf(block);
-  return { reply: action === 'hold' ? null : line };
+  return { reply: action === 'hold' ? (unheldOf(refusing, past)?.reply ?? null) : line };
+}
+
+/** The last refusal of mail like this by a block that holds, if it was one of mail that could not be held. */
+function unheldOf({ block: { id } }: Refusing, past: Past | undefined): RefusalJson | undefined {
+  const last = past?.refusals.find(
+    ({ block, stage, unheld, returnPath }) =>
+      block === id &&
+      stage !== 'auth' &&
+      // What is known before there is a queue id is so of mail with this return path alone, such as bounces.
+      (unheld !== true || stage === 'data' || returnPath === past.sender.address),
+  );
+  return last?.unheld === true ? last : undefined;
 }
 
 /** Dovecot can only say that a login failed: all but a soft refusal is told at RCPT TO. */
@@ -51,10 +72,11 @@ export interface Standing {
 export function standingOf(
   deps: ApiDependencies,
   { deciding, authReply, atRcpt }: Met,
+  past: Past,
   cameAt: string | undefined,
 ): Standing | undefined {
   if (deciding === undefined) return undefined;
-  const atMail = atRcpt === undefined ? undefined : toldOf(deps, atRcpt).reply;
+  const atMail = atRcpt === undefined ? undefined : toldOf(deps, atRcpt, past).reply;
   const there = deps.asksBesides;
   const besides = there === undefined ? [] : [refusalWhereAsked(deciding.block, there, deps.contact).line];
   const atDovecot = failsAtDovecot(deps, deciding, authReply) ? [AS_WRONG_PASSWORD] : [];
@@ -95,18 +117,26 @@ export function ownSettingsOf(deps: ApiDependencies): OwnSettings {
 }
 
 /** What becomes of its mail where a mail server asks: what the steps say may be the answer of SMTP nodes alone. */
-export function whereAsked(
-  deps: ApiDependencies,
-  { block }: Refusing,
-  { direction }: SenderIdentity,
-): readonly string[] {
+export function whereAsked(deps: ApiDependencies, refusing: Refusing, past: Past): readonly string[] {
+  const { block } = refusing;
   const { isAsked, asksBesides, mailServers, contact } = deps;
   const there =
     asksBesides === undefined
       ? mailServers?.verdicts.refusalOf(block)
       : refusalWhereAsked(block, asksBesides, contact);
-  if (block.refusal === 'hold' || there?.action === 'hold') return [isAsked === true ? HELD_THERE : HELD];
-  if (asksBesides === undefined || block.refusal !== 'soft' || direction !== 'outbound') return [];
+  if (block.refusal === 'hold' || there?.action === 'hold') {
+    const unheld = unheldOf(refusing, past);
+    return [
+      isAsked === true ? HELD_THERE : HELD,
+      ...(unheld === undefined
+        ? []
+        : [
+            `At ${unheld.at} the mail server could not hold its mail, and refused it with "${unheld.reply}": what it refused has to be sent again.`,
+          ]),
+    ];
+  }
+  if (asksBesides === undefined || block.refusal !== 'soft' || past.sender.direction !== 'outbound')
+    return [];
   return [
     `Where a mail server asks Stopgap its login passes, unless Dovecot or stopgap sasl-proxy asks too, and the client hears "${there!.line}" for each recipient.`,
   ];

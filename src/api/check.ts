@@ -161,6 +161,7 @@ async function explainCheck(
   const { login, atAuth, atRcpt, authReply, deciding } = verdict;
   const { state, hasNoLogin, unsure, failed, mail } = troubleOf(deps, sender, at, isPast);
   const isMailRefused = hasNoLogin === undefined && authReply === null && mail === 'refused';
+  const past = { sender, refusals: refusals ?? [] };
   const said =
     query.said === undefined
       ? null
@@ -169,7 +170,7 @@ async function explainCheck(
           failedSince: failuresKnownSince(deps, now),
           ...(isPast ? await recordedOf(deps, sender, Math.min(now, at + ABOUT)) : recorded),
           atAddress: await namelessAt(deps, sender, Math.min(now, at + ABOUT)),
-          standing: standingOf(deps, verdict, from?.at),
+          standing: standingOf(deps, verdict, past, from?.at),
           troubles: troublesAround(deps, sender.direction, at, { isPast, about: ABOUT }),
           returnPath: query.returnPath === undefined ? null : mail,
           isSaidElsewhere: deps.putOffs === undefined && deps.isAsked !== true,
@@ -209,7 +210,7 @@ async function explainCheck(
   const idOf = (found: Refusing | undefined): string | null =>
     found !== undefined && concerns(found.subject) ? found.block.id : null;
   const isHidden = [deciding, otherWay].some((found) => found !== undefined && !concerns(found.subject));
-  const atMail = atRcpt === undefined ? undefined : toldOf(deps, atRcpt);
+  const atMail = atRcpt === undefined ? undefined : toldOf(deps, atRcpt, past);
   return {
     refused: hasNoLogin !== undefined || isMailRefused || deciding !== undefined,
     at: formatInstant(at),
@@ -234,7 +235,7 @@ async function explainCheck(
             : otherWay !== undefined
               ? [otherWaySentence(sender.direction, otherWay, at, isPast)]
               : [refusalSentence(deciding, at, isPast, begins)]),
-          ...(deciding === undefined ? [] : whereAsked(deps, deciding, sender)),
+          ...(deciding === undefined ? [] : whereAsked(deps, deciding, past)),
           ...(deciding === undefined || isPast ? [] : askedByNobody(deps, authReply)),
           ...((deciding ?? otherWay) === undefined && !isBeforeAll ? unsure : []),
           ...(from === undefined ? [] : [cameAs(from)]),

@@ -4,6 +4,7 @@ import { isEnded, settledThrough } from '../../projections/blocks/block-entry.js
 import { formatInstant } from '../kernel/time.js';
 import type { MessageHeld } from '../sending/events.js';
 import { heldStream, isHeldEvent, senderOfHeld } from '../sending/events.js';
+import { senderIdentity } from '../sending/subjects.js';
 import type { EventStore } from '../store/port.js';
 import { StoreUnavailable } from '../store/port.js';
 import { entriesOf, entryOf } from './block-view.js';
@@ -150,11 +151,13 @@ export async function heldFor(
   const own = [...rows.on({ type: 'account', value: account })].slice(0, BLOCKS_READ);
   // Mail that another block held may be held on for one that refuses otherwise.
   const met = new Set(refusals.map(({ block }) => block));
-  const others = [...met].slice(0, BLOCKS_READ).map((id) => rows.find(id));
-  const wanted = new Set([...own, ...others].filter((row) => row !== undefined));
   const held: HeldFor = [];
   const sentences: string[] = [];
   try {
+    // Nor need that one have met any of its mail.
+    for (const entry of await entriesOf(deps, own)) await addMovedTo(deps, entry, met);
+    const others = [...met].slice(0, BLOCKS_READ).map((id) => rows.find(id));
+    const wanted = new Set([...own, ...others].filter((row) => row !== undefined));
     for (const entry of await entriesOf(deps, [...wanted])) {
       if (!concerns(entry.subject)) continue;
       const { count } = await heldOf(deps.store, entry, concerns);
@@ -168,6 +171,20 @@ export async function heldFor(
     return { held: null, sentences: [] };
   }
   return { held, sentences };
+}
+
+/** Adds the blocks that refuse senders of what stayed on hold when it was to be released: it is held for these. */
+async function addMovedTo(
+  { store, models, clock }: Pick<ApiDependencies, 'store' | 'models' | 'clock'>,
+  { id, history }: BlockEntry,
+  blocks: Set<string>,
+): Promise<void> {
+  if (history.every(({ hook }) => hook?.moved === undefined)) return;
+  for await (const event of store.readStream(heldStream(id), { limit: MOST_LOOKED_AT })) {
+    if (!isHeldEvent(event)) continue;
+    const other = models.activeBlocks.find(senderIdentity(event.data), clock.now(), id);
+    if (other !== undefined) blocks.add(other.id);
+  }
 }
 
 function heldView(

@@ -1410,7 +1410,7 @@ export interface components {
                 /** Format: date-time */
                 last: string;
             }[];
-            /** @description The replies that clients heard, most frequent first, at most 10. HOLD: the mail server took the mail, and holds it. */
+            /** @description The replies that clients heard, most frequent first, at most 10. HOLD: the mail server was to take the mail and hold it; what it refused since it could not hold it is not counted there. */
             told: {
                 /** @enum {string} */
                 stage: "auth" | "rcpt" | "data";
@@ -1432,6 +1432,10 @@ export interface components {
                 queued: number;
                 /** @description Of these, messages that are still held. */
                 waiting: number;
+                /** @description Of these, messages that stayed on hold for another block of their sender when they were to be released. They are listed there. */
+                moved: number;
+                /** @description Besides these, refusals of mail that was to be held and that the mail server could not hold: it has to be sent again. */
+                unheld: number;
             };
             /** @description Null where all is counted. Else there were too many events to read, and those after this instant are left out. */
             coveredUntil: string | null;
@@ -1454,6 +1458,11 @@ export interface components {
             stage: "auth" | "rcpt" | "data";
             block: string;
             reply: string;
+            /**
+             * @description It was to be held, and the mail server could not.
+             * @constant
+             */
+            unheld?: true;
             returnPath: string | null;
             ehlo: string | null;
             ip: string | null;
@@ -4570,6 +4579,11 @@ export interface operations {
                             stage: "auth" | "rcpt" | "data";
                             block: string;
                             reply: string;
+                            /**
+                             * @description It was to be held, and the mail server could not.
+                             * @constant
+                             */
+                            unheld?: true;
                             returnPath: string | null;
                             ehlo: string | null;
                             ip: string | null;

@@ -154,7 +154,7 @@ export function heldState({ state, history, falsePositive }: Block, { count, ite
       ...(acted < asked
         ? [`the hook ${action}d ${acted} of ${asked}: the rest was not on hold where it looks`]
         : []),
-      ...(moved > 0 ? [`${moved} stay${moved === 1 ? 's' : ''} on hold for other blocks of the sender`] : []),
+      ...(moved > 0 ? [`${moved} stayed on hold for other blocks of the sender, where that is decided`] : []),
       ...(isSettled || waits === '' ? [] : [waits]),
     ];
     return did.join('; ');

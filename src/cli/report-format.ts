@@ -54,6 +54,16 @@ export function reportText(report: Report, now: Instant): string {
     ...(held.messages === 0
       ? []
       : [`Messages that were held: ${held.messages}, of which ${held.waiting} are still held.`]),
+    ...(held.moved === 0
+      ? []
+      : [
+          `Of these ${held.moved} stayed on hold for other blocks of their sender, and what becomes of it is decided there.`,
+        ]),
+    ...(held.unheld === 0
+      ? []
+      : [
+          `Mail that was to be held and could not be was refused ${held.unheld === 1 ? 'once' : `${held.unheld} times`}: it has to be sent again.`,
+        ]),
     ...(held.queued === 0
       ? []
       : [`Of these ${held.queued} were found in the queue: some of their recipients may have them.`]),

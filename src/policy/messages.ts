@@ -20,6 +20,8 @@ export interface AskedMessage {
   recipients: number;
   /** The block for which the server holds it: then it is no send. */
   held: string | undefined;
+  /** It was refused since its server cannot hold it. */
+  isUnheld: boolean;
   /** It was told to come again, for no block that is in force. */
   isPutOff: boolean;
   /** What was answered at its end: the same again, however often it is asked. */
@@ -56,7 +58,14 @@ export class AskedMessages {
 }
 
 function newMessage(): AskedMessage {
-  return { domains: NO_DOMAINS, recipients: 0, held: undefined, isPutOff: false, answer: undefined };
+  return {
+    domains: NO_DOMAINS,
+    recipients: 0,
+    held: undefined,
+    isUnheld: false,
+    isPutOff: false,
+    answer: undefined,
+  };
 }
 
 /** What a message is known by; undefined if it has no instance, or one that cannot be Postfix's. */

@@ -204,18 +204,16 @@ export class PolicyService {
     message: AskedMessage,
   ): string {
     const isHoldable = canHold(stage, request);
-    const { action, line } = this.#verdicts.refuse(block, stage, sender, transactionOf(request), {
-      // Each recipient of a message that is held is told the same: it is one refusal.
-      isTold: message.held !== undefined,
+    const { action, line, isUnheld } = this.#verdicts.refuse(block, stage, sender, transactionOf(request), {
+      // Each recipient of a message that is held is told the same, and so are its data and its end: it is one refusal.
+      isTold: message.held !== undefined || (stage === 'data' && message.isUnheld),
       isHoldable,
     });
     if (action === 'hold') message.held ??= block.id;
-    else if (
-      !isHoldable &&
-      request.stopgap_hold !== 'no' &&
-      this.#verdicts.refusalOf(block).action === 'hold'
-    )
-      this.#asked.unheld++;
+    if (isUnheld === true) {
+      if (!message.isUnheld && request.stopgap_hold !== 'no') this.#asked.unheld++;
+      message.isUnheld = true;
+    }
     return line;
   }
 

@@ -244,7 +244,8 @@ export class Recorder {
 
   /** Records one refusal of ours. It summarises a flood. */
   refused(data: Counted<MessageRefused>, correlation: string, trace: string | undefined): void {
-    const key = `${data.block} ${data.stage} ${data.account ?? data.ip ?? ''}`;
+    // What is held and what could not be held are told apart.
+    const key = `${data.block} ${data.stage} ${data.reply} ${data.unheld ?? ''} ${data.account ?? data.ip ?? ''}`;
     this.#refusals.add(key, { data, correlation, trace });
   }
 

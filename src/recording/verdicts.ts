@@ -42,6 +42,8 @@ export interface Refused {
   readonly reply: SmtpReply;
   /** As it is recorded: the reply's line, or `HOLD`. */
   readonly line: string;
+  /** Refused because the mail server cannot hold it. */
+  readonly isUnheld?: true;
 }
 
 /** What is known of the mail that is refused. */
@@ -88,7 +90,7 @@ export function refusalWhereAsked(
 
 /** What becomes of mail that is to be held where nobody can: it is told to come again. */
 function inPlaceOfHold(held: Refused): Refused {
-  return { ...held, action: 'refuse', line: replyLine(held.reply) };
+  return { ...held, action: 'refuse', line: replyLine(held.reply), isUnheld: true };
 }
 
 /** Judges senders for mail servers that ask, by the policy protocol or over HTTP. From memory: nothing here waits. */
@@ -195,11 +197,12 @@ export class Verdicts {
     stage: RefusalStage,
     fields: SenderFields,
     correlation: string,
-    { line, reply }: Refused,
+    { line, reply, isUnheld }: Refused,
   ): void {
     const { recorder, tracing } = this.#context;
+    const data = { ...fields, ...this.placeOf(fields), stage, block: block.id, reply: line };
     recorder.refused(
-      { ...fields, ...this.placeOf(fields), stage, block: block.id, reply: line },
+      isUnheld === true ? { ...data, unheld: true } : data,
       correlation,
       tracing?.refused(block.id, stage, reply.code, correlation, undefined),
     );

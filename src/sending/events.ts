@@ -63,6 +63,8 @@ export interface MessageRefused extends SenderFields {
   readonly block: string;
   /** What the client was told. */
   readonly reply: string;
+  /** It was to be held, and the mail server could not. Where that came out at DATA only, its recipients were told HOLD before. */
+  readonly unheld?: true;
   /** How many refusals this event tells of (a flood is summarised). */
   readonly count: number;
   /** When the first of them happened. */

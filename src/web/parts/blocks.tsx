@@ -64,7 +64,7 @@ export function Origin({ block: { rule, origin, history } }: { block: Block }): 
 
 /** What the client was told. `HOLD` is said to the mail server alone. */
 export function ReplyTold({ reply }: { reply: string }) {
-  return reply === 'HOLD' ? <>Nothing: the mail was taken, and is held</> : <code>{reply}</code>;
+  return reply === 'HOLD' ? <>Nothing: the mail was to be taken and held</> : <code>{reply}</code>;
 }
 
 /** How long it goes on, or when it ended. */

@@ -286,7 +286,7 @@ export function ImposeDialog({ subject, close }: { subject?: Subject | undefined
                 ['soft', 'That the password is wrong (soft)'],
                 ['defer', 'To try again later (defer)'],
                 ['honest', 'That it is blocked, and whom to ask (honest)'],
-                ['hold', 'Nothing: its mail is held (hold)'],
+                ['hold', 'Nothing: its mail is held where it can be (hold)'],
               ]}
             />
             <SpanField fault={fault} />

@@ -191,13 +191,24 @@ function Held({ block, held }: { block: Block; held: Report['held'] }) {
   const { decides } = useRights();
   const at = useAt();
   const [action, setAction] = useState<'release' | 'delete'>();
-  if (held.messages === 0) return null;
+  if (held.messages === 0 && held.unheld === 0) return null;
   return (
     <Figure title="Held" value={held.messages} unit={held.messages === 1 ? 'message' : 'messages'}>
-      <p>
-        for {plural(held.recipients, 'recipient')}; {plural(held.waiting, 'message')}{' '}
-        {held.waiting === 1 ? 'is' : 'are'} still held.
-      </p>
+      {held.messages > 0 && (
+        <p>
+          for {plural(held.recipients, 'recipient')}; {plural(held.waiting, 'message')}{' '}
+          {held.waiting === 1 ? 'is' : 'are'} still held for this block.
+        </p>
+      )}
+      {held.moved > 0 && (
+        <p>
+          {plural(held.moved, 'message')} stayed on hold for other blocks of the sender: what becomes of that
+          mail is decided there.
+        </p>
+      )}
+      {held.unheld > 0 && (
+        <p>Mail that could not be held was refused {plural(held.unheld, 'time')}: it has to be sent again.</p>
+      )}
       {held.queued > 0 && (
         <p className="quiet">
           {plural(held.queued, 'message')} of these, found in the queue, got through before: some recipients
@@ -257,7 +268,7 @@ function HeldDialog({
     <Dialog title={`${verb} ${messages} of ${subjectName(block.subject)}`} close={close}>
       <p>
         {action === 'release'
-          ? 'It goes on to its recipients. That cannot be taken back.'
+          ? 'It goes on to its recipients, unless another block refuses its sender: then it stays on hold for that one. That cannot be taken back.'
           : 'It is gone then. That cannot be taken back, and nobody is told.'}
       </p>
       <Form send={send} action={`${verb} it`} danger={action === 'delete'} cancel={close}>

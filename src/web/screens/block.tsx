@@ -106,7 +106,7 @@ const REFUSALS = {
   soft: 'That the password is wrong, or to try later (soft)',
   defer: 'To try again later (defer)',
   honest: 'That it is blocked, and whom to ask (honest)',
-  hold: 'Nothing: its mail is taken and held (hold)',
+  hold: 'Nothing where its mail can be held; else that the password is wrong, or to try later (hold)',
 } as const;
 
 function Facts({ block }: { block: Block }) {

@@ -172,7 +172,7 @@ const LATEST: readonly TableColumn<Send>[] = [
       return (
         <>
           <span className={isRefusal ? 'tag tag-bad' : 'tag'}>
-            {isHeld ? 'held' : (WHAT[send.type] ?? send.type)}
+            {isHeld ? 'to be held' : (WHAT[send.type] ?? send.type)}
           </span>
           {isRefusal && count !== undefined && count > 1 && ` ${count.toLocaleString()} times`}
           {reply !== undefined && !isHeld && <span className="quiet"> {reply}</span>}

@@ -386,8 +386,16 @@ describe('checks over HTTP', () => {
         /Where a mail server asks Stopgap its login passes, unless .* the client hears "451 4\.3\.2 /,
       ],
       ['450', 'soft', / the client hears "450 4\.3\.2 /],
-      ['hold', 'soft', / A mail server that asks takes the mail and holds it; at a listener of Stopgap /],
-      ['451', 'hold', / A mail server that asks takes the mail and holds it; at a listener of Stopgap /],
+      [
+        'hold',
+        'soft',
+        / A mail server that asks takes the mail and holds it, or refuses what it cannot hold; at a listener of Stopgap /,
+      ],
+      [
+        '451',
+        'hold',
+        / A mail server that asks takes the mail and holds it, or refuses what it cannot hold; at a listener of Stopgap /,
+      ],
     ] as const) {
       const other = await ApiServer.start((deps) => ({ ...deps, hasOutboxes: true, asksBesides }));
       try {

@@ -162,7 +162,39 @@ describe('the containment report of a block', () => {
   test('counts held mail, and what of it still waits', async () => {
     const { id } = await server.block('held@example.com', { refusal: 'hold' });
     await server.held(id, 'held@example.com', 2);
-    assert.deepEqual((await reportOf(id)).held, { messages: 2, recipients: 4, queued: 0, waiting: 2 });
+    assert.deepEqual((await reportOf(id)).held, {
+      ...{ messages: 2, recipients: 4, queued: 0, waiting: 2 },
+      ...{ moved: 0, unheld: 0 },
+    });
+  });
+
+  test('says on the command line what could not be held, and what stayed on hold for other blocks', async () => {
+    const account = 'filtered@example.com';
+    const { id } = await server.block(account, { refusal: 'hold' });
+    await refused(account, id, { stage: 'rcpt', reply: 'HOLD' });
+    await refused(account, id, { stage: 'data', reply: '451 4.7.1 Try again later', unheld: true });
+    await server.held(id, account, 2);
+    const subject = { type: 'account', value: account } as const;
+    const ran = { kind: 'hook', block: id, action: 'release', cause: 1, outcome: 'done' } as const;
+    const { position } = await server.deps.blockCommands.execute(
+      subject,
+      { ...ran, asked: 0, acted: 0, moved: 2, output: '', through: 1 },
+      { by: 'system:hook' },
+    );
+    await server.deps.models.reached(position);
+    const { out } = await terminal.run('block', 'report', id);
+    assert.match(out, /^Of these 2 stayed on hold for other blocks of their sender, and what becomes of it/m);
+    assert.match(
+      out,
+      /^Mail that was to be held and could not be was refused 3 times: it has to be sent again\.$/m,
+    );
+    assert.doesNotMatch(out, /HOLD/);
+    const { json } = await server.get(`/api/v1/blocks/${id}/refusals`);
+    const items = json['items'] as unknown as readonly { unheld?: boolean }[];
+    assert.deepEqual(
+      items.map(({ unheld }) => unheld),
+      [undefined, true],
+    );
   });
 
   test('is a letter in plain words where text is asked for, without names, notes and limits of the house', async () => {

@@ -112,6 +112,35 @@ describe('the screen of one block in a real browser', { skip: WITHOUT_BROWSER },
     assert.match(JSON.stringify(json), /"held":"release"/);
   });
 
+  test('says of mail that could not be held that it was refused, and nowhere that it was taken', async () => {
+    const account = 'lea@own.example';
+    const block = (await server.api.block(account, { refusal: 'hold' }))['id'];
+    await server.api.refused(account, block, 'rcpt', 'HOLD');
+    await server.api.refused(account, block, 'data', '451 4.7.1 try again later', { unheld: true });
+    const page = await server.open({ as: 'viewer', at: `/blocks/${block}` });
+    await page.getByText('Mail that could not be held was refused 1 time').waitFor();
+    await page.getByText('Nothing where its mail can be held; else that the password is wrong').waitFor();
+    const told = page.getByRole('table', { name: 'What clients were told' });
+    assert.match(await told.innerText(), /451 4\.7\.1/);
+    assert.doesNotMatch(await told.innerText(), /Nothing/);
+  });
+
+  test('says of mail that stayed on hold for another block where that is decided', async () => {
+    const block = (await server.api.block('mia@own.example', { refusal: 'hold' }))['id'];
+    await server.api.held(block, 'mia@own.example', 2);
+    const { blockCommands, models } = server.api.deps;
+    const ran = { kind: 'hook', block, action: 'release', cause: 1, outcome: 'done', output: '' } as const;
+    const { position } = await blockCommands.execute(
+      { type: 'account', value: 'mia@own.example' },
+      { ...ran, asked: 1, acted: 1, moved: 1, through: 1 },
+      { by: 'system:hook' },
+    );
+    await models.reached(position);
+    const page = await server.open({ as: 'viewer', at: `/blocks/${block}` });
+    await page.getByText('1 message stayed on hold for other blocks of the sender').waitFor();
+    await page.getByText('0 messages are still held for this block').waitFor();
+  });
+
   test('says that a block is unknown, and offers a search', async () => {
     const page = await server.open({ as: 'domain', at: '/blocks/0198-not-there' });
     await page.getByRole('heading', { name: 'There is no such block' }).waitFor();

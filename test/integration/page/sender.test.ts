@@ -64,11 +64,11 @@ describe('the screen of a sender in a real browser', { skip: WITHOUT_BROWSER }, 
     await page.getByText('by the-admin (rule burst), left').waitFor();
   });
 
-  test('says of mail that is held that it is held, not that it was refused', async () => {
+  test('says of mail that is to be held that it is, not that it was refused', async () => {
     await server.api.refused('hal@example.com', 'a-block', 'rcpt', 'HOLD');
     const page = await server.open({ as: 'viewer', at: `${ACCOUNT}hal@example.com` });
     const latest = page.getByRole('table', { name: 'Latest mail' });
-    await latest.getByText('held', { exact: true }).waitFor();
+    await latest.getByText('to be held', { exact: true }).waitFor();
     assert.doesNotMatch(await latest.innerText(), /refused|HOLD/);
   });
 

@@ -3,10 +3,20 @@ import type { TestContext } from 'node:test';
 import { describe, test } from 'node:test';
 import type { Refusal } from '../../../src/blocks/events.js';
 import { formatInstant } from '../../../src/kernel/time.js';
+import { newId } from '../../../src/runtime/ids.js';
+import { heldStream, sendStream } from '../../../src/sending/events.js';
+import { parseSubject } from '../../../src/sending/subjects.js';
 import type { EventStore } from '../../../src/store/port.js';
 import { StoreUnavailable } from '../../../src/store/port.js';
 import { Asking } from '../../support/policy/asking.js';
-import { askPolicy, attemptOf, check, FOR_DOVECOT, SERVER_TOKEN } from '../../support/policy/dovecot.js';
+import {
+  askPolicy,
+  attemptOf,
+  check,
+  FOR_DOVECOT,
+  SERVER_TOKEN,
+  VIEWER_TOKEN,
+} from '../../support/policy/dovecot.js';
 import { eventually } from '../../support/smtp/eventually.js';
 import { ALICE, BOB, Stopgap } from '../../support/smtp/stopgap.js';
 import { changed } from '../../support/store/changed.js';
@@ -86,7 +96,10 @@ describe('a check where a mail server asks and no mail is taken', () => {
       if (auth === 'refused') assert.match(verdict.auth.reply!, /^as a wrong password, where Dovecot or/);
       if (answer === 'HOLD') {
         assert.deepEqual([verdict.rcpt.outcome, verdict.rcpt.reply], ['held', null]);
-        assert.match(verdict.sentence, /The mail server takes its mail and holds it\.$/);
+        assert.match(
+          verdict.sentence,
+          /The mail server takes its mail and holds it, or refuses what it cannot hold\.$/,
+        );
       } else assert.deepEqual([verdict.rcpt.outcome, verdict.rcpt.reply], ['refused', answer]);
       const past = formatInstant(stopgap.clock.now() - 1);
       const then = await check(stopgap, `account=${ALICE}&at=${past}`);
@@ -152,6 +165,74 @@ describe('a check where a mail server asks and no mail is taken', () => {
     const tells = `2 messages are still held for the block ${block}: stopgap block held ${block}`;
     assert.ok(verdict.sentence.includes(tells), verdict.sentence);
     assert.deepEqual((await check(stopgap, `account=${BOB}`)).held, []);
+  });
+
+  test('says of mail that a mail server cannot hold that it is refused, until some is held', async (t) => {
+    const stopgap = await asked(t);
+    const block = await stopgap.block('account', ALICE, { refusal: 'hold' });
+    const asking = await Asking.open(t, stopgap.port('policy'));
+    const message = { instance: '1.2.3.0', queue_id: '' };
+    assert.equal(await asking.ask(message), 'HOLD');
+    const told = await asking.ask({ ...message, protocol_state: 'DATA' });
+    assert.match(told, /^451 /);
+    await stopgap.settled();
+    const refused = await check(stopgap, `account=${ALICE}`);
+    assert.deepEqual([refused.rcpt.outcome, refused.rcpt.reply], ['refused', told]);
+    assert.ok(
+      refused.sentence.includes(`the mail server could not hold its mail, and refused it with "${told}"`),
+    );
+    assert.equal(refused.refusals![0]!.unheld, true);
+    const letter = await fetch(
+      `http://127.0.0.1:${stopgap.port('HTTP')}/api/v1/blocks/${block}/report?format=text`,
+      { headers: { authorization: `Bearer ${VIEWER_TOKEN}` } },
+    );
+    const words = await letter.text();
+    assert.doesNotMatch(words, /had taken the message/);
+    assert.ok(words.includes(`"${told}": once, `), words);
+    assert.match(words, /refused \(once\): it is not with us, and has to be sent again/);
+    const said = await check(stopgap, `account=${ALICE}&said=${encodeURIComponent(told)}`);
+    assert.equal(said.said?.cause, 'block');
+    const since = stopgap.clock.now();
+    const sender = { account: ALICE, direction: 'outbound' };
+    const data = { ...sender, stage: 'rcpt', block, reply: 'HOLD', count: 1, since };
+    const event = { id: newId(), type: 'MessageRefused', data, at: since, by: 'policy:test' };
+    await stopgap.app.store.append(sendStream(ALICE), [event], 'any');
+    const held = await check(stopgap, `account=${ALICE}`);
+    assert.deepEqual([held.rcpt.outcome, held.rcpt.reply], ['held', null]);
+    assert.doesNotMatch(held.sentence, /could not hold its mail/);
+  });
+
+  test('says of mail that can be held that it is, though a bounce could not be', async (t) => {
+    const stopgap = await asked(t);
+    await stopgap.block('account', ALICE, { refusal: 'hold' });
+    const asking = await Asking.open(t, stopgap.port('policy'));
+    const bounce = { instance: '1.2.3.0', sender: '', stopgap_hold: 'no' };
+    const told = await asking.ask(bounce);
+    assert.match(told, /^451 /);
+    await stopgap.settled();
+    assert.equal((await check(stopgap, `account=${ALICE}`)).rcpt.outcome, 'held');
+    const { rcpt } = await check(stopgap, `account=${ALICE}&returnPath=`);
+    assert.deepEqual([rcpt.outcome, rcpt.reply], ['refused', told]);
+  });
+
+  test('tells of mail that stayed on hold for a block that the account has not met', async (t) => {
+    const stopgap = await asked(t);
+    const network = await stopgap.block('ip', '192.0.2.0/24');
+    const block = await stopgap.block('account', ALICE, { refusal: 'hold' });
+    const sender = { account: ALICE, ip: '192.0.2.7', direction: 'outbound' };
+    for (const holder of [block, network]) {
+      const data = { block: holder, ...sender, transaction: '4AAAA', recipients: 1, size: 1 };
+      const event = { id: newId(), type: 'MessageHeld', data, at: stopgap.clock.now(), by: 'policy:test' };
+      await stopgap.app.store.append(heldStream(holder), [event], 'any');
+    }
+    const ran = { kind: 'hook', block, action: 'release', cause: 1, outcome: 'done', output: '' } as const;
+    await stopgap.app.blockCommands.execute(
+      parseSubject('account', ALICE),
+      { ...ran, asked: 0, acted: 0, moved: 1, through: 0 },
+      { by: 'system:hook' },
+    );
+    await stopgap.settled();
+    assert.deepEqual((await check(stopgap, `account=${ALICE}`)).held, [{ block: network, count: 1 }]);
   });
 
   test('says that mail goes on while the store is away', async (t) => {

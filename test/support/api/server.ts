@@ -1,3 +1,4 @@
+import type { MessageRefused } from '../../../src/sending/events.js';
 import { heldStream, sendStream } from '../../../src/sending/events.js';
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
@@ -182,9 +183,15 @@ export class ApiServer {
   }
 
   /** A refusal of this account by a block is recorded. */
-  async refused(account: string, block: string, stage: string, reply: string): Promise<void> {
+  async refused(
+    account: string,
+    block: string,
+    stage: string,
+    reply: string,
+    more: Partial<MessageRefused> = {},
+  ): Promise<void> {
     const now = this.clock.now();
-    const data = { account, direction: 'outbound', stage, block, reply, count: 1, since: now };
+    const data = { account, direction: 'outbound', stage, block, reply, count: 1, since: now, ...more };
     const event = { id: newId(), type: 'MessageRefused', at: now, by: 'smtp:test', data };
     await this.deps.store.append(sendStream(account), [event], 'any');
   }

@@ -47,6 +47,10 @@ function refused(position: number, more: Partial<MessageRefused> = {}): Recorded
   return event('MessageRefused', data, at, position);
 }
 
+/** It was to be held, and could not be. */
+const unheld = (position: number, more: Partial<MessageRefused> = {}): RecordedEvent =>
+  refused(position, { stage: 'data', unheld: true, ...more });
+
 function reportOf(entry: BlockEntry, events: readonly RecordedEvent[]): Findings {
   const report = new ContainmentReport(entry);
   for (const one of events) report.apply(one);
@@ -192,8 +196,71 @@ describe('a containment report', () => {
       held,
       event('MessageHeld', { ...data, block: 'another' }, T0 + HOUR, 151),
     ]);
-    assert.deepEqual(found.held, { messages: 1, recipients: 3, queued: 0 });
+    assert.deepEqual(found.held, { messages: 1, recipients: 3, queued: 0, moved: 0, unheld: 0 });
     assert.deepEqual([found.stopped, found.told[0]!.reply], [[], 'HOLD']);
+  });
+
+  test('tells the customer of no message that was taken where none could be held, and that it has to be sent again', () => {
+    const found = reportOf(ALICE, [refused(110, { reply: 'HOLD' }), unheld(111)]);
+    assert.deepEqual(
+      [...found.told, ...found.stopped].map(({ stage, refusals }) => [stage, refusals]),
+      [
+        ['data', 1],
+        ['data', 1],
+      ],
+    );
+    assert.equal(found.held.unheld, 1);
+    const held = { ...found.held, waiting: 0 };
+    const letter = letterOf(ALICE, { ...found, held });
+    assert.doesNotMatch(letter, /had taken the message|What we hold/);
+    assert.match(letter, /^- "451 4\.7\.1 Try again later": once, /m);
+    const again =
+      /^- What was to be kept, and could not be, was refused \(once\): it is not with us, and has to be sent again\.$/m;
+    assert.match(letter, again);
+    const wrong = letterOf({ ...ALICE, falsePositive: true }, { ...found, held });
+    assert.match(wrong, /^- Please send again what we refused\. We are sorry/m);
+  });
+
+  test('tells the customer of both where some mail could be held and some could not', () => {
+    const found = reportOf(ALICE, [refused(110, { reply: 'HOLD', count: 3 }), unheld(111, { count: 2 })]);
+    const letter = letterOf(ALICE, { ...found, held: { ...found.held, waiting: 0 } });
+    assert.match(letter, /^- that we had taken the message: once, /m);
+    assert.match(letter, /^- "451 4\.7\.1 Try again later": 2 times, /m);
+    assert.match(letter, /could not be, was refused \(2 times\)/);
+  });
+
+  test('takes nothing off what was held for mail that was refused from the first recipient on', () => {
+    const found = reportOf(ALICE, [refused(110, { reply: 'HOLD' }), unheld(111, { stage: 'rcpt' })]);
+    assert.deepEqual(
+      found.told.map(({ reply, refusals }) => [reply.slice(0, 4), refusals]),
+      [
+        ['HOLD', 1],
+        ['451 ', 1],
+      ],
+    );
+  });
+
+  test('tells of mail that stayed on hold for another block, and not that it waits here', () => {
+    const data = { block: 'b1', recipients: 1, size: 10, direction: 'outbound' };
+    const held = ['q1', 'q2'].map((transaction, n) =>
+      event('MessageHeld', { ...data, transaction }, T0 + HOUR, 150 + n),
+    );
+    const hook = { action: 'release', cause: END, outcome: 'done', asked: 1, acted: 1, output: '' } as const;
+    const ran = { type: 'HookRan', at: T0 + HOUR, by: 'system:hook', position: 201 } as const;
+    const entry = {
+      ...ALICE,
+      history: [...ALICE.history, { ...ran, hook: { ...hook, moved: 1, through: 1 } }],
+    };
+    const found = reportOf(entry, held);
+    assert.equal(found.held.moved, 1);
+    const letter = letterOf(entry, { ...found, held: { ...found.held, waiting: 0 } });
+    assert.match(letter, /^- 2 messages to 2 recipients did not leave our server\.$/m);
+    assert.match(letter, /^- 1 message of these was sent on later\.$/m);
+    assert.match(
+      letter,
+      /^- 1 message of these was held on, since we stopped that mail for another reason too\.$/m,
+    );
+    assert.equal(reportOf(entry, []).held.moved, 0, 'found in the queue for the other block alone');
   });
 
   test('tells mail that the hook found in the queue, which had got through, from mail that was held at once', () => {
@@ -214,7 +281,7 @@ describe('a containment report', () => {
       event('MessageHeld', { ...data, recipients: 2, transaction: 'q4' }, T0 + HOUR, 150),
     ]);
     assert.equal(found.before?.messages, 3);
-    assert.deepEqual(found.held, { messages: 4, recipients: 5, queued: 3 });
+    assert.deepEqual(found.held, { messages: 4, recipients: 5, queued: 3, moved: 0, unheld: 0 });
     const letter = letterOf(ALICE, { ...found, held: { ...found.held, waiting: 4 } });
     assert.match(letter, /^- 1 message did not leave our server\.$/m);
     assert.match(

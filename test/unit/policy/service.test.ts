@@ -225,15 +225,17 @@ describe('the policy service', () => {
       assert.equal(scene.ask({ instance }), 'HOLD', 'no recipient has been taken on yet: nobody knows');
       for (let times = 0; times < 2; times++)
         assert.equal(scene.ask({ ...END, instance, queue_id: '' }), told);
-      assert.equal(scene.ask({ protocol_state: 'DATA' }), told);
+      assert.equal(scene.ask({ protocol_state: 'DATA', instance: '1.2.3.1' }), told);
+      assert.equal(scene.ask({ ...END, instance: '1.2.3.1', queue_id: '' }), told);
       assert.deepEqual([scene.held, scene.sent], [[], []]);
       assert.deepEqual(
-        scene.refused.map(({ stage, reply }) => [stage, reply]),
+        scene.refused.map(({ stage, reply, unheld }) => [stage, reply, unheld]),
         [
-          ['rcpt', 'HOLD'],
-          ['data', told],
-          ['data', told],
+          ['rcpt', 'HOLD', undefined],
+          ['data', told, true],
+          ['data', told, true],
         ],
+        'each message once',
       );
       assert.ok(scene.counted.includes('end_of_message refused'));
       assert.equal(scene.service.asked.unheld, 2);

@@ -2,8 +2,9 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { pino } from 'pino';
 import type { NewEvent } from '../../../src/kernel/events.js';
+import { SECOND } from '../../../src/kernel/time.js';
 import { Recorder } from '../../../src/recording/recorder.js';
-import type { MessageAccepted } from '../../../src/sending/events.js';
+import type { MessageAccepted, MessageRefused } from '../../../src/sending/events.js';
 import type { Appended, EventStore } from '../../../src/store/port.js';
 import { ManualClock } from '../../support/manual-clock.js';
 
@@ -17,6 +18,7 @@ class Scene {
   readonly clock = new ManualClock();
   /** The ids that the store got, in order. */
   readonly got: string[] = [];
+  readonly events: NewEvent[] = [];
   /** With where it was written, or why it was not. */
   readonly done: (readonly [id: string, outcome: unknown])[] = [];
   readonly #acknowledge: ((error?: Error) => void)[] = [];
@@ -48,6 +50,7 @@ class Scene {
 
   #append(events: readonly NewEvent[]): Promise<Appended> {
     this.got.push(...events.map(({ id }) => id));
+    this.events.push(...events);
     return new Promise((resolve, reject) =>
       this.#acknowledge.push((error) =>
         error === undefined ? resolve({ revision: 0, position: 1, duplicate: false }) : reject(error),
@@ -55,6 +58,30 @@ class Scene {
     );
   }
 }
+
+describe('a flood of refusals', () => {
+  test('sums what is to be held apart from what could not be, though one block refuses both', () => {
+    const scene = new Scene();
+    const sender = { account: 'a@example.com', direction: 'outbound', block: 'b1', stage: 'rcpt' } as const;
+    for (let times = 0; times < 3; times++) {
+      scene.recorder.refused({ ...sender, reply: 'HOLD' }, 'q1', undefined);
+      scene.recorder.refused({ ...sender, reply: '451 4.7.1 later', unheld: true }, 'q2', undefined);
+    }
+    scene.clock.advance(10 * SECOND);
+    assert.deepEqual(
+      scene.events.map(({ data }) => {
+        const { reply, count } = data as MessageRefused;
+        return [reply, count];
+      }),
+      [
+        ['HOLD', 1],
+        ['451 4.7.1 later', 1],
+        ['HOLD', 2],
+        ['451 4.7.1 later', 2],
+      ],
+    );
+  });
+});
 
 describe('sends that nobody waits for', () => {
   test('go to the store at once, 1,024 at a time, in order', async () => {
