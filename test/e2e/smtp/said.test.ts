@@ -45,10 +45,7 @@ describe('what a client has just heard is explained by who said it', () => {
     assert.match(later, /^451 /);
     const away = await said(stopgap, ALICE, later);
     assert.equal(away.said!.cause, 'trouble');
-    assert.match(
-      away.sentence,
-      /^Stopgap says 451 while the mail server behind does not answer/,
-    );
+    assert.match(away.sentence, /^Stopgap says 451 while the mail server behind does not answer/);
     await session.quit();
   });
 
@@ -113,10 +110,7 @@ describe('what a client has just heard is explained by who said it', () => {
     assert.match(later, /^451 /);
     const found = await said(stopgap, ALICE, later);
     assert.deepEqual([found.said!.cause, found.said!.block], ['trouble', null]);
-    assert.match(
-      found.sentence,
-      /^Stopgap says 451 while the store takes no events: it put somebody off/,
-    );
+    assert.match(found.sentence, /^Stopgap says 451 while the store takes no events: it put somebody off/);
     await session.quit();
   });
 
@@ -128,10 +122,7 @@ describe('what a client has just heard is explained by who said it', () => {
     assert.match(later, /^454 /);
     const found = await said(stopgap, ALICE, later);
     assert.equal(found.said!.cause, 'trouble');
-    assert.match(
-      found.sentence,
-      /^Stopgap says 454 while the back end of logins \(smtp\.auth\.backend\)/,
-    );
+    assert.match(found.sentence, /^Stopgap says 454 while the back end of logins \(smtp\.auth\.backend\)/);
     await session.quit();
   });
 
