@@ -3,8 +3,7 @@ import net from 'node:net';
 import type { Attack, Target } from './target.js';
 
 /*
- * What somebody may say who reaches the policy port: requests within their bounds (a line of 8,192 octets, 128 attributes,
- * 65,536 octets), all at once.
+ * What somebody may say who reaches the policy port: requests within their bounds (128 attributes, 65,536 octets), all at once.
  */
 
 const BYTES = 4 * 1024 * 1024;

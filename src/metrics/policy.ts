@@ -4,7 +4,7 @@ import { counterFrom0 } from './registry.js';
 
 const STAGES = ['auth', 'rcpt', 'data', 'end_of_message', 'other'] as const;
 const ACTIONS = ['dunno', 'refused', 'held', 'put_off'] as const;
-const CUT = ['full', 'line', 'attributes', 'bytes', 'syntax', 'partial', 'idle'] as const;
+const CUT = ['full', 'attributes', 'bytes', 'syntax', 'partial', 'idle'] as const;
 const LOST = ['full', 'store'] as const;
 const REPORTED = ['accepted', 'recipients-refused', 'bounce', 'returned', 'login-failed', 'other'] as const;
 const RESULTS = ['recorded', 'known', 'unproven', 'refused', 'unavailable'] as const;

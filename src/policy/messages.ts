@@ -4,6 +4,8 @@ import { copied, decoded } from './request.js';
 
 /** So many messages are remembered at least, and twice as many at most. They are asked about within seconds. */
 const REMEMBERED = 10_000;
+/** Of these so many that are held are remembered for longer. */
+const MOST_HELD = 2000;
 /** Recipient domains that an event names. */
 const MOST_DOMAINS = 20;
 /** RFC 1035 section 2.3.4. */
@@ -49,8 +51,10 @@ export class AskedMessages {
     const message = this.#old.get(key) ?? newMessage();
     this.#old.delete(key);
     if (this.#young.size >= REMEMBERED) {
+      // What a server holds must not be told at its end that it may go, because strangers had it forgotten.
+      const held = [...this.#old].filter(([, { held, answer }]) => held !== undefined && answer === undefined);
       this.#old = this.#young;
-      this.#young = new Map();
+      this.#young = new Map(held.slice(-MOST_HELD));
     }
     this.#young.set(key, message);
     return message;

@@ -6,13 +6,14 @@ import { fitName, LONGEST_NAME } from '../kernel/printable.js';
  */
 
 /** Why a connection is dropped: what it sent is no request, or more than a request may have. */
-export type Malformed = 'line' | 'attributes' | 'bytes' | 'syntax';
+export type Malformed = 'attributes' | 'bytes' | 'syntax';
 
-/** Bytes of one line. Postfix's own lines have at most 2,048. */
-const LONGEST_LINE = 8192;
 /** Postfix 3.10 sends 32. */
 const MOST_ATTRIBUTES = 128;
-/** Bytes of one request. Postfix's have about 800, with certificates a few thousand. */
+/**
+ * Bytes of one request. Postfix's have about 800, with certificates a few thousand. Exim sends what its client said, such as an
+ * EHLO name of 16 KB: were it cut off for that, its mail would go on unseen.
+ */
 const LARGEST_REQUEST = 65_536;
 
 /** The attributes that are looked at; all others are skipped. */
@@ -88,7 +89,7 @@ export class RequestReader {
     for (;;) {
       const end = text.indexOf('\n', start);
       const length = (end < 0 ? text.length : end) - start + this.#rest.length;
-      if (length > LONGEST_LINE) return 'line';
+      if (this.#bytes + length > LARGEST_REQUEST) return 'bytes';
       if (end < 0) {
         this.#rest += text.slice(start);
         return undefined;

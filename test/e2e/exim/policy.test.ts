@@ -70,8 +70,8 @@ async function eximAsking(
   return { exim, outside };
 }
 
-async function loggedIn(exim: RealExim, user: string): Promise<Dialogue> {
-  const session = await Dialogue.hello(exim.port);
+async function loggedIn(exim: RealExim, user: string, ehlo?: string): Promise<Dialogue> {
+  const session = await Dialogue.hello(exim.port, ehlo === undefined ? {} : { ehlo });
   assert.match(await session.login(user, PASSWORDS[user]!), /^235 /);
   return session;
 }
@@ -121,6 +121,21 @@ describe('a real Exim that asks the policy service', { skip: eximMissing() }, ()
     }
     const [refused] = await stopgap.all<MessageRefused>('MessageRefused');
     assert.equal(refused!.data.account, ALICE);
+  });
+
+  test('asks about whoever says the longest EHLO name that Exim takes', async (t) => {
+    const stopgap = await Stopgap.start(t, { settings: LISTEN });
+    const { exim } = await eximAsking(t, `inet:127.0.0.1:${stopgap.port('policy')}`);
+    await stopgap.block('account', ALICE);
+    for (const length of [8_190, 12_000, 16_000]) {
+      const thief = await loggedIn(exim, ALICE, 'h'.repeat(length));
+      assert.match(await thief.send(ALICE, ['one@elsewhere.test']), TEMPORARY, `${length}`);
+      await thief.quit();
+    }
+    const other = await loggedIn(exim, BOB, 'h'.repeat(16_000));
+    assert.match(await other.send(BOB, ['friend@elsewhere.test']), /^250 /);
+    await other.quit();
+    assert.equal((await stopgap.all('MessageAccepted')).length, 1);
   });
 
   test('tells its client what an honest block has it told', async (t) => {

@@ -111,7 +111,7 @@ describe('the policy listener', () => {
       bad.send(text);
       assert.equal(await bad.closed, '');
     }
-    assert.deepEqual(cuts, ['syntax', 'syntax', 'attributes', 'line']);
+    assert.deepEqual(cuts, ['syntax', 'syntax', 'attributes', 'bytes']);
     assert.equal(await good.ask({ sender: 'good' }), 'good');
   });
 

@@ -21,3 +21,15 @@ test('what is remembered of a message does not keep the bytes that its request c
   assert.equal(messages.size, 5_000);
   await memory.still(5_000 * 2_000);
 });
+
+test('a message that its server holds is remembered however many others come, as long as few are held', () => {
+  const messages = new AskedMessages();
+  messages.of('slow').held = 'block-1';
+  for (let n = 0; n < 100_000; n++) messages.of(`other ${n}`);
+  assert.equal(messages.of('slow').held, 'block-1');
+  assert.ok(messages.size <= 20_000);
+  Object.assign(messages.of('ended'), { held: 'block-1', answer: 'DUNNO' });
+  for (let n = 0; n < 100_000; n++) messages.of(`held ${n}`).held = 'block-2';
+  assert.equal(messages.of('ended').held, undefined);
+  assert.ok(messages.size <= 20_001);
+});
