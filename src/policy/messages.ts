@@ -52,7 +52,9 @@ export class AskedMessages {
     this.#old.delete(key);
     if (this.#young.size >= REMEMBERED) {
       // What a server holds must not be told at its end that it may go, because strangers had it forgotten.
-      const held = [...this.#old].filter(([, { held, answer }]) => held !== undefined && answer === undefined);
+      const held = [...this.#old].filter(
+        ([, { held, answer }]) => held !== undefined && answer === undefined,
+      );
       this.#old = this.#young;
       this.#young = new Map(held.slice(-MOST_HELD));
     }
