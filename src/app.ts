@@ -3,7 +3,7 @@ import type { WatchedFile } from './accounts/watched-file.js';
 import { openStore } from './adapters.js';
 import type { Api, ApiDependencies, OperationDependencies } from './api/index.js';
 import { directoryFault, directoryId, makePrivateDirectory } from './accounts/private-file.js';
-import { stateOf } from './accounts/users.js';
+import { lastOf, stateOf } from './accounts/users.js';
 import {
   createApi,
   createOperations,
@@ -281,7 +281,11 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
           ? undefined
           : () => dovecot.asked.sending > 0 || (clock.now() - startedAt < HOUR ? undefined : false),
       startedAt,
-      failedLogins: (account) => smtp?.failedLogins(account) ?? dovecot?.failedLogins(account),
+      failedLogins: (account) =>
+        [smtp?.failedLogins(account), dovecot?.failedLogins(account)]
+          .filter((found) => found !== undefined)
+          .sort((a, b) => lastOf(a) - lastOf(b))
+          .at(-1),
       cannotCheck: smtp?.cannotCheck,
       putOffs: smtp?.putOffs,
       wasAsked:

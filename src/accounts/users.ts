@@ -182,18 +182,28 @@ export function nameFault(name: string): string | undefined {
 
 /** Logins of one account that did not get as far as a block: for a wrong password, or put off with 454. */
 export interface FailedLogins {
-  readonly failed: number;
-  /** Not tried, since too many logins from their network had failed. */
-  readonly putOff: number;
   /** When the first of them was. */
   readonly since: Instant;
-  /** When the last one was, and from which client network. */
-  readonly at: Instant;
-  readonly network: string;
+  readonly failed: LastLogin | undefined;
+  /** Not tried, since too many logins from their network had failed. */
+  readonly putOff: LastLogin | undefined;
   /** Whether there is such an account for certain: else what failed may be a name that nobody has. */
   readonly isKnown: boolean;
+  /** When one of them failed there was no such account, or it was disabled. */
+  readonly wasNone: boolean;
+}
+/** How many there were, when the last one was, and from which client network. */
+export interface LastLogin {
+  readonly count: number;
+  readonly at: Instant;
+  readonly network: string;
 }
 type Counted = Omit<FailedLogins, 'isKnown'>;
+
+/** When the last one was. */
+export function lastOf({ failed, putOff }: Pick<FailedLogins, 'failed' | 'putOff'>): Instant {
+  return Math.max(failed?.at ?? -Infinity, putOff?.at ?? -Infinity);
+}
 
 /** After an hour without one they are counted again. */
 const REST: Milliseconds = HOUR;
@@ -209,7 +219,7 @@ export class FailedLoginsByAccount {
   readonly #others = recentlyUsed<string, Counted>(10_000);
   readonly #hashKey = randomBytes(32);
 
-  /** @param exists whether there is an account, in normal form; undefined if that is not known */
+  /** @param exists whether there is an account that may log in, in normal form; undefined if that is not known */
   constructor(exists: (account: string) => boolean | undefined) {
     this.#exists = exists;
   }
@@ -218,9 +228,16 @@ export class FailedLoginsByAccount {
     if (Buffer.byteLength(login) > LONGEST_ADDRESS) return;
     const account = normalizeAccount(login);
     const exists = this.#exists(account);
-    if (exists === false) return;
-    const { failed, putOff, since } = this.of(account, at) ?? { failed: 0, putOff: 0, since: at };
-    const counted = { ...{ failed, putOff, since, at, network }, [what]: { failed, putOff }[what] + 1 };
+    const before = this.of(account, at) ?? {
+      failed: undefined,
+      putOff: undefined,
+      since: at,
+      wasNone: false,
+    };
+    const { failed, putOff, since } = before;
+    const wasNone = before.wasNone || exists === false;
+    const last = { count: ({ failed, putOff }[what]?.count ?? 0) + 1, at, network };
+    const counted: Counted = { failed, putOff, since, wasNone, [what]: last };
     // Each is in one table alone. What was an account stays one here, though that may not be known any more.
     if (exists === true || this.#accounts.has(account)) {
       this.#accounts.set(account, counted);
@@ -231,8 +248,8 @@ export class FailedLoginsByAccount {
   /** Undefined if there was none within the last hour. */
   of(account: string, now: Instant): FailedLogins | undefined {
     const found = this.#accounts.get(account) ?? this.#others.get(this.#keyOf(account));
-    if (found === undefined || now - found.at > REST) return undefined;
-    return { ...found, isKnown: this.#exists(account) === true };
+    if (found === undefined || now - lastOf(found) > REST) return undefined;
+    return { ...found, isKnown: !found.wasNone && this.#exists(account) === true };
   }
 
   #keyOf(account: string): string {

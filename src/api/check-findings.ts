@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { SeenIds } from '../../projections/blocks/effective-blocks.js';
-import type { FailedLogins } from '../accounts/users.js';
+import type { FailedLogins, LastLogin } from '../accounts/users.js';
+import { lastOf } from '../accounts/users.js';
 import type { RecordedEvent } from '../kernel/events.js';
 import type { Instant } from '../kernel/time.js';
 import { DAY, HOUR, MINUTE, SECOND, formatDuration, formatInstant } from '../kernel/time.js';
@@ -29,7 +30,7 @@ export const failedLoginsShape = z
   .nullable()
   .meta({
     description:
-      'Logins of this account that failed for no block, until an hour passes without one; null where there are none, of a time more than an hour before the first of them, of an account that is not in the users file, and from a process that sees no logins.',
+      'Logins of this account that failed for no block, until an hour passes without one; null where there are none, of a time more than an hour before the first of them, and from a process that sees no logins.',
   });
 
 /** What stops an account now, apart from blocks. */
@@ -118,29 +119,33 @@ function withoutLogin(account: string, state: AccountState): string {
 }
 
 /** An account that is not blocked has a problem all the same where its program has a wrong password. */
-export function failedSentence({ failed, putOff, since, at, network, isKnown }: FailedLogins): string {
-  const [first, last] = [formatInstant(since), formatInstant(at)];
-  const times = (count: number): string => (count === 1 ? '1 login of it' : `${count} logins of it`);
-  const when = failed + putOff === 1 ? `at ${last}` : `since ${first}, the last at ${last}`;
-  const what = [
-    ...(failed === 0
-      ? []
-      : [
-          `${times(failed)} failed with a wrong password${isKnown ? '' : ', or since there is no such account'}`,
-        ]),
-    ...(putOff === 0
-      ? []
-      : [
-          `${times(putOff)} ${putOff === 1 ? 'was' : 'were'} put off (454), since too many from that network had failed`,
-        ]),
+export function failedSentence({ failed, putOff, since, isKnown, wasNone }: FailedLogins): string {
+  const part = (of: LastLogin | undefined, how: string): readonly string[] => {
+    if (of === undefined) return [];
+    const { count, at, network } = of;
+    const many = count === 1 ? '1 login of it' : `${count} logins of it`;
+    return [`${many} ${how}, ${count === 1 ? '' : 'the last '}at ${formatInstant(at)} from ${network}`];
+  };
+  const orNone = wasNone
+    ? ', or since there was no such account then, or it was disabled'
+    : isKnown
+      ? ''
+      : ', or since there is no such account';
+  const parts = [
+    ...part(failed, `failed with a wrong password${orNone}`),
+    ...part(putOff, 'got 454, since too many from that network had failed'),
   ];
-  return `${what.join(', and ')}: ${when} from ${network}.`;
+  const isOne = (failed?.count ?? 0) + (putOff?.count ?? 0) === 1;
+  return `${parts.join(', and ')}${isOne ? '' : `; the first at ${formatInstant(since)}`}.`;
 }
 
 export function failedView(counted: FailedLogins | undefined): z.infer<typeof failedLoginsShape> {
   if (counted === undefined) return null;
-  const { failed, putOff, since, at, network } = counted;
-  return { failed, putOff, since: formatInstant(since), at: formatInstant(at), network };
+  const { failed, putOff, since } = counted;
+  const at = lastOf(counted);
+  const { network } = (putOff?.at === at ? putOff : failed)!;
+  const counts = { failed: failed?.count ?? 0, putOff: putOff?.count ?? 0 };
+  return { ...counts, since: formatInstant(since), at: formatInstant(at), network };
 }
 
 /** Since when each login that failed is known here; undefined where mail servers, or other processes, take logins too. */

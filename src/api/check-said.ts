@@ -1,8 +1,9 @@
 import { z } from 'zod';
-import type { FailedLogins } from '../accounts/users.js';
+import type { FailedLogins, LastLogin } from '../accounts/users.js';
 import type { Instant, Milliseconds } from '../kernel/time.js';
 import { DAY, formatInstant, MINUTE } from '../kernel/time.js';
 import type { PutOffFor } from '../recording/put-offs.js';
+import { HOLD } from '../recording/verdicts.js';
 import {
   AS_WRONG_PASSWORD,
   BAD_CREDENTIALS,
@@ -157,11 +158,8 @@ function bestOf(
   const settings = inWords.filter(({ isKnown }) => !isKnown).map((one) => ofSetting(one, facts));
   if (inWords.length > 0) return as('words', settings);
   if (fitting.length > 0) return fitting;
-  if (text.isOfLogin(OWN_CODES))
-    return as(
-      'login',
-      all.filter(({ reply }) => isOfLogin(reply)),
-    );
+  const logins = text.isOfLogin(OWN_CODES) ? all.filter(({ reply }) => isOfLogin(reply)) : [];
+  if (logins.length > 0) return as('login', logins);
   return text.hasAnswer
     ? []
     : as(
@@ -234,13 +232,15 @@ function refusalsOf({ refusals = [], atAddress = [], failed, blockOn, isOver }: 
     ...refusals.map((one) => ({ ...one, whose: 'it' })),
     ...atAddress.map((one) => ({ ...one, whose: `a login from ${one.ip ?? 'there'}` })),
   ];
-  const isPerhapsWrong = failed !== undefined && failed.failed > 0;
+  const isPerhapsWrong = failed?.failed !== undefined;
   return all.map(({ at, stage, reply, block, whose }) => {
     const which = whichOf(block, blockOn(block));
     const how =
       reply === AS_WRONG_PASSWORD
         ? `Stopgap had ${whose === 'it' ? 'its login' : whose} fail at ${at}, as with a wrong password, because of ${which}.`
-        : `Stopgap told ${whose} "${reply}" ${WHERE[stage]} at ${at}, because of ${which}.`;
+        : reply === HOLD
+          ? `The mail server was told to hold its mail at ${at}, because of ${which}.`
+          : `Stopgap told ${whose} "${reply}" ${WHERE[stage]} at ${at}, because of ${which}.`;
     const sentences = [
       how,
       ...(isOver(block) ? ['That block is over.'] : []),
@@ -258,17 +258,32 @@ function whichOf(block: string, on: string | undefined): string {
   return on === undefined ? 'a block that is of none of your domains' : `block ${block} (${on})`;
 }
 
-function failedOf({ failed, putOff, at, network, isKnown }: FailedLogins): readonly Known[] {
-  const last = `its login failed with 535, last at ${formatInstant(at)} from ${network}.`;
-  const wrong = isKnown ? 'Its password was wrong' : 'Its password was wrong, or there is no such account';
-  const putOffs = `Logins from ${network} were put off with 454, since too many from there had failed.`;
+function failedOf({ failed, putOff, isKnown, wasNone }: FailedLogins): readonly Known[] {
+  const wrong = wasNone
+    ? 'There was no such account then, or it was disabled, or its password was wrong'
+    : isKnown
+      ? 'Its password was wrong'
+      : 'Its password was wrong, or there is no such account';
+  const last = ({ at, network }: LastLogin): string => `last at ${formatInstant(at)} from ${network}.`;
   return [
-    ...(failed === 0
+    ...(failed === undefined
       ? []
-      : [{ cause: 'password', at, reply: FAILED_LOGIN, sentence: `${wrong}: ${last}` } as const]),
-    ...(putOff === 0
+      : [
+          {
+            cause: 'password' as const,
+            ...{ at: failed.at, reply: FAILED_LOGIN },
+            sentence: `${wrong}: its login failed with 535, ${last(failed)}`,
+          },
+        ]),
+    ...(putOff === undefined
       ? []
-      : [{ cause: 'too many logins', at, reply: LOGIN_PUT_OFF, sentence: putOffs } as const]),
+      : [
+          {
+            cause: 'too many logins' as const,
+            ...{ at: putOff.at, reply: LOGIN_PUT_OFF },
+            sentence: `Its login was put off with 454, since too many from its network had failed, ${last(putOff)}`,
+          },
+        ]),
   ];
 }
 
@@ -280,14 +295,20 @@ const TROUBLES: Readonly<Record<PutOffFor, readonly [Reply, string]>> = {
   checks: [LOGIN_PUT_OFF, 'while more passwords wait than it can check'],
 };
 
-function ofTrouble({ why, at, last }: Trouble): Known {
+function ofTrouble({ why, at, heard }: Trouble): Known {
   const [reply, when] = TROUBLES[why];
   const since = [
     ...(at === undefined ? ['it is so now'] : []),
-    ...(last === undefined ? [] : [`it put somebody off for that at ${formatInstant(last)}`]),
+    ...(heard === undefined ? [] : [`it put somebody off for that ${spanOf(heard)}`]),
   ];
   const sentence = `Stopgap says ${reply.codes.join()} ${when}: ${since.join(', and ')}.`;
   return { cause: 'trouble', reply, at, sentence };
+}
+
+function spanOf({ since, last }: NonNullable<Trouble['heard']>): string {
+  return since === last
+    ? `at ${formatInstant(last)}`
+    : `from ${formatInstant(since)} to ${formatInstant(last)}`;
 }
 
 function ofBehind({ code, at }: Facts['behindCodes'][number]): Known {
@@ -297,16 +318,16 @@ function ofBehind({ code, at }: Facts['behindCodes'][number]): Known {
 }
 
 /** A reply of ours that tells by itself what it is about. */
-function ofSetting({ reply, of, isCommon }: OwnReply, { returnPath }: Facts): Known {
+function ofSetting({ reply, of, isCommon }: OwnReply, { returnPath, isSaidElsewhere }: Facts): Known {
   const isOfPath = reply.codes.includes(NOT_YOUR_ADDRESS.code);
   const more = !isOfPath
     ? ''
-    : returnPath === null
+    : returnPath === null && !isSaidElsewhere
       ? ' Give the return path, to know whether the account may use it.'
       : returnPath === 'passes'
         ? ' The account may use the return path that was given now: its program used another one, or smtp.senders was changed since.'
         : ' Whether the account may use the return path that was given is not known here.';
-  const sentence = `Stopgap says that ${of}${isCommon ? '; other servers use the same words' : ''}.${more}`;
+  const sentence = `Stopgap says so ${of}${isCommon ? '; other servers use the same words' : ''}.${more}`;
   return { cause: isOfPath ? 'return path' : 'other', reply, sentence };
 }
 
@@ -339,10 +360,15 @@ function toldBy(
 }
 
 const STORE_AWAY = 'Who said that is not known: the store cannot be read now.';
-const OTHERS_ASK =
-  'Another server may have: the mail server that asks Stopgap (its log has the reason), that of the recipients (its answer comes back in a message), or another server for outgoing mail.';
-const OTHERS =
-  'Another server may have: the mail server behind (its log has the reason), that of the recipients (its answer comes back in a message), or another server for outgoing mail.';
+function others({ isAsked, askedCodes }: OwnSettings): string {
+  const which = isAsked
+    ? 'the mail server that asks Stopgap'
+    : askedCodes.length > 0
+      ? 'the mail server behind, or one that asks Stopgap'
+      : 'the mail server behind';
+  return `Another server may have: ${which} (its log has the reason), that of the recipients (its answer comes back in a message), or another server for outgoing mail.`;
+}
+
 const NOT_KEPT =
   'Perhaps the password was wrong: that is kept here for an hour at most, and none of before the last start.';
 const NOT_BY_WORDS =
@@ -351,7 +377,8 @@ const AROUND = 'What is known of this account around then:';
 const NOTHING_AROUND =
   'Nothing is known here of this account around then: perhaps the program reached no server, or it is about something else.';
 const AS_IT_STANDS = 'Give the answer as it stands, with its code.';
-const SMTP_NODES_KNOW = 'What clients were told only the SMTP nodes know (their log).';
+const NODES = 'the SMTP nodes know (their log, which has of failed logins the network and not the name)';
+const SMTP_NODES_KNOW = `What clients were told only ${NODES}.`;
 
 /** What is said where nothing that is known here fits. */
 function unknown(text: SaidText, own: readonly OwnReply[], facts: Facts): readonly string[] {
@@ -364,19 +391,21 @@ function unknown(text: SaidText, own: readonly OwnReply[], facts: Facts): readon
   const isOfPasswords = !isSaidElsewhere && like.some(({ reply }) => isWrongPassword(reply));
   const notKept = isOfPasswords ? [passwordSentence(facts)] : [];
   const code = [text.code ?? '', text.enhanced ?? ''].join(' ').trim();
-  const what = inWords.length > 0 ? 'that' : code;
+  const what = inWords.length > 0 ? 'so' : code;
   const says = [...new Set(like.map(({ of }) => `Stopgap says ${what} ${of}.`))];
   if (inWords.length > 0) {
-    const elsewhere = 'Whether one of these was it only the SMTP nodes know (their log).';
+    const elsewhere = `Whether one of these was it only ${NODES}.`;
     const none = 'None of it is known here of this account around then.';
     return [...says, isSaidElsewhere ? elsewhere : none, ...notKept, ...hint];
   }
-  if (!text.hasAnswer)
-    return [NOT_BY_WORDS, isSaidElsewhere ? SMTP_NODES_KNOW : NOTHING_AROUND, AS_IT_STANDS, ...hint];
+  if (!text.hasAnswer) {
+    const perhaps = text.isOfLogin(OWN_CODES) ? passwordSentence(facts) : NOTHING_AROUND;
+    return [NOT_BY_WORDS, isSaidElsewhere ? SMTP_NODES_KNOW : perhaps, AS_IT_STANDS, ...hint];
+  }
   const nothing = isSaidElsewhere
-    ? `Whether Stopgap said ${code} is not known here: the SMTP nodes know (their log).`
+    ? `Whether Stopgap said ${code} is not known here: ${NODES}.`
     : `Nothing here is known to have said ${code} to this account around then.`;
-  return [nothing, ...says, ...notKept, facts.own.isAsked ? OTHERS_ASK : OTHERS, ...hint];
+  return [nothing, ...says, ...notKept, others(facts.own), ...hint];
 }
 
 function passwordSentence({ at, failedSince }: Facts): string {

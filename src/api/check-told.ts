@@ -112,7 +112,7 @@ export function ownSettingsOf(deps: ApiDependencies): OwnSettings {
     failsReading,
     failsLogins,
     hasLoginsWorded: isAsked || deps.dovecotAsks?.() === true,
-    askedCodes: isAsked || there !== undefined ? [code] : [],
+    askedCodes: isAsked || asksBesides !== undefined || mailServers?.verdicts.wasAsked === true ? [code] : [],
   };
 }
 

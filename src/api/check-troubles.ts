@@ -8,8 +8,8 @@ export interface Trouble {
   readonly why: PutOffFor;
   /** When, as far as it concerns the time that is asked about; undefined if it is so now, and now is asked about. */
   readonly at: Instant | undefined;
-  /** When somebody was put off for it, as far as is known. */
-  readonly last: Instant | undefined;
+  /** From when to when somebody was put off for it, as far as is known. */
+  readonly heard: { readonly since: Instant; readonly last: Instant } | undefined;
 }
 
 /** @param about how exact the time is */
@@ -24,10 +24,10 @@ export function troublesAround(
     .filter(({ since, at: last }) => since - about <= at && at <= last + about)
     .map(({ why, since, at: last }) => {
       const nearest = Math.min(last, Math.max(since, at));
-      return { why, at: now.includes(why) ? undefined : nearest, last: nearest };
+      return { why, at: now.includes(why) ? undefined : nearest, heard: { since, last } };
     });
   const unheard = now.filter((why) => heard.every((one) => one.why !== why));
-  return [...heard, ...unheard.map((why) => ({ why, at: undefined, last: undefined }))];
+  return [...heard, ...unheard.map((why) => ({ why, at: undefined, heard: undefined }))];
 }
 
 /** What puts off everybody's mail now, or makes this answer out of date. */

@@ -228,7 +228,7 @@ async function explainCheck(
       ? [...(said === null ? [] : [said.sentence]), NOT_THEIRS].join(' ')
       : [
           ...(said === null ? [] : [said.sentence]),
-          ...(hasNoLogin === undefined || said?.cause === 'no login' ? [] : [hasNoLogin]),
+          ...(hasNoLogin === undefined || said?.sentence.includes(hasNoLogin) === true ? [] : [hasNoLogin]),
           ...(isMailRefused ? [notItsAddress(verdict.sender)] : []),
           ...((hasNoLogin !== undefined || isMailRefused) && deciding === undefined
             ? []
@@ -237,7 +237,9 @@ async function explainCheck(
               : [refusalSentence(deciding, at, isPast, begins)]),
           ...(deciding === undefined ? [] : whereAsked(deps, deciding, past)),
           ...(deciding === undefined || isPast ? [] : askedByNobody(deps, authReply)),
-          ...((deciding ?? otherWay) === undefined && !isBeforeAll ? unsure : []),
+          ...((deciding ?? otherWay) === undefined && !isBeforeAll && said?.cause !== 'trouble'
+            ? unsure
+            : []),
           ...(from === undefined ? [] : [cameAs(from)]),
           ...(failed === undefined ? [] : [failedSentence(failed)]),
           ...(behind === null ? [] : [behindSentence(behind)]),

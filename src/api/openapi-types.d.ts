@@ -4536,7 +4536,7 @@ export interface operations {
                         };
                         /** @description Null where no account is named, of a past instant, and where this process has no users file: the sentence says so. */
                         accountState: ("active" | "disabled" | "unknown") | null;
-                        /** @description Logins of this account that failed for no block, until an hour passes without one; null where there are none, of a time more than an hour before the first of them, of an account that is not in the users file, and from a process that sees no logins. */
+                        /** @description Logins of this account that failed for no block, until an hour passes without one; null where there are none, of a time more than an hour before the first of them, and from a process that sees no logins. */
                         failedLogins: {
                             /** @description With a wrong password. */
                             failed: number;

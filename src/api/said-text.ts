@@ -62,7 +62,11 @@ export class SaidText {
     // Some programs leave out the three digits.
     const hasEnhanced =
       this.#sure.length === 0 && enhanced !== undefined && this.#enhanced.includes(enhanced);
-    const hasCode = hasEnhanced || this.#codes.some((code) => codes.includes(code));
+    const isAlike =
+      this.#codes.length === 0 &&
+      enhanced === undefined &&
+      this.#enhanced.some((one) => isOfClass(one, codes));
+    const hasCode = hasEnhanced || isAlike || this.#codes.some((code) => codes.includes(code));
     const isSaid = words.some((each) => each !== '' && ` ${this.#plain} `.includes(` ${each} `));
     if (isSaid && (hasCode || this.#sure.length === 0)) return 'words';
     return hasCode ? 'code' : 'no';
@@ -77,6 +81,11 @@ export class SaidText {
     const isAnswer = this.#sure.length + this.#enhanced.length > 0;
     return !isAnswer && !this.#codes.some((code) => own.includes(code)) && ABOUT_LOGINS.test(this.#plain);
   }
+}
+
+/** An enhanced code begins with the first digit of the reply code (RFC 2034, section 4). */
+function isOfClass(enhanced: string, codes: readonly number[]): boolean {
+  return codes.some((code) => `${code}`[0] === enhanced[0]);
 }
 
 function numbersIn(text: string, pattern: RegExp): readonly number[] {

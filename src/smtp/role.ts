@@ -120,8 +120,8 @@ export async function openSmtpRole(options: SmtpRoleOptions): Promise<SmtpRole> 
     relay: upstreams.relayOf(config.smtp.relay),
     verifier,
     limiter: new AttemptLimiter({ attemptsPerMinute: auth.attemptsPerMinute, clock }),
-    failedLogins: new FailedLoginsByAccount(
-      (account) => users?.().has(account) ?? (verifier.hasSeen(account) || undefined),
+    failedLogins: new FailedLoginsByAccount((account) =>
+      users === undefined ? verifier.hasSeen(account) || undefined : users().get(account)?.disabled === false,
     ),
     putOffs: new LastPutOffs(),
     placeOf,

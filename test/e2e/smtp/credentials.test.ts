@@ -242,7 +242,7 @@ test('clients on IPv6, and on IPv4 at a listener for both', async (t) => {
   await Promise.all([mapped.quit(), other.quit()]);
 });
 
-test('an administrator is told of the wrong passwords of an account that exists, and of no other', async (t) => {
+test('an administrator is told of the wrong passwords of an account, and of logins where there is none', async (t) => {
   const token = 'sgp_told-of-wrong-passwords';
   const hash = `sha256:${createHash('sha256').update(token).digest('hex')}`;
   const stopgap = await Stopgap.start(t, {
@@ -271,10 +271,12 @@ test('an administrator is told of the wrong passwords of an account that exists,
   assert.equal(refused, false);
   assert.match(
     sentence,
-    /^This sender is not refused: .* 1 login of it failed with a wrong password, and 1 login/,
+    /^This sender is not refused: .* 1 login of it failed with a wrong password, at .*, and 1 login of it got 454/,
   );
   assert.deepEqual([failedLogins?.failed, failedLogins?.putOff, failedLogins?.network], [1, 1, '127.0.0.9']);
-  assert.equal((await check(`account=${GUESSED}`)).failedLogins, null);
+  const guessed = await check(`account=${GUESSED}`);
+  assert.equal(guessed.failedLogins?.failed, 1);
+  assert.match(guessed.sentence, /^There is no such account: .* since there was no such account then/);
   const foreign = await check(`account=${ALICE}&returnPath=${BOB}`);
   assert.match(
     foreign.sentence,

@@ -88,7 +88,8 @@ describe('a check of what a mail program said', () => {
 
   test('finds a wrong password, an account that there is not, and the return path that it may not use', async () => {
     const at = server.clock.now();
-    failed = { failed: 2, putOff: 1, since: at - MINUTE, at, network: '192.0.2.1', isKnown: true };
+    const last = { count: 2, at, network: '192.0.2.1' };
+    failed = { failed: last, putOff: last, since: at - MINUTE, isKnown: true, wasNone: false };
     assert.equal((await said('cleo@example.com', '535 5.7.8')).cause, 'password');
     assert.equal((await said('cleo@example.com', '454 4.7.0')).cause, 'too many logins');
     failed = undefined;

@@ -177,10 +177,15 @@ describe('checks over HTTP', () => {
 
   test('a check says that logins fail with a wrong password, although no block covers the sender', async () => {
     const [since, at] = [Date.parse('2026-06-01T12:00:00Z'), Date.parse('2026-06-01T12:30:00Z')];
+    const counted = (failed: number, putOff = 0) => ({
+      failed: { count: failed, at, network: '192.0.2.7' },
+      putOff: putOff === 0 ? undefined : { count: putOff, at, network: '192.0.2.8' },
+    });
     const failures: Record<string, FailedLogins> = {
-      'once@example.com': { failed: 1, putOff: 0, since: at, at, network: '192.0.2.7', isKnown: true },
-      'often@example.com': { failed: 33, putOff: 4, since, at, network: '192.0.2.7', isKnown: true },
-      'new@example.com': { failed: 1, putOff: 0, since: at, at, network: '192.0.2.7', isKnown: false },
+      'once@example.com': { ...counted(1), since: at, isKnown: true, wasNone: false },
+      'often@example.com': { ...counted(33, 4), since, isKnown: true, wasNone: false },
+      'new@example.com': { ...counted(1), since: at, isKnown: false, wasNone: false },
+      'added@example.com': { ...counted(1), since: at, isKnown: false, wasNone: true },
     };
     const other = await ApiServer.start((deps) => ({
       ...deps,
@@ -193,23 +198,25 @@ describe('checks over HTTP', () => {
       assert.equal(once.refused, false);
       assert.equal(
         once.sentence,
-        'This sender is not refused: no block in force covers it. 1 login of it failed with a wrong password: at 2026-06-01T12:30:00.000Z from 192.0.2.7.',
+        'This sender is not refused: no block in force covers it. 1 login of it failed with a wrong password, at 2026-06-01T12:30:00.000Z from 192.0.2.7.',
       );
       const often = await ask('account=often@example.com');
       assert.match(
         often.sentence,
-        / 33 logins of it failed with a wrong password, and 4 logins of it were put off \(454\), since too many from that network had failed: since 2026-06-01T12:00:00\.000Z, the last at 2026-06-01T12:30:00\.000Z from 192\.0\.2\.7\.$/,
+        / 33 logins of it failed with a wrong password, the last at 2026-06-01T12:30:00\.000Z from 192\.0\.2\.7, and 4 logins of it got 454, since too many from that network had failed, the last at 2026-06-01T12:30:00\.000Z from 192\.0\.2\.8; the first at 2026-06-01T12:00:00\.000Z\.$/,
       );
       assert.deepEqual(often.failedLogins, {
-        ...{ failed: 33, putOff: 4, network: '192.0.2.7' },
+        ...{ failed: 33, putOff: 4, network: '192.0.2.8' },
         ...{ since: '2026-06-01T12:00:00.000Z', at: '2026-06-01T12:30:00.000Z' },
       });
       // With another back end nobody knows the account before its first login.
       const fresh = await ask('account=new@example.com');
       assert.match(
         fresh.sentence,
-        / 1 login of it failed with a wrong password, or since there is no such account: at /,
+        / 1 login of it failed with a wrong password, or since there is no such account, at /,
       );
+      const added = await ask('account=added@example.com');
+      assert.match(added.sentence, /, or since there was no such account then, or it was disabled, at /);
       assert.equal((await ask('account=fine@example.com')).failedLogins, null);
       // Somebody who asks about the time that a customer named must not hear that nothing was wrong.
       other.clock.advance(at + HOUR - other.clock.now());

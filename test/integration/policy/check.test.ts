@@ -141,7 +141,7 @@ describe('a check where a mail server asks and no mail is taken', () => {
     for (const login of ['Alice@example.com', BOB])
       await askPolicy(stopgap, 'report', attemptOf({ success: false, login }));
     const verdict = await check(stopgap, `account=${ALICE}`);
-    assert.match(verdict.sentence, / 1 login of it failed with a wrong password: at .* from 192\.0\.2\.7\.$/);
+    assert.match(verdict.sentence, / 1 login of it failed with a wrong password, at .* from 192\.0\.2\.7\.$/);
     assert.equal(verdict.failedLogins?.failed, 1);
     const unseen = await check(stopgap, `account=${BOB}`);
     assert.equal(unseen.failedLogins?.failed, 1);

@@ -5,33 +5,39 @@ import { FailedLoginsByAccount } from '../../../src/accounts/users.js';
 
 const NOON = Date.parse('2026-06-01T12:00:00Z');
 
+const once = (network: string, at: number, count = 1) => ({ count, at, network });
+
 test('failed logins are counted by account, in any spelling, until an hour has passed without one', () => {
   const failed = new FailedLoginsByAccount((account) => account === 'a@example.com');
   failed.note('A@Example.com', 'failed', '192.0.2.7', NOON);
   failed.note('a@example.com', 'putOff', '192.0.2.8', NOON + 50 * MINUTE);
   const later = NOON + 50 * MINUTE + HOUR;
   assert.deepEqual(failed.of('a@example.com', later), {
-    ...{ failed: 1, putOff: 1, since: NOON, at: NOON + 50 * MINUTE, network: '192.0.2.8' },
-    isKnown: true,
+    failed: once('192.0.2.7', NOON),
+    putOff: once('192.0.2.8', NOON + 50 * MINUTE),
+    ...{ since: NOON, isKnown: true, wasNone: false },
   });
   assert.equal(failed.of('a@example.com', later + 1), undefined);
   failed.note('a@example.com', 'failed', '192.0.2.7', later + 1);
   assert.deepEqual(failed.of('a@example.com', later + 1), {
-    ...{ failed: 1, putOff: 0, since: later + 1, at: later + 1, network: '192.0.2.7' },
-    isKnown: true,
+    failed: once('192.0.2.7', later + 1),
+    ...{ putOff: undefined, since: later + 1, isKnown: true, wasNone: false },
   });
 });
 
-test('what is typed as a login and is no account is kept nowhere', () => {
-  const asked: string[] = [];
-  const failed = new FailedLoginsByAccount((account) => {
-    asked.push(account);
-    return false;
-  });
-  failed.note('my-secret-password', 'failed', '192.0.2.7', NOON);
-  assert.equal(failed.of('my-secret-password', NOON), undefined);
+test('a login of an account that is missing or disabled is no sure sign of a wrong password, also once it may log in', () => {
+  let mayLogIn = false;
+  const failed = new FailedLoginsByAccount(() => mayLogIn);
+  failed.note('late@example.com', 'failed', '192.0.2.7', NOON);
+  mayLogIn = true;
+  failed.note('late@example.com', 'failed', '192.0.2.7', NOON);
+  const { isKnown, wasNone } = failed.of('late@example.com', NOON)!;
+  assert.deepEqual([isKnown, wasNone], [false, true]);
+});
+
+test('what is too long for an account is not looked at', () => {
+  const failed = new FailedLoginsByAccount(() => assert.fail('looked at'));
   failed.note('x'.repeat(100_000), 'putOff', '192.0.2.7', NOON);
-  assert.deepEqual(asked, ['my-secret-password'], 'what is too long for an account is not looked at');
 });
 
 test('a name that may be no account is counted apart: a flood of guessed ones pushes out no account', () => {
@@ -46,12 +52,13 @@ test('a name that may be no account is counted apart: a flood of guessed ones pu
   known = 'b@example.com';
   failed.note('b@example.com', 'failed', '192.0.2.7', NOON);
   assert.deepEqual(failed.of('b@example.com', NOON), {
-    ...{ failed: 2, putOff: 0, since: NOON, at: NOON, network: '192.0.2.7', isKnown: true },
+    failed: once('192.0.2.7', NOON, 2),
+    ...{ putOff: undefined, since: NOON, isKnown: true, wasNone: false },
   });
   failed.note('c@example.com', 'failed', '192.0.2.7', NOON);
   for (let n = 0; n < 10_000; n++) failed.note(`guessed-${n}`, 'failed', '192.0.2.7', NOON);
   assert.equal(failed.of('c@example.com', NOON), undefined);
-  assert.equal(failed.of('a@example.com', NOON)?.failed, 1);
+  assert.equal(failed.of('a@example.com', NOON)?.failed?.count, 1);
 });
 
 test('what is told of an account is the newest, though it is not known any more that there is one', () => {
@@ -62,8 +69,9 @@ test('what is told of an account is the newest, though it is not known any more 
   failed.note('a@example.com', 'failed', '192.0.2.8', NOON + 2 * HOUR);
   failed.note('a@example.com', 'putOff', '192.0.2.9', NOON + 2 * HOUR + MINUTE);
   for (let n = 0; n < 10_000; n++) failed.note(`guessed-${n}`, 'failed', '192.0.2.7', NOON);
-  const counted = { failed: 1, putOff: 1, since: NOON + 2 * HOUR, at: NOON + 2 * HOUR + MINUTE };
   assert.deepEqual(failed.of('a@example.com', NOON + 2 * HOUR + MINUTE), {
-    ...{ ...counted, network: '192.0.2.9', isKnown: false },
+    failed: once('192.0.2.8', NOON + 2 * HOUR),
+    putOff: once('192.0.2.9', NOON + 2 * HOUR + MINUTE),
+    ...{ since: NOON + 2 * HOUR, isKnown: false, wasNone: false },
   });
 });

@@ -53,8 +53,11 @@ function refused(reply: string, block = 'b1', at = NOW - MINUTE): RefusalJson {
 }
 
 function wrong(at = NOW - MINUTE, more: Partial<FailedLogins> = {}): FailedLogins {
-  return { failed: 2, putOff: 0, since: at - MINUTE, at, network: '192.0.2.1', isKnown: true, ...more };
+  const failed = { count: 2, at, network: '192.0.2.1' };
+  return { failed, putOff: undefined, since: at - MINUTE, isKnown: true, wasNone: false, ...more };
 }
+
+const PUT_OFF_ONLY = { failed: undefined, putOff: { count: 3, at: NOW, network: '192.0.2.2' } };
 
 const ALL_REFUSED = {
   refusals: [CREDENTIALS, PUT_OFF, LATER, HONEST].map((reply) => refused(reply, `b-${reply.slice(0, 3)}`)),
@@ -196,18 +199,33 @@ describe('a text without the answer of a server', () => {
       const nothing = said(text);
       assert.match(nothing.sentence, / Nothing is known here of this account around then: perhaps /);
       const split = said(text, { isSaidElsewhere: true });
-      assert.match(split.sentence, / What clients were told only the SMTP nodes know \(their log\)\./);
+      assert.match(split.sentence, / What clients were told only the SMTP nodes know \(their log/);
     });
 
   test('about a login names also what had it put off', () => {
     const text = 'Anmeldung am Server fehlgeschlagen';
-    const troubles = [{ why: 'logins', at: undefined, last: undefined }] as const;
+    const troubles = [{ why: 'logins', at: undefined, heard: undefined }] as const;
     const refusals = [refused(CREDENTIALS, 'over', NOW - 4 * MINUTE)];
     assert.equal(said(text, { troubles, refusals }).cause, 'trouble');
     assert.equal(said(text, { refusals: [refused(PUT_OFF)] }).block, 'b1');
-    assert.equal(said(text, { failed: wrong(NOW, { failed: 0, putOff: 2 }) }).cause, 'too many logins');
-    const upstream = [{ why: 'upstream', at: undefined, last: undefined }] as const;
+    assert.equal(said(text, { failed: wrong(NOW, PUT_OFF_ONLY) }).cause, 'too many logins');
+    const upstream = [{ why: 'upstream', at: undefined, heard: undefined }] as const;
     assert.doesNotMatch(said(text, { troubles: upstream, failed: wrong() }).sentence, /mail server behind/);
+  });
+
+  test('about a login names what else is known of then where no login is known to have failed', () => {
+    const text = 'my outlook asks for the password all the time';
+    const honest = said(text, { standing: { block: 'b9', replies: [HONEST], cameAt: undefined } });
+    assert.match(honest.sentence, /^By these words alone .* around then: "550 .* is what block b9/);
+    const held = said(text, { refusals: [refused('HOLD')] });
+    assert.match(held.sentence, /The mail server was told to hold its mail at \S+, because of block b1/);
+    const split = said(text, { isSaidElsewhere: true });
+    assert.match(
+      split.sentence,
+      /only the SMTP nodes know \(their log, which has of failed logins the network/,
+    );
+    const nothing = said(text, { failedSince: NOW - HOUR, at: NOW - 2 * HOUR });
+    assert.match(nothing.sentence, /^By these words alone .* Perhaps the password was wrong: /);
   });
 
   test('but with the enhanced code of one is that answer: some programs leave out the three digits', () => {
@@ -235,7 +253,7 @@ describe('of several that fit the sentence names all, and first what is the like
   const standing = { block: 'b9', replies: [CREDENTIALS, LATER], cameAt: undefined };
 
   test('what was refused just before by a block that stands', () => {
-    const troubles = [{ why: 'upstream', at: undefined, last: undefined }] as const;
+    const troubles = [{ why: 'upstream', at: undefined, heard: undefined }] as const;
     const found = said(LATER, { refusals: [refused(LATER)], troubles });
     assert.deepEqual([found.cause, found.block], ['block', 'b1']);
     assert.match(found.sentence, /Stopgap says 451 while .* it is so now\./);
@@ -265,7 +283,9 @@ describe('of several that fit the sentence names all, and first what is the like
       refused(LATER, 'over', NOW - 2 * MINUTE),
       refused(AS_WRONG_PASSWORD, 'over', NOW - 2 * MINUTE),
     ];
-    const troubles = [{ why: 'upstream', at: NOW - MINUTE, last: NOW - MINUTE }] as const;
+    const troubles = [
+      { why: 'upstream', at: NOW - MINUTE, heard: { since: NOW - MINUTE, last: NOW - MINUTE } },
+    ] as const;
     const later = said(LATER, { refusals, troubles });
     assert.deepEqual([later.cause, later.at], ['trouble', formatInstant(NOW - MINUTE)]);
     assert.match(later.sentence, /because of block over \([^)]*\)\. That block is over\.$/);
@@ -313,7 +333,7 @@ describe('what else is known here', () => {
       ['logins', PUT_OFF, 'smtp.auth.backend'],
       ['checks', '454', 'more passwords'],
     ] as const) {
-      const troubles = [{ why, at: NOW, last: NOW }] as const;
+      const troubles = [{ why, at: NOW, heard: { since: NOW, last: NOW } }] as const;
       const found = said(text, { troubles });
       assert.deepEqual([found.cause, found.at, found.block], ['trouble', formatInstant(NOW), null]);
       assert.ok(found.sentence.includes(words), found.sentence);
@@ -333,8 +353,14 @@ describe('what else is known here', () => {
     );
     const perhaps = said('535', { failed: wrong(NOW, { isKnown: false }) });
     assert.match(perhaps.sentence, /^Its password was wrong, or there is no such account: /);
-    const putOff = said('454 4.7.0', { failed: wrong(NOW, { failed: 0, putOff: 3 }) });
+    const putOff = said('454 4.7.0', { failed: wrong(NOW, PUT_OFF_ONLY) });
     assert.equal(putOff.cause, 'too many logins');
+    assert.match(putOff.sentence, / from 192\.0\.2\.2\.$/);
+    const none = said('535', { failed: wrong(NOW, { isKnown: false, wasNone: true }) });
+    assert.match(
+      none.sentence,
+      /^There was no such account then, or it was disabled, or its password was wrong: /,
+    );
     assert.notEqual(said('Temporary authentication failure', { failed: wrong() }).cause, 'password');
   });
 
@@ -350,6 +376,8 @@ describe('what else is known here', () => {
       /^The mail server behind refused a recipient of it with 550, .*: perhaps that\./,
     );
     assert.equal(said('551 moved', { behindCodes }).cause, 'none');
+    assert.equal(said('5.1.1 <x@y.example>: User unknown', { behindCodes }).cause, 'mail server');
+    assert.equal(said('4.2.1 mailbox busy', { behindCodes }).cause, 'none');
     const own = said(HONEST, { behindCodes });
     assert.doesNotMatch(own.sentence, /mail server behind/);
   });
@@ -392,7 +420,7 @@ describe('where nothing that is known here fits', () => {
       ...['538 Error: Must issue a STARTTLS command first', `450${LATER.slice(3)}`],
       'Error: "552 Error: message exceeds fixed maximum message size 26214400"',
     ])
-      assert.match(said(text).sentence, /^Stopgap says that /, text);
+      assert.match(said(text).sentence, /^Stopgap says so /, text);
     for (const [text, cause, setting] of [
       ['452 Error: too many recipients', 'other', 'smtp.maxRecipients'],
       ['552 5.3.4 Message exceeds the size limit', 'other', 'smtp.maxMessageSize'],
@@ -413,7 +441,7 @@ describe('where nothing that is known here fits', () => {
 
   test('words are not our own with another code', () => {
     for (const text of ['550 4.3.2 Shutting down', '451 Too many recipients', '451 4.3.2 try again later'])
-      assert.doesNotMatch(said(text).sentence, /Stopgap says that/, text);
+      assert.doesNotMatch(said(text).sentence, /Stopgap says so/, text);
   });
 
   test('a code tells all that it may be about, each once', () => {
@@ -456,7 +484,7 @@ describe('where nothing that is known here fits', () => {
   test('only the SMTP nodes may know it where roles are split', () => {
     for (const text of ['535 5.7.8 Error: authentication failed', '454', LATER]) {
       const { sentence } = said(text, { isSaidElsewhere: true });
-      assert.match(sentence, /the SMTP nodes know \(their log\)/, text);
+      assert.match(sentence, /the SMTP nodes know \(their log/, text);
       assert.doesNotMatch(sentence, /Nothing here|None of it|erhaps/, text);
     }
   });
