@@ -145,7 +145,7 @@ describe('a check where a mail server asks and no mail is taken', () => {
     assert.equal(verdict.failedLogins?.failed, 1);
     const unseen = await check(stopgap, `account=${BOB}`);
     assert.equal(unseen.failedLogins?.failed, 1);
-    assert.match(unseen.sentence, / failed with a wrong password, or since there is no such account: at /);
+    assert.match(unseen.sentence, / failed with a wrong password, or since there is no such account, at /);
     await askPolicy(stopgap, 'report', attemptOf({ success: false, policy_reject: true }));
     assert.equal((await check(stopgap, `account=${ALICE}`)).failedLogins?.failed, 1, 'our own refusal');
   });
