@@ -1,6 +1,6 @@
 import type { Logger } from 'pino';
 import type { BlockEntry, HookTask } from '../../projections/blocks/block-entry.js';
-import { hookTaskOf, isEnded, mayHoldQueue, settledThrough } from '../../projections/blocks/block-entry.js';
+import { hookTasksOf, isEnded, mayHoldQueue, settledThrough } from '../../projections/blocks/block-entry.js';
 import type { BlockLedger } from '../../projections/blocks/block-ledger.js';
 import type { BlockCommandHandler } from '../commands/block-commands.js';
 import type { ReadModels } from '../detector/read-models.js';
@@ -92,7 +92,7 @@ export class QueueHooks {
     this.#paused.clear();
     this.#waiting.clear();
     const now = this.#options.clock.now();
-    for (const entry of ledger.kept()) if (hookTaskOf(entry, now) !== undefined) this.#wait(entry.id, false);
+    for (const entry of ledger.kept()) if (hookTasksOf(entry, now).length > 0) this.#wait(entry.id, false);
   }
 
   /** Something has happened to a block. */
@@ -139,18 +139,35 @@ export class QueueHooks {
     this.#working = undefined;
   }
 
+  /** Does what is asked for of a block, one thing after the other: none overtakes one that is to be tried again. */
   async #lookAt(block: string, isLate: boolean): Promise<void> {
     const { models, clock } = this.#options;
-    const entry = models.ledger.get(block);
-    const task = entry && hookTaskOf(entry, clock.now());
-    if (entry === undefined || task === undefined) return;
-    if (task.last !== undefined && (!task.isFinal || (task.last === 'failed' && !isLate))) return;
+    const seen = new Set<number>();
+    for (;;) {
+      const entry = models.ledger.get(block);
+      if (entry === undefined || this.#closing.signal.aborted) return;
+      const task = hookTasksOf(entry, clock.now()).find(
+        ({ cause, last }) => !seen.has(cause) && (last !== 'failed' || isLate),
+      );
+      if (task === undefined) return;
+      seen.add(task.cause);
+      if (!(await this.#try(entry, task))) return;
+      // What has happened meanwhile is seen to here. Mail that was held after the release is looked for once more.
+      if (this.#waiting.get(block) === false) this.#waiting.delete(block);
+    }
+  }
+
+  /** @returns whether it has come to an end; else it is tried again, after a pause */
+  async #try(entry: BlockEntry, task: HookTask): Promise<boolean> {
     const done = nothingDone();
     try {
       for await (const batch of this.#batches(entry, task, done)) await this.#call(entry, task, batch, done);
       if (done.asked + done.moved > 0) await this.#report(entry, task, 'done', done);
+      return true;
     } catch (error) {
-      await this.#failed(entry, task, done, error).catch((fault: unknown) => this.#pause(block, 1, fault));
+      return await this.#failed(entry, task, done, error).catch((fault: unknown) =>
+        this.#pause(entry.id, 1, fault),
+      );
     }
   }
 
@@ -327,17 +344,18 @@ export class QueueHooks {
     const fields = { correlation, block, subject, action, asked, acted, ...(moved > 0 && { moved }), output };
     if (outcome === 'done') log.info(fields, 'the hook was called');
     else log.error(fields, 'the hook was given up');
-    // Until this is folded the task would look as if it were new.
-    await models.reached(position).catch(() => undefined);
+    // Until this is folded the task would look as if it were new, and the next one as if it were about the same mail.
+    await models.reached(position);
   }
 
-  async #failed(entry: BlockEntry, task: HookTask, done: Done, error: unknown): Promise<void> {
-    if (this.#closing.signal.aborted) return;
+  /** @returns whether it was given up */
+  async #failed(entry: BlockEntry, task: HookTask, done: Done, error: unknown): Promise<boolean> {
+    if (this.#closing.signal.aborted) return false;
     const { log, metrics } = this.#options;
     const { id: block } = entry;
     const isOurs = !(error instanceof HookFailed);
     // The block is not there any more: another log is followed.
-    if (isOurs && error instanceof StopgapError && error.code === 'not-found') return;
+    if (isOurs && error instanceof StopgapError && error.code === 'not-found') return false;
     if (isOurs) return this.#pause(block, 1, error);
     const key = `${block} ${task.cause}`;
     const failures = (this.#failures.get(key) ?? 0) + 1;
@@ -350,11 +368,12 @@ export class QueueHooks {
     }
     // Nothing is settled by it: another decision has all of it done again.
     await this.#report(entry, task, 'failed', { ...done, through: undefined, output: error.message });
+    return true;
   }
 
   /** @param fault one of ours, such as a store that is away */
-  #pause(block: string, failures: number, fault?: unknown): void {
-    if (this.#closing.signal.aborted) return;
+  #pause(block: string, failures: number, fault?: unknown): false {
+    if (this.#closing.signal.aborted) return false;
     const { clock, log } = this.#options;
     if (fault !== undefined)
       log.warn({ block, error: messageOf(fault) }, 'what the hook did could not be recorded yet');
@@ -364,6 +383,7 @@ export class QueueHooks {
       this.#wait(block, true);
     });
     this.#paused.set(block, cancel);
+    return false;
   }
 }
 

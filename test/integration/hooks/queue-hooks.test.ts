@@ -55,6 +55,13 @@ async function runs(
   return stopgap.all<HookRan>('HookRan');
 }
 
+/** Resolves once a call of the hook has failed so often. */
+async function failed({ stopgap }: Scene, times: number): Promise<void> {
+  const failures = (): number =>
+    stopgap.logs.filter((line) => line.includes('the hook failed: it is called again')).length;
+  await eventually(`it failed ${times} times`, () => failures() === times);
+}
+
 /** A message that the policy service is asked about at its end. */
 async function message(
   asking: Asking,
@@ -213,6 +220,52 @@ describe('the hook for mail in a queue', () => {
     ]);
   });
 
+  test('still holds what waits in the queue where held mail is decided on before that is done: the decision comes after it, and is not about it', async (t) => {
+    const there = await scene(t);
+    const { stopgap, hook, asking, clock } = there;
+    await message(asking, '4SPAM');
+    await stopgap.settled();
+    await hook.becomes('broken');
+    const block = await stopgap.block('account', ALICE, { refusal: 'hold' });
+    await failed(there, 1);
+    await recordHeld(there, block, '4HELD');
+    await decide(there, { kind: 'held', block, action: 'delete' });
+    await failed(there, 2);
+    await hook.becomes('well');
+    clock.advance(MINUTE);
+    await runs(there, 2);
+    const hold = ['hold-queue', ALICE, ['4SPAM']];
+    assert.deepEqual((await hook.calls()).map(told), [hold, hold, hold, ['delete', ALICE, ['4HELD']]]);
+    await decide(there, { kind: 'release', block, falsePositive: true });
+    await runs(there, 3);
+    assert.deepEqual((await hook.calls()).map(told).at(-1), ['release', ALICE, ['4SPAM']]);
+  });
+
+  test('is called for each decision in its order, also where it was busy: a later one is not about the mail of an earlier one', async (t) => {
+    const there = await scene(t);
+    const { stopgap, hook } = there;
+    const block = await stopgap.block('account', ALICE, { refusal: 'hold' });
+    for (const id of ['4ONE1', '4TWO2']) await recordHeld(there, block, id);
+    await hook.becomes('broken');
+    await decide(there, { kind: 'held', block, action: 'release' });
+    await failed(there, 1);
+    await recordHeld(there, block, '4SPAM');
+    await hook.becomes('well');
+    await decide(there, { kind: 'held', block, action: 'delete' });
+    const ran = await runs(there, 2);
+    assert.deepEqual((await hook.calls()).slice(-2).map(told), [
+      ['release', ALICE, ['4ONE1', '4TWO2']],
+      ['delete', ALICE, ['4SPAM']],
+    ]);
+    assert.deepEqual(
+      ran.map(({ data }) => [data.action, data.acted, data.through]),
+      [
+        ['release', 2, 1],
+        ['delete', 1, 2],
+      ],
+    );
+  });
+
   test('is called for what is recorded as held just after the release as well', async (t) => {
     const there = await scene(t);
     const { stopgap, hook } = there;
@@ -329,10 +382,8 @@ describe('the hook for mail in a queue', () => {
     await stopgap.settled();
     await hook.becomes('broken');
     await decide(there, { kind: 'release', block, falsePositive: true });
-    const failures = (): number =>
-      stopgap.logs.filter((line) => line.includes('the hook failed: it is called again')).length;
     for (let call = 1; call < 8; call++) {
-      await eventually(`it failed ${call} times`, () => failures() === call);
+      await failed(there, call);
       clock.advance(5 * MINUTE);
     }
     const [run] = await runs(there, 1);
