@@ -24,7 +24,7 @@ import { normalizeAccount, normalizeAddress } from '../sending/identity.js';
 import type { Subject } from '../sending/subjects.js';
 import { senderIdentity } from '../sending/subjects.js';
 import type { EventStore } from '../store/port.js';
-import type { HookOptions } from './call.js';
+import type { HookCall, HookOptions } from './call.js';
 import { actedOn, callHook, firstLines, HookFailed } from './call.js';
 
 export interface QueueHooksOptions extends HookOptions {
@@ -54,6 +54,9 @@ type Batch = readonly [account: string | null, messages: readonly Message[]];
 type Message = Omit<MessageHeld, 'block'>;
 type Held = RecordedEvent & HeldEvent;
 
+/** How the hook is called. @see HookCall.again */
+type Calling = Pick<HookTask, 'action'> & { readonly isAgain: boolean };
+
 /** What the calls for one task came to. */
 interface Done {
   asked: number;
@@ -78,6 +81,8 @@ export class QueueHooks {
   readonly #paused = new Map<string, () => void>();
   /** Failures in a row, by block and cause. */
   readonly #failures = new Map<string, number>();
+  /** Ids of blocks of which a call has begun that was to hold what waits in the queue, and did not come to its end, as far as is known. */
+  readonly #begun = new Set<string>();
   readonly #closing = new AbortController();
   #working: Promise<void> | undefined;
 
@@ -88,11 +93,16 @@ export class QueueHooks {
   /** Looks at all blocks again: after a start, or with another log. */
   adopt(ledger: BlockLedger): void {
     this.#failures.clear();
+    this.#begun.clear();
     for (const cancel of this.#paused.values()) cancel();
     this.#paused.clear();
     this.#waiting.clear();
     const now = this.#options.clock.now();
-    for (const entry of ledger.kept()) if (hookTasksOf(entry, now).length > 0) this.#wait(entry.id, false);
+    for (const entry of ledger.kept()) {
+      // An earlier process may have begun it.
+      if (mayHoldQueue(entry, now)) this.#begun.add(entry.id);
+      if (hookTasksOf(entry, now).length > 0) this.#wait(entry.id, false);
+    }
   }
 
   /** Something has happened to a block. */
@@ -160,8 +170,11 @@ export class QueueHooks {
   /** @returns whether it has come to an end; else it is tried again, after a pause */
   async #try(entry: BlockEntry, task: HookTask): Promise<boolean> {
     const done = nothingDone();
+    const { action } = task;
+    const calling = { action, isAgain: action === 'hold-queue' && this.#begun.has(entry.id) };
     try {
-      for await (const batch of this.#batches(entry, task, done)) await this.#call(entry, task, batch, done);
+      for await (const batch of this.#batches(entry, task, done))
+        await this.#call(entry, calling, batch, done);
       if (done.asked + done.moved > 0) await this.#report(entry, task, 'done', done);
       return true;
     } catch (error) {
@@ -199,7 +212,8 @@ export class QueueHooks {
     }
     yield* inPieces(await acts(held));
     // The call that was to hold these may have been cut off. Letting go of what is not held does no harm.
-    if (action !== 'release' || last !== undefined || !mayHoldQueue(entry, this.#options.clock.now())) return;
+    if (action !== 'release' || !isFinal || last !== undefined || !this.#begun.has(entry.id)) return;
+    if (!mayHoldQueue(entry, this.#options.clock.now())) return;
     const recent = (await this.#recentSends(entry)).filter(({ transaction }) => !listed.has(transaction));
     const { own, others } = this.#byBlock(entry, recent, (message) => message);
     yield* inPieces(own);
@@ -208,7 +222,7 @@ export class QueueHooks {
       if (standing === undefined) continue;
       const kept = nothingDone();
       for (const batch of inPieces(messages))
-        await this.#call(standing, { action: 'hold-queue' }, batch, kept);
+        await this.#call(standing, { action: 'hold-queue', isAgain: true }, batch, kept);
       done.moved += kept.acted;
     }
   }
@@ -302,12 +316,14 @@ export class QueueHooks {
 
   async #call(
     { id: block, subject: { type, value } }: BlockEntry,
-    { action }: Pick<HookTask, 'action'>,
+    { action, isAgain }: Calling,
     [account, messages]: Batch,
     done: Done,
   ): Promise<void> {
     const queueIds = messages.map(({ transaction }) => transaction);
-    const call = { action, block, subject: { type, value }, account, queueIds };
+    const asked = { action, block, subject: { type, value }, account, queueIds };
+    const call: HookCall = isAgain ? { ...asked, again: true } : asked;
+    if (action === 'hold-queue') this.#begun.add(block);
     const output = await callHook(this.#options, call, this.#closing.signal);
     const acted = new Set(actedOn(call, output));
     done.asked += queueIds.length;
@@ -340,6 +356,7 @@ export class QueueHooks {
       { by: QUEUE_HOLDER, correlation },
     );
     this.#failures.delete(`${block} ${cause}`);
+    if (outcome === 'done' && action === 'hold-queue') this.#begun.delete(block);
     metrics.ran(action, outcome);
     const fields = { correlation, block, subject, action, asked, acted, ...(moved > 0 && { moved }), output };
     if (outcome === 'done') log.info(fields, 'the hook was called');

@@ -241,6 +241,52 @@ describe('the hook for mail in a queue', () => {
     assert.deepEqual((await hook.calls()).map(told).at(-1), ['release', ALICE, ['4SPAM']]);
   });
 
+  test('is told when an earlier call for mail in the queue was not heard, and only then: that one may have held some', async (t) => {
+    const there = await scene(t);
+    const { stopgap, hook, asking, clock } = there;
+    await message(asking, '4AAAA');
+    await message(asking, '4BBBB', { sasl_username: BOB, sender: BOB });
+    await stopgap.settled();
+    await hook.becomes('broken');
+    const block = await stopgap.block('account', ALICE);
+    await failed(there, 1);
+    await hook.becomes('well');
+    clock.advance(MINUTE);
+    await runs(there, 1);
+    await stopgap.block('account', BOB);
+    await runs(there, 2);
+    await decide(there, { kind: 'release', block, falsePositive: true });
+    await runs(there, 3);
+    assert.deepEqual(
+      (await hook.calls()).map(({ action, account, again }) => [action, account, again]),
+      [
+        ['hold-queue', ALICE, undefined],
+        ['hold-queue', ALICE, true],
+        ['hold-queue', BOB, undefined],
+        ['release', ALICE, undefined],
+      ],
+    );
+  });
+
+  test('lets go of nothing that it was not called to hold: a block ended before that, as a false positive', async (t) => {
+    const there = await scene(t);
+    const { stopgap, hook, asking, clock } = there;
+    await message(asking, '4AAAA');
+    await message(asking, '4BBBB', { sasl_username: BOB, sender: BOB });
+    await stopgap.settled();
+    await hook.becomes('hangs');
+    await stopgap.block('account', BOB);
+    await hook.called(1);
+    const block = await stopgap.block('account', ALICE);
+    await decide(there, { kind: 'release', block, falsePositive: true });
+    await hook.becomes('well');
+    await failed(there, 1);
+    clock.advance(MINUTE);
+    await runs(there, 1);
+    const hold = ['hold-queue', BOB, ['4BBBB']];
+    assert.deepEqual((await hook.calls()).map(told), [hold, hold]);
+  });
+
   test('is called for each decision in its order, also where it was busy: a later one is not about the mail of an earlier one', async (t) => {
     const there = await scene(t);
     const { stopgap, hook } = there;
@@ -451,7 +497,7 @@ describe('the hook for mail in a queue', () => {
     await hook.becomes('well');
     served = await Served.start(t, dir, env);
     const calls = await hook.called(2);
-    assert.deepEqual(calls[1], calls[0]);
+    assert.deepEqual(calls[1], { ...calls[0], again: true });
     const { items } = (await (await served.api('GET', '/api/v1/blocks', token)).json()) as {
       items: [{ id: string }];
     };
