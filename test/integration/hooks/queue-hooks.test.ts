@@ -373,6 +373,60 @@ describe('the hook for mail in a queue', () => {
     assert.equal(await asking.ask(), 'DUNNO');
   });
 
+  test('leaves what was moved to another block there when it is called again, also where that one has ended meanwhile; it is listed once', async (t) => {
+    const there = await scene(t);
+    const { stopgap, hook, clock } = there;
+    const block = await stopgap.block('account', ALICE, { refusal: 'hold' });
+    for (const [id, ip] of [
+      ['4THIEF', '192.0.2.7'],
+      ['4OWN1', '198.51.100.7'],
+    ] as const)
+      await recordHeld(there, block, id, { ip });
+    const network = await stopgap.block('ip', '192.0.2.7');
+    await hook.becomes('broken');
+    await decide(there, { kind: 'release', block, falsePositive: true });
+    await failed(there, 1);
+    const authorization = `Bearer ${await tokenOf(stopgap, 'viewer', 'viewer')}`;
+    const get = async <Answer>(path: string): Promise<Answer> => {
+      const url = `http://127.0.0.1:${stopgap.port('HTTP')}/api/v1/${path}`;
+      return (await (await fetch(url, { headers: { authorization } })).json()) as Answer;
+    };
+    const listed = async (id: string): Promise<unknown> => {
+      const { count, items } = await get<{ count: number; items: readonly { queueId: string }[] }>(
+        `blocks/${id}/held`,
+      );
+      return [count, items.map(({ queueId }) => queueId)];
+    };
+    assert.deepEqual(
+      [await listed(block), await listed(network)],
+      [
+        [1, ['4OWN1']],
+        [1, ['4THIEF']],
+      ],
+    );
+    await stopgap.app.blockCommands.execute(
+      parseSubject('ip', '192.0.2.7'),
+      { kind: 'release', block: network, falsePositive: false },
+      { by: 'admin:test' },
+    );
+    await stopgap.settled();
+    await hook.becomes('well');
+    clock.advance(MINUTE);
+    const [run] = await runs(there, 1);
+    assert.deepEqual([run!.data.asked, run!.data.acted, run!.data.moved, run!.data.through], [1, 1, 1, 1]);
+    const own = ['release', ALICE, ['4OWN1']];
+    assert.deepEqual((await hook.calls()).map(told), [own, own]);
+    assert.deepEqual(
+      [await listed(block), await listed(network)],
+      [
+        [0, []],
+        [1, ['4THIEF']],
+      ],
+    );
+    const { held } = await get<{ held: unknown }>(`check?account=${ALICE}`);
+    assert.deepEqual(held, [{ block: network, count: 1 }], 'a check of the account tells of it');
+  });
+
   test('is not called where other blocks refuse all senders: each release moves the mail on to the next of these', async (t) => {
     const there = await scene(t);
     const { stopgap, hook } = there;
@@ -417,6 +471,30 @@ describe('the hook for mail in a queue', () => {
     ]);
     const [held] = await stopgap.all<MessageHeld>('MessageHeld');
     assert.deepEqual([held!.data.block, held!.data.transaction, held!.by], [network, '4AAAA', 'system:hook']);
+  });
+
+  test('leaves what a call that was cut off held with the block to which it went, also where that one has ended meanwhile', async (t) => {
+    const there = await scene(t);
+    const { stopgap, hook, asking, clock } = there;
+    await message(asking, '4THIEF');
+    await message(asking, '4OWN1', { client_address: '198.51.100.7' });
+    await stopgap.settled();
+    await hook.becomes('broken');
+    const block = await stopgap.block('account', ALICE);
+    await failed(there, 1);
+    const network = await stopgap.block('ip', '192.0.2.7');
+    await hook.becomes('keeps');
+    await decide(there, { kind: 'release', block, falsePositive: true });
+    await failed(there, 2);
+    await stopgap.event(({ type }) => type === 'MessageHeld');
+    const subject = parseSubject('ip', '192.0.2.7');
+    const command = { kind: 'release', block: network, falsePositive: false } as const;
+    await stopgap.app.blockCommands.execute(subject, command, { by: 'admin:test' });
+    await stopgap.settled();
+    await hook.becomes('well');
+    clock.advance(MINUTE);
+    await runs(there, 1);
+    assert.deepEqual((await hook.calls()).map(told).at(-1), ['release', ALICE, ['4OWN1']]);
   });
 
   test('that fails is called again after longer and longer pauses, and is given up after eight calls; another decision tries anew', async (t) => {
