@@ -11,7 +11,7 @@ const run = (args, encoding = 'utf8') =>
     stdio: ['ignore', 'pipe', 'pipe'],
   });
 
-const { action, account, queueIds } = JSON.parse(readFileSync(0, 'utf8'));
+const { action, account, queueIds, again } = JSON.parse(readFileSync(0, 'utf8'));
 
 /**
  * What the queue holds of a message: who handed it in, by the name under which the recipe asks (the login, unless the ACL gave
@@ -59,9 +59,11 @@ switch (action) {
   case 'hold-queue': {
     const waiting = own.filter(({ isFrozen }) => !isFrozen).map(({ id }) => id);
     each(waiting, '-Mf');
+    // What was frozen before is somebody else's, or Exim's own doing, unless an earlier call may have frozen it.
+    const ours = again === true ? own.map(({ id }) => id) : waiting;
     tell(
       'held',
-      own.map(({ id }) => found(id)).flatMap((message) => (message?.isFrozen === true ? [message.id] : [])),
+      ours.map(found).flatMap((message) => (message?.isFrozen === true ? [message.id] : [])),
     );
     break;
   }

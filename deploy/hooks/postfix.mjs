@@ -11,7 +11,7 @@ const run = (program, args, input = '') =>
     stdio: ['pipe', 'pipe', 'pipe'],
   });
 
-const { action, account, queueIds } = JSON.parse(readFileSync(0, 'utf8'));
+const { action, account, queueIds, again } = JSON.parse(readFileSync(0, 'utf8'));
 const wanted = new Set(queueIds.filter((id) => /^[A-Za-z0-9]{5,32}$/.test(id)));
 
 /** In which queue each of them is; what is in none has gone. */
@@ -58,9 +58,11 @@ switch (action) {
     const there = new Set();
     for (const line of run('postqueue', ['-j']).split('\n'))
       if (line.includes('"hold"')) there.add(JSON.parse(line).queue_id);
+    // What was on hold before is somebody else's, such as a quarantine, unless an earlier call may have put it there.
+    const ours = again === true ? own : waiting;
     tell(
       'held',
-      own.filter((id) => there.has(id)),
+      ours.filter((id) => there.has(id)),
     );
     break;
   }

@@ -117,22 +117,27 @@ export interface HookTask {
 /** What waited in a queue when a block began has gone or come back after this: it is not looked for any more. */
 const HOLD_QUEUE_WITHIN: Milliseconds = DAY;
 
-/** What the hook should be called for. Undefined if nobody has asked for anything. */
-export function hookTaskOf(entry: BlockEntry, now: Instant): HookTask | undefined {
+/**
+ * What the hook should be called for, in the order in which it was asked for: what waits in the queue, then each decision. What
+ * has come to an end is not among these, except a release that is about what is recorded later too.
+ */
+export function hookTasksOf(entry: BlockEntry, now: Instant): readonly HookTask[] {
   const { history } = entry;
-  const decided = history.findLast((item) => actionOf(item) !== undefined);
-  if (decided !== undefined) {
-    const last = history.findLast(({ hook }) => hook?.cause === decided.position)?.hook?.outcome;
-    const end = history.find(({ type }) => type === 'BlockReleased' || type === 'BlockExpired');
-    const action = actionOf(decided)!;
-    const isFinal = action !== 'delete' && end !== undefined && end.position <= decided.position;
-    return { action, cause: decided.position, isFinal, last };
-  }
+  const end = history.find(({ type }) => type === 'BlockReleased' || type === 'BlockExpired');
+  const asking = history.filter((item) => actionOf(item) !== undefined);
+  const decisions = asking.map((item): HookTask => {
+    const { position: cause } = item;
+    const action = actionOf(item)!;
+    const last = history.findLast(({ hook }) => hook?.cause === cause)?.hook?.outcome;
+    const isAfterEnd = end !== undefined && end.position <= cause;
+    return { action, cause, isFinal: action === 'release' && isAfterEnd && item === asking.at(-1), last };
+  });
+  const open = decisions.filter(({ isFinal, last }) => isFinal || last === undefined);
   const imposed = history.find(({ type }) => type === 'BlockImposed');
   if (imposed === undefined || stateAt(entry, now) !== 'active' || now - imposed.at > HOLD_QUEUE_WITHIN)
-    return undefined;
-  if (!hasQueue(entry) || history.some(({ hook }) => hook?.action === 'hold-queue')) return undefined;
-  return { action: 'hold-queue', cause: imposed.position, isFinal: false, last: undefined };
+    return open;
+  if (!hasQueue(entry) || history.some(({ hook }) => hook?.action === 'hold-queue')) return open;
+  return [{ action: 'hold-queue', cause: imposed.position, isFinal: false, last: undefined }, ...open];
 }
 
 /** Whether a call that was to hold what waits in the queue may have been cut off half-way. */

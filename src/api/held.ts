@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import type { BlockEntry } from '../../projections/blocks/block-entry.js';
 import { isEnded, settledThrough } from '../../projections/blocks/block-entry.js';
+import { movedFrom } from '../hooks/held-mail.js';
 import { formatInstant } from '../kernel/time.js';
 import type { MessageHeld } from '../sending/events.js';
 import { heldStream, isHeldEvent, senderOfHeld } from '../sending/events.js';
@@ -71,6 +72,7 @@ async function heldPage(
 ): Promise<HeldJson> {
   const stream = heldStream(entry.id);
   const settled = settledThrough(entry);
+  const { revisions: moved } = await movedFrom(store, entry.id);
   const { count } = await heldOf(store, entry, concerns);
   const items: HeldJson['items'] = [];
   const from = cursor === undefined ? {} : { from: numberOfCursor(cursor) };
@@ -84,7 +86,8 @@ async function heldPage(
       next = cursorOf(String(event.revision));
       break;
     }
-    if (isHeldEvent(event) && concerns(senderOfHeld(event.data))) items.push(heldView(event.data, event.at));
+    if (moved.has(event.revision) || !isHeldEvent(event)) continue;
+    if (concerns(senderOfHeld(event.data))) items.push(heldView(event.data, event.at));
   }
   return { count, items, next };
 }
@@ -104,26 +107,34 @@ export async function heldOf(
   concerns: Concerns,
 ): Promise<{ readonly count: number; readonly hasOthers: boolean }> {
   const settled = settledThrough(entry);
-  const all = await heldCount(store, entry.id, settled);
+  const { revisions: moved } = await movedFrom(store, entry.id);
+  const all = await heldCount(store, entry.id, settled, moved);
   const seesAll = entry.subject.type === 'account' || concerns({ type: 'ehlo', value: '' });
   if (all === 0 || seesAll) return { count: all, hasOthers: false };
   const oldest = store.readStream(heldStream(entry.id), { from: settled + 1, limit: MOST_LOOKED_AT });
   let count = 0;
-  for await (const event of oldest) if (isHeldEvent(event) && concerns(senderOfHeld(event.data))) count++;
+  for await (const event of oldest) {
+    if (moved.has(event.revision) || !isHeldEvent(event)) continue;
+    if (concerns(senderOfHeld(event.data))) count++;
+  }
   return { count, hasOthers: count < all };
 }
 
-/** How many messages are held for a block. @param settled revision of the last that is held no more */
+/** How many messages are held for a block. @param settled revision of the last of those that are held no more */
 async function heldCount(
   store: Pick<EventStore, 'readStream'>,
   block: string,
   settled: number,
+  moved: ReadonlySet<number>,
 ): Promise<number> {
   const stream = heldStream(block);
   for await (const { revision: last } of store.readStream(stream, { direction: 'backwards', limit: 1 })) {
     // What has outlived its retention is not known any more.
-    for await (const { revision: first } of store.readStream(stream, { limit: 1 }))
-      return Math.max(0, last - Math.max(settled, first - 1));
+    for await (const { revision: first } of store.readStream(stream, { limit: 1 })) {
+      const before = Math.max(settled, first - 1);
+      const elsewhere = [...moved].filter((revision) => revision > before && revision <= last).length;
+      return Math.max(0, last - before - elsewhere);
+    }
   }
   return 0;
 }
@@ -173,13 +184,15 @@ export async function heldFor(
   return { held, sentences };
 }
 
-/** Adds the blocks that refuse senders of what stayed on hold when it was to be released: it is held for these. */
+/** Adds the blocks for which mail is held that was to be released: to which it was moved, and that refuse its sender since. */
 async function addMovedTo(
   { store, models, clock }: Pick<ApiDependencies, 'store' | 'models' | 'clock'>,
   { id, history }: BlockEntry,
   blocks: Set<string>,
 ): Promise<void> {
-  if (history.every(({ hook }) => hook?.moved === undefined)) return;
+  const { to } = await movedFrom(store, id);
+  for (const other of to) blocks.add(other);
+  if (to.size === 0 && history.every(({ hook }) => hook?.moved === undefined)) return;
   for await (const event of store.readStream(heldStream(id), { limit: MOST_LOOKED_AT })) {
     if (!isHeldEvent(event)) continue;
     const other = models.activeBlocks.find(senderIdentity(event.data), clock.now(), id);

@@ -145,7 +145,8 @@ export function heldState({ state, history, falsePositive }: Block, { count, ite
   const waits =
     count === 0 || state === 'active' ? '' : 'nobody has decided what becomes of them (--release, --delete)';
   if (action === 'keep') return waits;
-  const run = history.slice(at).findLast(({ hook }) => hook?.action === action)?.hook;
+  // After it an earlier decision may have been carried out: they are done in their order.
+  const run = history.findLast(({ hook }) => hook?.cause === history[at]!.position)?.hook;
   if (run?.outcome === 'done') {
     const { acted, asked, moved = 0 } = run;
     // A release after the end is about what is recorded later too.

@@ -230,6 +230,7 @@ const ACTIVITY_EVENTS = new Set([
   'RecipientsRefused',
   'MessageRefused',
   'MessageHeld',
+  'HeldMailMoved',
   'BounceReceived',
   'AuthenticationFailed',
   'SenderDaySummarised',

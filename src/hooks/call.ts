@@ -16,6 +16,11 @@ export interface HookCall {
   /** The login that handed these messages in; null if there was none. */
   readonly account: string | null;
   readonly queueIds: readonly string[];
+  /**
+   * Of `hold-queue`: a call before this one may have held some of these, and was not heard. Only then what is on hold already is
+   * held by Stopgap; else it is somebody else's, such as a quarantine.
+   */
+  readonly again?: true;
 }
 
 /** The hook did not do what it was called for; it may be called again. */

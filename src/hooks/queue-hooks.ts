@@ -1,31 +1,24 @@
 import type { Logger } from 'pino';
 import type { BlockEntry, HookTask } from '../../projections/blocks/block-entry.js';
-import { hookTaskOf, isEnded, mayHoldQueue, settledThrough } from '../../projections/blocks/block-entry.js';
+import { hookTasksOf, isEnded, mayHoldQueue, settledThrough } from '../../projections/blocks/block-entry.js';
 import type { BlockLedger } from '../../projections/blocks/block-ledger.js';
 import type { BlockCommandHandler } from '../commands/block-commands.js';
 import type { ReadModels } from '../detector/read-models.js';
 import { messageOf, StopgapError } from '../kernel/errors.js';
 import type { NewEvent, RecordedEvent } from '../kernel/events.js';
-import type { AlarmClock, Instant, Milliseconds } from '../kernel/time.js';
-import { DAY, MINUTE, SECOND } from '../kernel/time.js';
+import type { AlarmClock } from '../kernel/time.js';
+import { MINUTE, SECOND } from '../kernel/time.js';
 import type { HookMetrics } from '../metrics/hooks.js';
 import { pauseAfter } from '../runtime/clock.js';
 import { envelope, idOf } from '../runtime/ids.js';
-import type { HeldEvent, MessageAccepted, MessageHeld } from '../sending/events.js';
-import {
-  heldStream,
-  isHeldEvent,
-  isImported,
-  isQueueId,
-  QUEUE_HOLDER,
-  sendStream,
-} from '../sending/events.js';
-import { normalizeAccount, normalizeAddress } from '../sending/identity.js';
-import type { Subject } from '../sending/subjects.js';
+import type { HeldEvent, HeldMailMoved, MovedEvent } from '../sending/events.js';
+import { heldStream, isHeldEvent, isQueueId, movedStream, QUEUE_HOLDER } from '../sending/events.js';
 import { senderIdentity } from '../sending/subjects.js';
 import type { EventStore } from '../store/port.js';
-import type { HookOptions } from './call.js';
+import type { HookCall, HookOptions } from './call.js';
 import { actedOn, callHook, firstLines, HookFailed } from './call.js';
+import type { Message } from './held-mail.js';
+import { movedFrom, recentSends } from './held-mail.js';
 
 export interface QueueHooksOptions extends HookOptions {
   readonly store: EventStore;
@@ -38,21 +31,16 @@ export interface QueueHooksOptions extends HookOptions {
 
 /** Ids that one call names. */
 const IDS_AT_ONCE = 500;
-/** Sends of an account that may still wait in a queue, the newest; Postfix gives a message up after five days. */
-const MOST_SENDS = 500;
-const SENT_WITHIN: Milliseconds = 5 * DAY;
-/** Events that are read to find them: mail that arrives under the name is among these, and anybody can send that. */
-const MOST_READ = 20_000;
-/** Of another block, held events that are read: what was in the queue when it began comes first. */
-const MOST_HELD = 10_000;
 /** Calls for one thing before it is given up: about ten minutes. */
 const ATTEMPTS = 8;
 const PAUSES = { first: 5 * SECOND, most: 5 * MINUTE };
 
 /** Messages of one login, each with what is known of it. */
 type Batch = readonly [account: string | null, messages: readonly Message[]];
-type Message = Omit<MessageHeld, 'block'>;
 type Held = RecordedEvent & HeldEvent;
+
+/** How the hook is called. @see HookCall.again */
+type Calling = Pick<HookTask, 'action'> & { readonly isAgain: boolean };
 
 /** What the calls for one task came to. */
 interface Done {
@@ -78,6 +66,8 @@ export class QueueHooks {
   readonly #paused = new Map<string, () => void>();
   /** Failures in a row, by block and cause. */
   readonly #failures = new Map<string, number>();
+  /** Ids of blocks of which a call has begun that was to hold what waits in the queue, and did not come to its end, as far as is known. */
+  readonly #begun = new Set<string>();
   readonly #closing = new AbortController();
   #working: Promise<void> | undefined;
 
@@ -88,11 +78,16 @@ export class QueueHooks {
   /** Looks at all blocks again: after a start, or with another log. */
   adopt(ledger: BlockLedger): void {
     this.#failures.clear();
+    this.#begun.clear();
     for (const cancel of this.#paused.values()) cancel();
     this.#paused.clear();
     this.#waiting.clear();
     const now = this.#options.clock.now();
-    for (const entry of ledger.kept()) if (hookTaskOf(entry, now) !== undefined) this.#wait(entry.id, false);
+    for (const entry of ledger.kept()) {
+      // An earlier process may have begun it.
+      if (mayHoldQueue(entry, now)) this.#begun.add(entry.id);
+      if (hookTasksOf(entry, now).length > 0) this.#wait(entry.id, false);
+    }
   }
 
   /** Something has happened to a block. */
@@ -139,18 +134,38 @@ export class QueueHooks {
     this.#working = undefined;
   }
 
+  /** Does what is asked for of a block, one thing after the other: none overtakes one that is to be tried again. */
   async #lookAt(block: string, isLate: boolean): Promise<void> {
     const { models, clock } = this.#options;
-    const entry = models.ledger.get(block);
-    const task = entry && hookTaskOf(entry, clock.now());
-    if (entry === undefined || task === undefined) return;
-    if (task.last !== undefined && (!task.isFinal || (task.last === 'failed' && !isLate))) return;
+    const seen = new Set<number>();
+    for (;;) {
+      const entry = models.ledger.get(block);
+      if (entry === undefined || this.#closing.signal.aborted) return;
+      const task = hookTasksOf(entry, clock.now()).find(
+        ({ cause, last }) => !seen.has(cause) && (last !== 'failed' || isLate),
+      );
+      if (task === undefined) return;
+      seen.add(task.cause);
+      if (!(await this.#try(entry, task))) return;
+      // What has happened meanwhile is seen to here. Mail that was held after the release is looked for once more.
+      if (this.#waiting.get(block) === false) this.#waiting.delete(block);
+    }
+  }
+
+  /** @returns whether it has come to an end; else it is tried again, after a pause */
+  async #try(entry: BlockEntry, task: HookTask): Promise<boolean> {
     const done = nothingDone();
+    const { action } = task;
+    const calling = { action, isAgain: action === 'hold-queue' && this.#begun.has(entry.id) };
     try {
-      for await (const batch of this.#batches(entry, task, done)) await this.#call(entry, task, batch, done);
+      for await (const batch of this.#batches(entry, task, done))
+        await this.#call(entry, calling, batch, done);
       if (done.asked + done.moved > 0) await this.#report(entry, task, 'done', done);
+      return true;
     } catch (error) {
-      await this.#failed(entry, task, done, error).catch((fault: unknown) => this.#pause(block, 1, fault));
+      return await this.#failed(entry, task, done, error).catch((fault: unknown) =>
+        this.#pause(entry.id, 1, fault),
+      );
     }
   }
 
@@ -161,18 +176,21 @@ export class QueueHooks {
     done: Done,
   ): AsyncGenerator<Batch> {
     if (action === 'hold-queue') {
-      yield* inPieces(await this.#recentSends(entry));
+      yield* inPieces(await recentSends(this.#options, entry));
       return;
     }
     const from = settledThrough(entry) + 1;
     const acts = async (held: readonly Held[]): Promise<readonly Message[]> =>
       (action === 'release' ? await this.#withoutOthers(entry, held, done) : held).map(({ data }) => data);
     let held: Held[] = [];
-    const listed = new Set<string>();
+    // What an earlier call has moved stays so, whoever refuses its sender by now.
+    const moved = await movedFrom(this.#options.store, entry.id);
+    const listed = new Set(moved.transactions);
     for await (const event of this.#options.store.readStream(heldStream(entry.id), { from })) {
       if (!isFinal && event.position > cause) break;
       done.through = event.revision;
-      if (isHeldEvent(event)) {
+      if (moved.revisions.has(event.revision)) done.moved++;
+      else if (isHeldEvent(event)) {
         held.push(event);
         listed.add(event.data.transaction);
       }
@@ -182,18 +200,27 @@ export class QueueHooks {
     }
     yield* inPieces(await acts(held));
     // The call that was to hold these may have been cut off. Letting go of what is not held does no harm.
-    if (action !== 'release' || last !== undefined || !mayHoldQueue(entry, this.#options.clock.now())) return;
-    const recent = (await this.#recentSends(entry)).filter(({ transaction }) => !listed.has(transaction));
+    if (action !== 'release' || !isFinal || last !== undefined || !this.#begun.has(entry.id)) return;
+    if (!mayHoldQueue(entry, this.#options.clock.now())) return;
+    const recent = (await recentSends(this.#options, entry)).filter(
+      ({ transaction }) => !listed.has(transaction),
+    );
     const { own, others } = this.#byBlock(entry, recent, (message) => message);
-    yield* inPieces(own);
     for (const [other, messages] of others) {
       const standing = this.#options.models.ledger.get(other);
       if (standing === undefined) continue;
       const kept = nothingDone();
-      for (const batch of inPieces(messages))
-        await this.#call(standing, { action: 'hold-queue' }, batch, kept);
+      for (const batch of inPieces(messages)) {
+        const acted = await this.#call(standing, { action: 'hold-queue', isAgain: true }, batch, kept);
+        await this.#moved(
+          entry,
+          other,
+          acted.map(({ transaction }) => ({ transaction })),
+        );
+      }
       done.moved += kept.acted;
     }
+    yield* inPieces(own);
   }
 
   /**
@@ -209,9 +236,33 @@ export class QueueHooks {
         return correlation === undefined ? event : { ...event, correlation };
       });
       await this.#options.store.append(heldStream(block), moved, 'any');
+      await this.#moved(
+        entry,
+        block,
+        events.map(({ data: { transaction }, revision }) => ({ transaction, revision })),
+      );
       done.moved += moved.length;
     }
     return own;
+  }
+
+  /** Records of the block that these are held for another one, which lists them already. */
+  async #moved(
+    { id: block }: BlockEntry,
+    to: string,
+    messages: readonly Omit<HeldMailMoved, 'block' | 'to'>[],
+  ): Promise<void> {
+    if (messages.length === 0) return;
+    const { store, clock } = this.#options;
+    const facts = messages.map((message): MovedEvent => ({
+      type: 'HeldMailMoved',
+      data: { block, to, ...message },
+    }));
+    const idAt = (index: number): string => {
+      const { transaction, revision = transaction } = messages[index]!;
+      return idOf(`moved/${block}/${revision}`);
+    };
+    await store.append(movedStream(block), envelope(facts, { by: QUEUE_HOLDER, idAt }, clock.now()), 'any');
   }
 
   /** Parts what only the block itself covers from what others do, by their ids. */
@@ -232,71 +283,23 @@ export class QueueHooks {
     return { own, others };
   }
 
-  /** The newest messages of the subject that a mail server took. */
-  async #recentSends(entry: BlockEntry): Promise<readonly Message[]> {
-    const { subject, since, direction } = entry;
-    if (subject.type !== 'account' && subject.type !== 'address') return [];
-    if (direction === 'inbound' || since === undefined) return [];
-    const found = new Map<string, Message>();
-    /** Of which further recipients were met, and the message itself not yet. */
-    const incomplete = new Set<string>();
-    const elsewhere = await this.#heldForOthers(entry, since - SENT_WITHIN);
-    const newest = { direction: 'backwards', limit: MOST_READ } as const;
-    for await (const event of this.#options.store.readStream(sendStream(subject.value), newest)) {
-      if (event.at < since - SENT_WITHIN || found.size >= MOST_SENDS) break;
-      // What Stopgap itself has handed on has another id in the queue.
-      if (event.type !== 'MessageAccepted' || isImported(event) || event.by.startsWith('smtp:')) continue;
-      const data = event.data as MessageAccepted;
-      if (!isOf(subject, direction, data)) continue;
-      const { recipientDomains: _, entitled: __, further, ...message } = data;
-      const { transaction } = message;
-      const later = found.get(transaction);
-      if (elsewhere.has(transaction) || (later !== undefined && !incomplete.has(transaction))) continue;
-      found.set(transaction, { ...message, recipients: message.recipients + (later?.recipients ?? 0) });
-      if (further === true) incomplete.add(transaction);
-      else incomplete.delete(transaction);
-    }
-    return [...found.values()];
-  }
-
-  /**
-   * What is on hold for other blocks of the same name: a decision on this one is none on that. Mail that an earlier thief left
-   * would go out with the next false positive.
-   */
-  async #heldForOthers({ id, subject: { value } }: BlockEntry, from: Instant): Promise<ReadonlySet<string>> {
-    const { store, models } = this.#options;
-    const held = new Set<string>();
-    for (const type of ['account', 'address'] as const) {
-      for (const row of models.ledger.rows.on({ type, value })) {
-        const { id: other } = models.ledger.rows.at(row);
-        const entry = models.ledger.get(other);
-        // The newest come first. What is long over holds nothing that is looked for.
-        if (entry === undefined || (entry.since ?? entry.proposedAt ?? 0) < from) break;
-        if (other === id) continue;
-        const stream = store.readStream(heldStream(other), {
-          from: settledThrough(entry) + 1,
-          limit: MOST_HELD,
-        });
-        for await (const event of stream) if (isHeldEvent(event)) held.add(event.data.transaction);
-      }
-    }
-    return held;
-  }
-
+  /** @returns of what is to be held, what is on hold by it */
   async #call(
     { id: block, subject: { type, value } }: BlockEntry,
-    { action }: Pick<HookTask, 'action'>,
+    { action, isAgain }: Calling,
     [account, messages]: Batch,
     done: Done,
-  ): Promise<void> {
+  ): Promise<readonly Message[]> {
     const queueIds = messages.map(({ transaction }) => transaction);
-    const call = { action, block, subject: { type, value }, account, queueIds };
+    const asked = { action, block, subject: { type, value }, account, queueIds };
+    const call: HookCall = isAgain ? { ...asked, again: true } : asked;
+    if (action === 'hold-queue' && !isAgain) this.#begun.add(block);
     const output = await callHook(this.#options, call, this.#closing.signal);
     const acted = new Set(actedOn(call, output));
     done.asked += queueIds.length;
     done.acted += acted.size;
     if (done.output === '') done.output = firstLines(output);
-    if (action !== 'hold-queue' || acted.size === 0) return;
+    if (action !== 'hold-queue' || acted.size === 0) return [];
     const { store, clock } = this.#options;
     const held = messages.filter(({ transaction }) => acted.has(transaction));
     const events = held.flatMap((message) => {
@@ -306,6 +309,7 @@ export class QueueHooks {
       return envelope([fact], { by: QUEUE_HOLDER, correlation, idAt }, clock.now());
     });
     await store.append(heldStream(block), events, 'any');
+    return held;
   }
 
   async #report(
@@ -323,21 +327,23 @@ export class QueueHooks {
       { by: QUEUE_HOLDER, correlation },
     );
     this.#failures.delete(`${block} ${cause}`);
+    if (outcome === 'done' && action === 'hold-queue') this.#begun.delete(block);
     metrics.ran(action, outcome);
     const fields = { correlation, block, subject, action, asked, acted, ...(moved > 0 && { moved }), output };
     if (outcome === 'done') log.info(fields, 'the hook was called');
     else log.error(fields, 'the hook was given up');
-    // Until this is folded the task would look as if it were new.
-    await models.reached(position).catch(() => undefined);
+    // Until this is folded the task would look as if it were new, and the next one as if it were about the same mail.
+    await models.reached(position);
   }
 
-  async #failed(entry: BlockEntry, task: HookTask, done: Done, error: unknown): Promise<void> {
-    if (this.#closing.signal.aborted) return;
+  /** @returns whether it was given up */
+  async #failed(entry: BlockEntry, task: HookTask, done: Done, error: unknown): Promise<boolean> {
+    if (this.#closing.signal.aborted) return false;
     const { log, metrics } = this.#options;
     const { id: block } = entry;
     const isOurs = !(error instanceof HookFailed);
     // The block is not there any more: another log is followed.
-    if (isOurs && error instanceof StopgapError && error.code === 'not-found') return;
+    if (isOurs && error instanceof StopgapError && error.code === 'not-found') return false;
     if (isOurs) return this.#pause(block, 1, error);
     const key = `${block} ${task.cause}`;
     const failures = (this.#failures.get(key) ?? 0) + 1;
@@ -350,11 +356,12 @@ export class QueueHooks {
     }
     // Nothing is settled by it: another decision has all of it done again.
     await this.#report(entry, task, 'failed', { ...done, through: undefined, output: error.message });
+    return true;
   }
 
   /** @param fault one of ours, such as a store that is away */
-  #pause(block: string, failures: number, fault?: unknown): void {
-    if (this.#closing.signal.aborted) return;
+  #pause(block: string, failures: number, fault?: unknown): false {
+    if (this.#closing.signal.aborted) return false;
     const { clock, log } = this.#options;
     if (fault !== undefined)
       log.warn({ block, error: messageOf(fault) }, 'what the hook did could not be recorded yet');
@@ -364,20 +371,8 @@ export class QueueHooks {
       this.#wait(block, true);
     });
     this.#paused.set(block, cancel);
+    return false;
   }
-}
-
-/**
- * Whether a message is one that the block is about. The stream of a name holds mail that arrives without a login too, under that
- * return path: a thief could else have so much of it sent that none of the account's own is looked for.
- */
-function isOf(
-  { type, value }: Subject,
-  direction: BlockEntry['direction'],
-  { account = '', returnPath = '', direction: way }: MessageAccepted,
-): boolean {
-  if (type === 'account') return normalizeAccount(account) === value;
-  return (direction === 'all' || way === direction) && normalizeAddress(returnPath) === value;
 }
 
 /** By login, and no more at a time than a call takes. What has no queue id is left out. */

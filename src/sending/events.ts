@@ -1,5 +1,5 @@
 import type { Fact, RecordedEvent } from '../kernel/events.js';
-import { shaped, streamName, text, whole } from '../kernel/events.js';
+import { optional, shaped, streamName, text, whole } from '../kernel/events.js';
 import type { Instant, Milliseconds } from '../kernel/time.js';
 import { MINUTE } from '../kernel/time.js';
 import type { MailDirection, Subject } from './subjects.js';
@@ -81,6 +81,18 @@ export interface MessageHeld extends SenderFields {
   readonly size: number;
 }
 
+/** What was held for one block is held for another from now on. */
+export interface HeldMailMoved {
+  /** The block for which it was held. */
+  readonly block: string;
+  /** The block for which it is held now: its own stream lists it. */
+  readonly to: string;
+  /** Its queue id. */
+  readonly transaction: string;
+  /** Of its event in the stream of the first block; absent if it was never listed there. */
+  readonly revision?: number;
+}
+
 /**
  * Mail of a local address came back: a message from the null sender arrived for it, which anybody can send. With `send` it is
  * proven, and counts for the account that sent.
@@ -139,6 +151,8 @@ export function isQueueId(transaction: string): boolean {
 
 export type HeldEvent = Fact<'MessageHeld', MessageHeld>;
 
+export type MovedEvent = Fact<'HeldMailMoved', HeldMailMoved>;
+
 export type AuthEvent = Fact<'AuthenticationFailed', AuthenticationFailed>;
 
 /** What the domain of a send is told by: the account, else the return path, which its stream is named by. */
@@ -146,12 +160,21 @@ export const senderOf = (key: string): Subject => ({ type: 'account', value: key
 
 export const sendStream = (key: string): string => streamName(SEND_CATEGORY, key);
 export const heldStream = (block: string): string => streamName(HELD_CATEGORY, block);
+/** A stream of its own, so that the revisions of the other one still count what came to be held. */
+export const movedStream = (block: string): string => streamName(HELD_CATEGORY, `${block}:moved`);
 export const authStream = (network: string): string => streamName(AUTH_CATEGORY, network);
 
 /** Whose mail is held: under the name of a domain it may be that of an account elsewhere. */
 export const senderOfHeld = (held: MessageHeld): Subject => senderOf(sendStreamKey(senderIdentity(held)));
 
 const heldShape = shaped<MessageHeld>({ block: text, transaction: text, recipients: whole, size: whole });
+
+const movedShape = shaped<HeldMailMoved>({
+  block: text,
+  to: text,
+  transaction: text,
+  revision: optional(whole),
+});
 
 const refusedShape = shaped<MessageRefused>({ block: text, count: whole });
 
@@ -163,6 +186,11 @@ export function isRefusal(event: RecordedEvent): event is RecordedEvent<'Message
 /** Whether it is an event of ours about held mail, with data that match its type. */
 export function isHeldEvent(event: RecordedEvent): event is RecordedEvent & HeldEvent {
   return event.type === 'MessageHeld' && heldShape(event.data);
+}
+
+/** Whether it is an event of ours about held mail that was moved, with data that match its type. */
+export function isMovedEvent(event: RecordedEvent): event is RecordedEvent & MovedEvent {
+  return event.type === 'HeldMailMoved' && movedShape(event.data);
 }
 
 /** How far a node's clock may be from the store's before its events are moved. */

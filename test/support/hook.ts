@@ -13,7 +13,7 @@ const { action, queueIds } = JSON.parse(input);
 fs.appendFileSync(dir + '/calls', input);
 // It outlives a caller that is killed, but not the test.
 if (fs.existsSync(dir + '/hangs')) setInterval(() => fs.existsSync(dir + '/hangs') || process.exit(1), 20);
-else if (fs.existsSync(dir + '/broken')) {
+else if (fs.existsSync(dir + '/broken') || (action === 'release' && fs.existsSync(dir + '/keeps'))) {
   console.error('the queue is away');
   process.exit(3);
 } else {
@@ -42,9 +42,9 @@ export class FakeHook {
     return hook;
   }
 
-  /** From now on it fails, or never answers, or works. */
-  async becomes(mood: 'broken' | 'hangs' | 'well'): Promise<void> {
-    for (const each of ['broken', 'hangs']) await rm(path.join(this.#dir, each), { force: true });
+  /** From now on it fails, or fails to release, or never answers, or works. */
+  async becomes(mood: 'broken' | 'keeps' | 'hangs' | 'well'): Promise<void> {
+    for (const each of ['broken', 'keeps', 'hangs']) await rm(path.join(this.#dir, each), { force: true });
     if (mood !== 'well') await writeFile(path.join(this.#dir, mood), '');
   }
 

@@ -38,11 +38,15 @@ interface Scene {
 }
 
 /** A Stopgap whose hook is the recipe, beside the Postfix that asks it. */
-async function scene(t: TestContext, rules?: string): Promise<Scene> {
+async function scene(
+  t: TestContext,
+  rules?: string,
+  more?: Parameters<typeof postfixAsking>[2],
+): Promise<Scene> {
   const dir = await workDir(t);
   // Postfix runs as a user of its own.
   chmodSync(dir, 0o755);
-  const { postfix, outside } = await postfixAsking(t, `unix:${dir}/policy`);
+  const { postfix, outside } = await postfixAsking(t, `unix:${dir}/policy`, more);
   const settings = { policy: { listen: `unix:${dir}/policy` }, hooks: { run: `${HOOK} ${postfix.dir}` } };
   const stopgap = await Stopgap.start(t, { settings, ...(rules === undefined ? {} : { rules }) });
   return { stopgap, postfix, outside };
@@ -229,6 +233,42 @@ describe('mail that a real Postfix holds', { skip: postfixMissing() }, () => {
       receivers(outside),
       ['n1', 'n2', 'n3', 'other'].map((each) => `${each}@elsewhere.test`),
     );
+  });
+
+  test('as somebody else has put it there stays on hold, and is not listed, whatever becomes of a block', async (t) => {
+    const quarantine = 'header_checks = regexp:{ { /^X-Virus/ HOLD quarantined } }';
+    const { stopgap, postfix, outside } = await scene(t, undefined, { settings: [quarantine] });
+    outside.script = { RCPT: () => '451 4.3.0 Not now' };
+    const session = await loggedIn(postfix, ALICE);
+    for (const line of [`MAIL FROM:<${ALICE}>`, 'RCPT TO:<victim@elsewhere.test>'])
+      assert.match(await session.say(line), /^250 /);
+    assert.match(await session.say('DATA'), /^354 /);
+    assert.match(await session.say('X-Virus: yes\r\n\r\nhello\r\n.'), /^250 /);
+    await session.quit();
+    const quarantined = await idsIn(postfix, 'hold');
+    assert.equal(quarantined.length, 1);
+    await send(postfix, ALICE, 'friend@elsewhere.test');
+    await eventually('it is deferred', async () => (await idsIn(postfix, 'deferred')).length === 1, 30_000);
+    const friendly = await idsIn(postfix, 'deferred');
+    await stopgap.settled();
+    const block = await stopgap.block('account', ALICE);
+    const [run] = await runs(stopgap, 1);
+    assert.deepEqual([run!.action, run!.asked, run!.acted], ['hold-queue', 2, 1]);
+    assert.deepEqual(
+      (await stopgap.all<MessageHeld>('MessageHeld')).map(({ data }) => data.transaction),
+      friendly,
+    );
+    outside.script = {};
+    await decide(stopgap, { kind: 'release', block, falsePositive: true });
+    await runs(stopgap, 2);
+    await eventually('it is sent on', () => outside.messages.length > 0, 30_000);
+    assert.deepEqual(receivers(outside), ['friend@elsewhere.test']);
+    assert.deepEqual(await idsIn(postfix, 'hold'), quarantined);
+    const input = JSON.stringify({
+      ...{ action: 'hold-queue', account: ALICE, queueIds: quarantined, again: true },
+    });
+    const { stdout } = spawnSync(HOOK, [postfix.dir], { input, encoding: 'utf8' });
+    assert.equal(stdout, `held ${quarantined[0]}\nend\n`, 'an earlier call may have held it');
   });
 
   test('for an earlier block stays on hold when a later one is released as a false positive', async (t) => {

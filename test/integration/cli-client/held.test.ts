@@ -31,6 +31,12 @@ describe('mail that is held for a block', () => {
     await server.deps.models.reached(position);
   }
 
+  /** Position of the newest event of a block. */
+  async function newest(id: string): Promise<number> {
+    const { json } = await server.get(`/api/v1/blocks/${id}`);
+    return (json as unknown as { history: readonly { position: number }[] }).history.at(-1)!.position;
+  }
+
   test('is said not to be known while the store is away, and the block is shown all the same', async () => {
     let isAway = false;
     const other = await ApiServer.start((deps) => ({
@@ -134,8 +140,7 @@ describe('mail that is held for a block', () => {
       await shown(),
       /^held: 2 messages; to be released, but no hook has done it: none is set \(hooks\.run\), or it is called again \(see the log\)\nAT /m,
     );
-    const { json } = await server.get(`/api/v1/blocks/${id}`);
-    const cause = (json as unknown as { history: unknown[] }).history.length;
+    const cause = await newest(id);
     const ran = { kind: 'hook', block: id, action: 'release', cause, asked: 2, output: '' } as const;
     await report('waiting@example.com', { ...ran, acted: 0, outcome: 'failed' });
     assert.match(
@@ -160,16 +165,14 @@ describe('mail that is held for a block', () => {
     await hold(id, '4AAAA', '4BBBB');
     await terminal.run('block', 'release', id, '--held', 'delete');
     const shown = async (): Promise<string> => (await terminal.run('block', 'show', id)).out;
-    const length = async (): Promise<number> =>
-      ((await server.get(`/api/v1/blocks/${id}`)).json as unknown as { history: unknown[] }).history.length;
-    const ran = { kind: 'hook', block: id, cause: await length(), output: '', outcome: 'done' } as const;
+    const ran = { kind: 'hook', block: id, cause: await newest(id), output: '', outcome: 'done' } as const;
     await report('late@example.com', { ...ran, action: 'delete', asked: 2, acted: 2, through: 1 });
     await hold(id, '4LATE');
     const undecided =
       /^held: 1 message; nobody has decided what becomes of them \(--release, --delete\)\nAT /m;
     assert.match(await shown(), undecided);
     await terminal.run('block', 'held', id, '--release');
-    const decided = { ...ran, cause: await length(), action: 'release' } as const;
+    const decided = { ...ran, cause: await newest(id), action: 'release' } as const;
     await report('late@example.com', { ...decided, asked: 0, acted: 0, moved: 1, through: 2 });
     assert.match(await shown(), /the hook {2}release done, 0 of 0, 1 on hold for other blocks$/m);
     assert.match(

@@ -55,6 +55,13 @@ async function runs(
   return stopgap.all<HookRan>('HookRan');
 }
 
+/** Resolves once a call of the hook has failed so often. */
+async function failed({ stopgap }: Scene, times: number): Promise<void> {
+  const failures = (): number =>
+    stopgap.logs.filter((line) => line.includes('the hook failed: it is called again')).length;
+  await eventually(`it failed ${times} times`, () => failures() === times);
+}
+
 /** A message that the policy service is asked about at its end. */
 async function message(
   asking: Asking,
@@ -213,6 +220,98 @@ describe('the hook for mail in a queue', () => {
     ]);
   });
 
+  test('still holds what waits in the queue where held mail is decided on before that is done: the decision comes after it, and is not about it', async (t) => {
+    const there = await scene(t);
+    const { stopgap, hook, asking, clock } = there;
+    await message(asking, '4SPAM');
+    await stopgap.settled();
+    await hook.becomes('broken');
+    const block = await stopgap.block('account', ALICE, { refusal: 'hold' });
+    await failed(there, 1);
+    await recordHeld(there, block, '4HELD');
+    await decide(there, { kind: 'held', block, action: 'delete' });
+    await failed(there, 2);
+    await hook.becomes('well');
+    clock.advance(MINUTE);
+    await runs(there, 2);
+    const hold = ['hold-queue', ALICE, ['4SPAM']];
+    assert.deepEqual((await hook.calls()).map(told), [hold, hold, hold, ['delete', ALICE, ['4HELD']]]);
+    await decide(there, { kind: 'release', block, falsePositive: true });
+    await runs(there, 3);
+    assert.deepEqual((await hook.calls()).map(told).at(-1), ['release', ALICE, ['4SPAM']]);
+  });
+
+  test('is told when an earlier call for mail in the queue was not heard, and only then: that one may have held some', async (t) => {
+    const there = await scene(t);
+    const { stopgap, hook, asking, clock } = there;
+    await message(asking, '4AAAA');
+    await message(asking, '4BBBB', { sasl_username: BOB, sender: BOB });
+    await stopgap.settled();
+    await hook.becomes('broken');
+    const block = await stopgap.block('account', ALICE);
+    await failed(there, 1);
+    await hook.becomes('well');
+    clock.advance(MINUTE);
+    await runs(there, 1);
+    await stopgap.block('account', BOB);
+    await runs(there, 2);
+    await decide(there, { kind: 'release', block, falsePositive: true });
+    await runs(there, 3);
+    assert.deepEqual(
+      (await hook.calls()).map(({ action, account, again }) => [action, account, again]),
+      [
+        ['hold-queue', ALICE, undefined],
+        ['hold-queue', ALICE, true],
+        ['hold-queue', BOB, undefined],
+        ['release', ALICE, undefined],
+      ],
+    );
+  });
+
+  test('lets go of nothing that it was not called to hold: a block ended before that, as a false positive', async (t) => {
+    const there = await scene(t);
+    const { stopgap, hook, asking, clock } = there;
+    await message(asking, '4AAAA');
+    await message(asking, '4BBBB', { sasl_username: BOB, sender: BOB });
+    await stopgap.settled();
+    await hook.becomes('hangs');
+    await stopgap.block('account', BOB);
+    await hook.called(1);
+    const block = await stopgap.block('account', ALICE);
+    await decide(there, { kind: 'release', block, falsePositive: true });
+    await hook.becomes('well');
+    await failed(there, 1);
+    clock.advance(MINUTE);
+    await runs(there, 1);
+    const hold = ['hold-queue', BOB, ['4BBBB']];
+    assert.deepEqual((await hook.calls()).map(told), [hold, hold]);
+  });
+
+  test('is called for each decision in its order, also where it was busy: a later one is not about the mail of an earlier one', async (t) => {
+    const there = await scene(t);
+    const { stopgap, hook } = there;
+    const block = await stopgap.block('account', ALICE, { refusal: 'hold' });
+    for (const id of ['4ONE1', '4TWO2']) await recordHeld(there, block, id);
+    await hook.becomes('broken');
+    await decide(there, { kind: 'held', block, action: 'release' });
+    await failed(there, 1);
+    await recordHeld(there, block, '4SPAM');
+    await hook.becomes('well');
+    await decide(there, { kind: 'held', block, action: 'delete' });
+    const ran = await runs(there, 2);
+    assert.deepEqual((await hook.calls()).slice(-2).map(told), [
+      ['release', ALICE, ['4ONE1', '4TWO2']],
+      ['delete', ALICE, ['4SPAM']],
+    ]);
+    assert.deepEqual(
+      ran.map(({ data }) => [data.action, data.acted, data.through]),
+      [
+        ['release', 2, 1],
+        ['delete', 1, 2],
+      ],
+    );
+  });
+
   test('is called for what is recorded as held just after the release as well', async (t) => {
     const there = await scene(t);
     const { stopgap, hook } = there;
@@ -274,6 +373,60 @@ describe('the hook for mail in a queue', () => {
     assert.equal(await asking.ask(), 'DUNNO');
   });
 
+  test('leaves what was moved to another block there when it is called again, also where that one has ended meanwhile; it is listed once', async (t) => {
+    const there = await scene(t);
+    const { stopgap, hook, clock } = there;
+    const block = await stopgap.block('account', ALICE, { refusal: 'hold' });
+    for (const [id, ip] of [
+      ['4THIEF', '192.0.2.7'],
+      ['4OWN1', '198.51.100.7'],
+    ] as const)
+      await recordHeld(there, block, id, { ip });
+    const network = await stopgap.block('ip', '192.0.2.7');
+    await hook.becomes('broken');
+    await decide(there, { kind: 'release', block, falsePositive: true });
+    await failed(there, 1);
+    const authorization = `Bearer ${await tokenOf(stopgap, 'viewer', 'viewer')}`;
+    const get = async <Answer>(path: string): Promise<Answer> => {
+      const url = `http://127.0.0.1:${stopgap.port('HTTP')}/api/v1/${path}`;
+      return (await (await fetch(url, { headers: { authorization } })).json()) as Answer;
+    };
+    const listed = async (id: string): Promise<unknown> => {
+      const { count, items } = await get<{ count: number; items: readonly { queueId: string }[] }>(
+        `blocks/${id}/held`,
+      );
+      return [count, items.map(({ queueId }) => queueId)];
+    };
+    assert.deepEqual(
+      [await listed(block), await listed(network)],
+      [
+        [1, ['4OWN1']],
+        [1, ['4THIEF']],
+      ],
+    );
+    await stopgap.app.blockCommands.execute(
+      parseSubject('ip', '192.0.2.7'),
+      { kind: 'release', block: network, falsePositive: false },
+      { by: 'admin:test' },
+    );
+    await stopgap.settled();
+    await hook.becomes('well');
+    clock.advance(MINUTE);
+    const [run] = await runs(there, 1);
+    assert.deepEqual([run!.data.asked, run!.data.acted, run!.data.moved, run!.data.through], [1, 1, 1, 1]);
+    const own = ['release', ALICE, ['4OWN1']];
+    assert.deepEqual((await hook.calls()).map(told), [own, own]);
+    assert.deepEqual(
+      [await listed(block), await listed(network)],
+      [
+        [0, []],
+        [1, ['4THIEF']],
+      ],
+    );
+    const { held } = await get<{ held: unknown }>(`check?account=${ALICE}`);
+    assert.deepEqual(held, [{ block: network, count: 1 }], 'a check of the account tells of it');
+  });
+
   test('is not called where other blocks refuse all senders: each release moves the mail on to the next of these', async (t) => {
     const there = await scene(t);
     const { stopgap, hook } = there;
@@ -320,6 +473,30 @@ describe('the hook for mail in a queue', () => {
     assert.deepEqual([held!.data.block, held!.data.transaction, held!.by], [network, '4AAAA', 'system:hook']);
   });
 
+  test('leaves what a call that was cut off held with the block to which it went, also where that one has ended meanwhile', async (t) => {
+    const there = await scene(t);
+    const { stopgap, hook, asking, clock } = there;
+    await message(asking, '4THIEF');
+    await message(asking, '4OWN1', { client_address: '198.51.100.7' });
+    await stopgap.settled();
+    await hook.becomes('broken');
+    const block = await stopgap.block('account', ALICE);
+    await failed(there, 1);
+    const network = await stopgap.block('ip', '192.0.2.7');
+    await hook.becomes('keeps');
+    await decide(there, { kind: 'release', block, falsePositive: true });
+    await failed(there, 2);
+    await stopgap.event(({ type }) => type === 'MessageHeld');
+    const subject = parseSubject('ip', '192.0.2.7');
+    const command = { kind: 'release', block: network, falsePositive: false } as const;
+    await stopgap.app.blockCommands.execute(subject, command, { by: 'admin:test' });
+    await stopgap.settled();
+    await hook.becomes('well');
+    clock.advance(MINUTE);
+    await runs(there, 1);
+    assert.deepEqual((await hook.calls()).map(told).at(-1), ['release', ALICE, ['4OWN1']]);
+  });
+
   test('that fails is called again after longer and longer pauses, and is given up after eight calls; another decision tries anew', async (t) => {
     const there = await scene(t);
     const { stopgap, hook, asking, clock } = there;
@@ -329,10 +506,8 @@ describe('the hook for mail in a queue', () => {
     await stopgap.settled();
     await hook.becomes('broken');
     await decide(there, { kind: 'release', block, falsePositive: true });
-    const failures = (): number =>
-      stopgap.logs.filter((line) => line.includes('the hook failed: it is called again')).length;
     for (let call = 1; call < 8; call++) {
-      await eventually(`it failed ${call} times`, () => failures() === call);
+      await failed(there, call);
       clock.advance(5 * MINUTE);
     }
     const [run] = await runs(there, 1);
@@ -400,7 +575,7 @@ describe('the hook for mail in a queue', () => {
     await hook.becomes('well');
     served = await Served.start(t, dir, env);
     const calls = await hook.called(2);
-    assert.deepEqual(calls[1], calls[0]);
+    assert.deepEqual(calls[1], { ...calls[0], again: true });
     const { items } = (await (await served.api('GET', '/api/v1/blocks', token)).json()) as {
       items: [{ id: string }];
     };

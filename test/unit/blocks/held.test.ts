@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { BlockEntry, HookTask } from '../../../projections/blocks/block-entry.js';
-import { hookTaskOf, mayHoldQueue, settledThrough } from '../../../projections/blocks/block-entry.js';
+import { hookTasksOf, mayHoldQueue, settledThrough } from '../../../projections/blocks/block-entry.js';
 import { BlockLedger } from '../../../projections/blocks/block-ledger.js';
 import { EffectiveBlocks } from '../../../projections/blocks/effective-blocks.js';
 import type { BlockFact, HookRan } from '../../../src/blocks/events.js';
@@ -25,6 +25,7 @@ const ran = (more: Partial<HookRan> = {}): BlockFact => ({
     },
   },
 });
+const HELD_QUEUE = ran({ action: 'hold-queue', cause: 10 });
 const decided = (action: 'release' | 'delete'): BlockFact => ({
   type: 'HeldMailDecided',
   data: { block: 'b1', action },
@@ -38,8 +39,12 @@ function entryAfter(...facts: readonly BlockFact[]): BlockEntry {
   return ledger.get('b1')!;
 }
 
-const taskAfter = (...facts: readonly BlockFact[]): HookTask | undefined =>
-  hookTaskOf(entryAfter(...facts), NOW);
+const tasksAfter = (...facts: readonly BlockFact[]): readonly HookTask[] =>
+  hookTasksOf(entryAfter(...facts), NOW);
+
+/** What comes first, of a block in which the queue was seen to at once. */
+const taskAfter = (...[first, ...facts]: readonly BlockFact[]): HookTask | undefined =>
+  tasksAfter(first!, HELD_QUEUE, ...facts)[0];
 
 describe('what becomes of held mail', () => {
   test('is recorded with the release where a person said so, and else follows from it', () => {
@@ -83,28 +88,25 @@ describe('what becomes of held mail', () => {
 
 describe('what the hook is to be called for', () => {
   test('a block that begins: what waits in the queue, once', () => {
-    assert.deepEqual(taskAfter(imposed()), {
-      action: 'hold-queue',
-      cause: 10,
-      isFinal: false,
-      last: undefined,
-    });
+    assert.deepEqual(tasksAfter(imposed()), [
+      { action: 'hold-queue', cause: 10, isFinal: false, last: undefined },
+    ]);
     for (const outcome of ['done', 'failed'] as const)
-      assert.equal(taskAfter(imposed(), ran({ action: 'hold-queue', outcome })), undefined);
+      assert.deepEqual(tasksAfter(imposed(), ran({ action: 'hold-queue', outcome })), []);
   });
 
   test('not a block of inbound mail, of a network, a domain or a name, nor one that began a day ago', () => {
-    assert.equal(taskAfter(imposed({ direction: 'inbound' })), undefined);
+    assert.deepEqual(tasksAfter(imposed({ direction: 'inbound' })), []);
     for (const type of ['ip', 'domain', 'ehlo'] as const)
-      assert.equal(taskAfter(imposed({ subject: { type, value: '192.0.2.7' } })), undefined);
+      assert.deepEqual(tasksAfter(imposed({ subject: { type, value: '192.0.2.7' } })), []);
     const indefinite = entryAfter(imposed({ until: null }));
-    assert.equal(hookTaskOf(indefinite, T0 + DAY)?.action, 'hold-queue');
-    assert.equal(hookTaskOf(indefinite, T0 + DAY + 1), undefined);
+    assert.equal(hookTasksOf(indefinite, T0 + DAY)[0]?.action, 'hold-queue');
+    assert.deepEqual(hookTasksOf(indefinite, T0 + DAY + 1), []);
   });
 
   test('a false positive lets the mail go; any other end leaves it where it is', () => {
     assert.deepEqual(taskAfter(imposed(), released(true)), {
-      ...{ action: 'release', cause: 20, isFinal: true, last: undefined },
+      ...{ action: 'release', cause: 30, isFinal: true, last: undefined },
     });
     assert.equal(taskAfter(imposed(), released()), undefined);
     assert.equal(taskAfter(imposed(), expired(T0)), undefined);
@@ -115,18 +117,46 @@ describe('what the hook is to be called for', () => {
     assert.equal(asked('keep', true), undefined);
   });
 
-  test('the last decision counts, until the hook was called for it', () => {
-    const facts = [imposed(), released(), decided('release'), decided('delete')];
-    assert.deepEqual(taskAfter(...facts), { action: 'delete', cause: 40, isFinal: false, last: undefined });
-    const after = [...facts, ran({ action: 'release', cause: 30 })];
-    assert.deepEqual(taskAfter(...after), { action: 'delete', cause: 40, isFinal: false, last: undefined });
-    const failed = ran({ action: 'delete', cause: 40, outcome: 'failed' });
-    assert.deepEqual(taskAfter(...facts, failed), {
-      action: 'delete',
-      cause: 40,
-      isFinal: false,
-      last: 'failed',
-    });
+  test('what waits in the queue comes before a decision on mail that is held already, while the block is in force', () => {
+    const facts = [imposed(), decided('delete')];
+    assert.deepEqual(tasksAfter(...facts), [
+      { action: 'hold-queue', cause: 10, isFinal: false, last: undefined },
+      { action: 'delete', cause: 20, isFinal: false, last: undefined },
+    ]);
+    for (const end of [released(), expired(T0)])
+      assert.deepEqual(
+        tasksAfter(...facts, end).map(({ action }) => action),
+        ['delete'],
+      );
+  });
+
+  test('decisions come in their order, each until the hook was called for it', () => {
+    const facts = [imposed(), HELD_QUEUE, decided('release'), decided('delete'), released(true)];
+    const open = (...more: readonly BlockFact[]): unknown =>
+      tasksAfter(...facts, ...more).map(({ action, cause }) => [action, cause]);
+    const [first, second, third] = [
+      ['release', 30],
+      ['delete', 40],
+      ['release', 50],
+    ];
+    assert.deepEqual(open(), [first, second, third]);
+    assert.deepEqual(open(ran({ cause: 30 })), [second, third]);
+    assert.deepEqual(open(ran({ cause: 30, outcome: 'failed' })), [second, third], 'it was given up');
+    assert.deepEqual(open(ran({ cause: 30 }), ran({ cause: 40, action: 'delete' })), [third]);
+  });
+
+  test('a release after the end stays, as it is about what is recorded later too, until there is another decision', () => {
+    const facts = [imposed(), HELD_QUEUE, released(), decided('release'), ran({ cause: 40 })];
+    const late = { action: 'release', cause: 40, isFinal: true, last: 'done' };
+    assert.deepEqual(tasksAfter(...facts), [late]);
+    assert.deepEqual(tasksAfter(...facts, ran({ cause: 40, outcome: 'failed' })), [
+      { ...late, last: 'failed' },
+    ]);
+    assert.deepEqual(tasksAfter(...facts, decided('delete')), [
+      { action: 'delete', cause: 60, isFinal: false, last: undefined },
+    ]);
+    const [release] = tasksAfter(...facts.slice(0, -1), decided('delete'));
+    assert.deepEqual([release?.action, release?.isFinal], ['release', false]);
   });
 
   test('a decision on a block in force stays one about what was held by then, also when the block ends', () => {

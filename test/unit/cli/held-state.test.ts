@@ -1,0 +1,31 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { heldState } from '../../../src/cli/client-format.js';
+
+type Block = Parameters<typeof heldState>[0];
+
+const item = (position: number, type: string, more: object = {}): object => ({
+  ...{ type, position, at: '2026-11-30T04:00:00.000Z', by: 'admin:test', ...more },
+});
+const released = (cause: number): object =>
+  item(40, 'HookRan', {
+    hook: { action: 'release', cause, outcome: 'done', asked: 1, acted: 1, output: '' },
+  });
+
+const stateOf = (...history: readonly object[]): string =>
+  heldState({ state: 'active', falsePositive: false, history } as unknown as Block, {
+    ...{ count: 1, next: null },
+    items: [{ queueId: '4AAAA' } as Parameters<typeof heldState>[1]['items'][number]],
+  });
+
+describe('what `block show` says of held mail', () => {
+  const two = [20, 30].map((position) => item(position, 'HeldMailDecided', { held: 'release' }));
+
+  test('says that a decision is still to be carried out where only the one before it was', () => {
+    assert.match(stateOf(...two, released(20)), /^to be released, but no hook has done it/);
+  });
+
+  test('says no more of a decision that was carried out while the block is in force', () => {
+    assert.equal(stateOf(...two, released(20), released(30)), '');
+  });
+});
