@@ -49,7 +49,6 @@ const SHARED_BY: Readonly<Record<string, number>> = {
   'e2e/': 3,
   'integration/api/': 3,
   'e2e/smtp/': 4,
-  'fuzz/': 1,
 };
 const FOLDERS = Object.keys(SHARED_BY);
 
