@@ -39,6 +39,9 @@ const PAUSES = { first: 5 * SECOND, most: 5 * MINUTE };
 type Batch = readonly [account: string | null, messages: readonly Message[]];
 type Held = RecordedEvent & HeldEvent;
 
+const UNHEARD =
+  'it failed, and the block has ended before it was called again: mail of this sender may be on hold that is listed nowhere. Look with mailq; postsuper -H ID or exim -Mt ID lets a message go, and stopgap block held --release all of them within two days';
+
 /** How the hook is called. @see HookCall.again */
 type Calling = Pick<HookTask, 'action'> & { readonly isAgain: boolean };
 
@@ -141,23 +144,40 @@ export class QueueHooks {
     for (;;) {
       const entry = models.ledger.get(block);
       if (entry === undefined || this.#closing.signal.aborted) return;
-      const task = hookTasksOf(entry, clock.now()).find(
-        ({ cause, last }) => !seen.has(cause) && (last !== 'failed' || isLate),
-      );
+      const tasks = hookTasksOf(entry, clock.now());
+      const unheard = this.#unheard(entry, tasks);
+      const task =
+        unheard ?? tasks.find(({ cause, last }) => !seen.has(cause) && (last !== 'failed' || isLate));
       if (task === undefined) return;
       seen.add(task.cause);
-      if (!(await this.#try(entry, task))) return;
+      if (!(await this.#try(entry, task, task === unheard))) return;
       // What has happened meanwhile is seen to here. Mail that was held after the release is looked for once more.
       if (this.#waiting.get(block) === false) this.#waiting.delete(block);
     }
   }
 
+  /**
+   * A call that was to hold what waits in the queue, and has failed: it may have held some all the same. The block has ended, so it
+   * is not made again, and no release is to let go of that.
+   */
+  #unheard({ id, history }: BlockEntry, tasks: readonly HookTask[]): HookTask | undefined {
+    const cause = history.find(({ type }) => type === 'BlockImposed')?.position;
+    if (cause === undefined || !this.#failures.has(`${id} ${cause}`)) return undefined;
+    if (tasks.some(({ action, isFinal }) => action === 'hold-queue' || isFinal)) return undefined;
+    if (history.some(({ hook }) => hook?.action === 'hold-queue')) return undefined;
+    return { action: 'hold-queue', cause, isFinal: false, last: undefined };
+  }
+
   /** @returns whether it has come to an end; else it is tried again, after a pause */
-  async #try(entry: BlockEntry, task: HookTask): Promise<boolean> {
+  async #try(entry: BlockEntry, task: HookTask, isUnheard: boolean): Promise<boolean> {
     const done = nothingDone();
     const { action } = task;
     const calling = { action, isAgain: action === 'hold-queue' && this.#begun.has(entry.id) };
     try {
+      if (isUnheard) {
+        await this.#report(entry, task, 'failed', { ...done, output: UNHEARD });
+        return true;
+      }
       for await (const batch of this.#batches(entry, task, done))
         await this.#call(entry, calling, batch, done);
       if (done.asked + done.moved > 0) await this.#report(entry, task, 'done', done);
@@ -349,6 +369,10 @@ export class QueueHooks {
     const failures = (this.#failures.get(key) ?? 0) + 1;
     this.#failures.set(key, failures);
     metrics.ran(task.action, 'retried');
+    const now = this.#options.clock.now();
+    const known = this.#options.models.ledger.get(block) ?? entry;
+    // The block has ended meanwhile: what comes next is seen to at once.
+    if (hookTasksOf(known, now).every(({ cause }) => cause !== task.cause)) return true;
     if (failures < ATTEMPTS) {
       const { action } = task;
       log.warn({ block, action, failures, error: error.message }, 'the hook failed: it is called again');

@@ -497,6 +497,43 @@ describe('the hook for mail in a queue', () => {
     assert.deepEqual((await hook.calls()).map(told).at(-1), ['release', ALICE, ['4OWN1']]);
   });
 
+  test('that failed to hold what waits in the queue of a block that has ended is said to have failed: mail may be on hold that is not listed', async (t) => {
+    const there = await scene(t);
+    const { stopgap, hook, asking } = there;
+    await message(asking, '4AAAA');
+    await stopgap.settled();
+    await hook.becomes('broken');
+    const block = await stopgap.block('account', ALICE);
+    await failed(there, 1);
+    await decide(there, { kind: 'release', block, falsePositive: false });
+    const [run, ...more] = await runs(there, 1);
+    const { action, outcome, acted, output } = run!.data;
+    assert.deepEqual([action, outcome, acted, more], ['hold-queue', 'failed', 0, []]);
+    assert.match(output, /may be on hold that is listed nowhere\. Look with mailq; postsuper -H ID/);
+    await hook.becomes('well');
+    await decide(there, { kind: 'held', block, action: 'release' });
+    await runs(there, 2);
+    assert.deepEqual((await hook.calls()).map(told), [
+      ['hold-queue', ALICE, ['4AAAA']],
+      ['release', ALICE, ['4AAAA']],
+    ]);
+  });
+
+  test('that fails while its block ends is not said to be called again', async (t) => {
+    const there = await scene(t);
+    const { stopgap, hook, asking } = there;
+    await message(asking, '4AAAA');
+    await stopgap.settled();
+    await hook.becomes('hangs');
+    const block = await stopgap.block('account', ALICE);
+    await hook.called(1);
+    await decide(there, { kind: 'release', block, falsePositive: false });
+    await hook.becomes('broken');
+    const [run] = await runs(there, 1);
+    assert.deepEqual([run!.data.action, run!.data.outcome], ['hold-queue', 'failed']);
+    await failed(there, 0);
+  });
+
   test('that fails is called again after longer and longer pauses, and is given up after eight calls; another decision tries anew', async (t) => {
     const there = await scene(t);
     const { stopgap, hook, asking, clock } = there;
