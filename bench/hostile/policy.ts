@@ -62,8 +62,8 @@ export const POLICY: readonly Attack[] = [
   },
   {
     door: 'policy',
-    worst: 'long lines',
-    attack: (target) => flood(target, `${`sender=${'x'.repeat(8000)}\n`.repeat(8)}\n`),
+    worst: 'the longest lines',
+    attack: (target) => flood(target, `sender=${'x'.repeat(65_000)}\n\n`),
     ordinary,
   },
 ];

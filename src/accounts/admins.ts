@@ -349,8 +349,8 @@ export async function removePasskey(change: AdminChange & { readonly id: string 
 }
 
 /**
- * Takes all passkeys away. Also where there are none the sessions end, and one that is being added is refused: whoever has
- * the lost device may be signed in by the password.
+ * Takes all passkeys away. The sessions end even where there are none, and a passkey that is being added is refused: a thief
+ * may have signed in on the lost device with the password.
  *
  * @returns those that were there
  * @throws StopgapError `not-found`

@@ -195,7 +195,7 @@ function knownOf(facts: Facts): readonly Known[] {
     ...(hasNoLogin === undefined
       ? []
       : [{ cause: 'no login', reply: FAILED_LOGIN, sentence: hasNoLogin } as const]),
-    ...standingOf(facts),
+    ...ofStanding(facts),
     ...troubles.map(ofTrouble),
     ...refusalsOf(facts),
     ...(failed === undefined ? [] : failedOf(failed)),
@@ -210,7 +210,7 @@ const NOT_ALLOWED: Known = {
   sentence: 'The account may not use that return path (smtp.senders).',
 };
 
-function standingOf({ standing, blockOn }: Facts): readonly Known[] {
+function ofStanding({ standing, blockOn }: Facts): readonly Known[] {
   if (standing === undefined) return [];
   const { block, cameAt, replies } = standing;
   return replies.map((line) => {
@@ -410,5 +410,5 @@ function unknown(text: SaidText, own: readonly OwnReply[], facts: Facts): readon
 
 function passwordSentence({ at, failedSince }: Facts): string {
   if (failedSince === undefined || at < failedSince) return NOT_KEPT;
-  return `No login of it has failed here since ${formatInstant(failedSince)}: its program uses another user name, or another server said that.`;
+  return `No login of it has failed here with a wrong password since ${formatInstant(failedSince)}: its program may use another user name, or another server may have said that.`;
 }

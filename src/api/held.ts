@@ -72,8 +72,7 @@ async function heldPage(
 ): Promise<HeldJson> {
   const stream = heldStream(entry.id);
   const settled = settledThrough(entry);
-  const { revisions: moved } = await movedFrom(store, entry.id);
-  const { count } = await heldOf(store, entry, concerns);
+  const { count, moved } = await heldOf(store, entry, concerns);
   const items: HeldJson['items'] = [];
   const from = cursor === undefined ? {} : { from: numberOfCursor(cursor) };
   let next: string | null = null;
@@ -95,6 +94,13 @@ async function heldPage(
 /** Messages that are looked at one by one, to tell whose they are. */
 const MOST_LOOKED_AT = 2000;
 
+interface HeldCount {
+  readonly count: number;
+  readonly hasOthers: boolean;
+  /** Revisions of those that were moved to other blocks: they do not count. */
+  readonly moved: ReadonlySet<number>;
+}
+
 /**
  * How many messages are held for a block that are the caller's to see, and whether there are others: mail of an account
  * elsewhere may bear an address, or the domain, that is blocked. Where there are too many to look at, there may be.
@@ -105,19 +111,19 @@ export async function heldOf(
   store: Pick<EventStore, 'readStream'>,
   entry: BlockEntry,
   concerns: Concerns,
-): Promise<{ readonly count: number; readonly hasOthers: boolean }> {
+): Promise<HeldCount> {
   const settled = settledThrough(entry);
   const { revisions: moved } = await movedFrom(store, entry.id);
   const all = await heldCount(store, entry.id, settled, moved);
   const seesAll = entry.subject.type === 'account' || concerns({ type: 'ehlo', value: '' });
-  if (all === 0 || seesAll) return { count: all, hasOthers: false };
+  if (all === 0 || seesAll) return { count: all, hasOthers: false, moved };
   const oldest = store.readStream(heldStream(entry.id), { from: settled + 1, limit: MOST_LOOKED_AT });
   let count = 0;
   for await (const event of oldest) {
     if (moved.has(event.revision) || !isHeldEvent(event)) continue;
     if (concerns(senderOfHeld(event.data))) count++;
   }
-  return { count, hasOthers: count < all };
+  return { count, hasOthers: count < all, moved };
 }
 
 /** How many messages are held for a block. @param settled revision of the last of those that are held no more */

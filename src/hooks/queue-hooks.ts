@@ -203,7 +203,7 @@ export class QueueHooks {
     const acts = async (held: readonly Held[]): Promise<readonly Message[]> =>
       (action === 'release' ? await this.#withoutOthers(entry, held, done) : held).map(({ data }) => data);
     let held: Held[] = [];
-    // What an earlier call has moved stays so, whoever refuses its sender by now.
+    // Mail that an earlier call has moved stays with the other block, even if that one has ended since.
     const moved = await movedFrom(this.#options.store, entry.id);
     const listed = new Set(moved.transactions);
     for await (const event of this.#options.store.readStream(heldStream(entry.id), { from })) {

@@ -123,7 +123,7 @@ describe('a real Exim that asks the policy service', { skip: eximMissing() }, ()
     assert.equal(refused!.data.account, ALICE);
   });
 
-  test('asks about whoever says the longest EHLO name that Exim takes', async (t) => {
+  test('asks about a client with the longest EHLO name that Exim takes', async (t) => {
     const stopgap = await Stopgap.start(t, { settings: LISTEN });
     const { exim } = await eximAsking(t, `inet:127.0.0.1:${stopgap.port('policy')}`);
     await stopgap.block('account', ALICE);

@@ -161,7 +161,7 @@ describe('POST /api/v1/sends', () => {
     assert.deepEqual(resultsOf(await report(others)), ['known', 'known', 'recorded']);
   });
 
-  test('records of a message what its first reports had left out, once, whoever told them', async () => {
+  test('records recipients that the first reports of a message left out, once, whoever reports them', async () => {
     const account = 'further@example.com';
     const at = formatInstant(server.clock.now());
     const item = (recipients: number, more: object = {}) => ({

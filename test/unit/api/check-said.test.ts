@@ -473,7 +473,7 @@ describe('where nothing that is known here fits', () => {
     const known = said(text535, { failedSince: NOW - HOUR });
     assert.match(
       known.sentence,
-      /No login of it has failed here since .* uses another user name, or another server/,
+      /No login of it has failed here with a wrong password since .* may use another user name, or another server/,
     );
     const before = said(text535, { failedSince: NOW - HOUR, at: NOW - 2 * HOUR });
     assert.match(before.sentence, /Perhaps the password was wrong: that is kept here for an hour at most/);
