@@ -170,7 +170,10 @@ describe('a person of an OpenID provider', () => {
     people.server.clock.advance(13 * HOUR);
     assert.notEqual(sessionOf(await enter(carl)), undefined, 'theirs was idle for too long');
     assert.equal(await people.status(theirs), 401);
-    assert.ok(!(await people.recorded('carl')).includes('sub-'), 'what the provider knows them by is not kept');
+    assert.ok(
+      !(await people.recorded('carl')).includes('sub-'),
+      'what the provider knows them by is not kept',
+    );
   });
 
   test('is one of two of the same name, where both come back at once', async () => {

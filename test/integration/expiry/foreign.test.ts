@@ -41,7 +41,13 @@ describe('jobs that somebody else has put in Redis', { skip, timeout: 20_000 }, 
       ...Array.from({ length: 40 }, (_, n) => jobAt(n % 2 === 0 ? 1e300 : -1e300, `absurd-${n}`)),
       ...Array.from({ length: 20 }, (_, n) => jobAt(Date.now() + HOUR, `early-${n}`)),
     ]);
-    world = await openWorld({ redis: redis.url, prefix, clock: patient, reconcileEvery: HOUR, concurrency: 2 });
+    world = await openWorld({
+      redis: redis.url,
+      prefix,
+      clock: patient,
+      reconcileEvery: HOUR,
+      concurrency: 2,
+    });
     const { work, done, notices } = world;
     work.plan(taskFor('a', Date.now() - SECOND));
     await work.settled();
