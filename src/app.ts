@@ -295,6 +295,7 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
       isAsked: policy !== undefined && smtp === undefined && where.kind === 'sqlite',
       maySend: smtp?.maySend,
       upstreamState: smtp === undefined ? undefined : (direction) => smtp.upstream.stateFor(direction),
+      callsHook: config.hooks.run !== undefined,
       takesArriving: config.smtp.inbound.length > 0,
       failsReading: config.dovecot.protocols.some((protocol) => /imap|pop3/.test(protocol)),
       hasOutboxes: where.kind !== 'sqlite',

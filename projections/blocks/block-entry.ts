@@ -117,21 +117,36 @@ export interface HookTask {
 /** What waited in a queue when a block began has gone or come back after this: it is not looked for any more. */
 const HOLD_QUEUE_WITHIN: Milliseconds = DAY;
 
-/**
- * What the hook should be called for, in the order in which it was asked for: what waits in the queue, then each decision. What
- * has come to an end is not among these, except a release that is about what is recorded later too.
- */
-export function hookTasksOf(entry: BlockEntry, now: Instant): readonly HookTask[] {
-  const { history } = entry;
+/** What was decided on held mail, in order. */
+function decisionsOf({ history }: BlockEntry): readonly HookTask[] {
   const end = history.find(({ type }) => type === 'BlockReleased' || type === 'BlockExpired');
   const asking = history.filter((item) => actionOf(item) !== undefined);
-  const decisions = asking.map((item): HookTask => {
+  return asking.map((item): HookTask => {
     const { position: cause } = item;
     const action = actionOf(item)!;
     const last = history.findLast(({ hook }) => hook?.cause === cause)?.hook?.outcome;
     const isAfterEnd = end !== undefined && end.position <= cause;
     return { action, cause, isFinal: action === 'release' && isAfterEnd && item === asking.at(-1), last };
   });
+}
+
+/**
+ * Position through which somebody has decided what becomes of held mail: that of the last decision, or Infinity if it holds for
+ * what is recorded later too; -1 before any.
+ */
+export function decidedThrough(entry: BlockEntry): number {
+  const last = decisionsOf(entry).at(-1);
+  if (last === undefined) return -1;
+  return last.isFinal ? Infinity : last.cause;
+}
+
+/**
+ * What the hook should be called for, in the order in which it was asked for: what waits in the queue, then each decision. What
+ * has come to an end is not among these, except a release that is about what is recorded later too.
+ */
+export function hookTasksOf(entry: BlockEntry, now: Instant): readonly HookTask[] {
+  const { history } = entry;
+  const decisions = decisionsOf(entry);
   const open = decisions.filter(({ isFinal, last }) => isFinal || last === undefined);
   const imposed = history.find(({ type }) => type === 'BlockImposed');
   if (imposed === undefined || stateAt(entry, now) !== 'active' || now - imposed.at > HOLD_QUEUE_WITHIN)

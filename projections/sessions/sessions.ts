@@ -18,6 +18,8 @@ export interface Session {
   readonly via?: Via;
   readonly role?: string;
   readonly domains?: readonly string[];
+  /** SHA-256 of what the one who vouches knows them by. */
+  readonly sub?: string;
 }
 
 export interface SessionsState {

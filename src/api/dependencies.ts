@@ -128,6 +128,8 @@ export type AccountState = (typeof ACCOUNT_STATES)[number];
 export interface ApiDependencies extends OperationDependencies {
   readonly models: ReadModels;
   readonly blockCommands: BlockCommandHandler;
+  /** Whether a hook is called for held mail, by this process or another one of the same configuration. */
+  readonly callsHook?: boolean;
   readonly rulesCommands: RulesCommandHandler;
   readonly forgetting: ForgettingHandler;
   /** How long sends are kept, and what is kept as long. */

@@ -3,6 +3,7 @@ import { InvalidInput } from '../kernel/errors.js';
 import type { Subject } from '../sending/subjects.js';
 import { parseSubject } from '../sending/subjects.js';
 import type { ApiDependencies } from './dependencies.js';
+import { refuseHeld } from './forget-held.js';
 import type { Route } from './http/route.js';
 import { ok, route } from './http/route.js';
 import { checkedSubject, oneOf, position } from './shapes.js';
@@ -61,8 +62,11 @@ export function forgetRoute(deps: ApiDependencies): Route {
       const { subject } = body;
       const named = namedElsewhere(deps, subject.value);
       const context = { by: `admin:${caller.name}`, correlation: `request:${requestId}` };
-      const forgotten = await deps.forgetting.execute(subject, context);
-      const remains = [...forgotten.remains, ...named, OUTSIDE];
+      let byHand: readonly string[] = [];
+      const forgotten = await deps.forgetting.execute(subject, context, async (name) => {
+        byHand = [...byHand, ...(await refuseHeld(deps, name))];
+      });
+      const remains = [...forgotten.remains, ...byHand, ...named, OUTSIDE];
       return ok({ ...forgotten, remains } satisfies ForgottenJson);
     },
   });

@@ -112,35 +112,33 @@ export async function heldOf(
   entry: BlockEntry,
   concerns: Concerns,
 ): Promise<HeldCount> {
-  const settled = settledThrough(entry);
+  const stream = heldStream(entry.id);
   const { revisions: moved } = await movedFrom(store, entry.id);
-  const all = await heldCount(store, entry.id, settled, moved);
   const seesAll = entry.subject.type === 'account' || concerns({ type: 'ehlo', value: '' });
-  if (all === 0 || seesAll) return { count: all, hasOthers: false, moved };
-  const oldest = store.readStream(heldStream(entry.id), { from: settled + 1, limit: MOST_LOOKED_AT });
-  let count = 0;
-  for await (const event of oldest) {
-    if (moved.has(event.revision) || !isHeldEvent(event)) continue;
-    if (concerns(senderOfHeld(event.data))) count++;
+  let [looked, last, own, others] = [0, settledThrough(entry), 0, 0];
+  // One by one: what was of somebody who is forgotten has left gaps.
+  for await (const event of store.readStream(stream, { from: last + 1, limit: MOST_LOOKED_AT })) {
+    looked++;
+    last = event.revision;
+    if (moved.has(last) || !isHeldEvent(event)) continue;
+    if (seesAll || concerns(senderOfHeld(event.data))) own++;
+    else others++;
   }
-  return { count, hasOthers: count < all, moved };
+  const beyond = looked < MOST_LOOKED_AT ? 0 : await heldAfter(store, stream, last, moved);
+  if (seesAll) return { count: own + beyond, hasOthers: false, moved };
+  return { count: own, hasOthers: others + beyond > 0, moved };
 }
 
-/** How many messages are held for a block. @param settled revision of the last of those that are held no more */
-async function heldCount(
+/** How many messages are held after a revision, as if there were no gaps. */
+async function heldAfter(
   store: Pick<EventStore, 'readStream'>,
-  block: string,
-  settled: number,
+  stream: string,
+  after: number,
   moved: ReadonlySet<number>,
 ): Promise<number> {
-  const stream = heldStream(block);
   for await (const { revision: last } of store.readStream(stream, { direction: 'backwards', limit: 1 })) {
-    // What has outlived its retention is not known any more.
-    for await (const { revision: first } of store.readStream(stream, { limit: 1 })) {
-      const before = Math.max(settled, first - 1);
-      const elsewhere = [...moved].filter((revision) => revision > before && revision <= last).length;
-      return Math.max(0, last - before - elsewhere);
-    }
+    const elsewhere = [...moved].filter((revision) => revision > after && revision <= last).length;
+    return Math.max(0, last - after - elsewhere);
   }
   return 0;
 }

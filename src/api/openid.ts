@@ -18,6 +18,7 @@ import { NAME } from './http/proxy-auth.js';
 import type { Answer, ApiRequest, Route } from './http/route.js';
 import { route } from './http/route.js';
 import { cookieOf, hostCookie } from './http/session-cookie.js';
+import type { UsedUp } from './second-factor.js';
 import type { Entrant, PeopleDependencies, PersonSessions } from './sessions.js';
 import { recentlyUsed } from '../runtime/recently-used.js';
 
@@ -158,7 +159,7 @@ export class OpenId {
           throw refused;
         }
       });
-      const { cookie } = await this.#sessions.enter(asked, person);
+      const { cookie } = await this.#sessions.enter(asked, person, () => this.#refuseOther(person));
       const gone = hostCookie(COOKIE, '', 'Lax', 0);
       return { status: 302, headers: { Location: `${this.#page}/#/`, 'Set-Cookie': [cookie, gone] } };
     } catch (thrown) {
@@ -223,11 +224,25 @@ export class OpenId {
     try {
       const given = role === 'domain' ? listOf(claims[domainsClaim ?? ''], MOST_DOMAINS) : [];
       const stamp = openIdStamp(this.#settings);
-      return { name, role, domains: domainsOf(role, given), stamp, via: 'openid' };
+      const sub = createHash('sha256').update(String(claims['sub'])).digest('hex');
+      return { name, role, domains: domainsOf(role, given), stamp, via: 'openid', sub };
     } catch (thrown) {
       if (thrown instanceof StopgapError) throw new Refused('no-role', `${name}: ${thrown.message}`);
       throw thrown;
     }
+  }
+
+  /**
+   * A name need not be one person's at the provider. Two of one name are never signed in at once, so that the sign-ins
+   * tell who did what is recorded.
+   *
+   * @throws Refused
+   */
+  #refuseOther({ name, sub }: Entrant): UsedUp {
+    // Sessions that an earlier version began do not say whose they are.
+    const isOther = this.#sessions.of(name, 'openid').some((one) => one.sub !== undefined && one.sub !== sub);
+    if (isOther) throw new Refused('name-taken', `another person of the provider is signed in as ${name}`);
+    return {};
   }
 
   /** What the provider says of itself. One that did not answer is asked again. */
@@ -284,10 +299,11 @@ function eitherAuth(basic: ClientAuth, post: ClientAuth): ClientAuth {
 
 /** An address that is not verified may be somebody else's: nobody goes by it, whichever claim it is in. */
 function nameOf({ preferred_username: name, email, email_verified: isVerified, sub }: Claims): string {
-  // Some providers give truth values as text.
-  const isUnverified = isVerified === false || isVerified === 'false';
+  // Some providers say nothing of it, and some give truth values as text.
+  const isUnverified = isVerified !== undefined && isVerified !== true && isVerified !== 'true';
   const address = typeof email === 'string' && email !== '' ? email : undefined;
-  const isAddress = typeof name === 'string' && name.toLowerCase() === address?.toLowerCase();
+  const isAddress =
+    typeof name === 'string' && address !== undefined && normalizeAdmin(name) === normalizeAdmin(address);
   if (typeof name === 'string' && name !== '' && !(isUnverified && isAddress)) return name;
   return address === undefined || isUnverified ? String(sub) : address;
 }

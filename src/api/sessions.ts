@@ -70,6 +70,8 @@ export interface Entrant extends Rights {
   readonly stamp: string;
   /** Who vouches for them, where they are not in the file of administrators. */
   readonly via?: Via;
+  /** SHA-256 of what the one who vouches knows them by. */
+  readonly sub?: string;
 }
 
 /** The sessions of people: by cookies, which stand for what is recorded. */
@@ -179,11 +181,11 @@ export class PersonSessions {
   ): Promise<{ readonly caller: Caller; readonly cookie: string }> {
     const { models, clock, log } = this.#deps;
     const [token, id] = [randomBytes(TOKEN_BYTES).toString('base64url'), newId()];
-    const { name, role, domains, stamp, via } = person;
+    const { name, role, domains, stamp, via, sub } = person;
     const network = clientOf(request, this.#deps);
     await this.record(name, requestId, () => {
       const until = clock.now() + LASTS;
-      const given = via === undefined ? {} : { via, role, domains };
+      const given = via === undefined ? {} : { via, role, domains, ...(sub === undefined ? {} : { sub }) };
       const data = { session: id, person: name, hash: hashOf(token), stamp, until, network };
       return { type: 'SignedIn', data: { ...data, ...given, ...useUp() } };
     });
@@ -210,9 +212,9 @@ export class PersonSessions {
     }
   }
 
-  /** The sessions of a person of the file that have not ended. */
-  of(name: string): readonly Session[] {
-    return this.#inForce().filter(({ person, via }) => person === name && via === undefined);
+  /** The sessions of a person that have not ended. @param vouches who vouches for them; undefined for one of the file */
+  of(name: string, vouches?: Via): readonly Session[] {
+    return this.#inForce().filter(({ person, via }) => person === name && via === vouches);
   }
 
   /** Who signs in anew leaves no session behind in that browser. */

@@ -48,12 +48,14 @@ export class ForgettingHandler {
    * Takes a person out of the store, and records that it was done. Done again, it completes what was interrupted.
    *
    * @param subject an account or an address; where it is both, both are forgotten
+   * @param check asked of each name before anything of it is erased; what it throws ends it
    * @throws InvalidInput; StopgapError `conflict` while a block or proposal of theirs is open, also one that begins
-   *   meanwhile, or another is being forgotten; StoreUnavailable
+   *   meanwhile, or another is being forgotten; StoreUnavailable; what `check` throws
    */
   async execute(
     subject: Subject,
     context: Pick<CommandContext, 'by' | 'correlation'>,
+    check: (name: string) => Promise<void> = () => Promise.resolve(),
   ): Promise<ForgottenPerson> {
     const { value: name } = subject;
     if (name.includes('*')) throw new InvalidInput('subject.value', 'one person at a time: no wildcards');
@@ -63,7 +65,11 @@ export class ForgettingHandler {
     this.#isBusy = true;
     try {
       const unfinished = await this.#unfinished();
-      if (unfinished !== undefined && unfinished.name !== name) await this.#forget(unfinished, context, true);
+      if (unfinished !== undefined && unfinished.name !== name) {
+        await check(unfinished.name);
+        await this.#forget(unfinished, context, true);
+      }
+      await check(name);
       const isBegun = unfinished?.name === name;
       return await this.#forget(isBegun ? unfinished : await this.#begin(name), context, isBegun);
     } finally {

@@ -34,6 +34,8 @@ export interface SignedIn {
   readonly via?: Via;
   readonly role?: string;
   readonly domains?: readonly string[];
+  /** SHA-256 of what the one who vouches knows them by: several people may have one name there. */
+  readonly sub?: string;
 }
 
 /** Written once an hour at most, so that a session that is in use outlasts a restart. */
@@ -71,6 +73,7 @@ const SHAPES: { readonly [Type in SessionFact['type']]: Check } = {
     ...{ step: optional(whole), recovery: optional(text), via: optional(oneOf(VIA)), role: optional(text) },
     ...{ passkey: optional(text), counter: optional(whole), challenge: optional(text) },
     domains: optional((value) => Array.isArray(value) && value.every(text)),
+    sub: optional(text),
   }),
   SessionUsed: shaped<SessionUsed>({ session: text }),
   SessionEnded: shaped<SessionEnded>({ session: text, reason: text }),

@@ -12,6 +12,8 @@ import type { TaskRunner, TimedTask } from '../port.js';
 import type { FoundJob, QueueView } from '../reconcile.js';
 
 const QUEUE = 'expiry';
+/** The farthest time that a Date can hold. */
+const FARTHEST: Instant = 8_640_000_000_000_000;
 
 /** What a job carries; the kind is the job's name. */
 export type JobData = Omit<TimedTask, 'kind'>;
@@ -46,14 +48,18 @@ export function newJob(task: TimedTask, now: Instant): NewJob {
   };
 }
 
-/** The task of a job; undefined for one that is not ours or was damaged. */
+/** The task of a job; undefined for one that is not ours or was damaged: no block ends at such a time. */
 export function taskOfJob(name: string, data: unknown): TimedTask | undefined {
   if (name !== 'expire' && name !== 'lapse') return undefined;
   if (typeof data !== 'object' || data === null) return undefined;
   const { block, subject, dueAt } = data as Partial<JobData>;
-  if (typeof block !== 'string' || typeof dueAt !== 'number') return undefined;
+  if (typeof block !== 'string' || !isInstant(dueAt)) return undefined;
   if (typeof subject?.value !== 'string' || !SUBJECT_TYPES.includes(subject.type)) return undefined;
   return { kind: name, block, subject, dueAt };
+}
+
+function isInstant(at: unknown): at is Instant {
+  return Number.isInteger(at) && Math.abs(at as number) <= FARTHEST;
 }
 
 /** The change for one task's jobs. */
@@ -218,9 +224,11 @@ interface RunnerOptions {
   readonly onFailed: (task: TimedTask, error: unknown) => void;
   readonly onError: (error: Error) => void;
   readonly onStalled: (job: string) => void;
+  /** Told of a job that holds no task, and is dropped. */
+  readonly onDropped: () => void;
 }
 
-/** A job that comes before its time, since another host's clock is ahead of ours, is held back for at most this. */
+/** A job that comes before its time by no more than this, since another host's clock is ahead of ours, is held back. */
 const LONGEST_WAIT: Milliseconds = 5 * SECOND;
 /** A command that is harmless any number of times may lose its worker often before that is held against it. */
 const STALLS_ALLOWED = 100;
@@ -303,9 +311,12 @@ export class JobRunner {
   }
 
   async #process(job: Job<JobData, void>, token: string | undefined): Promise<void> {
-    const { clock, run, onDone, onFailed } = this.#options;
+    const { clock, run, onDone, onFailed, onDropped } = this.#options;
     const task = taskOfJob(job.name, job.data);
-    if (task === undefined) throw new UnrecoverableError('the job holds no task');
+    if (task === undefined) {
+      onDropped();
+      throw new UnrecoverableError('the job holds no task');
+    }
     if (!(await this.#isDue(task.dueAt))) {
       await job.moveToDelayed(task.dueAt, token);
       throw new DelayedError();
@@ -321,13 +332,15 @@ export class JobRunner {
 
   /**
    * Whether the time has come by our own clock, by which the command is decided: done before, it would do nothing
-   * and be done with. Waits where little is left, since handing the job back would only bring it here again.
+   * and be done with. Waits where little is left, since handing the job back would only bring it here again. Where more is
+   * left it is handed back at once: many such jobs would else keep those that are due from their turn.
    */
   async #isDue(dueAt: Instant): Promise<boolean> {
     const { clock } = this.#options;
     const now = clock.now();
     if (now >= dueAt) return true;
-    await within(clock, Math.min(dueAt - now, LONGEST_WAIT), this.#closing, () => undefined);
+    if (dueAt - now > LONGEST_WAIT) return false;
+    await within(clock, dueAt - now, this.#closing, () => undefined);
     return clock.now() >= dueAt;
   }
 }

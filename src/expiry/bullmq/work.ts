@@ -1,5 +1,6 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import { InvalidInput, messageOf, StopgapError } from '../../kernel/errors.js';
+import { FloodCoalescer } from '../../kernel/flood-coalescer.js';
 import type { AlarmClock, Instant, Milliseconds } from '../../kernel/time.js';
 import { DAY, SECOND } from '../../kernel/time.js';
 import type { RedisSettings } from '../../redis/address.js';
@@ -98,6 +99,8 @@ export class BullWork implements TimedWork {
   readonly #prefix: string;
   readonly #connection: RedisConnection;
   readonly #tasks = new Map<string, TimedTask>();
+  /** Whoever may write to Redis can have as many as they like. */
+  readonly #dropped: FloodCoalescer<string>;
   /** What Redis has not acknowledged. Of each task only the newest is kept, however long Redis is away. */
   readonly #unsent = new Map<string, Change>();
   #sending: Promise<void> | undefined;
@@ -122,6 +125,11 @@ export class BullWork implements TimedWork {
   /** Use {@link openBullWork}. */
   constructor(options: BullWorkOptions, address: RedisAddress) {
     this.#options = options;
+    this.#dropped = new FloodCoalescer(options.clock, (where, count) =>
+      options.onNotice?.(
+        `Redis at ${where} held ${count === 1 ? 'a timed job' : `${count} timed jobs`} that Stopgap cannot have planned: dropped. See who else may write there`,
+      ),
+    );
     this.#address = address;
     this.#where = address.toString();
     this.#prefix = keyPrefix(options.prefix ?? 'stopgap', address);
@@ -214,6 +222,7 @@ export class BullWork implements TimedWork {
       await within(clock, CLOSE_PATIENCE, rest, () => undefined);
     }
     this.#state = 'closed';
+    this.#dropped.flush();
     await this.#queue?.close();
     this.#connection.close();
   }
@@ -345,6 +354,7 @@ export class BullWork implements TimedWork {
       onFailed: (task, error) => onFailed?.(task, error),
       onError: (error) => this.#trouble(error),
       onStalled: (job) => this.#notice(`timed job ${job} lost its worker; another runs it`),
+      onDropped: () => this.#dropped.add('', this.#where),
     });
     void this.reconcile();
   }

@@ -22,7 +22,8 @@ const ERRORS: Readonly<Record<string, string>> = {
   invalid: 'What the provider said is not believed. Try again; if it stays so, tell an administrator.',
   'no-role': 'You have signed in there, but no group of yours has a role here. Ask an administrator.',
   name: 'The provider gives no name for you that can be used here. Ask an administrator.',
-  'name-taken': 'A person with a password, or a token, has your name here already. Ask an administrator.',
+  'name-taken':
+    'Your name here is that of a person with a password, of a token, or of somebody else who is signed in. Ask an administrator.',
   provider: 'The provider reports an error. Try again later.',
   'too-many': 'There were too many attempts. Wait a minute, then try again.',
   unreachable: 'The provider does not answer. Try again, or sign in with a password.',

@@ -142,14 +142,49 @@ describe('a person of an OpenID provider', () => {
       const cookie = sessionOf(await enter({ ...claims, ...more }))!;
       return (await people.ask('GET', 'session', { cookie })).body['name'];
     };
-    for (const isVerified of [false, 'false']) {
+    for (const isVerified of [false, 'false', 'False', 0, 1, null, 'no']) {
       assert.equal(await nameFor({ email_verified: isVerified }), 'sub-4');
       const named = { email: 'Eve@x.example', preferred_username: 'eve@X.example' };
       assert.equal(await nameFor({ ...named, email_verified: isVerified }), 'sub-4');
+      const spaced = { email: 'eve@x.example ', preferred_username: ' eve@X.example' };
+      assert.equal(await nameFor({ ...spaced, email_verified: isVerified }), 'sub-4');
       const own = { email: 'eve@x.example', preferred_username: 'eve' };
       assert.equal(await nameFor({ ...own, email_verified: isVerified }), 'eve');
     }
-    assert.equal(await nameFor({ email: 'eve@x.example', email_verified: 'true' }), 'eve@x.example');
+    for (const isVerified of [true, 'true', undefined])
+      assert.equal(await nameFor({ email: 'eve@x.example', email_verified: isVerified }), 'eve@x.example');
+  });
+
+  test('is not let in while another one of the same name has a session, in whatever form the name is given', async () => {
+    const carl = { sub: 'sub-5', preferred_username: 'carl', groups: ['support'] };
+    const another = { sub: 'sub-6', preferred_username: ' CARL ', groups: ['mail-admins'] };
+    const first = sessionOf(await enter(carl))!;
+    assertRefused(await enter(another), 'name-taken');
+    assert.match(people.server.logged.join(''), /another person of the provider is signed in as carl/);
+    const second = sessionOf(await enter(carl))!;
+    assert.equal((await people.ask('DELETE', 'session', { cookie: first })).status, 204);
+    assertRefused(await enter(another), 'name-taken');
+    assert.equal((await people.ask('DELETE', 'session', { cookie: second })).status, 204);
+    const theirs = sessionOf(await enter(another))!;
+    assertRefused(await enter(carl), 'name-taken');
+    people.server.clock.advance(13 * HOUR);
+    assert.notEqual(sessionOf(await enter(carl)), undefined, 'theirs was idle for too long');
+    assert.equal(await people.status(theirs), 401);
+    assert.ok(
+      !(await people.recorded('carl')).includes('sub-'),
+      'what the provider knows them by is not kept',
+    );
+  });
+
+  test('is one of two of the same name, where both come back at once', async () => {
+    const [one, other] = [await begin(), await begin()];
+    const dora = { preferred_username: 'dora', groups: ['support'] };
+    provider.claims = { ...dora, sub: 'sub-7' };
+    const oneBack = provider.signIn(one.location);
+    provider.claims = { ...dora, sub: 'sub-8' };
+    const otherBack = provider.signIn(other.location);
+    const entered = await Promise.all([comeBack(oneBack, one.cookie), comeBack(otherBack, other.cookie)]);
+    assert.equal(entered.filter((answer) => sessionOf(answer) !== undefined).length, 1);
   });
 
   test('has a session that outlasts a restart, and ends after its times, and when the rules of groups are others', async () => {

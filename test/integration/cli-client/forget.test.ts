@@ -26,6 +26,16 @@ describe('stopgap forget', () => {
     assert.equal(json.code, 1);
   });
 
+  test('stopgap forget says which mail of theirs is on hold, and what is to be done first', async () => {
+    const { id } = await server.block('held@example.com', { refusal: 'hold' });
+    await server.held(id, 'held@example.com', 2);
+    await server.post(`/api/v1/blocks/${id}/release`, {});
+    const { code, out, err } = await terminal.run('forget', 'held@example.com', '--yes');
+    assert.deepEqual([code, out], [1, '']);
+    assert.ok(err.includes(`on hold (2 for the block ${id})`), err);
+    assert.match(err, /release or delete it first \(stopgap block held ID --release or --delete\)/);
+  });
+
   test('stopgap forget says of a name that nothing is stored of, and does not call it forgotten', async () => {
     const { code, out, err } = await terminal.run('forget', 'doar@example.com', '--yes');
     assert.deepEqual([code, out], [1, '']);

@@ -83,7 +83,7 @@ describe('mail that is held for a block', () => {
       'any',
     );
     const first = (await server.get(`/api/v1/blocks/${id}/held?limit=3`)).json as unknown as Page;
-    assert.deepEqual([first.count, idsOf(first)], [5, ['4DDDD', '4CCCC']]);
+    assert.deepEqual([first.count, idsOf(first)], [4, ['4DDDD', '4CCCC']]);
     assert.deepEqual(first.items[0], {
       ...{ queueId: '4DDDD', account: 'alice@example.com', returnPath: '' },
       ...{ recipients: 2, size: 4711, at: '2026-03-01T12:00:00.000Z' },
@@ -94,7 +94,7 @@ describe('mail that is held for a block', () => {
     const ran = { kind: 'hook', block: id, cause: 1, asked: 3, acted: 3, output: '' } as const;
     await report('pages@example.com', { ...ran, action: 'release', outcome: 'done', through: 2 });
     const left = (await server.get(`/api/v1/blocks/${id}/held`)).json as unknown as Page;
-    assert.deepEqual([left.count, idsOf(left)], [2, ['4DDDD']]);
+    assert.deepEqual([left.count, idsOf(left)], [1, ['4DDDD']]);
     assert.equal((await server.get(`/api/v1/blocks/nothing/held`)).status, 404);
   });
 

@@ -32,6 +32,10 @@ describe('a job', () => {
       'x',
       {},
       { ...data, dueAt: '1' },
+      { ...data, dueAt: 1e300 },
+      { ...data, dueAt: -1e300 },
+      { ...data, dueAt: 9e15 },
+      { ...data, dueAt: 1.5 },
       { ...data, subject: { type: 'x', value: 'y' } },
     ])
       assert.equal(taskOfJob(name, damaged), undefined);

@@ -7,13 +7,14 @@ import { text } from 'node:stream/consumers';
 
 export const CLIENT = { id: 'stopgap', secret: 'the secret of stopgap' };
 
+type Claims = Readonly<Record<string, unknown>>;
+
 interface Grant {
   readonly nonce: string;
   readonly challenge: string;
   readonly redirectUri: string;
+  readonly claims: Claims;
 }
-
-type Claims = Readonly<Record<string, unknown>>;
 
 const encoded = (value: unknown): string => Buffer.from(JSON.stringify(value)).toString('base64url');
 
@@ -67,7 +68,8 @@ export class OpenIdProvider {
     if (given('code_challenge_method') !== 'S256') throw new Error('without PKCE');
     const code = randomUUID();
     const redirectUri = given('redirect_uri');
-    this.#grants.set(code, { nonce: given('nonce'), challenge: given('code_challenge'), redirectUri });
+    const asked = { nonce: given('nonce'), challenge: given('code_challenge'), redirectUri };
+    this.#grants.set(code, { ...asked, claims: this.claims });
     return `${redirectUri}?code=${code}&state=${given('state')}&session_state=x`;
   }
 
@@ -112,7 +114,7 @@ export class OpenIdProvider {
     this.exchanged++;
     const now = Math.floor(Date.now() / 1000);
     const claims = { iss: this.issuer, aud: CLIENT.id, iat: now, exp: now + 60, nonce: grant.nonce };
-    const token = this.#signed({ ...claims, ...this.claims, ...this.fault });
+    const token = this.#signed({ ...claims, ...grant.claims, ...this.fault });
     return [200, { access_token: 'access', token_type: 'Bearer', id_token: token }];
   }
 
