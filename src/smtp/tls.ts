@@ -220,14 +220,14 @@ export function ensureSelfSigned(
 const lastMade = new Map<string, Promise<undefined>>();
 
 async function makeSelfSigned(directory: string, hostname: string, clock: Clock): Promise<CertificateFiles> {
-  // Even where a certificate is there: the day on which it is renewed may be one without descriptors.
-  const { generate } = await import('selfsigned');
   const files = {
     cert: path.join(directory, 'self-signed.crt'),
     key: path.join(directory, 'self-signed.key'),
   };
   const now = clock.now();
   if (await isGood(files, hostname, now)) return files;
+  // A tenth of all that a start loads.
+  const { generate } = await import('selfsigned');
   const names = [...new Set([hostname, 'localhost'])];
   const pem = await generate([{ name: 'commonName', value: hostname }], {
     keyType: 'ec',

@@ -3,16 +3,19 @@ import { openKurrentStore } from '../../../src/store/kurrentdb/index.js';
 import { FORMS, type Form } from '../../support/kurrentdb/forms.js';
 import { KurrentDB } from '../../support/kurrentdb/kurrentdb.js';
 import { ManualClock } from '../../support/manual-clock.js';
-import { underTest } from './harness.js';
+import { underTest, type StoreHarness } from './harness.js';
 import { storeContract } from './suite.js';
 
 /** Milliseconds for which an event that was written cannot be read: longer than an answer and a question take. */
 const INDEXING = 2;
 
+/** Versions before 25 tell a subscription less of how far it is. */
+const BEFORE_25 = '24.10.0';
+
 /** What serves: a real server, or the stand-in, which behaves as each of these versions does. */
 const servers = FORMS.flatMap((form): readonly { name: string; form: Form; version?: string }[] =>
   form === 'stand-in'
-    ? ['26.1.0', '24.10.0'].map((version) => ({ name: `stand-in ${version}`, form, version }))
+    ? ['26.1.0', BEFORE_25].map((version) => ({ name: `stand-in ${version}`, form, version }))
     : [{ name: form, form }],
 );
 
@@ -21,7 +24,7 @@ for (const { name, form, version } of servers) {
   let starting: Promise<KurrentDB> | undefined;
   after(async () => (await starting)?.stop());
 
-  storeContract(`KurrentDB (${name})`, {
+  const harness: StoreHarness = {
     unsupported: {
       clock:
         "recordedAt is by the server's own clock, and what is too old goes by the server's scavenge: sweep takes nothing",
@@ -55,5 +58,6 @@ for (const { name, form, version } of servers) {
         },
       );
     },
-  });
+  };
+  storeContract(`KurrentDB (${name})`, harness, version === BEFORE_25);
 }

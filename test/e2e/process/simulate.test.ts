@@ -4,22 +4,31 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { PassThrough } from 'node:stream';
 import { test } from 'node:test';
+import { pino } from 'pino';
 import { addToken } from '../../../src/accounts/tokens.js';
+import { startApp } from '../../../src/app.js';
 import { processIo } from '../../../src/cli/io.js';
 import { run } from '../../../src/cli/program.js';
 import { RulesCommandHandler } from '../../../src/commands/rules-commands.js';
+import { loadConfig } from '../../../src/config.js';
 import { DAY } from '../../../src/kernel/time.js';
+import { logsOf } from '../../../src/log/logs.js';
 import { openSqliteStore } from '../../../src/store/sqlite/index.js';
 import { systemClock } from '../../../src/runtime/clock.js';
 import { ManualClock } from '../../support/manual-clock.js';
-import { Served, workDir } from '../../support/smtp/served.js';
+import { ENVIRONMENT, Served, workDir } from '../../support/smtp/served.js';
 
 const COLLEAGUES = 3;
+
+/** Where a server takes mail, and where its API is. */
+interface Doors {
+  told(word: 'submission' | 'HTTP'): string;
+}
 
 /** `stopgap simulate` in this process, against a server that runs in a directory. */
 async function simulate(
   cwd: string,
-  served: Served,
+  served: Doors,
   ...more: string[]
 ): Promise<{ code: number; out: string; err: string }> {
   const [stdout, stderr] = [new PassThrough(), new PassThrough()];
@@ -33,12 +42,12 @@ async function simulate(
   return { code, out: text(stdout), err: text(stderr) };
 }
 
-/** A server that is configured to deliver into a Maildir unless said otherwise, under rules of its own. */
+/** A server in this process that is configured to deliver into a Maildir unless said otherwise, under rules of its own. */
 async function configured(
   t: Parameters<typeof workDir>[0],
   rules: string,
   { relay = 'maildir:./mail', installed }: { readonly relay?: string; readonly installed?: number } = {},
-): Promise<[string, Served]> {
+): Promise<[string, Doors]> {
   const dir = await workDir(t);
   await writeFile(
     path.join(dir, 'stopgap.yaml'),
@@ -60,7 +69,14 @@ async function configured(
     await writeFile(path.join(dir, 'token'), added);
   }
   await writeFile(path.join(dir, 'rules.yaml'), `version: 1\nrules:\n${rules}`);
-  return [dir, await Served.start(t, dir)];
+  const app = await startApp({
+    loaded: loadConfig({ env: ENVIRONMENT, cwd: dir }),
+    clock: systemClock,
+    logs: logsOf(pino({ level: 'silent' })),
+    onFatal: (error) => assert.fail(String(error)),
+  });
+  t.after(() => app.stop());
+  return [dir, { told: (word) => app.listening.find(({ what }) => what === word)!.address }];
 }
 
 test('in the evaluation set-up the thief is contained, and nobody else', async (t) => {

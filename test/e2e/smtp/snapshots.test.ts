@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict';
-import { rm } from 'node:fs/promises';
+import { readdir, rm, truncate } from 'node:fs/promises';
 import path from 'node:path';
 import { test } from 'node:test';
 import type { BlockExpired, BlockImposed } from '../../../src/blocks/events.js';
 import { HOUR } from '../../../src/kernel/time.js';
-import { StoreUnavailable } from '../../../src/store/port.js';
+import { systemClock } from '../../../src/runtime/clock.js';
+import { StoreRefused, StoreUnavailable } from '../../../src/store/port.js';
+import { openSqliteStore } from '../../../src/store/sqlite/index.js';
 import { ManualClock } from '../../support/manual-clock.js';
 import { eventually } from '../../support/smtp/eventually.js';
 import { ALICE, Stopgap } from '../../support/smtp/stopgap.js';
@@ -92,3 +94,28 @@ test('what tripped before a snapshot and could not be recorded is blocked after 
   const { data } = await stopgap.event(({ type }) => type === 'BlockImposed');
   assert.equal((data as BlockImposed).evidence!.observed, 101);
 });
+
+for (const [state, lose] of [
+  ['has no bytes', (file: string) => truncate(file)],
+  ['has no events', (file: string) => withoutEvents(file)],
+] as const)
+  test(`each start is refused while the store ${state} beside a snapshot, and takes nothing away`, async (t) => {
+    const stopgap = await Stopgap.start(t);
+    await stopgap.stop();
+    const kept = await readdir(path.join(stopgap.dir, 'data/snapshots'));
+    await lose(path.join(stopgap.dir, 'data/events.db'));
+    for (let start = 1; start <= 2; start++) {
+      await assert.rejects(stopgap.open(), (error) => {
+        assert.ok(error instanceof StoreRefused);
+        assert.match(error.message, /events\.db holds no event, but .*\.snapshot of .*--new-store/);
+        return true;
+      });
+      assert.deepEqual(await readdir(path.join(stopgap.dir, 'data/snapshots')), kept);
+    }
+  });
+
+/** A store as an interrupted restore leaves it: laid out, and empty. */
+async function withoutEvents(file: string): Promise<void> {
+  await rm(file);
+  await (await openSqliteStore({ file, clock: systemClock })).close();
+}

@@ -16,7 +16,7 @@ export async function awaited(
       return false;
     }
   };
-  await eventually(what, asked, seconds * 1000, 20).catch((error: Error) => {
+  await eventually(what, asked, seconds * 1000).catch((error: Error) => {
     throw new Error(error.message, { cause: failure });
   });
 }

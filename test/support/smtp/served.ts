@@ -13,7 +13,7 @@ const MAIN = fileURLToPath(new URL('../../../src/main.js', import.meta.url));
 const BANNER_END = /Stop with Ctrl-C\./;
 
 /** Ports of the system's choice; otherwise as somebody finds it who has configured nothing. */
-const ENVIRONMENT = {
+export const ENVIRONMENT = {
   PATH: process.env['PATH'],
   STOPGAP_SMTP_SUBMISSION_LISTEN: '127.0.0.1:0',
   STOPGAP_API_LISTEN: '127.0.0.1:0',
