@@ -6,7 +6,7 @@ import type { MessageRefused } from '../../src/sending/events.js';
 import type { Subject } from '../../src/sending/subjects.js';
 import { subjectKey } from '../../src/sending/subjects.js';
 import type { BlockEntry, Followed } from './block-entry.js';
-import { evolveEntry, isEnded, noted } from './block-entry.js';
+import { evolveEntry, isEnded, noted, stateAt } from './block-entry.js';
 import type { BlockRowsState } from './block-rows.js';
 import { BlockRows } from './block-rows.js';
 
@@ -113,6 +113,12 @@ export class BlockLedger {
       return entry === undefined || isEnded(entry) ? undefined : entry;
     }
     return undefined;
+  }
+
+  /** The block that is in force on exactly this subject, or the proposal that waits: what a rule asks for next is about it. */
+  caseOn(subject: Subject, now: Instant): BlockEntry | undefined {
+    const live = this.liveOn(subject);
+    return live !== undefined && ['proposed', 'active'].includes(stateAt(live, now)) ? live : undefined;
   }
 
   /** A block, named by any of its ids, has refused so many attempts. */

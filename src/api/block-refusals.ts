@@ -87,12 +87,13 @@ function refusalView({
     block,
     reply,
     unheld,
+    full,
     account = null,
     returnPath = null,
     ehlo = null,
     ip = null,
     count,
   } = data;
-  const told = unheld === true ? { reply, unheld } : { reply };
+  const told = unheld === true ? { reply, unheld, ...(full === true ? { full } : {}) } : { reply };
   return { at: formatInstant(at), stage, block, ...told, account, returnPath, ehlo, ip, count };
 }

@@ -8,6 +8,7 @@ import { MINUTE } from '../kernel/time.js';
 import { HOLD } from '../recording/verdicts.js';
 import type { MessageAccepted, MessageRefused, RecipientsRefused, SenderFields } from '../sending/events.js';
 import { isHeldEvent, isImported, messagesOf, QUEUE_HOLDER } from '../sending/events.js';
+import { MOST_HELD_WORDS } from '../sending/most-held.js';
 import type { SenderIdentity } from '../sending/subjects.js';
 import { directionsMeet, senderIdentity } from '../sending/subjects.js';
 import { blockShape } from './block-view.js';
@@ -59,7 +60,7 @@ export const reportShape = z
     otherSources: z.int().meta({ description: 'How many more there are; at most 1,000 are told apart.' }),
     stopped: z.array(stageShape).meta({ description: 'What the block refused, by stage.' }),
     told: z.array(stageShape.extend({ reply: z.string() })).meta({
-      description: `The replies that clients heard, most frequent first, at most ${MOST_TOLD}. HOLD: the mail server was to take the mail and hold it; what it refused since it could not hold it is not counted there.`,
+      description: `The replies that clients heard, most frequent first, at most ${MOST_TOLD}. HOLD: the mail server was to take the mail and hold it; what it refused in place of that is not counted there.`,
     }),
     otherReplies: z.int().meta({ description: 'Refusals with other replies.' }),
     held: z
@@ -77,7 +78,10 @@ export const reportShape = z
         }),
         unheld: z.int().meta({
           description:
-            'Besides these, refusals of mail that was to be held and that the mail server could not hold: it has to be sent again.',
+            'Besides these, refusals of mail that was to be held and was not, mostly since the mail server could not hold it: it has to be sent again.',
+        }),
+        full: z.int().meta({
+          description: `Of unheld, refusals since the block held as much as one may (${MOST_HELD_WORDS}).`,
         }),
       })
       .meta({ description: 'What became of them stands in the history of the block.' }),
@@ -130,7 +134,7 @@ export class ContainmentReport {
   readonly #stopped = new Map<string, Told>();
   readonly #told = new Map<string, Told>();
   #otherReplies = 0;
-  readonly #held = { messages: 0, recipients: 0, queued: 0, moved: 0, unheld: 0 };
+  readonly #held = { messages: 0, recipients: 0, queued: 0, moved: 0, unheld: 0, full: 0 };
   /** Refusals of messages whose recipients had been told HOLD. */
   #toldHold = 0;
 
@@ -162,10 +166,11 @@ export class ContainmentReport {
       this.#sent(event);
   }
 
-  #refused({ block, stage, reply, unheld, count, since }: MessageRefused, at: Instant): void {
+  #refused({ block, stage, reply, unheld, full, count, since }: MessageRefused, at: Instant): void {
     if (block !== this.#entry.id) return;
     if (unheld === true) {
       this.#held.unheld += count;
+      if (full === true) this.#held.full += count;
       if (stage === 'data') this.#toldHold += count;
     }
     if (reply !== HOLD) tell(this.#stopped, stage, { stage, reply: '', count, since }, at);

@@ -181,10 +181,10 @@ export const refusalShape = z.object({
   stage: z.enum(['auth', 'rcpt', 'data']),
   block: z.string(),
   reply: z.string(),
-  unheld: z
-    .literal(true)
-    .optional()
-    .meta({ description: 'It was to be held, and the mail server could not.' }),
+  unheld: z.literal(true).optional().meta({ description: 'It was to be held, and was not.' }),
+  full: z.literal(true).optional().meta({
+    description: 'Of unheld: the block held as much as one may; else the mail server could not hold it.',
+  }),
   returnPath: z.string().nullable(),
   ehlo: z.string().nullable(),
   ip: z.string().nullable(),
@@ -266,6 +266,7 @@ async function recordedIn(
           block,
           reply,
           unheld,
+          full,
           returnPath = null,
           ehlo = null,
           ip = null,
@@ -275,7 +276,7 @@ async function recordedIn(
         // A flood is recorded each ten seconds, a single refusal among it too: by then its block may have ended.
         const when = formatInstant(count === 1 ? since : event.at);
         const one = { at: when, stage, block, reply, returnPath, ehlo, ip, count };
-        refusals.push(unheld === true ? { ...one, unheld } : one);
+        refusals.push(unheld === true ? { ...one, unheld, ...(full === true ? { full } : {}) } : one);
       } else if (type === 'RecipientsRefused' && at - event.at <= DAY) {
         const { count, code } = data as RecipientsRefused;
         const when = formatInstant(event.at);

@@ -78,6 +78,8 @@ export interface Facts {
   /** Whether other processes talk to clients, and know what they told them. */
   readonly isSaidElsewhere: boolean;
   readonly own: OwnSettings;
+  /** Whether there ever was a block of this id. */
+  readonly hasBlock: (id: string) => boolean;
   /** What a block is about, in words; undefined if that is none of the caller's business. */
   readonly blockOn: (id: string) => string | undefined;
   /** Whether a block was over by that time. */
@@ -227,23 +229,30 @@ function ofStanding({ standing, blockOn }: Facts): readonly Known[] {
 
 const WHERE = { auth: 'at AUTH', rcpt: 'at RCPT TO', data: 'after DATA' } as const;
 
-function refusalsOf({ refusals = [], atAddress = [], failed, blockOn, isOver }: Facts): readonly Known[] {
+function refusalsOf({
+  refusals = [],
+  atAddress = [],
+  failed,
+  hasBlock,
+  blockOn,
+  isOver,
+}: Facts): readonly Known[] {
   const all = [
     ...refusals.map((one) => ({ ...one, whose: 'it' })),
     ...atAddress.map((one) => ({ ...one, whose: `a login from ${one.ip ?? 'there'}` })),
   ];
   const isPerhapsWrong = failed?.failed !== undefined;
   return all.map(({ at, stage, reply, block, whose }) => {
-    const which = whichOf(block, blockOn(block));
+    const why = hasBlock(block) ? `because of ${whichOf(block, blockOn(block))}` : BY_ITSELF;
     const how =
       reply === AS_WRONG_PASSWORD
-        ? `Stopgap had ${whose === 'it' ? 'its login' : whose} fail at ${at}, as with a wrong password, because of ${which}.`
+        ? `Stopgap had ${whose === 'it' ? 'its login' : whose} fail at ${at}, as with a wrong password, ${why}.`
         : reply === HOLD
-          ? `The mail server was told to hold its mail at ${at}, because of ${which}.`
-          : `Stopgap told ${whose} "${reply}" ${WHERE[stage]} at ${at}, because of ${which}.`;
+          ? `The mail server was told to hold its mail at ${at}, ${why}.`
+          : `Stopgap told ${whose} "${reply}" ${WHERE[stage]} at ${at}, ${why}.`;
     const sentences = [
       how,
-      ...(isOver(block) ? ['That block is over.'] : []),
+      ...(hasBlock(block) && isOver(block) ? ['That block is over.'] : []),
       ...(stage === 'auth' && !isPerhapsWrong ? ['The password may well be right.'] : []),
     ];
     return {
@@ -253,6 +262,10 @@ function refusalsOf({ refusals = [], atAddress = [], failed, blockOn, isOver }: 
     } as const;
   });
 }
+
+/** Who refuses without a block. */
+const BY_ITSELF =
+  'because a limit was exceeded while the store was away: the node refused by itself then, without a block';
 
 function whichOf(block: string, on: string | undefined): string {
   return on === undefined ? 'a block that is of none of your domains' : `block ${block} (${on})`;

@@ -1,4 +1,5 @@
 import { refusalWhereAsked } from '../recording/verdicts.js';
+import { MOST_HELD_WORDS } from '../sending/most-held.js';
 import type { SenderIdentity } from '../sending/subjects.js';
 import { AS_WRONG_PASSWORD, feignedReply, refusalReply, replyLine, TRY_LATER } from '../smtp/replies.js';
 import type { RefusalJson, Refusing } from './check-findings.js';
@@ -39,11 +40,11 @@ export function toldOf(
 /** The last refusal of mail like this by a block that holds, if it was one of mail that could not be held. */
 function unheldOf({ block: { id } }: Refusing, past: Past | undefined): RefusalJson | undefined {
   const last = past?.refusals.find(
-    ({ block, stage, unheld, returnPath }) =>
+    ({ block, stage, unheld, full, returnPath }) =>
       block === id &&
       stage !== 'auth' &&
-      // What is known before there is a queue id is so of mail with this return path alone, such as bounces.
-      (unheld !== true || stage === 'data' || returnPath === past.sender.address),
+      // What a mail server knows before there is a queue id is so of mail with this return path alone, such as bounces.
+      (unheld !== true || full === true || stage === 'data' || returnPath === past.sender.address),
   );
   return last?.unheld === true ? last : undefined;
 }
@@ -131,7 +132,9 @@ export function whereAsked(deps: ApiDependencies, refusing: Refusing, past: Past
       ...(unheld === undefined
         ? []
         : [
-            `At ${unheld.at} the mail server could not hold its mail, and refused it with "${unheld.reply}": what it refused has to be sent again.`,
+            unheld.full === true
+              ? `At ${unheld.at} the block held as much as one may (${MOST_HELD_WORDS}), and its mail was refused with "${unheld.reply}": what was refused has to be sent again.`
+              : `At ${unheld.at} the mail server could not hold its mail, and refused it with "${unheld.reply}": what it refused has to be sent again.`,
           ]),
     ];
   }

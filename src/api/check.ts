@@ -175,11 +175,13 @@ async function explainCheck(
           returnPath: query.returnPath === undefined ? null : mail,
           isSaidElsewhere: deps.putOffs === undefined && deps.isAsked !== true,
           own: ownSettingsOf(deps),
+          hasBlock: (id) => models.ledger.has(id),
           isOver(id) {
             const entry = models.ledger.get(id);
             return entry === undefined || isOver(entry.endedAt ?? entry.until ?? null, at);
           },
           blockOn(id) {
+            if (!models.ledger.has(id)) return undefined;
             const subject = models.ledger.get(id)?.subject;
             // Of those that ended long ago only the id is known: that is for those who may see all.
             if (subject === undefined) return concerns(NOBODYS) ? 'it ended long ago' : undefined;

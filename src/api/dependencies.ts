@@ -87,7 +87,8 @@ export interface HealthReport {
   readonly redis?: 'ok' | 'failing';
   /** `behind`: for too long nothing has shown that they are up to date. */
   readonly readModels: 'catching-up' | 'ready' | 'behind';
-  readonly listeners: 'starting' | 'up' | 'draining';
+  /** `crowded`: the policy service cuts connections to make room for others. */
+  readonly listeners: 'starting' | 'up' | 'crowded' | 'draining';
   /** Position of the last event folded. */
   readonly position: number;
   /** Other details: numbers and short words. */

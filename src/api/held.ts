@@ -5,6 +5,7 @@ import { movedFrom } from '../hooks/held-mail.js';
 import { formatInstant } from '../kernel/time.js';
 import type { MessageHeld } from '../sending/events.js';
 import { heldStream, isHeldEvent, senderOfHeld } from '../sending/events.js';
+import { MOST_HELD, MOST_HELD_WORDS } from '../sending/most-held.js';
 import { senderIdentity } from '../sending/subjects.js';
 import type { EventStore } from '../store/port.js';
 import { StoreUnavailable } from '../store/port.js';
@@ -36,6 +37,9 @@ const pageShape = z.object({
   count: z.int().meta({ description: 'Messages that are held.' }),
   items: z.array(heldShape),
   next: z.string().nullable().meta({ description: 'Cursor of the next page; null at the end.' }),
+  full: z.boolean().meta({
+    description: `Whether the block is in force and holds as much as one may (${MOST_HELD_WORDS}): more mail is told to come again.`,
+  }),
 });
 
 type HeldJson = z.infer<typeof pageShape>;
@@ -72,11 +76,12 @@ async function heldPage(
 ): Promise<HeldJson> {
   const stream = heldStream(entry.id);
   const settled = settledThrough(entry);
-  const { count, moved } = await heldOf(store, entry, concerns);
+  const { count, hasOthers, moved } = await heldOf(store, entry, concerns);
   const items: HeldJson['items'] = [];
   const from = cursor === undefined ? {} : { from: numberOfCursor(cursor) };
   let next: string | null = null;
-  if (count === 0) return { count, items, next };
+  const full = (count > 0 || hasOthers) && (await isFull(store, entry, moved));
+  if (count === 0) return { count, items, next, full };
   const newest = store.readStream(stream, { direction: 'backwards', limit: limit + 1, ...from });
   let read = 0;
   for await (const event of newest) {
@@ -88,7 +93,26 @@ async function heldPage(
     if (moved.has(event.revision) || !isHeldEvent(event)) continue;
     if (concerns(senderOfHeld(event.data))) items.push(heldView(event.data, event.at));
   }
-  return { count, items, next };
+  return { count, items, next, full };
+}
+
+async function isFull(
+  store: Pick<EventStore, 'readStream'>,
+  entry: BlockEntry,
+  moved: ReadonlySet<number>,
+): Promise<boolean> {
+  if (isEnded(entry)) return false;
+  let [messages, bytes] = [0, 0];
+  const stream = store.readStream(heldStream(entry.id), {
+    from: settledThrough(entry) + 1,
+    limit: MOST_LOOKED_AT,
+  });
+  for await (const event of stream) {
+    if (moved.has(event.revision) || !isHeldEvent(event)) continue;
+    messages++;
+    bytes += event.data.size;
+  }
+  return messages >= MOST_HELD.messages || bytes >= MOST_HELD.bytes;
 }
 
 /** Messages that are looked at one by one, to tell whose they are. */

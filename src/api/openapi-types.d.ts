@@ -1410,7 +1410,7 @@ export interface components {
                 /** Format: date-time */
                 last: string;
             }[];
-            /** @description The replies that clients heard, most frequent first, at most 10. HOLD: the mail server was to take the mail and hold it; what it refused since it could not hold it is not counted there. */
+            /** @description The replies that clients heard, most frequent first, at most 10. HOLD: the mail server was to take the mail and hold it; what it refused in place of that is not counted there. */
             told: {
                 /** @enum {string} */
                 stage: "auth" | "rcpt" | "data";
@@ -1434,8 +1434,10 @@ export interface components {
                 waiting: number;
                 /** @description Of these, messages that stayed on hold for another block of their sender when they were to be released. They are listed there. */
                 moved: number;
-                /** @description Besides these, refusals of mail that was to be held and that the mail server could not hold: it has to be sent again. */
+                /** @description Besides these, refusals of mail that was to be held and was not, mostly since the mail server could not hold it: it has to be sent again. */
                 unheld: number;
+                /** @description Of unheld, refusals since the block held as much as one may (1,000 messages or 1 GiB). */
+                full: number;
             };
             /** @description Null where all is counted. Else there were too many events to read, and those after this instant are left out. */
             coveredUntil: string | null;
@@ -1459,10 +1461,15 @@ export interface components {
             block: string;
             reply: string;
             /**
-             * @description It was to be held, and the mail server could not.
+             * @description It was to be held, and was not.
              * @constant
              */
             unheld?: true;
+            /**
+             * @description Of unheld: the block held as much as one may; else the mail server could not hold it.
+             * @constant
+             */
+            full?: true;
             returnPath: string | null;
             ehlo: string | null;
             ip: string | null;
@@ -3217,6 +3224,8 @@ export interface operations {
                         items: components["schemas"]["HeldMessage"][];
                         /** @description Cursor of the next page; null at the end. */
                         next: string | null;
+                        /** @description Whether the block is in force and holds as much as one may (1,000 messages or 1 GiB): more mail is told to come again. */
+                        full: boolean;
                     };
                 };
             };
@@ -4580,10 +4589,15 @@ export interface operations {
                             block: string;
                             reply: string;
                             /**
-                             * @description It was to be held, and the mail server could not.
+                             * @description It was to be held, and was not.
                              * @constant
                              */
                             unheld?: true;
+                            /**
+                             * @description Of unheld: the block held as much as one may; else the mail server could not hold it.
+                             * @constant
+                             */
+                            full?: true;
                             returnPath: string | null;
                             ehlo: string | null;
                             ip: string | null;

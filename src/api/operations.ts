@@ -54,7 +54,7 @@ export function operationRoutes(deps: OperationDependencies): readonly Route[] {
       handle() {
         const { readModels, listeners } = deps.health();
         // A process that is behind still serves. While the store is away all of them are behind.
-        const ready = readModels !== 'catching-up' && listeners === 'up';
+        const ready = readModels !== 'catching-up' && (listeners === 'up' || listeners === 'crowded');
         return { status: ready ? 200 : 503, body: { ready, readModels, listeners, ...deps.progress() } };
       },
     }),

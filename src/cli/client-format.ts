@@ -181,7 +181,8 @@ export function heldText(block: Block, held: HeldMail): string {
   ]);
   const head = [`held: ${count} message${count === 1 ? '' : 's'}`];
   if (count > items.length) head.push(`the newest ${items.length}:`);
-  const first = `${head.join(', ')}${state === '' ? '' : `; ${state}`}`;
+  const isFull = held.full ? '; the block holds as much as one may: more mail is told to come again' : '';
+  const first = `${head.join(', ')}${isFull}${state === '' ? '' : `; ${state}`}`;
   if (items.length === 0) return first;
   return `${first}\n${table([['AT', 'QUEUE ID', 'ACCOUNT', 'RETURN PATH', 'RECIPIENTS', 'BYTES'], ...rows])}`;
 }

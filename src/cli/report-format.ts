@@ -1,5 +1,6 @@
 import { printable } from '../kernel/printable.js';
 import type { Instant } from '../kernel/time.js';
+import { MOST_HELD_WORDS } from '../sending/most-held.js';
 import type { Schemas } from './client.js';
 import { blockDetails } from './client-format.js';
 import { table } from './io.js';
@@ -63,6 +64,11 @@ export function reportText(report: Report, now: Instant): string {
       ? []
       : [
           `Mail that was to be held and could not be was refused ${held.unheld === 1 ? 'once' : `${held.unheld} times`}: it has to be sent again.`,
+        ]),
+    ...(held.full === 0
+      ? []
+      : [
+          `It was refused ${held.full === 1 ? 'once' : `${held.full} times`} since the block held as much as one may (${MOST_HELD_WORDS}): decide on what is held, and there is room again.`,
         ]),
     ...(held.queued === 0
       ? []

@@ -121,7 +121,8 @@ export class LocalContainment {
     const until = rule.for === null ? null : now + rule.for;
     const { direction, refuse: refusal } = rule;
     models.refusing.anticipate(subject, {
-      id: newId(),
+      // Where there is none yet, the block gets another id than this one, or never comes to be.
+      id: models.ledger.caseOn(subject, now)?.id ?? newId(),
       ...subject,
       direction,
       until,

@@ -38,7 +38,8 @@ export class ProcessHealth {
   }
 
   report(): HealthReport {
-    const { listeners } = this;
+    const isCrowded = this.listeners === 'up' && this.#parts?.policy?.isCrowded === true;
+    const listeners = isCrowded ? 'crowded' : this.listeners;
     const dataDirectory = this.#data ?? null;
     if (this.#parts === undefined) {
       const unknown = { store: 'failing', relay: 'unknown', readModels: 'catching-up' } as const;
@@ -58,7 +59,7 @@ export class ProcessHealth {
     const relay = smtp?.upstream.state ?? 'unknown';
     const redis = redisOf(follower);
     const handsOver = relay !== 'failing' && relay !== 'unanswered';
-    const isWell = takesEvents && handsOver && redis !== 'failing' && !isBehind;
+    const isWell = takesEvents && handsOver && redis !== 'failing' && !isBehind && !isCrowded;
     const isStarting = state === 'starting' || listeners === 'starting';
     return {
       status: isStarting ? 'starting' : state === 'rebuilding' ? 'rebuilding' : isWell ? 'ok' : 'degraded',

@@ -1,6 +1,5 @@
 import type { Span } from '@opentelemetry/api';
 import type { Logger } from 'pino';
-import { stateAt } from '../../projections/blocks/block-entry.js';
 import type { BlockCommandHandler, Executed } from '../commands/block-commands.js';
 import type { BlockCommand } from '../blocks/commands.js';
 import type { Evidence } from '../blocks/events.js';
@@ -241,8 +240,8 @@ export class Responder {
    * reported under this id, and no other id leads to the block.
    */
   #caseOf(subject: Subject, command: BlockCommand, now: Instant): string | undefined {
-    const live = this.#options.models.ledger.liveOn(subject);
-    if (live !== undefined && ['proposed', 'active'].includes(stateAt(live, now))) return live.id;
+    const live = this.#options.models.ledger.caseOn(subject, now);
+    if (live !== undefined) return live.id;
     const key = subjectKey(subject);
     const begun = this.#beginning.get(key);
     if (begun === undefined && command.kind === 'act' && command.exemptedBy === undefined)
@@ -349,8 +348,8 @@ export class Responder {
 const correlationOf = ({ evidence }: Verdict): string => `event:${evidence.lastPosition}`;
 
 function pendingOn({ ledger }: ReadModels, subject: Subject, now: Instant): string | undefined {
-  const live = ledger.liveOn(subject);
-  return live !== undefined && stateAt(live, now) === 'proposed' ? live.id : undefined;
+  const live = ledger.caseOn(subject, now);
+  return live?.state === 'proposed' ? live.id : undefined;
 }
 
 /** Verdicts that no event has answered. The set follows from the events alone, live and in a replay. */

@@ -15,6 +15,7 @@ import type { HeldEvent, HeldMailMoved, MovedEvent } from '../sending/events.js'
 import { heldStream, isHeldEvent, isQueueId, movedStream, QUEUE_HOLDER } from '../sending/events.js';
 import { senderIdentity } from '../sending/subjects.js';
 import type { EventStore } from '../store/port.js';
+import { StoreUnavailable } from '../store/port.js';
 import type { HookCall, HookOptions } from './call.js';
 import { actedOn, callHook, firstLines, HookFailed } from './call.js';
 import type { Message } from './held-mail.js';
@@ -296,8 +297,12 @@ export class QueueHooks {
     const others = new Map<string, Item[]>();
     for (const item of items) {
       const other = models.refusing.find(senderIdentity(dataOf(item)), clock.now(), id);
-      const known = other === undefined ? own : others.get(other.id);
-      if (known === undefined) others.set(other!.id, [item]);
+      const entry = other === undefined ? undefined : models.ledger.get(other.id);
+      // A rule has tripped, and its block is not recorded yet: under that id nothing may ever be listed.
+      if (other !== undefined && entry === undefined)
+        throw new StoreUnavailable(`block ${other.id} refuses already and is not recorded yet`);
+      const known = entry === undefined ? own : others.get(entry.id);
+      if (known === undefined) others.set(entry!.id, [item]);
       else known.push(item);
     }
     return { own, others };

@@ -5,6 +5,7 @@ import net from 'node:net';
 import type { Logger } from 'pino';
 import type { PolicyAddress } from '../config/listening.js';
 import { formatPolicyListen } from '../config/listening.js';
+import type { Trouble } from '../log/trouble.js';
 import { listenOptions } from '../runtime/listening.js';
 import { FloodCoalescer } from '../kernel/flood-coalescer.js';
 import type { AlarmClock, Milliseconds } from '../kernel/time.js';
@@ -15,6 +16,8 @@ import { RequestReader } from './request.js';
 
 /** Connections at a time: a Postfix has one for each smtpd process and entry, by default at most 100 for each listener. */
 const MOST_CONNECTIONS = 2000;
+/** A mail server asks as soon as it has connected: one that has not by now goes first where there is no room. */
+const ASKS_WITHIN: Milliseconds = 10 * SECOND;
 /** Postfix closes a connection after 300 s without a request, and counts it as a failure if the service does so first. */
 const IDLE: Milliseconds = 10 * MINUTE;
 /** From the beginning of a request, or from answers that are not read, until it must be over. */
@@ -37,6 +40,8 @@ export interface PolicyListenerOptions {
   /** Whether so much waits to be written that more should come slowly. */
   readonly isBehind: () => boolean;
   readonly onAcceptFailed: (error: Error) => void;
+  /** Told of each connection that is cut to make room, and now and then that there is room. */
+  readonly room: Pick<Trouble, 'failed' | 'worked'>;
 }
 
 /** One connection: what it sends is answered in its order, all of a piece with one write. */
@@ -53,6 +58,8 @@ class Connection {
   #waitsFor: 'reader' | 'turn' | 'store' | undefined;
   /** Its client says no more. */
   #hasEnded = false;
+  readonly #openedAt: Milliseconds;
+  #hasAsked = false;
   #lastAt: Milliseconds;
   /** Since when it owes the end of a request, or the reading of answers. */
   #owesSince: Milliseconds | undefined;
@@ -66,7 +73,7 @@ class Connection {
     this.#clock = clock;
     this.#isBehind = isBehind;
     this.#onMalformed = onMalformed;
-    this.#lastAt = clock.monotonic();
+    this.#openedAt = this.#lastAt = clock.monotonic();
     this.#reader = new RequestReader((request) => (this.#answers += `action=${answer(request)}\n\n`));
     socket.setNoDelay(true);
     socket.on('data', (chunk: Buffer) => this.#read(chunk));
@@ -90,6 +97,16 @@ class Connection {
     return now - this.#lastAt >= IDLE ? 'idle' : undefined;
   }
 
+  /** Since when it has been of no use. */
+  get lastAt(): Milliseconds {
+    return this.#lastAt;
+  }
+
+  /** Whether it is none of a mail server, as far as can be told by now. */
+  isMuteAt(now: Milliseconds): boolean {
+    return !this.#hasAsked && now - this.#openedAt >= ASKS_WITHIN;
+  }
+
   get #owes(): boolean {
     return this.#reader.isWithin || this.#socket.writableLength > MOST_UNREAD;
   }
@@ -104,6 +121,7 @@ class Connection {
     if (answers !== '') {
       // A request has ended: what may be owed now began with this chunk.
       this.#owesSince = undefined;
+      this.#hasAsked = true;
       socket.write(answers, 'latin1');
     }
     if (fault !== undefined) return this.#onMalformed(fault);
@@ -191,7 +209,7 @@ export class PolicyListener {
   #take(socket: Socket): void {
     const { meter } = this.#options;
     socket.on('error', () => socket.destroy());
-    if (this.#open.size >= MOST_CONNECTIONS) return this.#cut(socket, 'full');
+    if (this.#open.size >= MOST_CONNECTIONS) this.#makeRoom();
     meter.opened();
     socket.once('close', () => {
       this.#open.delete(socket);
@@ -200,9 +218,28 @@ export class PolicyListener {
     this.#open.set(socket, new Connection(socket, this.#options, (reason) => this.#cut(socket, reason)));
   }
 
+  /**
+   * Cuts the connection that is missed least. The new one stays: a mail server that is cut while it has nothing to ask connects
+   * again by itself, and one that finds no answer lets all mail go on.
+   */
+  #makeRoom(): void {
+    let least: readonly [socket: Socket, connection: Connection, isMute: boolean] | undefined;
+    const now = this.#options.clock.monotonic();
+    for (const [socket, connection] of this.#open) {
+      const { lastAt } = connection;
+      const isMute = connection.isMuteAt(now);
+      const isLess = least === undefined || (isMute === least[2] ? lastAt < least[1].lastAt : isMute);
+      if (isLess) least = [socket, connection, isMute];
+    }
+    if (least === undefined) return;
+    this.#cut(least[0], 'full');
+    this.#options.room.failed(`${MOST_CONNECTIONS} are open`);
+  }
+
   #cut(socket: Socket, reason: CutFor): void {
     this.#options.meter.cut(reason);
-    this.#cuts.add(reason, reason);
+    // Who makes room tells of that, once.
+    if (reason !== 'full') this.#cuts.add(reason, reason);
     this.#open.delete(socket);
     socket.destroy();
   }
@@ -214,6 +251,8 @@ export class PolicyListener {
         const reason = connection.overdue();
         if (reason !== undefined) this.#cut(socket, reason);
       }
+      // If none has been cut to make room for a while, there is some.
+      this.#options.room.worked();
       this.#sweep();
     });
   }

@@ -36,6 +36,8 @@ export interface PolicyRoleOptions {
 export interface PolicyRole {
   /** What mail servers have asked since the start. */
   readonly asked: Asked;
+  /** Whether connections are cut to make room for others. */
+  readonly isCrowded: boolean;
   readonly listening: { readonly what: string; readonly address: string };
 }
 
@@ -51,6 +53,11 @@ export async function openPolicyRole(
   const service = new PolicyService({
     ...options,
     ...{ settings: config.policy, contact: config.smtp.softFail.contact },
+    onFull: (block, full) =>
+      log.warn(
+        { block, ...full },
+        'a block holds as much mail as one may: more is told to come again, until somebody decides on what is held',
+      ),
     lost: new Trouble(clock, {
       began: (error) => log.error({ error }, 'sends are lost: they cannot be recorded'),
       over: (count, spanMs) => log.warn({ count, spanMs }, 'sends are recorded again'),
@@ -64,14 +71,29 @@ export async function openPolicyRole(
     began: (error) => log.error({ error }, 'a policy connection was not taken'),
     over: (count, spanMs) => log.warn({ count, spanMs }, 'policy connections are taken again'),
   });
+  const room = new Trouble(clock, {
+    began: (error) =>
+      log.warn(
+        { listener: formatPolicyListen(listen), error },
+        'no room for policy connections: those that have asked nothing for longest are cut; see who connects',
+      ),
+    over: (count, spanMs) => log.warn({ count, spanMs }, 'there is room for policy connections again'),
+  });
   const listener = new PolicyListener({
     ...{ listen, clock, log, meter: metrics.policy, answer: (request) => service.answer(request) },
     isBehind: () => options.recorder.isBehind,
     onAcceptFailed: ({ message }) => accepting.failed(message),
+    room,
   });
   const address = await listener.listen().catch((thrown: unknown) => {
     throw listenFault(thrown, 'policy.listen', listen);
   });
   closers.push(() => listener.close());
-  return { asked: service.asked, listening: { what: 'policy', address: formatPolicyListen(address) } };
+  return {
+    asked: service.asked,
+    get isCrowded() {
+      return room.on;
+    },
+    listening: { what: 'policy', address: formatPolicyListen(address) },
+  };
 }

@@ -20,6 +20,8 @@ import { NAMELESS } from '../sending/identity.js';
 import { sendStreamKey } from '../sending/subjects.js';
 import { replyLine, TRY_LATER } from '../smtp/replies.js';
 import type { Appended, EventStore } from '../store/port.js';
+import type { Full } from './held-room.js';
+import { HeldRoom } from './held-room.js';
 import type { AskedMessage } from './messages.js';
 import { AskedMessages, keyOf, noteRecipient } from './messages.js';
 import type { PolicyRequest } from './request.js';
@@ -33,7 +35,7 @@ const LARGEST_SIZE = 2 ** 40;
 
 /** What answering needs of the rest. */
 export interface PolicyContext extends VerdictContext {
-  readonly models: Pick<ReadModels, 'refusing' | 'sendVolume' | 'exemptions'>;
+  readonly models: Pick<ReadModels, 'refusing' | 'ledger' | 'sendVolume' | 'exemptions'>;
   readonly clock: AlarmClock;
   readonly recorder: Pick<Recorder, 'refused' | 'loginFailed' | 'sent' | 'held' | 'putOff'>;
   readonly store: Pick<EventStore, 'healthy'>;
@@ -44,6 +46,8 @@ export interface PolicyContext extends VerdictContext {
     readonly smtp: Pick<SmtpMeter, 'refused' | 'login' | 'accepted'>;
   };
   readonly senders: () => SenderPolicy;
+  /** A block holds as much as one may. */
+  readonly onFull: (block: string, full: Full) => void;
   /** Sends that could not be recorded. */
   readonly lost: Pick<Trouble, 'failed' | 'worked'>;
   /** Requests that could not be answered for a fault of ours. */
@@ -65,6 +69,8 @@ export interface Asked {
   readonly withLogin: number;
   /** Messages that were to be held, had no queue id and so could not be: they were refused. */
   readonly unheld: number;
+  /** Messages that were to be held, and were refused since their blocks hold as much as one may. */
+  readonly full: number;
 }
 
 type Measured = SenderFields & Pick<MessageHeld, 'transaction' | 'recipients' | 'size'>;
@@ -78,17 +84,19 @@ export class PolicyService {
   readonly #verdicts: Verdicts;
   readonly #messages = new AskedMessages();
   readonly #inTheAir: InTheAir;
+  readonly #heldRoom: HeldRoom;
   readonly #later: string;
   readonly #roomOf = (account: string): Room => {
     const { models, clock } = this.#context;
     return roomOf(models, account, clock.now());
   };
-  readonly #asked = { rcpt: 0, data: 0, endOfMessage: 0, withLogin: 0, unheld: 0 };
+  readonly #asked = { rcpt: 0, data: 0, endOfMessage: 0, withLogin: 0, unheld: 0, full: 0 };
 
   constructor(context: PolicyContext) {
     this.#context = context;
     this.#verdicts = new Verdicts(context);
     this.#inTheAir = new InTheAir(context.clock);
+    this.#heldRoom = new HeldRoom((block) => context.models.ledger.get(block), context.onFull);
     // Not HOLD: it would stay on hold, since no block is there whose end could release it.
     this.#later = replyLine(context.settings.refuse === '450' ? { ...TRY_LATER, code: 450 } : TRY_LATER);
   }
@@ -151,8 +159,14 @@ export class PolicyService {
     const told = message.held;
     // Only now the queue id is sure, and that there is a message.
     if (told !== undefined && (block?.id === told || this.#isInForce(told))) {
-      this.#recordHeld(told, request, key, sender, recipients);
-      return DUNNO;
+      const standing = this.#context.models.refusing.byId(told);
+      if (standing === undefined || !this.#heldRoom.isFull(told)) {
+        this.#recordHeld(told, request, key, sender, recipients);
+        return DUNNO;
+      }
+      // This takes it off the mail server's hold. It is another refusal than the HOLD that its recipients were told.
+      message.held = undefined;
+      return this.#refuse(standing, 'data', request, sender, message);
     }
     // The decision on a block that has ended was none on this message, which has to leave the mail server's hold.
     message.held = undefined;
@@ -204,14 +218,23 @@ export class PolicyService {
     message: AskedMessage,
   ): string {
     const isHoldable = canHold(stage, request);
-    const { action, line, isUnheld } = this.#verdicts.refuse(block, stage, sender, transactionOf(request), {
-      // Each recipient of a message that is held is told the same, and so are its data and its end: it is one refusal.
-      isTold: message.held !== undefined || (stage === 'data' && message.isUnheld),
-      isHoldable,
-    });
+    const { action, line, isUnheld, isFull } = this.#verdicts.refuse(
+      block,
+      stage,
+      sender,
+      transactionOf(request),
+      {
+        // Each recipient of a message that is held is told the same, and so are its data and its end: it is one refusal.
+        isTold: message.held !== undefined || (stage === 'data' && message.isUnheld),
+        isHoldable,
+        // What was told that it is held is looked at again at its end, once.
+        isFull: message.held === undefined && this.#heldRoom.isFull(block.id),
+      },
+    );
     if (action === 'hold') message.held ??= block.id;
     if (isUnheld === true) {
-      if (!message.isUnheld && request.stopgap_hold !== 'no') this.#asked.unheld++;
+      if (!message.isUnheld && isFull === true) this.#asked.full++;
+      else if (!message.isUnheld && request.stopgap_hold !== 'no') this.#asked.unheld++;
       message.isUnheld = true;
     }
     return line;
@@ -261,8 +284,14 @@ export class PolicyService {
   ): void {
     const data = Object.assign(this.#measured(request, fields, recipients), { block });
     const id = idOf(`held/${this.#nameOf(key, data.transaction)}`);
-    const isTaken = this.#context.recorder.held(id, data, (error) => this.#written(error));
-    if (!isTaken) this.#lost('full', 'too many wait to be written');
+    const landed = this.#heldRoom.enter(block, data.size);
+    const isTaken = this.#context.recorder.held(id, data, (error, appended) => {
+      landed(appended?.revision);
+      this.#written(error);
+    });
+    if (isTaken) return;
+    landed(undefined);
+    this.#lost('full', 'too many wait to be written');
   }
 
   /** What is recorded of every message at its end: added to the fields, since a copy would cost more than all the rest. */

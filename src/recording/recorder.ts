@@ -92,10 +92,10 @@ export class Recorder {
     this.#options = options;
     const { clock, log } = options;
     this.#refusals = new FloodCoalescer(clock, ({ data, correlation, trace }, count, since) => {
-      const { stage, block, reply, account, returnPath, ehlo, ip } = data;
+      const { stage, block, reply, account, returnPath, ehlo, ip, full } = data;
       const who = { account, returnPath, ehlo, ip };
       log.info(
-        { correlation, stage, block, ...who, reply, count, since: formatInstant(since) },
+        { correlation, stage, block, ...who, reply, full, count, since: formatInstant(since) },
         'a blocked sender was refused',
       );
       this.#note(
@@ -244,8 +244,8 @@ export class Recorder {
 
   /** Records one refusal of ours. It summarises a flood. */
   refused(data: Counted<MessageRefused>, correlation: string, trace: string | undefined): void {
-    // What is held and what could not be held are told apart.
-    const key = `${data.block} ${data.stage} ${data.reply} ${data.unheld ?? ''} ${data.account ?? data.ip ?? ''}`;
+    // What is held and what is not, and why, are told apart.
+    const key = `${data.block} ${data.stage} ${data.reply} ${data.unheld ?? ''} ${data.full ?? ''} ${data.account ?? data.ip ?? ''}`;
     this.#refusals.add(key, { data, correlation, trace });
   }
 

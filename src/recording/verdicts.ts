@@ -42,8 +42,10 @@ export interface Refused {
   readonly reply: SmtpReply;
   /** As it is recorded: the reply's line, or `HOLD`. */
   readonly line: string;
-  /** Refused because the mail server cannot hold it. */
+  /** Refused because it is not held, though it should be. */
   readonly isUnheld?: true;
+  /** That is so because the block holds as much as one may, not because the mail server cannot hold it. */
+  readonly isFull?: true;
 }
 
 /** What is known of the mail that is refused. */
@@ -52,6 +54,8 @@ interface RefusedMail {
   readonly isTold?: boolean;
   /** False where the mail server cannot hold it. */
   readonly isHoldable?: boolean;
+  /** The block holds as much as one may. */
+  readonly isFull?: boolean;
 }
 
 /** What a verdict needs of the rest. */
@@ -88,9 +92,9 @@ export function refusalWhereAsked(
   };
 }
 
-/** What becomes of mail that is to be held where nobody can: it is told to come again. */
+/** What becomes of mail that is to be held, and cannot or may not be: it is told to come again. */
 function inPlaceOfHold(held: Refused): Refused {
-  return { ...held, action: 'refuse', line: replyLine(held.reply), isUnheld: true };
+  return { ...held, action: 'refuse', line: replyLine(held.reply) };
 }
 
 /** Judges senders for mail servers that ask, by the policy protocol or over HTTP. From memory: nothing here waits. */
@@ -149,11 +153,17 @@ export class Verdicts {
     stage: Exclude<RefusalStage, 'auth'>,
     { fields }: Sender,
     correlation: string,
-    { isTold = false, isHoldable = true }: RefusedMail = {},
+    { isTold = false, isHoldable = true, isFull = false }: RefusedMail = {},
   ): Refused {
-    const due = this.refusalOf(block);
-    const refused = isHoldable || due.action === 'refuse' ? due : inPlaceOfHold(due);
-    this.#context.metrics.smtp.refused(stage, block.refusal);
+    const { metrics, models } = this.#context;
+    let refused = this.refusalOf(block);
+    if (refused.action === 'hold') {
+      // What is held for a block is listed, and let go of, by its id. This one is not recorded, and may never be under this id.
+      if (models.refusing.byId(block.id) === undefined) refused = inPlaceOfHold(refused);
+      else if (!isHoldable) refused = { ...inPlaceOfHold(refused), isUnheld: true };
+      else if (isFull) refused = { ...inPlaceOfHold(refused), isUnheld: true, isFull: true };
+    }
+    metrics.smtp.refused(stage, block.refusal);
     if (!isTold) this.#record(block, stage, fields, correlation, refused);
     return refused;
   }
@@ -197,12 +207,12 @@ export class Verdicts {
     stage: RefusalStage,
     fields: SenderFields,
     correlation: string,
-    { line, reply, isUnheld }: Refused,
+    { line, reply, isUnheld, isFull }: Refused,
   ): void {
     const { recorder, tracing } = this.#context;
     const data = { ...fields, ...this.placeOf(fields), stage, block: block.id, reply: line };
     recorder.refused(
-      isUnheld === true ? { ...data, unheld: true } : data,
+      isUnheld === true ? { ...data, unheld: true, ...(isFull === true ? { full: true } : {}) } : data,
       correlation,
       tracing?.refused(block.id, stage, reply.code, correlation, undefined),
     );

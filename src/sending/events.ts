@@ -63,8 +63,10 @@ export interface MessageRefused extends SenderFields {
   readonly block: string;
   /** What the client was told. */
   readonly reply: string;
-  /** It was to be held, and the mail server could not. Where that came out at DATA only, its recipients were told HOLD before. */
+  /** It was to be held, and was not. Where that came out at DATA only, its recipients were told HOLD before. */
   readonly unheld?: true;
+  /** That is so because the block held as much as one may; else the mail server could not hold it. */
+  readonly full?: true;
   /** How many refusals this event tells of (a flood is summarised). */
   readonly count: number;
   /** When the first of them happened. */

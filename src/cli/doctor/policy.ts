@@ -9,7 +9,7 @@ export function checkPolicy(findings: Findings, { server }: World): void {
     findings.notTried('what mail servers have asked: no running Stopgap answers');
     return;
   }
-  const { rcpt, data, endOfMessage, withLogin, unheld } = askedOf(server.health['policy']);
+  const { rcpt, data, endOfMessage, withLogin, unheld, full } = askedOf(server.health['policy']);
   const before = rcpt + data;
   const all = before + endOfMessage;
   if (all === 0) {
@@ -32,6 +32,11 @@ export function checkPolicy(findings: Findings, { server }: World): void {
     findings.warning(
       `mail that is to be held came to its end without a queue id, so that it could not be held and was refused (${unheld} since the start): Postfix has none behind smtpd_proxy_filter, and an earlier recipe for Exim named none for the null sender`,
       `Postfix: use a milter or content_filter in place of smtpd_proxy_filter, or another refusal; Exim: copy the recipe again; ${RECIPE}`,
+    );
+  if (full > 0)
+    findings.warning(
+      `mail that is to be held was refused, since its block holds as much as one may (${full} since the start)`,
+      `decide on what is held: stopgap block held ID with --release or --delete; ${RECIPE}`,
     );
   findings.ok(
     `${all} requests since the start, ${endOfMessage} at END-OF-MESSAGE, ${withLogin} with a login`,
@@ -105,8 +110,10 @@ export function checkReports(findings: Findings, { server, clock }: World): void
   findings.ok(`${events} events reported since the start`);
 }
 
-function askedOf(report: unknown): Record<'rcpt' | 'data' | 'endOfMessage' | 'withLogin' | 'unheld', number> {
-  const counts = (report ?? {}) as Record<string, number>;
-  const { rcpt = 0, data = 0, endOfMessage = 0, withLogin = 0, unheld = 0 } = counts;
-  return { rcpt, data, endOfMessage, withLogin, unheld };
+type Asked = Readonly<Record<'rcpt' | 'data' | 'endOfMessage' | 'withLogin' | 'unheld' | 'full', number>>;
+
+function askedOf(report: unknown): Asked {
+  const counts = (report ?? {}) as Partial<Asked>;
+  const { rcpt = 0, data = 0, endOfMessage = 0, withLogin = 0, unheld = 0, full = 0 } = counts;
+  return { rcpt, data, endOfMessage, withLogin, unheld, full };
 }

@@ -209,6 +209,12 @@ function Held({ block, held }: { block: Block; held: Report['held'] }) {
       {held.unheld > 0 && (
         <p>Mail that could not be held was refused {plural(held.unheld, 'time')}: it has to be sent again.</p>
       )}
+      {held.full > 0 && (
+        <p>
+          {plural(held.full, 'time')} that was since the block held as much as one may (1,000 messages or 1
+          GiB): decide on what is held, and there is room again.
+        </p>
+      )}
       {held.queued > 0 && (
         <p className="quiet">
           {plural(held.queued, 'message')} of these, found in the queue, got through before: some recipients

@@ -164,8 +164,44 @@ describe('the containment report of a block', () => {
     await server.held(id, 'held@example.com', 2);
     assert.deepEqual((await reportOf(id)).held, {
       ...{ messages: 2, recipients: 4, queued: 0, waiting: 2 },
-      ...{ moved: 0, unheld: 0 },
+      ...{ moved: 0, unheld: 0, full: 0 },
     });
+  });
+
+  test('says that a block holds as much as one may, and how much was refused for that', async () => {
+    const account = 'full@example.com';
+    const { id } = await server.block(account, { refusal: 'hold' });
+    const reply = '451 4.7.1 Try again later';
+    await refused(account, id, { stage: 'data', reply, unheld: true });
+    await refused(account, id, { stage: 'rcpt', reply, unheld: true, full: true, count: 7 });
+    const fullOf = async (): Promise<unknown> =>
+      ((await server.get(`/api/v1/blocks/${id}/held?limit=1`)).json as { full?: unknown }).full;
+    await server.held(id, account, 999);
+    assert.equal(await fullOf(), false);
+    await server.held(id, account, 1);
+    assert.equal(await fullOf(), true);
+    const { unheld, full } = (await reportOf(id)).held;
+    assert.deepEqual([unheld, full], [10, 7]);
+    const { out } = await terminal.run('block', 'report', id);
+    assert.match(
+      out,
+      /^It was refused 7 times since the block held as much as one may \(1,000 messages or 1 GiB\)/m,
+    );
+    const shown = await terminal.run('block', 'show', id);
+    assert.match(
+      shown.out,
+      /^held: 1000 messages, .*; the block holds as much as one may: more mail is told/m,
+    );
+    const { json } = await server.get(`/api/v1/blocks/${id}/refusals`);
+    const items = json['items'] as unknown as readonly { full?: boolean }[];
+    assert.deepEqual(
+      items.map((item) => item.full),
+      [undefined, true],
+    );
+    const check = await server.get(`/api/v1/check?account=${account}`);
+    assert.match(String(check.json['sentence']), /holds it, or refuses what it cannot hold/);
+    await server.post(`/api/v1/blocks/${id}/release`, {});
+    assert.equal(await fullOf(), false, 'it refuses nothing any more');
   });
 
   test('says on the command line what could not be held, and what stayed on hold for other blocks', async () => {

@@ -97,6 +97,13 @@ describe('stopgap doctor, of mail servers that ask and report', () => {
       'warning',
       /was refused \(1 since the start\): .*smtpd_proxy_filter, .*Exim .*null sender; Postfix: use a milter .*Exim: copy the recipe again/,
     );
+    await server.ask({ protocol_state: 'END-OF-MESSAGE', queue_id: '4BIG', size: String(2 ** 30) });
+    await server.ask();
+    (await doctor(t, { env }, cwd)).has(
+      'policy',
+      'warning',
+      /its block holds as much as one may \(1 since the start\).*stopgap block held ID/,
+    );
   });
 
   test('stopgap doctor says whether Dovecot asks and reports', async (t) => {

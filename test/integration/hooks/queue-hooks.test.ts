@@ -452,6 +452,28 @@ describe('the hook for mail in a queue', () => {
     );
   });
 
+  test('waits where a block refuses its sender that is not recorded yet: what was moved to that would be listed nowhere', async (t) => {
+    const there = await scene(t);
+    const { stopgap, hook, clock } = there;
+    const block = await stopgap.block('account', ALICE, { refusal: 'hold' });
+    await recordHeld(there, block, '4AAAA');
+    const subject = parseSubject('domain', 'example.com');
+    const terms = { direction: 'all', until: null, refusal: 'soft', byRule: true } as const;
+    stopgap.app.models.refusing.anticipate(subject, { id: 'unrecorded', ...subject, ...terms });
+    await decide(there, { kind: 'release', block, falsePositive: true });
+    await eventually('it waits', () => stopgap.logs.some((line) => line.includes('is not recorded yet')));
+    assert.deepEqual([await hook.calls(), await stopgap.all('HookRan')], [[], []]);
+    stopgap.app.models.refusing.withdraw(subject);
+    clock.advance(10 * SECOND);
+    const [call] = await hook.called(1);
+    assert.deepEqual(told(call!), ['release', ALICE, ['4AAAA']]);
+    const held = await stopgap.all<MessageHeld>('MessageHeld');
+    assert.deepEqual(
+      held.map(({ data }) => data.block),
+      [block],
+    );
+  });
+
   test('holds what a call that was cut off may have held, where another block refuses its sender now', async (t) => {
     const there = await scene(t);
     const { stopgap, hook, asking } = there;

@@ -117,8 +117,11 @@ describe('the screen of one block in a real browser', { skip: WITHOUT_BROWSER },
     const block = (await server.api.block(account, { refusal: 'hold' }))['id'];
     await server.api.refused(account, block, 'rcpt', 'HOLD');
     await server.api.refused(account, block, 'data', '451 4.7.1 try again later', { unheld: true });
+    const full = { unheld: true, full: true } as const;
+    await server.api.refused(account, block, 'rcpt', '451 4.7.1 try again later', full);
     const page = await server.open({ as: 'viewer', at: `/blocks/${block}` });
-    await page.getByText('Mail that could not be held was refused 1 time').waitFor();
+    await page.getByText('Mail that could not be held was refused 2 times').waitFor();
+    await page.getByText('1 time that was since the block held as much as one may').waitFor();
     await page.getByText('Nothing where its mail can be held; else that the password is wrong').waitFor();
     const told = page.getByRole('table', { name: 'What clients were told' });
     assert.match(await told.innerText(), /451 4\.7\.1/);

@@ -202,6 +202,20 @@ describe('a check where a mail server asks and no mail is taken', () => {
     assert.doesNotMatch(held.sentence, /could not hold its mail/);
   });
 
+  test('says of mail of a block that holds as much as one may that it is refused, and why', async (t) => {
+    const stopgap = await asked(t);
+    await stopgap.block('account', ALICE, { refusal: 'hold' });
+    const asking = await Asking.open(t, stopgap.port('policy'));
+    const large = { ...END, queue_id: '4AAAA', instance: '1.2.3.0', size: String(2 ** 30) };
+    assert.equal(await asking.ask(large), 'HOLD');
+    const told = await asking.ask();
+    assert.match(told, /^451 /);
+    await stopgap.settled();
+    const { rcpt, sentence } = await check(stopgap, `account=${ALICE}`);
+    assert.deepEqual([rcpt.outcome, rcpt.reply], ['refused', told]);
+    assert.match(sentence, /the block held as much as one may \(1,000 messages or 1 GiB\), and its mail was/);
+  });
+
   test('says of mail that can be held that it is, though a bounce could not be', async (t) => {
     const stopgap = await asked(t);
     await stopgap.block('account', ALICE, { refusal: 'hold' });

@@ -18,6 +18,8 @@ import { eventually } from '../../support/smtp/eventually.js';
 /** A listener that answers with what it was asked: the sender. */
 class Scene {
   readonly cuts: string[] = [];
+  /** What was told of the room for connections. */
+  readonly told: string[] = [];
   readonly clock = new ManualClock();
   readonly listener: PolicyListener;
   readonly asked: string[] = [];
@@ -44,6 +46,7 @@ class Scene {
       onAcceptFailed: (error) => {
         throw error;
       },
+      room: { failed: () => void this.told.push('none'), worked: () => void this.told.push('some') },
     });
   }
 
@@ -54,6 +57,18 @@ class Scene {
     t.after(() => scene.listener.close());
     return scene;
   }
+}
+
+/** Opens so many connections more. */
+async function fill(t: TestContext, { where, listener }: Scene, count: number): Promise<readonly Asking[]> {
+  const before = listener.size;
+  const all: Asking[] = [];
+  while (all.length < count) {
+    const group = Array.from({ length: Math.min(100, count - all.length) }, () => Asking.open(t, where));
+    all.push(...(await Promise.all(group)));
+  }
+  await eventually('all are taken', () => listener.size === before + count);
+  return all;
 }
 
 describe('the policy listener', () => {
@@ -182,18 +197,34 @@ describe('the policy listener', () => {
     assert.equal(await other.ask({ sender: 'e' }), 'e');
   });
 
-  test('turns connections away beyond its bound and takes them again below it', async (t) => {
-    const { where, cuts, listener } = await Scene.start(t);
-    const all: Asking[] = [];
-    for (let group = 0; group < 20; group++)
-      all.push(...(await Promise.all(Array.from({ length: 100 }, () => Asking.open(t, where)))));
-    await eventually('all are taken', () => listener.size === 2000);
+  test('takes a connection beyond its bound, and cuts the one that has asked nothing for longest', async (t) => {
+    const scene = await Scene.start(t);
+    const { where, cuts, clock, listener } = scene;
+    const first = await Asking.open(t, where);
+    assert.equal(await first.ask({ sender: 'a' }), 'a');
+    clock.advance(SECOND);
+    const [busy] = await fill(t, scene, 1999);
     const late = await Asking.open(t, where);
-    await late.closed;
-    assert.deepEqual(cuts, ['full']);
-    all[0]!.socket.destroy();
-    await eventually('one has gone', () => listener.size === 1999);
-    assert.equal(await (await Asking.open(t, where)).ask({ sender: 'a' }), 'a');
+    assert.equal(await late.ask({ sender: 'b' }), 'b', 'a mail server that connects now is answered');
+    assert.equal(await first.closed, '');
+    assert.deepEqual([cuts, scene.told, listener.size], [['full'], ['none'], 2000]);
+    assert.equal(await busy!.ask({ sender: 'c' }), 'c');
+    clock.advance(5 * SECOND);
+    assert.deepEqual(scene.told, ['none', 'some'], 'no other one was cut since');
+  });
+
+  test('cuts first who has not asked within ten seconds, however long mail servers have had nothing to ask', async (t) => {
+    const scene = await Scene.start(t);
+    const { where, cuts, clock } = scene;
+    const server = await Asking.open(t, where);
+    assert.equal(await server.ask({ sender: 'a' }), 'a');
+    clock.advance(5 * MINUTE);
+    await fill(t, scene, 1999);
+    clock.advance(10 * SECOND);
+    for (const sender of ['b', 'c', 'd'])
+      assert.equal(await (await Asking.open(t, where)).ask({ sender }), sender);
+    assert.deepEqual(cuts, ['full', 'full', 'full']);
+    assert.equal(await server.ask({ sender: 'e' }), 'e');
   });
 
   test('ends open connections when it closes', async (t) => {

@@ -3,8 +3,10 @@ import { describe, test } from 'node:test';
 import type { MessageAccepted, MessageRefused } from '../../../src/sending/events.js';
 import type { EventStore } from '../../../src/store/port.js';
 import { StoreUnavailable } from '../../../src/store/port.js';
+import { SECOND } from '../../../src/kernel/time.js';
 import { FIXED_RULES } from '../../support/fixed-rules.js';
 import { Gate } from '../../support/gate.js';
+import { ManualClock } from '../../support/manual-clock.js';
 import { Asking, requestText } from '../../support/policy/asking.js';
 import { eventually } from '../../support/smtp/eventually.js';
 import { ALICE, BOB, Stopgap } from '../../support/smtp/stopgap.js';
@@ -240,6 +242,27 @@ describe('the policy service in a running Stopgap', () => {
     assert.equal((await stopgap.all('MessageAccepted')).length, 200);
   });
 
+  test('takes who asks where others leave it no room, and says so', async (t) => {
+    const clock = new ManualClock();
+    const stopgap = await Stopgap.start(t, { settings: LISTEN, clock });
+    await stopgap.block('account', ALICE);
+    const port = stopgap.port('policy');
+    for (let group = 0; group < 20; group++)
+      await Promise.all(Array.from({ length: 100 }, () => Asking.open(t, port)));
+    clock.advance(10 * SECOND);
+    assert.equal(await (await Asking.open(t, port)).ask(), SOFT, 'the block refuses');
+    const ask = async (path: string): Promise<Record<string, unknown>> => {
+      const response = await fetch(`http://127.0.0.1:${stopgap.port('HTTP')}${path}`);
+      return (await response.json()) as Record<string, unknown>;
+    };
+    const { status, listeners } = await ask('/healthz');
+    assert.deepEqual([status, listeners], ['degraded', 'crowded']);
+    assert.equal((await ask('/readyz'))['ready'], true);
+    assert.equal(stopgap.logs.filter((line) => line.includes('no room for policy connections')).length, 1);
+    clock.advance(20 * SECOND);
+    assert.equal((await ask('/healthz'))['listeners'], 'up');
+  });
+
   test('needs no SMTP listener, no users and no upstream', async (t) => {
     const settings = {
       ...LISTEN,
@@ -254,7 +277,7 @@ describe('the policy service in a running Stopgap', () => {
     assert.equal(await (await Asking.open(t, stopgap.port('policy'))).ask(), 'DUNNO');
     const health = await fetch(`http://127.0.0.1:${stopgap.port('HTTP')}/healthz`);
     const { policy } = (await health.json()) as { policy: unknown };
-    assert.deepEqual(policy, { rcpt: 1, data: 0, endOfMessage: 0, withLogin: 1, unheld: 0 });
+    assert.deepEqual(policy, { rcpt: 1, data: 0, endOfMessage: 0, withLogin: 1, unheld: 0, full: 0 });
   });
 });
 

@@ -196,7 +196,7 @@ describe('a containment report', () => {
       held,
       event('MessageHeld', { ...data, block: 'another' }, T0 + HOUR, 151),
     ]);
-    assert.deepEqual(found.held, { messages: 1, recipients: 3, queued: 0, moved: 0, unheld: 0 });
+    assert.deepEqual(found.held, { messages: 1, recipients: 3, queued: 0, moved: 0, unheld: 0, full: 0 });
     assert.deepEqual([found.stopped, found.told[0]!.reply], [[], 'HOLD']);
   });
 
@@ -281,7 +281,7 @@ describe('a containment report', () => {
       event('MessageHeld', { ...data, recipients: 2, transaction: 'q4' }, T0 + HOUR, 150),
     ]);
     assert.equal(found.before?.messages, 3);
-    assert.deepEqual(found.held, { messages: 4, recipients: 5, queued: 3, moved: 0, unheld: 0 });
+    assert.deepEqual(found.held, { messages: 4, recipients: 5, queued: 3, moved: 0, unheld: 0, full: 0 });
     const letter = letterOf(ALICE, { ...found, held: { ...found.held, waiting: 4 } });
     assert.match(letter, /^- 1 message did not leave our server\.$/m);
     assert.match(

@@ -36,7 +36,8 @@ const NOTHING: Facts = {
   returnPath: null,
   isSaidElsewhere: false,
   own: OWN,
-  blockOn: () => 'account ann@example.com',
+  hasBlock: (id) => !id.startsWith('none'),
+  blockOn: (id) => (id.startsWith('none') ? undefined : 'account ann@example.com'),
   isOver: (id) => id.startsWith('over'),
 };
 
@@ -64,6 +65,16 @@ const ALL_REFUSED = {
 };
 
 describe('a text that shows the answer of a blocked client names the block', () => {
+  test('but where a node refused by itself while the store was away, says so: there is no block of that id', () => {
+    const { cause, block, sentence } = said(LATER, { refusals: [refused(LATER, 'none')] });
+    assert.deepEqual([cause, block], ['block', null]);
+    assert.match(
+      sentence,
+      /because a limit was exceeded while the store was away: the node refused by itself/,
+    );
+    assert.doesNotMatch(sentence, /is over|ended|none of your domains/);
+  });
+
   for (const [text, block] of [
     [`It said: ${CREDENTIALS}`, 'b-535'],
     [`My mails stay undelivered, Outlook shows ${CREDENTIALS}`, 'b-535'],

@@ -14,7 +14,7 @@ const released = (cause: number): object =>
 
 const stateOf = (...history: readonly object[]): string =>
   heldState({ state: 'active', falsePositive: false, history } as unknown as Block, {
-    ...{ count: 1, next: null },
+    ...{ count: 1, next: null, full: false },
     items: [{ queueId: '4AAAA' } as Parameters<typeof heldState>[1]['items'][number]],
   });
 

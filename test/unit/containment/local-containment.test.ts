@@ -57,6 +57,8 @@ function record(fact: BlockFact): void {
 const refused = (account = ALICE): boolean =>
   models.activeBlocks.find(senderIdentity({ account, direction: 'outbound' }), clock.now()) !== undefined;
 
+const ofAlice = senderIdentity({ account: ALICE, direction: 'outbound' });
+
 const imposed = (until: number): BlockFact => ({
   type: 'BlockImposed',
   data: {
@@ -79,6 +81,15 @@ describe('what a node does for itself', () => {
     send(1);
     assert.equal(refused(), true);
     assert.equal(refused('bob@example.com'), false);
+  });
+
+  test('under the id of the block that refuses the sender already, since that one is extended later', () => {
+    record(imposed(clock.now() + MINUTE));
+    send(11);
+    const { id, until } = models.activeBlocks.find(ofAlice, clock.now())!;
+    assert.deepEqual([id, until], ['b1', clock.now() + HOUR]);
+    clock.advance(2 * MINUTE);
+    assert.equal(models.activeBlocks.find(ofAlice, clock.now())!.id, 'b1');
   });
 
   test('under the limits that the sender has instead of the rules, also after a start from a snapshot', () => {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { ActiveBlocks } from '../../../projections/blocks/active-blocks.js';
+import { BlockLedger } from '../../../projections/blocks/block-ledger.js';
 import { Exemptions } from '../../../projections/blocks/exemptions.js';
 import { SendVolume } from '../../../projections/volume/send-volume.js';
 import type { ActiveBlock } from '../../../projections/blocks/active-blocks.js';
@@ -43,6 +44,8 @@ class Scene {
   isHealthy = true;
   readonly clock = new ManualClock();
   readonly blocks = new ActiveBlocks();
+  readonly ledger = new BlockLedger();
+  readonly full: { block: string; messages: number }[] = [];
   readonly service: PolicyService;
   #done: ((error: unknown, appended?: Appended) => void)[] = [];
   readonly #volume = new SendVolume();
@@ -63,13 +66,19 @@ class Scene {
     const context: PolicyContext = {
       settings: { refuse, ownNetworks },
       clock: this.clock,
-      models: { refusing: this.blocks, sendVolume: this.#volume, exemptions: new Exemptions() },
+      models: {
+        refusing: this.blocks,
+        ledger: this.ledger,
+        sendVolume: this.#volume,
+        exemptions: new Exemptions(),
+      },
       store: {
         get healthy() {
           return isHealthy();
         },
       },
       accepted: () => this.inForce,
+      onFull: (block, { messages }) => void this.full.push({ block, messages }),
       knows: () => knows,
       recorder: {
         refused: (data) => void this.refused.push(data),
@@ -124,10 +133,16 @@ class Scene {
     return this.service.answer(requests[0]!);
   }
 
+  /** Asks about a message that is held. */
+  hold(instance: string, attributes: Readonly<Record<string, string>> = {}): void {
+    assert.equal(this.ask({ ...attributes, instance }), 'HOLD');
+    assert.equal(this.ask({ ...END, ...attributes, instance }), 'DUNNO');
+  }
+
   /** The store has written what was sent, or not. */
   settle(error?: unknown): void {
-    const appended = error === undefined ? { revision: 0, position: 1, duplicate: false } : undefined;
-    for (const done of this.#done.splice(0)) done(error, appended);
+    for (const [revision, done] of this.#done.splice(0).entries())
+      done(error, error === undefined ? { revision, position: 1, duplicate: false } : undefined);
   }
 }
 
@@ -208,6 +223,68 @@ describe('the policy service', () => {
     assert.equal(scene.refused.length, 1);
     assert.deepEqual(scene.sent, []);
     assert.ok(scene.counted.includes('refused rcpt hold'));
+  });
+
+  for (const [what, setup, refusal] of [
+    ['a rule that holds', {}, 'hold'],
+    ['where all mail of blocked senders is to be held', { refuse: 'hold' }, 'soft'],
+  ] as const)
+    test(`holds nothing for a block that is not recorded, since it would be listed nowhere: ${what}`, () => {
+      const scene = new Scene(setup);
+      const subject = parseSubject('account', 'alice@example.com');
+      const block = { id: 'n1', ...subject, direction: 'all', until: null, refusal, byRule: true } as const;
+      scene.blocks.anticipate(subject, block);
+      const instance = '1.2.3.0';
+      assert.equal(scene.ask({ instance }), SOFT);
+      assert.equal(scene.ask({ ...END, instance }), SOFT);
+      assert.deepEqual([scene.held, scene.sent], [[], []]);
+      assert.deepEqual(
+        scene.refused.map(({ block: id, reply, unheld }) => [id, reply, unheld]),
+        [
+          ['n1', SOFT, undefined],
+          ['n1', SOFT, undefined],
+        ],
+      );
+      assert.equal(scene.service.asked.unheld, 0, 'the mail server could have held it');
+      scene.blocks.withdraw(subject);
+      scene.block({ refusal: 'hold' });
+      assert.equal(scene.ask(), 'HOLD');
+    });
+
+  test('has the mail of a block that holds a thousand messages come again', () => {
+    const scene = new Scene({ block: { refusal: 'hold' } });
+    for (let message = 0; message < 999; message++) scene.hold(`1.2.${message}.0`);
+    const [last, beyond] = ['1.3.1.0', '1.3.2.0'];
+    assert.equal(scene.ask({ instance: last }), 'HOLD');
+    assert.equal(scene.ask({ instance: beyond }), 'HOLD', 'nobody knows yet which one comes to its end');
+    assert.equal(scene.ask({ ...END, instance: last }), 'DUNNO');
+    scene.refused.length = 0;
+    for (let times = 0; times < 2; times++)
+      assert.equal(scene.ask({ ...END, instance: beyond }), SOFT, 'it leaves the hold again');
+    const next = '1.3.3.0';
+    assert.equal(scene.ask({ instance: next }), SOFT);
+    assert.equal(scene.ask({ protocol_state: 'DATA', instance: next }), SOFT);
+    assert.deepEqual(
+      scene.refused.map(({ stage, reply, unheld, full }) => [stage, reply, unheld, full]),
+      [
+        ['data', SOFT, true, true],
+        ['rcpt', SOFT, true, true],
+      ],
+      'each message once',
+    );
+    assert.deepEqual([scene.held.length, scene.sent.length], [1000, 0]);
+    assert.deepEqual([scene.service.asked.unheld, scene.service.asked.full], [0, 2]);
+    assert.deepEqual(scene.full, [{ block: 'b1', messages: 1000 }], 'it is told once');
+  });
+
+  test('has the mail of a block that holds a gibibyte come again, and holds that of others', () => {
+    const scene = new Scene({ block: { refusal: 'hold' } });
+    const bob = parseSubject('account', 'bob@example.com');
+    scene.block({ ...bob, id: 'b2', refusal: 'hold' });
+    scene.hold('1.2.1.0', { size: String(2 ** 30 - 1) });
+    scene.hold('1.2.2.0', { size: '1' });
+    assert.equal(scene.ask(), SOFT);
+    assert.equal(scene.ask({ sasl_username: 'bob@example.com' }), 'HOLD');
   });
 
   for (const [what, setup, told] of [
@@ -480,7 +557,14 @@ describe('the policy service', () => {
     for (const protocol_state of ['CONNECT', 'EHLO', 'MAIL', 'VRFY', 'constructor', ''])
       assert.equal(scene.ask({ protocol_state }), 'DUNNO', protocol_state);
     assert.equal(scene.ask({ request: 'junk' }), 'DUNNO');
-    assert.deepEqual(scene.service.asked, { rcpt: 0, data: 0, endOfMessage: 0, withLogin: 0, unheld: 0 });
+    assert.deepEqual(scene.service.asked, {
+      rcpt: 0,
+      data: 0,
+      endOfMessage: 0,
+      withLogin: 0,
+      unheld: 0,
+      full: 0,
+    });
   });
 
   test('counts a send that could not be recorded, and answers as ever', () => {
@@ -509,7 +593,14 @@ describe('the policy service', () => {
     scene.ask();
     scene.ask({ protocol_state: 'DATA', sasl_username: '' });
     scene.ask(END);
-    assert.deepEqual(scene.service.asked, { rcpt: 1, data: 1, endOfMessage: 1, withLogin: 2, unheld: 0 });
+    assert.deepEqual(scene.service.asked, {
+      rcpt: 1,
+      data: 1,
+      endOfMessage: 1,
+      withLogin: 2,
+      unheld: 0,
+      full: 0,
+    });
   });
 
   test('takes names of any kind without a fault', () => {
