@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import type { RecordedEvent } from '../../../src/kernel/events.js';
 import { DEFAULT_RULES } from '../../../src/rules/defaults.js';
 import type { RulesChanged } from '../../../src/rules/model.js';
 import { parseRules } from '../../../src/rules/parse.js';
@@ -20,7 +19,7 @@ function after(...texts: readonly (readonly [RulesChanged['origin'], string])[])
     if (origin === 'shadow') assert.fail('a promotion is another command');
     const facts = decideRules({ kind: 'replace', origin, rules: parseRules(source), source }, standing);
     for (const { type, data } of facts) {
-      standing = evolveRules(standing, event(type, data, T0, data.version) as RecordedEvent);
+      standing = evolveRules(standing, event(type, data, T0, data.version));
       versions.push(`${data.version} ${'origin' in data ? data.origin : ''}`);
     }
   }
