@@ -16,7 +16,7 @@ import type { RefusalJson } from './check-findings.js';
 import type { Standing } from './check-told.js';
 import type { Trouble } from './check-troubles.js';
 import type { OwnReply, OwnSettings } from './own-replies.js';
-import { OWN_CODES, ownReplies } from './own-replies.js';
+import { OWN_CODES, ownReplies, saidByCode, saidInWords } from './own-replies.js';
 import type { Reply, Shown } from './said-text.js';
 import { replyOf, SaidText } from './said-text.js';
 
@@ -154,7 +154,7 @@ function bestOf(
   // A login that failed may be worded by the mail server that asks.
   const surest = fitting.filter(({ shown, reply }) => shown === 'words' || isWrongPassword(reply));
   if (surest.length > 0) return surest;
-  const inWords = own.filter(({ reply }) => text.shows(reply) === 'words');
+  const inWords = saidInWords(text, own);
   const settings = inWords.filter(({ isKnown }) => !isKnown).map((one) => ofSetting(one, facts));
   if (inWords.length > 0) return as('words', settings);
   if (fitting.length > 0) return fitting;
@@ -384,8 +384,8 @@ const SMTP_NODES_KNOW = `What clients were told only ${NODES}.`;
 function unknown(text: SaidText, own: readonly OwnReply[], facts: Facts): readonly string[] {
   if (facts.refusals === undefined) return [STORE_AWAY];
   const { atAddress, isSaidElsewhere } = facts;
-  const inWords = own.filter(({ reply }) => text.shows(reply) === 'words');
-  const like = inWords.length > 0 ? inWords : own.filter(({ reply }) => text.shows(reply) === 'code');
+  const inWords = saidInWords(text, own);
+  const like = inWords.length > 0 ? inWords : saidByCode(text, own);
   const isOfBlocks = like.some(({ isKnown }) => isKnown) || text.isOfLogin(OWN_CODES);
   const hint = isOfBlocks && atAddress === undefined ? [ASK_FOR_ADDRESS] : [];
   const isOfPasswords = !isSaidElsewhere && like.some(({ reply }) => isWrongPassword(reply));
