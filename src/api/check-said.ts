@@ -371,6 +371,8 @@ function others({ isAsked, askedCodes }: OwnSettings): string {
 
 const NOT_KEPT =
   'Perhaps the password was wrong: that is kept here for an hour at most, and none of before the last start.';
+const PUT_OFF_NOT_KEPT =
+  'Which logins were put off is kept here for an hour at most, and none of before the last start.';
 const NOT_BY_WORDS =
   'By these words alone it cannot be told: they show no answer of a server, which has a code.';
 const AROUND = 'What is known of this account around then:';
@@ -389,7 +391,13 @@ function unknown(text: SaidText, own: readonly OwnReply[], facts: Facts): readon
   const isOfBlocks = like.some(({ isKnown }) => isKnown) || text.isOfLogin(OWN_CODES);
   const hint = isOfBlocks && atAddress === undefined ? [ASK_FOR_ADDRESS] : [];
   const isOfPasswords = !isSaidElsewhere && like.some(({ reply }) => isWrongPassword(reply));
-  const notKept = isOfPasswords ? [passwordSentence(facts)] : [];
+  const isOfLater =
+    !isSaidElsewhere && !isOfPasswords && like.some(({ reply }) => reply.codes.includes(LOGIN_LATER.code));
+  const notKept = isOfPasswords
+    ? [passwordSentence(facts)]
+    : isOfLater && mayBeForgotten(facts)
+      ? [PUT_OFF_NOT_KEPT]
+      : [];
   const code = [text.code ?? '', text.enhanced ?? ''].join(' ').trim();
   const what = inWords.length > 0 ? 'so' : code;
   const says = [...new Set(like.map(({ of }) => `Stopgap says ${what} ${of}.`))];
@@ -408,7 +416,13 @@ function unknown(text: SaidText, own: readonly OwnReply[], facts: Facts): readon
   return [nothing, ...says, ...notKept, others(facts.own), ...hint];
 }
 
-function passwordSentence({ at, failedSince }: Facts): string {
-  if (failedSince === undefined || at < failedSince) return NOT_KEPT;
+/** Whether what is not recorded may have been so at that time. */
+function mayBeForgotten({ at, failedSince }: Facts): boolean {
+  return failedSince === undefined || at < failedSince;
+}
+
+function passwordSentence(facts: Facts): string {
+  const { failedSince } = facts;
+  if (failedSince === undefined || mayBeForgotten(facts)) return NOT_KEPT;
   return `No login of it has failed here with a wrong password since ${formatInstant(failedSince)}: its program may use another user name, or another server may have said that.`;
 }

@@ -1290,6 +1290,11 @@ export interface components {
             position: number;
             note?: string;
             until?: string | null;
+            /**
+             * @description What clients are told from then on, where a person changed it.
+             * @enum {string}
+             */
+            refusal?: "soft" | "defer" | "honest" | "hold";
             falsePositive?: boolean;
             evidence?: components["schemas"]["Evidence"];
             /**

@@ -163,11 +163,9 @@ const OWN: readonly OwnReply[] = [
     'because of a block that defers, where too many logins from a network have failed (smtp.auth.attemptsPerMinute), while more passwords wait than it can check, and while smtp.auth.backend does not answer',
     { isKnown: true },
   ),
-  own(
-    BAD_CREDENTIALS,
-    'because of a block, and where the password is wrong or there is no such account',
-    KNOWN,
-  ),
+  own(BAD_CREDENTIALS, 'because of a block, and where the password is wrong or there is no such account', {
+    isKnown: true,
+  }),
   own(refusalReply('honest', undefined), 'because of a block that refuses honestly', KNOWN),
   own(
     TOO_MANY_RECIPIENTS,
@@ -200,6 +198,12 @@ const OWN: readonly OwnReply[] = [
 const ASKED_LATER = own(
   TRY_LATER,
   'where a mail server asks because of a block, and of a message that comes while too much of its sender is not counted yet (the log tells)',
+  KNOWN,
+);
+/** A wrong password is nothing that Stopgap tells there. */
+const ASKED_CREDENTIALS = own(
+  BAD_CREDENTIALS,
+  'because of a block, where Dovecot or stopgap sasl-proxy asks it',
   KNOWN,
 );
 export const OWN_CODES: readonly number[] = [
@@ -241,7 +245,8 @@ export function ownReplies(settings: OwnSettings): readonly OwnReply[] {
   const { isAsked, takesArriving, failsLogins, askedCodes } = settings;
   const listened = OWN.filter((one) => (one.isAsked || !isAsked) && (!one.isOfArriving || takesArriving));
   const asked = { ...ASKED_LATER, reply: { ...ASKED_LATER.reply, codes: askedCodes } };
-  return [...(askedCodes.length > 0 ? [asked] : []), ...listened].filter(
+  const there = [...(askedCodes.length > 0 ? [asked] : []), ...(isAsked ? [ASKED_CREDENTIALS] : [])];
+  return [...there, ...listened].filter(
     ({ reply }) => failsLogins || !reply.codes.includes(BAD_CREDENTIALS.code),
   );
 }
