@@ -8,7 +8,6 @@ import { NO_USERS } from './accounts/users.js';
 import { WatchedFile } from './accounts/watched-file.js';
 import { messageOf } from './kernel/errors.js';
 import type { ReloadedFile, RulesMetrics } from './metrics/metrics.js';
-import type { RulesCommandHandler } from './commands/rules-commands.js';
 import { parseAside, partsAside } from './parsing/aside.js';
 import type { SourcedRules } from './rules/model.js';
 
@@ -96,7 +95,7 @@ export async function watchSenders(
 /** The rules file; a new one is put in force through its command handler. */
 export async function watchRules(
   file: string,
-  rulesCommands: Pick<RulesCommandHandler, 'load'>,
+  rulesCommands: { readonly load: (file: SourcedRules) => Promise<unknown> },
   log: Logger,
   metrics: Refusals,
 ): Promise<WatchedFile<SourcedRules>> {

@@ -21,6 +21,8 @@ export interface HistoryItem {
   readonly position: number;
   readonly note?: string;
   readonly until?: Until;
+  /** What clients are told from then on. */
+  readonly refusal?: Refusal;
   readonly falsePositive?: boolean;
   readonly evidence?: Evidence;
   /** What a person asked for of the held mail. */
@@ -231,7 +233,8 @@ function changed(before: BlockEntry, event: Exclude<BlockEvent, Beginning>): Blo
         ...(refusal === undefined ? {} : { refusal }),
       };
       const next: BlockEntry = { ...before, until, direction, ...proof, ...asked };
-      const item = { until, ...proof, ...noted(note ?? description), ...replacing(before, next) };
+      const words = refusal === undefined ? {} : { refusal };
+      const item = { until, ...words, ...proof, ...noted(note ?? description), ...replacing(before, next) };
       return told(next, event, item);
     }
     case 'BlockShortened': {

@@ -84,7 +84,7 @@ function happened({ block, ...report }: ReportJson): string {
 function noticed({ block: { evidence }, onset }: ReportJson): readonly string[] {
   return [
     ...(evidence === null ? [] : [countedOf(evidence)]),
-    ...(onset === null ? [] : [`It began at ${timeOf(onset.at)}.`]),
+    ...(onset === null ? [] : [`It may have begun at ${timeOf(onset.at)}.`]),
   ];
 }
 

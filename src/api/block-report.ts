@@ -2,10 +2,12 @@ import { z } from 'zod';
 import type { BlockEntry } from '../../projections/blocks/block-entry.js';
 import { SeenIds } from '../../projections/blocks/effective-blocks.js';
 import { SubjectIndex } from '../../projections/blocks/subject-index.js';
+import type { Evidence } from '../blocks/events.js';
 import type { RecordedEvent } from '../kernel/events.js';
 import type { Instant, Milliseconds } from '../kernel/time.js';
 import { MINUTE } from '../kernel/time.js';
 import { HOLD } from '../recording/verdicts.js';
+import type { Count } from '../rules/model.js';
 import type { MessageAccepted, MessageRefused, RecipientsRefused, SenderFields } from '../sending/events.js';
 import { isHeldEvent, isImported, messagesOf, QUEUE_HOLDER } from '../sending/events.js';
 import { MOST_HELD_WORDS } from '../sending/most-held.js';
@@ -42,13 +44,13 @@ const stageShape = z.object({
 export const reportShape = z
   .object({
     block: blockShape,
-    onset: z
-      .object({ at: instantShape, position })
-      .nullable()
-      .meta({ description: 'The first send that the evidence counts; null without evidence.' }),
+    onset: z.object({ at: instantShape, position }).nullable().meta({
+      description:
+        'The first send since the beginning of what the evidence looks at: what it counts has begun then, or later. Null without evidence that counts sends.',
+    }),
     before: passedShape.nullable().meta({
       description:
-        'What got through before the block: since the onset; without evidence within the day before. Null where that is not counted: without evidence, and not of an account.',
+        'What got through before the block: all since the beginning of what the evidence looks at, which may be more than it counts; without evidence within the day before. Null where that is not counted: without evidence, or with one of failed logins alone, and not of an account.',
     }),
     after: passedShape.meta({
       description: 'What got through while the block was in force: messages that were under way.',
@@ -103,10 +105,20 @@ export type Findings = Omit<ReportJson, 'block' | 'coveredUntil' | 'keptSince' |
   readonly held: Omit<ReportJson['held'], 'waiting'>;
 };
 
-/** Position of the first send that the evidence of a block counts; undefined without evidence. */
-export function onsetOf({ history, evidence }: BlockEntry): number | undefined {
+/**
+ * No send that the evidence of a block counts is before this position, and others may be after it. Undefined without
+ * evidence about mail: mail that came from where logins failed has nothing to do with these.
+ */
+export function onsetOf(entry: BlockEntry): number | undefined {
+  return firstOf(entry, ({ count }) => count !== 'authFailures');
+}
+
+function firstOf(
+  { history, evidence }: BlockEntry,
+  isWanted: (evidence: Pick<Evidence, 'count'>) => boolean,
+): number | undefined {
   const positions = [evidence, ...history.map((item) => item.evidence)].flatMap((one) =>
-    one === undefined ? [] : [one.firstPosition],
+    one === undefined || !isWanted(one) ? [] : [one.firstPosition],
   );
   return positions.length === 0 ? undefined : Math.min(...positions);
 }
@@ -119,6 +131,8 @@ export function onsetOf({ history, evidence }: BlockEntry): number | undefined {
 export class ContainmentReport {
   readonly #entry: BlockEntry;
   readonly #onset: number | undefined;
+  /** As {@link onsetOf}, of evidence that counts sends: what came back was sent before. */
+  readonly #sends: number;
   /** Positions of the events that began and ended the block; Infinity if it did not. */
   readonly #begin: number;
   readonly #end: number;
@@ -142,6 +156,7 @@ export class ContainmentReport {
     const { history } = entry;
     this.#entry = entry;
     this.#onset = onsetOf(entry);
+    this.#sends = firstOf(entry, ({ count }) => !COUNTS_NO_SENDS.has(count)) ?? Infinity;
     this.#begin = history.find(({ type }) => type === 'BlockImposed')?.position ?? Infinity;
     this.#end = history.find(({ type }) => ENDS.has(type))?.position ?? Infinity;
     this.#endsAt = entry.endedAt ?? (entry.state === 'proposed' ? entry.lapsesAt : entry.until) ?? Infinity;
@@ -196,7 +211,7 @@ export class ContainmentReport {
     const message = data as MessageAccepted;
     // What a mail server reports late comes after what it sent later.
     const isFirst = this.#first === undefined || at < this.#first.at;
-    if (isFirst && this.#onset !== undefined && place < this.#begin) this.#first = { at, position: place };
+    if (isFirst && place >= this.#sends && place < this.#begin) this.#first = { at, position: place };
     passed.add(message, at);
     const ip = message.ip ?? 'unknown';
     const source = this.#sources.get(ip) ?? { messages: 0, recipients: 0 };
@@ -244,6 +259,8 @@ export class ContainmentReport {
     };
   }
 }
+
+const COUNTS_NO_SENDS: ReadonlySet<string> = new Set<Count>(['authFailures', 'bounces']);
 
 const ENDS: ReadonlySet<string> = new Set([
   'BlockReleased',

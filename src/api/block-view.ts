@@ -95,6 +95,10 @@ const historyShape = z
     position,
     note: z.string().optional(),
     until: instantShape.nullable().optional(),
+    refusal: z
+      .enum(REFUSALS)
+      .optional()
+      .meta({ description: 'What clients are told from then on, where a person changed it.' }),
     falsePositive: z.boolean().optional(),
     evidence: evidenceShape.optional(),
     held: z
@@ -226,6 +230,7 @@ function historyView({
   position,
   note,
   until,
+  refusal,
   falsePositive,
   evidence,
   held,
@@ -238,6 +243,7 @@ function historyView({
     position,
     ...(note === undefined ? {} : { note }),
     ...(until === undefined ? {} : { until: instantView(until) }),
+    ...(refusal === undefined ? {} : { refusal }),
     ...(falsePositive === undefined ? {} : { falsePositive }),
     ...(evidence === undefined ? {} : { evidence: evidenceView(evidence) }),
     ...(held === undefined ? {} : { held }),

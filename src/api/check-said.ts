@@ -16,7 +16,7 @@ import type { RefusalJson } from './check-findings.js';
 import type { Standing } from './check-told.js';
 import type { Trouble } from './check-troubles.js';
 import type { OwnReply, OwnSettings } from './own-replies.js';
-import { OWN_CODES, ownReplies } from './own-replies.js';
+import { OWN_CODES, ownReplies, saidByCode, saidInWords } from './own-replies.js';
 import type { Reply, Shown } from './said-text.js';
 import { replyOf, SaidText } from './said-text.js';
 
@@ -156,7 +156,7 @@ function bestOf(
   // A login that failed may be worded by the mail server that asks.
   const surest = fitting.filter(({ shown, reply }) => shown === 'words' || isWrongPassword(reply));
   if (surest.length > 0) return surest;
-  const inWords = own.filter(({ reply }) => text.shows(reply) === 'words');
+  const inWords = saidInWords(text, own);
   const settings = inWords.filter(({ isKnown }) => !isKnown).map((one) => ofSetting(one, facts));
   if (inWords.length > 0) return as('words', settings);
   if (fitting.length > 0) return fitting;
@@ -384,6 +384,8 @@ function others({ isAsked, askedCodes }: OwnSettings): string {
 
 const NOT_KEPT =
   'Perhaps the password was wrong: that is kept here for an hour at most, and none of before the last start.';
+const PUT_OFF_NOT_KEPT =
+  'Which logins were put off is kept here for an hour at most, and none of before the last start.';
 const NOT_BY_WORDS =
   'By these words alone it cannot be told: they show no answer of a server, which has a code.';
 const AROUND = 'What is known of this account around then:';
@@ -397,12 +399,18 @@ const SMTP_NODES_KNOW = `What clients were told only ${NODES}.`;
 function unknown(text: SaidText, own: readonly OwnReply[], facts: Facts): readonly string[] {
   if (facts.refusals === undefined) return [STORE_AWAY];
   const { atAddress, isSaidElsewhere } = facts;
-  const inWords = own.filter(({ reply }) => text.shows(reply) === 'words');
-  const like = inWords.length > 0 ? inWords : own.filter(({ reply }) => text.shows(reply) === 'code');
+  const inWords = saidInWords(text, own);
+  const like = inWords.length > 0 ? inWords : saidByCode(text, own);
   const isOfBlocks = like.some(({ isKnown }) => isKnown) || text.isOfLogin(OWN_CODES);
   const hint = isOfBlocks && atAddress === undefined ? [ASK_FOR_ADDRESS] : [];
   const isOfPasswords = !isSaidElsewhere && like.some(({ reply }) => isWrongPassword(reply));
-  const notKept = isOfPasswords ? [passwordSentence(facts)] : [];
+  const isOfLater =
+    !isSaidElsewhere && !isOfPasswords && like.some(({ reply }) => reply.codes.includes(LOGIN_LATER.code));
+  const notKept = isOfPasswords
+    ? [passwordSentence(facts)]
+    : isOfLater && mayBeForgotten(facts)
+      ? [PUT_OFF_NOT_KEPT]
+      : [];
   const code = [text.code ?? '', text.enhanced ?? ''].join(' ').trim();
   const what = inWords.length > 0 ? 'so' : code;
   const says = [...new Set(like.map(({ of }) => `Stopgap says ${what} ${of}.`))];
@@ -421,7 +429,13 @@ function unknown(text: SaidText, own: readonly OwnReply[], facts: Facts): readon
   return [nothing, ...says, ...notKept, others(facts.own), ...hint];
 }
 
-function passwordSentence({ at, failedSince }: Facts): string {
-  if (failedSince === undefined || at < failedSince) return NOT_KEPT;
+/** Whether what is not recorded may have been so at that time. */
+function mayBeForgotten({ at, failedSince }: Facts): boolean {
+  return failedSince === undefined || at < failedSince;
+}
+
+function passwordSentence(facts: Facts): string {
+  const { failedSince } = facts;
+  if (failedSince === undefined || mayBeForgotten(facts)) return NOT_KEPT;
   return `No login of it has failed here with a wrong password since ${formatInstant(failedSince)}: its program may use another user name, or another server may have said that.`;
 }

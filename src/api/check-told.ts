@@ -140,8 +140,15 @@ export function whereAsked(deps: ApiDependencies, refusing: Refusing, past: Past
   }
   if (asksBesides === undefined || block.refusal !== 'soft' || past.sender.direction !== 'outbound')
     return [];
+  const isAskedToo = deps.dovecotAsks?.();
+  const login =
+    isAskedToo === true
+      ? 'fails as with a wrong password where Dovecot or stopgap sasl-proxy asks too, and passes elsewhere'
+      : isAskedToo === false
+        ? 'passes, since no Dovecot asks'
+        : 'passes, unless Dovecot or stopgap sasl-proxy asks too';
   return [
-    `Where a mail server asks Stopgap its login passes, unless Dovecot or stopgap sasl-proxy asks too, and the client hears "${there!.line}" for each recipient.`,
+    `Where a mail server asks Stopgap its login ${login}, and the client hears "${there!.line}" for each recipient.`,
   ];
 }
 

@@ -1290,6 +1290,11 @@ export interface components {
             position: number;
             note?: string;
             until?: string | null;
+            /**
+             * @description What clients are told from then on, where a person changed it.
+             * @enum {string}
+             */
+            refusal?: "soft" | "defer" | "honest" | "hold";
             falsePositive?: boolean;
             evidence?: components["schemas"]["Evidence"];
             /**
@@ -1379,14 +1384,14 @@ export interface components {
         };
         ContainmentReport: {
             block: components["schemas"]["Block"];
-            /** @description The first send that the evidence counts; null without evidence. */
+            /** @description The first send since the beginning of what the evidence looks at: what it counts has begun then, or later. Null without evidence that counts sends. */
             onset: {
                 /** Format: date-time */
                 at: string;
                 /** @description Place in the total order of events. */
                 position: number;
             } | null;
-            /** @description What got through before the block: since the onset; without evidence within the day before. Null where that is not counted: without evidence, and not of an account. */
+            /** @description What got through before the block: all since the beginning of what the evidence looks at, which may be more than it counts; without evidence within the day before. Null where that is not counted: without evidence, or with one of failed logins alone, and not of an account. */
             before: components["schemas"]["PassedMail"] | null;
             /** @description What got through while the block was in force: messages that were under way. */
             after: components["schemas"]["PassedMail"];

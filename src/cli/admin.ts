@@ -14,6 +14,7 @@ import {
 } from '../accounts/admins.js';
 import { readTokens } from '../accounts/tokens.js';
 import { otpauthUri } from '../api/second-factor.js';
+import { StopgapError } from '../kernel/errors.js';
 import { configForChanges } from './client.js';
 import type { CliIo } from './io.js';
 import { asJson, done, note, print, table } from './io.js';
@@ -116,10 +117,16 @@ export function adminVerb(program: Command, io: CliIo): void {
     admin
       .command('remove <name>')
       .description('remove a person; their sessions end')
+      .option('--yes', 'also the last administrator')
       .option('--json', 'as JSON'),
-  ).action(async (name: string, options: ConfigOption & { json?: true }) => {
+  ).action(async (name: string, options: ConfigOption & { json?: true; yes?: true }) => {
     const file = await changed(options);
-    const removed = await removeAdmin({ file, name });
+    const removed = await removeAdmin({ file, name, isLastKept: options.yes !== true }).catch(
+      (thrown: unknown) => {
+        if (!(thrown instanceof StopgapError) || thrown.code !== 'conflict') throw thrown;
+        throw new StopgapError('conflict', `${thrown.message}, or say --yes`);
+      },
+    );
     done(io, options, { removed, file }, `removed ${removed} from ${file}`);
   });
 

@@ -102,9 +102,10 @@ export function blockDetails(block: Block, now: Instant): string {
     ...(block.endedAt === null ? [] : [['ended', when(block.endedAt)] as const]),
   ];
   const head = lines.map(([name, value]) => `${name.padEnd(11)}${value}`.trimEnd());
-  const past = history.map(({ at, type, by, note, until: end, held, hook }) => {
+  const past = history.map(({ at, type, by, note, until: end, refusal: told, held, hook }) => {
     const more = [
       end === undefined ? '' : end === null ? 'indefinite' : `until ${end}`,
+      told === undefined ? '' : `refusal: ${told}`,
       held === undefined ? '' : `held mail: ${held}`,
       hook === undefined ? '' : hookText(hook),
       note === undefined ? '' : `"${printable(note)}"`,

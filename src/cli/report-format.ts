@@ -46,9 +46,13 @@ export function reportText(report: Report, now: Instant): string {
   ];
   const sentences = [
     ...(before === null
-      ? ['What got through before a block without evidence is counted of an account alone.']
+      ? ['What got through before a block without evidence of mail is counted of an account alone.']
       : []),
-    ...(onset === null ? [] : [`The first send that the evidence counts was at ${onset.at}.`]),
+    ...(onset === null
+      ? []
+      : [
+          `It may have begun at ${onset.at}: what got through since then is counted, which may be more than the evidence counts.`,
+        ]),
     ...(otherSources === 0 ? [] : [`It came from ${otherSources} more addresses.`]),
     ...(report.otherReplies === 0 ? [] : [`Other replies were given ${report.otherReplies} times.`]),
     ...(bounces === 0 ? [] : [`Bounces that came back: ${bounces}.`]),

@@ -19,7 +19,8 @@ const BY = 'system:overrides-file';
 const AGAIN_AFTER = 30 * SECOND;
 
 interface OverridesFileOptions {
-  readonly path: string;
+  /** Undefined if none is configured: then what a former one had set ends at the start. */
+  readonly path: string | undefined;
   readonly overrideCommands: OverrideCommandHandler;
   readonly models: ReadModels;
   readonly clock: AlarmClock;
@@ -33,7 +34,7 @@ interface OverridesFileOptions {
  */
 export class OverridesFile {
   readonly #options: OverridesFileOptions;
-  readonly #watched: WatchedFile<readonly OverrideEntry[]>;
+  readonly #watched: WatchedFile<readonly OverrideEntry[]> | undefined;
   #isRefused = false;
   #work: Promise<void> = Promise.resolve();
   #stopped = false;
@@ -42,6 +43,7 @@ export class OverridesFile {
   private constructor(options: OverridesFileOptions) {
     this.#options = options;
     const { path, log, metrics } = options;
+    if (path === undefined) return;
     this.#watched = new WatchedFile({
       path,
       parseBytes: (bytes) => parseAside('overrides', bytes, path),
@@ -58,7 +60,7 @@ export class OverridesFile {
   /** Reads the file for the first time. @throws ConfigError; the system's error if it cannot be read */
   static async open(options: OverridesFileOptions): Promise<OverridesFile> {
     const file = new OverridesFile(options);
-    await file.#watched.load();
+    await file.#watched?.load();
     return file;
   }
 
@@ -70,25 +72,25 @@ export class OverridesFile {
    */
   async start(): Promise<void> {
     await this.#reconcile();
-    this.#watched.start();
+    this.#watched?.start();
   }
 
   /** Checks the file now; resolves when its content is in force, or was refused. */
   async check(): Promise<void> {
-    await this.#watched.check();
+    await this.#watched?.check();
     await this.#work;
   }
 
   /** As {@link check}, but also takes over a file that has lost most of its entries. */
   async reload(): Promise<void> {
-    await this.#watched.reload();
+    await this.#watched?.reload();
     await this.#work;
   }
 
   /** Takes over nothing more; work under way ends with the store. */
   stop(): void {
     this.#stopped = true;
-    this.#watched.stop();
+    this.#watched?.stop();
     this.#cancelRetry();
   }
 
@@ -101,7 +103,7 @@ export class OverridesFile {
   /** @returns whether anything changed */
   async #reconcile(): Promise<boolean> {
     const { overrideCommands, models, clock, log } = this.#options;
-    const entries = this.#watched.current;
+    const entries = this.#watched?.current ?? [];
     const listed = new Set(entries.map(({ subject }) => subjectKey(subject)));
     const commands: OverrideCommand[] = entries.map((entry) => ({ kind: 'set', origin: 'file', ...entry }));
     for (const type of OVERRIDE_TYPES) {
@@ -114,6 +116,10 @@ export class OverridesFile {
     const { set, removed, unchanged, position } = done;
     await models.reached(position);
     if (set + removed === 0) return false;
+    if (this.#watched === undefined) {
+      log.warn({ removed }, 'no overrides file is configured: what one had set has ended');
+      return true;
+    }
     const { rules } = models.sendVolume.rules;
     const unused = entries.filter(({ terms }) => unusedLimits(terms, rules).length > 0).length;
     log.info({ set, removed, unchanged, unused }, 'the overrides file is in force');

@@ -51,14 +51,16 @@ export class RulesCommandHandler {
    * Loads the rules file, at the start and after each change.
    *
    * @param file its content; undefined if no rules file is configured
-   * @param builtIn the rules in force without one
+   * @param builtIn the rules in force without one; they do not replace those of a former file, which may be stricter
+   * @returns the rule set in force
    * @throws InvalidRules; StoreUnavailable
    */
-  async load(file: SourcedRules | undefined, builtIn = DEFAULT_RULES): Promise<void> {
+  async load(file: SourcedRules | undefined, builtIn = DEFAULT_RULES): Promise<RulesChanged | undefined> {
     const origin = file === undefined ? 'defaults' : 'file';
     const { rules, source } = file ?? { rules: parseRules(builtIn), source: builtIn };
     const by = file === undefined ? 'system:defaults' : 'system:rules-file';
-    await this.execute({ kind: 'replace', origin, rules, source }, { by });
+    const { facts, before } = await this.execute({ kind: 'replace', origin, rules, source }, { by });
+    return facts.find((fact) => fact.type === 'RulesChanged')?.data ?? before.inForce;
   }
 
   /** The rule set in force, as recorded; undefined before the first. @throws StoreUnavailable */

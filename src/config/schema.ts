@@ -448,13 +448,13 @@ export const SCHEMA = z
     rules: setting(
       pathTo,
       computed('built-in rules', () => undefined),
-      'The rules file.',
-      'leave rules out to use the built-in rules, or make it with stopgap rules defaults',
+      'The rules file. Taken out, its rules stay in force, with a warning at each start, until others are set.',
+      'leave rules out, or make it with stopgap rules defaults',
     ),
     overrides: setting(
       pathTo,
       none,
-      'The overrides file: limits that single accounts and domains have instead.',
+      'The overrides file: limits that single accounts and domains have instead. Taken out, what it had set ends at the next start.',
       'name a YAML file, or leave overrides out',
     ),
     geoip: z.object({

@@ -207,7 +207,7 @@ export class LogFollower {
       const blockCommands = { load: () => this.#loadRules() };
       this.#rulesFile = await watchRules(config.rules, blockCommands, logs.of('files'), metrics.rules);
     }
-    if (this.#detects && config.overrides !== undefined) {
+    if (this.#detects) {
       this.#overrides = await OverridesFile.open({
         path: config.overrides,
         overrideCommands: new OverrideCommandHandler(store, clock),
@@ -456,10 +456,14 @@ export class LogFollower {
     this.#log.info({ spanMs }, 'somebody was forgotten: all that is known was folded anew without them');
   }
 
-  #loadRules(): Promise<void> {
-    const { evaluation } = this.#options.loaded;
-    const builtIn = evaluation ? EVALUATION_RULES : DEFAULT_RULES;
-    return this.#insist(ASKING, () => this.rulesCommands.load(this.#rulesFile?.current, builtIn));
+  async #loadRules(): Promise<void> {
+    const { loaded, logs } = this.#options;
+    const builtIn = loaded.evaluation ? EVALUATION_RULES : DEFAULT_RULES;
+    const file = this.#rulesFile?.current;
+    const inForce = await this.#insist(ASKING, () => this.rulesCommands.load(file, builtIn));
+    if (file !== undefined || inForce?.origin !== 'file') return;
+    const { version } = inForce;
+    logs.of('rules').warn({ version }, 'no rules file is configured: those that one had set stay in force');
   }
 
   get #snapshotFolder(): string {

@@ -5,6 +5,7 @@ import type { Instant, Milliseconds } from '../kernel/time.js';
 import { DAY, SECOND } from '../kernel/time.js';
 import { domainOf, normalizeAddress } from '../sending/identity.js';
 import type { ChannelEvent, ChannelFact, Item, Notice, NoticeKind } from './events.js';
+import { Gathering, MOST_ITEMS, MOST_WAITING } from './gathering.js';
 
 /** What a channel is told, and when. */
 export type ChannelRules = Pick<
@@ -39,26 +40,14 @@ export interface Circumstances {
   readonly newId: () => string;
 }
 
-/** Items of a notice that are named one by one; of the others it says how many there are. */
-export const MOST_ITEMS = 50;
 /** Notices under way at a time. While there are as many, what happens gathers in the next one. */
 export const MOST_UNDER_WAY = 20;
 /** Settled ones that are remembered, delivered and dead each. */
 export const MOST_SETTLED = 100;
-/** Proposals that are looked at when they are named again. */
-const MOST_WAITING = 10_000;
 /** Positions that may be read again at a start. */
 const MOST_BEHIND = 1000;
 /** Nobody else sends while this lasts: longer than an attempt may take. */
 export const LEASE: Milliseconds = 45 * SECOND;
-
-/** What gathers for one receiver until it is sent. */
-interface Group {
-  readonly items: Item[];
-  readonly counts: Partial<Record<NoticeEvent, number>>;
-  /** Blocks whose proposal is among what is counted. */
-  readonly proposed: Set<string>;
-}
 
 /** The receiver that is the channel itself. */
 const ITSELF = '';
@@ -69,7 +58,7 @@ const ITSELF = '';
  */
 export class ChannelState {
   readonly #rules: ChannelRules;
-  readonly #groups = new Map<string, Group>();
+  readonly #groups = new Map<string, Gathering>();
   readonly #deliveries = new Map<string, Delivery>();
   /** Circuit breakers that were told of as open, with when. */
   readonly #told = new Map<string, Instant>();
@@ -205,13 +194,16 @@ export class ChannelState {
   gather(position: number, item: Item | undefined, now: Instant): void {
     if (position <= this.#seen) return;
     this.#seen = position;
-    if (item === undefined || !this.#wants(item)) return;
-    for (const receiver of this.#receiversOf(item)) {
-      const group = this.#groups.get(receiver) ?? { items: [], counts: {}, proposed: new Set() };
+    if (item === undefined) return;
+    for (const group of this.#groups.values()) group.heed(item);
+    for (const receiver of this.#wants(item) ? this.#receiversOf(item) : []) {
+      const group = this.#groups.get(receiver) ?? new Gathering();
       this.#groups.set(receiver, group);
-      add(group, item);
+      group.add(item);
       this.#since ??= Math.min(now, item.at);
     }
+    for (const [receiver, group] of this.#groups) if (group.isEmpty) this.#groups.delete(receiver);
+    if (this.#groups.size === 0) this.#since = undefined;
   }
 
   /** What is to be recorded now, in one piece. Recording it twice is prevented by the revision. */
@@ -221,7 +213,7 @@ export class ChannelState {
     const flushAt = this.#flushAt(now);
     if (flushAt !== undefined && flushAt <= now) {
       const { newId } = circumstances;
-      for (const [receiver, { items, counts }] of this.#groups) {
+      for (const [receiver, { items, counts, over }] of this.#groups) {
         const to = receiver === ITSELF ? {} : { to: receiver };
         const notice: Notice = {
           id: newId(),
@@ -230,6 +222,7 @@ export class ChannelState {
           ...to,
           items: [...items],
           counts: { ...counts },
+          ...(sum(over) === 0 ? {} : { over: { ...over } }),
         };
         facts.push({ type: 'NoticeDue', data: { notice, through: this.#seen } });
       }
@@ -372,20 +365,6 @@ export class ChannelState {
     for (const { notice } of alike.slice(0, Math.max(0, alike.length - MOST_SETTLED)))
       this.#deliveries.delete(notice.id);
   }
-}
-
-/** One more for a notice. What became of a proposal meanwhile takes its place: people are told of one case once. */
-function add({ items, counts, proposed }: Group, item: Item): void {
-  const { event, block = '' } = item;
-  if ((event === 'proposed' || event === 'imposed' || event === 'approved') && proposed.delete(block)) {
-    counts.proposed! -= 1;
-    if (counts.proposed === 0) delete counts.proposed;
-    const before = items.findIndex((one) => one.event === 'proposed' && one.block === block);
-    if (before !== -1) items.splice(before, 1);
-  }
-  if (event === 'proposed' && proposed.size < MOST_WAITING) proposed.add(block);
-  if (items.length < MOST_ITEMS) items.push(item);
-  counts[event] = (counts[event] ?? 0) + 1;
 }
 
 function breakerItem({ breaker, blocks, max, window }: OpenBreaker, at: Instant): Item {

@@ -30,6 +30,8 @@ export interface Item {
   readonly until?: Instant | null;
   readonly rule?: string;
   readonly note?: string;
+  /** What has ended the block since, before anybody was told that it began. */
+  readonly over?: Pick<Item, 'at' | 'by'> & { readonly event: 'released' | 'expired' };
 }
 
 export const NOTICE_KINDS = ['events', 'waiting', 'breaker', 'test'] as const;
@@ -48,6 +50,8 @@ export interface Notice {
   readonly items: readonly Item[];
   /** All of them, by event. */
   readonly counts: Readonly<Partial<Record<NoticeEvent, number>>>;
+  /** How many of these are over already, by event; absent if none is. */
+  readonly over?: Readonly<Partial<Record<NoticeEvent, number>>>;
 }
 
 export type ChannelFact =
@@ -83,6 +87,7 @@ const item = shaped<Item>({
   by: text,
   why: text,
   until: optional(wholeOrNull),
+  over: optional(shaped({ event: oneOf(['released', 'expired']), at: whole, by: text })),
   subject: optional(shaped<Subject>({ type: oneOf(SUBJECT_TYPES), value: text })),
 });
 const all =

@@ -26,7 +26,8 @@ const WORDS: Readonly<Record<NoticeEvent, readonly [one: string, several: string
 };
 
 /** What to do about it. An owner can do nothing here but ask. */
-function remedyOf({ event, block }: Item): string | undefined {
+function remedyOf({ event, block, over }: Item): string | undefined {
+  if (over !== undefined) return undefined;
   switch (event) {
     case 'proposed':
       return `Approve or dismiss it: stopgap block approve ${block}, stopgap block dismiss ${block}`;
@@ -65,7 +66,8 @@ export function textOf(notice: Notice, publicUrl: string | undefined, texts: Tex
     const own = texts[item.event];
     const ownLines = own === undefined ? [] : filled(own, valuesOf(item, isOwner, publicUrl));
     // Where nothing of it is left, something is said all the same.
-    return ownLines.length > 0 ? ownLines : linesOf(item, isOwner);
+    if (ownLines.length === 0) return linesOf(item, isOwner);
+    return item.over === undefined ? ownLines : [...ownLines, overOf(item.over, isOwner)];
   });
   if (total > items.length) lines.push(`… and ${total - items.length} more.`);
   const [only] = items;
@@ -78,9 +80,9 @@ export function textOf(notice: Notice, publicUrl: string | undefined, texts: Tex
 
 const areProposals = (items: readonly Item[]): boolean => items.every(({ event }) => event === 'proposed');
 
-function titleOf({ kind, items, counts }: Notice): string {
+function titleOf({ kind, items, counts, over = {} }: Notice): string {
   const what = NOTICE_EVENTS.filter((event) => counts[event] !== undefined)
-    .map((event) => countedEvent(event, counts[event]!))
+    .map((event) => `${countedEvent(event, counts[event]!)}${overText(counts[event]!, over[event])}`)
     .join(', ');
   const only = items.length === 1 && sum(counts) === 1 ? items[0]!.subject : undefined;
   const whom = only === undefined ? '' : `: ${only.type} ${printable(only.value)}`;
@@ -92,6 +94,11 @@ function titleOf({ kind, items, counts }: Notice): string {
 function countedEvent(event: NoticeEvent, count: number): string {
   const [one, several] = WORDS[event];
   return count === 1 ? one : `${count} ${several}`;
+}
+
+function overText(count: number, over = 0): string {
+  if (over === 0) return '';
+  return count === over ? ' (over already)' : ` (${over} of them over already)`;
 }
 
 /** A text with values in it, line by line. A line that names what there is not is left out. */
@@ -112,8 +119,8 @@ function valuesOf(
   isOwner: boolean,
   publicUrl: string | undefined,
 ): Readonly<Record<Placeholder, string | undefined>> {
-  const { event, subject, rule, why, until, by, note, block } = item;
-  const isOver = event === 'expired' || event === 'released';
+  const { event, subject, rule, why, until, by, note, block, over } = item;
+  const isOver = over !== undefined || event === 'expired' || event === 'released';
   const hasLink = publicUrl !== undefined && block !== undefined && !isOwner;
   return {
     subject: subject === undefined ? undefined : `${subject.type} ${printable(subject.value)}`,
@@ -127,17 +134,26 @@ function valuesOf(
 }
 
 function linesOf(item: Item, isOwner: boolean): string[] {
-  const { event, until, at } = item;
+  const { event, until, at, over } = item;
   const { subject, sentence, by, note } = valuesOf(item, isOwner, undefined);
   const whom = subject === undefined ? '' : `${subject}: `;
   const who = by === undefined ? '' : ` by ${by}`;
   const lines = [`${whom}${WORDS[event][0]} at ${formatInstant(at)}${who}.`];
   if (sentence !== undefined) lines.push(`Why: ${sentence}`);
-  if (until !== undefined && event !== 'expired' && event !== 'released') lines.push(untilOf(event, until));
+  if (over !== undefined) lines.push(overOf(over, isOwner));
+  else if (until !== undefined && event !== 'expired' && event !== 'released')
+    lines.push(untilOf(event, until));
   if (note !== undefined) lines.push(`Note: ${note}`);
-  const remedy = isOwner ? FOR_OWNERS[event] : remedyOf(item);
+  // Who was let go has been looked at. A thief may still have the password where time has run out.
+  const remedy = !isOwner ? remedyOf(item) : over?.event === 'released' ? undefined : FOR_OWNERS[event];
   if (remedy !== undefined) lines.push(remedy);
   return lines;
+}
+
+function overOf({ event, at, by }: NonNullable<Item['over']>, isOwner: boolean): string {
+  const when = formatInstant(at);
+  if (event === 'expired') return `It is over: it ran out at ${when}.`;
+  return `It is over: released at ${when}${isOwner ? '' : ` by ${printable(actorName(by))}`}.`;
 }
 
 function untilOf(event: NoticeEvent, until: number | null): string {
@@ -180,6 +196,10 @@ export function bodyOf(
         why: item.why,
         note: item.note ?? null,
         until: item.until === undefined || item.until === null ? null : formatInstant(item.until),
+        over:
+          item.over === undefined
+            ? null
+            : { event: item.over.event, at: formatInstant(item.over.at), by: item.over.by },
         link: publicUrl === undefined || item.block === undefined ? null : linkOf(publicUrl, item),
       })),
     },

@@ -48,7 +48,8 @@ export function decideRules(
   const next = (inForce?.version ?? 0) + 1;
   if (command.kind === 'replace') {
     const { rules, source, origin } = command;
-    if (inForce?.source === source || (origin === 'file' && file === source)) return [];
+    // A file that has become what the API had set is in force as a file from now on: the next edit of it counts.
+    if (source === (origin === 'file' ? file : inForce?.source)) return [];
     if (origin === 'defaults' && (inForce?.origin ?? origin) !== origin) return [];
     return [{ type: 'RulesChanged', data: { version: next, rules, source, origin } }];
   }

@@ -29,6 +29,23 @@ export interface EnvelopeCommand {
 
 export type EnvelopeVerb = 'MAIL FROM' | 'RCPT TO';
 
+const BAD_SYNTAX: Readonly<Record<EnvelopeVerb, SmtpReply>> = {
+  'MAIL FROM': { code: 501, text: '5.1.7 Bad sender address syntax' },
+  'RCPT TO': { code: 501, text: '5.1.3 Bad recipient address syntax' },
+};
+const TOO_LONG: Readonly<Record<EnvelopeVerb, SmtpReply>> = {
+  'MAIL FROM': { code: 501, text: `5.1.7 The address is longer than ${LONGEST_ADDRESS} octets` },
+  'RCPT TO': { code: 501, text: `5.1.3 The address is longer than ${LONGEST_ADDRESS} octets` },
+};
+const UTF8_NOT_ASKED: SmtpReply = {
+  code: 553,
+  text: '5.6.7 An address beyond ASCII needs SMTPUTF8 at MAIL FROM',
+};
+const UTF8_NOT_OFFERED: SmtpReply = {
+  code: 553,
+  text: '5.6.7 An address beyond ASCII is not taken: SMTPUTF8 is not offered here',
+};
+
 /** Octets of a domain (RFC 5321 section 4.5.3.1.2). */
 const LONGEST_DOMAIN = 255;
 /** Letters beyond ASCII count as such: the session's right to use them is checked elsewhere. */
@@ -63,8 +80,7 @@ export function readEnvelopeCommand(
   if (end < 0) return badSyntax(verb);
   const route = ROUTE.exec(text.slice(1, end))?.[0] ?? '';
   const address = text.slice(1 + route.length, end);
-  if (Buffer.byteLength(address) > LONGEST_ADDRESS)
-    return { code: 501, text: `${statusOf(verb)} The address is longer than ${LONGEST_ADDRESS} octets` };
+  if (Buffer.byteLength(address) > LONGEST_ADDRESS) return TOO_LONG[verb];
   const args = readParameters(verb, text.slice(end + 1), offers);
   if ('code' in args) return args;
   if (!isPath(verb, address)) return badSyntax(verb);
@@ -147,17 +163,9 @@ function decodeXtext(text: string): string {
 
 /** RFC 6531 section 3.5. */
 function needsUtf8({ utf8 }: Offers): SmtpReply {
-  const why = utf8 ? 'needs SMTPUTF8 at MAIL FROM' : 'is not taken: SMTPUTF8 is not offered here';
-  return { code: 553, text: `5.6.7 An address beyond ASCII ${why}` };
+  return utf8 ? UTF8_NOT_ASKED : UTF8_NOT_OFFERED;
 }
 
 function badSyntax(verb: EnvelopeVerb): SmtpReply {
-  return {
-    code: 501,
-    text: `${statusOf(verb)} Bad ${verb === 'MAIL FROM' ? 'sender' : 'recipient'} address syntax`,
-  };
-}
-
-function statusOf(verb: EnvelopeVerb): string {
-  return verb === 'MAIL FROM' ? '5.1.7' : '5.1.3';
+  return BAD_SYNTAX[verb];
 }

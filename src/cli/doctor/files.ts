@@ -112,7 +112,12 @@ export function checkRules(findings: Findings, { loaded, rules: inForce, server 
     } catch (error) {
       eachLine(error, (line) => findings.problem(line, 'stopgap rules check FILE, until it is valid'));
     }
-  } else if (inForce !== undefined)
+  } else if (inForce?.origin === 'file' && roles.includes('detector'))
+    findings.warning(
+      `version ${inForce.version} in force, mode ${inForce.mode}, from a rules file, and the configuration names none`,
+      'name it in rules, or take the built-in rules: stopgap rules defaults > FILE, then stopgap rules apply FILE',
+    );
+  else if (inForce !== undefined)
     findings.ok(`version ${inForce.version} in force, from ${inForce.origin}, mode ${inForce.mode}`);
   else if (roles.includes('detector'))
     findings.ok('the built-in rules, unless others were set through the API');

@@ -23,13 +23,13 @@ export function History({ block: { history } }: { block: Block }) {
     <section className="panel" aria-labelledby="history">
       <h2 id="history">Who decided what</h2>
       <ol className="timeline">
-        {history.map((item) => (
+        {history.map((item, index) => (
           <li key={`${item.position} ${item.type}`}>
             <Time at={item.at} as="second" />
             <div>
               <p>
-                <strong>{whoOf(item.by)}</strong> {whatOf(item)}
-                {'until' in item && item.hook === undefined && (
+                <strong>{whoOf(item.by)}</strong> {whatOf(item, endBefore(history, index))}
+                {'until' in item && !isSameEnd(item, endBefore(history, index)) && (
                   <>
                     ,{' '}
                     {item.until === null ? (
@@ -57,7 +57,15 @@ export function History({ block: { history } }: { block: Block }) {
 const whoOf = (by: string): string =>
   by.startsWith('admin:') ? actorName(by) : actorName(by).replace(/^[a-z]/, (letter) => letter.toUpperCase());
 
-function whatOf({ type, falsePositive, held, hook }: Item): string {
+/** When it was to end before this; undefined if it had no end yet. */
+const endBefore = (history: readonly Item[], index: number): Item['until'] =>
+  history.slice(0, index).findLast(({ until }) => until !== undefined)?.until;
+
+const isSameEnd = ({ type, until }: Item, before: Item['until']): boolean =>
+  type === 'BlockExtended' && until === before;
+
+function whatOf(item: Item, before: Item['until']): string {
+  const { type, refusal, falsePositive, held, hook } = item;
   if (hook !== undefined) {
     const { action, outcome, asked, acted, moved = 0 } = hook;
     const verb = { 'hold-queue': 'held', release: 'delivered', delete: 'deleted' }[action];
@@ -65,6 +73,9 @@ function whatOf({ type, falsePositive, held, hook }: Item): string {
     const stay = moved === 0 ? '' : `; ${plural(moved, 'message')} on hold for other blocks of the sender`;
     return `had ${verb} ${acted.toLocaleString()} of ${plural(asked, 'message')} (by the hook)${stay}`;
   }
+  // Its words, its direction or what clients are told are other ones, and it ends when it did.
+  if (isSameEnd(item, before))
+    return refusal === undefined ? 'changed the block' : `changed what clients are told (${refusal})`;
   if (type === 'HeldMailDecided')
     return held === 'delete' ? 'had the held mail deleted' : 'had the held mail delivered';
   const also = [
@@ -75,5 +86,6 @@ function whatOf({ type, falsePositive, held, hook }: Item): string {
         ? 'and had the held mail deleted'
         : '',
   ];
+  if (refusal !== undefined) also.push(`and changed what clients are told (${refusal})`);
   return [WORDS[type] ?? type, ...also].filter(Boolean).join(' ');
 }

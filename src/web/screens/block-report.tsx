@@ -66,7 +66,10 @@ function Sections({ report }: { report: Report }) {
         {before === null ? (
           <section className="panel">
             <h3>Got through before</h3>
-            <p>It is not counted what came before a block by hand of anything but an account.</p>
+            <p>
+              It is not counted what came before a block by hand, or by failed logins, of anything but an
+              account.
+            </p>
           </section>
         ) : (
           <Figure
@@ -77,10 +80,11 @@ function Sections({ report }: { report: Report }) {
             <PassedWords passed={before} />
             <p className="quiet">
               {begun === undefined ? (
-                !isGone && 'Counted is the day before.'
+                !isGone &&
+                `Counted is ${block.evidence === null ? 'the day before' : 'since what the evidence looks at'}.`
               ) : (
                 <>
-                  It began <Time at={onset!.at} as="second" />
+                  It may have begun <Time at={onset!.at} as="second" />
                   {took !== undefined && took >= 0 && `, ${spanOf(took)} before the block`}.
                 </>
               )}

@@ -113,7 +113,8 @@ describe('blocks over HTTP', () => {
     const { id, until, direction, description, refusal } = stronger.json;
     assert.deepEqual([id, until], [first.id, formatInstant(server.clock.now() + 3 * HOUR)]);
     assert.deepEqual({ direction, description, refusal }, asked);
-    assert.equal(stronger.json.history.at(-1)!.note, 'phished');
+    const { note, refusal: told } = stronger.json.history.at(-1)!;
+    assert.deepEqual([note, told], ['phished', 'honest']);
     const sender = senderIdentity({ account: subject.value, direction: 'inbound' });
     const verdict = server.deps.models.activeBlocks.find(sender, server.clock.now());
     assert.equal(verdict?.refusal, 'honest', 'it refuses as was asked');

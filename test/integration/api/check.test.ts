@@ -385,6 +385,29 @@ describe('checks over HTTP', () => {
     }
   });
 
+  test('a check tells what becomes of a login where a mail server asks, by what is known of Dovecot', async () => {
+    for (const [isAsked, expected] of [
+      [
+        true,
+        / its login fails as with a wrong password where Dovecot or .* asks too, and passes elsewhere, and the/,
+      ],
+      [false, / its login passes, since no Dovecot asks, and the client hears "451 /],
+      [undefined, / its login passes, unless Dovecot or stopgap sasl-proxy asks too, and /],
+    ] as const) {
+      const other = await ApiServer.start((deps) => ({
+        ...deps,
+        ...{ hasOutboxes: true, asksBesides: '451', dovecotAsks: () => isAsked },
+      }));
+      try {
+        await other.block('asked@example.com', { refusal: 'soft' });
+        const { sentence } = (await other.get('/api/v1/check?account=asked@example.com')).json;
+        assert.match(sentence, expected);
+      } finally {
+        await other.stop();
+      }
+    }
+  });
+
   test('a check tells what a mail server that asks does, where SMTP nodes answer otherwise', async () => {
     for (const [asksBesides, refusal, expected] of [
       [

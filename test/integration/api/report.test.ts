@@ -124,7 +124,7 @@ describe('the containment report of a block', () => {
       assert.match(out, /^before the block +- +- +- +- +-$/m);
       assert.match(
         out,
-        /^What got through before a block without evidence is counted of an account alone\.$/m,
+        /^What got through before a block without evidence of mail is counted of an account alone\.$/m,
       );
       const letter = await terminal.run('block', 'report', json.id, '--text');
       assert.doesNotMatch(letter.out, /What was sent|0 messages/, type);

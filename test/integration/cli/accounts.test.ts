@@ -256,6 +256,28 @@ test('people are added, get a second factor and another password, and are remove
   assert.equal((await readAdmins(file)).size, 0);
 });
 
+test('the last administrator goes only by --yes', async (context) => {
+  const cwd = temporaryDirectory(context);
+  const file = inData(cwd, 'admins.yaml');
+  for (const [name, role] of [
+    ['anna', 'admin'],
+    ['vera', 'viewer'],
+  ] as const)
+    await stopgap(
+      { cwd, input: 'correct horse' },
+      ...['admin', 'add', name, '--role', role, '--password-stdin'],
+    );
+  const refused = await stopgap({ cwd }, 'admin', 'remove', 'anna');
+  assert.equal(refused.code, 1);
+  assert.match(
+    refused.err,
+    /anna is the last administrator who can sign in: add another first, or say --yes/,
+  );
+  assert.equal((await stopgap({ cwd }, 'admin', 'remove', 'vera')).code, 0);
+  assert.equal((await stopgap({ cwd }, 'admin', 'remove', 'anna', '--yes')).code, 0);
+  assert.equal((await readAdmins(file)).size, 0);
+});
+
 test('a new password or secret leaves passkeys, which is said, and they are listed and removed', async (context) => {
   const cwd = temporaryDirectory(context);
   const file = inData(cwd, 'admins.yaml');

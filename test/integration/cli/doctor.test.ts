@@ -326,6 +326,20 @@ api: { listen: '127.0.0.1:${api}', tokens: ./tokens.yaml }
     assert.equal(isNamed(await doctor(t, { env }, cwd)), false, 'the same rules hide nothing');
   });
 
+  test('stopgap doctor says that rules of a file are in force that no setting names any more', async (t) => {
+    const cwd = await workDir(t);
+    writeFileSync(path.join(cwd, 'rules.yaml'), 'version: 1\nrules: []\n');
+    const env = {
+      STOPGAP_SMTP_SUBMISSION_LISTEN: `127.0.0.1:${await freePort()}`,
+      STOPGAP_API_LISTEN: `127.0.0.1:${await freePort()}`,
+    };
+    await Served.start(t, cwd, { ...env, STOPGAP_RULES: './rules.yaml' }).then((first) => first.terminate());
+    await Served.start(t, cwd, env);
+    const told =
+      /version 1 in force, mode enforce, from a rules file, and .* none; name it in rules, or take/;
+    (await doctor(t, { env }, cwd)).has('rules', 'warning', told);
+  });
+
   test('stopgap doctor names the built-in rules that a copy of an earlier version does not have', async (t) => {
     const yaml = await yamlWith({ rules: './rules.yaml' });
     const rule = (id: string): string =>

@@ -99,6 +99,16 @@ describe('the screen of one block in a real browser', { skip: WITHOUT_BROWSER },
     assert.equal(await page.getByRole('button', { name: 'Release' }).count(), 0);
   });
 
+  test('says in the history what clients are told from then on, where a person changed that', async () => {
+    const subject = { type: 'account', value: 'ida@own.example' };
+    const { id: block, until } = await server.api.block(subject.value);
+    const asked = { subject, until, refusal: 'honest', direction: 'outbound' };
+    assert.equal((await server.api.post('/api/v1/blocks', asked)).status, 200);
+    const page = await server.open({ as: 'viewer', at: `/blocks/${block}` });
+    await page.getByText('changed what clients are told (honest)').waitFor();
+    assert.equal(await page.getByText('made the block last longer').count(), 0);
+  });
+
   test('asks at the release what becomes of mail that a hook has held, however the block refuses', async () => {
     const block = (await server.api.block('kim@own.example'))['id'];
     await server.api.held(block, 'kim@own.example', 2);

@@ -108,6 +108,29 @@ describe('a containment report', () => {
     assert.deepEqual(found.sources, [{ ip: '192.0.2.7', messages: 3, recipients: 12 }]);
   });
 
+  test('says when it may have begun, since the evidence may count only later sends', () => {
+    const found = reportOf(ALICE, [sent(T0, 10), sent(T0 + 1, 11)]);
+    const letter = letterOf(ALICE, { ...found, held: { ...found.held, waiting: 0 } });
+    assert.match(letter, /It may have begun at 1 March 2026/);
+    assert.doesNotMatch(letter, /It began/);
+  });
+
+  test('has no onset where the evidence counts failed logins, and tells no mail that passed from there as part of it', () => {
+    const entry = entryOf('ip', '192.0.2.7', 'all', { count: 'authFailures', observed: 63 });
+    const found = reportOf(entry, [sent(T0, 10), sent(T0 + 1, 11)]);
+    assert.deepEqual([found.onset, found.before], [null, null]);
+    const letter = letterOf(entry, { ...found, held: { ...found.held, waiting: 0 } });
+    assert.match(letter, /63 failed logins within/);
+    assert.doesNotMatch(letter, /begun|Before we stopped it/);
+  });
+
+  test('has no onset where the evidence counts bounces, which were sent before', () => {
+    const found = reportOf(entryOf('account', 'alice@example.com', 'outbound', { count: 'bounces' }), [
+      sent(T0, 10),
+    ]);
+    assert.deepEqual([found.onset, found.before?.messages], [null, 1]);
+  });
+
   test('begins with what was sent first, also where that was reported late', () => {
     const found = reportOf(ALICE, [sent(T0, 10), sent(T0 - MINUTE, 11), sent(T0 - SECOND, 12)]);
     assert.deepEqual(found.onset, { at: found.before?.first, position: 11 });

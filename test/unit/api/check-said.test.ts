@@ -479,6 +479,25 @@ describe('where nothing that is known here fits', () => {
     assert.match(said('535', { own: { isAsked: true } }).sentence, /Stopgap says 535 because of a block/);
   });
 
+  test('a wrong password is nothing that Stopgap tells where mail servers ask', () => {
+    const { sentence } = said('535 5.7.8 Error: authentication failed', { own: { isAsked: true } });
+    assert.match(
+      sentence,
+      /Stopgap says 535 5\.7\.8 because of a block, where Dovecot or stopgap sasl-proxy asks/,
+    );
+    assert.doesNotMatch(sentence, /where the password is wrong/);
+  });
+
+  test('a login that was put off may not be known, unless each one is since before that time', () => {
+    const notKept =
+      /Which logins were put off is kept here for an hour at most, and none of before the last start/;
+    assert.match(said(PUT_OFF).sentence, notKept);
+    assert.match(said(PUT_OFF, { failedSince: NOW + 1 }).sentence, notKept);
+    assert.doesNotMatch(said(PUT_OFF, { failedSince: NOW - HOUR }).sentence, notKept);
+    assert.doesNotMatch(said(PUT_OFF, { isSaidElsewhere: true }).sentence, notKept);
+    assert.doesNotMatch(said(LATER).sentence, notKept);
+  });
+
   test('a wrong password may not be known, unless each one is since before that time', () => {
     const text535 = '535 5.7.8 Error: authentication failed';
     const known = said(text535, { failedSince: NOW - HOUR });

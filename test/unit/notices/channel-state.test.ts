@@ -8,12 +8,12 @@ import {
   ChannelState,
   isUnderWay,
   LEASE,
-  MOST_ITEMS,
   MOST_SETTLED,
   MOST_UNDER_WAY,
   sum,
 } from '../../../src/notices/channel-state.js';
 import type { ChannelEvent, ChannelFact, Item, Notice } from '../../../src/notices/events.js';
+import { MOST_ITEMS } from '../../../src/notices/gathering.js';
 import { NOON } from '../../support/manual-clock.js';
 
 const RULES: ChannelRules = {
@@ -184,6 +184,63 @@ describe('a channel of notices', () => {
     world.happens({ event: 'imposed', block: 'p1', rule: 'burst' });
     world.passes(6 * MINUTE);
     assert.deepEqual(world.told().slice(1), ['events itself {"imposed":1} +330s']);
+  });
+
+  test('asks for no decision that was made before it was told, whether or not it tells of that', () => {
+    const world = new World(RULES);
+    const told = { event: 'proposed', rule: 'burst' } as const;
+    for (const block of ['p1', 'p2', 'p3', 'p4']) world.happens({ ...told, block });
+    world.happens({ event: 'dismissed', block: 'p1', by: 'admin:alice' });
+    world.happens({ event: 'lapsed', block: 'p2' });
+    world.happens({ event: 'approved', block: 'p3', by: 'admin:alice', rule: 'burst' });
+    world.passes(MINUTE);
+    assert.deepEqual(
+      world.notices.map(({ items }) => items.map(({ block }) => block)),
+      [['p4']],
+    );
+    assert.deepEqual(world.told(), ['events itself {"proposed":1} +30s']);
+  });
+
+  test('tells nothing where all that waited was decided, and waits anew for the next', () => {
+    const world = new World({ ...RULES, events: ['proposed'] });
+    for (const became of ['dismissed', 'lapsed', 'imposed', 'approved'] as const) {
+      world.happens({ event: 'proposed', block: became });
+      world.happens({ event: became, block: became });
+    }
+    assert.equal(world.workers[0]!.state.gathered, 0);
+    world.passes(5 * MINUTE);
+    assert.deepEqual(world.told(), []);
+    world.happens({ event: 'proposed' });
+    world.passes(MINUTE);
+    assert.deepEqual(world.told(), ['events itself {"proposed":1} +330s']);
+  });
+
+  test('tells of a block that is over before it is told as over, and by whom', () => {
+    const world = new World(RULES);
+    for (const block of ['b1', 'b2', 'b3']) world.happens({ block });
+    world.happens({ event: 'released', block: 'b1', by: 'admin:alice' });
+    world.happens({ event: 'expired', block: 'b3', by: 'system:expiry' });
+    world.happens({ event: 'released', block: 'unknown', by: 'admin:alice' });
+    world.passes(MINUTE);
+    const [{ items, counts, over }] = world.notices as [Notice];
+    assert.deepEqual([counts, over], [{ imposed: 3 }, { imposed: 2 }]);
+    assert.deepEqual(
+      items.map((item) => [item.block, item.over]),
+      [
+        ['b1', { event: 'released', at: NOON, by: 'admin:alice' }],
+        ['b2', undefined],
+        ['b3', { event: 'expired', at: NOON, by: 'system:expiry' }],
+      ],
+    );
+  });
+
+  test('counts as over also what it does not name', () => {
+    const world = new World(RULES);
+    for (let count = 0; count < 2 * MOST_ITEMS; count += 1) world.happens({ block: `b${count}` });
+    for (let count = 0; count < 2 * MOST_ITEMS; count += 1)
+      world.happens({ event: 'released', block: `b${count}` });
+    world.passes(MINUTE);
+    assert.deepEqual(world.notices[0]!.over, { imposed: 2 * MOST_ITEMS });
   });
 
   test('counts a proposal once that became a block also among more than it names', () => {

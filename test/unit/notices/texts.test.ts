@@ -75,3 +75,43 @@ describe('the own texts of a channel', () => {
     for (const type of ['ntfy', 'matrix']) assert.match(sent(type), /may not send until/);
   });
 });
+
+describe('a block that is over before anybody was told', () => {
+  const over = { event: 'released', at: NOON + HOUR / 2, by: 'admin:alice' } as const;
+  const { note: _note, ...plain } = { ...ITEM, by: 'rule:burst@1', why: 'too many', over };
+  const built = (item: Item, to?: string) => textOf(noticeOf(item, to), URL);
+
+  test('is told as over, with who released it and no command', () => {
+    assert.deepEqual(built(plain).lines, [
+      'account bob@example.com: sender blocked at 2026-03-01T12:00:00.000Z by rule burst.',
+      'Why: too many',
+      'It is over: released at 2026-03-01T12:30:00.000Z by alice.',
+    ]);
+    const expired = built({ ...plain, over: { ...over, event: 'expired' } }).lines.at(-1);
+    assert.equal(expired, 'It is over: it ran out at 2026-03-01T12:30:00.000Z.');
+  });
+
+  test('is in the title, with how many of several', () => {
+    const notice = { ...noticeOf(plain), over: { imposed: 1 } };
+    const { title } = textOf(notice, URL);
+    assert.equal(title, 'Stopgap: sender blocked (over already): account bob@example.com');
+    const several = { ...notice, counts: { proposed: 1, imposed: 8 }, over: { imposed: 6 } };
+    const many = textOf(several, URL).title;
+    assert.equal(many, 'Stopgap: block proposed, 8 senders blocked (6 of them over already)');
+  });
+
+  test('is told to owners without who released it, and without what to do unless time ran out', () => {
+    const owner = 'bob@home.example';
+    const released = built(plain, owner).lines.at(-1);
+    assert.equal(released, 'It is over: released at 2026-03-01T12:30:00.000Z.');
+    assert.match(built({ ...plain, over: { ...over, event: 'expired' } }, owner).lines.at(-1)!, /change it/);
+  });
+
+  test('is told as over by own texts too, which give no end that is no more', () => {
+    assert.deepEqual(linesOf(plain), [
+      'too many',
+      `Undo it: ${URL}/#/blocks/b1`,
+      'It is over: released at 2026-03-01T12:30:00.000Z by alice.',
+    ]);
+  });
+});
