@@ -370,7 +370,7 @@ function others({ isAsked, askedCodes }: OwnSettings): string {
 }
 
 const NOT_KEPT =
-  'Perhaps the password was wrong: that is kept here for an hour at most, and none of before the last start.';
+  'Perhaps the password was wrong: that is kept here for an hour at most and of the last 10,000 names alone, and none of before the last start.';
 const NOT_BY_WORDS =
   'By these words alone it cannot be told: they show no answer of a server, which has a code.';
 const AROUND = 'What is known of this account around then:';
