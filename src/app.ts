@@ -286,6 +286,8 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
           .filter((found) => found !== undefined)
           .sort((a, b) => lastOf(a) - lastOf(b))
           .at(-1),
+      failuresForgottenAt: () =>
+        Math.max(smtp?.failuresForgottenAt() ?? -Infinity, dovecot?.failuresForgottenAt ?? -Infinity),
       cannotCheck: smtp?.cannotCheck,
       putOffs: smtp?.putOffs,
       wasAsked:

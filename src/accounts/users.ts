@@ -207,6 +207,8 @@ export function lastOf({ failed, putOff }: Pick<FailedLogins, 'failed' | 'putOff
 
 /** After an hour without one they are counted again. */
 const REST: Milliseconds = HOUR;
+/** Accounts that are remembered, and so many other names. */
+const MOST_NAMES = 10_000;
 
 /**
  * What administrators are told when a customer says that his mail is refused. In memory alone. What is typed as a login may
@@ -215,13 +217,19 @@ const REST: Milliseconds = HOUR;
  */
 export class FailedLoginsByAccount {
   readonly #exists: (account: string) => boolean | undefined;
-  readonly #accounts = recentlyUsed<string, Counted>(10_000);
-  readonly #others = recentlyUsed<string, Counted>(10_000);
+  readonly #accounts = this.#table();
+  readonly #others = this.#table();
+  #forgottenAt: Instant = -Infinity;
   readonly #hashKey = randomBytes(32);
 
   /** @param exists whether there is an account that may log in, in normal form; undefined if that is not known */
   constructor(exists: (account: string) => boolean | undefined) {
     this.#exists = exists;
+  }
+
+  /** When the last login was that is forgotten, since too many others failed: until an hour later more may have failed than is known. */
+  get forgottenAt(): Instant {
+    return this.#forgottenAt;
   }
 
   note(login: string, what: 'failed' | 'putOff', network: string, at: Instant): void {
@@ -250,6 +258,14 @@ export class FailedLoginsByAccount {
     const found = this.#accounts.get(account) ?? this.#others.get(this.#keyOf(account));
     if (found === undefined || now - lastOf(found) > REST) return undefined;
     return { ...found, isKnown: !found.wasNone && this.#exists(account) === true };
+  }
+
+  #table(): ReturnType<typeof recentlyUsed<string, Counted>> {
+    return recentlyUsed<string, Counted>(MOST_NAMES, {
+      dispose: (counted, _, why) => {
+        if (why === 'evict') this.#forgottenAt = Math.max(this.#forgottenAt, lastOf(counted));
+      },
+    });
   }
 
   #keyOf(account: string): string {

@@ -8,12 +8,13 @@ import { isRefusal, SEND_CATEGORY, senderOf, sendStream } from '../sending/event
 import type { EventStore } from '../store/port.js';
 import { BLOCKS, findEntry } from './blocks.js';
 import type { RefusalJson } from './check-findings.js';
-import { lastUpTo, refusalShape } from './check-findings.js';
+import { refusalShape } from './check-findings.js';
 import type { ApiDependencies } from './dependencies.js';
 import type { Route } from './http/route.js';
 import { ok, route } from './http/route.js';
 import type { LongReads } from './long-reads.js';
 import { cursorOf, listOf, numberOfCursor, once, wholeNumber } from './shapes.js';
+import { firstAfter, LOOKED_AT_FOR_LATE } from './stream-order.js';
 
 /** Events that are read for one page. */
 const MOST_READ = 20_000;
@@ -44,10 +45,13 @@ export function blockRefusalsRoute(deps: ApiDependencies, reads: LongReads, most
       const from = cursor === undefined ? undefined : numberOfCursor(cursor);
       return reads.run(request, async (look) => {
         const items: z.infer<typeof listedRefusal>[] = [];
-        let read = 0;
+        let [read, beyond] = [0, 0];
         for await (const event of await eventsOf(deps.store, entry, from)) {
           look();
-          if (event.at > (entry.endedAt ?? Infinity) + LATE) break;
+          if (event.at > (entry.endedAt ?? Infinity) + LATE) {
+            if (++beyond > LOOKED_AT_FOR_LATE) break;
+            continue;
+          }
           if (items.length === limit || read === mostRead)
             return ok({ items, next: cursorOf(String(placeOf(entry, event))) });
           read++;
@@ -70,11 +74,10 @@ async function eventsOf(
   { subject, history }: BlockEntry,
   from: number | undefined,
 ): Promise<AsyncIterable<RecordedEvent>> {
-  const begin = history[0]!;
-  if (subject.type !== 'account')
-    return store.readAll({ from: from ?? begin.position, categories: [SEND_CATEGORY] });
+  const begin = history[0]!.position;
+  if (subject.type !== 'account') return store.readAll({ from: from ?? begin, categories: [SEND_CATEGORY] });
   const stream = sendStream(subject.value);
-  const first = from ?? ((await lastUpTo(store, stream, begin.at - MINUTE)) ?? -1) + 1;
+  const first = from ?? (await firstAfter(store, stream, ({ position }) => position < begin));
   return store.readStream(stream, { from: first });
 }
 

@@ -3,21 +3,21 @@ import type { BlockEntry } from '../../projections/blocks/block-entry.js';
 import type { RecordedEvent } from '../kernel/events.js';
 import { categoryOf, keyOf } from '../kernel/events.js';
 import type { Instant } from '../kernel/time.js';
-import { DAY, formatInstant, MINUTE } from '../kernel/time.js';
-import { heldStream, SEND_CATEGORY, senderOf, sendStream } from '../sending/events.js';
+import { DAY, formatInstant } from '../kernel/time.js';
+import { CLOCK_TOLERANCE, heldStream, SEND_CATEGORY, senderOf, sendStream } from '../sending/events.js';
 import type { EventStore } from '../store/port.js';
 import { blockLetter } from './block-letter.js';
 import type { ReportJson } from './block-report.js';
 import { ContainmentReport, onsetOf, reportShape } from './block-report.js';
 import { blockView } from './block-view.js';
 import { BLOCKS, findEntry } from './blocks.js';
-import { lastUpTo } from './check-findings.js';
 import type { ApiDependencies } from './dependencies.js';
 import { heldOf } from './held.js';
 import type { Concerns, Route } from './http/route.js';
 import { ok, route } from './http/route.js';
 import type { LongReads } from './long-reads.js';
 import { oneOf } from './shapes.js';
+import { firstAfter, LOOKED_AT_FOR_LATE } from './stream-order.js';
 
 /** Events that are read for one report: some seconds of work, of which the event loop feels nothing. */
 const MOST_READ = 200_000;
@@ -69,12 +69,16 @@ async function reportOn(
   const kept = clock.now() - retention.sends;
   const report = new ContainmentReport(entry);
   let left = mostRead;
-  let last: RecordedEvent | undefined;
+  let last = -Infinity;
   let isWhole = true;
   const read = async (events: AsyncIterable<RecordedEvent>): Promise<void> => {
+    let beyond = 0;
     for await (const event of events) {
       look();
-      if (report.isBeyond(event.at)) break;
+      if (report.isBeyond(event.at)) {
+        if (++beyond > LOOKED_AT_FOR_LATE) break;
+        continue;
+      }
       if (left-- === 0) {
         isWhole = false;
         break;
@@ -83,12 +87,12 @@ async function reportOn(
       if (event.at < kept) continue;
       const isSend = categoryOf(event.stream) === SEND_CATEGORY;
       if (!isSend || concerns(senderOf(keyOf(event.stream)))) report.apply(event);
-      last = event;
+      last = Math.max(last, event.at);
     }
   };
   const since = countedSince(entry);
   await read(await sendsOf(store, entry, since));
-  const covered = isWhole || last === undefined ? null : formatInstant(last.at);
+  const covered = isWhole || last === -Infinity ? null : formatInstant(last);
   left = mostRead;
   await read(store.readStream(heldStream(entry.id)));
   const { held, ...findings } = report.findings();
@@ -128,6 +132,10 @@ async function sendsOf(
   if (subject.type !== 'account')
     return store.readAll({ from: onsetOf(entry) ?? begin.position, categories: [SEND_CATEGORY] });
   const stream = sendStream(subject.value);
-  const before = await lastUpTo(store, stream, Math.min(since - MINUTE, begin.at));
-  return store.readStream(stream, before === undefined ? {} : { from: before + 1 });
+  const from = await firstAfter(
+    store,
+    stream,
+    ({ position, recordedAt }) => position < begin.position && recordedAt <= since - CLOCK_TOLERANCE,
+  );
+  return store.readStream(stream, { from });
 }

@@ -164,7 +164,7 @@ export class ContainmentReport {
     for (const { hook } of history) if (hook?.outcome === 'done') this.#held.moved += hook.moved ?? 0;
   }
 
-  /** Whether an event of this instant, and all later ones, say nothing about the block any more. */
+  /** Whether an event of this instant says nothing about the block any more. */
   isBeyond(at: Instant): boolean {
     return at > this.#endsAt + RECORDED_LATE;
   }

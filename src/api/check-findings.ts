@@ -3,19 +3,20 @@ import { SeenIds } from '../../projections/blocks/effective-blocks.js';
 import type { FailedLogins, LastLogin } from '../accounts/users.js';
 import { lastOf } from '../accounts/users.js';
 import type { RecordedEvent } from '../kernel/events.js';
-import type { Instant } from '../kernel/time.js';
+import type { Instant, Milliseconds } from '../kernel/time.js';
 import { DAY, HOUR, MINUTE, SECOND, formatDuration, formatInstant } from '../kernel/time.js';
 import { nameOf } from '../rules/explain.js';
 import { RULES_STREAM } from '../rules/model.js';
 import type { MessageRefused, RecipientsRefused } from '../sending/events.js';
-import { sendStream } from '../sending/events.js';
+import { CLOCK_TOLERANCE, sendStream } from '../sending/events.js';
 import type { MailDirection, SenderIdentity, Subject } from '../sending/subjects.js';
 import { senderIdentity, sendStreamKey } from '../sending/subjects.js';
 import { NOT_YOUR_ADDRESS, replyLine } from '../smtp/replies.js';
-import type { EventStore, ReadStreamOptions } from '../store/port.js';
+import type { EventStore } from '../store/port.js';
 import { StoreUnavailable } from '../store/port.js';
 import type { BlockJson } from './block-view.js';
 import type { AccountState, ApiDependencies } from './dependencies.js';
+import { lastBefore, LOOKED_AT_FOR_LATE } from './stream-order.js';
 
 export const failedLoginsShape = z
   .object({
@@ -148,12 +149,16 @@ export function failedView(counted: FailedLogins | undefined): z.infer<typeof fa
   return { ...counts, since: formatInstant(since), at: formatInstant(at), network };
 }
 
-/** Since when each login that failed is known here; undefined where mail servers, or other processes, take logins too. */
+/**
+ * Since when each login that failed is known here; undefined where mail servers, or other processes, take logins too, and where
+ * guesses of the last hour had others forgotten.
+ */
 export function failuresKnownSince(
-  { putOffs, isAsked, asksBesides, startedAt }: ApiDependencies,
+  { putOffs, isAsked, asksBesides, startedAt, failuresForgottenAt }: ApiDependencies,
   now: Instant,
 ): Instant | undefined {
   if (putOffs === undefined || isAsked === true || asksBesides !== undefined) return undefined;
+  if (failuresForgottenAt !== undefined && now - failuresForgottenAt() <= HOUR) return undefined;
   return Math.max(startedAt, now - HOUR);
 }
 
@@ -171,10 +176,10 @@ export function heldBack({ models, clock }: Pick<ApiDependencies, 'models' | 'cl
     );
 }
 
-/** How many events of an account are read. */
-const EVENTS_READ = 100;
-/** How far events of a stream may be from the order in which they happened. */
-const OUT_OF_ORDER = MINUTE;
+/** How many events of an account are taken, besides those that were recorded late: these may be many at once, and long over. */
+const EVENTS_TAKEN = 100;
+/** A flood of refusals is recorded so long after it began, at most. */
+const SUMMED_UP: Milliseconds = MINUTE;
 
 export const refusalShape = z.object({
   at: z.string(),
@@ -248,49 +253,67 @@ async function recordedIn(
   const refusals: RefusalJson[] = [];
   let behind: NonNullable<Behind> | undefined;
   const lastOf = new Map<number, string>();
-  const seen = new SeenIds();
+  let events: readonly RecordedEvent[];
   try {
-    const from = await lastUpTo(store, stream, at + OUT_OF_ORDER);
-    if (from === undefined) return { refusals, behind: null, behindCodes: [] };
-    for await (const event of store.readStream(stream, {
-      direction: 'backwards',
-      from,
-      limit: EVENTS_READ,
-    })) {
-      if (event.at > at || !seen.isNew(event.id)) continue;
-      const { type, data } = event;
-      if ((data as { readonly direction?: unknown }).direction !== direction) continue;
-      if (type === 'MessageRefused') {
-        const {
-          stage,
-          block,
-          reply,
-          unheld,
-          full,
-          returnPath = null,
-          ehlo = null,
-          ip = null,
-          count,
-          since,
-        } = data as MessageRefused;
-        // A flood is recorded each ten seconds, a single refusal among it too: by then its block may have ended.
-        const when = formatInstant(count === 1 ? since : event.at);
-        const one = { at: when, stage, block, reply, returnPath, ehlo, ip, count };
-        refusals.push(unheld === true ? { ...one, unheld, ...(full === true ? { full } : {}) } : one);
-      } else if (type === 'RecipientsRefused' && at - event.at <= DAY) {
-        const { count, code } = data as RecipientsRefused;
-        const when = formatInstant(event.at);
-        behind = { code, at: when, ...behind, count: count + (behind?.count ?? 0) };
-        if (!lastOf.has(code)) lastOf.set(code, when);
-      }
-    }
+    events = await newestUpTo(store, stream, at);
   } catch (thrown) {
     // The verdict comes from memory and does not need these.
     if (!(thrown instanceof StoreUnavailable)) throw thrown;
     return undefined;
   }
+  for (const event of events) {
+    const { type, data } = event;
+    if ((data as { readonly direction?: unknown }).direction !== direction) continue;
+    if (type === 'MessageRefused') {
+      const {
+        stage,
+        block,
+        reply,
+        unheld,
+        full,
+        returnPath = null,
+        ehlo = null,
+        ip = null,
+        count,
+        since,
+      } = data as MessageRefused;
+      // A flood is recorded each ten seconds, a single refusal among it too: by then its block may have ended.
+      const when = formatInstant(count === 1 ? since : event.at);
+      const one = { at: when, stage, block, reply, returnPath, ehlo, ip, count };
+      refusals.push(unheld === true ? { ...one, unheld, ...(full === true ? { full } : {}) } : one);
+    } else if (type === 'RecipientsRefused' && at - event.at <= DAY) {
+      const { count, code } = data as RecipientsRefused;
+      const when = formatInstant(event.at);
+      behind = { code, at: when, ...behind, count: count + (behind?.count ?? 0) };
+      if (!lastOf.has(code)) lastOf.set(code, when);
+    }
+  }
   const behindCodes = [...lastOf].map(([code, when]) => ({ code, at: when }));
   return { refusals, behind: behind ?? null, behindCodes };
+}
+
+/** What had happened by an instant, newest first. */
+async function newestUpTo(
+  store: Pick<EventStore, 'readStream'>,
+  stream: string,
+  at: Instant,
+): Promise<readonly RecordedEvent[]> {
+  const found: RecordedEvent[] = [];
+  const seen = new SeenIds();
+  const limit = LOOKED_AT_FOR_LATE;
+  const last = await lastBefore(store, stream, ({ recordedAt }) => recordedAt <= at + SUMMED_UP);
+  for await (const event of store.readStream(stream, { from: (last ?? -1) + 1, limit }))
+    if (event.at <= at && seen.isNew(event.id)) found.push(event);
+  if (last !== undefined) {
+    let left = EVENTS_TAKEN;
+    for await (const event of store.readStream(stream, { direction: 'backwards', from: last, limit })) {
+      if (event.at > at || !seen.isNew(event.id)) continue;
+      const isLate = event.recordedAt - event.at > CLOCK_TOLERANCE;
+      if (!isLate && left-- === 0) break;
+      found.push(event);
+    }
+  }
+  return found.sort((a, b) => b.at - a.at);
 }
 
 /** Before when nothing is known of refusals. */
@@ -310,34 +333,6 @@ export async function beginningOf({ store, models }: ApiDependencies): Promise<B
     if (!(thrown instanceof StoreUnavailable)) throw thrown;
   }
   return first === undefined ? undefined : { at: first, isImported: false };
-}
-
-/**
- * The revision of the last event that had happened by an instant, found by halving: an account that sends much may have
- * thousands of events since. Undefined if there is none.
- */
-export async function lastUpTo(
-  store: Pick<EventStore, 'readStream'>,
-  stream: string,
-  at: Instant,
-): Promise<number | undefined> {
-  const one = async (options: ReadStreamOptions): Promise<RecordedEvent | undefined> => {
-    for await (const event of store.readStream(stream, { ...options, limit: 1 })) return event;
-    return undefined;
-  };
-  const newest = await one({ direction: 'backwards' });
-  if (newest === undefined || newest.at <= at) return newest?.revision;
-  const oldest = await one({});
-  if (oldest === undefined || oldest.at > at) return undefined;
-  let [low, high] = [oldest.revision, newest.revision];
-  while (high - low > 1) {
-    const middle = Math.floor((low + high) / 2);
-    const event = await one({ direction: 'backwards', from: middle });
-    // What is between may be gone: events end by their age.
-    if (event === undefined || event.at <= at) low = middle;
-    else high = event.revision;
-  }
-  return low;
 }
 
 export function behindSentence({ count, at, code }: NonNullable<Behind>): string {

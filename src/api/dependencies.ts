@@ -185,6 +185,8 @@ export interface ApiDependencies extends OperationDependencies {
   readonly startedAt: Instant;
   /** Logins of an account that failed lately with a wrong password; undefined if none are known here. */
   readonly failedLogins?: ((account: string) => FailedLogins | undefined) | undefined;
+  /** When the last one was that is forgotten, since too many others failed. */
+  readonly failuresForgottenAt?: (() => Instant) | undefined;
   /** The last troubles for which clients were put off; undefined if this process takes no mail. */
   readonly putOffs?: (() => readonly PutOffs[]) | undefined;
   /** Whether `smtp.senders` lets an account use a return path; undefined if this process takes no mail. */

@@ -6,7 +6,7 @@ import { FailedLoginsByAccount } from '../accounts/users.js';
 import type { Config } from '../config/schema.js';
 import type { ReadModels } from '../detector/read-models.js';
 import type { GeoPlace } from '../geoip/database.js';
-import type { AlarmClock } from '../kernel/time.js';
+import type { AlarmClock, Instant } from '../kernel/time.js';
 import type { SmtpMeter } from '../metrics/smtp.js';
 import type { Recorder } from '../recording/recorder.js';
 import {
@@ -132,6 +132,11 @@ export class DovecotPolicy {
   /** Logins of an account for sending, in normal form, that failed lately with a wrong password; undefined if none did. */
   failedLogins(account: string): FailedLogins | undefined {
     return this.#failedOf.of(account, this.#context.clock.now());
+  }
+
+  /** When the last one was that is forgotten, since too many others failed. */
+  get failuresForgottenAt(): Instant {
+    return this.#failedOf.forgottenAt;
   }
 
   #allow(attempt: Attempt): Answered {

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import type { Milliseconds } from '../kernel/time.js';
 import { formatInstant, MINUTE } from '../kernel/time.js';
 import type { AuthenticationFailed } from '../sending/events.js';
-import { authStream } from '../sending/events.js';
+import { authStream, CLOCK_TOLERANCE } from '../sending/events.js';
 import { clientNetwork, normalizeIp } from '../sending/identity.js';
 import type { ApiDependencies } from './dependencies.js';
 import type { Route } from './http/route.js';
@@ -49,9 +49,10 @@ export function feignedRoute({ store, clock }: Pick<ApiDependencies, 'store' | '
       const network = clientNetwork(ip);
       const counts = { feigned: 0, genuine: 0 };
       const newest = store.readStream(authStream(network), { direction: 'backwards', limit: MOST_READ });
-      for await (const { type, at, data } of newest) {
-        if (at < since) break;
-        if (type !== 'AuthenticationFailed') continue;
+      for await (const { type, at, recordedAt, data } of newest) {
+        if (recordedAt < since - CLOCK_TOLERANCE) break;
+        // A login that failed long ago may have been reported just now.
+        if (at < since || type !== 'AuthenticationFailed') continue;
         const { kind, count } = data as AuthenticationFailed;
         counts[kind] += count;
       }

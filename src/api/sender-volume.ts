@@ -4,21 +4,19 @@ import { InvalidInput } from '../kernel/errors.js';
 import type { Instant, Milliseconds } from '../kernel/time.js';
 import { DAY, formatDuration, formatInstant, MINUTE } from '../kernel/time.js';
 import type { MessageAccepted, MessageRefused, RecipientsRefused } from '../sending/events.js';
-import { messagesOf, sendStream } from '../sending/events.js';
+import { CLOCK_TOLERANCE, messagesOf, sendStream } from '../sending/events.js';
 import type { Subject } from '../sending/subjects.js';
 import { parseSubject } from '../sending/subjects.js';
 import type { EventStore } from '../store/port.js';
-import { lastUpTo } from './check-findings.js';
 import type { ApiDependencies } from './dependencies.js';
 import type { Route } from './http/route.js';
 import { ok, ownSubject, route } from './http/route.js';
 import type { LongReads } from './long-reads.js';
 import { durationInput, durationShape, instantInput, instantShape, subjectShape } from './shapes.js';
+import { firstAfter } from './stream-order.js';
 
 const MOST_STEPS = 1000;
 const MOST_READ = 200_000;
-/** How far events of a stream may be from the order in which they happened. */
-const OUT_OF_ORDER = MINUTE;
 
 const volumeQuery = z.strictObject({
   from: instantInput.optional().meta({ description: 'A day before `to` unless given.' }),
@@ -113,14 +111,14 @@ async function seriesOf(
     ...{ messages: 0, recipients: 0, bytes: 0, refusedRecipients: 0, refusals: 0 },
   }));
   const stream = sendStream(value);
-  const before = await lastUpTo(store, stream, from - OUT_OF_ORDER);
+  const begin = await firstAfter(store, stream, ({ recordedAt }) => recordedAt <= from - CLOCK_TOLERANCE);
   const seen = new SeenIds();
   let [read, last] = [0, from];
-  for await (const { id, at, type, data } of store.readStream(stream, { from: (before ?? -1) + 1 })) {
+  // Also what was recorded long after the end: an import brings old sends.
+  for await (const { id, at, type, data } of store.readStream(stream, { from: begin })) {
     look();
-    if (at > to + OUT_OF_ORDER) break;
-    if (read++ === mostRead) return { items, coveredUntil: formatInstant(last) };
-    last = at;
+    if (read++ === mostRead) return { items, coveredUntil: last < to ? formatInstant(last) : null };
+    last = Math.max(last, at);
     const item = items[Math.floor((at - from) / step)];
     if (item === undefined || at >= to || at < kept || !seen.isNew(id)) continue;
     if (type === 'MessageAccepted') {

@@ -57,6 +57,8 @@ interface Untyped {
 interface ProblemBody {
   readonly code?: unknown;
   readonly detail?: unknown;
+  /** Of several items, what became of each. */
+  readonly results?: unknown;
 }
 
 /** Talks to a running server's API. Its errors are made for a person at a terminal. */
@@ -335,7 +337,7 @@ function parse(text: string, response: Response, base: URL): unknown {
   );
 }
 
-function refusal(status: number, { code, detail }: ProblemBody, base: URL): StopgapError {
+function refusal(status: number, { code, detail, results }: ProblemBody, base: URL): StopgapError {
   const text = typeof detail === 'string' ? detail : `status ${status}`;
   const known = Object.keys(ERROR_CODES).find((one): one is ErrorCode => one === code);
   if (status === 401) {
@@ -348,6 +350,7 @@ function refusal(status: number, { code, detail }: ProblemBody, base: URL): Stop
     return new StopgapError(
       known,
       `${base.origin} cannot do this now (${text}): try again, or ask stopgap doctor`,
+      results === undefined ? {} : { results },
     );
   return new StopgapError(known ?? 'unavailable', known === undefined ? `${base.origin}: ${text}` : text);
 }

@@ -36,6 +36,12 @@ export type Item = Sends['requestBody']['content']['application/json'][number];
 type Answered = Sends['responses'][200]['content']['application/json'];
 export type Outcome = { readonly results: readonly Pick<Answered['results'][number], 'result' | 'errors'>[] };
 
+/** What is to be reported, and the mark of its oldest line. */
+interface Found {
+  readonly item: Item;
+  readonly mark: number;
+}
+
 export interface FollowerOptions<Place> {
   readonly log: LiveLog<Place>;
   /** As the user named it. */
@@ -43,7 +49,7 @@ export interface FollowerOptions<Place> {
   readonly load: () => Promise<Place | undefined>;
   /** Resolves when it is durable. */
   readonly save: (place: Place) => Promise<void>;
-  /** @throws StopgapError where the server did not take all of it */
+  /** @throws StopgapError where the server did not take all of it, with its `results` where it says what it took */
   readonly report: (items: Item[]) => Promise<Outcome>;
   readonly clock: AlarmClock;
   readonly zone: Zone;
@@ -90,7 +96,10 @@ export class Follower<Place> {
   readonly #odd: FloodCoalescer<string>;
   readonly #backoff = new Backoff(PAUSES);
   readonly #stop = new AbortController();
-  #items: Item[] = [];
+  #items: Found[] = [];
+  /** What the server cannot take for now, though it goes on taking other events. */
+  #putOff: readonly Found[] = [];
+  #putOffAt: Milliseconds = -Infinity;
   /** Where the lines of each mark begin, of marks that are not done with. */
   #starts: { readonly mark: number; readonly place: Place }[] = [];
   #saved = '';
@@ -130,6 +139,7 @@ export class Follower<Place> {
   async #session(): Promise<void> {
     const { clock, zone, name, load, isOurs } = this.#options;
     this.#items = [];
+    this.#putOff = [];
     this.#starts = [];
     this.#emptyAt = -Infinity;
     const from = await load();
@@ -195,7 +205,8 @@ export class Follower<Place> {
       }
       const isDue = clock.monotonic() >= this.#savedAt + SAVE;
       if (piece === undefined || isDue || this.#items.length >= MOST_ITEMS) await this.#reportAll();
-      if (place !== undefined && isDue) await this.#save(assembler.oldestMark, place);
+      const oldest = Math.min(assembler.oldestMark, ...this.#putOff.map(({ mark: of }) => of));
+      if (place !== undefined && isDue) await this.#save(oldest, place);
       if (piece === undefined) await this.#pause(PACE);
     }
   }
@@ -207,7 +218,7 @@ export class Follower<Place> {
     if (!inbound && 'direction' in event.data && event.data.direction === 'inbound') return;
     if (!logins && event.type === 'AuthenticationFailed') return;
     const item = itemOf(past);
-    if (item !== undefined) this.#items.push(item);
+    if (item !== undefined) this.#items.push({ item, mark });
   }
 
   async #reportAll(): Promise<void> {
@@ -215,36 +226,68 @@ export class Follower<Place> {
     while (this.#items.length > 0) {
       let characters = 0;
       const end = this.#items.findIndex(
-        (item, index) => index === MOST_ITEMS || (characters += JSON.stringify(item).length) > LARGEST,
+        ({ item }, index) => index === MOST_ITEMS || (characters += JSON.stringify(item).length) > LARGEST,
       );
       const batch = this.#items.slice(0, end < 0 ? undefined : Math.max(1, end));
-      await this.#report(batch);
+      this.#putOff = [...this.#putOff, ...(await this.#report(batch))];
       this.#items = this.#items.slice(batch.length);
+    }
+    if (this.#putOff.length > 0 && clock.monotonic() >= this.#putOffAt + PAUSES.most) {
+      const again = this.#putOff;
+      this.#putOff = [];
+      this.#putOff = await this.#report(again);
     }
     // So that somebody who looks sees that a follower is there, and finds nothing in its log.
     if (clock.monotonic() >= this.#reportedAt + SIGN) await this.#report([]);
   }
 
-  /** Resolves when the server has acknowledged all of it. */
-  async #report(items: Item[]): Promise<void> {
+  /**
+   * Resolves when the server has acknowledged all of it but what is returned: the rest of messages that it cannot look up now. It
+   * takes other events meanwhile, and a flood among these must not wait.
+   */
+  async #report(found: readonly Found[]): Promise<readonly Found[]> {
     const { report, clock } = this.#options;
+    let left = found;
     for (;;) {
       try {
-        const { results } = await this.#unlessStopped(report(items));
-        this.#reportedAt = clock.monotonic();
-        this.#backoff.reset();
-        this.#trouble.worked();
-        for (const { result, errors } of results) {
-          if (result !== 'refused') continue;
-          const { field, message } = errors?.[0] ?? { field: 'item', message: 'the server does not say why' };
-          this.#odd.add(`${field} ${message}`, `the server refused an event: ${field} ${message}`);
-        }
-        return;
+        const { results } = await this.#unlessStopped(report(left.map(({ item }) => item)));
+        this.#answered(results);
+        return this.#goOn([]);
       } catch (error) {
         this.#stop.signal.throwIfAborted();
+        const results = resultsOf(error, left.length);
+        if (results !== undefined) {
+          this.#answered(results);
+          left = left.filter((_, index) => results[index]!.result === 'unavailable');
+          const isRest = left.every(({ item }) => 'further' in item && item.further === true);
+          if (isRest && this.#putOff.length + left.length <= MOST_ITEMS) {
+            this.#putOffAt = clock.monotonic();
+            this.#odd.add(
+              'put off',
+              `recipients are reported later, and nothing is lost: ${messageOf(error)}`,
+            );
+            return this.#goOn(left);
+          }
+        }
         await this.#afterFailure(error);
         this.#stop.signal.throwIfAborted();
       }
+    }
+  }
+
+  #goOn(left: readonly Found[]): readonly Found[] {
+    this.#reportedAt = this.#options.clock.monotonic();
+    this.#backoff.reset();
+    this.#trouble.worked();
+    return left;
+  }
+
+  /** Tells what the server refused. */
+  #answered(results: Outcome['results']): void {
+    for (const { result, errors } of results) {
+      if (result !== 'refused') continue;
+      const { field, message } = errors?.[0] ?? { field: 'item', message: 'the server does not say why' };
+      this.#odd.add(`${field} ${message}`, `the server refused an event: ${field} ${message}`);
     }
   }
 
@@ -287,6 +330,12 @@ export class Follower<Place> {
       signal.removeEventListener('abort', stop);
     }
   }
+}
+
+/** What became of each item, where the server has not taken all of them. */
+function resultsOf(error: unknown, items: number): Outcome['results'] | undefined {
+  const results = error instanceof StopgapError ? error.details['results'] : undefined;
+  return Array.isArray(results) && results.length === items ? (results as Outcome['results']) : undefined;
 }
 
 /** What may be otherwise in a minute: the disk, a program that ended. A fault of ours stays one. */

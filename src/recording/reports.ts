@@ -9,11 +9,13 @@ import type { Metrics } from '../metrics/metrics.js';
 import type { ReportMeter } from '../metrics/policy.js';
 import type { SmtpMeter } from '../metrics/smtp.js';
 import { idOf, queuedMessageId } from '../runtime/ids.js';
+import { recentlyUsed } from '../runtime/recently-used.js';
 import type { AuthEvent, MessageAccepted, SendEvent, SenderFields } from '../sending/events.js';
 import { authStream, CLOCK_TOLERANCE, isImported, messagesOf, sendStream } from '../sending/events.js';
 import { clientNetwork, normalizeAddress, normalizeDomain } from '../sending/identity.js';
 import { sendStreamKey } from '../sending/subjects.js';
 import type { EventStore } from '../store/port.js';
+import { StoreUnavailable } from '../store/port.js';
 import type { Recorder } from './recorder.js';
 import type { ReturnedReport } from './returned.js';
 import { placeReturned } from './returned.js';
@@ -38,6 +40,8 @@ const MOST_LOOKED_AT = 5000;
  * reported: so many are looked through at a time, and those who report take turns.
  */
 const LOOKS = { atOnce: 2, queue: 500, refusal: 'too many reports wait to be looked into' };
+/** So many messages are remembered of which the rest may be reported while the store cannot be read. */
+const MOST_SENT = 10_000;
 /** What a batch may take: less than a request may. */
 const PATIENCE: Milliseconds = 10 * SECOND;
 
@@ -96,6 +100,8 @@ interface Placed {
   readonly correlation: string;
   /** The id that it has if it was recorded as of the day before, or after: only near midnight. */
   readonly otherId?: string | undefined;
+  /** What is recorded of the message that it is the rest of. */
+  readonly before?: SentBefore;
 }
 
 /** A message as it is recorded, by one event or several. */
@@ -118,8 +124,10 @@ interface Batch {
   readonly done: Map<string, Promise<ReportResult>>;
   /** By stream, and how far back. */
   readonly lately: Map<string, Promise<Lately>>;
-  /** What it has recorded, by stream and queue id. */
-  readonly sent: Map<string, SentBefore>;
+  /** The store did not take one: the rest is not tried. */
+  isAway: boolean;
+  /** It could not be read: nobody waits for that once more. */
+  isUnread: boolean;
 }
 
 /** What has been reported since the start. */
@@ -135,6 +143,10 @@ export interface Reported {
 export class Reports {
   readonly #context: ReportsContext;
   readonly #looks = new Turns(LOOKS);
+  /** What has been recorded of messages here, by stream and queue id. */
+  readonly #sent = recentlyUsed<string, SentBefore>(MOST_SENT);
+  /** The last of those that look for the rest of a message, by stream and queue id: the next one is to find what it records. */
+  readonly #resting = new Map<string, Promise<unknown>>();
   #reported: Reported = { events: 0, signs: 0, lastAt: undefined };
 
   constructor(context: ReportsContext) {
@@ -149,7 +161,8 @@ export class Reports {
    * Resolves when all that could be recorded is durable.
    *
    * @param by who reports
-   * @returns what became of each, in their order. After one that the store did not take the rest is not tried.
+   * @returns what became of each, in their order. After one that the store did not take the rest is not tried; one for which the
+   *   store would have to be read, and cannot be, keeps no other back.
    */
   async record(reports: readonly Report[], by: string): Promise<readonly ReportResult[]> {
     const { store, clock, metrics } = this.#context;
@@ -162,10 +175,10 @@ export class Reports {
     };
     const until = clock.monotonic() + PATIENCE;
     const results: ReportResult[] = [];
-    const batch: Batch = { by, until, done: new Map(), lately: new Map(), sent: new Map() };
+    const batch: Batch = { by, until, done: new Map(), lately: new Map(), isAway: false, isUnread: false };
     const write = async (report: Report): Promise<ReportResult> => {
-      const isAway = !store.healthy || results.includes('unavailable') || clock.monotonic() >= until;
-      return isAway ? 'unavailable' : this.#write(report, batch);
+      const isOver = !store.healthy || batch.isAway || clock.monotonic() >= until;
+      return isOver ? 'unavailable' : this.#write(report, batch);
     };
     for (let from = 0; from < reports.length; from += AT_ONCE) {
       results.push(...(await Promise.all(reports.slice(from, from + AT_ONCE).map(write))));
@@ -175,20 +188,17 @@ export class Reports {
   }
 
   async #write(report: Report, batch: Batch): Promise<ReportResult> {
-    const { by, until, done } = batch;
-    let placed: Placed;
     if (report.type === 'returned') {
-      const found = await this.#findReturned(report, by, until);
-      if (typeof found === 'string') return found;
-      placed = found;
-    } else {
-      placed = this.#place(report, by);
-      if (report.type === 'accepted' && report.further === true) {
-        const rest = await this.#restOf(placed, batch);
-        if (typeof rest === 'string') return rest;
-        placed = rest;
-      }
+      const found = await this.#findReturned(report, batch);
+      return typeof found === 'string' ? found : this.#once(found, batch);
     }
+    const placed = this.#place(report, batch.by);
+    const isRest = report.type === 'accepted' && report.further === true;
+    return isRest ? this.#afterOthers(placed, batch) : this.#once(placed, batch);
+  }
+
+  async #once(placed: Placed, batch: Batch): Promise<ReportResult> {
+    const { done } = batch;
     const key = `${placed.stream} ${placed.id}`;
     const before = done.get(key);
     if (before !== undefined) return (await before) === 'recorded' ? 'known' : before;
@@ -197,48 +207,65 @@ export class Reports {
     return result;
   }
 
+  /** Records the rest of a message when what others find of the same message, in any request, has been recorded. */
+  async #afterOthers(placed: Placed, batch: Batch): Promise<ReportResult> {
+    // The message itself may be in the same batch.
+    if ((await Promise.all(batch.done.values())).includes('unavailable')) return 'unavailable';
+    const key = keyOf(placed);
+    const before = this.#resting.get(key);
+    const result = (async (): Promise<ReportResult> => {
+      await before?.catch(() => undefined);
+      const rest = await this.#restOf(placed, batch);
+      return typeof rest === 'string' ? rest : this.#append(rest, batch);
+    })();
+    this.#resting.set(key, result);
+    try {
+      return await result;
+    } finally {
+      if (this.#resting.get(key) === result) this.#resting.delete(key);
+    }
+  }
+
   /** The recipients of a message that are not recorded yet: all, where nothing is found of it. */
   async #restOf(placed: Placed, batch: Batch): Promise<Placed | ReportResult> {
     const { stream, correlation, fact } = placed;
     if (fact.type !== 'MessageAccepted') return placed;
-    // The message itself may be in the same batch.
-    const done = await Promise.all(batch.done.values());
-    if (done.includes('unavailable')) return 'unavailable';
-    const key = `${stream} ${correlation}`;
+    let found: SentBefore | undefined;
     try {
-      const before = batch.sent.get(key) ?? (await this.#lately(stream, TRIED, batch)).sent.get(correlation);
-      // A second report of the batch may have been first.
-      const { id, recipients } = batch.sent.get(key) ?? before ?? { id: placed.id, recipients: 0 };
-      const rest = fact.data.recipients - recipients;
-      if (rest <= 0) return 'known';
-      batch.sent.set(key, { id, recipients: fact.data.recipients });
-      const data = { ...fact.data, recipients: rest, size: 0, further: true };
-      return { stream, correlation, id: idOf(`further/${id}/${recipients}`), fact: { ...fact, data } };
+      found = (await this.#lately(stream, TRIED, batch)).sent.get(correlation);
     } catch (error) {
-      if (isUnavailable(error)) return 'unavailable';
-      throw error;
+      // What has been recorded here is known all the same, and a flood is contained here while the store is away.
+      const isKnown = error instanceof StoreUnavailable && this.#sent.has(keyOf(placed));
+      if (!isKnown) return unavailable(error);
     }
+    // Others may have recorded more of it since the store was read.
+    const here = this.#sent.get(keyOf(placed));
+    const { id, recipients } = [found, here]
+      .filter((one) => one !== undefined)
+      .sort((a, b) => a.recipients - b.recipients)
+      .at(-1) ?? { id: placed.id, recipients: 0 };
+    const rest = fact.data.recipients - recipients;
+    if (rest <= 0) return 'known';
+    const data = { ...fact.data, recipients: rest, size: 0, further: true };
+    const before = { id, recipients };
+    return { stream, correlation, id: idOf(`further/${id}/${recipients}`), fact: { ...fact, data }, before };
   }
 
-  #lately(stream: string, span: Milliseconds, { by, until, lately }: Batch): Promise<Lately> {
+  #lately(stream: string, span: Milliseconds, batch: Batch): Promise<Lately> {
+    const { lately } = batch;
     const key = `${stream} ${span}`;
-    const known = lately.get(key) ?? this.#look(by, until, (look) => this.#readLately(stream, span, look));
+    const known = lately.get(key) ?? this.#look(batch, (look) => this.#readLately(stream, span, look));
     lately.set(key, known);
     return known;
   }
 
-  async #findReturned(
-    report: ReturnedReport,
-    by: string,
-    until: Milliseconds,
-  ): Promise<Placed | ReportResult> {
+  async #findReturned(report: ReturnedReport, batch: Batch): Promise<Placed | ReportResult> {
     const { store, clock } = this.#context;
     try {
-      const found = await this.#look(by, until, (look) => placeReturned(store, report, clock.now(), look));
+      const found = await this.#look(batch, (look) => placeReturned(store, report, clock.now(), look));
       return found ?? 'unproven';
     } catch (error) {
-      if (isUnavailable(error)) return 'unavailable';
-      throw error;
+      return unavailable(error);
     }
   }
 
@@ -246,35 +273,59 @@ export class Reports {
    * @param work is to call its argument at each event that it reads: it throws when the time of the batch is over
    * @throws StopgapError `unavailable`
    */
-  #look<T>(by: string, until: Milliseconds, work: (look: () => void) => Promise<T>): Promise<T> {
+  #look<T>(batch: Batch, work: (look: () => void) => Promise<T>): Promise<T> {
     const { clock } = this.#context;
     const look = (): void => {
-      if (clock.monotonic() >= until) throw new StopgapError('unavailable', 'nobody waits for it any more');
+      if (clock.monotonic() >= batch.until)
+        throw new StopgapError('unavailable', 'nobody waits for it any more');
     };
-    return this.#looks.run(by, () => {
+    return this.#looks.run(batch.by, async () => {
       look();
-      return work(look);
+      if (batch.isUnread) throw new StoreUnavailable('the store could not be read just now');
+      try {
+        return await work(look);
+      } catch (error) {
+        if (error instanceof StoreUnavailable) batch.isUnread = true;
+        throw error;
+      }
     });
   }
 
-  async #append({ id, stream, fact, correlation, otherId }: Placed, batch: Batch): Promise<ReportResult> {
+  async #append(placed: Placed, batch: Batch): Promise<ReportResult> {
+    const { id, stream, fact, correlation, before } = placed;
     const { recorder, clock, metrics } = this.#context;
-    const { by, until, sent } = batch;
-    const patience = until - clock.monotonic();
+    const { by, until } = batch;
     try {
-      if (otherId !== undefined && (await this.#lately(stream, DAY + APART, batch)).ids.has(otherId))
-        return 'known';
+      if (await this.#isOfOtherDay(placed, batch)) return 'known';
+    } catch (error) {
+      return unavailable(error);
+    }
+    try {
+      const patience = until - clock.monotonic();
       const { duplicate } = await recorder.reported(stream, fact, { id, by, correlation, patience });
       if (duplicate) return 'known';
     } catch (error) {
-      if (isUnavailable(error)) return 'unavailable';
-      throw error;
+      batch.isAway = true;
+      return unavailable(error);
     }
     if (fact.type !== 'MessageAccepted') return 'recorded';
-    const { direction, recipients, further } = fact.data;
+    const { direction, recipients } = fact.data;
     metrics.smtp.accepted(direction, recipients, messagesOf(fact.data));
-    if (further !== true) sent.set(`${stream} ${correlation}`, { id, recipients });
+    const sent = before ?? { id, recipients: 0 };
+    this.#sent.set(keyOf(placed), { id: sent.id, recipients: sent.recipients + recipients });
     return 'recorded';
+  }
+
+  /** Whether it is recorded as of the other side of midnight. */
+  async #isOfOtherDay({ stream, otherId }: Placed, batch: Batch): Promise<boolean> {
+    if (otherId === undefined) return false;
+    try {
+      return (await this.#lately(stream, DAY + APART, batch)).ids.has(otherId);
+    } catch (error) {
+      // It can wait for the store on this disk. Once too often is better than not contained.
+      if (error instanceof StoreUnavailable) return false;
+      throw error;
+    }
   }
 
   async #readLately(stream: string, span: Milliseconds, look: () => void): Promise<Lately> {
@@ -284,8 +335,9 @@ export class Reports {
     const sent = new Map<string, SentBefore>();
     for await (const event of store.readStream(stream, { direction: 'backwards', limit: MOST_LOOKED_AT })) {
       look();
-      const { id, at } = event;
-      if (at < since) break;
+      const { id, recordedAt } = event;
+      // Not `at`: an import, or a late report, brings old events after newer ones.
+      if (recordedAt < since) break;
       if (ids.has(id)) continue;
       ids.add(id);
       if (event.type !== 'MessageAccepted' || isImported(event)) continue;
@@ -366,9 +418,13 @@ export class Reports {
   }
 }
 
-function isUnavailable(error: unknown): boolean {
-  return error instanceof StopgapError && error.code === 'unavailable';
+/** @throws the error, if it is another one */
+function unavailable(error: unknown): 'unavailable' {
+  if (error instanceof StopgapError && error.code === 'unavailable') return 'unavailable';
+  throw error;
 }
+
+const keyOf = ({ stream, correlation }: Placed): string => `${stream} ${correlation}`;
 
 /** The id of the message, had it been recorded on the other side of midnight; undefined where none is near. */
 function otherDaysId(key: string, queueId: string, at: Instant): string | undefined {

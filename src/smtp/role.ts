@@ -11,7 +11,7 @@ import type { RelaySettings } from '../config/values.js';
 import type { ListenAddress } from '../config/listening.js';
 import { formatListen, listenFault } from '../config/listening.js';
 import type { ReadModels } from '../detector/read-models.js';
-import type { AlarmClock, Milliseconds } from '../kernel/time.js';
+import type { AlarmClock, Instant, Milliseconds } from '../kernel/time.js';
 import { SECOND } from '../kernel/time.js';
 import type { LogLevels } from '../log/levels.js';
 import { Trouble } from '../log/trouble.js';
@@ -65,6 +65,8 @@ export interface SmtpRole {
   readonly cannotCheck: () => boolean;
   /** Logins of an account, in normal form, that failed lately; undefined if none did. */
   readonly failedLogins: (account: string) => FailedLogins | undefined;
+  /** When the last one was that is forgotten, since too many others failed. */
+  readonly failuresForgottenAt: () => Instant;
   /** The last troubles for which clients were put off. */
   readonly putOffs: () => readonly PutOffs[];
   /** Whether an account may use a return path, both in normal form. */
@@ -141,6 +143,7 @@ export async function openSmtpRole(options: SmtpRoleOptions): Promise<SmtpRole> 
     users,
     cannotCheck: () => backend.isAway === true,
     failedLogins: (account) => context.failedLogins.of(account, clock.now()),
+    failuresForgottenAt: () => context.failedLogins.forgottenAt,
     putOffs: () => context.putOffs.all,
     maySend: (account, returnPath) => maySend(context.senders(), account, returnPath),
     listen,

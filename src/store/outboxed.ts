@@ -30,7 +30,7 @@ export interface OutboxOptions {
  * got lost is delivered again under the same id: readers fold an id once.
  */
 export class OutboxedStore implements EventStore {
-  /** Called for each taken append, in the store or in the outbox: what happened at this node. */
+  /** Called for each taken append, in the store or in the outbox, unless it was taken before: what happened at this node. */
   onTaken: (stream: string, events: readonly NewEvent[]) => void = () => undefined;
   readonly #options: OutboxOptions;
   readonly #remote: EventStore;
@@ -106,7 +106,7 @@ export class OutboxedStore implements EventStore {
   async append(stream: string, events: readonly NewEvent[], expected: ExpectedRevision): Promise<Appended> {
     if (expected !== 'any') return this.#remote.append(stream, events, expected);
     const appended = await this.#take(stream, events);
-    this.onTaken(stream, events);
+    if (!appended.duplicate) this.onTaken(stream, events);
     return appended;
   }
 
@@ -119,8 +119,7 @@ export class OutboxedStore implements EventStore {
         // It waits for any reason: the delivery logs it, and finds the faulty event if there is one.
       }
     }
-    await this.#keep(stream, events);
-    return { revision: -1, position: 0, duplicate: false };
+    return { revision: -1, position: 0, duplicate: await this.#keep(stream, events) };
   }
 
   /**
@@ -130,7 +129,9 @@ export class OutboxedStore implements EventStore {
    * @throws StopgapError `not-found` for an id that is not in quarantine; StoreUnavailable
    */
   retry(ids?: readonly string[]): Promise<number> {
-    const keep = (stream: string, event: NewEvent): Promise<void> => this.#write(stream, event);
+    const keep = async (stream: string, event: NewEvent): Promise<void> => {
+      await this.#write(stream, event);
+    };
     return release(this.#local, ids, keep, () => this.#quarantined--);
   }
 
@@ -201,25 +202,33 @@ export class OutboxedStore implements EventStore {
     return this.#options.maxEvents - this.#waiting - this.#quarantined;
   }
 
-  async #keep(stream: string, events: readonly NewEvent[]): Promise<void> {
+  /** @returns whether all of it waits already */
+  async #keep(stream: string, events: readonly NewEvent[]): Promise<boolean> {
     const { clock, maxEvents, whenFull, onLost, log } = this.#options;
     if (events.length > this.#room) {
       if (whenFull === 'defer')
         throw new StoreUnavailable(`this disk holds ${maxEvents} events for the store already`);
       onLost?.(events.length);
-      return;
+      return false;
     }
     if (this.#waiting === 0) log.warn('events wait on this disk for the store');
     const at = clock.now();
-    await Promise.all(events.map((event) => this.#write(stream, marked(event, at))));
+    const known = await Promise.all(events.map((event) => this.#write(stream, marked(event, at))));
+    return known.every(Boolean);
   }
 
-  /** One at a time, since a local store does not say how many of several it had already. */
-  async #write(stream: string, event: NewEvent): Promise<void> {
+  /**
+   * One at a time, since a local store does not say how many of several it had already.
+   *
+   * @returns whether it waits already
+   */
+  async #write(stream: string, event: NewEvent): Promise<boolean> {
     this.#count(stream, 1);
     try {
       // What waits already under the same id is not written again.
-      if ((await this.#local.append(stream, [event], 'any')).duplicate) this.#count(stream, -1);
+      const { duplicate } = await this.#local.append(stream, [event], 'any');
+      if (duplicate) this.#count(stream, -1);
+      return duplicate;
     } catch (error) {
       this.#count(stream, -1);
       throw error;

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import { addToken } from '../../../src/accounts/tokens.js';
 import type { MessageAccepted } from '../../../src/sending/events.js';
 import { account } from '../../support/distributed/accounts.js';
 import { awaited } from '../../support/distributed/awaited.js';
@@ -12,14 +13,24 @@ import { freePort } from '../../support/ports.js';
 let cluster: Cluster;
 let policy: Node;
 let port: number;
+let token: string;
 
 before(async () => {
   cluster = await Cluster.start({ accounts: [], redis: false });
   port = await freePort();
+  const file = `${cluster.dir}/tokens.yaml`;
+  token = await addToken({ file, name: 'mx', role: 'server', now: Date.now() });
   await cluster.node('detector', 'detector,api,worker');
   policy = await cluster.node('policy', 'policy', { STOPGAP_POLICY_LISTEN: `127.0.0.1:${port}` });
 });
 after(() => cluster.stop());
+
+/** Reports to the node as a mail server does. @returns what became of each item */
+async function report(items: readonly object[]): Promise<readonly string[]> {
+  const response = await policy.served.api('POST', '/api/v1/sends', token, items);
+  const { results } = (await response.json()) as { readonly results: readonly { readonly result: string }[] };
+  return results.map(({ result }) => result);
+}
 
 /** Sends messages to forty recipients each until one is refused. @returns how many went through */
 async function flood(asking: Asking, from: string, most: number): Promise<number> {
@@ -38,6 +49,11 @@ test(
   async (t) => {
     const asking = await Asking.open(t, port);
     const [known, other] = [account('known'), account('other')];
+    const item = (queueId: string, recipients: number, more: object = {}): object => ({
+      ...{ type: 'accepted', id: `${queueId}-${recipients}`, queueId, account: account('told'), recipients },
+      ...{ at: new Date().toISOString(), ...more },
+    });
+    assert.deepEqual(await report([item('4A1', 1)]), ['recorded']);
     await flood(asking, known, 10);
     await awaited('the detector has blocked it', async () => (await flood(asking, known, 1)) === 0);
 
@@ -50,9 +66,18 @@ test(
     assert.equal(await flood(asking, known, 1), 0, 'a block is not forgotten');
     const sent = await flood(asking, other, 20);
     assert.ok(sent < 20, 'the node contains what it sees itself');
+    const midnight = new Date().toISOString().slice(0, 10);
+    const told = [
+      item('4A1', 3, { further: true }),
+      item('4B1', 1, { at: `${midnight}T00:00:00Z` }),
+      ...Array.from({ length: 80 }, (_, index) => item(`4C${index}`, 1)),
+    ];
+    const all = (result: string): readonly string[] => told.map(() => result);
+    assert.deepEqual(await report(told), all('recorded'), 'what is reported waits too');
+    assert.deepEqual(await report(told), all('known'));
     await awaited(
       'what was sent waits on disk',
-      async () => (await policy.metric('stopgap_outbox_events')) >= sent,
+      async () => (await policy.metric('stopgap_outbox_events')) >= sent + told.length,
     );
 
     await cluster.storeBack();

@@ -10,6 +10,7 @@ import type { EventStore } from '../../../src/store/port.js';
 import { StoreUnavailable } from '../../../src/store/port.js';
 import type { Call, Reply } from '../../support/api/server.js';
 import { ApiServer, onStore } from '../../support/api/server.js';
+import { sent } from '../../support/sends.js';
 import { changed } from '../../support/store/changed.js';
 
 const SENDS = '/api/v1/sends';
@@ -198,6 +199,48 @@ describe('POST /api/v1/sends', () => {
     assert.deepEqual(fault!.errors, [{ field: 'queueId', message: 'is missing: further names no message' }]);
   });
 
+  test('records only the rest of a message after an import of older ones', async () => {
+    const account = 'after-import@example.com';
+    const at = formatInstant(server.clock.now());
+    const item = (recipients: number, more: object = {}) =>
+      accepted(`i${recipients}`, { account, queueId: '6ABC', at, recipients, ...more });
+    assert.deepEqual(resultsOf(await report([item(100)])), ['recorded']);
+    const { id: _, ...old } = sent(server.clock.now() - 30 * DAY, 0, { account, returnPath: account });
+    const data = { ...(old.data as object), imported: 'postfix-log' };
+    const event = { id: newId(), type: old.type, at: old.at, by: 'system:import', data };
+    await server.deps.store.append(`send-${account}`, [event], 'any');
+    await server.restart();
+    assert.deepEqual(resultsOf(await report([item(101, { further: true })])), ['recorded']);
+    const recorded = (await server.eventsOf(`send-${account}`)).map((one) => one.data as MessageAccepted);
+    const own = recorded.filter(({ transaction }) => transaction === '6ABC');
+    assert.deepEqual(
+      own.map(({ recipients }) => recipients),
+      [100, 1],
+    );
+  });
+
+  test('records as many recipients of a message as the most that anyone tells of, though they tell at once', async () => {
+    const account = 'at-once@example.com';
+    const at = formatInstant(server.clock.now());
+    const queueIds = Array.from({ length: 20 }, (_, index) => `7ABC${index}`);
+    const item = (queueId: string, recipients: number, more: object = {}) =>
+      accepted(`${queueId}-${recipients}`, { account, queueId, at, recipients, ...more });
+    await report(queueIds.map((queueId) => item(queueId, 1)));
+    const batches = Array.from({ length: 12 }, (_, index) =>
+      report(queueIds.map((queueId) => item(queueId, 2 + index, { further: true }))),
+    );
+    for (const reply of await Promise.all(batches)) assert.equal(reply.status, 200);
+    const counts = new Map<string, number>();
+    for (const { data } of await server.eventsOf(`send-${account}`)) {
+      const { transaction, recipients } = data as MessageAccepted;
+      counts.set(transaction, (counts.get(transaction) ?? 0) + recipients);
+    }
+    assert.deepEqual(
+      [...counts.values()],
+      queueIds.map(() => 13),
+    );
+  });
+
   test('takes an empty list as a sign of life', async () => {
     const reply = await report([]);
     assert.equal(reply.status, 200);
@@ -361,6 +404,67 @@ describe('POST /api/v1/sends where the store fails', () => {
       const again = await server.post(SENDS, items, SERVER);
       assert.deepEqual([outcomeOf(again).recorded, outcomeOf(again).known], [90, 10]);
       assert.equal((await server.eventsOf(`send-${ALICE}`)).length, 100);
+    } finally {
+      await server.stop();
+    }
+  });
+
+  /** A store with an outbox: it takes appends, and it cannot be read. */
+  async function unread(): Promise<{
+    readonly server: ApiServer;
+    readonly restart: () => Promise<void>;
+    readonly lose: () => void;
+    readonly reads: () => number;
+  }> {
+    let [isAway, reads] = [false, 0];
+    const change = (deps: ApiDependencies): ApiDependencies => {
+      const readStream: EventStore['readStream'] = (stream, options) => {
+        if (!isAway) return deps.store.readStream(stream, options);
+        reads++;
+        throw new StoreUnavailable('away');
+      };
+      return onStore(deps, changed(deps.store, { readStream }));
+    };
+    const lose = (): void => void (isAway = true);
+    const server = await ApiServer.start(change);
+    return { server, restart: () => server.restart(change), lose, reads: () => reads };
+  }
+
+  test('records what can wait on this disk though the store cannot be read, near midnight too', async () => {
+    const { server, lose } = await unread();
+    try {
+      const midnight = Math.ceil(server.clock.now() / DAY) * DAY;
+      server.clock.jump(midnight + 6 * MINUTE - server.clock.now());
+      lose();
+      const near = accepted('near', { queueId: '1ABC', at: formatInstant(midnight + 5 * MINUTE) });
+      assert.deepEqual(resultsOf(await server.post(SENDS, [near], SERVER)), ['recorded']);
+    } finally {
+      await server.stop();
+    }
+  });
+
+  test('keeps nothing back for the rest of a message that it cannot look up, and knows that of its own messages', async () => {
+    const { server, restart, lose, reads } = await unread();
+    try {
+      const at = formatInstant(server.clock.now());
+      const item = (queueId: string, recipients: number, more: object = {}) =>
+        accepted(`${queueId}-${recipients}`, { queueId, at, recipients, ...more });
+      const further = (queueId: string, recipients: number): object =>
+        item(queueId, recipients, { further: true });
+      await server.post(SENDS, [item('OLD1', 1)], SERVER);
+      await restart();
+      await server.post(SENDS, [item('OWN1', 1)], SERVER);
+      lose();
+      const others = Array.from({ length: 80 }, (_, index) => item(`NEW${index}`, 40));
+      const batch = [further('OLD1', 3), further('OWN1', 3), further('OWN1', 7), ...others];
+      const reply = await server.post(SENDS, batch, SERVER);
+      assert.equal(reply.status, 503);
+      assert.deepEqual(resultsOf(reply), ['unavailable', ...new Array<string>(82).fill('recorded')]);
+      assert.equal(reads(), 1, 'a store that is away is asked once');
+      assert.deepEqual(
+        resultsOf(await server.post(SENDS, [further('OWN1', 6), further('OWN1', 8)], SERVER)),
+        ['known', 'recorded'],
+      );
     } finally {
       await server.stop();
     }

@@ -405,13 +405,17 @@ describe('an outbox', () => {
     const clock = new ManualClock();
     const scene = await openScene(t, clock);
     scene.distant.away = true;
+    const taken: string[] = [];
+    scene.outbox.onTaken = (stream) => taken.push(stream);
     const event = newEvent();
-    await scene.outbox.append(ALICE, [event], 'any');
-    await scene.outbox.append(ALICE, [event], 'any');
+    const append = async (): Promise<boolean> => (await scene.outbox.append(ALICE, [event], 'any')).duplicate;
+    assert.deepEqual([await append(), await append()], [false, true]);
     assert.equal(scene.outbox.waiting, 1);
     scene.distant.away = false;
     await delivered(scene, clock);
     assert.equal((await collect(scene.distant.readAll())).length, 1);
+    assert.equal(await append(), true);
+    assert.deepEqual(taken, [ALICE], 'it counts here once, however often it is reported');
   });
 
   test('never lets a decision wait, since it depends on what the stream holds', async (t) => {

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { HOUR, MINUTE } from '../../../src/kernel/time.js';
+import type { ApiDependencies } from '../../../src/api/dependencies.js';
+import { failuresKnownSince } from '../../../src/api/check-findings.js';
+import { HOUR, MINUTE, SECOND } from '../../../src/kernel/time.js';
 import { FailedLoginsByAccount } from '../../../src/accounts/users.js';
 
 const NOON = Date.parse('2026-06-01T12:00:00Z');
@@ -74,4 +76,32 @@ test('what is told of an account is the newest, though it is not known any more 
     putOff: once('192.0.2.9', NOON + 2 * HOUR + MINUTE),
     ...{ since: NOON + 2 * HOUR, isKnown: false, wasNone: false },
   });
+});
+
+test('it is known when the last login was that guesses of other names had forgotten', () => {
+  const failed = new FailedLoginsByAccount(() => undefined);
+  failed.note('a@example.com', 'failed', '192.0.2.7', NOON);
+  const guess = (n: number): void =>
+    failed.note(`guessed-${n}@example.com`, 'failed', '192.0.2.7', NOON + n * SECOND);
+  for (let n = 1; n < 10_000; n++) guess(n);
+  assert.equal(failed.forgottenAt, -Infinity);
+  guess(10_000);
+  assert.equal(failed.forgottenAt, NOON);
+  guess(10_001);
+  assert.equal(failed.forgottenAt, NOON + SECOND);
+});
+
+test('nothing is said of logins that did not fail for an hour after the last one that is forgotten', () => {
+  const known = (now: number, forgottenAt: number): number | undefined =>
+    failuresKnownSince(
+      {
+        putOffs: () => [],
+        startedAt: NOON,
+        failuresForgottenAt: () => forgottenAt,
+      } as unknown as ApiDependencies,
+      now,
+    );
+  assert.equal(known(NOON + 2 * HOUR, -Infinity), NOON + HOUR);
+  assert.equal(known(NOON + 2 * HOUR, NOON + HOUR), undefined);
+  assert.equal(known(NOON + 2 * HOUR + 1, NOON + HOUR), NOON + HOUR + 1);
 });

@@ -4,6 +4,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { test } from 'node:test';
 import { ApiClient } from '../../../src/cli/client.js';
+import type { StopgapError } from '../../../src/kernel/errors.js';
 
 test('a request has its names in the path, its parameters in the query and the version in If-Match', async () => {
   const asked: string[] = [];
@@ -33,6 +34,27 @@ test('a request has its names in the path, its parameters in the query and the v
     `DELETE /prefix/api/v1/overrides/account/${value} "7" -`,
     'PUT /prefix/api/v1/rules "7" application/json',
   ]);
+});
+
+test('a refusal tells what became of each item', async () => {
+  const results = [{ id: 'a', result: 'recorded' }];
+  const server = createServer((request, response) => {
+    response.writeHead(503, { 'content-type': 'application/problem+json' });
+    const problem = { code: 'unavailable', detail: 'send the others again', results };
+    request.resume().on('end', () => response.end(JSON.stringify(problem)));
+  }).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  const client = new ApiClient(new URL(`http://127.0.0.1:${port}/`), 'token');
+  try {
+    const refused = (error: StopgapError): boolean => {
+      assert.deepEqual([error.code, error.details], ['unavailable', { results }]);
+      return true;
+    };
+    await assert.rejects(client.ask('post', '/api/v1/sends', { body: [] }), refused);
+  } finally {
+    server.close();
+  }
 });
 
 /** Never called: the type check fails here, should it let any of these pass. */

@@ -196,6 +196,77 @@ describe('a follower of a log', () => {
     assert.equal(scene.told.at(-1), 'mail.log: reported again');
   });
 
+  test('goes on with other events while the server cannot look up the rest of a message, and repeats only that', async () => {
+    // Given a message that is given up, of which a delivery tells of more recipients later
+    const [begin, queued] = message('A1', 0);
+    const cut = queued!.replace('alice@', `${'x'.repeat(1990)}@`).slice(0, 2000);
+    const to = (seconds: number, index: number): string =>
+      `${stamp(seconds)} mx postfix/smtp[3]: A1: to=<x${index}@a.test>, relay=mx[198.51.100.1]:25, delay=150, dsn=2.0.0, status=sent (250 OK)`;
+    const scene = new Scene({ inbound: false });
+    scene.log.lines.push(begin!, cut, to(150, 1), to(150, 2), ...message('B1', 160, 'bob@example.com'));
+    scene.log.there = 2;
+    scene.start();
+    await scene.pass(2 * SECOND);
+    scene.clock.skip(140 * SECOND);
+    await scene.pass(4 * SECOND);
+    assert.deepEqual(
+      scene.reported.map(({ queueId }) => queueId),
+      ['A1'],
+    );
+    // When the server's store is away, and the server has an outbox
+    let isAway = true;
+    scene.answer = (items) => {
+      const isRest = (item: Item): boolean => isAway && 'further' in item && item.further === true;
+      const results = items.map((item) => ({ result: isRest(item) ? 'unavailable' : 'recorded' }) as const);
+      if (items.some(isRest)) throw new StopgapError('unavailable', 'send it again', { results });
+      return { results };
+    };
+    scene.log.there = scene.log.lines.length;
+    scene.clock.skip(10 * SECOND);
+    await scene.pass(20 * SECOND);
+    // Then it reports what comes later, keeps the place of what waits, and does not ask all the time
+    const counted = (): readonly unknown[] =>
+      scene.reported.map(({ queueId, further }) => [queueId, further]);
+    assert.deepEqual(counted().slice(1).toSorted(), [
+      ['A1', true],
+      ['B1', undefined],
+    ]);
+    assert.deepEqual(scene.place, { lines: 2 });
+    const { calls } = scene;
+    await scene.pass(50 * SECOND);
+    assert.ok(scene.calls <= calls + 2, `${scene.calls - calls} calls`);
+    assert.match(
+      scene.told[0]!,
+      /^mail\.log: recipients are reported later, and nothing is lost: send it again$/,
+    );
+    // And when the store is back it reports that alone
+    const before = scene.reported.length;
+    isAway = false;
+    await scene.pass(2 * MINUTE);
+    await scene.stop();
+    assert.deepEqual(counted().slice(before), [['A1', true]]);
+    assert.deepEqual(scene.place, { lines: scene.log.lines.length });
+  });
+
+  test('repeats only what the server has not taken', async () => {
+    const scene = new Scene();
+    scene.log.lines.push(...message('A1', 0), ...message('B1', 0, 'bob@example.com'));
+    scene.log.there = scene.log.lines.length;
+    const asked: unknown[] = [];
+    scene.answer = (items) => {
+      if (items.length > 0) asked.push(items.map((item) => 'queueId' in item && item.queueId));
+      const results = items.map(
+        (_, index) => ({ result: index === 0 ? 'recorded' : 'unavailable' }) as const,
+      );
+      if (items.length > 1) throw new StopgapError('unavailable', 'send the others again', { results });
+      return { results };
+    };
+    scene.start();
+    await scene.pass(30 * SECOND);
+    await scene.stop();
+    assert.deepEqual(asked, [['A1', 'B1'], ['B1']]);
+  });
+
   test('keeps the place of a message that waits for its end, and reports it within seconds', async () => {
     const scene = new Scene();
     scene.log.lines.push(...message('A1', 0));
