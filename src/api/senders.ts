@@ -12,8 +12,9 @@ import { stateAt } from '../../projections/blocks/block-entry.js';
 import { SeenIds } from '../../projections/blocks/effective-blocks.js';
 import { isKnownOf, isLearnt } from '../../projections/volume/limits.js';
 import type { OutbreakReading, WindowReading } from '../../projections/volume/rule-evaluation.js';
-import type { Instant } from '../kernel/time.js';
-import { DAY, formatDuration, formatInstant } from '../kernel/time.js';
+import type { RecordedEvent } from '../kernel/events.js';
+import type { Instant, Milliseconds } from '../kernel/time.js';
+import { DAY, MINUTE, formatDuration, formatInstant } from '../kernel/time.js';
 import type { Learning } from '../rules/model.js';
 import { LEARNING, SUMS } from '../rules/model.js';
 import type { Day, ProfiledType } from '../sending/day-summary.js';
@@ -39,6 +40,7 @@ import {
   subjectView,
   wholeNumber,
 } from './shapes.js';
+import { LOOKED_AT_FOR_LATE } from './stream-order.js';
 
 export const windowShape = z
   .object({
@@ -200,6 +202,8 @@ function dateOf(day: Day): string {
 
 const SENDERS = '/api/v1/senders';
 const LATEST_SENDS = 50;
+/** What is recorded so long after it happened came late or was imported. */
+const LATE: Milliseconds = MINUTE;
 const LATEST_BLOCKS = 50;
 
 const busiestQuery = z.strictObject({
@@ -329,14 +333,20 @@ async function latestSends(
     const note = `sends are kept by account: there is no list of those of one ${type}; GET /api/v1/events?categories=send has them all`;
     return { available: false, note, items: [] };
   }
-  const items: Sender['sends']['items'] = [];
+  const found: RecordedEvent[] = [];
   const seen = new SeenIds();
-  // The stream may hold an event twice.
-  const newest = store.readStream(sendStream(value), { direction: 'backwards', limit: 2 * LATEST_SENDS });
-  for await (const { id, position, type: kind, at, data } of newest) {
+  let prompt = 0;
+  const newest = store.readStream(sendStream(value), { direction: 'backwards', limit: LOOKED_AT_FOR_LATE });
+  for await (const event of newest) {
     look();
-    if (seen.isNew(id)) items.push({ position, type: kind, at: formatInstant(at), data });
-    if (items.length === LATEST_SENDS) break;
+    // The stream may hold an event twice.
+    if (!seen.isNew(event.id)) continue;
+    found.push(event);
+    if (event.recordedAt - event.at < LATE && ++prompt === LATEST_SENDS) break;
   }
+  const items = found
+    .sort((a, b) => b.at - a.at || b.position - a.position)
+    .slice(0, LATEST_SENDS)
+    .map(({ position, type: kind, at, data }) => ({ position, type: kind, at: formatInstant(at), data }));
   return { available: true, note: null, items };
 }

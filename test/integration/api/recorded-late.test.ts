@@ -99,6 +99,24 @@ describe('what was recorded before others that had happened earlier', () => {
     assert.equal((json['refusals'] as readonly unknown[]).length, 3);
   });
 
+  test('comes before it in the latest events of the sender', async (t) => {
+    // Given nine events, and what an import brings
+    const server = await started(t);
+    const { block } = await incident(server);
+    await imported(server, 150);
+    // When somebody asks for the sender
+    const { json } = await server.get(`/api/v1/senders/account/${ALICE}`);
+    // Then what happened last comes first, and what is old after it
+    const { items } = json['sends'] as unknown as {
+      items: readonly { at: string; type: string; data: { block?: string } }[];
+    };
+    assert.equal(items[0]!.data.block, block);
+    const old = items.findIndex(({ at }) => Date.parse(at) < server.clock.now() - 30 * DAY);
+    assert.equal(old, 9);
+    const times = items.map(({ at }) => at);
+    assert.deepEqual(times, times.toSorted().reverse());
+  });
+
   test('what waited in an outbox is told of the time when it happened, and newest first', async (t) => {
     const server = await started(t);
     const { block, at } = await incident(server);
