@@ -84,6 +84,8 @@ export class QueueHooks {
   readonly #paused = new Map<string, () => void>();
   /** Failures in a row, by block and cause. */
   readonly #failures = new Map<string, number>();
+  /** What calls for a task that is tried again have released or deleted: it has left the queue. By block and cause. */
+  readonly #gone = new Map<string, { readonly ids: Set<string>; acted: number }>();
   /** Id of the block that is being looked at. */
   #current: string | undefined;
   readonly #closing = new AbortController();
@@ -96,6 +98,7 @@ export class QueueHooks {
   /** Looks at all blocks again: after a start, or with another log. */
   adopt(ledger: BlockLedger): void {
     this.#failures.clear();
+    this.#gone.clear();
     for (const cancel of this.#paused.values()) cancel();
     this.#paused.clear();
     this.#waiting.clear();
@@ -221,6 +224,7 @@ export class QueueHooks {
       for await (const batch of this.#batches(entry, task, done)) {
         if (action === 'hold-queue' && !isAgain && done.asked === 0) await this.#begins(entry.id);
         await this.#call(entry, { action, isAgain }, batch, done);
+        if (action !== 'hold-queue') this.#settles(entry, task, batch, done);
       }
       if (done.asked + done.moved > 0) await this.#report(entry, task, 'done', done);
       return true;
@@ -229,6 +233,14 @@ export class QueueHooks {
         this.#pause(entry.id, 1, fault),
       );
     }
+  }
+
+  #settles({ id }: BlockEntry, { cause }: HookTask, [, messages]: Batch, { acted }: Done): void {
+    const key = `${id} ${cause}`;
+    const gone = this.#gone.get(key) ?? { ids: new Set(), acted };
+    this.#gone.set(key, gone);
+    for (const { transaction } of messages) gone.ids.add(transaction);
+    gone.acted = acted;
   }
 
   /** What the hook is called for, in pieces. */
@@ -245,6 +257,9 @@ export class QueueHooks {
     const acts = async (held: readonly Held[]): Promise<readonly Message[]> =>
       (action === 'release' ? await this.#withoutOthers(entry, held, done) : held).map(({ data }) => data);
     let held: Held[] = [];
+    const gone = this.#gone.get(`${entry.id} ${cause}`);
+    done.asked += gone?.ids.size ?? 0;
+    done.acted += gone?.acted ?? 0;
     // Mail that an earlier call has moved stays with the other block, even if that one has ended since.
     const moved = await movedFrom(this.#options.store, entry.id);
     const listed = new Set(moved.transactions);
@@ -253,7 +268,7 @@ export class QueueHooks {
       done.through = event.revision;
       if (moved.revisions.has(event.revision)) done.moved++;
       else if (isHeldEvent(event)) {
-        held.push(event);
+        if (gone?.ids.has(event.data.transaction) !== true) held.push(event);
         listed.add(event.data.transaction);
       }
       if (held.length < IDS_AT_ONCE) continue;
@@ -388,6 +403,7 @@ export class QueueHooks {
       { by: QUEUE_HOLDER, correlation },
     );
     this.#failures.delete(`${block} ${cause}`);
+    this.#gone.delete(`${block} ${cause}`);
     metrics.ran(action, outcome);
     const fields = { correlation, block, subject, action, asked, acted, ...(moved > 0 && { moved }), output };
     if (outcome === 'done') log.info(fields, 'the hook was called');

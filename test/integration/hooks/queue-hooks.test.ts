@@ -353,6 +353,30 @@ describe('the hook for mail in a queue', () => {
     assert.deepEqual(held, [{ block: network, count: 1 }], 'a check of the account tells of it');
   });
 
+  test('that has released some, and fails, is called for the rest alone: what has gone is moved to no block that has come since', async (t) => {
+    const there = await scene(t);
+    const { stopgap, hook, clock } = there;
+    const domain = await stopgap.block('domain', 'example.com', { refusal: 'hold' });
+    await recordHeld(there, domain, '4GOES');
+    await recordHeld(there, domain, '4BOB1', { account: BOB, returnPath: BOB });
+    await hook.becomes('half');
+    const command = { kind: 'release', block: domain, falsePositive: true } as const;
+    await stopgap.app.blockCommands.execute(parseSubject('domain', 'example.com'), command, {
+      by: 'admin:test',
+    });
+    await failed(there, 1);
+    await stopgap.block('account', ALICE);
+    await hook.becomes('well');
+    clock.advance(MINUTE);
+    const [run] = await runs(there, 1);
+    assert.deepEqual([run!.data.asked, run!.data.acted, run!.data.moved], [2, 2, undefined]);
+    assert.deepEqual((await hook.calls()).map(told), [
+      ['release', ALICE, ['4GOES']],
+      ['release', BOB, ['4BOB1']],
+      ['release', BOB, ['4BOB1']],
+    ]);
+  });
+
   test('is not called where other blocks refuse all senders: each release moves the mail on to the next of these', async (t) => {
     const there = await scene(t);
     const { stopgap, hook } = there;
