@@ -10,7 +10,7 @@ import { MINUTE, SECOND, formatInstant } from '../kernel/time.js';
 import type { OverrideFact } from '../overrides/events.js';
 import type { ShadowFact } from '../rules/decide.js';
 import type { RulesFact } from '../rules/model.js';
-import type { AuthEvent, HeldEvent, MovedEvent, SendEvent } from '../sending/events.js';
+import type { AuthEvent, CalledEvent, HeldEvent, MovedEvent, SendEvent } from '../sending/events.js';
 import { isHeldEvent, senderOf, senderOfHeld } from '../sending/events.js';
 import type { Subject } from '../sending/subjects.js';
 import { subjectOfKey } from '../sending/subjects.js';
@@ -26,7 +26,15 @@ import { FEED_CATEGORIES } from './words.js';
 type FeedCategory = (typeof FEED_CATEGORIES)[number];
 
 type FeedType = (
-  BlockFact | RulesFact | ShadowFact | OverrideFact | SendEvent | HeldEvent | MovedEvent | AuthEvent
+  | BlockFact
+  | RulesFact
+  | ShadowFact
+  | OverrideFact
+  | SendEvent
+  | HeldEvent
+  | MovedEvent
+  | CalledEvent
+  | AuthEvent
 )['type'];
 
 /** Every type of event that the feed shows, and the category whose streams hold it. */
@@ -58,6 +66,7 @@ const CATEGORY_OF: Readonly<Record<FeedType, FeedCategory>> = {
   BounceReceived: 'send',
   MessageHeld: 'held',
   HeldMailMoved: 'held',
+  HookCalled: 'held',
   AuthenticationFailed: 'auth',
 };
 
@@ -214,7 +223,7 @@ export class EventFeeds {
         return subjectOfKey(key);
       case 'send':
         return senderOf(key);
-      // What was moved names no sender, and the key of its stream no block: it is for nobody's domain.
+      // The streams beside name no sender, and their keys no block: these are for nobody's domain.
       case 'held': {
         const { rows } = this.#deps.models.ledger;
         const row = rows.find(key);

@@ -5160,7 +5160,7 @@ export interface operations {
             query?: {
                 /** @description Any of block, rules, override, send, held, auth; repeated, or separated by commas. */
                 categories?: string | string[];
-                /** @description Any of BlockProposed, ProposalApproved, ProposalDismissed, ProposalLapsed, BlockImposed, BlockExtended, BlockShortened, BlockReleased, BlockExpired, HeldMailDecided, HookRan, ExemptionGranted, ExemptionRevoked, ExemptionApplied, RuleObserved, RulesChanged, ShadowRulesChanged, ShadowRulesRemoved, ShadowRulesPromoted, OverrideSet, OverrideRemoved, MessageAccepted, RecipientsRefused, MessageRefused, BounceReceived, MessageHeld, HeldMailMoved, AuthenticationFailed; repeated, or separated by commas. */
+                /** @description Any of BlockProposed, ProposalApproved, ProposalDismissed, ProposalLapsed, BlockImposed, BlockExtended, BlockShortened, BlockReleased, BlockExpired, HeldMailDecided, HookRan, ExemptionGranted, ExemptionRevoked, ExemptionApplied, RuleObserved, RulesChanged, ShadowRulesChanged, ShadowRulesRemoved, ShadowRulesPromoted, OverrideSet, OverrideRemoved, MessageAccepted, RecipientsRefused, MessageRefused, BounceReceived, MessageHeld, HeldMailMoved, HookCalled, AuthenticationFailed; repeated, or separated by commas. */
                 types?: string | string[];
                 /** @description Position to start behind; 0 is the beginning; only what comes next unless given. */
                 after?: string;

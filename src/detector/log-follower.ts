@@ -316,7 +316,7 @@ export class LogFollower {
         if (!live || isImported(event)) return;
         metrics.containment.foldedBlock(event, this.models.ledger, clock.now());
         if (this.work !== undefined) planTimedWork(this.work, this.models.ledger, event);
-        if ('block' in event.data) this.#hooks?.look(event.data.block);
+        if ('block' in event.data) this.#hooks?.look(event.data.block, event.type);
       },
       onRulesChanged: () => {
         if (!this.models.ready) return;

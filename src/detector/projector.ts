@@ -231,6 +231,7 @@ const ACTIVITY_EVENTS = new Set([
   'MessageRefused',
   'MessageHeld',
   'HeldMailMoved',
+  'HookCalled',
   'BounceReceived',
   'AuthenticationFailed',
   'SenderDaySummarised',

@@ -3,6 +3,7 @@ import { settledThrough } from '../../projections/blocks/block-entry.js';
 import type { ReadModels } from '../detector/read-models.js';
 import type { Instant, Milliseconds } from '../kernel/time.js';
 import { DAY } from '../kernel/time.js';
+import { idOf } from '../runtime/ids.js';
 import type { MessageAccepted, MessageHeld } from '../sending/events.js';
 import {
   heldStream,
@@ -53,6 +54,8 @@ const MOST_SENDS = 500;
 const SENT_WITHIN: Milliseconds = 5 * DAY;
 /** Events that are read to find them: mail that arrives under the name is among these, and anybody can send that. */
 const MOST_READ = 20_000;
+/** With history that was imported, which may lie above these. */
+const MOST_PASSED = 10 * MOST_READ;
 /** Of another block, held events that are read: what was in the queue when it began comes first. */
 const MOST_HELD = 10_000;
 
@@ -64,18 +67,21 @@ export async function recentSends(sources: Sources, entry: BlockEntry): Promise<
   const found = new Map<string, Message>();
   /** Of which further recipients were met, and the message itself not yet. */
   const incomplete = new Set<string>();
-  const elsewhere = await heldForOthers(sources, entry, since - SENT_WITHIN);
-  const newest = { direction: 'backwards', limit: MOST_READ } as const;
+  const elsewhere = await listed(sources, entry, since - SENT_WITHIN);
+  let read = 0;
+  const newest = { direction: 'backwards', limit: MOST_PASSED } as const;
   for await (const event of sources.store.readStream(sendStream(subject.value), newest)) {
-    if (event.at < since - SENT_WITHIN || found.size >= MOST_SENDS) break;
+    // History was recorded late: it says nothing of how old the events below it are.
+    if (isImported(event)) continue;
+    if (event.recordedAt < since - SENT_WITHIN || found.size >= MOST_SENDS || ++read > MOST_READ) break;
     // What Stopgap itself has handed on has another id in the queue.
-    if (event.type !== 'MessageAccepted' || isImported(event) || event.by.startsWith('smtp:')) continue;
+    if (event.type !== 'MessageAccepted' || event.by.startsWith('smtp:')) continue;
     const data = event.data as MessageAccepted;
-    if (!isOf(subject, direction, data)) continue;
+    if (!isOf(subject, direction, data) || elsewhere.has(data.transaction)) continue;
     const { recipientDomains: _, entitled: __, further, ...message } = data;
     const { transaction } = message;
     const later = found.get(transaction);
-    if (elsewhere.has(transaction) || (later !== undefined && !incomplete.has(transaction))) continue;
+    if (later !== undefined && !incomplete.has(transaction)) continue;
     found.set(transaction, { ...message, recipients: message.recipients + (later?.recipients ?? 0) });
     if (further === true) incomplete.add(transaction);
     else incomplete.delete(transaction);
@@ -84,31 +90,46 @@ export async function recentSends(sources: Sources, entry: BlockEntry): Promise<
 }
 
 /**
- * What is on hold for other blocks of the same name: a decision on this one is none on that. Mail that an earlier thief left
- * would go out with the next false positive.
+ * What is on hold for other blocks of the same name, or for the blocks to which these have moved it: a decision on this one is none
+ * on those. Mail that an earlier thief left would go out with the next false positive. What was moved to the block itself is
+ * listed with it already.
  */
-async function heldForOthers(
+async function listed(
   { store, models }: Sources,
   { id, subject: { value } }: BlockEntry,
   from: Instant,
 ): Promise<ReadonlySet<string>> {
   const held = new Set<string>();
+  const seen = new Set<string>();
+  const read = async (block: string): Promise<void> => {
+    if (seen.has(block)) return;
+    seen.add(block);
+    const entry = models.ledger.get(block);
+    const moved = await movedFrom(store, block);
+    const first = entry === undefined ? 0 : settledThrough(entry) + 1;
+    for await (const event of store.readStream(heldStream(block), { from: first, limit: MOST_HELD })) {
+      if (!isHeldEvent(event) || moved.revisions.has(event.revision)) continue;
+      const { transaction } = event.data;
+      // What an earlier call for the block itself has held is asked for once more.
+      if (event.id !== heldId(id, transaction)) held.add(transaction);
+    }
+    for (const other of moved.to) await read(other);
+  };
+  await read(id);
   for (const type of ['account', 'address'] as const) {
     for (const row of models.ledger.rows.on({ type, value })) {
       const { id: other } = models.ledger.rows.at(row);
       const entry = models.ledger.get(other);
       // The newest come first. What is long over holds nothing that is looked for.
       if (entry === undefined || (entry.since ?? entry.proposedAt ?? 0) < from) break;
-      if (other === id) continue;
-      const stream = store.readStream(heldStream(other), {
-        from: settledThrough(entry) + 1,
-        limit: MOST_HELD,
-      });
-      for await (const event of stream) if (isHeldEvent(event)) held.add(event.data.transaction);
+      await read(other);
     }
   }
   return held;
 }
+
+/** Id of the event of a message that a call for a block has held: a call that is made again lists it once. */
+export const heldId = (block: string, transaction: string): string => idOf(`held/${block}/${transaction}`);
 
 /**
  * Whether a message is one that the block is about. The stream of a name holds mail that arrives without a login too, under that

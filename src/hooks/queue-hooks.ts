@@ -2,6 +2,7 @@ import type { Logger } from 'pino';
 import type { BlockEntry, HookTask } from '../../projections/blocks/block-entry.js';
 import { hookTasksOf, isEnded, mayHoldQueue, settledThrough } from '../../projections/blocks/block-entry.js';
 import type { BlockLedger } from '../../projections/blocks/block-ledger.js';
+import type { BlockFact } from '../blocks/events.js';
 import type { BlockCommandHandler } from '../commands/block-commands.js';
 import type { ReadModels } from '../detector/read-models.js';
 import { messageOf, StopgapError } from '../kernel/errors.js';
@@ -11,15 +12,22 @@ import { MINUTE, SECOND } from '../kernel/time.js';
 import type { HookMetrics } from '../metrics/hooks.js';
 import { pauseAfter } from '../runtime/clock.js';
 import { envelope, idOf } from '../runtime/ids.js';
-import type { HeldEvent, HeldMailMoved, MovedEvent } from '../sending/events.js';
-import { heldStream, isHeldEvent, isQueueId, movedStream, QUEUE_HOLDER } from '../sending/events.js';
+import type { CalledEvent, HeldEvent, HeldMailMoved, MovedEvent } from '../sending/events.js';
+import {
+  calledStream,
+  heldStream,
+  isHeldEvent,
+  isQueueId,
+  movedStream,
+  QUEUE_HOLDER,
+} from '../sending/events.js';
 import { senderIdentity } from '../sending/subjects.js';
 import type { EventStore } from '../store/port.js';
 import { StoreUnavailable } from '../store/port.js';
 import type { HookCall, HookOptions } from './call.js';
 import { actedOn, callHook, firstLines, HookFailed } from './call.js';
 import type { Message } from './held-mail.js';
-import { movedFrom, recentSends } from './held-mail.js';
+import { heldId, movedFrom, recentSends } from './held-mail.js';
 
 export interface QueueHooksOptions extends HookOptions {
   readonly store: EventStore;
@@ -41,7 +49,14 @@ type Batch = readonly [account: string | null, messages: readonly Message[]];
 type Held = RecordedEvent & HeldEvent;
 
 const UNHEARD =
-  'it failed, and the block has ended before it was called again: mail of this sender may be on hold that is listed nowhere. Look with mailq; postsuper -H ID or exim -Mt ID lets a message go, and stopgap block held --release all of them within two days';
+  'a call failed or was cut off, and is not made again, since the block has ended or is more than a day old: mail of this sender may be on hold that is listed nowhere. Look with mailq; postsuper -H ID or exim -Mt ID lets a message go, and stopgap block held --release all of them within two days';
+
+/** Events that a call which failed is made again for at once: a person has decided, or the block is over. Others a sender can cause. */
+const DECIDING: ReadonlySet<BlockFact['type']> = new Set([
+  'BlockReleased',
+  'BlockExpired',
+  'HeldMailDecided',
+]);
 
 /** How the hook is called. @see HookCall.again */
 type Calling = Pick<HookTask, 'action'> & { readonly isAgain: boolean };
@@ -70,8 +85,10 @@ export class QueueHooks {
   readonly #paused = new Map<string, () => void>();
   /** Failures in a row, by block and cause. */
   readonly #failures = new Map<string, number>();
-  /** Ids of blocks of which a call has begun that was to hold what waits in the queue, and did not come to its end, as far as is known. */
-  readonly #begun = new Set<string>();
+  /** What calls for a task that is tried again have released or deleted: it has left the queue. By block and cause. */
+  readonly #gone = new Map<string, { readonly ids: Set<string>; acted: number }>();
+  /** Id of the block that is being looked at. */
+  #current: string | undefined;
   readonly #closing = new AbortController();
   #working: Promise<void> | undefined;
 
@@ -82,22 +99,22 @@ export class QueueHooks {
   /** Looks at all blocks again: after a start, or with another log. */
   adopt(ledger: BlockLedger): void {
     this.#failures.clear();
-    this.#begun.clear();
+    this.#gone.clear();
     for (const cancel of this.#paused.values()) cancel();
     this.#paused.clear();
     this.#waiting.clear();
     const now = this.#options.clock.now();
     for (const entry of ledger.kept()) {
-      // An earlier process may have begun it.
-      if (mayHoldQueue(entry, now)) this.#begun.add(entry.id);
-      if (hookTasksOf(entry, now).length > 0) this.#wait(entry.id, false);
+      // An earlier process may have begun what nothing asks for any more.
+      if (hookTasksOf(entry, now).length > 0 || mayHoldQueue(entry, now)) this.#wait(entry.id, false);
     }
   }
 
   /** Something has happened to a block. */
-  look(block: string): void {
-    this.#paused.get(block)?.();
-    this.#paused.delete(block);
+  look(block: string, type: BlockFact['type']): void {
+    // What is under way sees it, or else is tried again in its time.
+    if (!DECIDING.has(type) && (this.#paused.has(block) || this.#current === block)) return;
+    this.#unpause(block);
     this.#wait(block, false);
   }
 
@@ -113,6 +130,11 @@ export class QueueHooks {
     this.#closing.abort();
     for (const cancel of this.#paused.values()) cancel();
     await this.#working;
+  }
+
+  #unpause(block: string): void {
+    this.#paused.get(block)?.();
+    this.#paused.delete(block);
   }
 
   #wait(block: string, isLate: boolean): void {
@@ -132,7 +154,10 @@ export class QueueHooks {
     for (const [block, isLate] of this.#waiting) {
       if (this.#closing.signal.aborted) break;
       this.#waiting.delete(block);
+      this.#unpause(block);
+      this.#current = block;
       await this.#lookAt(block, isLate);
+      this.#current = undefined;
       this.#gauge();
     }
     this.#working = undefined;
@@ -142,11 +167,13 @@ export class QueueHooks {
   async #lookAt(block: string, isLate: boolean): Promise<void> {
     const { models, clock } = this.#options;
     const seen = new Set<number>();
+    let isAsked = false;
     for (;;) {
       const entry = models.ledger.get(block);
       if (entry === undefined || this.#closing.signal.aborted) return;
       const tasks = hookTasksOf(entry, clock.now());
-      const unheard = this.#unheard(entry, tasks);
+      const unheard: HookTask | undefined = isAsked ? undefined : this.#unheard(entry, tasks);
+      isAsked ||= unheard !== undefined;
       const task =
         unheard ?? tasks.find(({ cause, last }) => !seen.has(cause) && (last !== 'failed' || isLate));
       if (task === undefined) return;
@@ -158,29 +185,48 @@ export class QueueHooks {
   }
 
   /**
-   * A call that was to hold what waits in the queue, and has failed: it may have held some all the same. The block has ended, so it
-   * is not made again, and no release is to let go of that.
+   * A call that was to hold what waits in the queue, if there was one: nothing is known of its end, so it may have held some. It is
+   * not made again, and no release is to let go of that.
    */
-  #unheard({ id, history }: BlockEntry, tasks: readonly HookTask[]): HookTask | undefined {
+  #unheard(entry: BlockEntry, tasks: readonly HookTask[]): HookTask | undefined {
+    const { history } = entry;
     const cause = history.find(({ type }) => type === 'BlockImposed')?.position;
-    if (cause === undefined || !this.#failures.has(`${id} ${cause}`)) return undefined;
+    if (cause === undefined || !mayHoldQueue(entry, this.#options.clock.now())) return undefined;
     if (tasks.some(({ action, isFinal }) => action === 'hold-queue' || isFinal)) return undefined;
     if (history.some(({ hook }) => hook?.action === 'hold-queue')) return undefined;
     return { action: 'hold-queue', cause, isFinal: false, last: undefined };
+  }
+
+  /** Whether a call has begun that was to hold what waits in the queue, by this process or an earlier one. */
+  async #wasCalled(block: string): Promise<boolean> {
+    for await (const { type } of this.#options.store.readStream(calledStream(block), { limit: 1 }))
+      if (type === 'HookCalled') return true;
+    return false;
+  }
+
+  /** Records that such a call begins: whoever comes later could not know it else. */
+  async #begins(block: string): Promise<void> {
+    const { store, clock } = this.#options;
+    const fact: CalledEvent = { type: 'HookCalled', data: { block } };
+    const idAt = (): string => idOf(`called/${block}`);
+    await store.append(calledStream(block), envelope([fact], { by: QUEUE_HOLDER, idAt }, clock.now()), 'any');
   }
 
   /** @returns whether it has come to an end; else it is tried again, after a pause */
   async #try(entry: BlockEntry, task: HookTask, isUnheard: boolean): Promise<boolean> {
     const done = nothingDone();
     const { action } = task;
-    const calling = { action, isAgain: action === 'hold-queue' && this.#begun.has(entry.id) };
     try {
+      const isAgain = action === 'hold-queue' && (await this.#wasCalled(entry.id));
       if (isUnheard) {
-        await this.#report(entry, task, 'failed', { ...done, output: UNHEARD });
+        if (isAgain) await this.#report(entry, task, 'failed', { ...done, output: UNHEARD });
         return true;
       }
-      for await (const batch of this.#batches(entry, task, done))
-        await this.#call(entry, calling, batch, done);
+      for await (const batch of this.#batches(entry, task, done)) {
+        if (action === 'hold-queue' && !isAgain && done.asked === 0) await this.#begins(entry.id);
+        await this.#call(entry, { action, isAgain }, batch, done);
+        if (action !== 'hold-queue') this.#settles(entry, task, batch, done);
+      }
       if (done.asked + done.moved > 0) await this.#report(entry, task, 'done', done);
       return true;
     } catch (error) {
@@ -188,6 +234,14 @@ export class QueueHooks {
         this.#pause(entry.id, 1, fault),
       );
     }
+  }
+
+  #settles({ id }: BlockEntry, { cause }: HookTask, [, messages]: Batch, { acted }: Done): void {
+    const key = `${id} ${cause}`;
+    const gone = this.#gone.get(key) ?? { ids: new Set(), acted };
+    this.#gone.set(key, gone);
+    for (const { transaction } of messages) gone.ids.add(transaction);
+    gone.acted = acted;
   }
 
   /** What the hook is called for, in pieces. */
@@ -204,6 +258,9 @@ export class QueueHooks {
     const acts = async (held: readonly Held[]): Promise<readonly Message[]> =>
       (action === 'release' ? await this.#withoutOthers(entry, held, done) : held).map(({ data }) => data);
     let held: Held[] = [];
+    const gone = this.#gone.get(`${entry.id} ${cause}`);
+    done.asked += gone?.ids.size ?? 0;
+    done.acted += gone?.acted ?? 0;
     // Mail that an earlier call has moved stays with the other block, even if that one has ended since.
     const moved = await movedFrom(this.#options.store, entry.id);
     const listed = new Set(moved.transactions);
@@ -212,7 +269,7 @@ export class QueueHooks {
       done.through = event.revision;
       if (moved.revisions.has(event.revision)) done.moved++;
       else if (isHeldEvent(event)) {
-        held.push(event);
+        if (gone?.ids.has(event.data.transaction) !== true) held.push(event);
         listed.add(event.data.transaction);
       }
       if (held.length < IDS_AT_ONCE) continue;
@@ -221,8 +278,8 @@ export class QueueHooks {
     }
     yield* inPieces(await acts(held));
     // The call that was to hold these may have been cut off. Letting go of what is not held does no harm.
-    if (action !== 'release' || !isFinal || last !== undefined || !this.#begun.has(entry.id)) return;
-    if (!mayHoldQueue(entry, this.#options.clock.now())) return;
+    if (action !== 'release' || !isFinal || last !== undefined) return;
+    if (!mayHoldQueue(entry, this.#options.clock.now()) || !(await this.#wasCalled(entry.id))) return;
     const recent = (await recentSends(this.#options, entry)).filter(
       ({ transaction }) => !listed.has(transaction),
     );
@@ -318,7 +375,6 @@ export class QueueHooks {
     const queueIds = messages.map(({ transaction }) => transaction);
     const asked = { action, block, subject: { type, value }, account, queueIds };
     const call: HookCall = isAgain ? { ...asked, again: true } : asked;
-    if (action === 'hold-queue' && !isAgain) this.#begun.add(block);
     const output = await callHook(this.#options, call, this.#closing.signal);
     const acted = new Set(actedOn(call, output));
     done.asked += queueIds.length;
@@ -330,7 +386,7 @@ export class QueueHooks {
     const events = held.flatMap((message) => {
       const { transaction: correlation } = message;
       const fact: HeldEvent = { type: 'MessageHeld', data: { ...message, block } };
-      const idAt = (): string => idOf(`held/${block}/${correlation}`);
+      const idAt = (): string => heldId(block, correlation);
       return envelope([fact], { by: QUEUE_HOLDER, correlation, idAt }, clock.now());
     });
     await store.append(heldStream(block), events, 'any');
@@ -352,7 +408,7 @@ export class QueueHooks {
       { by: QUEUE_HOLDER, correlation },
     );
     this.#failures.delete(`${block} ${cause}`);
-    if (outcome === 'done' && action === 'hold-queue') this.#begun.delete(block);
+    this.#gone.delete(`${block} ${cause}`);
     metrics.ran(action, outcome);
     const fields = { correlation, block, subject, action, asked, acted, ...(moved > 0 && { moved }), output };
     if (outcome === 'done') log.info(fields, 'the hook was called');
@@ -394,7 +450,7 @@ export class QueueHooks {
     const { clock, log } = this.#options;
     if (fault !== undefined)
       log.warn({ block, error: messageOf(fault) }, 'what the hook did could not be recorded yet');
-    this.#paused.get(block)?.();
+    this.#unpause(block);
     const cancel = clock.after(pauseAfter(failures, PAUSES), () => {
       this.#paused.delete(block);
       this.#wait(block, true);

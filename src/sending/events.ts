@@ -95,6 +95,11 @@ export interface HeldMailMoved {
   readonly revision?: number;
 }
 
+/** The hook is about to be called for the first time to hold what waits in the queue for a block: from now on it may hold some. */
+export interface HookCalled {
+  readonly block: string;
+}
+
 /**
  * Mail of a local address came back: a message from the null sender arrived for it, which anybody can send. With `send` it is
  * proven, and counts for the account that sent.
@@ -155,6 +160,8 @@ export type HeldEvent = Fact<'MessageHeld', MessageHeld>;
 
 export type MovedEvent = Fact<'HeldMailMoved', HeldMailMoved>;
 
+export type CalledEvent = Fact<'HookCalled', HookCalled>;
+
 export type AuthEvent = Fact<'AuthenticationFailed', AuthenticationFailed>;
 
 /** What the domain of a send is told by: the account, else the return path, which its stream is named by. */
@@ -164,6 +171,8 @@ export const sendStream = (key: string): string => streamName(SEND_CATEGORY, key
 export const heldStream = (block: string): string => streamName(HELD_CATEGORY, block);
 /** A stream of its own, so that the revisions of the other one still count what came to be held. */
 export const movedStream = (block: string): string => streamName(HELD_CATEGORY, `${block}:moved`);
+/** Another one beside. */
+export const calledStream = (block: string): string => streamName(HELD_CATEGORY, `${block}:called`);
 export const authStream = (network: string): string => streamName(AUTH_CATEGORY, network);
 
 /** Whose mail is held: under the name of a domain it may be that of an account elsewhere. */

@@ -9,11 +9,11 @@ const TEXT = `#!${process.execPath}
 const fs = require('node:fs');
 const dir = require('node:path').dirname(__filename);
 const input = fs.readFileSync(0, 'utf8');
-const { action, queueIds } = JSON.parse(input);
+const { action, account, queueIds } = JSON.parse(input);
 fs.appendFileSync(dir + '/calls', input);
 // It outlives a caller that is killed, but not the test.
 if (fs.existsSync(dir + '/hangs')) setInterval(() => fs.existsSync(dir + '/hangs') || process.exit(1), 20);
-else if (fs.existsSync(dir + '/broken') || (action === 'release' && fs.existsSync(dir + '/keeps'))) {
+else if (fs.existsSync(dir + '/broken') || (account !== 'alice@example.com' && fs.existsSync(dir + '/half')) || (action === 'release' && fs.existsSync(dir + '/keeps'))) {
   console.error('the queue is away');
   process.exit(3);
 } else {
@@ -42,9 +42,10 @@ export class FakeHook {
     return hook;
   }
 
-  /** From now on it fails, or fails to release, or never answers, or works. */
-  async becomes(mood: 'broken' | 'keeps' | 'hangs' | 'well'): Promise<void> {
-    for (const each of ['broken', 'keeps', 'hangs']) await rm(path.join(this.#dir, each), { force: true });
+  /** From now on it fails, or fails but for Alice, or fails to release, or never answers, or works. */
+  async becomes(mood: 'broken' | 'half' | 'keeps' | 'hangs' | 'well'): Promise<void> {
+    for (const each of ['broken', 'half', 'keeps', 'hangs'])
+      await rm(path.join(this.#dir, each), { force: true });
     if (mood !== 'well') await writeFile(path.join(this.#dir, mood), '');
   }
 

@@ -11,7 +11,7 @@ import { heldStream } from '../../../src/sending/events.js';
 import { parseSubject } from '../../../src/sending/subjects.js';
 import { freePorts } from '../../support/ports.js';
 import { loggedIn, postfixAsking } from '../../support/policy/postfix-asking.js';
-import type { FakeUpstream } from '../../support/relay/fake-upstream.js';
+import type { FakeUpstream, Peer } from '../../support/relay/fake-upstream.js';
 import { Dialogue } from '../../support/smtp/dialogue.js';
 import { eventually } from '../../support/smtp/eventually.js';
 import type { RealPostfix } from '../../support/smtp/real-postfix.js';
@@ -82,6 +82,29 @@ const idsIn = async (postfix: RealPostfix, queue: string): Promise<readonly stri
 
 const receivers = ({ messages }: FakeUpstream): readonly string[] =>
   messages.flatMap(({ to }) => to.map((line) => /<([^>]*)>/.exec(line)![1]!)).sort();
+
+const ONE_AT_A_TIME = ['smtp_destination_concurrency_limit = 1'];
+
+/**
+ * Has the receiver not greet until it is told to.
+ *
+ * @param first sends what is being delivered from then on
+ */
+async function slow(outside: FakeUpstream, first: () => Promise<void>): Promise<() => void> {
+  const waiting: Peer[] = [];
+  outside.script = {
+    connect: (_, peer) => {
+      waiting.push(peer);
+      return '';
+    },
+  };
+  await first();
+  await eventually('it is being delivered', () => waiting.length === 1);
+  return () => {
+    outside.script = {};
+    for (const peer of waiting) peer.say('220 fake.test ESMTP');
+  };
+}
 
 describe('mail that a real Postfix holds', { skip: postfixMissing() }, () => {
   test('by a rule that holds is taken and listed, and sent on once after a false positive', async (t) => {
@@ -234,6 +257,87 @@ describe('mail that a real Postfix holds', { skip: postfixMissing() }, () => {
       ['n1', 'n2', 'n3', 'other'].map((each) => `${each}@elsewhere.test`),
     );
   });
+
+  test('since it waited its turn when the block came is let go at once, none lost and none doubled', async (t) => {
+    const { stopgap, postfix, outside } = await scene(t, undefined, { settings: ONE_AT_A_TIME });
+    const greet = await slow(outside, () => send(postfix, BOB, 'other@elsewhere.test'));
+    await send(postfix, ALICE, 'n1@elsewhere.test', 'n2@elsewhere.test');
+    await eventually('all are active', async () => (await idsIn(postfix, 'active')).length === 3);
+    await stopgap.settled();
+    const block = await stopgap.block('account', ALICE);
+    const [run] = await runs(stopgap, 1);
+    assert.deepEqual([run!.action, run!.outcome, run!.asked, run!.acted], ['hold-queue', 'done', 2, 2]);
+    assert.equal((await idsIn(postfix, 'hold')).length, 2);
+    await decide(stopgap, { kind: 'release', block, falsePositive: true });
+    const [, second] = await runs(stopgap, 2);
+    assert.deepEqual([second!.action, second!.outcome, second!.acted], ['release', 'done', 2]);
+    greet();
+    await eventually('all goes on', () => outside.messages.length === 3, 30_000);
+    // What was being delivered to another server waits a minute for its end to be seen.
+    await eventually('no more waits', async () => (await postfix.queued()).size <= 1);
+    assert.deepEqual(
+      receivers(outside),
+      ['n1', 'n2', 'other'].map((each) => `${each}@elsewhere.test`),
+    );
+  });
+
+  test('while it is being delivered arrives, and is not sent again when it is let go', async (t) => {
+    const { stopgap, postfix, outside } = await scene(t, undefined, { settings: ONE_AT_A_TIME });
+    const greet = await slow(outside, () => send(postfix, ALICE, 'n1@elsewhere.test'));
+    await stopgap.settled();
+    const block = await stopgap.block('account', ALICE);
+    const [run] = await runs(stopgap, 1);
+    assert.deepEqual([run!.action, run!.asked, run!.acted], ['hold-queue', 1, 1]);
+    greet();
+    await eventually('it arrives', () => postfix.log.includes('status=sent'), 30_000);
+    await decide(stopgap, { kind: 'release', block, falsePositive: true });
+    await runs(stopgap, 2);
+    await postfix.idle();
+    assert.deepEqual(receivers(outside), ['n1@elsewhere.test']);
+  });
+
+  for (const [how, trusted, ...settings] of [
+    ['XFORWARD', '127.0.0.1', 'header_checks = regexp:{ { /^Received:/ IGNORE } }'],
+    ['its Received lines', ''],
+  ] as const)
+    test(`since it waited in the queue when the block came is found by ${how} behind a content filter`, async (t) => {
+      const [filter] = await freePorts(1);
+      // The filter changes nothing: it is the entry that takes mail back.
+      const back = `127.0.0.1:${filter} inet n - n - - smtpd -o stopgap= -o content_filter= -o myhostname=filter.example.com -o smtpd_sasl_auth_enable=no -o smtpd_authorized_xforward_hosts=${trusted}`;
+      const { stopgap, postfix, outside } = await scene(t, undefined, {
+        settings: [
+          `content_filter = smtp:[127.0.0.1]:${filter}`,
+          'smtp_send_xforward_command = yes',
+          ...settings,
+        ],
+        services: [back],
+      });
+      outside.script = { RCPT: () => '451 4.3.0 Not now' };
+      await send(postfix, ALICE, 'n1@elsewhere.test', 'n2@elsewhere.test');
+      await send(postfix, BOB, 'other@elsewhere.test');
+      await eventually(
+        'all is deferred',
+        async () => (await idsIn(postfix, 'deferred')).length === 3,
+        30_000,
+      );
+      await stopgap.settled();
+      const block = await stopgap.block('account', ALICE);
+      const [run] = await runs(stopgap, 1);
+      assert.deepEqual([run!.action, run!.outcome, run!.asked, run!.acted], ['hold-queue', 'done', 2, 2]);
+      assert.equal((await idsIn(postfix, 'hold')).length, 2);
+      outside.script = {};
+      await postfix.flush();
+      await eventually('the others go on', () => outside.messages.length === 1, 30_000);
+      assert.deepEqual(receivers(outside), ['other@elsewhere.test']);
+      await decide(stopgap, { kind: 'release', block, falsePositive: true });
+      const [, second] = await runs(stopgap, 2);
+      assert.deepEqual([second!.action, second!.acted], ['release', 2]);
+      await postfix.idle();
+      assert.deepEqual(
+        receivers(outside),
+        ['n1', 'n2', 'other'].map((each) => `${each}@elsewhere.test`),
+      );
+    });
 
   test('as somebody else has put it there stays on hold, and is not listed, whatever becomes of a block', async (t) => {
     const quarantine = 'header_checks = regexp:{ { /^X-Virus/ HOLD quarantined } }';

@@ -1,91 +1,17 @@
 import assert from 'node:assert/strict';
-import type { TestContext } from 'node:test';
 import { describe, test } from 'node:test';
 import type { HookRan } from '../../../src/blocks/events.js';
-import type { HookCall } from '../../../src/hooks/call.js';
 import { DAY, HOUR, MINUTE, SECOND } from '../../../src/kernel/time.js';
 import type { RecordedEvent } from '../../../src/kernel/events.js';
-import { newId } from '../../../src/runtime/ids.js';
 import type { MessageAccepted, MessageHeld } from '../../../src/sending/events.js';
-import { heldStream } from '../../../src/sending/events.js';
 import { parseSubject } from '../../../src/sending/subjects.js';
 import { FakeHook } from '../../support/hook.js';
-import { ManualClock } from '../../support/manual-clock.js';
+import { decide, failed, scene, message, recordHeld, runs, told } from '../../support/hook-scene.js';
 import { Asking } from '../../support/policy/asking.js';
 import { tokenOf } from '../../support/policy/token.js';
 import { eventually } from '../../support/smtp/eventually.js';
 import { Served, workDir } from '../../support/smtp/served.js';
-import { ALICE, BOB, Stopgap } from '../../support/smtp/stopgap.js';
-
-const END = { protocol_state: 'END-OF-MESSAGE', recipient: '', size: '1000', recipient_count: '1' };
-
-interface Scene {
-  readonly stopgap: Stopgap;
-  readonly hook: FakeHook;
-  readonly asking: Asking;
-  readonly clock: ManualClock;
-}
-
-async function scene(t: TestContext): Promise<Scene> {
-  const hook = await FakeHook.make(t);
-  const clock = new ManualClock();
-  const settings = { policy: { listen: '127.0.0.1:0' }, hooks: { run: hook.file } };
-  const stopgap = await Stopgap.start(t, { settings, clock, rules: 'version: 1\nrules: []\n' });
-  return { stopgap, hook, clock, asking: await Asking.open(t, stopgap.port('policy')) };
-}
-
-/** A person decides; resolves when it is folded. */
-async function decide(
-  { stopgap }: Scene,
-  command: Parameters<Stopgap['app']['blockCommands']['execute']>[1],
-  value = ALICE,
-): Promise<void> {
-  const { position } = await stopgap.app.blockCommands.execute(parseSubject('account', value), command, {
-    by: 'admin:test',
-  });
-  await stopgap.app.models.reached(position);
-}
-
-/** Resolves with what the hook did, once so much is recorded. */
-async function runs(
-  { stopgap }: Scene,
-  count: number,
-): Promise<readonly (RecordedEvent & { readonly data: HookRan })[]> {
-  await eventually(`${count} runs are recorded`, async () => (await stopgap.all('HookRan')).length >= count);
-  return stopgap.all<HookRan>('HookRan');
-}
-
-/** Resolves once a call of the hook has failed so often. */
-async function failed({ stopgap }: Scene, times: number): Promise<void> {
-  const failures = (): number =>
-    stopgap.logs.filter((line) => line.includes('the hook failed: it is called again')).length;
-  await eventually(`it failed ${times} times`, () => failures() === times);
-}
-
-/** A message that the policy service is asked about at its end. */
-async function message(
-  asking: Asking,
-  queue_id: string,
-  more: Readonly<Record<string, string>> = {},
-): Promise<void> {
-  assert.equal(await asking.ask({ ...END, queue_id, ...more }), 'DUNNO');
-}
-
-/** A mail server holds a message for a block. Resolves when that is folded. */
-async function recordHeld(
-  { stopgap }: Scene,
-  block: string,
-  transaction: string,
-  more: Partial<MessageHeld> = {},
-): Promise<void> {
-  const sender = { account: ALICE, returnPath: ALICE, ip: '192.0.2.7', direction: 'outbound', ...more };
-  const data = { block, ...sender, transaction, recipients: 1, size: 1000 };
-  const event = { id: newId(), type: 'MessageHeld', data, at: stopgap.clock.now(), by: 'policy:test' };
-  await stopgap.app.store.append(heldStream(block), [event], 'any');
-  await stopgap.settled();
-}
-
-const told = ({ action, account, queueIds }: HookCall): unknown => [action, account, queueIds];
+import { ALICE, BOB } from '../../support/smtp/stopgap.js';
 
 describe('the hook for mail in a queue', () => {
   test('is called with what an account sent lately when it is blocked; what it then holds is listed, and let go as a false positive', async (t) => {
@@ -425,6 +351,30 @@ describe('the hook for mail in a queue', () => {
     );
     const { held } = await get<{ held: unknown }>(`check?account=${ALICE}`);
     assert.deepEqual(held, [{ block: network, count: 1 }], 'a check of the account tells of it');
+  });
+
+  test('that has released some, and fails, is called for the rest alone: what has gone is moved to no block that has come since', async (t) => {
+    const there = await scene(t);
+    const { stopgap, hook, clock } = there;
+    const domain = await stopgap.block('domain', 'example.com', { refusal: 'hold' });
+    await recordHeld(there, domain, '4GOES');
+    await recordHeld(there, domain, '4BOB1', { account: BOB, returnPath: BOB });
+    await hook.becomes('half');
+    const command = { kind: 'release', block: domain, falsePositive: true } as const;
+    await stopgap.app.blockCommands.execute(parseSubject('domain', 'example.com'), command, {
+      by: 'admin:test',
+    });
+    await failed(there, 1);
+    await stopgap.block('account', ALICE);
+    await hook.becomes('well');
+    clock.advance(MINUTE);
+    const [run] = await runs(there, 1);
+    assert.deepEqual([run!.data.asked, run!.data.acted, run!.data.moved], [2, 2, undefined]);
+    assert.deepEqual((await hook.calls()).map(told), [
+      ['release', ALICE, ['4GOES']],
+      ['release', BOB, ['4BOB1']],
+      ['release', BOB, ['4BOB1']],
+    ]);
   });
 
   test('is not called where other blocks refuse all senders: each release moves the mail on to the next of these', async (t) => {
