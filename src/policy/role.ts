@@ -53,9 +53,9 @@ export async function openPolicyRole(
   const service = new PolicyService({
     ...options,
     ...{ settings: config.policy, contact: config.smtp.softFail.contact },
-    onFull: (block, full) =>
+    onFull: (block, { messages, bytes }) =>
       log.warn(
-        { block, ...full },
+        { block, messages, bytes },
         'a block holds as much mail as one may: more is told to come again, until somebody decides on what is held',
       ),
     lost: new Trouble(clock, {
