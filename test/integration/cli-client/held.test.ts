@@ -75,6 +75,7 @@ describe('mail that is held for a block', () => {
       count: 0,
       items: [],
       next: null,
+      full: false,
     });
     await hold(id, '4AAAA', '4BBBB', '4CCCC', '4DDDD');
     await server.deps.store.append(
