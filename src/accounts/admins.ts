@@ -57,8 +57,10 @@ const FIELDS = [
   ...['name', 'role', 'password', 'domains', 'totp', 'recovery', 'addedAt'],
   ...['disabled', 'link', 'linkUntil', 'passkeys', 'revision'],
 ];
+
+/** Forms that look alike, such as fullwidth letters, are one name. Lower case may come apart: `J̌` has no letter of its own. */
 export function normalizeAdmin(raw: string): string {
-  return raw.normalize('NFC').trim().toLowerCase();
+  return raw.normalize('NFKC').trim().toLowerCase().normalize('NFKC');
 }
 
 /**

@@ -2,6 +2,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import type { ClientAuth, Configuration } from 'openid-client';
 import { z } from 'zod';
+import type { Session } from '../../projections/sessions/sessions.js';
 import { normalizeAdmin } from '../accounts/admins.js';
 import type { Role } from '../accounts/roles.js';
 import { domainsOf } from '../accounts/roles.js';
@@ -18,7 +19,6 @@ import { NAME } from './http/proxy-auth.js';
 import type { Answer, ApiRequest, Route } from './http/route.js';
 import { route } from './http/route.js';
 import { cookieOf, hostCookie } from './http/session-cookie.js';
-import type { UsedUp } from './second-factor.js';
 import type { Entrant, PeopleDependencies, PersonSessions } from './sessions.js';
 import { recentlyUsed } from '../runtime/recently-used.js';
 
@@ -39,6 +39,7 @@ const COOKIE_FORM = /^([0-9a-z]{1,12})\.[\w-]{43}$/;
 
 /** From the one that may do least: of several groups the one counts that may do most. */
 const RANKS: readonly Role[] = ['domain', 'viewer', 'operator', 'admin'];
+const rankOf = (role: string | undefined): number => RANKS.findIndex((one) => one === role);
 
 /** Why somebody is not let in: what the page is told. */
 type Why =
@@ -159,7 +160,9 @@ export class OpenId {
           throw refused;
         }
       });
-      const { cookie } = await this.#sessions.enter(asked, person, () => this.#refuseOther(person));
+      const { cookie } = await this.#sessions.enter(asked, person, {
+        displaces: () => this.#othersOf(person),
+      });
       const gone = hostCookie(COOKIE, '', 'Lax', 0);
       return { status: 302, headers: { Location: `${this.#page}/#/`, 'Set-Cookie': [cookie, gone] } };
     } catch (thrown) {
@@ -218,7 +221,7 @@ export class OpenId {
     const own = listOf(claims[groupsClaim], MOST_GROUPS).flatMap((group) =>
       Object.hasOwn(roles, group) ? [roles[group]!] : [],
     );
-    const role = own.sort((a, b) => RANKS.indexOf(b) - RANKS.indexOf(a))[0];
+    const role = own.sort((a, b) => rankOf(b) - rankOf(a))[0];
     if (role === undefined)
       throw new Refused('no-role', `no group of ${name} has a role in api.openId.roles`);
     try {
@@ -234,15 +237,18 @@ export class OpenId {
 
   /**
    * A name need not be one person's at the provider. Two of one name are never signed in at once, so that the sign-ins
-   * tell who did what is recorded.
+   * tell who did what is recorded. Whoever may do less keeps nobody out who may do more: they may have chosen the name for that.
    *
+   * @returns the sessions of others of that name, which have to end
    * @throws Refused
    */
-  #refuseOther({ name, sub }: Entrant): UsedUp {
+  #othersOf({ name, sub, role }: Entrant): readonly Session[] {
+    const own = this.#sessions.of(name, 'openid');
     // Sessions that an earlier version began do not say whose they are.
-    const isOther = this.#sessions.of(name, 'openid').some((one) => one.sub !== undefined && one.sub !== sub);
-    if (isOther) throw new Refused('name-taken', `another person of the provider is signed in as ${name}`);
-    return {};
+    const others = own.filter((one) => one.sub !== undefined && one.sub !== sub);
+    if (others.some((one) => rankOf(one.role) >= rankOf(role)))
+      throw new Refused('name-taken', `another person of the provider is signed in as ${name}`);
+    return others;
   }
 
   /** What the provider says of itself. One that did not answer is asked again. */

@@ -60,6 +60,13 @@ export const whoShape = z
   })
   .meta({ id: 'Who' });
 
+/** What a sign-in does beside giving a session: decided by what is recorded when it is asked, which may be several times. */
+interface Entering {
+  readonly useUp?: (() => UsedUp) | undefined;
+  /** The sessions that end with it. */
+  readonly displaces?: () => readonly Session[];
+}
+
 export type PeopleDependencies = ApiDependencies & { readonly admins: () => AdminTable };
 
 /** Who gets a session, with what rights. */
@@ -165,38 +172,43 @@ export class PersonSessions {
 
   /** As {@link enter}. @returns the answer that says who has signed in */
   async begin(asked: Asked, person: Entrant, useUp?: () => UsedUp): Promise<Answer> {
-    const { caller, cookie } = await this.enter(asked, person, useUp);
+    const { caller, cookie } = await this.enter(asked, person, { useUp });
     return ok(this.#who(caller), { 'Set-Cookie': cookie });
   }
 
-  /**
-   * Gives somebody a session, in place of the one that they had in that browser.
-   *
-   * @param useUp what is used up, by what is recorded when it is asked
-   */
+  /** Gives somebody a session, in place of the one that they had in that browser. */
   async enter(
     { request, requestId }: Asked,
     person: Entrant,
-    useUp: () => UsedUp = () => ({}),
+    { useUp, displaces }: Entering = {},
   ): Promise<{ readonly caller: Caller; readonly cookie: string }> {
     const { models, clock, log } = this.#deps;
     const [token, id] = [randomBytes(TOKEN_BYTES).toString('base64url'), newId()];
     const { name, role, domains, stamp, via, sub } = person;
     const network = clientOf(request, this.#deps);
+    let displaced: readonly Session[] = [];
     await this.record(name, requestId, () => {
+      displaced = displaces?.() ?? [];
+      const ends = displaced.map(({ id: session }): SessionFact => {
+        return { type: 'SessionEnded', data: { session, reason: 'displaced' } };
+      });
       const until = clock.now() + LASTS;
       const given = via === undefined ? {} : { via, role, domains, ...(sub === undefined ? {} : { sub }) };
       const data = { session: id, person: name, hash: hashOf(token), stamp, until, network };
-      return { type: 'SignedIn', data: { ...data, ...given, ...useUp() } };
+      return [...ends, { type: 'SignedIn', data: { ...data, ...given, ...useUp?.() } }];
     });
+    const correlation = `request:${requestId}`;
+    for (const one of displaced) this.#onEnded(one.id);
+    if (displaced.length > 0)
+      log.warn(
+        { correlation, by: `admin:${name}`, network, role, ended: displaced.length },
+        'sessions of another person of that name ended',
+      );
     const session = models.sessions.byId(id);
     if (session === undefined)
       throw new StopgapError('unavailable', 'the session is not known yet: try again');
     await this.#endFormer(sessionToken(request), session, requestId);
-    log.info(
-      { correlation: `request:${requestId}`, by: `admin:${name}`, network },
-      'an administrator signed in',
-    );
+    log.info({ correlation, by: `admin:${name}`, network }, 'an administrator signed in');
     const seconds = Math.floor((session.until - clock.now()) / SECOND);
     return { caller: callerOf(person, session), cookie: sessionCookie(token, seconds) };
   }
@@ -234,13 +246,13 @@ export class PersonSessions {
   }
 
   /**
-   * Decides by all that is recorded of a person, records it, and resolves when it shows. Two that use the same code at
-   * once do not both get in: only one of them is next in the stream.
+   * Decides by all that is recorded of a person, records it as one, and resolves when it shows. Two that use the same code
+   * at once do not both get in: only one of them is next in the stream.
    */
   async record(
     person: string,
     requestId: string | undefined,
-    decide: () => SessionFact,
+    decide: () => SessionFact | readonly SessionFact[],
     by = person,
   ): Promise<void> {
     const { store, clock } = this.#deps;
@@ -251,13 +263,13 @@ export class PersonSessions {
         expected = last.revision;
         await shown(this.#deps, last.position);
       }
-      const event = {
+      const events = [decide()].flat().map((fact) => ({
         ...{ id: newId(), at: clock.now(), by: `admin:${by}` },
         ...(requestId === undefined ? {} : { correlation: `request:${requestId}` }),
-        ...decide(),
-      };
+        ...fact,
+      }));
       try {
-        const { position } = await store.append(stream, [event], expected);
+        const { position } = await store.append(stream, events, expected);
         return await shown(this.#deps, position);
       } catch (thrown) {
         if (!(thrown instanceof WrongExpectedRevision) || tried === MOST_TRIES) throw thrown;

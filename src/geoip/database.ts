@@ -4,6 +4,7 @@ import { Reader } from 'mmdb-lib';
 import { messageOf, StopgapError } from '../kernel/errors.js';
 import type { Instant } from '../kernel/time.js';
 import { isPrivateIp } from '../sending/identity.js';
+import { bounded } from './bounded.js';
 
 /*
  * One database in MaxMind's format (MaxMind DB File Format Specification, version 2.0). The library reads the tree
@@ -39,9 +40,11 @@ export class GeoDatabase {
     const cache = new LRUCache<number | string, object>({ max: MOST_DECODED });
     let reader: Reader<Response>;
     try {
-      reader = new Reader<Response>(bytes, {
-        cache: { get: (key) => cache.get(key), set: (key, value) => void cache.set(key, value as object) },
-      });
+      const kept = {
+        get: (key: number | string) => cache.get(key),
+        set: (key: number | string, value: unknown) => void cache.set(key, value as object),
+      };
+      reader = bounded(() => new Reader<Response>(bytes, { cache: kept }));
     } catch (error) {
       throw unusable(`is a broken MaxMind database (${messageOf(error)})`);
     }
@@ -68,12 +71,12 @@ export class GeoDatabase {
   /**
    * What the database knows of an address in normal form; undefined if it knows nothing. Takes some microseconds.
    *
-   * @throws Error if the record is broken
+   * @throws Error if the record is broken or too large
    */
   find(ip: string): string | number | undefined {
     // An IPv4 tree would be walked with the first bits of an IPv6 address.
     if (this.#reader.metadata.ipVersion === 4 && ip.includes(':')) return undefined;
-    const record = this.#reader.get(ip);
+    const record = bounded(() => this.#reader.get(ip));
     if (record === null) return undefined;
     return this.#kind === 'country' ? countryOf(record as CityResponse) : asnOf(record as IspResponse);
   }

@@ -45,8 +45,11 @@ export interface SessionUsed {
 
 export interface SessionEnded {
   readonly session: string;
-  /** `expired`: its time was seen to be over, which a clock that is set back does not undo. */
-  readonly reason: 'signed-out' | 'signed-in-again' | 'revoked' | 'expired';
+  /**
+   * `expired`: its time was seen to be over, which a clock that is set back does not undo. `displaced`: another person of
+   * the same name signed in, who may do more.
+   */
+  readonly reason: 'signed-out' | 'signed-in-again' | 'revoked' | 'expired' | 'displaced';
 }
 
 const CHANGES = ['added', 'changed', 'removed', 'link', 'password', 'second-factor', 'passkey'] as const;

@@ -2,13 +2,13 @@ import ipaddr from 'ipaddr.js';
 
 /*
  * A small writer of the MaxMind DB format, version 2.0 (https://maxmind.github.io/MaxMind-DB/), for databases that
- * tests make themselves. Records are 24 bits wide, and no data section uses pointers into itself.
+ * tests make themselves. Records are 24 bits wide. Pointers into the data section are given as bytes.
  *
  *   search tree | 16 zero bytes | records | mark | metadata
  */
 
 export type MmdbValue =
-  string | number | bigint | readonly MmdbValue[] | { readonly [key: string]: MmdbValue };
+  string | number | bigint | Buffer | readonly MmdbValue[] | { readonly [key: string]: MmdbValue };
 
 export interface MmdbOptions {
   readonly type: string;
@@ -18,6 +18,7 @@ export interface MmdbOptions {
   readonly builtAt: number;
   /** 6 unless given: IPv4 networks then stand under ::/96. */
   readonly ipVersion?: 4 | 6;
+  readonly description?: MmdbValue;
 }
 
 const RECORD_SIZE = 24;
@@ -31,7 +32,7 @@ interface Node {
   number: number;
 }
 
-export function mmdb({ type, networks, builtAt, ipVersion = 6 }: MmdbOptions): Buffer {
+export function mmdb({ type, networks, builtAt, ipVersion = 6, description }: MmdbOptions): Buffer {
   const root: Node = { sides: [undefined, undefined], number: 0 };
   const records: Buffer[] = [];
   let length = 0;
@@ -50,7 +51,7 @@ export function mmdb({ type, networks, builtAt, ipVersion = 6 }: MmdbOptions): B
     binary_format_minor_version: 0,
     build_epoch: BigInt(Math.floor(builtAt / 1000)),
     database_type: type,
-    description: { en: 'made by a test' },
+    description: description ?? { en: 'made by a test' },
     ip_version: ipVersion,
     languages: ['en'],
     node_count: nodes.length,
@@ -102,6 +103,7 @@ const UINT64 = 9;
 const ARRAY = 11;
 
 function encode(value: MmdbValue): Buffer {
+  if (Buffer.isBuffer(value)) return value;
   if (typeof value === 'string') {
     const bytes = Buffer.from(value, 'utf8');
     return Buffer.concat([control(STRING, bytes.length), bytes]);

@@ -157,7 +157,7 @@ describe('a person of an OpenID provider', () => {
 
   test('is not let in while another one of the same name has a session, in whatever form the name is given', async () => {
     const carl = { sub: 'sub-5', preferred_username: 'carl', groups: ['support'] };
-    const another = { sub: 'sub-6', preferred_username: ' CARL ', groups: ['mail-admins'] };
+    const another = { sub: 'sub-6', preferred_username: ' ＣＡＲＬ ', groups: ['support'] };
     const first = sessionOf(await enter(carl))!;
     assertRefused(await enter(another), 'name-taken');
     assert.match(people.server.logged.join(''), /another person of the provider is signed in as carl/);
@@ -176,16 +176,47 @@ describe('a person of an OpenID provider', () => {
     );
   });
 
-  test('is one of two of the same name, where both come back at once', async () => {
-    const [one, other] = [await begin(), await begin()];
-    const dora = { preferred_username: 'dora', groups: ['support'] };
-    provider.claims = { ...dora, sub: 'sub-7' };
-    const oneBack = provider.signIn(one.location);
-    provider.claims = { ...dora, sub: 'sub-8' };
-    const otherBack = provider.signIn(other.location);
-    const entered = await Promise.all([comeBack(oneBack, one.cookie), comeBack(otherBack, other.cookie)]);
-    assert.equal(entered.filter((answer) => sessionOf(answer) !== undefined).length, 1);
+  test('who may do more ends the sessions of another one who has taken their name', async () => {
+    const chief = { preferred_username: 'chief' };
+    const agency = { ...chief, sub: 'sub-9', groups: ['agencies'], domains: ['own.example'] };
+    const viewer = { ...chief, sub: 'sub-10', groups: ['watchers'] };
+    const admin = { ...chief, sub: 'sub-11', groups: ['mail-admins'] };
+    const lowest = sessionOf(await enter(agency))!;
+    const lower = [sessionOf(await enter(viewer))!, sessionOf(await enter(viewer))!];
+    assert.equal(await people.status(lowest), 401);
+    const highest = sessionOf(await enter(admin))!;
+    assert.deepEqual(
+      await Promise.all([...lower, highest].map((one) => people.status(one))),
+      [401, 401, 200],
+    );
+    assertRefused(await enter(viewer), 'name-taken');
+    assertRefused(await enter({ ...admin, sub: 'sub-12' }), 'name-taken');
+    assert.equal(await people.status(highest), 200);
+    assert.equal((await people.recorded('chief')).split('"reason":"displaced"').length - 1, 3);
+    const told = people.server.logged.filter((line) => line.includes('another person of that name'));
+    assert.deepEqual(
+      told.map((line) => (JSON.parse(line) as { ended: number }).ended),
+      [1, 2],
+    );
   });
+
+  for (const [what, had] of [
+    ['two of the same name', []],
+    ['two who may do more than a third one of their name', ['watchers']],
+  ] as const) {
+    test(`is one of ${what}, where both come back at once`, async () => {
+      const dora = { preferred_username: `dora${had.length}`, groups: ['support'] };
+      const third = had.length === 0 ? undefined : await enter({ ...dora, sub: 'sub-13', groups: had });
+      const [one, other] = [await begin(), await begin()];
+      provider.claims = { ...dora, sub: 'sub-7' };
+      const oneBack = provider.signIn(one.location);
+      provider.claims = { ...dora, sub: 'sub-8' };
+      const otherBack = provider.signIn(other.location);
+      const entered = await Promise.all([comeBack(oneBack, one.cookie), comeBack(otherBack, other.cookie)]);
+      assert.equal(entered.filter((answer) => sessionOf(answer) !== undefined).length, 1);
+      if (third !== undefined) assert.equal(await people.status(sessionOf(third)!), 401);
+    });
+  }
 
   test('has a session that outlasts a restart, and ends after its times, and when the rules of groups are others', async () => {
     const cookie = sessionOf(await enter())!;

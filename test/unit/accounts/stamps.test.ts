@@ -9,6 +9,7 @@ import {
   addPasskey,
   editAdmin,
   endSecondFactor,
+  normalizeAdmin,
   parseAdmins,
   readAdmins,
   removePasskey,
@@ -74,4 +75,16 @@ test('a passkey is one line of the file, and what is none is a problem with its 
       /admins\.yaml:5:\d+: admins\[0\]\.passkeys: must be/,
     );
   }
+});
+
+test('names that differ only in the form of letters are one name', () => {
+  const entry = (called: string): string =>
+    `  - name: ${called}\n    role: viewer\n    password: ${NO_ADMIN}\n`;
+  const people = parseAdmins(`admins:\n${entry('ＣＨＩＥＦ')}${entry('J\u030cana')}`, 'admins.yaml');
+  assert.deepEqual([...people.keys()], ['chief', '\u01f0ana']);
+  for (const key of people.keys()) assert.equal(normalizeAdmin(key), key);
+  assert.throws(
+    () => parseAdmins(`admins:\n${entry('chief')}${entry('ｃｈｉｅｆ')}`, 'admins.yaml'),
+    /chief is there twice/,
+  );
 });

@@ -9,7 +9,7 @@ import { GeoDatabase } from '../../../src/geoip/database.js';
 import { DAY } from '../../../src/kernel/time.js';
 import { ManualClock, NOON } from '../../support/manual-clock.js';
 import { mmdb } from '../../support/mmdb.js';
-import type { MmdbOptions } from '../../support/mmdb.js';
+import type { MmdbOptions, MmdbValue } from '../../support/mmdb.js';
 import { temporaryDirectory } from '../config/helpers.js';
 
 const COUNTRIES: MmdbOptions = {
@@ -118,6 +118,44 @@ describe('a database', () => {
     }
     return 'taken';
   };
+
+  test('that would never be read to its end, or take all memory, is refused', () => {
+    const pointer = (to: number): Buffer => Buffer.from([0x38, 0, to >> 16, (to >> 8) & 255, to & 255]);
+    const array = (items: readonly Buffer[]): Buffer =>
+      Buffer.concat([Buffer.from([items.length, 4]), ...items]);
+    const withRecord = (record: MmdbValue): Buffer =>
+      mmdb({ ...COUNTRIES, networks: { '1.0.0.0/8': record } });
+    const reason = 'is a broken MaxMind database (a record of it is too large)';
+
+    const wide = Array.from({ length: 20_000 }, () => '');
+    assert.equal(reasonOf(withRecord({ country: wide })), reason);
+
+    // Each array names eight others, and takes 42 bytes.
+    const nodes = 10_000;
+    const children = (node: number): Buffer[] =>
+      Array.from({ length: 8 }, (_, at) => pointer(42 * Math.min(nodes, 8 * node + at + 1)));
+    const tree = Array.from({ length: nodes }, (_, node) => array(children(node)));
+    assert.equal(reasonOf(withRecord(Buffer.concat([...tree, Buffer.from([0x40])]))), reason);
+
+    // Six rows of pointers, each to the next one.
+    const rows = Array.from({ length: 6 }, (_, row) => {
+      const next = (at: number): number => (at === 1999 ? 32 + 60_000 : 32 + 5 * (2000 * row + at + 1));
+      return Array.from({ length: 2000 }, (__, at) => pointer(next(at)));
+    });
+    const heads = array(rows.map((_, row) => pointer(32 + 10_000 * row)));
+    assert.equal(reasonOf(withRecord(Buffer.concat([heads, ...rows.flat(), Buffer.from([0x40])]))), reason);
+
+    // Each array names the next one twice, and takes 12 bytes.
+    const mark = 'MaxMind.com';
+    const plain = mmdb({ ...COUNTRIES, description: 'here' });
+    const first = plain.lastIndexOf('here') - 1 - (plain.lastIndexOf(mark) + mark.length) + 2;
+    const doubling = Array.from({ length: 16 }, (_, at) => {
+      const next = pointer(first + 12 * (at + 1));
+      return array([next, next]);
+    });
+    const description = array([...doubling, Buffer.from([0x40])]);
+    assert.equal(reasonOf(mmdb({ ...COUNTRIES, description })), reason);
+  });
 
   test('that is none, cut short, broken or of another kind is refused with the reason', () => {
     assert.equal(reasonOf(whole), 'taken');
