@@ -22,7 +22,10 @@ export class Gathering {
   /** Proposals among what is counted: where each is, by its block. */
   readonly #proposed = new Map<string, number>();
   /** Blocks in force that are among what is counted: as what, and where. */
-  readonly #blocked = new Map<string, { readonly event: 'imposed' | 'approved'; readonly position: number }>();
+  readonly #blocked = new Map<
+    string,
+    { readonly event: 'imposed' | 'approved'; readonly position: number }
+  >();
 
   get isEmpty(): boolean {
     return Object.keys(this.counts).length === 0;
