@@ -115,7 +115,7 @@ const submission = z.object({
   allowInsecureAuth: setting(
     flag,
     // A proxy beside it passes on clients from anywhere.
-    computed('true on loopback without proxy, else false', (around, key) => {
+    computed('true on loopback without proxy', (around, key) => {
       const proxies = valueOf<readonly unknown[]>(around, key.replace('allowInsecureAuth', 'proxy'));
       return proxies.length === 0 && isOnLoopback(around, key.replace('allowInsecureAuth', 'listen'));
     }),
