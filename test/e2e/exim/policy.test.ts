@@ -38,7 +38,9 @@ function recipe(): Pick<EximOptions, 'main' | 'acl'> & {
       'a transport',
     ],
   );
-  const [main, acl, rcpt, data, localMain, localAcl, localRcpt, router, transport] = blocks.map(([, , lines]) => lines!);
+  const [main, acl, rcpt, data, localMain, localAcl, localRcpt, router, transport] = blocks.map(
+    ([, , lines]) => lines!,
+  );
   return {
     ...{ main: `${main}${localMain}`, router: router!, transport: transport! },
     acl: `${acl}${localAcl}
@@ -256,7 +258,11 @@ describe('a real Exim that asks the policy service', { skip: eximMissing() }, ()
       ...['From: program@example.com', '', 'hello', '.'],
     ];
     const login = `AUTH PLAIN ${Buffer.from(`\0${ALICE}\0${PASSWORDS[ALICE]!}`).toString('base64')}`;
-    await exim.speak('-bs', ['EHLO local.test', ...letter('one@elsewhere.test'), ...letter('two@elsewhere.test')]);
+    await exim.speak('-bs', [
+      'EHLO local.test',
+      ...letter('one@elsewhere.test'),
+      ...letter('two@elsewhere.test'),
+    ]);
     await exim.speak('-bs', ['EHLO local.test', login, ...letter('three@elsewhere.test')]);
     await exim.speak('-bS', letter('four@elsewhere.test'));
     await exim.idle();
