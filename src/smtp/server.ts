@@ -190,7 +190,7 @@ export class MailServer extends SMTPServer {
 
   override connect(socket: Socket | TLSSocket, options?: SMTPConnectionOptions | null): void {
     const connection = new MailConnection(this, socket, options);
-    if (this.#secured.has(socket)) connection.isSecured();
+    if (this.#secured.has(socket)) connection.countAsSecured();
     this.connections.add(connection);
     connection.on('error', (error: Error) => this._onError(error));
     connection.init();
@@ -265,7 +265,7 @@ class MailConnection extends SMTPConnection {
   }
 
   /** A proxy speaks TLS with the client in our place, so the session is as good as one with STARTTLS. */
-  isSecured(): void {
+  countAsSecured(): void {
     this.secure = true;
     this.session.secure = true;
   }
