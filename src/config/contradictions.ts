@@ -366,9 +366,12 @@ function checkTls(
 
 function checkClearText(raw: RawSettings, key: string, listener: SubmissionListener): void {
   if (listener.tls.mode !== 'none' || listener.allowInsecureAuth) return;
-  const remedy = listensOnLoopback(listener.listen)
-    ? 'use starttls or implicit, or leave allowInsecureAuth out'
-    : 'use starttls or implicit, or set allowInsecureAuth: true where the network itself is safe';
+  const hasProxy = listener.proxy.length > 0;
+  const remedy = hasProxy
+    ? 'use starttls or implicit, or set allowInsecureAuth: true where the proxy ends TLS for all clients'
+    : listensOnLoopback(listener.listen)
+      ? 'use starttls or implicit, or leave allowInsecureAuth out'
+      : 'use starttls or implicit, or set allowInsecureAuth: true where the network itself is safe';
   raw.problems.push(
     `${raw.where(`${key}.tls.mode`)}: none on ${formatListen(listener.listen)} would take passwords in clear; ${remedy}`,
   );

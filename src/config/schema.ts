@@ -114,9 +114,11 @@ const submission = z.object({
   proxy,
   allowInsecureAuth: setting(
     flag,
-    computed('true on loopback, else false', (around, key) =>
-      isOnLoopback(around, key.replace('allowInsecureAuth', 'listen')),
-    ),
+    // A proxy beside it passes on clients from anywhere.
+    computed('true on loopback without proxy', (around, key) => {
+      const proxies = valueOf<readonly unknown[]>(around, key.replace('allowInsecureAuth', 'proxy'));
+      return proxies.length === 0 && isOnLoopback(around, key.replace('allowInsecureAuth', 'listen'));
+    }),
     'Whether passwords may come without TLS.',
   ),
 });

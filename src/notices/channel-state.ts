@@ -220,7 +220,7 @@ export class ChannelState {
           kind: 'events',
           at: now,
           ...to,
-          items: [...items],
+          items,
           counts: { ...counts },
           ...(sum(over) === 0 ? {} : { over: { ...over } }),
         };

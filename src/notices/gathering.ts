@@ -10,17 +10,35 @@ type Counts = Partial<Record<NoticeEvent, number>>;
 
 /** What gathers for one receiver until it is told. */
 export class Gathering {
-  readonly items: Item[] = [];
   readonly counts: Counts = {};
   /** How many of them are over already. */
   readonly over: Counts = {};
-  /** Blocks whose proposal is among what is counted. */
-  readonly #proposed = new Set<string>();
-  /** Blocks in force that are among what is counted, and as what. */
-  readonly #blocked = new Map<string, 'imposed' | 'approved'>();
+  /**
+   * What may yet be named, by position, oldest first. Only proposals go away, so of all others the first ones are
+   * enough.
+   */
+  readonly #items = new Map<number, Item>();
+  #staying = 0;
+  /** Proposals among what is counted: where each is, by its block. */
+  readonly #proposed = new Map<string, number>();
+  /** Blocks in force that are among what is counted: as what, and where. */
+  readonly #blocked = new Map<
+    string,
+    { readonly event: 'imposed' | 'approved'; readonly position: number }
+  >();
 
   get isEmpty(): boolean {
-    return this.items.length === 0;
+    return Object.keys(this.counts).length === 0;
+  }
+
+  /** The first ones of what is counted. */
+  get items(): readonly Item[] {
+    const items: Item[] = [];
+    for (const item of this.#items.values()) {
+      if (items.length === MOST_ITEMS) break;
+      items.push(item);
+    }
+    return items;
   }
 
   /**
@@ -29,28 +47,36 @@ export class Gathering {
    */
   heed({ event, block, at, by }: Item): void {
     if (block === undefined) return;
-    if (this.#proposed.delete(block)) {
+    const proposed = this.#proposed.get(block);
+    if (proposed !== undefined) {
+      this.#proposed.delete(block);
+      this.#items.delete(proposed);
       const rest = this.counts.proposed! - 1;
       if (rest === 0) delete this.counts.proposed;
       else this.counts.proposed = rest;
-      const index = this.items.findIndex((one) => one.event === 'proposed' && one.block === block);
-      if (index !== -1) this.items.splice(index, 1);
     }
     const told = this.#blocked.get(block);
     if (told === undefined || (event !== 'released' && event !== 'expired')) return;
     this.#blocked.delete(block);
-    this.over[told] = (this.over[told] ?? 0) + 1;
-    const index = this.items.findIndex((one) => one.event === told && one.block === block);
-    if (index !== -1) this.items[index] = { ...this.items[index]!, over: { event, at, by } };
+    this.over[told.event] = (this.over[told.event] ?? 0) + 1;
+    const item = this.#items.get(told.position);
+    if (item !== undefined) this.#items.set(told.position, { ...item, over: { event, at, by } });
   }
 
   /** One more to tell of. */
   add(item: Item): void {
-    const { event, block = '' } = item;
-    if (event === 'proposed' && this.#proposed.size < MOST_WAITING) this.#proposed.add(block);
-    if ((event === 'imposed' || event === 'approved') && this.#blocked.size < MOST_WAITING)
-      this.#blocked.set(block, event);
-    if (this.items.length < MOST_ITEMS) this.items.push(item);
+    const { event, position, block = '' } = item;
     this.counts[event] = (this.counts[event] ?? 0) + 1;
+    if (event === 'proposed') {
+      if (this.#proposed.size === MOST_WAITING) return;
+      this.#proposed.set(block, position);
+      this.#items.set(position, item);
+      return;
+    }
+    if ((event === 'imposed' || event === 'approved') && this.#blocked.size < MOST_WAITING)
+      this.#blocked.set(block, { event, position });
+    if (this.#staying === MOST_ITEMS) return;
+    this.#staying += 1;
+    this.#items.set(position, item);
   }
 }

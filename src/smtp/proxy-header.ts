@@ -14,8 +14,16 @@ export type ProxyHeader =
       /** How long it is: the client's own bytes follow. */
       readonly bytes: number;
       /** Undefined if the connection is the proxy's own (LOCAL, UNKNOWN), such as its health check. */
-      readonly client: { readonly ip: string; readonly port: number } | undefined;
+      readonly client: ProxiedClient | undefined;
     };
+
+/** Whose connection a proxy passes on. */
+export interface ProxiedClient {
+  readonly ip: string;
+  readonly port: number;
+  /** The client speaks TLS with the proxy, which says so. Version 1 cannot say it. */
+  readonly usesTls: boolean;
+}
 
 /** With CRLF (section 2.1). */
 const LONGEST_LINE = 107;
@@ -49,7 +57,7 @@ function readLine(data: Buffer): ProxyHeader {
   const [family, ip = '', to = '', port, toPort, ...more] = line.split(' ');
   const isRight = family === 'TCP4' ? net.isIPv4 : family === 'TCP6' ? isPlainIPv6 : () => false;
   if (!isRight(ip) || !isRight(to) || !isPort(port) || !isPort(toPort) || more.length > 0) return 'malformed';
-  return { bytes, client: { ip, port: Number(port) } };
+  return { bytes, client: { ip, port: Number(port), usesTls: false } };
 }
 
 /** Without a zone. */
@@ -73,7 +81,27 @@ function readBinary(data: Buffer): ProxyHeader {
   if (least === undefined || rest < least) return 'malformed';
   const bytes = FIXED + rest;
   if (data.length < bytes) return 'incomplete';
-  return { bytes, client: CLIENTS[family]?.(data.subarray(FIXED)) };
+  const client = CLIENTS[family]?.(data.subarray(FIXED));
+  return {
+    bytes,
+    client: client && { ...client, usesTls: saysTls(data.subarray(FIXED + least, bytes)) },
+  };
+}
+
+/** PP2_TYPE_SSL, and PP2_CLIENT_SSL in its first byte (section 2.2.6). */
+const [SSL, CLIENT_SSL] = [0x20, 0x01];
+/** Type and length of a TLV. */
+const TLV_HEAD = 3;
+
+/** Whether TLVs say that the client uses TLS. What is cut short says nothing. */
+function saysTls(tlvs: Buffer): boolean {
+  for (let at = 0; at + TLV_HEAD < tlvs.length;) {
+    const end = at + TLV_HEAD + tlvs.readUInt16BE(at + 1);
+    if (end > tlvs.length) return false;
+    if (tlvs[at] === SSL && end > at + TLV_HEAD) return (tlvs[at + TLV_HEAD]! & CLIENT_SSL) !== 0;
+    at = end;
+  }
+  return false;
 }
 
 /** How many bytes of addresses a family and transport has: unspecified, TCP over IPv4, over IPv6, a UNIX stream. */

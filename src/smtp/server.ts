@@ -12,6 +12,7 @@ import type { Admission, TurnedAway } from './admission.js';
 import { ContentStream } from './content-stream.js';
 import type { EnvelopeVerb, Offers } from './envelope-command.js';
 import { NO_OFFERS, readEnvelopeCommand } from './envelope-command.js';
+import type { ProxiedClient } from './proxy-header.js';
 import { readProxyHeader } from './proxy-header.js';
 import { replyLine, TOO_LATE, TOO_MANY_CONNECTIONS, TOO_MANY_FROM_NETWORK } from './replies.js';
 
@@ -75,6 +76,8 @@ export class MailServer extends SMTPServer {
   readonly #admitted = new Map<Socket, () => void>();
   /** Those whose PROXY header is still to come. */
   readonly #headless = new WeakSet<Socket>();
+  /** Those whose clients speak TLS with a proxy. */
+  readonly #secured = new WeakSet<Socket>();
   readonly #sweeper: NodeJS.Timeout;
 
   constructor(options: MailServerOptions) {
@@ -169,11 +172,7 @@ export class MailServer extends SMTPServer {
   }
 
   /** From here on a connection counts as its client's. */
-  #passedOn(
-    socket: Socket,
-    client: { readonly ip: string; readonly port: number } | undefined,
-    callback: WhenRead,
-  ): void {
+  #passedOn(socket: Socket, client: ProxiedClient | undefined, callback: WhenRead): void {
     this.#headless.delete(socket);
     this.#admitted.get(socket)?.();
     const ip = normalizeIp(client?.ip ?? socket.remoteAddress ?? '') ?? '';
@@ -183,6 +182,7 @@ export class MailServer extends SMTPServer {
       return;
     }
     if (handshake) this.#arriving.set(socket, performance.now());
+    if (client?.usesTls === true) this.#secured.add(socket);
     const peer = { remoteAddress: ip, remotePort: client?.port ?? socket.remotePort };
     this.#options.onArrived(socket, peer);
     super._handleProxy(socket, (error, options) => callback(error, options && { ...options, ...peer }));
@@ -190,6 +190,7 @@ export class MailServer extends SMTPServer {
 
   override connect(socket: Socket | TLSSocket, options?: SMTPConnectionOptions | null): void {
     const connection = new MailConnection(this, socket, options);
+    if (this.#secured.has(socket)) connection.countAsSecured();
     this.connections.add(connection);
     connection.on('error', (error: Error) => this._onError(error));
     connection.init();
@@ -261,6 +262,12 @@ class MailConnection extends SMTPConnection {
     this.#mailServer = server;
     this.#limits = server.limits;
     this.#top = socket;
+  }
+
+  /** A proxy speaks TLS with the client in our place, so the session is as good as one with STARTTLS. */
+  countAsSecured(): void {
+    this.secure = true;
+    this.session.secure = true;
   }
 
   /** Why the client has kept us waiting for too long; undefined if it has not. */

@@ -240,6 +240,7 @@ interface Listener {
   readonly what: 'submission' | 'inbound';
   readonly listen: ListenAddress;
   readonly tls: TlsSettings;
+  readonly proxy: readonly unknown[];
   readonly allowInsecureAuth?: boolean;
 }
 
@@ -254,11 +255,16 @@ export async function checkTls(findings: Findings, world: World): Promise<void> 
 }
 
 async function checkListener(findings: Findings, world: World, listener: Listener): Promise<void> {
-  const { what, listen, tls, allowInsecureAuth } = listener;
+  const { what, listen, tls, proxy, allowInsecureAuth } = listener;
   const name = `${what} ${formatListen(listen)}`;
   const isLocal = listensOnLoopback(listen);
-  if (allowInsecureAuth === true && !isLocal)
-    findings.warning(`${name}: passwords may come in clear`, 'set allowInsecureAuth: false');
+  if (allowInsecureAuth === true && (!isLocal || proxy.length > 0))
+    findings.warning(
+      `${name}: passwords may come in clear`,
+      proxy.length === 0
+        ? 'set allowInsecureAuth: false'
+        : 'set allowInsecureAuth: false; a proxy that ends TLS can say so of each client (HAProxy: send-proxy-v2-ssl)',
+    );
   if (tls.mode === 'none') {
     findings.ok(`${name}: no TLS, as configured`);
   } else if (tls.cert === undefined) {

@@ -33,16 +33,20 @@ function recipe(): Pick<EximOptions, 'main' | 'acl'> & {
       'the first lines of acl_check_data',
       'before "begin acl", for local mail',
       'after "begin acl", for local mail',
+      'before all lines of acl_check_rcpt, for local mail',
       'the first router',
       'a transport',
     ],
   );
-  const [main, acl, rcpt, data, localMain, localAcl, router, transport] = blocks.map(([, , lines]) => lines!);
+  const [main, acl, rcpt, data, localMain, localAcl, localRcpt, router, transport] = blocks.map(
+    ([, , lines]) => lines!,
+  );
   return {
     ...{ main: `${main}${localMain}`, router: router!, transport: transport! },
     acl: `${acl}${localAcl}
 acl_check_rcpt:
-${rcpt}
+${localRcpt}${rcpt}
+  accept hosts = :
   accept authenticated = *
   deny message = 550 relaying denied
 
@@ -243,6 +247,41 @@ describe('a real Exim that asks the policy service', { skip: eximMissing() }, ()
     await exim.thaw();
     await exim.idle();
     assert.equal(outside.messages.length, 2);
+  });
+
+  test('does so where the user speaks SMTP with sendmail, and leaves a login to whom it belongs', async (t) => {
+    const stopgap = await Stopgap.start(t, { settings: LISTEN });
+    const { exim, outside } = await eximAsking(t, `inet:127.0.0.1:${stopgap.port('policy')}`);
+    const user = `uid-${process.getuid!()}@mx.example.com`;
+    const letter = (to: string): string[] => [
+      ...['MAIL FROM:<forged@elsewhere.test>', `RCPT TO:<${to}>`, 'DATA'],
+      ...['From: program@example.com', '', 'hello', '.'],
+    ];
+    const login = `AUTH PLAIN ${Buffer.from(`\0${ALICE}\0${PASSWORDS[ALICE]!}`).toString('base64')}`;
+    await exim.speak('-bs', [
+      'EHLO local.test',
+      ...letter('one@elsewhere.test'),
+      ...letter('two@elsewhere.test'),
+    ]);
+    await exim.speak('-bs', ['EHLO local.test', login, ...letter('three@elsewhere.test')]);
+    await exim.speak('-bS', letter('four@elsewhere.test'));
+    await exim.idle();
+    const accounts = (await stopgap.all<MessageAccepted>('MessageAccepted')).map(({ data }) => data.account);
+    assert.deepEqual(accounts, [user, user, ALICE, user]);
+
+    await stopgap.block('account', user);
+    const said = await exim.speak('-bs', ['EHLO local.test', ...letter('five@elsewhere.test').slice(0, 2)]);
+    assert.match(said.at(-2)!, TEMPORARY, 'at RCPT');
+    await exim.speak('-bS', letter('six@elsewhere.test'));
+    const other = await exim.speak('-bs', ['EHLO local.test', login, ...letter('seven@elsewhere.test')]);
+    assert.match(other.at(-2)!, /^250 OK id=/);
+    await exim.idle();
+    assert.equal(outside.messages.length, 5);
+    const refused = await stopgap.all<MessageRefused>('MessageRefused');
+    assert.deepEqual(
+      refused.map(({ data }) => data.account),
+      [user, user],
+    );
   });
 
   test('goes on with mail while the policy service is killed, and while it hangs', async (t) => {

@@ -6,6 +6,7 @@ import net from 'node:net';
 import path from 'node:path';
 import { test } from 'node:test';
 import type { MessageAccepted } from '../../../src/sending/events.js';
+import { selfSigned } from '../../support/relay/helpers.js';
 import { Dialogue } from '../../support/smtp/dialogue.js';
 import { eventually } from '../../support/smtp/eventually.js';
 import { ALICE, PASSWORDS, Stopgap } from '../../support/smtp/stopgap.js';
@@ -18,7 +19,7 @@ const missing =
     : 'no HAProxy is installed (install it with: apt-get install -y haproxy)';
 
 test(
-  'mail through a real HAProxy is recorded with its client, by either version and with TLS',
+  'mail through a real HAProxy is recorded with its client, by either version and with TLS that either of them ends',
   { skip: missing },
   async (t) => {
     const listen = '127.0.0.1:0';
@@ -31,17 +32,22 @@ test(
         ],
       },
     });
-    const [clear, secure] = [stopgap.port('submission', 0), stopgap.port('submission', 1)];
+    const [starttls, secure] = [stopgap.port('submission', 0), stopgap.port('submission', 1)];
     const servers = [
-      `127.0.0.1:${clear} send-proxy`,
-      `127.0.0.1:${clear} send-proxy-v2 check inter 100ms`,
+      `127.0.0.1:${starttls} send-proxy`,
+      `127.0.0.1:${starttls} send-proxy-v2 check inter 100ms`,
       `127.0.0.1:${secure} send-proxy-v2`,
+      `127.0.0.1:${starttls} send-proxy-v2-ssl`,
     ];
+    const { cert, key } = await selfSigned();
+    const pem = path.join(stopgap.dir, 'haproxy.pem');
+    await writeFile(pem, `${cert}\n${key}`);
     const ports = await Promise.all(servers.map(() => freePort()));
     const config = [
       'defaults\n  mode tcp\n  timeout connect 5s\n  timeout client 1m\n  timeout server 1m',
       ...servers.map(
-        (server, index) => `listen l${index}\n  bind 127.0.0.1:${ports[index]}\n  server s ${server}`,
+        (server, index) =>
+          `listen l${index}\n  bind 127.0.0.1:${ports[index]}${index === 3 ? ` ssl crt ${pem}` : ''}\n  server s ${server}`,
       ),
     ];
     await writeFile(path.join(stopgap.dir, 'haproxy.cfg'), `${config.join('\n')}\n`);
@@ -63,7 +69,11 @@ test(
         }),
     );
     for (const [index, port] of ports.entries()) {
-      const session = await Dialogue.hello(port, { from: `127.0.0.${70 + index}`, implicitTls: index === 2 });
+      const session = await Dialogue.hello(port, { from: `127.0.0.${70 + index}`, implicitTls: index >= 2 });
+      if (index < 2) {
+        await session.startTls();
+        assert.match(await session.say('EHLO client.test'), /^250-/);
+      }
       assert.match(await session.login(ALICE, PASSWORDS[ALICE]!), /^235 /);
       assert.match(await session.send(ALICE, ['one@elsewhere.test']), /^250 /);
       await session.quit();
@@ -71,7 +81,7 @@ test(
     const sent = await stopgap.all<MessageAccepted>('MessageAccepted');
     assert.deepEqual(
       sent.map(({ data }) => data.ip),
-      ['127.0.0.70', '127.0.0.71', '127.0.0.72'],
+      ['127.0.0.70', '127.0.0.71', '127.0.0.72', '127.0.0.73'],
     );
     assert.ok(!stopgap.logs.some((line) => line.includes('turned away')), 'its checks are no intruders');
   },

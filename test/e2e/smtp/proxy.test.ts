@@ -16,6 +16,8 @@ test('a message that a proxy passes on is recorded, traced and blocked by the ad
     session.write('PROXY TCP6 2001:db8::7 2001:db8::1 4711 587\r\n');
     assert.match(await session.reply(), /^220 /);
     assert.match(await session.say('EHLO pc.example.com'), /^250-/);
+    await session.startTls();
+    assert.match(await session.say('EHLO pc.example.com'), /^250-/);
     return session;
   };
   const user = await through('submission', '127.0.0.8');
@@ -45,4 +47,41 @@ test('a message that a proxy passes on is recorded, traced and blocked by the ad
       ),
     );
   assert.doesNotMatch(metrics, /stage="connect",outcome="gone"\} [1-9]/);
+});
+
+test('a client that a proxy on loopback passes on may log in only with TLS, whoever of the two ends it', async (t) => {
+  const stopgap = await Stopgap.start(t, {
+    smtp: { submission: { listen: '127.0.0.1:0', proxy: ['127.0.0.0/8'] } },
+  });
+  const through = async (header: string | Buffer): Promise<readonly [session: Dialogue, offers: string]> => {
+    const session = await Dialogue.connect(stopgap.port('submission'));
+    session.write(header);
+    assert.match(await session.reply(), /^220 /);
+    return [session, await session.say('EHLO pc.example.com')];
+  };
+  /** Version 2, of 203.0.113.9, with these TLVs. */
+  const binary = (tlvs: string): Buffer => {
+    const length = (12 + tlvs.length / 2).toString(16).padStart(4, '0');
+    return Buffer.from(`0d0a0d0a000d0a515549540a2111${length}cb007109c63364011267024b${tlvs}`, 'hex');
+  };
+  const clear = ['PROXY TCP4 203.0.113.9 198.51.100.1 4711 587\r\n', binary(''), binary('2000050000000000')];
+  for (const header of clear) {
+    const [session, offers] = await through(header);
+    assert.match(offers, /STARTTLS/);
+    assert.doesNotMatch(offers, /AUTH/);
+    assert.match(await session.login(ALICE, PASSWORDS[ALICE]!), /^5\d\d /);
+    assert.match(await session.say(`MAIL FROM:<${ALICE}>`), /^530 /);
+    await session.startTls();
+    assert.match(await session.say('EHLO pc.example.com'), /AUTH PLAIN LOGIN/);
+    assert.match(await session.login(ALICE, PASSWORDS[ALICE]!), /^235 /);
+    await session.quit();
+  }
+  const [session, offers] = await through(binary('2000050100000000'));
+  assert.match(offers, /AUTH PLAIN LOGIN/);
+  assert.doesNotMatch(offers, /STARTTLS/);
+  assert.match(await session.say('STARTTLS'), /^5\d\d /);
+  assert.match(await session.login(ALICE, PASSWORDS[ALICE]!), /^235 /);
+  assert.match(await session.send(ALICE, ['one@elsewhere.test']), /^250 /);
+  await session.quit();
+  assert.match(stopgap.upstream.messages[0]!.content.toString(), /with ESMTPSA id/);
 });

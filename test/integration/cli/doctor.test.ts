@@ -138,7 +138,7 @@ describe('stopgap doctor', () => {
   hostname: mx.example.com
   relay: { url: 'maildir:./mail' }
   submission:
-    - { listen: '${starttls}', proxy: [127.0.0.0/8] }
+    - { listen: '${starttls}', proxy: [127.0.0.0/8], allowInsecureAuth: true }
     - { listen: '${implicit}', proxy: [127.0.0.1], tls: { mode: implicit } }
   auth: { users: ./users.yaml }
 api: { listen: '127.0.0.1:${api}', tokens: ./tokens.yaml }
@@ -148,9 +148,15 @@ api: { listen: '127.0.0.1:${api}', tokens: ./tokens.yaml }
     writeFileSync(path.join(cwd, 'tokens.yaml'), 'tokens: []\n');
     const env = { STOPGAP_SMTP_SUBMISSION_LISTEN: '', STOPGAP_API_LISTEN: '' };
     await Served.start(t, cwd, env);
-    const { has } = await doctor(t, { env }, cwd);
+    const { has, findings } = await doctor(t, { env }, cwd);
     for (const address of [starttls, implicit])
       has('ports', 'ok', new RegExp(`submission ${address} is held by the running Stopgap`));
+    has(
+      'tls',
+      'warning',
+      new RegExp(`submission ${starttls}: passwords may come in clear.*send-proxy-v2-ssl`),
+    );
+    assert.equal(findings.filter(({ detail }) => detail.includes('passwords may come in clear')).length, 1);
   });
 
   test('stopgap doctor asks a running server, and changes nothing', async (t) => {

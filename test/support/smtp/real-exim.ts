@@ -92,6 +92,18 @@ export class RealExim {
     if (code !== 0) throw new Error(`sendmail ended with ${code}: ${said}${this.log}`);
   }
 
+  /** Has a local program speak SMTP with its `sendmail`: `-bs` answers each line, `-bS` reads a batch. Gives what it says. */
+  async speak(how: '-bs' | '-bS', lines: readonly string[]): Promise<readonly string[]> {
+    const child = spawn(EXIM, ['-C', path.join(this.#dir, 'exim.conf'), how], {
+      stdio: ['pipe', 'pipe', 'ignore'],
+    });
+    let said = '';
+    child.stdout.on('data', (chunk: Buffer) => (said += chunk.toString()));
+    child.stdin.end(`${[...lines, 'QUIT'].join('\r\n')}\r\n`);
+    await once(child, 'close');
+    return said.split('\r\n').filter((line) => /^\d{3} /.test(line));
+  }
+
   /** Resolves when nothing waits in its queue any more. */
   async idle(): Promise<void> {
     await eventually('the queue is empty', async () => (await this.queue()).trim() === '');

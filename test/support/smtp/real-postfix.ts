@@ -159,6 +159,16 @@ export class RealPostfix {
     if (code !== 0) throw new Error(`sendmail ended with ${code}`);
   }
 
+  /** Hands a message in by SMTP on the standard input of its `sendmail -bs`. */
+  async speak(from: string, to: string): Promise<void> {
+    const child = spawn(path.join(SBIN, 'sendmail'), ['-C', this.#dir, '-bs'], {
+      stdio: ['pipe', 'ignore', 'inherit'],
+    });
+    const envelope = ['EHLO local.test', `MAIL FROM:<${from}>`, `RCPT TO:<${to}>`, 'DATA'];
+    child.stdin.end([...envelope, 'Subject: from a form', '', 'Hello', '.', 'QUIT', ''].join('\r\n'));
+    await once(child, 'close');
+  }
+
   async #stop(): Promise<void> {
     if (this.#child.exitCode === null) {
       const ended = once(this.#child, 'exit');

@@ -49,6 +49,19 @@ test('metrics ask for a token if others can reach them, unless told otherwise', 
   assert.equal(metricsOf({ STOPGAP_API_METRICS: 'token' }), 'token');
 });
 
+test('passwords may come without TLS on loopback, but for what a proxy passes on, unless told otherwise', (context) => {
+  const mayOf = (env: Record<string, string>): boolean =>
+    load(context, { env: { STOPGAP_SMTP_SUBMISSION_LISTEN: '127.0.0.1:2587', ...env } }).config.smtp
+      .submission[0]!.allowInsecureAuth;
+  const proxy = { STOPGAP_SMTP_SUBMISSION_PROXY: '127.0.0.0/8' };
+  const told = (flag: string) => ({ STOPGAP_SMTP_SUBMISSION_ALLOW_INSECURE_AUTH: flag });
+  assert.equal(mayOf({}), true);
+  assert.equal(mayOf(proxy), false);
+  assert.equal(mayOf({ ...proxy, ...told('true') }), true);
+  assert.equal(mayOf(told('false')), false);
+  assert.equal(mayOf({ STOPGAP_SMTP_SUBMISSION_LISTEN: ':2587' }), false);
+});
+
 test('every value of a full file arrives', (context) => {
   const { config, cwd, evaluation, file } = load(context, {
     checkFiles: false,

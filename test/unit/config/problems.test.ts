@@ -204,6 +204,16 @@ const CASES: Array<[name: string, given: Given, problem: string | RegExp]> = [
     /leave allowInsecureAuth out/,
   ],
   [
+    'no TLS where a proxy passes on what comes from anywhere',
+    { env: { STOPGAP_SMTP_SUBMISSION_PROXY: '127.0.0.1', STOPGAP_SMTP_SUBMISSION_TLS_MODE: 'none' } },
+    /^STOPGAP_SMTP_SUBMISSION_TLS_MODE: none on 127\.0\.0\.1:2587 would take passwords in clear; .*where the proxy ends TLS/,
+  ],
+  [
+    'a proxy that is no network',
+    { env: { STOPGAP_SMTP_SUBMISSION_PROXY: 'here' } },
+    /^STOPGAP_SMTP_SUBMISSION_PROXY: /,
+  ],
+  [
     'two listeners on one address',
     { env: { STOPGAP_SMTP_SUBMISSION_LISTEN: '127.0.0.1:2587,localhost:2587' } },
     /^STOPGAP_SMTP_SUBMISSION_LISTEN: localhost:2587 is taken by smtp\.submission\[0\]\.listen/,

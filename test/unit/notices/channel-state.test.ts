@@ -253,6 +253,20 @@ describe('a channel of notices', () => {
     assert.equal(world.notices[0]!.items.length, MOST_ITEMS);
   });
 
+  test('tells of the proposals that stand where as many as it names were dismissed before', () => {
+    const world = new World(RULES);
+    for (let count = 0; count < MOST_ITEMS + 10; count += 1)
+      world.happens({ event: 'proposed', block: `p${count}` });
+    for (let count = 0; count < MOST_ITEMS; count += 1)
+      world.happens({ event: 'dismissed', block: `p${count}`, by: 'admin:alice' });
+    world.passes(MINUTE);
+    assert.deepEqual(world.told(), ['events itself {"proposed":10} +30s']);
+    assert.deepEqual(
+      world.notices[0]!.items.map(({ block }) => block),
+      Array.from({ length: 10 }, (_, index) => `p${MOST_ITEMS + index}`),
+    );
+  });
+
   test('keeps quiet in quiet hours, except of the circuit breaker, and tells of the rest after them', () => {
     const world = new World({ ...RULES, quietHours: { from: 12 * 60, to: 14 * 60, zone: 'UTC' } });
     world.happens();

@@ -23,6 +23,8 @@ function clientOf(header: ProxyHeader): unknown {
 const V4 = 'c0000207c63364011267024b';
 const V6 = '20010db800000000000000000000000720010db80000000000000000000000011267024b';
 const CRC_AND_NOOP = '030004deadbeef0400020000';
+/** PP2_TYPE_SSL of a client with TLS and no certificate, with the version in it. */
+const TLS = '20000f0100000000210007544c5376312e33';
 
 const GOOD: readonly (readonly [name: string, header: Buffer, client: unknown])[] = [
   ['TCP over IPv4 as text', line('PROXY TCP4 192.0.2.7 198.51.100.1 4711 587\r\n'), ['192.0.2.7', 4711]],
@@ -45,6 +47,11 @@ const GOOD: readonly (readonly [name: string, header: Buffer, client: unknown])[
   ],
   ['TCP over IPv4', binary('21', '11', V4), ['192.0.2.7', 4711]],
   ['TCP over IPv6', binary('21', '21', V6), ['2001:db8::7', 4711]],
+  [
+    'what the client has agreed with the proxy',
+    binary('21', '11', V4 + CRC_AND_NOOP + TLS),
+    ['192.0.2.7', 4711],
+  ],
   ['TLVs after the addresses', binary('21', '11', V4 + CRC_AND_NOOP), ['192.0.2.7', 4711]],
   [
     'an IPv4 address in IPv6 form',
@@ -102,6 +109,33 @@ describe('the PROXY header', () => {
     for (const [name, header] of GOOD)
       for (let length = 0; length < header.length; length++)
         assert.equal(readProxyHeader(header.subarray(0, length)), 'incomplete', `${name}, ${length} bytes`);
+  });
+
+  test('says whether the client uses TLS by its TLVs alone, and only where they are whole', () => {
+    const usesTls = (header: Buffer): unknown => {
+      const read = readProxyHeader(header);
+      assert.ok(typeof read === 'object');
+      return read.client?.usesTls;
+    };
+    for (const [family, addresses] of [
+      ['11', V4],
+      ['21', V6],
+    ] as const) {
+      assert.equal(usesTls(binary('21', family, addresses)), false);
+      assert.equal(usesTls(binary('21', family, addresses + CRC_AND_NOOP)), false);
+      assert.equal(usesTls(binary('21', family, addresses + TLS)), true);
+      assert.equal(usesTls(binary('21', family, addresses + CRC_AND_NOOP + TLS + CRC_AND_NOOP)), true);
+      for (let cut = 2; cut < TLS.length; cut += 2)
+        assert.equal(usesTls(binary('21', family, addresses + TLS.slice(0, -cut))), false, `without ${cut}`);
+      // The client itself sends what follows.
+      const injected = Buffer.concat([binary('21', family, addresses), Buffer.from(TLS, 'hex')]);
+      assert.equal(usesTls(injected), false);
+    }
+    const [withoutTls, empty, withinAnother] = ['2000050000000000', '200000', `050012${TLS}`];
+    for (const tlvs of [withoutTls, empty, withinAnother])
+      assert.equal(usesTls(binary('21', '11', V4 + tlvs)), false, tlvs);
+    assert.equal(usesTls(line('PROXY TCP4 192.0.2.7 198.51.100.1 4711 587\r\n')), false);
+    assert.equal(usesTls(binary('20', '11', V4 + TLS)), undefined);
   });
 
   test('never changes its mind, and is never waited for beyond its bound, whatever comes', () => {
