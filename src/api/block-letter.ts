@@ -275,7 +275,8 @@ function advice({ block: { subject, evidence, falsePositive }, held }: ReportJso
     ];
   if (subject.type === 'ip' || subject.type === 'ehlo')
     return [
-      'Please look which computer sent this mail, check it for malware, and tell us what you find.',
+      // Who tries passwords has sent nothing.
+      `Please look which computer ${evidence?.count === 'authFailures' ? 'tried these passwords' : 'sent this mail'}, check it for malware, and tell us what you find.`,
       'Change the passwords of all mail accounts that are used on it.',
     ];
   if (evidence === null) return [];

@@ -190,7 +190,7 @@ describe('the containment report of a block', () => {
     const shown = await terminal.run('block', 'show', id);
     assert.match(
       shown.out,
-      /^held: 1000 messages, .*; the block holds as much as one may: more mail is told/m,
+      /^held: 1000 messages; the block holds as much as one may: more mail is told to come again; the newest 10:$/m,
     );
     const { json } = await server.get(`/api/v1/blocks/${id}/refusals`);
     const items = json['items'] as unknown as readonly { full?: boolean }[];

@@ -128,6 +128,10 @@ describe('a containment report', () => {
     const letter = letterOf(entry, { ...found, held: { ...found.held, waiting: 0 } });
     assert.match(letter, /63 failed logins within/);
     assert.doesNotMatch(letter, /begun|Before we stopped it/);
+    assert.match(letter, /^- Please look which computer tried these passwords, check it for malware/m);
+    const ofMail = entryOf('ip', '192.0.2.7');
+    const other = letterOf(ofMail, reportOf(ofMail, []));
+    assert.match(other, /^- Please look which computer sent this mail, /m);
   });
 
   test('has no onset where the evidence counts bounces, which were sent before', () => {
