@@ -177,23 +177,34 @@ function told(report: ReportJson): readonly string[] {
   ];
 }
 
+const UNKNOWN = 'may have been sent on or deleted since';
+
+const counted = (count: number, one: string, many: string): readonly string[] =>
+  count === 0 ? [] : [`${grouped(count)} ${count === 1 ? one : many}`];
+
 function held({
   block,
-  held: { messages, recipients, queued, waiting, moved },
+  held: { messages, recipients, queued, waiting, moved, elsewhere },
 }: ReportJson): readonly string[] {
   if (messages === 0) return [];
   const ran = block.history.flatMap(({ hook }) => (hook?.outcome === 'done' ? [hook] : []));
+  const actedBy = (action: 'release' | 'delete'): number =>
+    ran.filter((hook) => hook.action === action).reduce((sum, hook) => sum + hook.acted, 0);
   const done = (action: 'release' | 'delete', words: string): readonly string[] => {
-    const acted = ran.filter((hook) => hook.action === action).reduce((sum, hook) => sum + hook.acted, 0);
+    const acted = actedBy(action);
     return acted === 0
       ? []
       : [`${amount('messages', acted)} of these ${acted === 1 ? 'was' : 'were'} ${words}.`];
   };
+  const { released, deleted, waiting: waitingThere } = elsewhere;
+  const unknown = moved - released - deleted - waitingThere;
+  // Nobody is to send again what has gone out since.
+  const atFirst = actedBy('release') + released + unknown === 0 ? '' : ' at first';
   return [
     ...(messages === queued
       ? []
       : [
-          `${amount('messages', messages - queued)}${queued === 0 ? ` to ${amount('recipients', recipients)}` : ''} did not leave our server.`,
+          `${amount('messages', messages - queued)}${queued === 0 ? ` to ${amount('recipients', recipients)}` : ''} did not leave our server${atFirst}.`,
         ]),
     ...(queued === 0
       ? []
@@ -205,7 +216,12 @@ function held({
     ...(moved === 0
       ? []
       : [
-          `${amount('messages', moved)} of these ${moved === 1 ? 'was' : 'were'} held on, since we stopped that mail for another reason too.`,
+          `${amount('messages', moved)} of these ${moved === 1 ? 'was' : 'were'} held on, since we stopped that mail for another reason too: ${[
+            ...counted(released, 'was sent on later', 'were sent on later'),
+            ...counted(deleted, 'was deleted', 'were deleted'),
+            ...counted(waitingThere, 'still waits for a decision', 'still wait for a decision'),
+            ...counted(unknown, UNKNOWN, UNKNOWN),
+          ].join(', ')}.`,
         ]),
     ...(waiting === 0
       ? []
@@ -259,7 +275,8 @@ function advice({ block: { subject, evidence, falsePositive }, held }: ReportJso
     ];
   if (subject.type === 'ip' || subject.type === 'ehlo')
     return [
-      'Please look which computer sent this mail, check it for malware, and tell us what you find.',
+      // Who tries passwords has sent nothing.
+      `Please look which computer ${evidence?.count === 'authFailures' ? 'tried these passwords' : 'sent this mail'}, check it for malware, and tell us what you find.`,
       'Change the passwords of all mail accounts that are used on it.',
     ];
   if (evidence === null) return [];

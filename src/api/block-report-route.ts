@@ -16,6 +16,7 @@ import { heldOf } from './held.js';
 import type { Concerns, Route } from './http/route.js';
 import { ok, route } from './http/route.js';
 import type { LongReads } from './long-reads.js';
+import { atMost, becameElsewhere } from './moved-mail.js';
 import { oneOf } from './shapes.js';
 import { firstAfter, LOOKED_AT_FOR_LATE } from './stream-order.js';
 
@@ -97,10 +98,11 @@ async function reportOn(
   await read(store.readStream(heldStream(entry.id)));
   const { held, ...findings } = report.findings();
   const { count: waiting } = await heldOf(store, entry, concerns);
+  const elsewhere = atMost(held.moved, await becameElsewhere(deps, entry, look));
   return {
     block: blockView(entry, clock.now()),
     ...findings,
-    held: { ...held, waiting },
+    held: { ...held, waiting, elsewhere },
     coveredUntil: covered,
     keptSince: since < kept ? formatInstant(kept) : null,
   };

@@ -78,6 +78,9 @@ export const reportShape = z
           description:
             'Of these, messages that stayed on hold for another block of their sender when they were to be released. They are listed there.',
         }),
+        elsewhere: z
+          .object({ released: z.int(), deleted: z.int(), waiting: z.int() })
+          .meta({ description: 'Of moved, what became of them there, as far as it is known.' }),
         unheld: z.int().meta({
           description:
             'Besides these, refusals of mail that was to be held and was not, mostly since the mail server could not hold it: it has to be sent again.',
@@ -102,7 +105,7 @@ export type ReportJson = z.infer<typeof reportShape>;
 
 /** What events say of a block: all of {@link reportShape} but what the store and the clock have to say besides. */
 export type Findings = Omit<ReportJson, 'block' | 'coveredUntil' | 'keptSince' | 'held'> & {
-  readonly held: Omit<ReportJson['held'], 'waiting'>;
+  readonly held: Omit<ReportJson['held'], 'waiting' | 'elsewhere'>;
 };
 
 /**

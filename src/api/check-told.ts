@@ -39,14 +39,23 @@ export function toldOf(
 
 /** The last refusal of mail like this by a block that holds, if it was one of mail that could not be held. */
 function unheldOf({ block: { id } }: Refusing, past: Past | undefined): RefusalJson | undefined {
-  const last = past?.refusals.find(
-    ({ block, stage, unheld, full, returnPath }) =>
-      block === id &&
-      stage !== 'auth' &&
-      // What a mail server knows before there is a queue id is so of mail with this return path alone, such as bounces.
-      (unheld !== true || full === true || stage === 'data' || returnPath === past.sender.address),
-  );
-  return last?.unheld === true ? last : undefined;
+  const address = past?.sender.address;
+  /** Whether mail was held since, with another return path than the one that is asked about. */
+  let isOtherHeld = false;
+  for (const refusal of past?.refusals ?? []) {
+    const { block, stage, unheld, full, returnPath } = refusal;
+    if (block !== id || stage === 'auth') continue;
+    const isLikeThis = address !== undefined && returnPath === address;
+    if (unheld !== true) {
+      if (address === undefined || isLikeThis) return undefined;
+      isOtherHeld = true;
+    }
+    // What a mail server knows before there is a queue id is so of mail with this return path alone, such as bounces. A block
+    // that is full is so for all, until some is held.
+    else if (isLikeThis && full !== true) return refusal;
+    else if ((full === true || stage === 'data') && !isOtherHeld) return refusal;
+  }
+  return undefined;
 }
 
 /** Dovecot can only say that a login failed: all but a soft refusal is told at RCPT TO. */

@@ -77,6 +77,8 @@ export interface DovecotContext {
 /** What Dovecot has asked and reported since the start. */
 export interface DovecotAsked {
   readonly asked: number;
+  /** Of these, by `stopgap sasl-proxy`, which reports nothing. */
+  readonly proxied: number;
   /** Those of `dovecot.protocols`. */
   readonly sending: number;
   readonly succeeded: number;
@@ -94,7 +96,7 @@ export class DovecotPolicy {
   /** Accounts, in normal form, that have logged in: a name that a stranger types is not kept. */
   readonly #seen = recentlyUsed<string, true>(10_000);
   readonly #failedOf = new FailedLoginsByAccount((account) => this.#seen.has(account) || undefined);
-  readonly #asked = { asked: 0, sending: 0, succeeded: 0, failed: 0 };
+  readonly #asked = { asked: 0, proxied: 0, sending: 0, succeeded: 0, failed: 0 };
 
   constructor(context: DovecotContext) {
     this.#context = context;
@@ -141,6 +143,8 @@ export class DovecotPolicy {
 
   #allow(attempt: Attempt): Answered {
     this.#asked.asked++;
+    // Dovecot says that in its reports alone.
+    if (attempt.success === true) this.#asked.proxied++;
     if (!this.#isSending(attempt)) return GO_ON;
     this.#asked.sending++;
     const block = this.#blockOf(attempt);

@@ -1,7 +1,8 @@
 import { z } from 'zod';
 import type { BlockEntry } from '../../projections/blocks/block-entry.js';
-import { isEnded, settledThrough } from '../../projections/blocks/block-entry.js';
+import { hookTasksOf, isEnded, settledThrough } from '../../projections/blocks/block-entry.js';
 import { movedFrom } from '../hooks/held-mail.js';
+import type { Instant } from '../kernel/time.js';
 import { formatInstant } from '../kernel/time.js';
 import type { MessageHeld } from '../sending/events.js';
 import { heldStream, isHeldEvent, senderOfHeld } from '../sending/events.js';
@@ -202,14 +203,24 @@ export async function heldFor(
       const { count } = await heldOf(deps.store, entry, concerns);
       if (count === 0) continue;
       held.push({ block: entry.id, count });
-      const are = `${count === 1 ? '1 message is' : `${count} messages are`}${isEnded(entry) ? ' still' : ''} held`;
-      sentences.push(`${are} for the block ${entry.id}: stopgap block held ${entry.id}.`);
+      sentences.push(heldSentence(entry, count, deps.clock.now()));
     }
   } catch (thrown) {
     if (!(thrown instanceof StoreUnavailable)) throw thrown;
     return { held: null, sentences: [] };
   }
   return { held, sentences };
+}
+
+/** Where a hook is about to act on what a person has decided, it may be gone, or held for another block, in a moment. */
+function heldSentence(entry: BlockEntry, count: number, now: Instant): string {
+  const { id } = entry;
+  const are = count === 1 ? '1 message is' : `${count} messages are`;
+  if (!isEnded(entry)) return `${are} held for the block ${id}: stopgap block held ${id}.`;
+  const asked = hookTasksOf(entry, now).findLast(({ last }) => last === undefined);
+  return asked === undefined
+    ? `${are} still held for the block ${id}: stopgap block held ${id}.`
+    : `${are} to be ${asked.action}d that ${count === 1 ? 'was' : 'were'} held for the block ${id}: stopgap block show ${id} tells what came of it.`;
 }
 
 /** Adds the blocks for which mail is held that was to be released: to which it was moved, and that refuse its sender since. */

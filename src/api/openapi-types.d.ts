@@ -1439,6 +1439,12 @@ export interface components {
                 waiting: number;
                 /** @description Of these, messages that stayed on hold for another block of their sender when they were to be released. They are listed there. */
                 moved: number;
+                /** @description Of moved, what became of them there, as far as it is known. */
+                elsewhere: {
+                    released: number;
+                    deleted: number;
+                    waiting: number;
+                };
                 /** @description Besides these, refusals of mail that was to be held and was not, mostly since the mail server could not hold it: it has to be sent again. */
                 unheld: number;
                 /** @description Of unheld, refusals since the block held as much as one may (1,000 messages or 1 GiB). */

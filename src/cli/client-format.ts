@@ -180,10 +180,12 @@ export function heldText(block: Block, held: HeldMail): string {
     String(recipients),
     String(size),
   ]);
-  const head = [`held: ${count} message${count === 1 ? '' : 's'}`];
-  if (count > items.length) head.push(`the newest ${items.length}:`);
-  const isFull = held.full ? '; the block holds as much as one may: more mail is told to come again' : '';
-  const first = `${head.join(', ')}${isFull}${state === '' ? '' : `; ${state}`}`;
+  const first = [
+    `held: ${count} message${count === 1 ? '' : 's'}`,
+    ...(held.full ? ['the block holds as much as one may: more mail is told to come again'] : []),
+    ...(state === '' ? [] : [state]),
+    ...(count > items.length && items.length > 0 ? [`the newest ${items.length}:`] : []),
+  ].join('; ');
   if (items.length === 0) return first;
   return `${first}\n${table([['AT', 'QUEUE ID', 'ACCOUNT', 'RETURN PATH', 'RECIPIENTS', 'BYTES'], ...rows])}`;
 }

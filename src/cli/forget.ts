@@ -1,12 +1,11 @@
 import type { Command } from 'commander';
 import { Option } from 'commander';
-import { StopgapError } from '../kernel/errors.js';
 import { printable } from '../kernel/printable.js';
 import { MINUTE } from '../kernel/time.js';
 import type { JsonOption } from './client.js';
 import { connect, withJson } from './client.js';
 import type { CliIo } from './io.js';
-import { agreed, asJson, counted, note, print } from './io.js';
+import { agreed, asJson, counted, ExitWith, note, print } from './io.js';
 
 interface ForgetOption extends JsonOption {
   readonly type: 'account' | 'address';
@@ -15,6 +14,9 @@ interface ForgetOption extends JsonOption {
 
 /** A large store is gone through event by event. */
 const PATIENCE = 60 * MINUTE;
+
+/** What a store has to say of what it has erased: not where it has erased nothing. */
+const OF_ERASED = /\bwhat was erased\b/;
 
 /** `stopgap forget ADDRESS`: erases what concerns a person. */
 export function forgetVerb(program: Command, io: CliIo): void {
@@ -48,11 +50,14 @@ export function forgetVerb(program: Command, io: CliIo): void {
           io,
           `forgotten: ${counted(erased, 'event')} erased, ${counted(rewritten, 'event')} kept without the name, as ${pseudonym}`,
         );
-      if (options.json !== true) for (const sentence of remains) note(io, printable(sentence));
       if (pseudonym === null)
-        throw new StopgapError(
-          'not-found',
-          `nothing was erased: nothing is known of the ${options.type} ${printable(address)}; see that the name is written right`,
+        note(
+          io,
+          `stopgap: nothing was erased: nothing is known of the ${options.type} ${printable(address)}; see that the name is written right`,
         );
+      if (options.json !== true)
+        for (const sentence of remains)
+          if (pseudonym !== null || !OF_ERASED.test(sentence)) note(io, printable(sentence));
+      if (pseudonym === null) throw new ExitWith(1);
     });
 }

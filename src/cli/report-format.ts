@@ -62,7 +62,7 @@ export function reportText(report: Report, now: Instant): string {
     ...(held.moved === 0
       ? []
       : [
-          `Of these ${held.moved} stayed on hold for other blocks of their sender, and what becomes of it is decided there.`,
+          `Of these ${held.moved} stayed on hold for other blocks of their sender, and what becomes of it is decided there${thereText(held.elsewhere)}.`,
         ]),
     ...(held.unheld === 0
       ? []
@@ -90,6 +90,16 @@ export function reportText(report: Report, now: Instant): string {
     ...tables,
     ...(sentences.length === 0 ? [] : [sentences.join('\n')]),
   ].join('\n\n');
+}
+
+/** What is known of mail that other blocks took over. */
+function thereText({ released, deleted, waiting }: Report['held']['elsewhere']): string {
+  const known = [
+    ...(released === 0 ? [] : [`${released} released`]),
+    ...(deleted === 0 ? [] : [`${deleted} deleted`]),
+    ...(waiting === 0 ? [] : [`${waiting} still held`]),
+  ];
+  return known.length === 0 ? '' : `: ${known.join(', ')}`;
 }
 
 /** Nothing where there are no rows. */

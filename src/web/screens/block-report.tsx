@@ -196,6 +196,10 @@ function Held({ block, held }: { block: Block; held: Report['held'] }) {
   const at = useAt();
   const [action, setAction] = useState<'release' | 'delete'>();
   if (held.messages === 0 && held.unheld === 0) return null;
+  const { released, deleted, waiting } = held.elsewhere;
+  const there = Object.entries({ released, deleted, 'still held': waiting })
+    .flatMap(([what, count]) => (count === 0 ? [] : [`${count} ${what}`]))
+    .join(', ');
   return (
     <Figure title="Held" value={held.messages} unit={held.messages === 1 ? 'message' : 'messages'}>
       {held.messages > 0 && (
@@ -207,7 +211,7 @@ function Held({ block, held }: { block: Block; held: Report['held'] }) {
       {held.moved > 0 && (
         <p>
           {plural(held.moved, 'message')} stayed on hold for other blocks of the sender: what becomes of that
-          mail is decided there.
+          mail is decided there{there === '' ? '' : ` (${there})`}.
         </p>
       )}
       {held.unheld > 0 && (

@@ -199,7 +199,7 @@ describe(
       };
       assert.match((await logIn(port, '127.0.7.1', ALICE, PASSWORDS[ALICE]!)).reply, /^235 /);
       assert.match((await logIn(port, '127.0.7.2', ALICE, WRONG)).reply, /^535 /);
-      assert.deepEqual(await asked(), { asked: 1, sending: 1, succeeded: 1, failed: 1 });
+      assert.deepEqual(await asked(), { asked: 1, proxied: 0, sending: 1, succeeded: 1, failed: 1 });
       served.child.kill('SIGSTOP');
       const hung = await logIn(port, '127.0.7.3', ALICE, PASSWORDS[ALICE]!);
       assert.match(hung.reply, /^235 /);

@@ -6,7 +6,7 @@ import type { ApiRequest } from '../../../src/api/http/route.js';
 import { LongReads } from '../../../src/api/long-reads.js';
 import { formatInstant, MINUTE, SECOND } from '../../../src/kernel/time.js';
 import { newId } from '../../../src/runtime/ids.js';
-import { sendStream } from '../../../src/sending/events.js';
+import { movedStream, sendStream } from '../../../src/sending/events.js';
 import { StoreUnavailable } from '../../../src/store/port.js';
 import { AS_WRONG_PASSWORD } from '../../../src/smtp/replies.js';
 import { ApiServer } from '../../support/api/server.js';
@@ -164,7 +164,7 @@ describe('the containment report of a block', () => {
     await server.held(id, 'held@example.com', 2);
     assert.deepEqual((await reportOf(id)).held, {
       ...{ messages: 2, recipients: 4, queued: 0, waiting: 2 },
-      ...{ moved: 0, unheld: 0, full: 0 },
+      ...{ moved: 0, elsewhere: { released: 0, deleted: 0, waiting: 0 }, unheld: 0, full: 0 },
     });
   });
 
@@ -190,7 +190,7 @@ describe('the containment report of a block', () => {
     const shown = await terminal.run('block', 'show', id);
     assert.match(
       shown.out,
-      /^held: 1000 messages, .*; the block holds as much as one may: more mail is told/m,
+      /^held: 1000 messages; the block holds as much as one may: more mail is told to come again; the newest 10:$/m,
     );
     const { json } = await server.get(`/api/v1/blocks/${id}/refusals`);
     const items = json['items'] as unknown as readonly { full?: boolean }[];
@@ -218,8 +218,18 @@ describe('the containment report of a block', () => {
       { by: 'system:hook' },
     );
     await server.deps.models.reached(position);
+    const other = await server.block('network@example.com', { refusal: 'hold' });
+    await server.held(other.id, account, 2);
+    const moved = [0, 1].map((revision) => ({
+      ...{ id: newId(), type: 'HeldMailMoved', at: server.clock.now(), by: 'system:hook' },
+      data: { block: id, to: other.id, transaction: `q${revision + 1}`, revision },
+    }));
+    await server.deps.store.append(movedStream(id), moved, 'any');
     const { out } = await terminal.run('block', 'report', id);
-    assert.match(out, /^Of these 2 stayed on hold for other blocks of their sender, and what becomes of it/m);
+    assert.match(
+      out,
+      /^Of these 2 stayed on hold for other blocks of their sender, and what becomes of it is decided there: 2 still held\.$/m,
+    );
     assert.match(
       out,
       /^Mail that was to be held and could not be was refused 3 times: it has to be sent again\.$/m,

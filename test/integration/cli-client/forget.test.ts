@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import type { ApiServer } from '../../support/api/server.js';
-import type { Terminal } from './support.js';
-import { besideServer } from './support.js';
+import { ApiServer } from '../../support/api/server.js';
+import { besideServer, Terminal } from './support.js';
 
 describe('stopgap forget', () => {
   let server: ApiServer;
@@ -24,6 +23,24 @@ describe('stopgap forget', () => {
     const json = await terminal.run('forget', 'dora@example.com', '--yes', '--json', '--type', 'address');
     assert.equal((JSON.parse(json.out) as { erased: number }).erased, 0);
     assert.equal(json.code, 1);
+  });
+
+  test('stopgap forget says first that nothing was erased, and nothing of what becomes of that', async () => {
+    const remains = ['KurrentDB hides what was erased at once.', 'Backups are not reached from here.'];
+    const nothing = { pseudonym: null, erased: 0, rewritten: 0, position: null, remains };
+    const other = await ApiServer.start((deps) => ({
+      ...deps,
+      forgetting: { execute: async () => nothing } as unknown as typeof deps.forgetting,
+    }));
+    const at = await Terminal.at(other);
+    try {
+      const { code, err } = await at.run('forget', 'doar@example.com', '--yes');
+      assert.equal(code, 1);
+      assert.match(err, /^stopgap: nothing was erased: .*\nBackups are not reached from here\.\n/);
+    } finally {
+      await at.close();
+      await other.stop();
+    }
   });
 
   test('stopgap forget says which mail of theirs is on hold, and what is to be done first', async () => {

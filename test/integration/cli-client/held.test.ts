@@ -116,7 +116,7 @@ describe('mail that is held for a block', () => {
     const json = JSON.parse((await terminal.run('block', 'show', id, '--json')).out) as { held: Page };
     assert.deepEqual([json.held.count, json.held.items.length], [2, 2]);
     const { out: listed } = await terminal.run('block', 'held', id, '--limit', '1');
-    assert.match(listed, /^held: 2 messages, the newest 1:\n/);
+    assert.match(listed, /^held: 2 messages; the newest 1:\n/);
     const plain = await server.block('plain@example.com');
     assert.match((await terminal.run('block', 'held', plain.id)).err, /no mail is held for this block/);
     assert.doesNotMatch((await terminal.run('block', 'show', plain.id)).out, /held/);

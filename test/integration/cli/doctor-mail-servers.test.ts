@@ -115,10 +115,11 @@ describe('stopgap doctor, of mail servers that ask and report', () => {
     const examined = (): Promise<Examined> => doctor(t, { env }, cwd);
     (await examined()).has('dovecot', 'not tried', /no Dovecot has asked or reported since the start/);
 
-    const attempt = { login: 'alice@example.com', protocol: 'imap', remote: '192.0.2.7', success: true };
+    const attempt = { login: 'alice@example.com', protocol: 'imap', remote: '192.0.2.7' };
     const dovecot = (command: string, protocol = 'imap'): Promise<Response> =>
       served.api('POST', `/dovecot/policy?command=${command}`, served.told('API token'), {
         ...attempt,
+        ...(command === 'report' ? { success: true } : {}),
         protocol,
       });
     await dovecot('report');
@@ -161,6 +162,18 @@ describe('stopgap doctor, of mail servers that ask and report', () => {
     const well = await examined();
     well.has('reports', 'ok', /1 events reported since the start/);
     assert.equal(well.findings.filter(({ check }) => check === 'reports').length, 1);
+  });
+
+  test('stopgap doctor does not ask for reports of Dovecot where stopgap sasl-proxy asks alone, which reports nothing', async (t) => {
+    const cwd = await workDir(t);
+    const env = { ...QUIET, STOPGAP_API_LISTEN: `127.0.0.1:${await freePort()}` };
+    const served = await Served.start(t, cwd, env);
+    // As the proxy asks: after the password was right.
+    const login = { login: 'alice@example.com', remote: '192.0.2.7', protocol: 'smtp', success: true };
+    await served.api('POST', '/dovecot/policy?command=allow', served.told('API token'), login);
+    const { has, findings } = await doctor(t, { env }, cwd);
+    has('dovecot', 'ok', /1 logins asked about .*; 1 of them by stopgap sasl-proxy, which reports none; /);
+    assert.equal(findings.filter(({ check }) => check === 'dovecot').length, 1);
   });
 
   test('stopgap doctor says that Dovecot does not report', async (t) => {

@@ -165,6 +165,13 @@ describe('a check where a mail server asks and no mail is taken', () => {
     const tells = `2 messages are still held for the block ${block}: stopgap block held ${block}`;
     assert.ok(verdict.sentence.includes(tells), verdict.sentence);
     assert.deepEqual((await check(stopgap, `account=${BOB}`)).held, []);
+    const command = { kind: 'held', block, action: 'release' } as const;
+    await stopgap.app.blockCommands.execute(parseSubject('account', ALICE), command, { by: 'admin:test' });
+    await stopgap.settled();
+    const decided = await check(stopgap, `account=${ALICE}`);
+    const isToBe = `2 messages are to be released that were held for the block ${block}: stopgap block show ${block} tells what came of it.`;
+    assert.ok(decided.sentence.includes(isToBe), decided.sentence);
+    assert.doesNotMatch(decided.sentence, /still held/);
   });
 
   test('says of mail that a mail server cannot hold that it is refused, until some is held', async (t) => {
@@ -227,6 +234,31 @@ describe('a check where a mail server asks and no mail is taken', () => {
     assert.equal((await check(stopgap, `account=${ALICE}`)).rcpt.outcome, 'held');
     const { rcpt } = await check(stopgap, `account=${ALICE}&returnPath=`);
     assert.deepEqual([rcpt.outcome, rcpt.reply], ['refused', told]);
+    assert.equal(await asking.ask({ ...END, instance: '1.2.3.1', queue_id: '4AAAA' }), 'HOLD');
+    await stopgap.settled();
+    const later = await check(stopgap, `account=${ALICE}&returnPath=`);
+    assert.deepEqual([later.rcpt.outcome, later.rcpt.reply], ['refused', told], 'newer mail was no bounce');
+    assert.equal((await check(stopgap, `account=${ALICE}&returnPath=${ALICE}`)).rcpt.outcome, 'held');
+  });
+
+  test('says of mail with another return path that it can be held since some was', async (t) => {
+    const stopgap = await asked(t);
+    await stopgap.block('account', ALICE, { refusal: 'hold' });
+    const asking = await Asking.open(t, stopgap.port('policy'));
+    const unheld = { instance: '1.2.3.0', queue_id: '', sender: BOB };
+    assert.equal(await asking.ask(unheld), 'HOLD');
+    const told = await asking.ask({ ...unheld, protocol_state: 'DATA' });
+    assert.match(told, /^451 /);
+    await stopgap.settled();
+    const outcomeOf = async (returnPath: string): Promise<string> =>
+      (await check(stopgap, `account=${ALICE}&returnPath=${returnPath}`)).rcpt.outcome;
+    assert.deepEqual([await outcomeOf(BOB), await outcomeOf(ALICE)], ['refused', 'refused']);
+    assert.equal(await asking.ask({ ...END, instance: '1.2.3.1', queue_id: '4AAAA' }), 'HOLD');
+    await stopgap.settled();
+    assert.deepEqual(
+      [await outcomeOf(BOB), await outcomeOf(ALICE), await outcomeOf('')],
+      ['refused', 'held', 'held'],
+    );
   });
 
   test('tells of mail that stayed on hold for a block that the account has not met', async (t) => {

@@ -57,12 +57,18 @@ function reportOf(entry: BlockEntry, events: readonly RecordedEvent[]): Findings
   return report.findings();
 }
 
+const NONE_ELSEWHERE = { released: 0, deleted: 0, waiting: 0 };
+
 function letterOf(
   entry: BlockEntry,
-  found: Omit<ReportJson, 'block' | 'coveredUntil' | 'keptSince'>,
+  {
+    held,
+    ...found
+  }: Omit<Findings, 'held'> & { readonly held: Partial<ReportJson['held']> & Findings['held'] },
 ): string {
+  const whole = { ...{ waiting: 0, elsewhere: NONE_ELSEWHERE }, ...held };
   return blockLetter(
-    { block: blockView(entry, T0), ...found, coveredUntil: null, keptSince: null },
+    { block: blockView(entry, T0), ...found, held: whole, coveredUntil: null, keptSince: null },
     undefined,
   );
 }
@@ -122,6 +128,10 @@ describe('a containment report', () => {
     const letter = letterOf(entry, { ...found, held: { ...found.held, waiting: 0 } });
     assert.match(letter, /63 failed logins within/);
     assert.doesNotMatch(letter, /begun|Before we stopped it/);
+    assert.match(letter, /^- Please look which computer tried these passwords, check it for malware/m);
+    const ofMail = entryOf('ip', '192.0.2.7');
+    const other = letterOf(ofMail, reportOf(ofMail, []));
+    assert.match(other, /^- Please look which computer sent this mail, /m);
   });
 
   test('has no onset where the evidence counts bounces, which were sent before', () => {
@@ -263,25 +273,48 @@ describe('a containment report', () => {
     );
   });
 
-  test('tells of mail that stayed on hold for another block, and not that it waits here', () => {
+  test('tells of mail that stayed on hold for another block what became of it there, and not that it waits here', () => {
     const data = { block: 'b1', recipients: 1, size: 10, direction: 'outbound' };
-    const held = ['q1', 'q2'].map((transaction, n) =>
+    const held = ['q1', 'q2', 'q3', 'q4', 'q5'].map((transaction, n) =>
       event('MessageHeld', { ...data, transaction }, T0 + HOUR, 150 + n),
     );
     const hook = { action: 'release', cause: END, outcome: 'done', asked: 1, acted: 1, output: '' } as const;
     const ran = { type: 'HookRan', at: T0 + HOUR, by: 'system:hook', position: 201 } as const;
     const entry = {
       ...ALICE,
-      history: [...ALICE.history, { ...ran, hook: { ...hook, moved: 1, through: 1 } }],
+      history: [...ALICE.history, { ...ran, hook: { ...hook, moved: 4, through: 4 } }],
     };
     const found = reportOf(entry, held);
-    assert.equal(found.held.moved, 1);
-    const letter = letterOf(entry, { ...found, held: { ...found.held, waiting: 0 } });
-    assert.match(letter, /^- 2 messages to 2 recipients did not leave our server\.$/m);
-    assert.match(letter, /^- 1 message of these was sent on later\.$/m);
+    assert.equal(found.held.moved, 4);
+    const heldOn = (elsewhere: Partial<typeof NONE_ELSEWHERE>): string | undefined => {
+      const whole = { ...found.held, elsewhere: { ...NONE_ELSEWHERE, ...elsewhere } };
+      const letter = letterOf(entry, { ...found, held: whole });
+      assert.match(letter, /^- 5 messages to 5 recipients did not leave our server at first\.$/m);
+      assert.match(letter, /^- 1 message of these was sent on later\.$/m);
+      return /^- 4 messages of these were held on, since we stopped that mail for another reason too: (.*)$/m.exec(
+        letter,
+      )?.[1];
+    };
+    assert.equal(heldOn({ released: 4 }), '4 were sent on later.');
+    assert.equal(
+      heldOn({ released: 1, deleted: 1, waiting: 1 }),
+      '1 was sent on later, 1 was deleted, 1 still waits for a decision, 1 may have been sent on or deleted since.',
+    );
+    assert.equal(heldOn({}), '4 may have been sent on or deleted since.');
+    const waiting = { ...found.held, elsewhere: { ...NONE_ELSEWHERE, waiting: 4 } };
+    const unsent = letterOf(
+      {
+        ...entry,
+        history: entry.history.map(({ hook: ran, ...item }) =>
+          ran === undefined ? item : { ...item, hook: { ...ran, acted: 0 } },
+        ),
+      },
+      { ...found, held: waiting },
+    );
     assert.match(
-      letter,
-      /^- 1 message of these was held on, since we stopped that mail for another reason too\.$/m,
+      unsent,
+      /^- 5 messages to 5 recipients did not leave our server\.$/m,
+      'it has not left it yet',
     );
     assert.equal(reportOf(entry, []).held.moved, 0, 'found in the queue for the other block alone');
   });

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { heldState } from '../../../src/cli/client-format.js';
+import { heldState, heldText } from '../../../src/cli/client-format.js';
 
 type Block = Parameters<typeof heldState>[0];
 
@@ -23,6 +23,16 @@ describe('what `block show` says of held mail', () => {
 
   test('says that a decision is still to be carried out where only the one before it was', () => {
     assert.match(stateOf(...two, released(20)), /^to be released, but no hook has done it/);
+  });
+
+  test('announces the newest of many messages just before it lists them', () => {
+    const item = { queueId: '4AAAA', account: null, returnPath: '', recipients: 1, size: 1, at: 'now' };
+    const ended = { state: 'released', falsePositive: false, history: [] } as unknown as Block;
+    const text = heldText(ended, { count: 15, items: [item], next: null, full: false });
+    assert.match(
+      text,
+      /^held: 15 messages; nobody has decided .*\(--release, --delete\); the newest 1:\nAT /,
+    );
   });
 
   test('says no more of a decision that was carried out while the block is in force', () => {

@@ -1,0 +1,93 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import type { ReportJson } from '../../../src/api/block-report.js';
+import { parseSubject } from '../../../src/sending/subjects.js';
+import type { HookScene } from '../../support/hook-scene.js';
+import { decide, recordHeld, runs, scene } from '../../support/hook-scene.js';
+import { tokenOf } from '../../support/policy/token.js';
+import { ALICE } from '../../support/smtp/stopgap.js';
+
+const NETWORK = '192.0.2.7';
+const IDS = ['4ONE1', '4TWO2', '4SIX6'];
+
+type Command = Parameters<HookScene['stopgap']['app']['blockCommands']['execute']>[1];
+
+describe('the report of a block whose mail another block took over', () => {
+  /** Alice's block held three messages, and was a mistake while a block of her network was in force. */
+  async function moved(there: HookScene): Promise<{ readonly block: string; readonly network: string }> {
+    const { stopgap } = there;
+    const block = await stopgap.block('account', ALICE, { refusal: 'hold' });
+    for (const id of IDS) await recordHeld(there, block, id, { ip: NETWORK });
+    const network = await stopgap.block('ip', NETWORK);
+    await decide(there, { kind: 'release', block, falsePositive: true });
+    await runs(there, 1);
+    return { block, network };
+  }
+
+  async function decideOn({ stopgap }: HookScene, type: 'ip' | 'domain', value: string, command: Command) {
+    await stopgap.app.blockCommands.execute(parseSubject(type, value), command, { by: 'admin:test' });
+  }
+
+  async function reader({ stopgap }: HookScene) {
+    const authorization = `Bearer ${await tokenOf(stopgap, 'viewer', 'viewer')}`;
+    const ask = (block: string, format: string): Promise<Response> => {
+      const url = `http://127.0.0.1:${stopgap.port('HTTP')}/api/v1/blocks/${block}/report?format=${format}`;
+      return fetch(url, { headers: { authorization } });
+    };
+    return {
+      elsewhere: async (block: string) => {
+        await stopgap.settled();
+        return ((await (await ask(block, 'json')).json()) as ReportJson).held.elsewhere;
+      },
+      letter: async (block: string) => (await ask(block, 'text')).text(),
+    };
+  }
+
+  test('says that it was sent on where the other block let go of it, so that nobody sends it again', async (t) => {
+    const there = await scene(t);
+    const { block, network } = await moved(there);
+    const { elsewhere, letter } = await reader(there);
+    assert.deepEqual(await elsewhere(block), { released: 0, deleted: 0, waiting: 3 });
+    assert.match(await letter(block), /another reason too: 3 still wait for a decision\.$/m);
+    await decideOn(there, 'ip', NETWORK, { kind: 'release', block: network, falsePositive: false });
+    await decideOn(there, 'ip', NETWORK, { kind: 'held', block: network, action: 'release' });
+    await runs(there, 2);
+    assert.deepEqual(await elsewhere(block), { released: 3, deleted: 0, waiting: 0 });
+    const text = await letter(block);
+    assert.match(text, /^- 3 messages to 3 recipients did not leave our server at first\.$/m);
+    assert.match(text, /another reason too: 3 were sent on later\.$/m);
+  });
+
+  test('says that it was deleted where that was decided there', async (t) => {
+    const there = await scene(t);
+    const { block, network } = await moved(there);
+    const { elsewhere } = await reader(there);
+    await decideOn(there, 'ip', NETWORK, { kind: 'held', block: network, action: 'delete' });
+    await runs(there, 2);
+    assert.deepEqual(await elsewhere(block), { released: 0, deleted: 3, waiting: 0 });
+  });
+
+  test('follows it where the other block moved it on to a third one', async (t) => {
+    const there = await scene(t);
+    const { block, network } = await moved(there);
+    const { elsewhere } = await reader(there);
+    const domain = await there.stopgap.block('domain', 'example.com');
+    await decideOn(there, 'ip', NETWORK, { kind: 'release', block: network, falsePositive: true });
+    await runs(there, 2);
+    assert.deepEqual(await elsewhere(block), { released: 0, deleted: 0, waiting: 3 });
+    await decideOn(there, 'domain', 'example.com', { kind: 'release', block: domain, falsePositive: true });
+    await runs(there, 3);
+    assert.deepEqual(await elsewhere(block), { released: 3, deleted: 0, waiting: 0 });
+  });
+
+  test('does not say which of it was sent on where the hook found only some', async (t) => {
+    const there = await scene(t);
+    const { block, network } = await moved(there);
+    const { elsewhere, letter } = await reader(there);
+    await recordHeld(there, network, '4GONE', { ip: NETWORK });
+    await decideOn(there, 'ip', NETWORK, { kind: 'release', block: network, falsePositive: true });
+    await runs(there, 2);
+    assert.deepEqual(await elsewhere(block), { released: 0, deleted: 0, waiting: 0 });
+    assert.match(await letter(block), /another reason too: 3 may have been sent on or deleted since\.$/m);
+  });
+});
