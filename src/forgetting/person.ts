@@ -1,7 +1,7 @@
 import { domainToUnicode } from 'node:url';
 import { BLOCK_CATEGORY } from '../blocks/events.js';
 import { OVERRIDE_CATEGORY } from '../overrides/events.js';
-import { withSubjectsRenamed } from '../rules/subjects-in-text.js';
+import { rewriteRules } from '../rules/rewrite.js';
 import { PROFILE_CATEGORY } from '../sending/day-summary.js';
 import { SEND_CATEGORY } from '../sending/events.js';
 import { domainOf, normalizeAccount, normalizeAddress } from '../sending/identity.js';
@@ -149,7 +149,7 @@ export class Rewriter {
   }
 
   #string(value: string, { key, type, isOfRules }: Place): string {
-    if (key === 'source' && !this.#isAddress) return this.#rulesText(value);
+    if (key === 'source') return this.#rulesText(value);
     const isSubject = key === 'value' && (type === 'account' || type === 'address');
     if (this.#isAddress || isSubject || NAMES.has(key)) {
       const isAccount = ACCOUNTS.has(key) || (isSubject && type === 'account');
@@ -164,9 +164,10 @@ export class Rewriter {
   /** A login may be any word of the rules: changed anywhere but in a subject, they could not be read any more. */
   #rulesText(source: string): string {
     if (!this.#hint.test(source)) return source;
-    return withSubjectsRenamed(source, (type, value) =>
-      this.#isName(value, type === 'account') ? this.#person.pseudonym : undefined,
-    );
+    return rewriteRules(source, {
+      subject: (value, type) => this.#string(value, { key: 'value', type, isOfRules: true }),
+      rest: (text) => (this.#isAddress ? this.#text(text) : text),
+    });
   }
 
   #isName(value: string, isAccount: boolean): boolean {

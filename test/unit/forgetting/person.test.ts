@@ -85,6 +85,18 @@ describe('taking a person out of an event', () => {
     });
   });
 
+  test('changes the text of rules wherever the address is, but for other logins, as the rules that were read from it', () => {
+    const text = (name: string, more: readonly string[]): string =>
+      `version: 1 # for ${name}\nrules: []\nexempt:\n${[name, ...more]
+        .map((value) => `  - { subject: { type: account, value: ${value} }, reason: of ${name} }\n`)
+        .join('')}`;
+    const source = text('alice.b@example.com', ['alice.b+x@example.com', '"\\u0061lice.b@example.com"']);
+    const data = after({ version: 2, rules: parseRules(source), source, origin: 'api' }, 'RulesChanged');
+    const { rules, source: changed } = data as { rules: unknown; source: string };
+    assert.equal(changed, text(P, ['alice.b+x@example.com', `"${P}"`]));
+    assert.deepEqual(rules, JSON.parse(JSON.stringify(parseRules(changed))));
+  });
+
   describe('of a login that is a word of the rules', () => {
     const login = new Rewriter({ name: 'block', pseudonym: P });
     const exempt = (value: string, type = 'account', more = ''): string =>

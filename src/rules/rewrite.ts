@@ -2,19 +2,19 @@ import type { Node } from 'yaml';
 import { isAlias, isScalar, LineCounter, visit } from 'yaml';
 import { parseYaml, YamlRefused } from '../kernel/yaml.js';
 
-/**
- * The YAML of rules with other names in the place of some subjects. Only the value of a subject is one: the same word may be
- * a key, an action or part of a sentence.
- *
- * @param renamed the other name of an account or address; undefined leaves it
- */
-export function withSubjectsRenamed(
-  text: string,
-  renamed: (type: 'account' | 'address', value: string) => string | undefined,
-): string {
-  const places: { readonly start: number; readonly end: number; readonly name: string }[] = [];
+/** What becomes of the parts of the text of rules. */
+interface Rewriting {
+  /** Of the value of a subject, as YAML reads it. */
+  readonly subject: (value: string, type: 'account' | 'address') => string;
+  /** Of all the rest, as it is written. */
+  readonly rest: (text: string) => string;
+}
+
+/** The YAML of rules with other names. The value of a subject is told apart: elsewhere the same word may be a key or an action. */
+export function rewriteRules(text: string, { subject, rest }: Rewriting): string {
   const document = parsed(text);
-  if (document === undefined) return text;
+  if (document === undefined) return rest(text);
+  const places: { readonly start: number; readonly end: number; readonly name: string | undefined }[] = [];
   const resolved = (node: unknown): unknown => {
     const target = isAlias(node) ? node.resolve(document) : node;
     return isScalar(target) ? target.value : undefined;
@@ -26,19 +26,24 @@ export function withSubjectsRenamed(
       const node = map.get('value', true) as Node | undefined;
       const value = resolved(node);
       if ((type !== 'account' && type !== 'address') || typeof value !== 'string' || !node?.range) return;
-      const name = renamed(type, value);
+      const name = subject(value, type);
       const [start, end] = node.range;
-      if (name !== undefined) places.push({ start, end, name });
+      places.push({ start, end, name: name === value ? undefined : name });
     },
   });
-  let [result, at] = ['', 0];
+  const parts: string[] = [];
+  let at = 0;
   for (const { start, end, name } of places.sort((a, b) => a.start - b.start)) {
     const old = text.slice(start, end);
-    const isQuoted = /^["']/.test(old);
-    result += `${text.slice(at, start)}${isQuoted ? JSON.stringify(name) : name}${old.endsWith('\n') ? '\n' : ''}`;
+    parts.push(rest(text.slice(at, start)), name === undefined ? old : asWritten(name, old));
     at = end;
   }
-  return result + text.slice(at);
+  return parts.join('') + rest(text.slice(at));
+}
+
+/** A name in the form of another one: in quotes, or as a block of lines. */
+function asWritten(name: string, old: string): string {
+  return `${/^["']/.test(old) ? JSON.stringify(name) : name}${old.endsWith('\n') ? '\n' : ''}`;
 }
 
 /** Undefined for what nobody could read as rules either. */
