@@ -270,6 +270,7 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
     const { channels } = config.notices;
     const deps: ApiDependencies = {
       ...{ ...shared, blockCommands, rulesCommands, store, tracing, logs },
+      rulesFile: () => follower.rulesFile,
       retention: { sends: retention.sends },
       forgetting: new ForgettingHandler({ store, models, clock, data: config.data }),
       backtests: new BacktestJobs({ location, clock, log: levels.of('api') }),

@@ -13,6 +13,7 @@ import type { RulesCommandHandler } from '../commands/rules-commands.js';
 import type { NoticeCommands } from '../notices/commands.js';
 import type { MailServers } from '../recording/reports.js';
 import type { GeoData } from '../rules/explain.js';
+import type { SourcedRules } from '../rules/model.js';
 import type { MailDirection } from '../sending/subjects.js';
 import type { FailedLogins } from '../accounts/users.js';
 import type { PutOffs } from '../recording/put-offs.js';
@@ -132,6 +133,8 @@ export interface ApiDependencies extends OperationDependencies {
   /** Whether a hook is called for held mail, by this process or another one of the same configuration. */
   readonly callsHook?: boolean;
   readonly rulesCommands: RulesCommandHandler;
+  /** The rules file, as this process has read it last; undefined if it reads none. */
+  readonly rulesFile?: (() => SourcedRules | undefined) | undefined;
   readonly forgetting: ForgettingHandler;
   /** How long sends are kept, and what is kept as long. */
   readonly retention: { readonly sends: Milliseconds };

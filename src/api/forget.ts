@@ -1,5 +1,9 @@
+import { isDeepStrictEqual } from 'node:util';
 import { z } from 'zod';
+import { Rewriter } from '../forgetting/person.js';
 import { InvalidInput } from '../kernel/errors.js';
+import type { SourcedRules } from '../rules/model.js';
+import { domainOf } from '../sending/identity.js';
 import type { Subject } from '../sending/subjects.js';
 import { parseSubject } from '../sending/subjects.js';
 import type { ApiDependencies } from './dependencies.js';
@@ -60,7 +64,7 @@ export function forgetRoute(deps: ApiDependencies): Route {
     responses: { 200: { description: 'They are forgotten', schema: forgottenShape } },
     async handle({ body, caller, requestId }) {
       const { subject } = body;
-      const named = namedElsewhere(deps, subject.value);
+      const named = await namedElsewhere(deps, subject.value);
       const context = { by: `admin:${caller.name}`, correlation: `request:${requestId}` };
       let byHand: readonly string[] = [];
       const forgotten = await deps.forgetting.execute(subject, context, async (name) => {
@@ -76,17 +80,25 @@ const OUTSIDE =
   'Backups, the log and the journal, and what mail servers keep are not reached from here: see docs/run/privacy.md.';
 
 /** Where the name is that would come back by itself. */
-function namedElsewhere({ accountState, models, clock }: ApiDependencies, value: string): readonly string[] {
+async function namedElsewhere(
+  { accountState, models, clock, rulesFile, rulesCommands }: ApiDependencies,
+  value: string,
+): Promise<readonly string[]> {
   const subjects = PERSONS.map((type) => ({ type, value }));
   const state = accountState?.(value);
-  const rules = models.sendVolume.rules.exempt ?? [];
+  // Where another process reads the file, what is recorded of it has to do.
+  const file = rulesFile?.() ?? (await rulesCommands.lastFile());
   return [
     ...(state === undefined || state === 'unknown'
       ? []
       : ['The account is in the users file: what it sends from now on is recorded again.']),
-    ...(rules.some((entry) => JSON.stringify(entry).toLowerCase().includes(value))
-      ? ['The rules name them in an exemption: take it out of the rules file, if there is one.']
-      : []),
+    ...(file !== undefined && isNamedIn(file, value)
+      ? [
+          'The rules file names them: take that out, or it is recorded again when the file next comes into force.',
+        ]
+      : isNamedIn({ rules: models.sendVolume.rules }, value)
+        ? ['The rules in force named them in an exemption: it is kept under the pseudonym.']
+        : []),
     ...(models.overrides.on({ type: 'account', value })?.file !== undefined
       ? ['The file of overrides names them: take the entry out, or the next start sets it again.']
       : []),
@@ -94,4 +106,11 @@ function namedElsewhere({ accountState, models, clock }: ApiDependencies, value:
       ? ['An exemption covered them: what it was granted for is kept under the pseudonym.']
       : []),
   ];
+}
+
+/** Whether rules name somebody: an address anywhere in their text, a login that is a word like any other in a subject. */
+function isNamedIn({ rules, source }: Partial<SourcedRules>, value: string): boolean {
+  // As a text like any other: to parse up to a mebibyte of YAML would hold up everything else.
+  const said = domainOf(value) === undefined ? { rules } : { rules, text: source };
+  return !isDeepStrictEqual(new Rewriter({ name: value, pseudonym: '' }).value(said), said);
 }

@@ -9,7 +9,7 @@ import { formatInstant } from '../kernel/time.js';
 import { parseAside } from '../parsing/aside.js';
 import type { RulesChanged, SourcedRules } from '../rules/model.js';
 import { ACTIONS } from '../rules/model.js';
-import { InvalidRules } from '../rules/parse.js';
+import { InvalidRules, MOST_BYTES } from '../rules/parse.js';
 import { SUBJECT_TYPES } from '../sending/subjects.js';
 import { evidenceShape, evidenceView } from './block-view.js';
 import { carryOut, contextOf, etagOf, replayed } from './commands.js';
@@ -176,9 +176,6 @@ function changeIn(facts: RulesHandled['facts']): RulesChanged | undefined {
   return facts.find((fact) => fact.type === 'RulesChanged')?.data;
 }
 
-/** Bytes. */
-const LARGEST = 1024 * 1024;
-
 /**
  * YAML tokens of rules in a request. A thread parses one set after the other, about 3 µs a token. Rules that an
  * administrator puts in force may hold ten thousand exemptions; rules that others try, as many rules as are allowed.
@@ -210,10 +207,10 @@ export interface RulesInput {
 }
 
 /** A body that is a rule set. */
-export const rulesBody: BodySpec<RulesInput> = { schema: rulesInput, limit: LARGEST, yaml: true };
+export const rulesBody: BodySpec<RulesInput> = { schema: rulesInput, limit: MOST_BYTES, yaml: true };
 
 /** A body that is a rule set to try. */
-const rulesDraft: BodySpec<RulesInput> = { schema: rulesInput, limit: LARGEST / 4, yaml: true };
+const rulesDraft: BodySpec<RulesInput> = { schema: rulesInput, limit: MOST_BYTES / 4, yaml: true };
 
 /**
  * Reads the rules of a request in another thread.

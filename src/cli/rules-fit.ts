@@ -7,7 +7,7 @@ import type { RuleFit } from '../backtest/rule-fit.js';
 import { fitRules } from '../backtest/rule-fit.js';
 import { StopgapError } from '../kernel/errors.js';
 import { grouped } from '../kernel/printable.js';
-import { CONFIDENCE } from '../rules/fit.js';
+import { CONFIDENCE, rateFor } from '../rules/fit.js';
 import { proposedRules } from '../rules/fit-proposal.js';
 import { parseRules } from '../rules/parse.js';
 import { openForReading } from '../store/open-for-reading.js';
@@ -24,6 +24,7 @@ interface FitOption extends ConfigOption {
 
 /** One wrong verdict of a rule in 5,000 sender-days. */
 const RATE = 0.2;
+const MOST_RATE = 100;
 const THOUSAND = 1000;
 
 /** `stopgap rules fit`: reads the store, also beside a running server. */
@@ -60,9 +61,8 @@ async function write(
   rate: number,
 ): Promise<void> {
   const proposed = fits.flatMap(({ rule, fitted }) => (fitted === undefined ? [] : [{ rule, fitted }]));
-  if (proposed.length === 0) {
-    throw new StopgapError('invalid-input', `${file} is not written: no rule has enough days for this rate`);
-  }
+  if (proposed.length === 0)
+    throw new StopgapError('invalid-input', `${file} is not written: ${nothingProposed(fits, rate)}`);
   const head = ` Limits by stopgap rules fit --rate ${rate}: try them with stopgap backtest --rules FILE --against in-force.`;
   const text = proposedRules(source, proposed, head);
   parseRules(text, file);
@@ -70,6 +70,17 @@ async function write(
   const writing = async (): Promise<void> => writeFileSync(path.resolve(io.cwd, file), text, { flag: 'wx' });
   await openNamed(file, 'name a file that is not there yet, in a folder that can be written to', writing());
   note(io, `${file}: ${counted(proposed.length, 'limit')} proposed; stopgap rules apply puts them in force`);
+}
+
+/** Which rule is the nearest to a proposal, and what to do. */
+function nothingProposed(fits: readonly RuleFit[], rate: number): string {
+  const [most] = [...fits].sort((a, b) => b.days - a.days);
+  if (most === undefined)
+    return 'no rule follows a record; give one a limit such as { record: 2x, plus: 10 }, which needs weeks of history';
+  const { rule, days, needed } = most;
+  const enough = Math.ceil(10 * THOUSAND * rateFor(days)) / 10;
+  const or = enough <= MOST_RATE ? `, or allow more wrong blocks with --rate ${enough}` : '';
+  return `no rule has the ${grouped(needed)} sender-days that --rate ${rate} needs; ${rule.id} has most, ${grouped(days)}: try again when there are more${or}`;
 }
 
 const HEAD = ['RULE', 'TODAY', 'PROPOSED', 'WRONG TODAY', 'WRONG THEN', 'AT MOST', 'SENDER-DAYS', 'SENDERS'];
@@ -113,9 +124,9 @@ function fitJson({ rule, today, days, senders, aboveToday, fitted, atMost, neede
 
 function rateOf(text: string): number {
   const rate = Number(text);
-  if (!(rate >= 0.001 && rate <= 100)) {
+  if (!(rate >= 0.001 && rate <= MOST_RATE)) {
     throw new InvalidArgumentError(
-      'It must be a number from 0.001 to 100: wrong blocks in 1,000 sender-days.',
+      `It must be a number from 0.001 to ${MOST_RATE}: wrong blocks in 1,000 sender-days.`,
     );
   }
   return rate;

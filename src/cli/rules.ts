@@ -11,7 +11,7 @@ import { numbersOf } from '../kernel/why.js';
 import { DEFAULT_RULES } from '../rules/defaults.js';
 import { forgeable, withoutGeoData } from '../rules/explain.js';
 import type { RuleSet } from '../rules/model.js';
-import { parseRules } from '../rules/parse.js';
+import { InvalidRules, parseRules } from '../rules/parse.js';
 import { SUBJECT_TYPES } from '../sending/subjects.js';
 import { relative } from './client-format.js';
 import type { ClientOption, JsonOption, Schemas } from './client.js';
@@ -112,24 +112,38 @@ const withYes = (command: Command): Command =>
 async function agreedTo(
   io: CliIo,
   before: Schemas['Rules'],
-  wanted: RuleSet,
+  wanted: RuleSet | string,
   { yes }: YesOption,
 ): Promise<void> {
-  const changes = differences(before, wanted);
+  const changes = typeof wanted === 'string' ? [wanted] : differences(before, wanted);
   for (const line of changes) note(io, line);
   if (changes.length > 0 && yes !== true) await agreed(io, 'Put these rules in force?', UNASKED);
 }
 
+/**
+ * Rules as their recorded text says, or why nobody can read that: an earlier version may have taken it, or spoilt it when
+ * somebody was forgotten. That is no reason against other rules.
+ */
+function readRecorded(source: string, name: string): RuleSet | string {
+  try {
+    return parseRules(source, name);
+  } catch (thrown) {
+    if (!(thrown instanceof InvalidRules)) throw thrown;
+    return `the text of ${name} cannot be read, so not all that changes is known: ${thrown.message.split('\n')[0]}`;
+  }
+}
+
 /** What would change, a line each. Added rules are not listed: the count tells of them. */
 function differences(before: Schemas['Rules'], wanted: RuleSet): readonly string[] {
-  const now = parseRules(before.source, 'the rules in force');
   const ids = new Map(wanted.rules.map((rule) => [rule.id, rule]));
-  const removed = now.rules.filter(({ id }) => !ids.has(id));
-  const changed = now.rules.filter((rule) => ids.has(rule.id) && !isDeepStrictEqual(rule, ids.get(rule.id)));
   const named = (verb: string, list: readonly { readonly id: string }[]): readonly string[] =>
     list.length === 0
       ? []
       : [`${verb} ${counted(list.length, 'rule')} of those in force: ${list.map(({ id }) => id).join(', ')}`];
+  const removed = before.rules.filter(({ id }) => !ids.has(id));
+  const now = readRecorded(before.source, 'the rules in force');
+  if (typeof now === 'string') return [...named('removes', removed), now];
+  const changed = now.rules.filter((rule) => ids.has(rule.id) && !isDeepStrictEqual(rule, ids.get(rule.id)));
   const rest = (['mode', 'maxAutomaticBlocks', 'learning', 'exempt'] as const).filter(
     (key) => !isDeepStrictEqual(now[key], wanted[key]),
   );
@@ -207,7 +221,7 @@ function shadowCommands(rules: Command, io: CliIo): void {
       const client = await connect(io, options);
       const standing = await inShadow(client.get('/api/v1/rules/shadow'));
       const before = await client.get('/api/v1/rules');
-      await agreedTo(io, before, parseRules(standing.source, 'the shadow rules'), options);
+      await agreedTo(io, before, readRecorded(standing.source, 'the shadow rules'), options);
       // What was agreed to is of these two sets.
       const params = { header: atVersion(`${standing.version}.${before.version}`) };
       const inForce = await inShadow(client.ask('post', '/api/v1/rules/shadow/promote', { params }));

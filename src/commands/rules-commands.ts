@@ -36,6 +36,8 @@ export function shadowVersion(shadow: number, live: number): string {
 export class RulesCommandHandler {
   readonly #store: EventStore;
   readonly #clock: Clock;
+  /** The text of the rules file that was loaded last. */
+  #loaded: string | undefined;
 
   constructor(store: EventStore, clock: Clock) {
     this.#store = store;
@@ -59,12 +61,22 @@ export class RulesCommandHandler {
     const origin = file === undefined ? 'defaults' : 'file';
     const { rules, source } = file ?? { rules: parseRules(builtIn), source: builtIn };
     const by = file === undefined ? 'system:defaults' : 'system:rules-file';
-    const { facts, before } = await this.execute({ kind: 'replace', origin, rules, source }, { by });
+    const isEdited = this.#loaded !== undefined && this.#loaded !== source;
+    const { facts, before } = await this.execute(
+      { kind: 'replace', origin, rules, source, isEdited },
+      { by },
+    );
+    this.#loaded = source;
     return facts.find((fact) => fact.type === 'RulesChanged')?.data ?? before.inForce;
   }
 
   /** The rule set in force, as recorded; undefined before the first. @throws StoreUnavailable */
   async current(): Promise<RulesChanged | undefined> {
     return (await readHistory(this.#store, DECIDER)).state.inForce;
+  }
+
+  /** The rules file that was put in force last, as recorded; undefined if none ever was. @throws StoreUnavailable */
+  async lastFile(): Promise<SourcedRules | undefined> {
+    return (await readHistory(this.#store, DECIDER)).state.file;
   }
 }

@@ -245,6 +245,11 @@ export class LogFollower {
     return this.#notices?.stateOf(channel);
   }
 
+  /** As it was read last; undefined if this process reads none. */
+  get rulesFile(): SourcedRules | undefined {
+    return this.#rulesFile?.current;
+  }
+
   get state(): 'starting' | 'following' | 'rebuilding' {
     return this.#state;
   }

@@ -1,6 +1,7 @@
 import { domainToUnicode } from 'node:url';
 import { BLOCK_CATEGORY } from '../blocks/events.js';
 import { OVERRIDE_CATEGORY } from '../overrides/events.js';
+import { rewriteRules } from '../rules/rewrite.js';
 import { PROFILE_CATEGORY } from '../sending/day-summary.js';
 import { SEND_CATEGORY } from '../sending/events.js';
 import { domainOf, normalizeAccount, normalizeAddress } from '../sending/identity.js';
@@ -12,11 +13,6 @@ export interface Person {
   readonly name: string;
   /** What stays in its place where something must. */
   readonly pseudonym: string;
-}
-
-/** `invalid` is nobody's domain, and will not be (RFC 2606). */
-export function pseudonymOf(hex: string): string {
-  return `forgotten-${hex}@invalid`;
 }
 
 /** What becomes of a stream of theirs: its events go, or stay under the pseudonym. */
@@ -59,10 +55,19 @@ const ACTIVITY = new Set([
 const ACCOUNTS = new Set(['account', 'accounts']);
 /** Other fields that hold a name: the only ones where a login that is no address is looked for. */
 const NAMES = new Set([...ACCOUNTS, 'address', 'returnPath', 'sender']);
-/** Fields that people and rules write sentences in. */
+/** Fields that people and rules write sentences in. A `source` is the text of rules, and `rules` what was read from it. */
 const TEXTS = new Set([
-  ...['sentence', 'note', 'description', 'reason', 'text', 'title', 'output', 'error', 'source', 'items'],
+  ...['sentence', 'note', 'description', 'reason', 'text', 'title', 'output', 'error', 'items'],
 ]);
+
+/** Where a value is in an event. */
+interface Place {
+  /** The field; of an element of a list, that of the list. */
+  readonly key: string;
+  /** Of the subject around it. */
+  readonly type: string;
+  readonly isOfRules: boolean;
+}
 
 /** Takes a person out of events that are not theirs alone. The same events always give the same result. */
 export class Rewriter {
@@ -119,7 +124,7 @@ export class Rewriter {
     if (this.erases(type, parsed)) return 'erase';
     const rewritten = {
       by: this.#isAddress ? this.#text(by) : by,
-      data: JSON.stringify(this.#value(parsed, '', '')),
+      data: JSON.stringify(this.value(parsed)),
     };
     const isSame = rewritten.by === by && rewritten.data === JSON.stringify(parsed);
     return isSame ? undefined : rewritten;
@@ -127,24 +132,24 @@ export class Rewriter {
 
   /** The same value without them. */
   value(value: unknown): unknown {
-    return this.#value(value, '', '');
+    return this.#value(value, { key: '', type: '', isOfRules: false });
   }
 
-  /** @param key the field that it is in; of an element of a list, that of the list @param type of the subject around it */
-  #value(value: unknown, key: string, type: string): unknown {
-    if (typeof value === 'string') return this.#string(value, key, type);
-    if (Array.isArray(value)) return value.map((element) => this.#value(element, key, type));
+  #value(value: unknown, place: Place): unknown {
+    if (typeof value === 'string') return this.#string(value, place);
+    if (Array.isArray(value)) return value.map((element) => this.#value(element, place));
     if (typeof value !== 'object' || value === null) return value;
-    const subject = (value as Partial<Subject>).type ?? '';
+    const type = (value as Partial<Subject>).type ?? '';
     return Object.fromEntries(
-      Object.entries(value).map(([field, inner]) => [
-        this.#isAddress ? this.#text(field) : field,
-        this.#value(inner, field, subject),
+      Object.entries(value).map(([key, inner]) => [
+        this.#isAddress ? this.#text(key) : key,
+        this.#value(inner, { key, type, isOfRules: place.isOfRules || key === 'rules' }),
       ]),
     );
   }
 
-  #string(value: string, key: string, type: string): string {
+  #string(value: string, { key, type, isOfRules }: Place): string {
+    if (key === 'source') return this.#rulesText(value);
     const isSubject = key === 'value' && (type === 'account' || type === 'address');
     if (this.#isAddress || isSubject || NAMES.has(key)) {
       const isAccount = ACCOUNTS.has(key) || (isSubject && type === 'account');
@@ -152,7 +157,17 @@ export class Rewriter {
       // Another login, that has a tag in its name.
       if (isAccount) return value;
     }
-    return this.#isAddress || TEXTS.has(key) ? this.#text(value) : value;
+    // What the rules say is what their text says.
+    return this.#isAddress || (TEXTS.has(key) && !isOfRules) ? this.#text(value) : value;
+  }
+
+  /** A login may be any word of the rules: changed anywhere but in a subject, they could not be read any more. */
+  #rulesText(source: string): string {
+    if (!this.#hint.test(source)) return source;
+    return rewriteRules(source, {
+      subject: (value, type) => this.#string(value, { key: 'value', type, isOfRules: true }),
+      rest: (text) => (this.#isAddress ? this.#text(text) : text),
+    });
   }
 
   #isName(value: string, isAccount: boolean): boolean {

@@ -1,14 +1,15 @@
 import { StopgapError } from '../kernel/errors.js';
 import type { Check, Fact, RecordedEvent } from '../kernel/events.js';
 import { shaped, text, whole } from '../kernel/events.js';
-import type { RulesChanged, RuleSet, RulesFact } from './model.js';
+import { mayBeBeforeForgetting } from '../kernel/pseudonym.js';
+import type { RulesChanged, RuleSet, RulesFact, SourcedRules } from './model.js';
 
 /** The state of the rules, from their stream. */
 export interface RulesStanding {
   /** Undefined before the first. */
   readonly inForce: RulesChanged | undefined;
-  /** The text of the rules file that was put in force last. */
-  readonly file: string | undefined;
+  /** The rules file that was put in force last. */
+  readonly file: SourcedRules | undefined;
   readonly shadow: { readonly version: number; readonly rules: RuleSet; readonly source: string } | undefined;
   /** How many rule sets ever ran in the shadow. */
   readonly shadows: number;
@@ -24,13 +25,16 @@ export const NO_RULES_YET: RulesStanding = {
 export type RulesCommand =
   /**
    * Puts a rule set in force. A file is put in force when it differs from the last file that was, so that what was set
-   * through the API meanwhile stays until somebody edits the file; built-in rules only ever replace built-in rules.
+   * through the API meanwhile stays until somebody edits the file (that somebody was forgotten who is named in it is no
+   * edit); built-in rules only ever replace built-in rules.
    */
   | {
       readonly kind: 'replace';
       readonly origin: Exclude<RulesChanged['origin'], 'shadow'>;
       readonly rules: RuleSet;
       readonly source: string;
+      /** Of a file: this process has seen another text of it before. */
+      readonly isEdited?: boolean;
     }
   | { readonly kind: 'load'; readonly rules: RuleSet; readonly source: string }
   | { readonly kind: 'remove' }
@@ -49,7 +53,10 @@ export function decideRules(
   if (command.kind === 'replace') {
     const { rules, source, origin } = command;
     // A file that has become what the API had set is in force as a file from now on: the next edit of it counts.
-    if (source === (origin === 'file' ? file : inForce?.source)) return [];
+    if (source === (origin === 'file' ? file?.source : inForce?.source)) return [];
+    if (origin === 'file' && command.isEdited !== true && file !== undefined && inForce?.origin !== origin) {
+      if (mayBeBeforeForgetting(source, file.source)) return [];
+    }
     if (origin === 'defaults' && (inForce?.origin ?? origin) !== origin) return [];
     return [{ type: 'RulesChanged', data: { version: next, rules, source, origin } }];
   }
@@ -71,7 +78,7 @@ export function decideRules(
 export function evolveRules(standing: RulesStanding, event: RecordedEvent): RulesStanding {
   if (isChange(event)) {
     const { data } = event;
-    return { ...standing, inForce: data, file: data.origin === 'file' ? data.source : standing.file };
+    return { ...standing, inForce: data, file: data.origin === 'file' ? data : standing.file };
   }
   if (!isShadowEvent(event)) return standing;
   const { version } = event.data;

@@ -48,7 +48,7 @@ export function proposedRules(source: string, proposed: readonly ProposedLimit[]
 
 /** What rules say, without how they are written. */
 function asText(source: string): string {
-  return JSON.stringify(parseRules(source));
+  return JSON.stringify(parseRules(source, 'the rules in force'));
 }
 
 function listOf(document: Document): YAMLSeq {

@@ -97,6 +97,11 @@ export function daysNeeded(rate: number): number {
   return Math.ceil(-Math.log(1 - CONFIDENCE) / rate);
 }
 
+/** The lowest rate that can be told from so many days: for it {@link daysNeeded} are no more. Infinity without a day. */
+export function rateFor(days: number): number {
+  return -Math.log(1 - CONFIDENCE) / days;
+}
+
 /** With the {@link CONFIDENCE}, no more than this was to be expected where so many happened. */
 export function atMost(happened: number): number {
   let [low, high] = [0, 10 + 2 * happened];

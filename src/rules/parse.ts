@@ -1,6 +1,7 @@
 import { LineCounter, isNode, visit } from 'yaml';
 import type { Document } from 'yaml';
 import { problemsText, StopgapError } from '../kernel/errors.js';
+import { grouped } from '../kernel/printable.js';
 import { YamlRefused, parseYaml } from '../kernel/yaml.js';
 import { DEFAULT_RULES } from './defaults.js';
 import type { RuleSet } from './model.js';
@@ -33,6 +34,9 @@ function faultLine(source: string, { line, path, message }: RuleFault): string {
   return `${source}${line === undefined ? '' : `:${line}`}: ${path === '' ? '' : `${path}: `}${message}`;
 }
 
+/** Bytes of a rule set's text, from wherever: it becomes an event, and every request for the rules has it. */
+export const MOST_BYTES = 1024 * 1024;
+
 /** The most faults that are reported: more would help nobody. */
 const MOST_FAULTS = 100;
 
@@ -44,6 +48,11 @@ const MOST_FAULTS = 100;
  * @throws InvalidRules with every fault (the first 100), each with its line
  */
 export function parseRules(text: string, source = 'rules', tokens?: number): RuleSet {
+  const bytes = Buffer.byteLength(text);
+  if (bytes > MOST_BYTES) {
+    const message = `has ${grouped(bytes)} bytes; rules may have ${grouped(MOST_BYTES)} at most`;
+    throw new InvalidRules([{ line: undefined, path: '', message }], source);
+  }
   const lines = new LineCounter();
   const document = parsed(text, lines, source, tokens);
   if (document.errors.length > 0) {

@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 import { v7 } from 'uuid';
 import type { NewEvent } from '../../../src/kernel/events.js';
 import type { Person } from '../../../src/forgetting/person.js';
-import { pseudonymOf } from '../../../src/forgetting/person.js';
+import { pseudonymOf } from '../../../src/kernel/pseudonym.js';
 import { eventually } from '../../support/smtp/eventually.js';
 import { collect, ids, newEvent } from '../../support/store/events.js';
 import type { StoreHarness, StoreUnderTest } from './harness.js';

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import type { ForgottenJson } from '../../../src/api/forget.js';
 import type { BlockCommand } from '../../../src/blocks/commands.js';
+import { parseRules } from '../../../src/rules/parse.js';
 import { newId } from '../../../src/runtime/ids.js';
 import { heldStream, movedStream } from '../../../src/sending/events.js';
 import { parseSubject } from '../../../src/sending/subjects.js';
@@ -77,6 +78,54 @@ describe('POST /api/v1/forget', () => {
     assert.equal((await forget('next@example.org')).forgotten.erased, 1);
     const changes = await server.get('/api/v1/changes?type=PersonForgotten');
     assert.equal(changes.json.items.length, 2);
+  });
+});
+
+describe('POST /api/v1/forget of somebody whom rules name', () => {
+  let server: ApiServer;
+  before(async () => {
+    server = await ApiServer.start();
+  });
+  after(() => server.stop());
+
+  const forget = async (value: string): Promise<ForgottenJson> => {
+    const { status, json } = await server.post(FORGET, { subject: { type: 'account', value } });
+    assert.equal(status, 200, JSON.stringify(json));
+    return json as unknown as ForgottenJson;
+  };
+
+  test('says that the rules file names them, and which rules only named them', async () => {
+    const exempt = (type: string, value: string): string =>
+      `version: 1\n# of ${value}\nrules: []\nexempt:\n  - { subject: { type: ${type}, value: ${value} }, reason: block }\n`;
+    const inFile = 'The rules file names them: take that out, or it is recorded again when';
+    const remainsOf = async (value: string): Promise<readonly string[]> => {
+      await server.sent(value, 1);
+      return (await forget(value)).remains.filter((said) => said.startsWith('The rules'));
+    };
+    const load = async (text: string): Promise<void> => {
+      const { rulesCommands, models, store } = server.deps;
+      await rulesCommands.load({ rules: parseRules(text), source: text });
+      await models.reached(await store.head());
+    };
+    await load(exempt('account', 'zed@example.com'));
+    await server.call('PUT', '/api/v1/rules', { body: { source: exempt('account', 'dan') } });
+    assert.deepEqual(await remainsOf('ozzed@example.com'), []);
+    assert.deepEqual(await remainsOf('block'), [], 'a word of the rules is nobody');
+    assert.deepEqual(await remainsOf('da'), []);
+    assert.deepEqual(await remainsOf('dan'), [
+      'The rules in force named them in an exemption: it is kept under the pseudonym.',
+    ]);
+    assert.match((await remainsOf('zed@example.com')).join(), new RegExp(`^${inFile}`));
+    // What is recorded names them no more: the file may.
+    assert.deepEqual(await remainsOf('zed@example.com'), []);
+    const text = exempt('account', 'zed');
+    await server.restart((deps) => ({
+      ...deps,
+      rulesFile: () => ({ rules: parseRules(text), source: text }),
+    }));
+    assert.match((await remainsOf('zed')).join(), new RegExp(`^${inFile}`));
+    assert.match((await remainsOf('zed')).join(), new RegExp(`^${inFile}`));
+    assert.deepEqual(await remainsOf('exempt'), []);
   });
 });
 

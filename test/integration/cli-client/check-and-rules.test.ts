@@ -318,6 +318,49 @@ rules:
     assert.equal(parsed.version, 2);
   });
 
+  test('stopgap rules apply and shadow promote say that recorded rules cannot be read, and ask all the same', async () => {
+    const other = await ApiServer.start();
+    const there = await Terminal.at(other);
+    try {
+      const { store, models, clock } = other.deps;
+      // As an earlier version left them when it had forgotten a login that is a word of the rules.
+      const spoilt = VALID.replace('then: block', 'then: forgotten-cc38706d@invalid');
+      const data = { version: 2, rules: parseRules(VALID), source: spoilt, origin: 'api' };
+      const shadow = { version: 1, rules: parseRules(VALID), source: spoilt };
+      const envelope = { at: clock.now(), by: 'admin:me' };
+      const { position } = await store.append(
+        'rules',
+        [
+          { id: newId(), type: 'RulesChanged', data, ...envelope },
+          { id: newId(), type: 'ShadowRulesChanged', data: shadow, ...envelope },
+        ],
+        'any',
+      );
+      await models.reached(position);
+      const calm = VALID.replace('id: burst', 'id: calm').replace('then: block', 'then: propose');
+      await writeFile(path.join(there.cwd, 'calm.yaml'), calm);
+      const unasked = await there.run('rules', 'apply', 'calm.yaml');
+      assert.equal(unasked.code, 1);
+      assert.match(unasked.err, /^removes 1 rule of those in force: burst$/m);
+      assert.match(
+        unasked.err,
+        /^the text of the rules in force cannot be read, .*: the rules in force:4: rules\[0\]\.then: must be/m,
+      );
+      assert.match(unasked.err, /--yes puts these rules in force/);
+      assert.match(
+        (await there.run('rules', 'apply', 'calm.yaml', '--yes')).err,
+        /^rules version 3 in force/m,
+      );
+      const promoting = await there.run('rules', 'shadow', 'promote');
+      assert.equal(promoting.code, 1);
+      assert.match(promoting.err, /^the text of the shadow rules cannot be read/m);
+      assert.equal((await there.run('rules', 'shadow', 'promote', '--yes')).code, 0);
+    } finally {
+      await there.close();
+      await other.stop();
+    }
+  });
+
   test('stopgap rules apply names the rules that would go; what extends the built-in ones keeps them', async () => {
     const other = await ApiServer.start();
     const there = await Terminal.at(other);

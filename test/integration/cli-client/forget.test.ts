@@ -1,5 +1,8 @@
 import assert from 'node:assert/strict';
+import { writeFile } from 'node:fs/promises';
+import path from 'node:path';
 import { describe, test } from 'node:test';
+import { DEFAULT_RULES } from '../../../src/rules/defaults.js';
 import { ApiServer } from '../../support/api/server.js';
 import { besideServer, Terminal } from './support.js';
 
@@ -51,6 +54,19 @@ describe('stopgap forget', () => {
     assert.deepEqual([code, out], [1, '']);
     assert.ok(err.includes(`on hold (2 for the block ${id})`), err);
     assert.match(err, /release or delete it first \(stopgap block held ID --release or --delete\)/);
+  });
+
+  test('stopgap forget of a login that is a word of the rules leaves them as they are, and others can be applied', async () => {
+    await writeFile(path.join(terminal.cwd, 'built-in.yaml'), DEFAULT_RULES);
+    assert.equal((await terminal.run('rules', 'apply', 'built-in.yaml', '--yes')).code, 0);
+    for (const login of ['block', 'day', 'true']) {
+      await server.sent(login, 1);
+      const { code, err } = await terminal.run('forget', login, '--yes');
+      assert.equal(code, 0, err);
+    }
+    assert.equal((await terminal.run('rules', 'show')).out, DEFAULT_RULES);
+    const { code, err } = await terminal.run('rules', 'apply', 'built-in.yaml');
+    assert.equal(code, 0, err);
   });
 
   test('stopgap forget says of a name that nothing is stored of, and does not call it forgotten', async () => {

@@ -14,19 +14,19 @@ import { temporaryDirectory } from '../../unit/config/helpers.js';
 
 const BUILT_IN = DEFAULT_RULES.slice(DEFAULT_RULES.indexOf('version:'));
 
-/** A folder with a configuration and a store, in which a sender wrote four messages a day for seventy days. */
-async function installation(t: TestContext, rules: string): Promise<string> {
+/** A folder with a configuration and a store, in which a sender wrote four messages a day for so many days. */
+async function installation(t: TestContext, rules: string, days = 70): Promise<string> {
   const cwd = temporaryDirectory(t);
   const config = `data: ${cwd}\nsmtp: { relay: { url: 'smtp://127.0.0.1:25' } }\n`;
   writeFileSync(path.join(cwd, 'stopgap.yaml'), config);
   const watching = new Watching(rules);
   watching.habit(
-    Array.from({ length: 70 }, (_, day) => day),
+    Array.from({ length: days }, (_, day) => day),
     {},
     4,
     MINUTE,
   );
-  watching.morning(71);
+  watching.morning(days + 1);
   let now = 0;
   const clock = { now: () => now };
   const store = await openSqliteStore({ file: path.join(cwd, 'events.db'), clock });
@@ -141,8 +141,30 @@ rules:
     });
     const few = await stopgapVerb({ cwd }, 'rules', 'fit', '--out', 'none.yaml');
     assert.equal(few.code, 1);
-    assert.match(few.err, /none\.yaml is not written: no rule has enough days for this rate/);
+    assert.match(
+      few.err,
+      /none\.yaml is not written: no rule has the 11,513 sender-days that --rate 0\.2 needs; minute has most, 63: try again when there are more, or allow more wrong blocks with --rate 36\.6$/m,
+    );
+    const most = await stopgapVerb({ cwd }, 'rules', 'fit', '--rate', '36.6', '--out', 'most.yaml');
+    assert.equal(most.code, 0, most.err);
     assert.equal(existsSync(path.join(cwd, 'none.yaml')), false);
+  });
+
+  test('stopgap rules fit says of rules that follow no record, and of no days, what would help', async (t) => {
+    const fixed =
+      'version: 1\nrules: [{ id: fixed, per: account, count: recipients, window: 10m, limit: 100, then: block, for: 1h }]\n';
+    const fit = async (rules: string): Promise<string> => {
+      const cwd = await installation(t, rules, 3);
+      const { code, err } = await stopgapVerb({ cwd }, 'rules', 'fit', '--out', 'none.yaml');
+      assert.equal(code, 1);
+      return err;
+    };
+    assert.match(
+      await fit(fixed),
+      /is not written: no rule follows a record; give one a limit such as \{ record: 2x/,
+    );
+    const following = fixed.replace('limit: 100', 'limit: { record: 2x, plus: 10 }');
+    assert.match(await fit(following), /; fixed has most, 0: try again when there are more$/m);
   });
 
   for (const rate of ['0', '-1', 'often', '101']) {

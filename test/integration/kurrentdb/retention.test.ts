@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { pseudonymOf } from '../../../src/forgetting/person.js';
+import { pseudonymOf } from '../../../src/kernel/pseudonym.js';
 import { InvalidInput } from '../../../src/kernel/errors.js';
 import { DAY, HOUR, SECOND } from '../../../src/kernel/time.js';
 import { WrongExpectedRevision } from '../../../src/store/port.js';

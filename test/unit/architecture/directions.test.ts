@@ -10,7 +10,10 @@ const CORE: Readonly<Record<string, readonly string[]>> = {
   'src/overrides/': ['src/blocks/', 'src/sending/', 'src/kernel/', 'zod'],
   'src/rules/': ['src/overrides/', 'src/blocks/', 'src/sending/', 'src/kernel/', 'yaml', 'zod'],
   'src/sessions/': ['src/kernel/'],
-  'src/forgetting/': ['src/overrides/', 'src/blocks/', 'src/sending/', 'src/kernel/', 'node:url'],
+  'src/forgetting/': [
+    ...['src/rules/', 'src/overrides/', 'src/blocks/', 'src/sending/', 'src/kernel/'],
+    'node:url',
+  ],
   'projections/': [
     ...['src/sessions/', 'src/rules/', 'src/overrides/', 'src/blocks/', 'src/sending/', 'src/kernel/'],
     'ipaddr.js',

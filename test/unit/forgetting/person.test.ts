@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { ownStreams, Rewriter } from '../../../src/forgetting/person.js';
+import { parseRules } from '../../../src/rules/parse.js';
 
 const person = { name: 'alice.b@example.com', pseudonym: 'forgotten-1a2b3c4d@invalid' };
 const P = person.pseudonym;
@@ -81,6 +82,78 @@ describe('taking a person out of an event', () => {
     });
     assert.deepEqual(rewritten({ sentence: 'alice sent 3, alice@example.org none' }), {
       sentence: `${P} sent 3, alice@example.org none`,
+    });
+  });
+
+  test('changes the text of rules wherever the address is, but for other logins, as the rules that were read from it', () => {
+    const text = (name: string, more: readonly string[]): string =>
+      `version: 1 # for ${name}\nrules: []\nexempt:\n${[name, ...more]
+        .map((value) => `  - { subject: { type: account, value: ${value} }, reason: of ${name} }\n`)
+        .join('')}`;
+    const source = text('alice.b@example.com', ['alice.b+x@example.com', '"\\u0061lice.b@example.com"']);
+    const data = after({ version: 2, rules: parseRules(source), source, origin: 'api' }, 'RulesChanged');
+    const { rules, source: changed } = data as { rules: unknown; source: string };
+    assert.equal(changed, text(P, ['alice.b+x@example.com', `"${P}"`]));
+    assert.deepEqual(rules, JSON.parse(JSON.stringify(parseRules(changed))));
+  });
+
+  describe('of a login that is a word of the rules', () => {
+    const login = new Rewriter({ name: 'block', pseudonym: P });
+    const exempt = (value: string, type = 'account', more = ''): string =>
+      `  - { subject: { type: ${type}, value: ${value} }, reason: block asked${more} }\n`;
+    const text = (...entries: readonly string[]): string =>
+      `version: 1 # block\nrules:\n  - { id: block, description: never block, per: account, count: messages, window: 1h, limit: 9, then: block, for: 1h }\nexempt:\n${entries.join('')}`;
+    const sourceAfter = (source: string): string => (login.value({ source }) as { source: string }).source;
+
+    for (const [before, expected] of [
+      ['block', P],
+      ['Block', P],
+      ['"block"', `"${P}"`],
+      ["'block'", `"${P}"`],
+      ['"bl\\u006fck"', `"${P}"`],
+      ['&them block', `&them ${P}`],
+    ] as const)
+      test(`its text changes in subjects alone: ${before}`, () => {
+        const others = [exempt('block', 'ehlo'), exempt('unblock'), exempt('block@example.com')];
+        const changed = sourceAfter(
+          text(exempt(before), ...others, exempt(before.replace('&', '*').split(' ')[0]!)),
+        );
+        const second = before.startsWith('&') ? P : expected;
+        assert.equal(changed, text(exempt(expected), ...others, exempt(second)));
+        assert.doesNotThrow(() => parseRules(changed));
+      });
+
+    test('the rules stay what their text says', () => {
+      const source = text(exempt('block'));
+      const data = { version: 3, rules: parseRules(source), source, origin: 'file' };
+      for (const type of ['RulesChanged', 'ShadowRulesChanged']) {
+        const found = login.rewrite({ type, by: 'admin:me', data: JSON.stringify(data) });
+        assert.ok(typeof found === 'object');
+        const { rules, source: changed } = JSON.parse(found.data) as typeof data;
+        assert.deepEqual(rules, JSON.parse(JSON.stringify(parseRules(changed))));
+        assert.equal(rules.exempt[0]!.subject.value, P);
+      }
+    });
+
+    test('rules without a subject of that name stay byte for byte', () => {
+      const source = text(exempt('bob'));
+      const data = JSON.stringify({ version: 3, rules: parseRules(source), source, origin: 'file' });
+      assert.equal(login.rewrite({ type: 'RulesChanged', by: 'admin:me', data }), undefined);
+    });
+
+    test('rules as JSON, over several lines, and what is no YAML', () => {
+      const json = (value: string): string =>
+        JSON.stringify({
+          version: 1,
+          rules: [],
+          exempt: [{ subject: { type: 'account', value }, reason: 'block' }],
+        });
+      assert.equal(sourceAfter(json('block')), json(P));
+      const lines = (value: string): string =>
+        `exempt:\n  - subject:\n      value:\n        ${value}\n      type: account\n    reason: block\n`;
+      assert.equal(sourceAfter(lines('block')), lines(P));
+      const nested = `${'['.repeat(200)} value: block`;
+      assert.equal(sourceAfter(nested), nested);
     });
   });
 

@@ -3,6 +3,7 @@ import { describe, test } from 'node:test';
 import { DEFAULT_RULES } from '../../../src/rules/defaults.js';
 import type { RulesChanged } from '../../../src/rules/model.js';
 import { parseRules } from '../../../src/rules/parse.js';
+import type { RulesStanding } from '../../../src/rules/decide.js';
 import { NO_RULES_YET, decideRules, evolveRules } from '../../../src/rules/decide.js';
 import { T0 } from '../../support/given.js';
 import { event } from '../../support/sends.js';
@@ -66,5 +67,45 @@ describe('rules that replace others', () => {
     assert.deepEqual(after(['file', PLAIN], ['file', PLAIN], ['api', PLAIN]).versions, ['1 file']);
     assert.deepEqual(after(['defaults', PLAIN], ['defaults', PLAIN]).versions, ['1 defaults']);
     assert.deepEqual(after(['file', PLAIN], ['defaults', DEFAULT_RULES]).versions, ['1 file']);
+  });
+
+  describe('after somebody was forgotten whom the file names', () => {
+    const naming = (name: string, reason = `newsletter of ${name}`): string =>
+      `${PLAIN}exempt:\n  - { subject: { type: account, value: ${name} }, reason: ${reason} }\n`;
+    const kept = { rules: parseRules(PLAIN), source: naming('forgotten-1a2b3c4d@invalid') };
+    const standing = (origin: RulesChanged['origin']): RulesStanding => ({
+      ...NO_RULES_YET,
+      inForce: { version: 2, origin, ...(origin === 'file' ? kept : { ...kept, source: OBSERVING }) },
+      file: kept,
+    });
+    const origins = (source: string, { of = standing('api'), isEdited = false } = {}): readonly unknown[] =>
+      decideRules({ kind: 'replace', origin: 'file', rules: parseRules(PLAIN), source, isEdited }, of).map(
+        ({ data }) => 'origin' in data && data.origin,
+      );
+
+    test('by the API stay while nobody edits the file', () => {
+      assert.deepEqual(origins(naming('zed@example.com')), []);
+      assert.deepEqual(origins(naming('Zed+news@example.com', 'newsletter of zed@example.com')), []);
+      assert.deepEqual(origins(naming('zed@example.com'), { of: standing('shadow') }), []);
+    });
+
+    test('are replaced by an edit of the file', () => {
+      for (const edited of [
+        PLAIN,
+        `${naming('zed@example.com')}\n`,
+        `# Ours.\n${naming('zed@example.com')}`,
+        naming('zed@example.com', 'of us'),
+        naming('zed@example.com').replace('newsletter', 'letter'),
+      ])
+        assert.deepEqual(origins(edited), ['file'], edited);
+    });
+
+    test('are replaced by an edit of a name alone, which the process saw', () => {
+      assert.deepEqual(origins(naming('yan@example.com'), { isEdited: true }), ['file']);
+    });
+
+    test('of the file itself are those of the file again at the next start', () => {
+      assert.deepEqual(origins(naming('zed@example.com'), { of: standing('file') }), ['file']);
+    });
   });
 });
