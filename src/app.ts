@@ -281,6 +281,7 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
           ? undefined
           : () => dovecot.asked.sending > 0 || (clock.now() - startedAt < HOUR ? undefined : false),
       startedAt,
+      unstopped: () => follower.unstopped(),
       failedLogins: (account) =>
         [smtp?.failedLogins(account), dovecot?.failedLogins(account)]
           .filter((found) => found !== undefined)

@@ -329,7 +329,9 @@ function strengthenByRule(
 function expiry(standing: Standing, now: Instant): readonly BlockFact[] {
   const { block } = standing;
   if (block === undefined || block.until === null || block.until > now) return [];
-  return [{ type: 'BlockExpired', data: { block: block.id, dueAt: block.until }, at: block.until, by: EXPIRY }];
+  return [
+    { type: 'BlockExpired', data: { block: block.id, dueAt: block.until }, at: block.until, by: EXPIRY },
+  ];
 }
 
 /** What fell due and is not recorded yet, so that a new case does not begin on top of an open one. */
