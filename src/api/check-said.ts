@@ -383,7 +383,7 @@ function others({ isAsked, askedCodes }: OwnSettings): string {
 }
 
 const NOT_KEPT =
-  'Perhaps the password was wrong: that is kept here for an hour at most and of the last 10,000 names alone, and none of before the last start.';
+  'Perhaps the password was wrong: that is kept here for an hour at most, of the last 10,000 names alone, none of before the last start, and only what this process saw or was told.';
 const PUT_OFF_NOT_KEPT =
   'Which logins were put off is kept here for an hour at most, and none of before the last start.';
 const NOT_BY_WORDS =
