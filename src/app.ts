@@ -282,13 +282,19 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
           ? undefined
           : () => dovecot.asked.sending > 0 || (clock.now() - startedAt < HOUR ? undefined : false),
       startedAt,
+      unstopped: () => follower.unstopped(),
       failedLogins: (account) =>
-        [smtp?.failedLogins(account), dovecot?.failedLogins(account)]
+        [smtp, dovecot, mailServers?.reports]
+          .map((known) => known?.failedLogins(account))
           .filter((found) => found !== undefined)
           .sort((a, b) => lastOf(a) - lastOf(b))
           .at(-1),
       failuresForgottenAt: () =>
-        Math.max(smtp?.failuresForgottenAt() ?? -Infinity, dovecot?.failuresForgottenAt ?? -Infinity),
+        Math.max(
+          smtp?.failuresForgottenAt() ?? -Infinity,
+          dovecot?.failuresForgottenAt ?? -Infinity,
+          mailServers?.reports.failuresForgottenAt ?? -Infinity,
+        ),
       cannotCheck: smtp?.cannotCheck,
       putOffs: smtp?.putOffs,
       wasAsked:

@@ -115,6 +115,12 @@ export class BlockLedger {
     return undefined;
   }
 
+  /** When the newest block or proposal of exactly this subject ended, or will; -Infinity if there never was one. */
+  endOn(subject: Subject): Instant {
+    for (const row of this.rows.on(subject)) return this.rows.at(row).ends;
+    return -Infinity;
+  }
+
   /** The block that is in force on exactly this subject, or the proposal that waits: what a rule asks for next is about it. */
   caseOn(subject: Subject, now: Instant): BlockEntry | undefined {
     const live = this.liveOn(subject);

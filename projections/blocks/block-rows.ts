@@ -36,6 +36,8 @@ export interface BlockRow {
   readonly subject: Subject;
   /** Position of its first event. */
   readonly begin: number;
+  /** When it ended, or will; Infinity if somebody has to end it. */
+  readonly ends: Instant;
   /** Revision of that event in the subject's stream. */
   readonly revision: number;
   /** The number of the stream's events from its first to its last, including events about other things. */
@@ -124,6 +126,7 @@ export class BlockRows {
       id: ids[at]!,
       subject: this.#subjectOf(row),
       begin: numbers.begins[at]!,
+      ends: numbers.ends[at]!,
       revision: numbers.revisions[at]!,
       events: numbers.events[at]!,
       follows: this.#follows.get(row),

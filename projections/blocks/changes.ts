@@ -21,13 +21,16 @@ export interface Change {
 /** How many are kept, the newest: the store has all. */
 export const CHANGES_KEPT = 10_000;
 
+/** Older versions signed these with the name of whoever decided next. */
+const ENDED_BY_TIME: ReadonlySet<string> = new Set(['BlockExpired', 'ProposalLapsed']);
+
 /** The newest decisions that no rule and no clock has made. */
 export class Changes {
   /** Oldest first. */
   #kept: Change[] = [];
 
   apply({ position, at, by, type, correlation, stream, data }: RecordedEvent): void {
-    if (by.startsWith('rule:') || by.startsWith('system:')) return;
+    if (by.startsWith('rule:') || by.startsWith('system:') || ENDED_BY_TIME.has(type)) return;
     const { block, subject, note, reason, description } = data as Readonly<Record<string, unknown>>;
     const why = [note, reason, description].find((text) => typeof text === 'string' && text !== '');
     this.#kept.push({

@@ -190,7 +190,7 @@ function isBehind(a: Exemption, b: Exemption): boolean {
 }
 
 /** A subject as the sender that it would match as. */
-function asSender({ type, value }: Subject): SenderIdentity {
+export function asSender({ type, value }: Subject): SenderIdentity {
   return {
     account: type === 'account' ? value : type === 'domain' ? `@${value}` : undefined,
     address: type === 'address' ? value : undefined,

@@ -232,7 +232,8 @@ export class FailedLoginsByAccount {
     return this.#forgottenAt;
   }
 
-  note(login: string, what: 'failed' | 'putOff', network: string, at: Instant): void {
+  /** @param at may be of before those that are counted: then it may have been reported late */
+  note(login: string, what: 'failed' | 'putOff', network: string, at: Instant, count = 1): void {
     if (Buffer.byteLength(login) > LONGEST_ADDRESS) return;
     const account = normalizeAccount(login);
     const exists = this.#exists(account);
@@ -242,9 +243,14 @@ export class FailedLoginsByAccount {
       since: at,
       wasNone: false,
     };
-    const { failed, putOff, since } = before;
+    const { failed, putOff } = before;
+    // One of those that were counted before an hour without one.
+    if (lastOf(before) - at > REST) return;
     const wasNone = before.wasNone || exists === false;
-    const last = { count: ({ failed, putOff }[what]?.count ?? 0) + 1, at, network };
+    const since = Math.min(before.since, at);
+    const so = { failed, putOff }[what];
+    const newest = so === undefined || so.at <= at ? { at, network } : so;
+    const last = { ...newest, count: (so?.count ?? 0) + count };
     const counted: Counted = { failed, putOff, since, wasNone, [what]: last };
     // Each is in one table alone. What was an account stays one here, though that may not be known any more.
     if (exists === true || this.#accounts.has(account)) {

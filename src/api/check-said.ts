@@ -170,11 +170,21 @@ function bestOf(
       );
 }
 
-/** What was refused just before by what still stands says most, then what is so at that time, then what was near it. */
-function lateness({ at, block, isGuess }: Known, { at: asked, isOver }: Facts): Milliseconds {
+/**
+ * What was refused just before by what still stands says most, then what is so at that time, then what was near it. A login that
+ * failed just before says as much as a refusal, unless a block would have it fail whatever the password is.
+ */
+function lateness(
+  { at, block, cause, isGuess }: Known,
+  { at: asked, isOver, standing }: Facts,
+): Milliseconds {
   if (at === undefined) return ABOUT;
   const distance = Math.abs(at - asked);
-  const stands = block !== undefined && isGuess !== true && !isOver(block);
+  const isBlocked = standing !== undefined && standing.cameAt === undefined;
+  const stands =
+    block === undefined
+      ? !isBlocked && (cause === 'password' || cause === 'too many logins')
+      : isGuess !== true && !isOver(block);
   return stands && distance <= ABOUT ? distance : ABOUT + distance;
 }
 
@@ -383,7 +393,7 @@ function others({ isAsked, askedCodes }: OwnSettings): string {
 }
 
 const NOT_KEPT =
-  'Perhaps the password was wrong: that is kept here for an hour at most and of the last 10,000 names alone, and none of before the last start.';
+  'Perhaps the password was wrong: that is kept here for an hour at most, of the last 10,000 names alone, none of before the last start, and only what this process saw or was told.';
 const PUT_OFF_NOT_KEPT =
   'Which logins were put off is kept here for an hour at most, and none of before the last start.';
 const NOT_BY_WORDS =

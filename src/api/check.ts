@@ -7,7 +7,7 @@ import type { Instant } from '../kernel/time.js';
 import { formatInstant } from '../kernel/time.js';
 import { clientNetwork, domainOf } from '../sending/identity.js';
 import type { SenderIdentity, Subject } from '../sending/subjects.js';
-import { parseSubject, senderIdentity } from '../sending/subjects.js';
+import { parseSubject, senderIdentity, subjectKey } from '../sending/subjects.js';
 import { BAD_CREDENTIALS, replyLine } from '../smtp/replies.js';
 import type { BlockJson } from './block-view.js';
 import { blockShape, blockView, blockViewAt, entriesInForce, entriesWaiting } from './block-view.js';
@@ -43,6 +43,7 @@ import { ABOUT, explainSaid, saidShape } from './check-said.js';
 import { windowShape, windowView } from './senders.js';
 import { coverShape } from './exemptions.js';
 import { heldFor, heldForShape } from './held.js';
+import { unansweredSentences, unstoppedOf } from './unstopped.js';
 
 const LATEST_REFUSALS = 5;
 
@@ -246,7 +247,13 @@ async function explainCheck(
           ...(failed === undefined ? [] : [failedSentence(failed)]),
           ...(behind === null ? [] : [behindSentence(behind)]),
           ...heldSentences,
-          ...(isPast ? [] : [...heldBack(deps), ...outages(deps, sender.direction)]),
+          ...(isPast
+            ? []
+            : [
+                ...heldBack(deps),
+                ...unansweredSentences(unstoppedOf(deps, isOneOf(subjects))),
+                ...outages(deps, sender.direction),
+              ]),
         ].join(' '),
     block: deciding !== undefined && concerns(deciding.subject) ? deciding.block : null,
     auth:
@@ -308,6 +315,11 @@ function refuseForeign({ account, address }: SenderIdentity, concerns: Concerns)
       'must be named, or returnPath: an IP address and an EHLO name are of no domain',
     );
   for (const subject of named) ownSubject(subject, concerns);
+}
+
+function isOneOf(subjects: readonly Subject[]): Concerns {
+  const keys = new Set(subjects.map(subjectKey));
+  return (subject) => keys.has(subjectKey(subject));
 }
 
 /** A subject of no domain. */

@@ -1,4 +1,5 @@
 import type { Logger } from 'pino';
+import type { Unstopped } from '../../projections/blocks/unstopped.js';
 import type { AdminTable, TokenNames } from '../accounts/admins.js';
 import type { Rights, Role } from '../accounts/roles.js';
 import type { BacktestJobs } from '../backtest/jobs.js';
@@ -186,6 +187,8 @@ export interface ApiDependencies extends OperationDependencies {
   /** Whether Dovecot or the SASL proxy asks about logins for sending; undefined if it is not known here, or not yet. */
   readonly dovecotAsks?: (() => boolean | undefined) | undefined;
   readonly startedAt: Instant;
+  /** The senders that a rule has tripped on, and that nothing stops. */
+  readonly unstopped?: (() => readonly Unstopped[]) | undefined;
   /** Logins of an account that failed lately with a wrong password; undefined if none are known here. */
   readonly failedLogins?: ((account: string) => FailedLogins | undefined) | undefined;
   /** When the last one was that is forgotten, since too many others failed. */

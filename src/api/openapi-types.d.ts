@@ -2705,6 +2705,17 @@ export interface operations {
                         blocks: {
                             active: number;
                         };
+                        /** @description Senders that a rule has tripped on, and that are not blocked, proposed or exempt: rules only observe, or no detector acts. */
+                        unstopped: {
+                            senders: number;
+                            /** @description Why, and what to do; null where there are none. */
+                            sentence: string | null;
+                            /** @description The first 10 of them. */
+                            items: {
+                                subject: components["schemas"]["Subject"];
+                                rule: string;
+                            }[];
+                        };
                         /** @description By blocks, one a minute: the last hour, oldest first; the last one is not over. */
                         refusals: number[];
                         /** @description When a message was last taken or refused; null before the first, and for the role domain. */

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { baselineOf } from '../../projections/baselines/profile.js';
 import { stateAt } from '../../projections/blocks/block-entry.js';
+import type { Unstopped } from '../../projections/blocks/unstopped.js';
 import type { Busy } from '../../projections/volume/subject-volumes.js';
 import type { WindowReading } from '../../projections/volume/rule-evaluation.js';
 import type { Instant } from '../kernel/time.js';
@@ -11,6 +12,7 @@ import type { ApiDependencies } from './dependencies.js';
 import type { LongReads } from './long-reads.js';
 import type { Concerns, Route } from './http/route.js';
 import { ok, route } from './http/route.js';
+import { isUndetected, NOT_BY_THEMSELVES, unstoppedOf, unstoppedShape, unstoppedView } from './unstopped.js';
 import { durationShape, instantShape, instantView, subjectShape } from './shapes.js';
 
 const BUSIEST = 10;
@@ -25,6 +27,7 @@ const overviewShape = z.object({
     lapsing: z.int().meta({ description: 'So many lapse within a day.' }),
   }),
   blocks: z.object({ active: z.int() }),
+  unstopped: unstoppedShape,
   refusals: z
     .array(z.int())
     .meta({ description: 'By blocks, one a minute: the last hour, oldest first; the last one is not over.' }),
@@ -83,15 +86,17 @@ export function overviewRoute(deps: ApiDependencies, reads: LongReads): Route {
       const isDomains = caller.role === 'domain';
       const own = isDomains ? (domain: string) => concerns({ type: 'domain', value: domain }) : undefined;
       const { lastAt } = models.recentMail;
+      const passing = unstoppedOf(deps, concerns);
       return ok({
         now: formatInstant(now),
         proposals: proposalsOf(deps, now, concerns),
         blocks: { active: activeOf(deps, now, concerns) },
+        unstopped: unstoppedView(deps, passing),
         refusals: [...models.recentMail.refusals(now, own)],
         lastMailAt: isDomains ? null : instantView(lastAt),
         behindSeconds: Math.round(models.lag / SECOND),
         mode: models.sendVolume.rules.mode,
-        breaker: isDomains ? null : breakerOf(deps, now),
+        breaker: isDomains ? null : breakerOf(deps, now, passing),
         busiest: busiestOf(deps, now, busy),
       } satisfies OverviewJson);
     },
@@ -120,7 +125,11 @@ function activeOf({ models }: ApiDependencies, now: Instant, concerns: Concerns)
   return active;
 }
 
-function breakerOf({ models }: ApiDependencies, now: Instant): OverviewJson['breaker'] {
+function breakerOf(
+  { models }: ApiDependencies,
+  now: Instant,
+  passing: readonly Unstopped[],
+): OverviewJson['breaker'] {
   const { automaticBlocks, sendVolume } = models;
   const { mode, maxAutomaticBlocks } = sendVolume.rules;
   const { max, window } = maxAutomaticBlocks;
@@ -137,7 +146,9 @@ function breakerOf({ models }: ApiDependencies, now: Instant): OverviewJson['bre
       ? `Rules have blocked ${blocks} senders within ${span}: so many at once are seldom right. Until it closes they only propose (${name}), but for senders five times over their limit.`
       : mode === 'observe'
         ? 'Rules only observe now (mode: observe): none of them blocks or proposes.'
-        : `Rules block by themselves: ${blocks} of at most ${max} within ${span}.`;
+        : isUndetected(passing)
+          ? NOT_BY_THEMSELVES
+          : `Rules block by themselves: ${blocks} of at most ${max} within ${span}.`;
   return {
     open: opened !== undefined,
     name: opened === undefined ? null : name,

@@ -3,7 +3,7 @@ import type { ActiveBlock } from '../../projections/blocks/active-blocks.js';
 import type { BlockCommand } from '../blocks/commands.js';
 import { decide } from '../blocks/decide.js';
 import type { BlockEvent } from '../blocks/events.js';
-import { blockStream } from '../blocks/events.js';
+import { blockStream, EXPIRY } from '../blocks/events.js';
 import type { Standing } from '../blocks/state.js';
 import { evolve, NOTHING_YET, pendingProposal } from '../blocks/state.js';
 import { ReadModels } from '../detector/read-models.js';
@@ -44,7 +44,6 @@ const VERSION = 1;
 const IDS_KEPT = 0;
 /** Its own record keeps what is over: the ledger is asked for the last that ended. */
 const ENDED_KEPT = 1;
-const EXPIRY = 'system:expiry';
 const DETECTOR = 'system:backtest';
 
 interface Plan {
@@ -162,7 +161,7 @@ export class BacktestWorld {
     const withheld =
       command.kind === 'release' ? { withheld: this.models.sendVolume.withheldBy(command.block) } : {};
     for (const fact of decide({ ...command, ...withheld, now }, standing)) {
-      const event = this.#append(fact.type, fact.data, fact.at ?? now, by, blockStream(subject));
+      const event = this.#append(fact.type, fact.data, fact.at ?? now, fact.by ?? by, blockStream(subject));
       standing = evolve(standing, event as RecordedEvent & BlockEvent);
     }
     // How each block ended is looked up only for commands that name one: stored here it would grow for ever.

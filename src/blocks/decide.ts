@@ -16,6 +16,7 @@ import type {
   Span,
 } from './commands.js';
 import type { BlockFact, BlockImposed, Evidence, Feedback, Until } from './events.js';
+import { EXPIRY } from './events.js';
 import type { BlockState, PendingProposal, Standing, StandingBlock } from './state.js';
 import { activeBlock, exemptionAt, isLater, isOver, nameOf, pendingProposal, strongerOf } from './state.js';
 
@@ -328,7 +329,9 @@ function strengthenByRule(
 function expiry(standing: Standing, now: Instant): readonly BlockFact[] {
   const { block } = standing;
   if (block === undefined || block.until === null || block.until > now) return [];
-  return [{ type: 'BlockExpired', data: { block: block.id, dueAt: block.until }, at: block.until }];
+  return [
+    { type: 'BlockExpired', data: { block: block.id, dueAt: block.until }, at: block.until, by: EXPIRY },
+  ];
 }
 
 /** What fell due and is not recorded yet, so that a new case does not begin on top of an open one. */
@@ -339,7 +342,7 @@ function overdue(standing: Standing, now: Instant): readonly BlockFact[] {
 function lapse(standing: Standing, now: Instant): readonly BlockFact[] {
   const { proposal } = standing;
   if (proposal === undefined || proposal.lapsesAt > now) return [];
-  return [{ type: 'ProposalLapsed', data: { block: proposal.id }, at: proposal.lapsesAt }];
+  return [{ type: 'ProposalLapsed', data: { block: proposal.id }, at: proposal.lapsesAt, by: EXPIRY }];
 }
 
 function requireActive(standing: Standing, id: string, now: Instant, verb: string): StandingBlock {

@@ -7,6 +7,9 @@ import { DIRECTIONS, SUBJECT_TYPES, subjectKey } from '../sending/subjects.js';
 /** Streams `block-<subject key>`: everything that ever happened to one subject. */
 export const BLOCK_CATEGORY = 'block';
 
+/** Who signs what time alone has ended. */
+export const EXPIRY = 'system:expiry';
+
 export const blockStream = (subject: Subject): string => streamName(BLOCK_CATEGORY, subjectKey(subject));
 
 export const REFUSALS = ['soft', 'defer', 'honest', 'hold'] as const;

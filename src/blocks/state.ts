@@ -3,6 +3,7 @@ import { HOUR } from '../kernel/time.js';
 import type { Direction, Subject } from '../sending/subjects.js';
 import { uniteDirections } from '../sending/subjects.js';
 import type { BlockEvent, Evidence, Refusal, Until } from './events.js';
+import { EXPIRY } from './events.js';
 
 /** The state of a block. */
 export type BlockState = 'proposed' | 'active' | 'released' | 'expired' | 'dismissed' | 'lapsed';
@@ -146,13 +147,15 @@ export function effectsOf(known: Known, event: BlockEvent): readonly BlockEvent[
         { ...event, data: { ...event.data, block: block.id, ...strongerOf(block, { until, direction }) } },
       ];
     }
+    case 'BlockExpired':
+      return block?.id === nameOf(known, event.data.block) ? [byItself(named(event, block.id))] : [];
     case 'BlockShortened':
     case 'BlockReleased':
-    case 'BlockExpired':
       return block?.id === nameOf(known, event.data.block) ? [named(event, block.id)] : [];
+    case 'ProposalLapsed':
+      return proposal?.id === nameOf(known, event.data.block) ? [byItself(named(event, proposal.id))] : [];
     case 'ProposalApproved':
     case 'ProposalDismissed':
-    case 'ProposalLapsed':
       return proposal?.id === nameOf(known, event.data.block) ? [named(event, proposal.id)] : [];
     case 'HeldMailDecided':
     case 'HookRan': {
@@ -177,12 +180,15 @@ function beginningOf(known: Known, event: Beginning): readonly BlockEvent[] {
   if (block !== undefined) {
     if (block.id === id || !isOver(block.until, event.at)) return [strengthening(block, event)];
     const dueAt = block.until!;
-    return [{ ...event, type: 'BlockExpired', data: { block: block.id, dueAt }, at: dueAt }, event];
+    return [byItself({ ...event, type: 'BlockExpired', data: { block: block.id, dueAt }, at: dueAt }), event];
   }
   if (proposal === undefined) return [event];
   const { lapsesAt } = proposal;
   if (proposal.id !== id && lapsesAt <= event.at)
-    return [{ ...event, type: 'ProposalLapsed', data: { block: proposal.id }, at: lapsesAt }, event];
+    return [
+      byItself({ ...event, type: 'ProposalLapsed', data: { block: proposal.id }, at: lapsesAt }),
+      event,
+    ];
   return [named(event.type === 'BlockProposed' ? joined(proposal, event) : event, proposal.id)];
 }
 
@@ -208,6 +214,11 @@ function joined(
   const direction = uniteDirections(waiting.direction, data.direction);
   const lapsesAt = Math.max(waiting.lapsesAt, data.lapsesAt);
   return { ...event, data: { ...data, ...terms, direction, lapsesAt, evidence: data.evidence } };
+}
+
+/** Time alone ends it: older versions signed what they found to be overdue with the name of whoever decided next. */
+function byItself(event: BlockEvent): BlockEvent {
+  return { ...event, by: EXPIRY };
 }
 
 /** The same event under the id that its block or proposal goes by. */

@@ -123,7 +123,7 @@ function limitOf(reading: Window, now: number): readonly string[] {
       ? [
           ...(sinceTrip === null || sinceTrip === observed
             ? []
-            : [`${sinceTrip} of them count: the rest came before a rule tripped, or was decided on`]),
+            : [`${sinceTrip} of them count: the rest has tripped the rule already, or was decided on`]),
           ...besides.map((each) => `and ${each}`),
         ].join(', ')
       : [...besides.map((each) => `and ${each}`), groupOf(reading, outbreak, now)].join('; ');

@@ -1,5 +1,7 @@
 import { rm } from 'node:fs/promises';
 import path from 'node:path';
+import type { Unstopped } from '../../projections/blocks/unstopped.js';
+import { unstopped } from '../../projections/blocks/unstopped.js';
 import type { Logger } from 'pino';
 import type { WatchedFile } from '../accounts/watched-file.js';
 import { openTimedWork } from '../adapters.js';
@@ -238,6 +240,11 @@ export class LogFollower {
     if (this.containment !== undefined)
       this.#stopLettingGo = letGoWhenBack(this.containment, outbox!, this.models, store, clock);
     return rules ?? { version: 0, origin: 'defaults' };
+  }
+
+  /** The senders that a rule has tripped on, and that nothing stops. */
+  unstopped(): readonly Unstopped[] {
+    return unstopped(this.models, this.responder.unanswered(), this.#options.clock.now());
   }
 
   /** What is known of a channel of notices; undefined in a process that sends none. */

@@ -49,6 +49,7 @@ export class ProcessHealth {
         clockSkewSeconds: null,
         relaySessions: 0,
         logReplaced: 0,
+        unanswered: 0,
       };
       return { status: 'starting', ...unknown, listeners, ...nothing, dataDirectory };
     }
@@ -74,6 +75,7 @@ export class ProcessHealth {
       relaySessions: smtp?.relay.sessions.open ?? 0,
       dataDirectory,
       logReplaced: follower.replacements,
+      unanswered: takesEvents && state === 'following' ? unansweredOf(follower) : 0,
       ...(policy === undefined ? {} : { policy: { ...policy.asked } }),
       ...(dovecot === undefined ? {} : { dovecot: { ...dovecot.asked } }),
       ...(mailServers === undefined ? {} : { reports: reportsOf(mailServers.reports.reported) }),
@@ -90,6 +92,11 @@ export class ProcessHealth {
     if (this.listeners === 'up') return undefined;
     return { ...progress, reason: this.listeners === 'starting' ? 'ports are opened' : 'it is stopping' };
   }
+}
+
+/** The senders that a rule has tripped on, and that no detector has acted on. */
+function unansweredOf(follower: LogFollower): number {
+  return follower.unstopped().filter(({ why }) => why === 'detector').length;
 }
 
 function reportsOf({ events, signs, lastAt }: Reported): Readonly<Record<string, unknown>> {

@@ -5,7 +5,7 @@ import type { BlockCommand } from '../blocks/commands.js';
 import type { Evidence } from '../blocks/events.js';
 import { newId } from '../runtime/ids.js';
 import type { AlarmClock, Instant, Milliseconds } from '../kernel/time.js';
-import { DAY, MINUTE, SECOND } from '../kernel/time.js';
+import { MINUTE, SECOND } from '../kernel/time.js';
 import { messageOf } from '../kernel/errors.js';
 import { verdictFields } from '../log/decisions.js';
 import type { VerdictAction } from '../metrics/blocks.js';
@@ -13,7 +13,7 @@ import type { Metrics } from '../metrics/metrics.js';
 import type { ReadModels } from './read-models.js';
 import { ruleActor } from '../rules/model.js';
 import type { Response, Verdict } from '../rules/respond.js';
-import { respond } from '../rules/respond.js';
+import { isWanting, respond } from '../rules/respond.js';
 import type { Subject } from '../sending/subjects.js';
 import { subjectKey } from '../sending/subjects.js';
 import { StoreUnavailable, WrongExpectedRevision } from '../store/port.js';
@@ -44,8 +44,6 @@ interface Plan {
 
 /** The age up to which a replay's verdicts may lack an action: the process ended between fold and act. */
 const UNFINISHED: Milliseconds = MINUTE;
-/** An unanswered verdict is acted upon while its block would still be in force, but no longer than this. */
-const UNANSWERED: Milliseconds = DAY;
 /** The oldest go first. */
 const REMEMBERED = 10_000;
 /** After so many failures for another reason than the store's, it fails for ever. */
@@ -379,13 +377,6 @@ export class UnansweredVerdicts {
 
 /** One event trips a rule only once. */
 const answerKey = ({ rule, lastPosition }: Evidence): string => `${rule} ${lastPosition}`;
-
-/** Whether its block would be in force now if it had been imposed in time. */
-function isWanting({ kind, mode, rule, at }: Verdict, now: Instant): boolean {
-  if (kind === 'renew' || mode !== 'enforce' || rule.then === 'observe') return false;
-  const lasts = rule.then === 'block' ? (rule.for ?? UNANSWERED) : rule.lapse;
-  return at + Math.min(lasts, UNANSWERED) > now;
-}
 
 function isPassing(error: unknown): boolean {
   return error instanceof StoreUnavailable || error instanceof WrongExpectedRevision;

@@ -2,6 +2,7 @@ import type { Logger } from 'pino';
 import type { BlockEntry } from '../../projections/blocks/block-entry.js';
 import type { BlockLedger } from '../../projections/blocks/block-ledger.js';
 import type { BlockEvent } from '../blocks/events.js';
+import { EXPIRY } from '../blocks/events.js';
 import type { BlockCommandHandler } from '../commands/block-commands.js';
 import type { TaskRunner, TimedTask, TimedWork } from '../expiry/port.js';
 import { messageOf } from '../kernel/errors.js';
@@ -97,7 +98,7 @@ export function taskRunner(
   log: Logger,
 ): TaskRunner {
   return async ({ kind, subject, block }) => {
-    const by = 'system:expiry';
+    const by = EXPIRY;
     // The event that set the time is the cause.
     const cause = models.ledger.get(block)?.version;
     const correlation = cause === undefined ? undefined : `event:${cause}`;

@@ -6,6 +6,8 @@ export interface Fact<Type extends string = string, Data = unknown> {
   readonly data: Data;
   /** When it happened, if that is not the moment of the decision (an expiry found late). */
   readonly at?: Instant;
+  /** Who did it, if that is not who decided. */
+  readonly by?: string;
 }
 
 /** An event as it is handed to the store. */

@@ -1,5 +1,7 @@
 import type { SenderPolicy } from '../accounts/senders.js';
 import { isEntitled } from '../accounts/senders.js';
+import type { FailedLogins } from '../accounts/users.js';
+import { FailedLoginsByAccount } from '../accounts/users.js';
 import type { Config } from '../config/schema.js';
 import { StopgapError } from '../kernel/errors.js';
 import type { AlarmClock, Instant, Milliseconds } from '../kernel/time.js';
@@ -102,6 +104,8 @@ interface Placed {
   readonly otherId?: string | undefined;
   /** What is recorded of the message that it is the rest of. */
   readonly before?: SentBefore;
+  /** The login that failed with a wrong password: no event has its name. */
+  readonly wrong?: { readonly account: string; readonly network: string } | undefined;
 }
 
 /** A message as it is recorded, by one event or several. */
@@ -143,6 +147,9 @@ export interface Reported {
 export class Reports {
   readonly #context: ReportsContext;
   readonly #looks = new Turns(LOOKS);
+  /** Accounts, in normal form, that have sent: a name that a stranger types is not kept. */
+  readonly #seen = recentlyUsed<string, true>(MOST_SENT);
+  readonly #failedOf = new FailedLoginsByAccount((account) => this.#seen.has(account) || undefined);
   /** What has been recorded of messages here, by stream and queue id. */
   readonly #sent = recentlyUsed<string, SentBefore>(MOST_SENT);
   /** The last of those that look for the rest of a message, by stream and queue id: the next one is to find what it records. */
@@ -155,6 +162,16 @@ export class Reports {
 
   get reported(): Reported {
     return this.#reported;
+  }
+
+  /** Logins of an account, in normal form, that were reported lately as failed with a wrong password; undefined if none were. */
+  failedLogins(account: string): FailedLogins | undefined {
+    return this.#failedOf.of(account, this.#context.clock.now());
+  }
+
+  /** When the last one was that is forgotten, since too many others failed. */
+  get failuresForgottenAt(): Instant {
+    return this.#failedOf.forgottenAt;
   }
 
   /**
@@ -292,7 +309,7 @@ export class Reports {
   }
 
   async #append(placed: Placed, batch: Batch): Promise<ReportResult> {
-    const { id, stream, fact, correlation, before } = placed;
+    const { id, stream, fact, correlation, before, wrong } = placed;
     const { recorder, clock, metrics } = this.#context;
     const { by, until } = batch;
     try {
@@ -308,8 +325,11 @@ export class Reports {
       batch.isAway = true;
       return unavailable(error);
     }
+    if (fact.type === 'AuthenticationFailed' && wrong !== undefined)
+      this.#failedOf.note(wrong.account, 'failed', wrong.network, fact.at ?? clock.now(), fact.data.count);
     if (fact.type !== 'MessageAccepted') return 'recorded';
-    const { direction, recipients } = fact.data;
+    const { account, direction, recipients } = fact.data;
+    if (account !== undefined) this.#seen.set(account, true);
     metrics.smtp.accepted(direction, recipients, messagesOf(fact.data));
     const sent = before ?? { id, recipients: 0 };
     this.#sent.set(keyOf(placed), { id: sent.id, recipients: sent.recipients + recipients });
@@ -397,7 +417,8 @@ export class Reports {
           ...{ count, since: at, ...waited },
         };
         const fact = { type: 'AuthenticationFailed' as const, data, at };
-        return { id, correlation, stream: authStream(network), fact };
+        const wrong = account === '' || data.kind === 'feigned' ? undefined : { account, network };
+        return { id, correlation, stream: authStream(network), fact, wrong };
       }
     }
   }

@@ -1,6 +1,7 @@
 import type { Act, Observe, Renew, RuleTerms } from '../blocks/commands.js';
 import type { Evidence, Refusal, Until } from '../blocks/events.js';
 import type { Instant, Milliseconds } from '../kernel/time.js';
+import { DAY } from '../kernel/time.js';
 import type { Direction, Subject } from '../sending/subjects.js';
 import { despiteBreaker } from './explain.js';
 import type { Breaker, Rule, RuleSet } from './model.js';
@@ -80,6 +81,19 @@ export function breakerOf({ type }: Pick<Subject, 'type'>, count: string, direct
  */
 export function mayBlock(verdict: Verdict, blocks: number, { max }: Pick<Breaker, 'max'>): boolean {
   return blocks < (isFarBeyond(verdict) ? FAR_BEYOND * max : max);
+}
+
+/** An unanswered verdict is acted upon while its block would still be in force, but no longer than this. */
+const UNANSWERED: Milliseconds = DAY;
+
+/** Whether its block would be in force now if it had been imposed in time. */
+export function isWanting(
+  { kind, mode, rule, at }: Pick<Verdict, 'kind' | 'mode' | 'rule' | 'at'>,
+  now: Instant,
+): boolean {
+  if (kind === 'renew' || mode !== 'enforce' || rule.then === 'observe') return false;
+  const lasts = rule.then === 'block' ? (rule.for ?? UNANSWERED) : rule.lapse;
+  return at + Math.min(lasts, UNANSWERED) > now;
 }
 
 /** A count of different values, or of accounts, says nothing about how much a sender sends. */

@@ -117,9 +117,9 @@ export function envelope<F extends Fact>(
   },
   now: Instant,
 ): (F & NewEvent)[] {
-  const { by, correlation, trace, idAt = newId } = context;
+  const { correlation, trace, idAt = newId } = context;
   return facts.map((fact, index) => {
-    const { type, data, at = now } = fact;
+    const { type, data, at = now, by = context.by } = fact;
     // Field by field: this is done for every message, and a spread would cost forty times as much.
     const event: Draft = { type, data, id: idAt(index), at, by };
     if (correlation !== undefined) event.correlation = correlation;

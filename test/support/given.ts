@@ -55,7 +55,7 @@ export function recorded(facts: readonly BlockFact[], first = 10, step = 10): re
     ...fact,
     id: `event-${first + index * step}`,
     at: fact.at ?? T0,
-    by: 'system:test',
+    by: fact.by ?? 'system:test',
     position: first + index * step,
     revision: index,
   }));

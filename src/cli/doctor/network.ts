@@ -68,6 +68,12 @@ export async function checkServer(findings: Findings, world: World): Promise<voi
   else if (health['status'] !== 'ok')
     findings.problem(text, 'see what is said of it below, and stopgap log show');
   else findings.ok(text);
+  const unanswered = Number(health['unanswered'] ?? 0);
+  if (unanswered > 0)
+    findings.problem(
+      `rules have tripped, and no detector has acted: nothing stops ${unanswered === 1 ? '1 sender that is' : `${unanswered} senders that are`} over a limit`,
+      'see that the process with the role detector runs, and that it reaches the store',
+    );
 }
 
 /** Whether a Stopgap has run with these settings: it has left events, or a snapshot of them. */

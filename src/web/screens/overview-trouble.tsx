@@ -1,5 +1,7 @@
 import { useQuery } from '@tanstack/react-query';
+import type { AnswerOf } from '../api.js';
 import { answered, api } from '../api.js';
+import { SubjectLink } from '../parts/blocks.js';
 import { spanOf, Time, useNow } from '../time.js';
 import { useRights } from '../who.js';
 
@@ -80,6 +82,26 @@ export function Troubles({ troubles }: { troubles: readonly Trouble[] }) {
           </p>
         </div>
       ))}
+    </div>
+  );
+}
+
+/** Names who is over a limit while nothing stops it. */
+export function NotStopped({ unstopped }: { unstopped: AnswerOf<'/api/v1/overview'>['unstopped'] }) {
+  const { senders, sentence, items } = unstopped;
+  if (sentence === null) return null;
+  return (
+    <div className="failure" role="status">
+      <p>
+        <strong>{sentence}</strong>{' '}
+        {items.map(({ subject, rule }, index) => (
+          <span key={`${subject.type} ${subject.value}`}>
+            {index > 0 && ', '}
+            <SubjectLink subject={subject} /> <span className="quiet">({rule})</span>
+          </span>
+        ))}
+        {senders > items.length && ', …'}
+      </p>
     </div>
   );
 }

@@ -12,7 +12,7 @@ import { Table } from '../parts/table.js';
 import { blockPath, useAt, useHref } from '../route.js';
 import { Time } from '../time.js';
 import { useRights, useWho } from '../who.js';
-import { NoMail, Troubles, useTroubles } from './overview-trouble.js';
+import { NoMail, NotStopped, Troubles, useTroubles } from './overview-trouble.js';
 
 type Overview = AnswerOf<'/api/v1/overview'>;
 
@@ -46,6 +46,7 @@ function Present({ seesServer }: { seesServer: boolean }) {
         {(data) => (
           <>
             {isCalm(data, troubles.length) && <Calm data={data} />}
+            <NotStopped unstopped={data.unstopped} />
             {seesServer && <NoMail lastMailAt={data.lastMailAt} />}
             <Figures data={data} />
             <div className="columns">
@@ -62,16 +63,17 @@ function Present({ seesServer }: { seesServer: boolean }) {
   );
 }
 
-const isCalm = ({ proposals, breaker }: Overview, troubles: number): boolean =>
-  proposals.waiting === 0 && breaker?.open !== true && troubles === 0;
+const isCalm = ({ proposals, breaker, unstopped }: Overview, troubles: number): boolean =>
+  proposals.waiting === 0 && breaker?.open !== true && unstopped.senders === 0 && troubles === 0;
 
-function Calm({ data: { blocks } }: { data: Overview }) {
+function Calm({ data: { blocks, mode } }: { data: Overview }) {
   return (
     <p className="calm">
       <span className="dot dot-good" aria-hidden="true" /> <strong>Nothing is burning.</strong>{' '}
       <span className="quiet">
         No proposal waits
-        {blocks.active === 0 ? ', and nobody is blocked' : ', and what is blocked is contained'}.
+        {blocks.active === 0 ? ', and nobody is blocked' : ', and what is blocked is contained'}
+        {mode === 'observe' && '; rules only observe now (mode: observe)'}.
       </span>
     </p>
   );

@@ -6,7 +6,7 @@ import type { ApiRequest } from '../../../src/api/http/route.js';
 import { LongReads } from '../../../src/api/long-reads.js';
 import type { ApiDependencies } from '../../../src/api/index.js';
 import { CHANGES_KEPT, Changes } from '../../../projections/blocks/changes.js';
-import { formatInstant, MINUTE } from '../../../src/kernel/time.js';
+import { DAY, formatInstant, MINUTE } from '../../../src/kernel/time.js';
 import { event } from '../../support/sends.js';
 import type { ApiServer } from '../../support/api/server.js';
 import { besideServer } from '../cli-client/support.js';
@@ -48,6 +48,29 @@ describe('the list of changes', () => {
     assert.equal(items[1]!.block, ruled);
     assert.equal(items[1]!.at, formatInstant(server.clock.now()));
     assert.match(items[1]!.requestId!, /^cli-/);
+  });
+
+  test('tells of no person what time alone has ended, though no worker had recorded it', async () => {
+    const { id } = await server.block('timed@example.com', { duration: '1m' });
+    const proposal = await server.trip('lapsing@example.com');
+    server.clock.advance(2 * DAY);
+    await server.block('timed@example.com');
+    await server.block('lapsing@example.com');
+    for (const [block, type] of [
+      [id, 'BlockExpired'],
+      [proposal, 'ProposalLapsed'],
+    ]) {
+      const { json } = await server.get(`/api/v1/blocks/${block}`);
+      const ends = json.history.filter((event) => event.type === type);
+      assert.deepEqual(
+        ends.map(({ by }) => by),
+        ['system:expiry'],
+      );
+    }
+    for (const value of ['timed@example.com', 'lapsing@example.com']) {
+      const items = await changes(`value=${value}`);
+      assert.deepEqual([...new Set(items.map(({ type }) => type))], ['BlockImposed']);
+    }
   });
 
   test('lets the event loop turn while it looks at all of them, and looks no further than a page needs', async () => {

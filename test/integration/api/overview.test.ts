@@ -1,12 +1,17 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { formatInstant, HOUR, MINUTE } from '../../../src/kernel/time.js';
+import { formatInstant, HOUR, MINUTE, SECOND } from '../../../src/kernel/time.js';
 import { newId } from '../../../src/runtime/ids.js';
 import { sendStream } from '../../../src/sending/events.js';
 import { ApiServer } from '../../support/api/server.js';
 import type { Call } from '../../support/api/server.js';
 
 interface Overview {
+  readonly unstopped: {
+    readonly senders: number;
+    readonly sentence: string | null;
+    readonly items: readonly { readonly subject: { readonly value: string }; readonly rule: string }[];
+  };
   readonly proposals: { readonly waiting: number; readonly oldestAt: string | null };
   readonly blocks: { readonly active: number };
   readonly refusals: readonly number[];
@@ -110,5 +115,108 @@ describe('the overview', () => {
     assert.equal(breaker.since, formatInstant(server.clock.now()));
     assert.ok(breaker.until > breaker.since);
     assert.match(breaker.sentence, /they only propose/);
+  });
+});
+
+describe('senders over a limit that nothing stops', () => {
+  let server: ApiServer;
+  before(async () => {
+    server = await ApiServer.start();
+  });
+  after(() => server.stop());
+
+  const overview = async (role: Call['role'] = 'viewer'): Promise<Overview> =>
+    (await server.get('/api/v1/overview', { role })).json as unknown as Overview;
+  const names = async (role?: Call['role']): Promise<readonly string[]> =>
+    (await overview(role)).unstopped.items.map(({ subject }) => subject.value);
+  const checked = async (account: string): Promise<string> =>
+    (await server.get(`/api/v1/check?account=${account}`)).json.sentence;
+
+  test('are named while no detector acts, once it has had its time, and nothing says that rules block', async () => {
+    await server.sent('flood@own.example', 120);
+    await server.sent('flood@foreign.example', 120);
+    await server.sent('little@own.example', 5);
+    assert.deepEqual((await overview()).unstopped, { senders: 0, sentence: null, items: [] });
+    server.clock.advance(11 * SECOND);
+    const { unstopped, breaker } = await overview();
+    assert.equal(unstopped.senders, 2);
+    assert.match(
+      unstopped.sentence!,
+      /^2 senders are over a limit, and nothing stops them: no detector seems to run: see that the process with the role detector runs/,
+    );
+    assert.deepEqual(
+      unstopped.items.map(({ subject, rule }) => [subject.value, rule]),
+      [
+        ['flood@own.example', 'burst'],
+        ['flood@foreign.example', 'burst'],
+      ],
+    );
+    assert.match(breaker!.sentence, /^Rules would block by themselves, and no detector seems to run/);
+    assert.deepEqual(await names('domain'), ['flood@own.example']);
+    assert.match(
+      await checked('flood@own.example'),
+      /Rule burst tripped on account flood@own\.example at .*, and nothing has followed: no detector/,
+    );
+    assert.doesNotMatch(await checked('little@own.example'), /nothing has followed/);
+  });
+
+  test('are none where they are blocked, or exempt, or a person has let them go since', async () => {
+    const { id } = await server.block('flood@foreign.example');
+    assert.deepEqual(await names(), ['flood@own.example']);
+    await server.post(`/api/v1/blocks/${id}/release`);
+    assert.deepEqual(await names(), ['flood@own.example']);
+    const subject = { type: 'account', value: 'flood@own.example' };
+    await server.post('/api/v1/exemptions', { subject, reason: 'known', duration: '1h' });
+    const { unstopped, breaker } = await overview();
+    assert.equal(unstopped.senders, 0);
+    assert.match(breaker!.sentence, /^Rules block by themselves/);
+  });
+
+  test('are none while a proposal waits on them', async () => {
+    await server.sent('proposed@own.example', 120);
+    server.clock.advance(11 * SECOND);
+    assert.deepEqual(await names(), ['proposed@own.example']);
+    await server.trip('proposed@own.example');
+    assert.deepEqual(await names(), []);
+  });
+
+  test('are named while rules only observe, with that reason, until their window is over', async () => {
+    const { source } = (await server.get('/api/v1/rules')).json as unknown as { source: string };
+    const observing = source.replace('mode: enforce', 'mode: observe');
+    const put = await server.call('PUT', '/api/v1/rules', { body: { source: observing } });
+    assert.equal(put.status, 200, put.text);
+    await server.deps.models.reached(await server.deps.store.head());
+    await server.sent('seen@own.example', 120);
+    const { unstopped } = await overview();
+    assert.deepEqual(
+      unstopped.items.map(({ subject }) => subject.value),
+      ['seen@own.example'],
+    );
+    assert.equal(
+      unstopped.sentence,
+      '1 sender is over a limit, and nothing stops it: rules only observe now (mode: observe).',
+    );
+    server.clock.advance(11 * MINUTE);
+    assert.deepEqual(await names(), []);
+  });
+
+  test('are known too by what a detector has recorded that only observes', async () => {
+    const subject = { type: 'account', value: 'recorded@own.example' } as const;
+    const last = (await server.deps.store.head()) + 1;
+    const evidence = {
+      ...{ rule: 'burst', version: 2, count: 'recipients', window: 10 * MINUTE, limit: 100, observed: 101 },
+      ...{ firstPosition: last, lastPosition: last, lastAt: server.clock.now(), sentence: 'Too many.' },
+    };
+    for (const [value, action] of [
+      ['recorded@own.example', 'block'],
+      ['noted@own.example', 'observe'],
+    ] as const) {
+      const command = { kind: 'observe', subject: { ...subject, value }, action, evidence } as const;
+      const { position } = await server.deps.blockCommands.execute(command.subject, command, {
+        by: 'rule:burst@2',
+      });
+      await server.deps.models.reached(position);
+    }
+    assert.deepEqual(await names(), ['recorded@own.example']);
   });
 });

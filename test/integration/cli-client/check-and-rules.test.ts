@@ -89,7 +89,7 @@ describe('stopgap check and stopgap rules', () => {
       await send();
       await other.trip(account, 'block', 'minute');
       const { out } = await there.run('check', '--account', account);
-      const counts = '0 of them count: the rest came before a rule tripped, or was decided on';
+      const counts = '0 of them count: the rest has tripped the rule already, or was decided on';
       assert.match(out, new RegExp(` minute +2 of 1 messages +within 1m +${counts}$`, 'm'));
       assert.match(out, new RegExp(` hour +2 of 40 messages +within 1h +${counts}$`, 'm'));
       assert.match(out, / lists +0 of 5 refusedRecipients +within 1h *$/m);

@@ -52,6 +52,16 @@ describe('stopgap doctor, of what a running server says of itself', () => {
     has('upstream', 'problem', /no answer to the last message .*; look into the log of that mail server/);
   });
 
+  test('verdicts that no detector has acted on are a problem, with what to look at', async (t) => {
+    const listen = await answering(t, { unanswered: 3 });
+    const { has } = await doctor(t, { env: { ...QUIET, STOPGAP_API_LISTEN: listen } });
+    has(
+      'server',
+      'problem',
+      /no detector has acted: nothing stops 3 senders that are over a limit; see that the process with the role detector/,
+    );
+  });
+
   test('a server without a token for it leaves open which rules are in force', async (t) => {
     const listen = await answering(t, {});
     const { has } = await doctor(t, { env: { ...QUIET, STOPGAP_API_LISTEN: listen } });

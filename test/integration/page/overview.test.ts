@@ -20,6 +20,19 @@ describe('the overview in a real browser', { skip: WITHOUT_BROWSER }, () => {
     await assertReflows(page);
   });
 
+  test('does not say that nothing is burning while nothing stops a sender over its limit, and names it', async () => {
+    await server.api.sent('flood@example.com', 120);
+    server.api.clock.advance(MINUTE);
+    const page = await server.open({ as: 'viewer' });
+    await page.getByText('1 sender is over a limit, and nothing stops it').waitFor();
+    await page.getByRole('status').getByRole('link', { name: 'flood@example.com' }).waitFor();
+    assert.equal(await page.getByText('Nothing is burning.').count(), 0);
+    await assertAccessible(page);
+    await assertReflows(page);
+    const { id } = (await server.api.block('flood@example.com')) as unknown as { id: string };
+    await server.api.post(`/api/v1/blocks/${id}/release`);
+  });
+
   describe('with mail, a block and a proposal', () => {
     before(async () => {
       await server.api.sent('busy@example.com', 60);

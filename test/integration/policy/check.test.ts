@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import type { TestContext } from 'node:test';
 import { describe, test } from 'node:test';
 import type { Refusal } from '../../../src/blocks/events.js';
-import { formatInstant } from '../../../src/kernel/time.js';
+import { formatInstant, MINUTE } from '../../../src/kernel/time.js';
 import { newId } from '../../../src/runtime/ids.js';
 import { heldStream, sendStream } from '../../../src/sending/events.js';
 import { parseSubject } from '../../../src/sending/subjects.js';
@@ -148,6 +148,34 @@ describe('a check where a mail server asks and no mail is taken', () => {
     assert.match(unseen.sentence, / failed with a wrong password, or since there is no such account, at /);
     await askPolicy(stopgap, 'report', attemptOf({ success: false, policy_reject: true }));
     assert.equal((await check(stopgap, `account=${ALICE}`)).failedLogins?.failed, 1, 'our own refusal');
+  });
+
+  test('tells of the wrong passwords that a mail server or a follower has reported, each once', async (t) => {
+    const stopgap = await asked(t);
+    const now = stopgap.clock.now();
+    const item = (id: string, more: object) => ({ type: 'login-failed', id, ip: '192.0.2.7', ...more });
+    await tell(stopgap, 'sends', [{ type: 'accepted', id: 's', account: ALICE, recipients: 1 }]);
+    const failures = [
+      item('1', { account: 'Alice@example.com', count: 3 }),
+      item('2', { account: ALICE, ip: '192.0.2.9', at: formatInstant(now - 30 * MINUTE) }),
+      item('3', { account: BOB }),
+      item('4', {}),
+    ];
+    for (const _ of [1, 2]) await tell(stopgap, 'sends', failures);
+    const { failedLogins, sentence } = await check(stopgap, `account=${ALICE}`);
+    assert.deepEqual([failedLogins?.failed, failedLogins?.network], [4, '192.0.2.7']);
+    assert.equal(failedLogins?.since, formatInstant(now - 30 * MINUTE));
+    assert.match(sentence, / 4 logins of it failed with a wrong password, the last at .* from 192\.0\.2\.7/);
+    const said = await check(stopgap, `account=${BOB}&said=535`);
+    assert.equal(said.said?.cause, 'password');
+    assert.match(said.sentence, /^Its password was wrong, or there is no such account: its login failed/);
+  });
+
+  test('counts no login as a wrong password that a block had fail, where a mail server reports it', async (t) => {
+    const stopgap = await asked(t);
+    await stopgap.block('account', ALICE);
+    await tell(stopgap, 'sends', [{ type: 'login-failed', id: '1', ip: '192.0.2.7', account: ALICE }]);
+    assert.equal((await check(stopgap, `account=${ALICE}`)).failedLogins, null);
   });
 
   test('tells of mail that is held for the account, also when its block has ended', async (t) => {

@@ -21,6 +21,8 @@ import { DAY, HOUR, MINUTE } from '../../../src/kernel/time.js';
 import { logsOf } from '../../../src/log/logs.js';
 import { Metrics } from '../../../src/metrics/metrics.js';
 import { ReadModels } from '../../../src/detector/read-models.js';
+import { UnansweredVerdicts } from '../../../src/detector/responder.js';
+import { unstopped } from '../../../projections/blocks/unstopped.js';
 import { ForgettingHandler } from '../../../src/commands/forgetting.js';
 import { RulesCommandHandler } from '../../../src/commands/rules-commands.js';
 import { FIXED_RULES } from '../fixed-rules.js';
@@ -305,9 +307,12 @@ export async function startOn(
   logged: string[] = [],
   change: (deps: ApiDependencies) => ApiDependencies = (deps) => deps,
 ): Promise<Node> {
+  const unanswered = new UnansweredVerdicts();
   const models = new ReadModels({
-    onVerdict: () => undefined,
-    onBlockEvent: () => undefined,
+    onVerdict: (verdict) => unanswered.add(verdict),
+    onBlockEvent({ data }) {
+      if ('evidence' in data && data.evidence !== undefined) unanswered.answered(data.evidence);
+    },
     onRulesChanged: () => undefined,
     onSkipped: () => undefined,
   });
@@ -348,6 +353,7 @@ export async function startOn(
     store,
     clock,
     startedAt: clock.now(),
+    unstopped: () => unstopped(models, unanswered.all(), clock.now()),
     metrics: new Metrics(),
     log,
     logs: logsOf(log),

@@ -27,6 +27,17 @@ test('failed logins are counted by account, in any spelling, until an hour has p
   });
 });
 
+test('what is reported late counts by when it was, and not at all where it was counted before', () => {
+  const failed = new FailedLoginsByAccount(() => true);
+  failed.note('a@example.com', 'failed', '192.0.2.7', NOON);
+  failed.note('a@example.com', 'failed', '192.0.2.8', NOON - 30 * MINUTE, 5);
+  failed.note('a@example.com', 'failed', '192.0.2.9', NOON - 2 * HOUR);
+  assert.deepEqual(failed.of('a@example.com', NOON), {
+    failed: once('192.0.2.7', NOON, 6),
+    ...{ putOff: undefined, since: NOON - 30 * MINUTE, isKnown: true, wasNone: false },
+  });
+});
+
 test('a login of an account that is missing or disabled is no sure sign of a wrong password, also once it may log in', () => {
   let mayLogIn = false;
   const failed = new FailedLoginsByAccount(() => mayLogIn);

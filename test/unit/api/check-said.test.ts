@@ -279,6 +279,18 @@ describe('of several that fit the sentence names all, and first what is the like
     );
   });
 
+  test('the newer of a refusal and a wrong password, where a block stands only for how it came then', () => {
+    const guess = { ...standing, cameAt: formatInstant(NOW - 9 * MINUTE) };
+    for (const [failedAt, cause] of [
+      [NOW - 10 * SECOND, 'password'],
+      [NOW - 10 * MINUTE, 'block'],
+    ] as const) {
+      const refusals = [refused(CREDENTIALS, 'b9', NOW - 9 * MINUTE)];
+      const found = said('535', { standing: guess, refusals, failed: wrong(failedAt) });
+      assert.equal(found.cause, cause, found.sentence);
+    }
+  });
+
   test('the refusal of that block in its place where it was just before', () => {
     const one = said('535', { standing, refusals: [refused(CREDENTIALS, 'b9')] });
     assert.match(

@@ -2,9 +2,10 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { decide, stateOf } from '../../../src/blocks/decide.js';
 import type { BlockFact } from '../../../src/blocks/events.js';
-import { activeBlock, pendingProposal } from '../../../src/blocks/state.js';
+import { EXPIRY } from '../../../src/blocks/events.js';
+import { activeBlock, effectsOf, pendingProposal } from '../../../src/blocks/state.js';
 import { HOUR, MINUTE } from '../../../src/kernel/time.js';
-import { ALICE, T0, at, evidence, given, standing, terms } from '../../support/given.js';
+import { ALICE, T0, at, evidence, given, recorded, standing, terms } from '../../support/given.js';
 import {
   act,
   approved,
@@ -13,6 +14,7 @@ import {
   extended,
   imposed,
   imposedByRule,
+  lapsed,
   proposed,
   released,
   shortened,
@@ -28,6 +30,29 @@ const FIRST = imposed({ until: T0 + HOUR });
 const SECOND = imposed({ block: 'b2', until: T0 + 2 * HOUR, direction: 'inbound' });
 const release = (block: string) => ({ kind: 'release', block, falsePositive: false, now: NOW }) as const;
 const active = (facts: readonly BlockFact[]) => activeBlock(standing(facts), NOW);
+
+describe('what time alone has ended', () => {
+  const readAs = (facts: readonly BlockFact[], last: BlockFact): unknown[] => {
+    const event = recorded([last], 1000)[0]!;
+    return effectsOf(standing(facts), event).map(({ type, by }) => [type, by]);
+  };
+
+  test('is nobody’s doing in a log in which whoever decided next had signed it', () => {
+    const unsigned = (fact: BlockFact): BlockFact => ({ ...fact, by: 'admin:me' });
+    assert.deepEqual(readAs([FIRST], unsigned(expired(T0 + HOUR))), [['BlockExpired', EXPIRY]]);
+    assert.deepEqual(readAs([proposed()], unsigned(lapsed(T0 + HOUR))), [['ProposalLapsed', EXPIRY]]);
+  });
+
+  test('is nobody’s doing where it is only seen from what came next', () => {
+    const next = at(T0 + 48 * HOUR, imposed({ block: 'b9', until: null }));
+    const expected = (type: string) => [
+      [type, EXPIRY],
+      ['BlockImposed', 'system:test'],
+    ];
+    assert.deepEqual(readAs([FIRST], next), expected('BlockExpired'));
+    assert.deepEqual(readAs([proposed()], next), expected('ProposalLapsed'));
+  });
+});
 
 describe('two blocks imposed on one subject at once', () => {
   test('are one, which ends later and refuses in both directions', () => {

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import type { Act, At } from '../../../src/blocks/commands.js';
 import type { BlockFact, BlockImposed, BlockProposed, Until } from '../../../src/blocks/events.js';
+import { EXPIRY } from '../../../src/blocks/events.js';
 import { HOUR, MINUTE } from '../../../src/kernel/time.js';
 import { DIRECTIONS } from '../../../src/sending/subjects.js';
 import { ALICE, T0, evidence, terms } from '../../support/given.js';
@@ -71,11 +72,13 @@ export const expired = (dueAt: number, block = 'b1'): BlockFact => ({
   type: 'BlockExpired',
   data: { block, dueAt },
   at: dueAt,
+  by: EXPIRY,
 });
 export const lapsed = (lapsesAt: number): BlockFact => ({
   type: 'ProposalLapsed',
   data: { block: 'p1' },
   at: lapsesAt,
+  by: EXPIRY,
 });
 /** Of {@link proposed}. */
 export const dismissed: BlockFact = {

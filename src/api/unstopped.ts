@@ -1,0 +1,69 @@
+import { z } from 'zod';
+import type { Unstopped } from '../../projections/blocks/unstopped.js';
+import { grouped } from '../kernel/printable.js';
+import { formatInstant } from '../kernel/time.js';
+import type { ApiDependencies } from './dependencies.js';
+import type { Concerns } from './http/route.js';
+import { subjectShape, subjectView } from './shapes.js';
+
+/** So many are named. */
+const NAMED = 10;
+
+export const unstoppedShape = z
+  .object({
+    senders: z.int(),
+    sentence: z.string().nullable().meta({ description: 'Why, and what to do; null where there are none.' }),
+    items: z
+      .array(z.object({ subject: subjectShape, rule: z.string() }))
+      .meta({ description: `The first ${NAMED} of them.` }),
+  })
+  .meta({
+    description:
+      'Senders that a rule has tripped on, and that are not blocked, proposed or exempt: rules only observe, or no detector acts.',
+  });
+
+const SEE_DETECTOR =
+  'no detector seems to run: see that the process with the role detector runs, and that it reaches the store';
+const OBSERVE = 'rules only observe now (mode: observe)';
+
+/** Those of the caller. */
+export function unstoppedOf({ unstopped }: ApiDependencies, concerns: Concerns): readonly Unstopped[] {
+  return (unstopped?.() ?? []).filter(({ subject }) => concerns(subject));
+}
+
+/** Whether rules have tripped that no detector has acted on. */
+export function isUndetected(found: readonly Unstopped[]): boolean {
+  return found.some(({ why }) => why === 'detector');
+}
+
+export function unstoppedView(
+  { models }: ApiDependencies,
+  found: readonly Unstopped[],
+): z.infer<typeof unstoppedShape> {
+  const count = found.length;
+  const which = count === 1 ? '1 sender is' : `${grouped(count)} senders are`;
+  const why = isUndetected(found)
+    ? SEE_DETECTOR
+    : models.sendVolume.rules.mode === 'observe'
+      ? OBSERVE
+      : 'rules only observed when they tripped';
+  return {
+    senders: count,
+    sentence:
+      count === 0 ? null : `${which} over a limit, and nothing stops ${count === 1 ? 'it' : 'them'}: ${why}.`,
+    items: found.slice(0, NAMED).map(({ subject, rule }) => ({ subject: subjectView(subject), rule })),
+  };
+}
+
+/** What has become of a rule that tripped on this sender, where nothing has. */
+export function unansweredSentences(found: readonly Unstopped[]): readonly string[] {
+  return found
+    .filter(({ why }) => why === 'detector')
+    .map(
+      ({ subject, rule, at }) =>
+        `Rule ${rule} tripped on ${subject.type} ${subject.value} at ${formatInstant(at)}, and nothing has followed: ${SEE_DETECTOR}.`,
+    );
+}
+
+/** What the overview says of rules that would block by themselves. */
+export const NOT_BY_THEMSELVES = `Rules would block by themselves, and ${SEE_DETECTOR}.`;
