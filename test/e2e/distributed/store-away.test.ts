@@ -158,7 +158,7 @@ test('written but not answered, and its ids forgotten: what is sent on counts on
     (await cluster.events(['send']))
       .filter(({ data }) => (data as MessageAccepted).account === twice)
       .map(({ id }) => id);
-  await awaited('all are written', async () => (await written()).length === 15);
+  await awaited('all are written', async () => (await written()).length === 15, 60);
   await cluster.store.tell({ do: 'forget' });
   await sending;
   await cluster.store.tell({ do: 'heal' });
