@@ -147,7 +147,7 @@ describe('timed work as the ledger sees it', { skip, timeout: 60_000 }, () => {
   });
 
   test('a job that is run twice, or for a block that was extended meanwhile, does nothing', async () => {
-    const until = Date.now() + 100;
+    const until = Date.now() + 500;
     await impose('a', until);
     await impose('b', until);
     await blockCommands.execute(
