@@ -2,13 +2,11 @@ import { z } from 'zod';
 import type { BlockEntry } from '../../projections/blocks/block-entry.js';
 import type { RecordedEvent } from '../kernel/events.js';
 import { keyOf } from '../kernel/events.js';
-import { formatInstant, MINUTE } from '../kernel/time.js';
-import type { MessageRefused } from '../sending/events.js';
+import { MINUTE } from '../kernel/time.js';
 import { isRefusal, SEND_CATEGORY, senderOf, sendStream } from '../sending/events.js';
 import type { EventStore } from '../store/port.js';
 import { BLOCKS, findEntry } from './blocks.js';
-import type { RefusalJson } from './check-findings.js';
-import { refusalShape } from './check-findings.js';
+import { refusalShape, refusalView } from './check-findings.js';
 import type { ApiDependencies } from './dependencies.js';
 import type { Route } from './http/route.js';
 import { ok, route } from './http/route.js';
@@ -56,7 +54,7 @@ export function blockRefusalsRoute(deps: ApiDependencies, reads: LongReads, most
             return ok({ items, next: cursorOf(String(placeOf(entry, event))) });
           read++;
           if (isRefusal(event) && event.data.block === entry.id && concerns(senderOf(keyOf(event.stream))))
-            items.push(refusalView(event));
+            items.push({ ...refusalView(event.data, event.at), account: event.data.account ?? null });
         }
         return ok({ items, next: null });
       });
@@ -79,24 +77,4 @@ async function eventsOf(
   const stream = sendStream(subject.value);
   const first = from ?? (await firstAfter(store, stream, ({ position }) => position < begin));
   return store.readStream(stream, { from: first });
-}
-
-function refusalView({
-  at,
-  data,
-}: RecordedEvent<string, MessageRefused>): RefusalJson & { readonly account: string | null } {
-  const {
-    stage,
-    block,
-    reply,
-    unheld,
-    full,
-    account = null,
-    returnPath = null,
-    ehlo = null,
-    ip = null,
-    count,
-  } = data;
-  const told = unheld === true ? { reply, unheld, ...(full === true ? { full } : {}) } : { reply };
-  return { at: formatInstant(at), stage, block, ...told, account, returnPath, ehlo, ip, count };
 }

@@ -265,22 +265,9 @@ async function recordedIn(
     const { type, data } = event;
     if ((data as { readonly direction?: unknown }).direction !== direction) continue;
     if (type === 'MessageRefused') {
-      const {
-        stage,
-        block,
-        reply,
-        unheld,
-        full,
-        returnPath = null,
-        ehlo = null,
-        ip = null,
-        count,
-        since,
-      } = data as MessageRefused;
+      const refused = data as MessageRefused;
       // A flood is recorded each ten seconds, a single refusal among it too: by then its block may have ended.
-      const when = formatInstant(count === 1 ? since : event.at);
-      const one = { at: when, stage, block, reply, returnPath, ehlo, ip, count };
-      refusals.push(unheld === true ? { ...one, unheld, ...(full === true ? { full } : {}) } : one);
+      refusals.push(refusalView(refused, refused.count === 1 ? refused.since : event.at));
     } else if (type === 'RecipientsRefused' && at - event.at <= DAY) {
       const { count, code } = data as RecipientsRefused;
       const when = formatInstant(event.at);
@@ -290,6 +277,13 @@ async function recordedIn(
   }
   const behindCodes = [...lastOf].map(([code, when]) => ({ code, at: when }));
   return { refusals, behind: behind ?? null, behindCodes };
+}
+
+/** @param when the refusal happened */
+export function refusalView(refused: MessageRefused, when: Instant): RefusalJson {
+  const { stage, block, reply, unheld, full, returnPath = null, ehlo = null, ip = null, count } = refused;
+  const one = { at: formatInstant(when), stage, block, reply, returnPath, ehlo, ip, count };
+  return unheld === true ? { ...one, unheld, ...(full === true ? { full } : {}) } : one;
 }
 
 /** What had happened by an instant, newest first. */
