@@ -20,11 +20,14 @@ const { action, account, queueIds, again } = JSON.parse(readFileSync(0, 'utf8'))
 function found(id) {
   if (!/^[A-Za-z0-9]{6}-[A-Za-z0-9]{6,11}-[A-Za-z0-9]{2,4}$/.test(id)) return undefined;
   try {
-    let [named, login, isFrozen] = [undefined, undefined, false];
+    let [named, login, isFrozen, hasBegun] = [undefined, undefined, false, false];
     const text = run(['-Mvh', id], 'latin1'); // lengths are in bytes
     // Only a line feed ends a line: a return path may have what a regular expression takes for one.
     for (let at = 0, end; (end = text.indexOf('\n', at)) > at; at = end + 1) {
       const line = text.slice(at, end);
+      // The recipients follow. One of them may look like such a line.
+      if (hasBegun && !line.startsWith('-')) break;
+      hasBegun ||= line.startsWith('-');
       // A value that came from outside has one dash more.
       const [, name, value] = /^-{1,2}(?:\([^)]*\))?(auth_id|acl[cm] \S+) (.*)$/s.exec(line) ?? [];
       if (name === 'auth_id') login ??= value;

@@ -163,6 +163,17 @@ describe('deploy/hooks/exim.mjs with a real Exim', { skip: missing() }, () => {
     await eventually('it is delivered', () => queue.queued().size === 0);
   });
 
+  test('takes no recipient for a line of the envelope', async (t) => {
+    const queue = await Queue.make(t);
+    const alice = 'alice@example.com';
+    const recipients = ['-frozen@b.test', '-auth_id@b.test', '"-auth_id bob"@b.test', '"-aclm x 9"@b.test'];
+    for (const to of recipients) {
+      const id = queue.send(alice, to);
+      assert.deepEqual(queue.hook('hold-queue', alice, id), [`held ${id}`, 'end'], to);
+      assert.deepEqual(queue.hook('delete', alice, id), [`deleted ${id}`, 'end']);
+    }
+  });
+
   test('takes no part of a return path for a line of the envelope', async (t) => {
     const queue = await Queue.make(t);
     const alice = 'alice@example.com';
