@@ -22,47 +22,138 @@ const inQueue = () =>
 const queue = inQueue();
 const queueOf = new Map(queue.map(({ queue_id: id, queue_name: name }) => [id, name]));
 
-/** The envelope of a message, and its newest Received lines, each as one. Undefined where it has gone meanwhile. */
-function read(id) {
+/** What Postfix has recorded of a message, beside its text. Undefined where it has gone meanwhile. */
+function recordsOf(id) {
   try {
+    const records = new Map();
     // Only a line feed ends a record: a return path may have what a regular expression takes for the end of a line.
-    const lines = run('postcat', ['-qeh', id]).split('\n');
-    const begin = lines.findIndex((line) => line.startsWith('*** MESSAGE CONTENTS '));
-    const records = lines.slice(0, begin).map((line) => /^named_attribute: (\w+)=(.*)$/s.exec(line));
-    const attributes = new Map(
-      records.flatMap((record) => (record === null ? [] : [record.slice(1)])).reverse(),
-    );
-    const fields = lines
-      .slice(begin + 1)
-      .join('\n')
-      .replace(/\n[ \t]+/g, ' ')
-      .split('\n');
-    const received = fields.filter((field) => field.startsWith('Received: ')).slice(0, 5);
-    return { attributes, received };
+    for (const line of run('postcat', ['-qe', id]).split('\n')) {
+      // From here on a value may have line feeds, and look like records: ORCPT, and the name that `sendmail -F` is given.
+      if (/^(?:sender_fullname:|named_attribute: dsn_orig_rcpt=|\w*recipient:|\*\*\* MESSAGE )/.test(line))
+        break;
+      const [, name, value] = /^(?:named_attribute: (?=\w+=))?(\w+)(?:=|: )(.*)$/s.exec(line) ?? [];
+      if (name !== undefined && !records.has(name)) records.set(name, value);
+    }
+    return records;
   } catch {
     return undefined;
   }
 }
 
-/** Whether that account handed a message in. An id may be used again by now: then another login stands there, or none. */
-function isOwn(id) {
-  const message = read(id);
-  if (message === undefined) return false;
-  const { attributes, received } = message;
-  const login = attributes.get('sasl_username');
-  if (login !== undefined || attributes.has('client_address')) return (login ?? null) === account;
-  // By `sendmail`: pickup wrote the first Received line. The follower of the log names its user so, with a host of its own.
-  const uid = /^Received: by \S+ \(Postfix, from userid (\d+)\) id /.exec(received[0] ?? '')?.[1];
-  return uid === undefined ? account === null : account?.startsWith(`uid-${uid}@`) === true;
+const settingOf = (name) => run('postconf', ['-hx', name]).trim();
+/** How Postfix calls itself in a Received line. */
+const mailName = settingOf('mail_name');
+
+/** What a Received line says if it has Postfix's form. Its client may choose what is in comments, and what comes after the id. */
+function written(field) {
+  const comments = [];
+  let [text, depth] = ['', 0];
+  for (const part of field.split(/([()])/)) {
+    if (part === '(' && depth++ === 0) {
+      text += '()';
+      comments.push('');
+    } else if (part === ')' && depth > 0) depth--;
+    else if (depth === 0) text += part;
+    else comments[comments.length - 1] += part;
+  }
+  const form = /^Received: ((?:from \S+ (?:\(\) )*)?)by (\S+) \(\)(?: with \S+)? id (\w+)(?![^\s;])/;
+  const [, from = '', by, id] = form.exec(text) ?? [];
+  const [name, uid] = (comments[from.split('()').length - 1] ?? '').split(', from userid ');
+  return id !== undefined && name === mailName ? { by, id, uid } : {};
 }
 
-/** Whether mail goes through a filter after the queue, as far as main.cf and master.cf say. */
-const isFiltered = () =>
-  run('postconf', ['-h', 'content_filter']).trim() !== '' ||
-  /\/content_filter = \S/.test(run('postconf', ['-P']));
+/** The newest Received lines of a message. */
+function receivedOf(id) {
+  try {
+    const fields = run('postcat', ['-qh', id])
+      .replace(/\n[ \t]+/g, ' ')
+      .split('\n');
+    return fields.filter((field) => field.startsWith('Received: ')).slice(0, 5);
+  } catch {
+    return [];
+  }
+}
 
-/** What such a filter has given back: it has an id of its own and no login. XFORWARD, or the line of before the filter, names the first id. */
+/** Whether that account handed a message in. An id may be used again by now: then another login stands there, or none. */
+function isOwn(id) {
+  const records = recordsOf(id);
+  if (records === undefined) return false;
+  const login = records.get('sasl_username');
+  if (login !== undefined || records.has('client_address')) return (login ?? null) === account;
+  // By `sendmail`: pickup wrote the first Received line. The follower of the log names its user so, with a host of its own.
+  const [line = ''] = receivedOf(id);
+  const { id: named, uid } = written(line);
+  return uid === undefined || named !== id ? account === null : account?.startsWith(`uid-${uid}@`) === true;
+}
+
+/** What main.cf and the entries of master.cf set it to. */
+function settingsOf(name) {
+  const own = run('postconf', ['-Px'])
+    .split('\n')
+    .map((line) => /^\S+\/(\w+) = (.*)$/.exec(line) ?? []);
+  const values = own.flatMap(([, set, value]) => (set === name ? [value.trim()] : []));
+  return [settingOf(name), ...values].filter((value) => value !== '');
+}
+
+/** What another program prints of a name; nothing where it knows none. */
+function linesOf(program, ...args) {
+  try {
+    return execFileSync(program, args, { encoding: 'utf8', timeout: 5000, stdio: 'pipe' }).trim().split('\n');
+  } catch {
+    return [];
+  }
+}
+
+/** Where filters after the queue are, as far as main.cf and master.cf say: their addresses, and who they are on this machine. */
+function placesOf(filters) {
+  const places = { addresses: new Set(), uids: new Set() };
+  for (const filter of new Set(filters)) {
+    const [transport, ...rest] = filter.split(':');
+    const command = run('postconf', ['-hF', `${transport}/unix/command`]);
+    if (command.startsWith('pipe')) {
+      const user = /\buser=([^\s:]+)/.exec(command)?.[1];
+      for (const uid of user === undefined ? [] : linesOf('id', '-u', user)) places.uids.add(uid);
+    } else {
+      for (const next of rest.join(':').split(/[\s,]+/)) {
+        const [, literal, name] =
+          /^(?!unix:)(?:inet:)?(?:\[(?:ipv6:)?([^\]]+)\]|([^[\]:/]+))(?::\w+)?$/i.exec(next) ?? [];
+        if ((literal ?? name) === undefined) continue;
+        for (const line of linesOf('getent', 'ahosts', literal ?? name))
+          places.addresses.add(line.split(/\s/, 1)[0]);
+      }
+    }
+  }
+  return places;
+}
+
+/**
+ * What filters after the queue have given back: it has an id of its own and no login. XFORWARD names the first id, or the line of
+ * before the filter. What is below that line a stranger may have written, and all below the newest where no filter was between.
+ */
 function filtered() {
+  const filters = settingsOf('content_filter');
+  if (filters.length === 0) return [];
+  const { addresses, uids } = placesOf(filters);
+  const names = new Set(settingsOf('myhostname'));
+  const isBack = (records, uid) => {
+    // It is still to go to a filter.
+    if (records.has('content_filter')) return false;
+    const peer = records.get('client_address');
+    if (peer === undefined) return uids.has(uid);
+    return /^127\.|^::1$/.test(peer) || peer === records.get('server_address') || addresses.has(peer);
+  };
+  const firstIdOf = (id, records) => {
+    if (wanted.has(records.get('log_ident'))) return records.get('log_ident');
+    const [newest = '', ...older] = receivedOf(id);
+    const { id: named, uid } = written(newest);
+    if (named !== id || !isBack(records, uid)) return undefined;
+    // Filters may have lines of their own above ours.
+    for (const line of older) {
+      const { by, id: first } = written(line);
+      if (names.has(by)) return wanted.has(first) ? first : undefined;
+    }
+    return undefined;
+  };
   const ends = Date.now() + 20_000;
   const found = [];
   const others = queue.filter(
@@ -71,10 +162,9 @@ function filtered() {
   others.sort((one, other) => other.arrival_time - one.arrival_time);
   for (const { queue_id: id } of others.slice(0, 1000)) {
     if (Date.now() > ends) break;
-    const { attributes, received = [] } = read(id) ?? {};
-    if (attributes?.has('sasl_username') !== false) continue;
-    const ids = received.map((line) => / by \S+ \([^)]*\)(?: with \S+)? id (\w+)/.exec(line)?.[1]);
-    const first = [attributes.get('log_ident'), ...ids].find((one) => wanted.has(one));
+    const records = recordsOf(id);
+    if (records === undefined || records.has('sasl_username')) continue;
+    const first = firstIdOf(id, records);
     if (first !== undefined) found.push([id, first]);
   }
   return found;
@@ -82,7 +172,7 @@ function filtered() {
 
 /** What is to be acted on, by its id in the queue, each with the id that it is called by. */
 const own = new Map([...wanted].filter((id) => queueOf.has(id) && isOwn(id)).map((id) => [id, id]));
-if (own.size < wanted.size && isFiltered()) for (const [id, first] of filtered()) own.set(id, first);
+if (own.size < wanted.size) for (const [id, first] of filtered()) own.set(id, first);
 
 const within = (...names) => [...own.keys()].filter((id) => names.includes(queueOf.get(id)));
 const act = (option, ids, ...queues) => {

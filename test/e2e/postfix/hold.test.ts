@@ -339,6 +339,49 @@ describe('mail that a real Postfix holds', { skip: postfixMissing() }, () => {
       );
     });
 
+  test("of a stranger stays on hold behind a content filter, whatever it says of the id of a blocked account's message", async (t) => {
+    const [filter] = await freePorts(1);
+    const { stopgap, postfix, outside } = await scene(t, undefined, {
+      settings: [
+        `content_filter = smtp:[127.0.0.1]:${filter}`,
+        'header_checks = regexp:{ { /^X-Virus/ HOLD quarantined } }',
+      ],
+      services: [`127.0.0.1:${filter} inet n - n - - smtpd -o stopgap= -o content_filter=`],
+    });
+    outside.script = { RCPT: () => '451 4.3.0 Not now' };
+    const customer = await loggedIn(postfix, ALICE);
+    const id = /queued as (\w+)/.exec(await customer.send(ALICE, ['friend@elsewhere.test']))![1]!;
+    await customer.quit();
+    const stranger = await Dialogue.hello(postfix.ports[0]!);
+    const forged = `Received: from pc by mx.example.com (Postfix) with ESMTPA id ${id}`;
+    const record = `x+0Anamed_attribute:+20log_ident=${id}`;
+    for (const mark of ['X-Virus', 'X-Other']) {
+      const envelope = ['MAIL FROM:<x@evil.test>', `RCPT TO:<v@elsewhere.test> ORCPT=rfc822;${record}`];
+      for (const line of envelope) assert.match(await stranger.say(line), /^250 /);
+      assert.match(await stranger.say('DATA'), /^354 /);
+      assert.match(await stranger.say(`${mark}: yes\r\n${forged}\r\n\r\nhello\r\n.`), /^250 /);
+    }
+    await stranger.quit();
+    await eventually('two wait', async () => (await idsIn(postfix, 'deferred')).length === 2, 30_000);
+    const { stdout } = spawnSync('postqueue', ['-c', postfix.dir, '-p'], { encoding: 'utf8' });
+    const [, back] = /^(\w+) .* x@evil\.test\n/m.exec(stdout)!;
+    // What a quarantine behind the filter does.
+    await postfix.hold(back!);
+    const strangers = await idsIn(postfix, 'hold');
+    assert.equal(strangers.length, 2);
+    await stopgap.settled();
+    const block = await stopgap.block('account', ALICE);
+    const [run] = await runs(stopgap, 1);
+    assert.deepEqual([run!.action, run!.asked, run!.acted], ['hold-queue', 1, 1]);
+    assert.equal((await idsIn(postfix, 'hold')).length, 3);
+    outside.script = {};
+    await decide(stopgap, { kind: 'release', block, falsePositive: true });
+    await runs(stopgap, 2);
+    await eventually('it is sent on', () => outside.messages.length > 0, 30_000);
+    assert.deepEqual(receivers(outside), ['friend@elsewhere.test']);
+    assert.deepEqual([...(await idsIn(postfix, 'hold'))].sort(), [...strangers].sort());
+  });
+
   test('as somebody else has put it there stays on hold, and is not listed, whatever becomes of a block', async (t) => {
     const quarantine = 'header_checks = regexp:{ { /^X-Virus/ HOLD quarantined } }';
     const { stopgap, postfix, outside } = await scene(t, undefined, { settings: [quarantine] });
