@@ -17,11 +17,10 @@ const exempt = fc.oneof(
   fc
     .tuple(address, fc.constantFrom('', '/128', '/64', '/56', '/48', '/32'))
     .map(([ip, length]) => parseSubject('ip', `${ip}${length}`)),
-  fc.constantFrom(
-    parseSubject('ip', '192.0.2.0/24'),
-    parseSubject('account', 'alice@example.com'),
-    { type: 'ip', value: 'none' } as const,
-  ),
+  fc.constantFrom(parseSubject('ip', '192.0.2.0/24'), parseSubject('account', 'alice@example.com'), {
+    type: 'ip',
+    value: 'none',
+  } as const),
 );
 const wide = address.chain((ip) => fc.constantFrom(...widerNetworks(clientNetwork(ip))));
 
