@@ -14,15 +14,13 @@ export const unstoppedShape = z
   .object({
     senders: z.int(),
     sentence: z.string().nullable().meta({ description: 'Why, and what to do; null where there are none.' }),
-    items: z
-      .array(z.object({ subject: subjectShape, rule: z.string() }))
-      .meta({
-        description: `The first ${NAMED} of them: accounts, then addresses, domains, networks and EHLO names.`,
-      }),
+    items: z.array(z.object({ subject: subjectShape, rule: z.string() })).meta({
+      description: `The first ${NAMED} of them: accounts, then addresses, domains, networks and EHLO names.`,
+    }),
   })
   .meta({
     description:
-      'Senders that a rule has tripped on, and that are not blocked, proposed or exempt: rules only observe, or no detector acts.',
+      'Senders that a rule has tripped on, and that are not blocked, proposed or exempt: rules only observe, or no detector acts. One that is proposed is among them once a rule that blocks has tripped on it later.',
   });
 
 const SEE_DETECTOR =

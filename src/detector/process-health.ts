@@ -85,7 +85,7 @@ export class ProcessHealth {
   get unanswered(): number {
     if (this.#parts === undefined) return 0;
     const { follower } = this.#parts;
-    return takesEventsOf(this.#parts) && follower.state === 'following' ? follower.passing.undetected() : 0;
+    return takesEventsOf(this.#parts) && follower.state === 'following' ? follower.passing.undetected : 0;
   }
 
   /** The progress, until it is ready. */
