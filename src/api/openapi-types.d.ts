@@ -2705,12 +2705,12 @@ export interface operations {
                         blocks: {
                             active: number;
                         };
-                        /** @description Senders that a rule has tripped on, and that are not blocked, proposed or exempt: rules only observe, or no detector acts. */
+                        /** @description Senders that a rule has tripped on, and that are not blocked, proposed or exempt: rules only observe, or no detector acts. One that is proposed is among them once a rule that blocks has tripped on it later. */
                         unstopped: {
                             senders: number;
                             /** @description Why, and what to do; null where there are none. */
                             sentence: string | null;
-                            /** @description The first 10 of them. */
+                            /** @description The first 10 of them: accounts, then addresses, domains, networks and EHLO names. */
                             items: {
                                 subject: components["schemas"]["Subject"];
                                 rule: string;
