@@ -198,7 +198,8 @@ describe('a text without the answer of a server', () => {
     'El servidor no admite la autenticación',
   ])
     test(`that says that no login is offered points at TLS: ${text}`, () => {
-      const hint = /^A program that is offered no login that it can use has come without TLS, .*send-proxy-v2-ssl/;
+      const hint =
+        /^A program that is offered no login that it can use has come without TLS, .*send-proxy-v2-ssl/;
       assert.match(said(text).sentence, hint);
       assert.match(said(text, { failed: wrong() }).sentence, hint);
       assert.doesNotMatch(said(text, { own: { isAsked: true } }).sentence, /TLS/);
