@@ -118,11 +118,17 @@ function sent({
     // What is gone is not nothing.
     ...(before === null || (keptSince !== null && before.recipients === 0)
       ? []
-      : [line(before, block.since === null ? 'So far' : 'Before we stopped it')]),
+      : [line(before, beforeWords(block))]),
     ...(after.recipients === 0 ? [] : [line(after, 'Already on their way when we stopped it')]),
     ...(from.length === 0 ? [] : [`It came from ${from.join(', ')}${more}.`]),
     ...(bounces === 0 ? [] : [`${amount('bounces', bounces)} came back.`]),
   ];
+}
+
+/** Without evidence the last day alone is counted: that is no word about the time before it. */
+function beforeWords({ since, evidence }: ReportJson['block']): string {
+  if (since === null) return 'So far';
+  return evidence === null ? 'In the day before we stopped it' : 'Before we stopped it';
 }
 
 function stopped(report: ReportJson): readonly string[] {

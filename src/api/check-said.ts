@@ -119,7 +119,7 @@ export function explainSaid(said: string, facts: Facts): Said {
     code: text.code,
     enhanced: text.enhanced,
     ...causeOf(first, facts),
-    sentence: sentences.join(' '),
+    sentence: [...(text.saysNoneOffered && !facts.own.isAsked ? [TLS_ALONE] : []), ...sentences].join(' '),
   };
 }
 
@@ -381,6 +381,9 @@ function toldBy(
     ...(isOfOthers && atAddress === undefined ? [ASK_FOR_ADDRESS] : []),
   ];
 }
+
+const TLS_ALONE =
+  'A program that is offered no login that it can use has come without TLS, or wants another way than PLAIN or LOGIN: Stopgap offers these two, under TLS alone unless smtp.submission.allowInsecureAuth is true. Look whether the program uses STARTTLS or TLS; a proxy that ends TLS has to say so (HAProxy: send-proxy-v2-ssl).';
 
 const STORE_AWAY = 'Who said that is not known: the store cannot be read now.';
 function others({ isAsked, askedCodes }: OwnSettings): string {

@@ -2,8 +2,9 @@ import { isDeepStrictEqual } from 'node:util';
 import { z } from 'zod';
 import { Rewriter } from '../forgetting/person.js';
 import { InvalidInput } from '../kernel/errors.js';
+import { namesBefore } from '../kernel/pseudonym.js';
 import type { SourcedRules } from '../rules/model.js';
-import { domainOf } from '../sending/identity.js';
+import { domainOf, normalizeAccount, normalizeAddress } from '../sending/identity.js';
 import type { Subject } from '../sending/subjects.js';
 import { parseSubject } from '../sending/subjects.js';
 import type { ApiDependencies } from './dependencies.js';
@@ -64,13 +65,15 @@ export function forgetRoute(deps: ApiDependencies): Route {
     responses: { 200: { description: 'They are forgotten', schema: forgottenShape } },
     async handle({ body, caller, requestId }) {
       const { subject } = body;
-      const named = await namedElsewhere(deps, subject.value);
+      const file = await fileNaming(deps, subject.value);
+      const named = namedElsewhere(deps, subject.value, file !== undefined);
       const context = { by: `admin:${caller.name}`, correlation: `request:${requestId}` };
       let byHand: readonly string[] = [];
       const forgotten = await deps.forgetting.execute(subject, context, async (name) => {
         byHand = [...byHand, ...(await refuseHeld(deps, name))];
       });
-      const remains = [...forgotten.remains, ...byHand, ...named, OUTSIDE];
+      const ofFile = file === undefined ? [] : [await adviceOn(deps, file, subject.value)];
+      const remains = [...forgotten.remains, ...byHand, ...ofFile, ...named, OUTSIDE];
       return ok({ ...forgotten, remains } satisfies ForgottenJson);
     },
   });
@@ -79,26 +82,50 @@ export function forgetRoute(deps: ApiDependencies): Route {
 const OUTSIDE =
   'Backups, the log and the journal, and what mail servers keep are not reached from here: see docs/run/privacy.md.';
 
-/** Where the name is that would come back by itself. */
-async function namedElsewhere(
-  { accountState, models, clock, rulesFile, rulesCommands }: ApiDependencies,
+/** The rules file, if it names them. */
+async function fileNaming(
+  { rulesFile, rulesCommands }: ApiDependencies,
   value: string,
-): Promise<readonly string[]> {
-  const subjects = PERSONS.map((type) => ({ type, value }));
-  const state = accountState?.(value);
+): Promise<SourcedRules | undefined> {
   // Where another process reads the file, what is recorded of it has to do.
   const file = rulesFile?.() ?? (await rulesCommands.lastFile());
+  return file !== undefined && isNamedIn(file, value) ? file : undefined;
+}
+
+/** What is to be done about a rules file that named them, once they are forgotten: any edit but one puts it in force. */
+async function adviceOn(
+  { rulesCommands }: ApiDependencies,
+  { source }: SourcedRules,
+  name: string,
+): Promise<string> {
+  const [inForce, recorded] = [await rulesCommands.current(), await rulesCommands.lastFile()];
+  // The record has them under the pseudonym, unless the store cannot change events.
+  const inRecord = recorded === undefined ? undefined : namesBefore(source, recorded.source);
+  const isTheirs = (one: string): boolean => [normalizeAccount(one), normalizeAddress(one)].includes(name);
+  const pseudonym = inRecord?.find((one) => isTheirs(one.name))?.pseudonym;
+  const where = domainOf(name) === undefined ? ' in subjects' : '';
+  const edit = pseudonym === undefined ? 'take that out' : `put ${pseudonym} in place of the name${where}`;
+  const advice = `The rules file names them: ${edit}, or it is recorded again when the file next comes into force.`;
+  if (inForce?.origin === 'file') return advice;
+  const other = pseudonym === undefined ? 'Any' : 'Any other';
+  return `${advice} ${other} edit puts the file in force, in place of the rules in force, which are not the file's.`;
+}
+
+/** Where else the name is that would come back by itself. */
+function namedElsewhere(
+  { accountState, models, clock }: ApiDependencies,
+  value: string,
+  isInFile: boolean,
+): readonly string[] {
+  const subjects = PERSONS.map((type) => ({ type, value }));
+  const state = accountState?.(value);
   return [
     ...(state === undefined || state === 'unknown'
       ? []
       : ['The account is in the users file: what it sends from now on is recorded again.']),
-    ...(file !== undefined && isNamedIn(file, value)
-      ? [
-          'The rules file names them: take that out, or it is recorded again when the file next comes into force.',
-        ]
-      : isNamedIn({ rules: models.sendVolume.rules }, value)
-        ? ['The rules in force named them in an exemption: it is kept under the pseudonym.']
-        : []),
+    ...(!isInFile && isNamedIn({ rules: models.sendVolume.rules }, value)
+      ? ['The rules in force named them in an exemption: it is kept under the pseudonym.']
+      : []),
     ...(models.overrides.on({ type: 'account', value })?.file !== undefined
       ? ['The file of overrides names them: take the entry out, or the next start sets it again.']
       : []),

@@ -21,6 +21,10 @@ const ENHANCED = /(?<![\d.])[45]\.\d{1,3}\.\d{1,3}(?![\d.])/g;
 const ABOUT_LOGINS =
   /authenti[cf]|autentic|credential|passwor[dt]|kennwort|contraseñ|senha|wachtwoord|hasło|парол|вход(?!ящ)|anmeld|log ?[io]n|sign ?in/i;
 
+/** How programs word that a server offers no login, as {@link plain} has it: an answer of a server it never is. */
+const NONE_OFFERED =
+  /(?:^| )(?:not?|none|t|nicht|keine?|ne|pas|niet|geen)(?: \S+){0,4} (?:support|offer|available|enabled|unterstützt|angeboten|prend|admite|ondersteund)|(?:supports|offers) no |unterstützt (?:\S+ ){0,3}(?:nicht|keine)/;
+
 /** Fewer letters are in too many texts. */
 const FEWEST_LETTERS = 10;
 
@@ -54,6 +58,12 @@ export class SaidText {
   /** Whether it has nothing but codes. */
   get isBare(): boolean {
     return this.#plain === '';
+  }
+
+  /** Whether it says that no login was offered: the program has not sent a password. */
+  get saysNoneOffered(): boolean {
+    const isOfLogin = ABOUT_LOGINS.test(this.#plain) || ` ${this.#plain} `.includes(' auth ');
+    return !this.hasAnswer && isOfLogin && NONE_OFFERED.test(this.#plain);
   }
 
   shows({ codes, enhanced, words }: Reply): Shown {

@@ -203,17 +203,23 @@ export async function serverAndToken(
   return { base: base ?? urlOf(config.api.listen), token: checked(known) };
 }
 
-/** What is asked of the API, or undefined if no server answers or there is no token. */
+/**
+ * What is asked of the API, or undefined if no server answers, there is no token, or the server refuses.
+ *
+ * @param refused told which of these it was
+ */
 export async function askedIfThere<T>(
   io: CliIo,
   options: ClientOption,
   ask: (client: ApiClient) => Promise<T>,
+  refused: (error: StopgapError) => void = () => undefined,
 ): Promise<T | undefined> {
   try {
     return await ask(await connect(io, options));
   } catch (thrown) {
-    if (thrown instanceof StopgapError) return undefined;
-    throw thrown;
+    if (!(thrown instanceof StopgapError)) throw thrown;
+    refused(thrown);
+    return undefined;
   }
 }
 

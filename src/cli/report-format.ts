@@ -25,7 +25,7 @@ export function reportText(report: Report, now: Instant): string {
   const parts: Rows[] = [
     [
       ['GOT THROUGH', 'MESSAGES', 'RECIPIENTS', 'REFUSED BEHIND', 'FIRST', 'LAST'],
-      passed('before the block', before),
+      passed(before !== null && block.evidence === null ? 'the day before' : 'before the block', before),
       ...(block.since === null ? [] : [passed('during the block', after)]),
     ],
     headed(

@@ -11,7 +11,7 @@ import { openLogs } from '../log/logs.js';
 import { standardError } from '../log/sinks.js';
 import { systemClock } from '../runtime/clock.js';
 import { ownPackage } from '../runtime/version.js';
-import { libraryFault } from '../store/sqlite/inspect.js';
+import { libraryFault } from '../store/sqlite/library.js';
 import type { CliIo } from './io.js';
 import { note, print } from './io.js';
 import type { ConfigOption } from './options.js';

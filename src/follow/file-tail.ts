@@ -36,12 +36,14 @@ const NUMBERED = /^\.(\d{1,4})$/;
  */
 export class FileTail implements LiveLog<FilePlace> {
   readonly #path: string;
-  readonly #gap: (text: string) => void;
+  readonly #tell: (text: string) => void;
+  /** Whether there is no file to read from, which is told. */
+  #isAwaited = false;
 
-  /** @param gap told where lines are lost, since a rotated file is not there any more */
-  constructor(file: string, gap: (text: string) => void) {
+  /** @param tell told where there is no file, and where lines are lost, since a rotated file is not there any more */
+  constructor(file: string, tell: (text: string) => void) {
     this.#path = file;
-    this.#gap = gap;
+    this.#tell = tell;
   }
 
   async *before(place: FilePlace): AsyncGenerator<Buffer> {
@@ -72,7 +74,11 @@ export class FileTail implements LiveLog<FilePlace> {
         if (log === undefined) {
           const found: FilePlace = place;
           log = await steadily(() => this.#resume(found));
-          if (log === undefined) yield undefined;
+          if (log === undefined) {
+            if (!this.#isAwaited) this.#tell(`${this.#path} is not there: it is waited for`);
+            this.#isAwaited = true;
+            yield undefined;
+          } else this.#isAwaited = false;
           continue;
         }
         const piece = await log.read();
@@ -110,8 +116,8 @@ export class FileTail implements LiveLog<FilePlace> {
     const logs = await this.#logs();
     const own = await this.#holding(logs, place);
     if (own !== undefined) return OpenLog.at(own, place.offset);
-    if (place.offset > 0)
-      this.#gap(
+    if (place.offset > 0 && !this.#isAwaited)
+      this.#tell(
         `${this.#path}: the file that was read last is gone, with what had not been read of it: stopgap import takes it from where it is`,
       );
     // A file of which nothing was read cannot be told from its copy: what is newer than it was then has not been read.

@@ -12,15 +12,29 @@ const NAME = /^[^\s"'(),:;<>[\]{}]{1,320}$/;
  * pseudonyms. Which names these were nobody can tell: not even a hash of them is kept.
  */
 export function mayBeBeforeForgetting(text: string, forgotten: string): boolean {
+  return namesBefore(text, forgotten) !== undefined;
+}
+
+/** What stands in one text where the other has pseudonyms, in their order; undefined if they differ in more, or it has none. */
+export function namesBefore(
+  text: string,
+  forgotten: string,
+): readonly { readonly pseudonym: string; readonly name: string }[] | undefined {
+  const pseudonyms = forgotten.match(new RegExp(PSEUDONYM, 'g')) ?? [];
   const [first = '', ...pieces] = forgotten.split(PSEUDONYM);
   const last = pieces.pop();
-  if (last === undefined || !text.startsWith(first) || !text.endsWith(last)) return false;
+  if (last === undefined || !text.startsWith(first) || !text.endsWith(last)) return undefined;
   const end = text.length - last.length;
+  const names: string[] = [];
   let at = first.length;
   for (const piece of pieces) {
     const next = text.indexOf(piece, at + 1);
-    if (next < 0 || !NAME.test(text.slice(at, next))) return false;
+    if (next < 0) return undefined;
+    names.push(text.slice(at, next));
     at = next + piece.length;
   }
-  return at < end && NAME.test(text.slice(at, end));
+  if (at >= end) return undefined;
+  names.push(text.slice(at, end));
+  if (!names.every((name) => NAME.test(name))) return undefined;
+  return names.map((name, index) => ({ pseudonym: pseudonyms[index]!, name }));
 }

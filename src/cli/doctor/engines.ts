@@ -17,6 +17,7 @@ import type { StoreInspection } from '../../store/sqlite/inspect.js';
 import { newestIn } from '../../snapshots/snapshot-file.js';
 import { QUARANTINED, quarantined } from '../../store/delivery.js';
 import { countEvents, inspectStore } from '../../store/sqlite/inspect.js';
+import { loadFault } from '../../store/sqlite/library.js';
 import { openSqliteForReading } from '../../store/sqlite/reader.js';
 import { loadSdk } from '../../tracing/open.js';
 import type { Findings, World } from './findings.js';
@@ -91,7 +92,8 @@ function tellInspection(findings: Findings, file: string, found: StoreInspection
     return;
   }
   if (state === 'barred') {
-    findings.notTried(`${file} cannot be looked at (${unread}): run this as the service's user`);
+    const why = loadFault() === undefined ? `(${unread}): run this as the service's user` : 'without SQLite';
+    findings.notTried(`${file} cannot be looked at ${why}`);
     return;
   }
   const who =

@@ -98,6 +98,8 @@ function needless(check: CheckName, config: Config): string | undefined {
   return undefined;
 }
 
+const NO_TOKEN = 'there is no token for the running Stopgap';
+
 /**
  * Checks everything that a Stopgap here depends on, before its first start or while it runs. Changes nothing. It
  * reports what cannot be checked, with the reason.
@@ -117,14 +119,19 @@ export async function examine(
     const store = config.store.kind === 'sqlite' ? inspectStore(config.store.file) : undefined;
     const place = serverUrl(io, options, config);
     const server = await askServer(place);
+    let untold = server === undefined ? 'no running Stopgap answers' : NO_TOKEN;
     const asked = async <T>(ask: (client: ApiClient) => Promise<T>): Promise<T | undefined> =>
-      server === undefined ? undefined : askedIfThere(io, options, ask);
+      server === undefined
+        ? undefined
+        : askedIfThere(io, options, ask, ({ code, message }) => {
+            untold = code === 'unauthorized' ? NO_TOKEN : message;
+          });
     const rules = await asked((client) => client.get('/api/v1/rules'));
     const notices =
       config.notices.channels.length === 0
         ? undefined
         : await asked((client) => client.get('/api/v1/notices'));
-    const world: World = { loaded, clock: io.clock, asked: place, server, rules, notices, store };
+    const world: World = { loaded, clock: io.clock, asked: place, server, untold, rules, notices, store };
     await Promise.all(
       Object.entries(LOOKS).map(async ([name, look]) => {
         const told = findings.get(name as CheckName)!;
@@ -157,6 +164,7 @@ export async function examineFiles(loaded: LoadedConfig, clock: Clock): Promise<
     clock,
     asked: undefined,
     server: undefined,
+    untold: 'no running Stopgap is asked',
     rules: undefined,
     notices: undefined,
     store: undefined,

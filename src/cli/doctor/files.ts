@@ -19,7 +19,7 @@ import { forgeable, withoutGeoData } from '../../rules/explain.js';
 import type { RuleSet } from '../../rules/model.js';
 import { parseRules } from '../../rules/parse.js';
 import { ownPackage } from '../../runtime/version.js';
-import { libraryFault } from '../../store/sqlite/inspect.js';
+import { libraryFault, loadFault } from '../../store/sqlite/library.js';
 import type { Findings, World } from './findings.js';
 import { nearestThere } from './findings.js';
 
@@ -86,7 +86,7 @@ const CAME = {
 } as const;
 
 /** Whether the rules file is valid, and whether these rules, and those in force, can do what they are meant to. */
-export function checkRules(findings: Findings, { loaded, rules: inForce, server }: World): void {
+export function checkRules(findings: Findings, { loaded, rules: inForce, untold }: World): void {
   const { config } = loaded;
   const { roles } = config;
   // Other processes do not read it.
@@ -124,11 +124,7 @@ export function checkRules(findings: Findings, { loaded, rules: inForce, server 
   if (inForce === undefined)
     findings.notTried(
       `which rules are in force is not known here: ${
-        !roles.includes('api')
-          ? 'ask the doctor of a process with the role api'
-          : server === undefined
-            ? 'no running Stopgap answers'
-            : 'there is no token for the running Stopgap'
+        !roles.includes('api') ? 'ask the doctor of a process with the role api' : untold
       }`,
     );
   if (mode === 'observe')
@@ -193,17 +189,14 @@ export async function checkNode(findings: Findings): Promise<void> {
   const isOld = major < NEEDED[0] || (major === NEEDED[0] && minor < NEEDED[1]);
   if (isOld) findings.problem(`Node.js ${process.version} is too old`, `use ${NEEDED.join('.')} or newer`);
   else findings.ok(`Node.js ${process.version} on ${process.platform} ${process.arch}`);
-  try {
-    const { default: Database } = await import('better-sqlite3');
-    const db = new Database(':memory:');
-    findings.ok(`SQLite ${String(db.prepare('SELECT sqlite_version()').pluck().get())}`);
-    db.close();
-    const fault = libraryFault();
-    if (fault !== undefined) findings.problem(fault.detail, fault.remedy);
-  } catch (error) {
-    const why = messageOf(error).split('\n')[0];
-    findings.problem(`SQLite cannot be loaded (${why})`, 'install with npm ci for this Node.js and machine');
-  }
+  const unloaded = loadFault();
+  if (unloaded !== undefined) return findings.problem(unloaded.detail, unloaded.remedy);
+  const { default: Database } = await import('better-sqlite3');
+  const db = new Database(':memory:');
+  findings.ok(`SQLite ${String(db.prepare('SELECT sqlite_version()').pluck().get())}`);
+  db.close();
+  const fault = libraryFault();
+  if (fault !== undefined) findings.problem(fault.detail, fault.remedy);
 }
 
 /** Bytes below which there is little, and too little. */

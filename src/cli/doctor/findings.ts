@@ -108,9 +108,11 @@ export interface World {
   readonly asked: URL | undefined;
   /** Undefined if none answers. */
   readonly server: ServerState | undefined;
-  /** Those in force; undefined if no server answers, or none that we have a token for. */
+  /** Why it does not tell what follows, where it does not. */
+  readonly untold: string;
+  /** Those in force; undefined if it is not told. */
   readonly rules: Schemas['Rules'] | undefined;
-  /** Channels and their notices; undefined for the same reasons. */
+  /** Channels and their notices; undefined if they are not told. */
   readonly notices: AnswerOf<'/api/v1/notices'> | undefined;
   /** The store in its SQLite file; undefined if events are kept elsewhere. */
   readonly store: StoreInspection | undefined;

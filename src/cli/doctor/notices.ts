@@ -7,11 +7,11 @@ import type { Findings, World } from './findings.js';
 import { patiently } from './findings.js';
 
 /** Whether notices can reach their channels, and did. Nothing is sent, and no URL is told: each may be a secret. */
-export async function checkNotices(findings: Findings, { loaded, notices }: World): Promise<void> {
+export async function checkNotices(findings: Findings, { loaded, notices, untold }: World): Promise<void> {
   const { config } = loaded;
   await Promise.all(config.notices.channels.map((channel) => checkHost(findings, channel, config)));
   if (notices === undefined) {
-    findings.notTried('what became of notices: no running Stopgap answers, or there is no token for it');
+    findings.notTried(`what became of notices: ${untold}`);
     return;
   }
   for (const { name, disabled, dead, notices: last } of notices.channels) {

@@ -7,6 +7,7 @@ import { isDiskFull, messageOf } from '../../kernel/errors.js';
 import type { Clock } from '../../kernel/time.js';
 import { formatInstant } from '../../kernel/time.js';
 import { StoreRefused } from '../port.js';
+import { refuseUnloadable } from './library.js';
 import { APPLICATION_ID, createSchema, EVENT_COLUMNS, SCHEMA_VERSION, upgradeSchema } from './schema.js';
 
 const MAGIC = 'SQLite format 3\0';
@@ -204,10 +205,11 @@ export interface Holder {
  * Nothing in this process may open and close the lock file, or the store's file, by other means while it is held: POSIX
  * drops a process's locks on a file as soon as the process closes any descriptor of it.
  *
- * @throws StoreRefused if somebody holds it, or if it cannot be written
+ * @throws StoreRefused if somebody holds it, it cannot be written, or SQLite cannot be loaded
  */
 export function takeLock(file: string, clock: Clock): Lock {
   const path = `${file}.lock`;
+  refuseUnloadable();
   createPrivate(path);
   let db: Database.Database | undefined;
   try {

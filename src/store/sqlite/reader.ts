@@ -7,6 +7,7 @@ import type { Slice } from '../cursor.js';
 import { Cursor } from '../cursor.js';
 import type { EventStore, ReadAllOptions, StorageUse } from '../port.js';
 import { StoreDamaged, StoreRefused, StoreUnavailable } from '../port.js';
+import { refuseUnloadable } from './library.js';
 import { damageOf } from './opening.js';
 import { storageOf } from './storage.js';
 import type { EventRow } from './schema.js';
@@ -229,13 +230,14 @@ export class Reader {
  * Opens a store only to read it, also while another process, or another thread of this one, has it open. It takes no
  * lock and stops no writer. A read does not include what is appended after it began.
  *
- * @throws StoreRefused if there is no store at this path, or none that this version reads
+ * @throws StoreRefused if there is no store at this path, or none that this version reads, or SQLite cannot be loaded
  */
 export function openSqliteForReading(file: string): Pick<EventStore, 'readAll' | 'head' | 'close'> {
   const resolved = path.resolve(file);
   if (!isThere(resolved)) {
     throw new StoreRefused(`there is no store at ${resolved}: nothing has been recorded there yet`);
   }
+  refuseUnloadable();
   let head: Database.Database | undefined;
   let reader: Reader | undefined;
   try {

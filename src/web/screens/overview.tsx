@@ -90,6 +90,7 @@ function Figure({ title, children, tone = '' }: { title: string; children: React
 
 function Figures({ data }: { data: Overview }) {
   const href = useHref();
+  const { decides } = useRights();
   const { waiting, oldestAt, lapsing } = data.proposals;
   const refused = data.refusals.reduce((sum, count) => sum + count, 0);
   const { breaker } = data;
@@ -114,9 +115,11 @@ function Figures({ data }: { data: Overview }) {
         <a className="figure" href={`#${href('/blocks')}`}>
           {data.blocks.active.toLocaleString()} <span className="hidden">blocks in force</span>
         </a>
-        <p className="quiet">
-          {data.blocks.active === 0 ? 'Nobody is blocked.' : 'Each can be released at once.'}
-        </p>
+        {data.blocks.active === 0 ? (
+          <p className="quiet">Nobody is blocked.</p>
+        ) : (
+          decides && <p className="quiet">Each can be released at once.</p>
+        )}
       </Figure>
       <Figure title="Refused in the last hour">
         <p className="figure">{refused.toLocaleString()}</p>

@@ -23,6 +23,8 @@ interface Detail {
   readonly isPending: boolean;
   readonly takeBack: () => void;
   readonly hasKeys: boolean;
+  /** Whether it took the place of the list, and of the row that had the focus. */
+  readonly isAlone: boolean;
   /** Before it is decided, so that its event is known to be one's own; and where that failed. */
   readonly before: (block: Block) => void;
   readonly failed: (block: Block) => void;
@@ -36,7 +38,7 @@ const STAYS = 150;
 
 /** One proposal: what is known, and what can be done. */
 export function ProposalDetail(detail: Detail) {
-  const { id, listed, decided } = detail;
+  const { id, listed, decided, isAlone } = detail;
   const at = useAt();
   const hasStayed = useStayed();
   const query = useQuery({
@@ -45,6 +47,11 @@ export function ProposalDetail(detail: Detail) {
     enabled: hasStayed && at === undefined,
   });
   const block = at === undefined ? (query.data ?? listed) : listed;
+  const section = useRef<HTMLElement>(null);
+  const isThere = block !== undefined;
+  useEffect(() => {
+    if (isAlone && document.activeElement === document.body) section.current?.focus();
+  }, [isAlone, isThere]);
   if (block === undefined) {
     if (query.error !== null) return <Missing error={query.error} retry={() => void query.refetch()} />;
     if (at !== undefined) return <p className="quiet">It did not wait then.</p>;
@@ -52,7 +59,7 @@ export function ProposalDetail(detail: Detail) {
   }
   const isOver = block.state !== 'proposed' || decided !== undefined;
   return (
-    <section className="proposal-detail panel" aria-labelledby="proposal-title">
+    <section ref={section} tabIndex={-1} className="proposal-detail panel" aria-labelledby="proposal-title">
       <div className="head">
         <h2 id="proposal-title">
           <SubjectLink subject={block.subject} />

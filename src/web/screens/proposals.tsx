@@ -124,6 +124,7 @@ export function ProposalsScreen({ id }: { id: string | undefined }) {
         takeBack(shown);
       }}
       hasKeys={selected.size === 0}
+      isAlone={!isWide}
       before={(block) => mine.current.add(block.id)}
       failed={(block) => mine.current.delete(block.id)}
       approved={decided}

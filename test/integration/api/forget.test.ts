@@ -81,6 +81,9 @@ describe('POST /api/v1/forget', () => {
   });
 });
 
+const exempt = (type: string, value: string): string =>
+  `version: 1\n# of ${value}\nrules: []\nexempt:\n  - { subject: { type: ${type}, value: ${value} }, reason: block }\n`;
+
 describe('POST /api/v1/forget of somebody whom rules name', () => {
   let server: ApiServer;
   before(async () => {
@@ -94,19 +97,20 @@ describe('POST /api/v1/forget of somebody whom rules name', () => {
     return json as unknown as ForgottenJson;
   };
 
+  const remainsOf = async (value: string): Promise<readonly string[]> => {
+    await server.sent(value, 1);
+    return (await forget(value)).remains.filter((said) => said.startsWith('The rules'));
+  };
+  /** As the process does that reads the file. */
+  const load = async (text: string): Promise<void> => {
+    const { rulesCommands, models, store } = server.deps;
+    await rulesCommands.load({ rules: parseRules(text), source: text });
+    await models.reached(await store.head());
+  };
+  const inForce = async (): Promise<string> => (await server.deps.rulesCommands.current())!.source;
+
   test('says that the rules file names them, and which rules only named them', async () => {
-    const exempt = (type: string, value: string): string =>
-      `version: 1\n# of ${value}\nrules: []\nexempt:\n  - { subject: { type: ${type}, value: ${value} }, reason: block }\n`;
-    const inFile = 'The rules file names them: take that out, or it is recorded again when';
-    const remainsOf = async (value: string): Promise<readonly string[]> => {
-      await server.sent(value, 1);
-      return (await forget(value)).remains.filter((said) => said.startsWith('The rules'));
-    };
-    const load = async (text: string): Promise<void> => {
-      const { rulesCommands, models, store } = server.deps;
-      await rulesCommands.load({ rules: parseRules(text), source: text });
-      await models.reached(await store.head());
-    };
+    const inFile = 'The rules file names them: ';
     await load(exempt('account', 'zed@example.com'));
     await server.call('PUT', '/api/v1/rules', { body: { source: exempt('account', 'dan') } });
     assert.deepEqual(await remainsOf('ozzed@example.com'), []);
@@ -115,17 +119,62 @@ describe('POST /api/v1/forget of somebody whom rules name', () => {
     assert.deepEqual(await remainsOf('dan'), [
       'The rules in force named them in an exemption: it is kept under the pseudonym.',
     ]);
-    assert.match((await remainsOf('zed@example.com')).join(), new RegExp(`^${inFile}`));
+    assert.match((await remainsOf('zed@example.com')).join(), new RegExp(`^${inFile}put forgotten-`));
     // What is recorded names them no more: the file may.
     assert.deepEqual(await remainsOf('zed@example.com'), []);
-    const text = exempt('account', 'zed');
+    // Not recorded yet
+    const text = `${exempt('account', 'zed')}# edited\n`;
     await server.restart((deps) => ({
       ...deps,
       rulesFile: () => ({ rules: parseRules(text), source: text }),
     }));
-    assert.match((await remainsOf('zed')).join(), new RegExp(`^${inFile}`));
-    assert.match((await remainsOf('zed')).join(), new RegExp(`^${inFile}`));
+    const unrecorded = `${inFile}take that out, or it is recorded again when the file next comes into force\\. Any edit puts`;
+    assert.match((await remainsOf('zed')).join(), new RegExp(`^${unrecorded}`));
+    assert.match((await remainsOf('zed')).join(), new RegExp(`^${unrecorded}`));
     assert.deepEqual(await remainsOf('exempt'), []);
+  });
+
+  test('says how the file is edited so that it does not replace what was set through the API', async () => {
+    const pseudonymIn = async (value: string): Promise<string> => {
+      const [advice = ''] = await remainsOf(value);
+      const [, pseudonym, rest] =
+        /^The rules file names them: put (\S+) in place of the name(?: in subjects)?, or it is recorded again when the file next comes into force\.(.*)$/.exec(
+          advice,
+        ) ?? assert.fail(advice);
+      assert.equal(
+        rest,
+        " Any other edit puts the file in force, in place of the rules in force, which are not the file's.",
+      );
+      return pseudonym!;
+    };
+    let text = `${exempt('account', 'leo@example.com')}  - { subject: { type: account, value: "mia" }, reason: mia }\n`;
+    await server.restart((deps) => ({
+      ...deps,
+      rulesFile: () => ({ rules: parseRules(text), source: text }),
+    }));
+    await load(text);
+    const set = exempt('account', 'ida@example.com');
+    await server.call('PUT', '/api/v1/rules', { body: { source: set } });
+    const mia = await pseudonymIn('mia');
+    const leo = await pseudonymIn('leo@example.com');
+    assert.equal(await pseudonymIn('leo@example.com'), leo, 'the record has them under the first one');
+    text = text.replaceAll('leo@example.com', leo).replace('"mia"', `"${mia}"`);
+    await load(text);
+    assert.equal(await inForce(), set);
+    await load(text.replaceAll(leo, 'ira@example.com'));
+    assert.notEqual(await inForce(), set, 'any other edit puts the file in force');
+  });
+
+  test('says nothing of other rules where those of the file are in force', async () => {
+    await server.restart();
+    await load(exempt('account', 'nia@example.com'));
+    const { pseudonym, remains } = await forget('nia@example.com');
+    assert.deepEqual(
+      remains.filter((said) => said.startsWith('The rules')),
+      [
+        `The rules file names them: put ${pseudonym} in place of the name, or it is recorded again when the file next comes into force.`,
+      ],
+    );
   });
 });
 

@@ -88,14 +88,24 @@ describe('the containment report of a block', () => {
     assert.deepEqual([before?.messages, before?.recipients], [1, 9]);
   });
 
-  test('begins with the day before where an administrator has blocked an account, and not earlier', async () => {
+  test('begins with the day before where an administrator has blocked an account, and says that it counts that alone', async () => {
     await server.sent('byhand@example.com', 9);
+    await server.sent('earlier@example.com', 9);
     server.clock.advance(25 * 60 * MINUTE);
     await server.sent('byhand@example.com', 2);
     server.clock.advance(MINUTE);
     const { id } = await server.block('byhand@example.com');
     const { onset, before } = await reportOf(id);
     assert.deepEqual([onset, before?.messages, before?.recipients], [null, 1, 2]);
+    const { out } = await terminal.run('block', 'report', id);
+    assert.match(out, /^the day before +1 +2 +0 +\d/m);
+    const letter = await terminal.run('block', 'report', id, '--text');
+    assert.match(letter.out, /^- In the day before we stopped it: 1 message to 2 recipients, /m);
+    const { id: earlier } = await server.block('earlier@example.com');
+    const report = await terminal.run('block', 'report', earlier);
+    assert.match(report.out, /^the day before +0 +0 +0 +- +-$/m);
+    const other = await terminal.run('block', 'report', earlier, '--text');
+    assert.match(other.out, /^- In the day before we stopped it: 0 messages to 0 recipients$/m);
   });
 
   test('covers a domain, whose mail lies in the streams of its accounts', async () => {

@@ -21,12 +21,15 @@ const WELL = {
   position: 1,
 };
 
-/** Something that answers as a Stopgap in this state does, and knows no token; its address. */
+const BARRED = 'this is not for the administrators of single domains; mia has the role domain';
+
+/** Something that answers as a Stopgap in this state does, and knows tokens alone that may ask nothing; its address. */
 async function answering(t: TestContext, health: Readonly<Record<string, unknown>>): Promise<string> {
   const server = http.createServer((request, response) => {
     const body = { '/healthz': { ...WELL, ...health }, '/readyz': { ready: true } }[request.url ?? ''];
-    response.statusCode = body === undefined ? 404 : 200;
-    response.end(JSON.stringify(body ?? {}));
+    response.statusCode = body === undefined ? 403 : 200;
+    response.setHeader('Content-Type', 'application/json');
+    response.end(JSON.stringify(body ?? { code: 'forbidden', detail: BARRED }));
   });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -70,6 +73,16 @@ describe('stopgap doctor, of what a running server says of itself', () => {
       'not tried',
       /which rules are in force is not known here: there is no token for the running/,
     );
+  });
+
+  test('a token whose role may not ask is told as that, and not as none', async (t) => {
+    const listen = await answering(t, {});
+    const channels = [{ name: 'team', type: 'slack', url: 'https://127.0.0.1:1/' }];
+    const yaml = JSON.stringify({ smtp: { relay: { url: 'maildir:./mail' } }, notices: { channels } });
+    const env = { ...QUIET, STOPGAP_API_LISTEN: listen, STOPGAP_TOKEN: 'sgp_of-some-domains' };
+    const { has } = await doctor(t, { yaml, env });
+    has('rules', 'not tried', new RegExp(`which rules are in force is not known here: ${BARRED}`));
+    has('notices', 'not tried', new RegExp(`what became of notices: ${BARRED}`));
   });
 
   test('a Stopgap that has run and does not answer is warned of, with the place where it was asked for', async (t) => {

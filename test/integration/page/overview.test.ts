@@ -48,6 +48,7 @@ describe('the overview in a real browser', { skip: WITHOUT_BROWSER }, () => {
       await busiest.getByRole('link', { name: 'busy@example.com' }).waitFor();
       assert.equal(await page.getByText('Nothing is burning.').count(), 0);
       await page.getByRole('link', { name: '1 blocks in force' }).waitFor();
+      await page.getByText('Each can be released at once.').waitFor();
       await page.getByRole('link', { name: '2 waiting proposals' }).focus();
       await page.keyboard.press('Enter');
       await page.waitForURL(/#\/proposals$/);
@@ -59,6 +60,7 @@ describe('the overview in a real browser', { skip: WITHOUT_BROWSER }, () => {
     test('shows what others do without being asked', async () => {
       const page = await server.open({ as: 'viewer' });
       await page.getByRole('link', { name: '1 blocks in force' }).waitFor();
+      assert.equal(await page.getByText('released at once').count(), 0, 'it may release none');
       await page.getByText('Live').waitFor();
       const { id } = (await server.api.block('late@example.com')) as unknown as { id: string };
       await page.getByRole('link', { name: '2 blocks in force' }).waitFor();

@@ -286,6 +286,7 @@ describe('the screen of proposals in a real browser', { skip: WITHOUT_BROWSER },
     await page.keyboard.press('j');
     await page.keyboard.press('Enter');
     await page.getByRole('heading', { level: 2, name: 'joe@example.com' }).waitFor();
+    await page.getByRole('region', { name: 'joe@example.com' }).and(page.locator(':focus')).waitFor();
     await page.getByRole('heading', { name: 'Latest sends' }).waitFor();
     await assertReflows(page);
     await page.keyboard.press('Escape');

@@ -189,6 +189,33 @@ describe('a text without the answer of a server', () => {
     });
 
   for (const text of [
+    'The server does not support authentication',
+    "The Outgoing server (SMTP) mx.example.com doesn't support the selected authentication method.",
+    'None of the authentication methods supported by this client are supported by your server.',
+    'SMTP AUTH extension not supported by server.',
+    'Der Server unterstützt keine Authentifizierung',
+    "Le serveur ne prend pas en charge l'authentification",
+    'El servidor no admite la autenticación',
+  ])
+    test(`that says that no login is offered points at TLS: ${text}`, () => {
+      const hint =
+        /^A program that is offered no login that it can use has come without TLS, .*send-proxy-v2-ssl/;
+      assert.match(said(text).sentence, hint);
+      assert.match(said(text, { failed: wrong() }).sentence, hint);
+      assert.doesNotMatch(said(text, { own: { isAsked: true } }).sentence, /TLS/);
+    });
+
+  test('points at TLS nowhere else', () => {
+    for (const text of [
+      'Login failed. Please contact support@example.com',
+      'No route to host: see support.example.com',
+      'Authentication failed for support@example.com',
+      `${CREDENTIALS}: the server does not support this login`,
+    ])
+      assert.doesNotMatch(said(text).sentence, /TLS/, text);
+  });
+
+  for (const text of [
     'my number is 0421 555 1234',
     'Room 205',
     'https://mail.example.com:443 fails',

@@ -23,6 +23,8 @@ import type { Piece } from '../../../src/follow/follower.js';
 class Scene {
   readonly file: string;
   readonly gaps: string[] = [];
+  /** What was said of no file. */
+  readonly waits: string[] = [];
   readonly #dir: string;
   /** Where the writer writes, until it opens the log anew. */
   #written: string;
@@ -94,7 +96,9 @@ class Scene {
   }
 
   async next(): Promise<boolean> {
-    this.#reading ??= new FileTail(this.file, (text) => this.gaps.push(text)).follow(this.place);
+    const tell = (text: string): void =>
+      void (text.endsWith('waited for') ? this.waits : this.gaps).push(text);
+    this.#reading ??= new FileTail(this.file, tell).follow(this.place);
     const { value } = (await this.#reading.next()) as { value: Piece<FilePlace> | undefined };
     if (value === undefined) return false;
     this.read += value.bytes.toString();
@@ -249,6 +253,26 @@ describe('a log file that is followed', () => {
     await scene.readAll();
     assert.equal(scene.read, '1\n3\n4\n');
     assert.match(scene.gaps.join(), /^\S+mail\.log: the file that was read last is gone/);
+  });
+
+  test('says once that there is no file, and reads the one that comes', async (t) => {
+    const scene = await Scene.open(t);
+    await scene.next();
+    for (let look = 0; look < 3; look++) assert.equal(await scene.next(), false);
+    assert.deepEqual(scene.waits, [`${scene.file} is not there: it is waited for`]);
+    await scene.write('1\n');
+    await scene.readAll();
+    assert.deepEqual([scene.read, scene.waits.length, scene.gaps], ['1\n', 1, []]);
+  });
+
+  test('says once that the file is gone that was read before a restart', async (t) => {
+    const scene = await Scene.open(t);
+    await scene.write('1\n');
+    await scene.next();
+    await scene.restart();
+    await scene.remove('mail.log');
+    for (let look = 0; look < 3; look++) assert.equal(await scene.next(), false);
+    assert.deepEqual([scene.gaps.length, scene.waits.length], [1, 1]);
   });
 
   test('is followed where it is cut without a copy, though it grows beyond where it was', async (t) => {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { test } from 'node:test';
-import { endsProcess, libraryFault } from '../../../src/store/sqlite/inspect.js';
+import { endsProcess, libraryFault } from '../../../src/store/sqlite/library.js';
 
 test('a library of SQLite that would end the process is told from one that would not', () => {
   const installed = createRequire(import.meta.url).resolve(
