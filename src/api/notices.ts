@@ -3,8 +3,9 @@ import { CHANNEL_TYPES, NOTICE_EVENTS } from '../config/notices.js';
 import { StopgapError } from '../kernel/errors.js';
 import type { Instant } from '../kernel/time.js';
 import type { Listed, NoticeCommands } from '../notices/commands.js';
-import type { Delivery } from '../notices/channel-state.js';
-import { isUnderWay, sum } from '../notices/channel-state.js';
+import { sum } from '../notices/channel-state.js';
+import type { Delivery } from '../notices/deliveries.js';
+import { isUnderWay } from '../notices/deliveries.js';
 import { NOTICE_KINDS } from '../notices/events.js';
 import { plainOf } from '../notices/formats.js';
 import { textOf } from '../notices/texts.js';
@@ -22,6 +23,7 @@ const noticeShape = z
     id: z.string().meta({ description: 'The webhook-id, the same over all attempts.' }),
     channel: z.string(),
     kind: z.enum(NOTICE_KINDS),
+    to: z.string().nullable().meta({ description: 'The owner that it goes to; null: the channel itself.' }),
     state: z.enum(STATES).meta({ description: 'dead: it was given up and may be resent.' }),
     at: instantShape,
     title: z.string(),
@@ -41,6 +43,10 @@ const channelShape = z
       .boolean()
       .meta({ description: 'Its receiver answered 410: nothing is sent until a test or a resend.' }),
     waiting: z.int().meta({ description: 'Notices that are made and not sent yet.' }),
+    stuck: z.int().meta({
+      description:
+        'Receivers (the channel itself, each owner) to whom so many notices are under way that what happens only gathers for them.',
+    }),
     gathered: z.int().nullable().meta({
       description:
         'Events that wait for the next notice, as in quiet hours; null where the process that answers sends no notices.',
@@ -129,10 +135,11 @@ function channelView(
   now: Instant,
 ): NoticesJson['channels'][number] {
   const { name, type, events } = channel;
-  const { deliveries, disabled } = state;
+  const { deliveries, disabled, stuck } = state;
   return {
     ...{ name, type, events: [...events], disabled },
     waiting: deliveries.filter(isUnderWay).length,
+    stuck,
     gathered: isLive ? state.gathered : null,
     gatheredUntil: isLive ? instantView(state.gatheredUntil(now)) : null,
     dead: deliveries.filter((one) => one.state === 'dead').length,
@@ -142,9 +149,9 @@ function channelView(
 
 function noticeView(channel: string, one: Delivery, publicUrl: string | undefined): NoticeJson {
   const { notice, state, attempts, nextAt, error } = one;
-  const { id, kind, at, counts } = notice;
+  const { id, kind, at, counts, to = null } = notice;
   return {
-    ...{ id, channel, kind, state, at: instantView(at)!, attempts },
+    ...{ id, channel, kind, to, state, at: instantView(at)!, attempts },
     title: textOf(notice, publicUrl).title,
     events: sum(counts),
     nextAt: state === 'waiting' ? instantView(nextAt) : null,

@@ -2340,6 +2340,8 @@ export interface components {
             disabled: boolean;
             /** @description Notices that are made and not sent yet. */
             waiting: number;
+            /** @description Receivers (the channel itself, each owner) to whom so many notices are under way that what happens only gathers for them. */
+            stuck: number;
             /** @description Events that wait for the next notice, as in quiet hours; null where the process that answers sends no notices. */
             gathered: number | null;
             /** @description When that notice is made. */
@@ -2354,6 +2356,8 @@ export interface components {
             channel: string;
             /** @enum {string} */
             kind: "events" | "waiting" | "breaker" | "test";
+            /** @description The owner that it goes to; null: the channel itself. */
+            to: string | null;
             /**
              * @description dead: it was given up and may be resent.
              * @enum {string}

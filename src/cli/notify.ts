@@ -27,8 +27,8 @@ export function notifyVerb(program: Command, io: CliIo): void {
       if (found.channels.length === 0)
         return note(io, 'no channels: see notices.channels in docs/run/notices.md');
       const channels = found.channels.map((channel) => {
-        const { name, type, waiting, dead, disabled, events } = channel;
-        const state = disabled ? 'disabled' : 'on';
+        const { name, type, waiting, dead, disabled, stuck, events } = channel;
+        const state = disabled ? 'disabled' : stuck > 0 ? 'stuck' : 'on';
         return [name, type, state, String(waiting), gatheredText(channel), String(dead), events.join(',')];
       });
       print(
@@ -42,16 +42,10 @@ export function notifyVerb(program: Command, io: CliIo): void {
         .flatMap((channel) => channel.notices)
         .filter(({ state }) => options.all === true || state !== 'delivered');
       if (notices.length === 0) return;
-      const rows = notices.map(({ id, channel, state, attempts, at, title, error }) => [
-        ...[
-          id,
-          channel,
-          state,
-          String(attempts),
-          at,
-          printable(error === null ? title : `${title} (${error})`),
-        ],
-      ]);
+      const rows = notices.map((notice) => {
+        const { id, channel, state, attempts, at } = notice;
+        return [id, channel, state, String(attempts), at, whatText(notice)];
+      });
       print(io, '');
       print(
         io,
@@ -90,6 +84,11 @@ export function notifyVerb(program: Command, io: CliIo): void {
       ids.length === 0 ? 'nothing was given up' : `${counted(ids.length, 'notice')} to be sent again`;
     done(io, options, { resent: ids }, text);
   });
+}
+
+function whatText({ title, to, error }: Notice): string {
+  const whom = to === null ? '' : `, to ${to}`;
+  return printable(`${title}${whom}${error === null ? '' : ` (${error})`}`);
 }
 
 /** Events that wait for the next notice, as in quiet hours. */

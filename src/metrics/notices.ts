@@ -17,6 +17,12 @@ export class NoticeMetrics {
     labelNames: ['channel'] as const,
     registers: [],
   });
+  readonly #stuck = new Gauge({
+    name: 'stopgap_notice_receivers_stuck',
+    help: 'Receivers that do not take their notices, so that what happens only gathers for them, by channel.',
+    labelNames: ['channel'] as const,
+    registers: [],
+  });
   readonly #dead = new Gauge({
     name: 'stopgap_notices_dead',
     help: 'Notices that were given up and may be resent, by channel.',
@@ -31,16 +37,18 @@ export class NoticeMetrics {
   });
 
   constructor(registry: ScrapedRegistry) {
-    for (const metric of [this.#attempts, this.#waiting, this.#dead, this.#disabled]) registry.add(metric);
+    for (const metric of [this.#attempts, this.#waiting, this.#stuck, this.#dead, this.#disabled])
+      registry.add(metric);
   }
 
   attempted(channel: string, outcome: (typeof OUTCOMES)[number]): void {
     this.#attempts.inc({ channel, outcome });
   }
 
-  is(channel: string, state: { waiting: number; dead: number; disabled: boolean }): void {
+  is(channel: string, state: { waiting: number; stuck: number; dead: number; disabled: boolean }): void {
     for (const outcome of OUTCOMES) this.#attempts.inc({ channel, outcome }, 0);
     this.#waiting.set({ channel }, state.waiting);
+    this.#stuck.set({ channel }, state.stuck);
     this.#dead.set({ channel }, state.dead);
     this.#disabled.set({ channel }, Number(state.disabled));
   }

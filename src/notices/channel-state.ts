@@ -1,28 +1,21 @@
+import { isDeepStrictEqual } from 'node:util';
 import type { NoticeEvent } from '../config/notices.js';
 import { isInDomains, quietUntil } from '../config/notices.js';
 import type { Channel } from '../config/schema.js';
 import type { Instant, Milliseconds } from '../kernel/time.js';
 import { DAY, SECOND } from '../kernel/time.js';
 import { domainOf, normalizeAddress } from '../sending/identity.js';
-import type { ChannelEvent, ChannelFact, Item, Notice, NoticeKind } from './events.js';
-import { Gathering, MOST_ITEMS, MOST_WAITING } from './gathering.js';
+import type { Delivery } from './deliveries.js';
+import { Deliveries, isUnderWay } from './deliveries.js';
+import type { Behind, ChannelEvent, ChannelFact, Item, Notice, NoticeKind } from './events.js';
+import { Gathering, MOST_ITEMS } from './gathering.js';
+import { ITSELF, MOST_UNDER_WAY, UnderWay } from './under-way.js';
 
 /** What a channel is told, and when. */
 export type ChannelRules = Pick<
   Channel,
   'events' | 'types' | 'domains' | 'owners' | 'quietHours' | 'digest' | 'type' | 'to'
 >;
-
-/** A notice and what has become of it. */
-export interface Delivery {
-  readonly notice: Notice;
-  readonly state: 'waiting' | 'sending' | 'delivered' | 'dead';
-  readonly attempts: number;
-  /** When it is sent, or may be sent by somebody else. */
-  readonly nextAt: Instant;
-  readonly error: string | undefined;
-  readonly settledAt: Instant | undefined;
-}
 
 /** An open circuit breaker. */
 export interface OpenBreaker {
@@ -32,6 +25,9 @@ export interface OpenBreaker {
   readonly window: Milliseconds;
 }
 
+/** What is decided upon by a notice, or without one. */
+type Decision = Extract<ChannelFact, { readonly type: 'ChannelFollowed' }>['data'];
+
 /** What else a decision depends on. */
 export interface Circumstances {
   readonly breakers: readonly OpenBreaker[];
@@ -40,17 +36,10 @@ export interface Circumstances {
   readonly newId: () => string;
 }
 
-/** Notices under way at a time. While there are as many, what happens gathers in the next one. */
-export const MOST_UNDER_WAY = 20;
-/** Settled ones that are remembered, delivered and dead each. */
-export const MOST_SETTLED = 100;
 /** Positions that may be read again at a start. */
 const MOST_BEHIND = 1000;
 /** Nobody else sends while this lasts: longer than an attempt may take. */
 export const LEASE: Milliseconds = 45 * SECOND;
-
-/** The receiver that is the channel itself. */
-const ITSELF = '';
 
 /**
  * One channel: what its own events say, and what has gathered since the last notice. Reads no clock and sends nothing:
@@ -59,12 +48,13 @@ const ITSELF = '';
 export class ChannelState {
   readonly #rules: ChannelRules;
   readonly #groups = new Map<string, Gathering>();
-  readonly #deliveries = new Map<string, Delivery>();
+  readonly #deliveries = new Deliveries();
   /** Circuit breakers that were told of as open, with when. */
   readonly #told = new Map<string, Instant>();
-  #since: Instant | undefined;
-  #underWay = 0;
+  /** Up to where everything is decided upon for all receivers, but for those that are behind. */
   #through = 0;
+  /** Receivers that take no more, and up to where it is decided upon for each. */
+  #behind: ReadonlyMap<string, number> = new Map();
   #seen = 0;
   #revision: number | 'none' = 'none';
   #checkedAt: Instant | undefined;
@@ -83,9 +73,14 @@ export class ChannelState {
     return this.#revision;
   }
 
-  /** Everything up to here is decided upon; undefined before the channel has begun. */
+  /** Everything up to here is decided upon, for every receiver; undefined before the channel has begun. */
   get through(): number | undefined {
-    return this.#checkedAt === undefined ? undefined : this.#through;
+    return this.#checkedAt === undefined ? undefined : Math.min(this.#through, ...this.#behind.values());
+  }
+
+  /** Events up to here need not be handed over again; undefined before the channel has begun. */
+  get handedOver(): number | undefined {
+    return this.through === undefined ? undefined : Math.max(this.through, this.#seen);
   }
 
   /** The receiver wants no more (410), and nothing is sent until a person resends or tests. */
@@ -95,7 +90,7 @@ export class ChannelState {
 
   /** Newest last. */
   get deliveries(): readonly Delivery[] {
-    return [...this.#deliveries.values()];
+    return this.#deliveries.all;
   }
 
   /** Events that wait for the next notice. */
@@ -105,12 +100,17 @@ export class ChannelState {
     return count;
   }
 
-  /** When what has gathered is told; undefined while nothing has, or too much is under way. */
+  /** Receivers to whom so many notices are under way that what happens only gathers for them. */
+  get stuck(): number {
+    return this.#deliveries.underWay.full.length;
+  }
+
+  /** When what has gathered is told; undefined while nothing has, or nobody takes more. */
   gatheredUntil(now: Instant): Instant | undefined {
     return this.#flushAt(now);
   }
 
-  /** True once if events must be handed over again, after {@link through}: somebody else has sent some of what has gathered here. */
+  /** True once if events must be handed over again, after {@link handedOver}: somebody else has sent some of what has gathered here. */
   takeRewind(): boolean {
     const rewinds = this.#rewinds;
     this.#rewinds = false;
@@ -119,8 +119,8 @@ export class ChannelState {
 
   /** What the process that made it left half done is nobody's: it may be sent at once. */
   orphan(now: Instant): void {
-    for (const [id, one] of this.#deliveries)
-      if (one.state === 'sending') this.#deliveries.set(id, { ...one, nextAt: now });
+    for (const { notice, state } of this.deliveries)
+      if (state === 'sending') this.#deliveries.change(notice.id, () => ({ nextAt: now }));
   }
 
   /** Passes over an event of its stream that is none of ours. */
@@ -136,39 +136,35 @@ export class ChannelState {
       case 'ChannelFollowed':
         this.#checkedAt = at;
         this.#lastAt ||= at;
-        this.#decided(data.through);
+        this.#decided(data.through, data.behind);
         break;
       case 'NoticeDue': {
-        const { notice, through, breakers = [] } = data;
-        const waits = {
-          state: 'waiting',
-          attempts: 0,
-          nextAt: at,
-          error: undefined,
-          settledAt: undefined,
-        } as const;
-        this.#put(notice.id, { notice, ...waits });
+        const { notice, through, behind, breakers = [] } = data;
+        this.#deliveries.put({ notice, attempts: 0, nextAt: at }, revision);
         for (const breaker of breakers) this.#told.set(breaker, at);
         if (notice.kind === 'test') this.#disabled = false;
         if (notice.kind === 'events' || notice.kind === 'waiting') this.#lastAt = at;
         if (through !== undefined) {
           this.#checkedAt = at;
-          this.#decided(through);
+          this.#decided(through, behind);
         }
         break;
       }
+      case 'NoticeKept':
+        this.#deliveries.put(data, revision);
+        break;
       case 'NoticeAttempted':
-        this.#change(data.notice, (one) => ({
+        this.#deliveries.change(data.notice, (one) => ({
           ...{ state: 'sending', attempts: one.attempts + 1, nextAt: at + LEASE },
         }));
         break;
       case 'NoticeDelivered':
-        this.#change(data.notice, () => ({ state: 'delivered', error: undefined, settledAt: at }));
+        this.#deliveries.change(data.notice, () => ({ state: 'delivered', error: undefined, settledAt: at }));
         break;
       case 'NoticeFailed': {
         const { error, retryAt, gone } = data;
         if (gone) this.#disabled = true;
-        this.#change(data.notice, ({ notice: { kind } }) => {
+        this.#deliveries.change(data.notice, ({ notice: { kind } }) => {
           if (retryAt === null) return { state: 'dead', error, settledAt: at };
           const isUrgent = kind === 'breaker' || kind === 'test';
           const quiet = isUrgent ? undefined : quietUntil(this.#rules.quietHours, retryAt);
@@ -178,7 +174,7 @@ export class ChannelState {
       }
       case 'NoticeResent':
         this.#disabled = false;
-        this.#change(data.notice, () => ({
+        this.#deliveries.change(data.notice, () => ({
           state: 'waiting',
           attempts: 0,
           nextAt: at,
@@ -195,48 +191,34 @@ export class ChannelState {
     if (position <= this.#seen) return;
     this.#seen = position;
     if (item === undefined) return;
-    for (const group of this.#groups.values()) group.heed(item);
-    for (const receiver of this.#wants(item) ? this.#receiversOf(item) : []) {
-      const group = this.#groups.get(receiver) ?? new Gathering();
-      this.#groups.set(receiver, group);
-      group.add(item);
-      this.#since ??= Math.min(now, item.at);
+    const receivers = this.#wants(item) ? this.#receiversOf(item) : [];
+    for (const receiver of receivers)
+      if (!this.#groups.has(receiver) && position > (this.#behind.get(receiver) ?? this.#through))
+        this.#groups.set(receiver, new Gathering(Math.min(now, item.at), position - 1));
+    for (const [receiver, group] of this.#groups) {
+      group.take(position, item, receivers.includes(receiver));
+      if (group.isEmpty) this.#groups.delete(receiver);
     }
-    for (const [receiver, group] of this.#groups) if (group.isEmpty) this.#groups.delete(receiver);
-    if (this.#groups.size === 0) this.#since = undefined;
   }
 
   /** What is to be recorded now, in one piece. Recording it twice is prevented by the revision. */
   decide(now: Instant, circumstances: Circumstances): readonly ChannelFact[] {
     if (this.#disabled || this.through === undefined) return [];
     const facts = [...this.#aboutBreakers(now, circumstances)];
+    for (const data of this.#deliveries.recordedLongAgo(Number(this.#revision)))
+      facts.push({ type: 'NoticeKept', data });
     const flushAt = this.#flushAt(now);
-    if (flushAt !== undefined && flushAt <= now) {
-      const { newId } = circumstances;
-      for (const [receiver, { items, counts, over }] of this.#groups) {
-        const to = receiver === ITSELF ? {} : { to: receiver };
-        const notice: Notice = {
-          id: newId(),
-          kind: 'events',
-          at: now,
-          ...to,
-          items,
-          counts: { ...counts },
-          ...(sum(over) === 0 ? {} : { over: { ...over } }),
-        };
-        facts.push({ type: 'NoticeDue', data: { notice, through: this.#seen } });
-      }
-    } else if (this.#groups.size === 0) {
+    if (flushAt === undefined) {
       facts.push(...this.#repeats(now, circumstances));
-      const isLate = this.#seen - this.#through > MOST_BEHIND || now >= this.#checkedAt! + DAY;
-      if (isLate) facts.push({ type: 'ChannelFollowed', data: { through: this.#seen } });
-    }
+      const isLate = this.#decidable - this.#through > MOST_BEHIND || now >= this.#checkedAt! + DAY;
+      if (isLate) facts.push({ type: 'ChannelFollowed', data: this.#decision(new Set()) });
+    } else if (flushAt <= now) facts.push(...this.#digests(now, circumstances));
     return facts;
   }
 
   /** What is to be sent now. */
   due(now: Instant): readonly Delivery[] {
-    if (this.#underWay === 0 || this.#disabled) return [];
+    if (this.#disabled) return [];
     return this.deliveries.filter((one) => isUnderWay(one) && one.nextAt <= now);
   }
 
@@ -247,22 +229,61 @@ export class ChannelState {
     if (flushAt !== undefined) times.push(flushAt);
     // When a circuit breaker closes no event tells.
     if (this.#told.size > 0) times.push(now + this.#rules.digest.interval);
-    for (const one of this.#deliveries.values()) if (isUnderWay(one)) times.push(one.nextAt);
+    for (const one of this.deliveries) if (isUnderWay(one)) times.push(one.nextAt);
     return Math.min(...times.filter((at) => at > now), now + DAY);
   }
 
   #flushAt(now: Instant): Instant | undefined {
     const { digest, quietHours } = this.#rules;
-    if (this.#since === undefined || this.#underWay >= MOST_UNDER_WAY) return undefined;
-    const isFirst = this.#lastNotice === undefined;
-    const at = Math.max(this.#since + digest.wait, isFirst ? 0 : this.#lastNotice + digest.interval);
+    let since = Infinity;
+    for (const [receiver, group] of this.#groups)
+      if (this.#deliveries.underWay.takesMore(receiver)) since = Math.min(since, group.since);
+    if (since === Infinity) return undefined;
+    const at = Math.max(since + digest.wait, this.#deliveries.lastAt + digest.interval);
     return Math.max(at, quietUntil(quietHours, Math.max(at, now)) ?? 0);
   }
 
-  get #lastNotice(): Instant | undefined {
-    let last: Instant | undefined;
-    for (const { notice } of this.#deliveries.values()) if (notice.kind === 'events') last = notice.at;
-    return last;
+  /** One for each receiver that takes more, in one piece with what is decided by that. */
+  *#digests(now: Instant, { newId }: Circumstances): Generator<ChannelFact> {
+    const underWay = new UnderWay(this.#deliveries.underWay);
+    const told = new Set<string>();
+    for (const receiver of this.#groups.keys()) {
+      if (!underWay.takesMore(receiver)) continue;
+      underWay.change(receiver, 1);
+      told.add(receiver);
+    }
+    let decision: Partial<Decision> = this.#decision(told);
+    for (const receiver of told) {
+      const { items, counts, over } = this.#groups.get(receiver)!;
+      const to = receiver === ITSELF ? {} : { to: receiver };
+      const notice: Notice = {
+        id: newId(),
+        kind: 'events',
+        at: now,
+        ...to,
+        items,
+        counts: { ...counts },
+        ...(sum(over) === 0 ? {} : { over: { ...over } }),
+      };
+      yield { type: 'NoticeDue', data: { notice, ...decision } };
+      decision = {};
+    }
+  }
+
+  /** Up to where it can be decided now. */
+  get #decidable(): number {
+    return Math.max(this.#seen, this.#through);
+  }
+
+  /** What it says of block events that these are told, and nobody else is. */
+  #decision(told: ReadonlySet<string>): Decision {
+    const behind = [...this.#groups]
+      .filter(([receiver]) => !told.has(receiver))
+      .map(([receiver, { after }]) => ({
+        ...(receiver === ITSELF ? {} : { to: receiver }),
+        through: after,
+      }));
+    return { through: this.#decidable, ...(behind.length === 0 ? {} : { behind }) };
   }
 
   #wants({ event, subject, by, rule }: Item): boolean {
@@ -295,7 +316,7 @@ export class ChannelState {
       const at = this.#told.get(breaker);
       return at === undefined || at + digest.repeat <= now;
     });
-    if (told.length > 0 && this.#underWay < 2 * MOST_UNDER_WAY) {
+    if (told.length > 0 && this.#deliveries.underWay.of(ITSELF) < 2 * MOST_UNDER_WAY) {
       const items = told.slice(0, MOST_ITEMS).map((one) => breakerItem(one, now));
       const notice: Notice = {
         id: newId(),
@@ -322,48 +343,28 @@ export class ChannelState {
 
   *#repeats(now: Instant, { waiting, newId }: Circumstances): Generator<ChannelFact> {
     if (!this.#rules.events.includes('proposed') || now < this.#repeatAt(now)) return;
-    if (this.#underWay >= MOST_UNDER_WAY) return;
-    const items: Item[] = [];
-    let count = 0;
-    let looked = 0;
-    for (const item of waiting()) {
-      if (++looked > MOST_WAITING) break;
-      if (!this.#wants(item) || !this.#receiversOf(item).includes(ITSELF)) continue;
-      if (++count <= MOST_ITEMS) items.push(item);
-    }
-    if (count === 0) {
+    if (!this.#deliveries.underWay.takesMore(ITSELF)) return;
+    const group = new Gathering(now, 0);
+    for (const item of waiting())
+      if (this.#wants(item) && this.#receiversOf(item).includes(ITSELF)) group.add(item);
+    const { items, counts, isEmpty } = group;
+    if (isEmpty) {
       this.#idleAt = now;
       return;
     }
-    const notice: Notice = { id: newId(), kind: 'waiting', at: now, items, counts: { proposed: count } };
+    const notice: Notice = { id: newId(), kind: 'waiting', at: now, items, counts: { ...counts } };
     yield { type: 'NoticeDue', data: { notice } };
   }
 
-  #decided(through: number): void {
-    if (through < this.#seen && through > this.#through) this.#rewinds = true;
-    if (through <= this.#through && this.#groups.size > 0 && through < this.#seen) return;
+  #decided(through: number, recorded: readonly Behind[] = []): void {
+    const behind = new Map(recorded.map(({ to = ITSELF, through: upTo }) => [to, upTo]));
+    if (through <= this.#through && isDeepStrictEqual(behind, this.#behind)) return;
     this.#through = Math.max(this.#through, through);
+    this.#behind = behind;
+    for (const receiver of this.#groups.keys()) if (!behind.has(receiver)) this.#groups.delete(receiver);
+    if (through >= this.#seen) return;
+    this.#rewinds = true;
     this.#seen = this.#through;
-    this.#groups.clear();
-    this.#since = undefined;
-  }
-
-  #put(id: string, delivery: Delivery): void {
-    if (this.#deliveries.has(id)) return;
-    this.#deliveries.set(id, delivery);
-    this.#underWay += 1;
-  }
-
-  #change(id: string, change: (one: Delivery) => Partial<Delivery>): void {
-    const before = this.#deliveries.get(id);
-    if (before === undefined) return;
-    const after = { ...before, ...change(before) };
-    this.#deliveries.set(id, after);
-    this.#underWay += Number(isUnderWay(after)) - Number(isUnderWay(before));
-    if (isUnderWay(after)) return;
-    const alike = this.deliveries.filter(({ state }) => state === after.state);
-    for (const { notice } of alike.slice(0, Math.max(0, alike.length - MOST_SETTLED)))
-      this.#deliveries.delete(notice.id);
   }
 }
 
@@ -372,10 +373,6 @@ function breakerItem({ breaker, blocks, max, window }: OpenBreaker, at: Instant)
     `rules imposed ${blocks} blocks (${breaker}) within ${window / SECOND} s, of ${max} that they may: ` +
     'most are only proposed now';
   return { event: 'breaker', position: 0, at, by: 'system:breaker', why };
-}
-
-export function isUnderWay({ state }: Delivery): boolean {
-  return state === 'waiting' || state === 'sending';
 }
 
 export function sum(counts: Readonly<Partial<Record<NoticeEvent, number>>>): number {

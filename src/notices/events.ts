@@ -46,7 +46,7 @@ export interface Notice {
   readonly at: Instant;
   /** The address of one owner; absent if it goes to the channel itself. */
   readonly to?: string;
-  /** The first ones. */
+  /** Those that are named. */
   readonly items: readonly Item[];
   /** All of them, by event. */
   readonly counts: Readonly<Partial<Record<NoticeEvent, number>>>;
@@ -54,13 +54,38 @@ export interface Notice {
   readonly over?: Readonly<Partial<Record<NoticeEvent, number>>>;
 }
 
+/** A receiver that took no more: for it everything is decided upon only up to this position. */
+export interface Behind {
+  /** The address of an owner; absent for the channel itself. */
+  readonly to?: string;
+  readonly through: number;
+}
+
 export type ChannelFact =
-  /** Everything up to this position is decided upon. The first one begins the channel. */
-  | Fact<'ChannelFollowed', { readonly through: number }>
-  /** @param through absent if the notice decides nothing about block events */
+  /** Everything up to this position is decided upon, for all but those behind. The first one begins the channel. */
+  | Fact<'ChannelFollowed', { readonly through: number; readonly behind?: readonly Behind[] }>
+  /**
+   * @param through absent if the notice decides nothing about block events, or another one recorded with it has decided
+   * @param behind those for whom less is decided
+   */
   | Fact<
       'NoticeDue',
-      { readonly notice: Notice; readonly through?: number; readonly breakers?: readonly string[] }
+      {
+        readonly notice: Notice;
+        readonly through?: number;
+        readonly behind?: readonly Behind[];
+        readonly breakers?: readonly string[];
+      }
+    >
+  /** It still waits; what was recorded of it before is far back in the stream. */
+  | Fact<
+      'NoticeKept',
+      {
+        readonly notice: Notice;
+        readonly attempts: number;
+        readonly nextAt: Instant;
+        readonly error?: string;
+      }
     >
   /** Somebody sends it now; nobody else does until the lease is over. */
   | Fact<'NoticeAttempted', { readonly notice: string }>
@@ -102,10 +127,14 @@ const notice = shaped<Notice>({
   to: optional(text),
 });
 const about = shaped({ notice: text });
+const behind = all(shaped<Behind>({ to: optional(text), through: whole }));
 
 const SHAPES: { readonly [Type in ChannelFact['type']]: Check } = {
-  ChannelFollowed: shaped({ through: whole }),
-  NoticeDue: shaped({ notice, through: optional(whole), breakers: optional(all(text)) }),
+  ChannelFollowed: shaped({ through: whole, behind: optional(behind) }),
+  NoticeDue: shaped({
+    ...{ notice, through: optional(whole), behind: optional(behind), breakers: optional(all(text)) },
+  }),
+  NoticeKept: shaped({ notice, attempts: whole, nextAt: whole, error: optional(text) }),
   NoticeAttempted: about,
   NoticeDelivered: about,
   NoticeFailed: shaped({ notice: text, error: text, retryAt: wholeOrNull }),

@@ -1,82 +1,116 @@
 import type { NoticeEvent } from '../config/notices.js';
+import type { Instant } from '../kernel/time.js';
+import type { SubjectType } from '../sending/subjects.js';
+import { namedFirst, SUBJECT_TYPES } from '../sending/subjects.js';
 import type { Item } from './events.js';
 
 /** Items of a notice that are named one by one; of the others it says how many there are. */
 export const MOST_ITEMS = 50;
-/** Blocks and proposals that are kept track of, and proposals that are looked at when they are named again. */
+/** Blocks, and proposals, that are kept track of, of each type of subject. */
 export const MOST_WAITING = 10_000;
 
 type Counts = Partial<Record<NoticeEvent, number>>;
 
-/** What gathers for one receiver until it is told. */
-export class Gathering {
-  readonly counts: Counts = {};
-  /** How many of them are over already. */
-  readonly over: Counts = {};
+/** What has gathered on subjects of one type. Each type has its own, so that strangers' networks push out no account. */
+class OfOneType {
   /**
    * What may yet be named, by position, oldest first. Only proposals go away, so of all others the first ones are
    * enough.
    */
-  readonly #items = new Map<number, Item>();
-  #staying = 0;
+  readonly items = new Map<number, Item>();
+  staying = 0;
   /** Proposals among what is counted: where each is, by its block. */
-  readonly #proposed = new Map<string, number>();
+  readonly proposed = new Map<string, number>();
   /** Blocks in force that are among what is counted: as what, and where. */
-  readonly #blocked = new Map<
-    string,
-    { readonly event: 'imposed' | 'approved'; readonly position: number }
-  >();
+  readonly blocked = new Map<string, { readonly event: 'imposed' | 'approved'; readonly position: number }>();
+}
+
+/** What gathers for one receiver until it is told. */
+export class Gathering {
+  /** When the first of it happened. */
+  readonly since: Instant;
+  /** The position before the first of it. */
+  readonly after: number;
+  /** What is handed over again is not counted again. */
+  #seen: number;
+  readonly counts: Counts = {};
+  /** How many of them are over already. */
+  readonly over: Counts = {};
+  /** In the order in which they are named; what is on no subject last. */
+  readonly #types: ReadonlyMap<SubjectType | undefined, OfOneType> = new Map(
+    [...SUBJECT_TYPES.toSorted((a, b) => namedFirst({ type: a }, { type: b })), undefined].map((type) => [
+      type,
+      new OfOneType(),
+    ]),
+  );
+
+  constructor(since: Instant, after: number) {
+    this.since = since;
+    this.after = after;
+    this.#seen = after;
+  }
 
   get isEmpty(): boolean {
     return Object.keys(this.counts).length === 0;
   }
 
-  /** The first ones of what is counted. */
+  /** Those that are named: of accounts before all others, and of each type the first ones. */
   get items(): readonly Item[] {
     const items: Item[] = [];
-    for (const item of this.#items.values()) {
-      if (items.length === MOST_ITEMS) break;
-      items.push(item);
-    }
+    for (const { items: ofType } of this.#types.values())
+      for (const item of ofType.values()) {
+        if (items.length === MOST_ITEMS) return items;
+        items.push(item);
+      }
     return items;
+  }
+
+  /** Takes what has happened, each event once. @param tells whether this receiver is told of it */
+  take(position: number, item: Item, tells: boolean): void {
+    if (position <= this.#seen) return;
+    this.#seen = position;
+    this.#heed(item);
+    if (tells) this.add(item);
+  }
+
+  /** One more to tell of. */
+  add(item: Item): void {
+    const { event, position, block = '', subject } = item;
+    this.counts[event] = (this.counts[event] ?? 0) + 1;
+    const ofType = this.#types.get(subject?.type)!;
+    if (event === 'proposed') {
+      if (ofType.proposed.size === MOST_WAITING) return;
+      ofType.proposed.set(block, position);
+      ofType.items.set(position, item);
+      return;
+    }
+    if ((event === 'imposed' || event === 'approved') && ofType.blocked.size < MOST_WAITING)
+      ofType.blocked.set(block, { event, position });
+    if (ofType.staying === MOST_ITEMS) return;
+    ofType.staying += 1;
+    ofType.items.set(position, item);
   }
 
   /**
    * Takes what has become of a block, whether or not anybody is told of that: nobody is asked to decide what is decided,
    * or to release what is released. A proposal goes; that a sender was blocked is still told, as over.
    */
-  heed({ event, block, at, by }: Item): void {
+  #heed({ event, block, subject, at, by }: Item): void {
     if (block === undefined) return;
-    const proposed = this.#proposed.get(block);
-    if (proposed !== undefined) {
-      this.#proposed.delete(block);
-      this.#items.delete(proposed);
+    const { proposed, blocked, items } = this.#types.get(subject?.type)!;
+    const where = proposed.get(block);
+    if (where !== undefined) {
+      proposed.delete(block);
+      items.delete(where);
       const rest = this.counts.proposed! - 1;
       if (rest === 0) delete this.counts.proposed;
       else this.counts.proposed = rest;
     }
-    const told = this.#blocked.get(block);
+    const told = blocked.get(block);
     if (told === undefined || (event !== 'released' && event !== 'expired')) return;
-    this.#blocked.delete(block);
+    blocked.delete(block);
     this.over[told.event] = (this.over[told.event] ?? 0) + 1;
-    const item = this.#items.get(told.position);
-    if (item !== undefined) this.#items.set(told.position, { ...item, over: { event, at, by } });
-  }
-
-  /** One more to tell of. */
-  add(item: Item): void {
-    const { event, position, block = '' } = item;
-    this.counts[event] = (this.counts[event] ?? 0) + 1;
-    if (event === 'proposed') {
-      if (this.#proposed.size === MOST_WAITING) return;
-      this.#proposed.set(block, position);
-      this.#items.set(position, item);
-      return;
-    }
-    if ((event === 'imposed' || event === 'approved') && this.#blocked.size < MOST_WAITING)
-      this.#blocked.set(block, { event, position });
-    if (this.#staying === MOST_ITEMS) return;
-    this.#staying += 1;
-    this.#items.set(position, item);
+    const item = items.get(told.position);
+    if (item !== undefined) items.set(told.position, { ...item, over: { event, at, by } });
   }
 }

@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import type { Logger } from 'pino';
 import { stateAt } from '../../projections/blocks/block-entry.js';
 import { BLOCK_CATEGORY, isBlockEvent } from '../blocks/events.js';
@@ -13,8 +14,10 @@ import { Backoff, pauseAfter } from '../runtime/clock.js';
 import { envelope, idOf, newId } from '../runtime/ids.js';
 import type { Appended, EventStore, ExpectedRevision, Subscription } from '../store/port.js';
 import { LogReplaced, StoreUnavailable, WrongExpectedRevision } from '../store/port.js';
-import type { Circumstances, Delivery, OpenBreaker } from './channel-state.js';
-import { ChannelState, isUnderWay } from './channel-state.js';
+import type { Circumstances, OpenBreaker } from './channel-state.js';
+import { ChannelState } from './channel-state.js';
+import type { Delivery } from './deliveries.js';
+import { isUnderWay, MOST_SINCE } from './deliveries.js';
 import type { ChannelFact, Item } from './events.js';
 import { BY_NOTICES, isChannelEvent, itemOf, NOTICES_CATEGORY, noticesStream } from './events.js';
 import type { Outcome, SenderOptions } from './send.js';
@@ -36,8 +39,8 @@ export interface NoticesOptions extends SenderOptions {
 const PAUSES: readonly Milliseconds[] = [
   ...[5 * SECOND, 5 * MINUTE, 30 * MINUTE, 2 * HOUR, 5 * HOUR, 10 * HOUR, 14 * HOUR, 20 * HOUR, 24 * HOUR],
 ];
-/** Events of a channel that are read to know what has become of its notices; more than those under way can have. */
-const MOST_READ = 2000;
+/** Events of a channel that are read to know what has become of its notices: what is under way is recorded again before. */
+const MOST_READ = 2 * MOST_SINCE;
 /** How long until a store that did not take an event is asked again. */
 const STORE_PAUSES = { first: SECOND / 2, most: 30 * SECOND };
 
@@ -98,6 +101,8 @@ export class Notices {
   async start(): Promise<void> {
     await this.close();
     this.#closing = new AbortController();
+    // Each attempt that is under way listens to it.
+    setMaxListeners(0, this.#closing.signal);
     const { channels, store, clock, isAlone, retention } = this.#options;
     await store.setRetention(NOTICES_CATEGORY, retention);
     this.#channels = new Map();
@@ -137,14 +142,14 @@ export class Notices {
     await Promise.all(this.#sending.values());
   }
 
-  /** Follows from where all that was seen before is decided upon. */
+  /** Follows from where all that was seen before is decided upon, or gathers still. */
   #subscribe(): void {
     const { store, log } = this.#options;
     const turn = ++this.#turn;
     // Not waited for: it may be its own handler that asks for this.
     void this.#subscription?.stop();
     this.#live = false;
-    const after = Math.min(...[...this.#channels.values()].map(({ state }) => state.through ?? 0));
+    const after = Math.min(...[...this.#channels.values()].map(({ state }) => state.handedOver ?? 0));
     const categories = [BLOCK_CATEGORY, NOTICES_CATEGORY];
     const subscription = store.subscribe({ after, categories }, (event) => this.#take(event, turn));
     this.#subscription = subscription;
@@ -212,9 +217,10 @@ export class Notices {
               'a notice could not be decided upon',
             );
         }
-        const { deliveries, disabled } = state;
+        const { deliveries, disabled, stuck } = state;
         const dead = deliveries.filter((one) => one.state === 'dead').length;
-        metrics.is(channel.name, { waiting: deliveries.filter(isUnderWay).length, dead, disabled });
+        const waiting = deliveries.filter(isUnderWay).length;
+        metrics.is(channel.name, { waiting, stuck, dead, disabled });
       }
       this.#arm(failed ? 5 * SECOND : undefined, looked);
     }
@@ -294,12 +300,15 @@ export class Notices {
   #factOf(
     notice: string,
     attempt: number,
-    { error, gone, retryAfter = 0 }: Outcome,
+    { error, gone, refused, retryAfter = 0 }: Outcome,
     now: Instant,
   ): ChannelFact {
     if (error === undefined) return { type: 'NoticeDelivered', data: { notice } };
     if (gone) return { type: 'NoticeFailed', data: { notice, error, retryAt: null, gone } };
-    const pause = attempt > PAUSES.length ? undefined : Math.max(pauseAfter(attempt, PAUSES), retryAfter);
+    const pause =
+      refused === true || attempt > PAUSES.length
+        ? undefined
+        : Math.max(pauseAfter(attempt, PAUSES), retryAfter);
     const retryAt = pause === undefined ? null : Math.round(now + pause);
     return { type: 'NoticeFailed', data: { notice, error, retryAt } };
   }

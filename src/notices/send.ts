@@ -2,6 +2,7 @@ import { lookup as systemLookup } from 'node:dns';
 import type { LookupFunction } from 'node:net';
 import http from 'node:http';
 import https from 'node:https';
+import type { NodemailerError } from 'nodemailer';
 import { isRefusedTarget } from '../config/notices.js';
 import type { Channel } from '../config/schema.js';
 import type { RelaySettings } from '../config/values.js';
@@ -18,6 +19,8 @@ export interface Outcome {
   readonly error?: string;
   /** The receiver wants no more. */
   readonly gone?: true;
+  /** The mail server takes nothing for this receiver, now or later. */
+  readonly refused?: true;
   /** How long the receiver asks to wait. */
   readonly retryAfter?: Milliseconds;
 }
@@ -132,8 +135,12 @@ export function outcomeOf(status: number, retryAfter: string | undefined, now: I
 function failureOf(thrown: unknown): Outcome {
   if (thrown instanceof RefusedTarget)
     return { error: 'the name leads to a link-local or metadata address, which no notice is sent to' };
-  const { code, responseCode } = thrown as { code?: unknown; responseCode?: unknown };
-  if (typeof responseCode === 'number') return { error: `the mail server refused it: ${responseCode}` };
+  const { code, responseCode, command, recipient } = thrown as Partial<NodemailerError>;
+  if (typeof responseCode === 'number')
+    // 55x speaks of the mailbox (RFC 5321 section 4.2.3); others, as 530, of us, and somebody mends that for all receivers.
+    return (command === 'RCPT TO' || recipient !== undefined) && Math.floor(responseCode / 10) === 55
+      ? { error: `the mail server refuses this receiver for good: ${responseCode}`, refused: true }
+      : { error: `the mail server refused it: ${responseCode}` };
   return {
     error: typeof code === 'string' && /^[A-Z0-9_]{1,60}$/.test(code) ? `no answer: ${code}` : 'no answer',
   };
@@ -166,7 +173,7 @@ async function sendMail(
   signal.addEventListener('abort', abort, { once: true });
   try {
     const text = textOf(notice, publicUrl, texts);
-    await transport.sendMail({
+    const { accepted, rejectedErrors = [] } = await transport.sendMail({
       from: { name: 'Stopgap', address: from ?? `stopgap@${hostname}` },
       to: notice.to === undefined ? [...(to ?? [])] : [notice.to],
       subject: headerText(text.title),
@@ -176,7 +183,9 @@ async function sendMail(
       text: plainOf(text),
       html: htmlOf(text),
     });
-    return {};
+    // LMTP answers for each receiver once it has the message, and that is no error there.
+    const temporary = rejectedErrors.find(({ responseCode = 0 }) => responseCode < 500);
+    return accepted.length > 0 ? {} : failureOf(temporary ?? rejectedErrors[0]);
   } finally {
     signal.removeEventListener('abort', abort);
     transport.close();

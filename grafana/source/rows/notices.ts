@@ -30,16 +30,17 @@ export const notices: Row = {
       queries: [over(series.max(['channel'], 'stopgap_notices_waiting'), '{{channel}}')],
     }),
     graph({
-      title: 'Dead letters, disabled channels',
+      title: 'Dead letters, disabled channels, stuck receivers',
       description: text`
-        Notices that were given up and may be resent; 1 for a channel whose receiver answered 410.
-        ${runbook('StopgapNoticesDead')}
+        Notices that were given up and may be resent; 1 for a channel whose receiver answered 410; receivers
+        that take nothing, so that what happens only gathers for them. ${runbook('StopgapNoticesDead')}
       `,
       unit: 'none',
       size: [8, 8],
       queries: [
         over(series.max(['channel'], 'stopgap_notices_dead'), '{{channel}} dead'),
         over(series.max(['channel'], 'stopgap_notice_channel_disabled'), '{{channel}} disabled'),
+        over(series.max(['channel'], 'stopgap_notice_receivers_stuck'), '{{channel}} stuck'),
       ],
       thresholds: lookFrom(1),
     }),

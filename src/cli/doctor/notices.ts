@@ -2,6 +2,7 @@ import { lookup } from 'node:dns/promises';
 import { isRefusedTarget } from '../../config/notices.js';
 import type { Channel, Config } from '../../config/schema.js';
 import { printable } from '../../kernel/printable.js';
+import type { Schemas } from '../client.js';
 import { counted } from '../io.js';
 import type { Findings, World } from './findings.js';
 import { patiently } from './findings.js';
@@ -14,19 +15,29 @@ export async function checkNotices(findings: Findings, { loaded, notices, untold
     findings.notTried(`what became of notices: ${untold}`);
     return;
   }
-  for (const { name, disabled, dead, notices: last } of notices.channels) {
+  for (const { name, disabled, stuck, dead, notices: last } of notices.channels) {
     if (disabled)
       findings.warning(
         `${name} is disabled: its receiver wants no more (410), and what happens gathers`,
         `see to its URL, then stopgap notify test ${name}`,
       );
+    if (stuck > 0)
+      findings.warning(
+        `${name} has ${counted(stuck, 'receiver')} that did not take the last notices, and what happens only gathers there${whyOf(last, 'waiting')}`,
+        'stopgap notify list says whom they are to: see to that URL, or to the mail server',
+      );
     if (dead === 0) continue;
-    const error = last.find(({ state }) => state === 'dead')?.error;
     findings.warning(
-      `${name} gave up ${counted(dead, 'notice')}${error === null || error === undefined ? '' : `: ${printable(error)}`}`,
+      `${name} gave up ${counted(dead, 'notice')}${whyOf(last, 'dead')}`,
       'stopgap notify list shows them, stopgap notify resend sends them again',
     );
   }
+}
+
+/** The newest error of those that wait, or were given up. */
+function whyOf(notices: readonly Schemas['Notice'][], wanted: Schemas['Notice']['state']): string {
+  const error = notices.find((one) => one.state === wanted && one.error !== null)?.error ?? null;
+  return error === null ? '' : `: ${printable(error)}`;
 }
 
 async function checkHost(findings: Findings, channel: Channel, config: Config): Promise<void> {

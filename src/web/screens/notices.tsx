@@ -118,7 +118,7 @@ function ChannelPanel({ channel, isNow }: { channel: Channel; isNow: boolean }) 
           keyOf={(one) => one.id}
           columns={[
             { title: 'When', cell: (one) => <Time at={one.at} /> },
-            { title: 'What', cell: ({ title }) => title },
+            { title: 'What', cell: ({ title, to }) => <NoticeTitle title={title} to={to} /> },
             { title: 'State', cell: (one) => <NoticeState notice={one} /> },
             ...(canAct
               ? [
@@ -145,10 +145,15 @@ function ChannelPanel({ channel, isNow }: { channel: Channel; isNow: boolean }) 
 }
 
 function Standing({ channel }: { channel: Channel }) {
-  const { disabled, waiting, gathered, gatheredUntil, dead, notices } = channel;
+  const { disabled, stuck, waiting, gathered, gatheredUntil, dead, notices } = channel;
   if (disabled) return <span className="tag tag-bad">off: its receiver wants no more</span>;
   return (
     <>
+      {stuck > 0 && (
+        <span className="tag tag-bad">
+          {stuck} {stuck === 1 ? 'receiver takes' : 'receivers take'} nothing, what happens gathers
+        </span>
+      )}
       {dead > 0 && <span className="tag tag-bad">{dead} given up</span>}
       {waiting > 0 && <span className="tag tag-warn">{waiting} waiting</span>}
       {gathered !== null && gathered > 0 && gatheredUntil !== null && (
@@ -157,6 +162,15 @@ function Standing({ channel }: { channel: Channel }) {
         </span>
       )}
       {dead === 0 && waiting === 0 && notices.length > 0 && <span className="tag tag-good">works</span>}
+    </>
+  );
+}
+
+function NoticeTitle({ title, to }: Pick<Notice, 'title' | 'to'>) {
+  return (
+    <>
+      {title}
+      {to !== null && <span className="below">to {to}</span>}
     </>
   );
 }

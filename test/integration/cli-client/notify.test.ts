@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import type { ApiDependencies } from '../../../src/api/index.js';
+import { HOUR } from '../../../src/kernel/time.js';
 import type { ChannelFact, Notice } from '../../../src/notices/events.js';
 import { NoticeCommands } from '../../../src/notices/commands.js';
-import { envelope } from '../../../src/runtime/ids.js';
+import { MOST_UNDER_WAY } from '../../../src/notices/under-way.js';
+import { envelope, newId } from '../../../src/runtime/ids.js';
 import { ApiServer, TOKENS } from '../../support/api/server.js';
 import { channelOf } from '../../support/notices/channels.js';
 import { doctor, QUIET } from '../cli/examined.js';
@@ -64,6 +66,61 @@ describe('stopgap on notices that were given up', () => {
     none.has('notices', 'not tried', /no channel is configured/);
     const stranger = await doctor(t, { yaml: JSON.stringify(config), env: QUIET });
     stranger.has('notices', 'not tried', /what became of notices: no running Stopgap answers/);
+  });
+
+  test('stopgap doctor and stopgap notify list say which channel has an owner that takes nothing, and why', async (t) => {
+    const mail = { type: 'mail', url: undefined, secret: undefined, smtp: 'smtp://127.0.0.1:9' };
+    const channels = [channelOf({ ...mail, name: 'owners', owners: 'a@example.com=a@home.example' })];
+    const stuck = await ApiServer.start((deps: ApiDependencies) => ({
+      ...deps,
+      notices: new NoticeCommands({ ...deps, channels }),
+    }));
+    t.after(() => stuck.stop());
+    const at = stuck.clock.now();
+    const facts = Array.from({ length: MOST_UNDER_WAY }, (): ChannelFact[] => {
+      const notice: Notice = {
+        ...{ id: newId(), kind: 'events', at, to: 'a@home.example', items: [], counts: { imposed: 1 } },
+      };
+      const failed = { notice: notice.id, error: 'the mail server refused it: 452', retryAt: at + HOUR };
+      return [
+        { type: 'NoticeDue', data: { notice, through: 0 } },
+        { type: 'NoticeAttempted', data: { notice: notice.id } },
+        { type: 'NoticeFailed', data: failed },
+      ];
+    });
+    await stuck.deps.store.append(
+      'notices-owners',
+      envelope(facts.flat(), { by: 'system:notices' }, at),
+      'any',
+    );
+    const terminal = await Terminal.at(stuck);
+    try {
+      const { out } = await terminal.run('notify', 'list');
+      assert.match(out, /^owners +mail +stuck +20 /m);
+      assert.match(out, /sender blocked, to a@home\.example \(the mail server refused it: 452\)/);
+    } finally {
+      await terminal.close();
+    }
+    const config = {
+      smtp: { relay: { url: 'maildir:./mail' } },
+      notices: {
+        channels: [
+          {
+            name: 'owners',
+            type: 'mail',
+            smtp: 'smtp://127.0.0.1:9',
+            owners: 'a@example.com=a@home.example',
+          },
+        ],
+      },
+    };
+    const env = { ...QUIET, STOPGAP_URL: stuck.url, STOPGAP_TOKEN: TOKENS.viewer };
+    const { has } = await doctor(t, { yaml: JSON.stringify(config), env });
+    has(
+      'notices',
+      'warning',
+      /owners has 1 receiver that did not take the last notices, .*: 452; stopgap notify/,
+    );
   });
 
   test('stopgap notify resend takes the beginning of an id, and says which ones begin alike', async (t) => {

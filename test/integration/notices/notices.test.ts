@@ -4,6 +4,9 @@ import { describe, test } from 'node:test';
 import { Webhook } from 'standardwebhooks';
 import type { Act } from '../../../src/blocks/commands.js';
 import { HOUR, MINUTE, SECOND } from '../../../src/kernel/time.js';
+import type { ChannelFact } from '../../../src/notices/events.js';
+import { MOST_UNDER_WAY } from '../../../src/notices/under-way.js';
+import { envelope, newId } from '../../../src/runtime/ids.js';
 import { parseSubject } from '../../../src/sending/subjects.js';
 import { ManualClock } from '../../support/manual-clock.js';
 import { KEY } from '../../support/notices/channels.js';
@@ -196,6 +199,64 @@ describe('notices', () => {
     assert.match(of('ops@example.com'), /by test\.[\s\S]*Why: by a test/);
     assert.doesNotMatch(of('alice@home.example'), /by test|by a test/, 'these are for the house');
     assert.deepEqual(mail.mails.flatMap(({ to }) => to).sort(), ['alice@home.example', 'ops@example.com']);
+  });
+
+  test('reach the administrators and other owners however long one owner takes none, over a restart too, and then that owner', async (t) => {
+    const mail = await MailReceiver.start(t);
+    const channel = { type: 'mail', url: undefined, secret: undefined, smtp: mail.url };
+    const owners = `${ALICE}=alice@home.example, ${BOB}=bob@home.example`;
+    const there = await scene(t, { ...channel, to: 'ops@example.com', owners });
+    const { stopgap, clock } = there;
+    const got = (to: string): number => mail.mails.filter((one) => one.to[0] === to).length;
+    const arrives = (to: string, count: number): Promise<void> =>
+      passing({ stopgap, clock }, MINUTE, `${count} arrive at ${to}`, () => got(to) >= count);
+    mail.refused.set('alice@home.example', 452);
+    const at = clock.now();
+    const due = Array.from({ length: MOST_UNDER_WAY }, (): ChannelFact => {
+      const about = { kind: 'events', at, items: [], counts: { imposed: 1 } } as const;
+      return { type: 'NoticeDue', data: { notice: { id: newId(), to: 'alice@home.example', ...about } } };
+    });
+    await stopgap.app.store.append('notices-ops', envelope(due, { by: 'system:notices' }, at), 'any');
+    await eventually('each was tried', async () => {
+      const tried = await states(there);
+      return tried.filter((type) => type === 'NoticeFailed').length >= MOST_UNDER_WAY;
+    });
+    await stopgap.block('account', ALICE);
+    await arrives('ops@example.com', 1);
+    await stopgap.restart();
+    await stopgap.block('account', BOB);
+    await arrives('ops@example.com', 2);
+    await arrives('bob@home.example', 1);
+    assert.deepEqual([got('alice@home.example'), stopgap.app.channelState('ops')!.stuck], [0, 1]);
+    mail.refused.clear();
+    await arrives('alice@home.example', MOST_UNDER_WAY + 1);
+    assert.ok(
+      mail.mails.some(({ to, text }) => to[0] === 'alice@home.example' && text.includes(`account ${ALICE}`)),
+    );
+  });
+
+  test('to a mailbox that is refused for good are dead letters at once, and can be resent', async (t) => {
+    const mail = await MailReceiver.start(t);
+    const channel = { type: 'mail', url: undefined, secret: undefined, smtp: mail.url };
+    const there = await scene(t, { ...channel, owners: `${ALICE}=alice@home.example` });
+    const { stopgap, clock } = there;
+    mail.refused.set('alice@home.example', 550);
+    await stopgap.block('account', ALICE);
+    await passing({ stopgap, clock }, 10 * SECOND, 'it is given up', () =>
+      stopgap.logs.some((line) => line.includes('"a notice was given up"')),
+    );
+    await eventually('that is recorded', async () => (await states(there)).includes('NoticeFailed'));
+    const [failed] = (await stopgap.events()).filter(({ type }) => type === 'NoticeFailed');
+    const { notice, error, retryAt } = failed!.data as Record<string, unknown>;
+    assert.deepEqual([error, retryAt], ['the mail server refuses this receiver for good: 550', null]);
+    mail.refused.clear();
+    const fact = { id: '018f0000-0000-7000-8000-0000000000ab', at: clock.now(), by: 'admin:test' };
+    await stopgap.app.store.append(
+      'notices-ops',
+      [{ ...fact, type: 'NoticeResent', data: { notice } }],
+      'any',
+    );
+    assert.deepEqual((await mail.got(1))[0]!.to, ['alice@home.example']);
   });
 
   test('tell of an open circuit breaker in quiet hours too', async (t) => {

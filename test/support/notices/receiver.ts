@@ -72,9 +72,11 @@ export interface Mail {
   readonly text: string;
 }
 
-/** A mail server that keeps what it gets. */
+/** A mail server that keeps what it gets, and refuses the receivers that it is told to. */
 export class MailReceiver {
   readonly mails: Mail[] = [];
+  /** With which code an address is refused. */
+  readonly refused = new Map<string, number>();
   readonly #server: SMTPServer;
 
   private constructor(server: SMTPServer) {
@@ -86,6 +88,10 @@ export class MailReceiver {
       authOptional: true,
       disabledCommands: ['AUTH', 'STARTTLS'],
       disableReverseLookup: true,
+      onRcptTo({ address }, _session, done) {
+        const responseCode = receiver.refused.get(address);
+        done(responseCode === undefined ? null : Object.assign(new Error('not this one'), { responseCode }));
+      },
       onData(stream, { envelope }, done) {
         let text = '';
         stream.setEncoding('utf8').on('data', (chunk: string) => (text += chunk));

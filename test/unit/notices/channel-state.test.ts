@@ -2,18 +2,16 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { quietUntil } from '../../../src/config/notices.js';
-import { HOUR, MINUTE, SECOND } from '../../../src/kernel/time.js';
+import { DAY, HOUR, MINUTE, SECOND } from '../../../src/kernel/time.js';
 import type { ChannelRules, Circumstances, OpenBreaker } from '../../../src/notices/channel-state.js';
-import {
-  ChannelState,
-  isUnderWay,
-  LEASE,
-  MOST_SETTLED,
-  MOST_UNDER_WAY,
-  sum,
-} from '../../../src/notices/channel-state.js';
+import { ChannelState, LEASE, sum } from '../../../src/notices/channel-state.js';
+import { isUnderWay, MOST_SETTLED, MOST_SINCE } from '../../../src/notices/deliveries.js';
 import type { ChannelEvent, ChannelFact, Item, Notice } from '../../../src/notices/events.js';
+import { plainOf } from '../../../src/notices/formats.js';
 import { MOST_ITEMS } from '../../../src/notices/gathering.js';
+import { textOf } from '../../../src/notices/texts.js';
+import { MOST_TO_OWNERS, MOST_UNDER_WAY } from '../../../src/notices/under-way.js';
+import type { SubjectType } from '../../../src/sending/subjects.js';
 import { NOON } from '../../support/manual-clock.js';
 
 const RULES: ChannelRules = {
@@ -33,6 +31,8 @@ class World {
   now = NOON;
   breakers: readonly OpenBreaker[] = [];
   waiting: readonly Item[] = [];
+  /** Receivers that take nothing. */
+  readonly away = new Set<string>();
   readonly log: ({ readonly item: Item } | { readonly own: ChannelEvent })[] = [];
   readonly workers: { state: ChannelState; fed: number }[];
   #ids = 0;
@@ -45,6 +45,10 @@ class World {
     this.record([{ type: 'ChannelFollowed', data: { through: 0 } }]);
     this.workers = Array.from({ length: workers }, () => ({ state: new ChannelState(rules), fed: 0 }));
     for (const worker of this.workers) this.feed(worker);
+  }
+
+  get revision(): number {
+    return this.#revision;
   }
 
   record(facts: readonly ChannelFact[]): void {
@@ -70,15 +74,16 @@ class World {
       const entry = this.log[position - 1]!;
       if ('item' in entry) worker.state.gather(position, entry.item, this.now);
       else worker.state.apply(entry.own);
-      if (worker.state.takeRewind()) worker.fed = worker.state.through!;
+      if (worker.state.takeRewind()) worker.fed = worker.state.handedOver!;
     }
   }
 
-  /** As a process that was killed begins again: its own stream first, then what is not decided. */
-  restart(worker: { state: ChannelState; fed: number }): void {
+  /** As a process that was killed begins again: the end of its own stream first, then what is not decided. */
+  restart(worker = this.workers[0]!): void {
     worker.state = new ChannelState(this.rules);
-    for (const entry of this.log) if ('own' in entry) worker.state.apply(entry.own);
-    worker.fed = worker.state.through!;
+    const own = this.log.flatMap((entry) => ('own' in entry ? [entry.own] : []));
+    for (const event of own.slice(-2 * MOST_SINCE)) worker.state.apply(event);
+    worker.fed = worker.state.handedOver!;
     this.feed(worker);
   }
 
@@ -92,22 +97,33 @@ class World {
     return true;
   }
 
-  /** Lets time pass in steps, with what is due done; everything is delivered at once. */
+  /** Lets time pass in steps, with what is due done; everything is delivered at once, but to whom takes nothing. */
   passes(span: number, step = 10 * SECOND): void {
     for (const end = this.now + span; this.now < end; this.now += step) {
       const [worker] = this.workers;
       while (this.tick()) this.feed(worker!);
-      for (const { notice } of worker!.state.due(this.now)) this.settle(notice.id, true);
+      for (const { notice } of worker!.state.due(this.now)) {
+        const takes = !this.away.has(notice.to ?? 'itself');
+        this.settle(notice.id, takes, takes ? undefined : this.now + HOUR);
+      }
       this.feed(worker!);
     }
   }
 
-  settle(notice: string, isDelivered: boolean): void {
-    const failed = { notice, error: 'HTTP 500', retryAt: this.now + 5 * SECOND };
+  settle(notice: string, isDelivered: boolean, retryAt = this.now + 5 * SECOND): void {
+    const failed = { notice, error: 'HTTP 500', retryAt };
     this.record([
       { type: 'NoticeAttempted', data: { notice } },
       isDelivered ? { type: 'NoticeDelivered', data: { notice } } : { type: 'NoticeFailed', data: failed },
     ]);
+  }
+
+  /** How many events each receiver was told of in all. */
+  toldOf(): Readonly<Record<string, number>> {
+    const told: Record<string, number> = {};
+    for (const { kind, to = 'itself', counts } of this.notices)
+      if (kind === 'events') told[to] = (told[to] ?? 0) + sum(counts);
+    return told;
   }
 
   get notices(): readonly Notice[] {
@@ -403,6 +419,149 @@ describe('a channel of notices', () => {
     assert.equal(other!.due(world.now).length, 1);
   });
 
+  describe('with owners, of whom one takes nothing', () => {
+    const OWNERS = { 'a@example.com': 'a@home.example', 'other.example': 'p@elsewhere.example' };
+    const A = { subject: { type: 'account', value: 'a@example.com' } } as const;
+    const P = { subject: { type: 'account', value: 'x@other.example' } } as const;
+
+    /** As many notices are under way to the owner as may be, and more has happened. */
+    function stuck(): World {
+      const world = new World({ ...RULES, owners: OWNERS });
+      world.away.add('a@home.example');
+      for (let round = 1; round <= MOST_UNDER_WAY + 5; round += 1) {
+        world.happens(A);
+        world.passes(6 * MINUTE, MINUTE);
+      }
+      return world;
+    }
+
+    test('tells the administrators and the other owners as ever, also after a start; only what is for that owner gathers', () => {
+      const world = stuck();
+      assert.deepEqual(world.toldOf(), { itself: MOST_UNDER_WAY + 5, 'a@home.example': MOST_UNDER_WAY });
+      world.restart();
+      assert.equal(world.workers[0]!.state.gathered, 5);
+      assert.equal(world.workers[0]!.state.gatheredUntil(world.now), undefined);
+      assert.equal(world.workers[0]!.state.stuck, 1);
+      world.happens(P);
+      world.passes(6 * MINUTE, MINUTE);
+      assert.deepEqual(world.toldOf(), {
+        ...{ itself: MOST_UNDER_WAY + 6, 'a@home.example': MOST_UNDER_WAY, 'p@elsewhere.example': 1 },
+      });
+      world.restart();
+      assert.equal(world.workers[0]!.state.gathered, 5);
+    });
+
+    test('tells that owner of all that has gathered, once, as soon as it takes notices again', () => {
+      const world = stuck();
+      world.happens(P);
+      world.passes(6 * MINUTE, MINUTE);
+      world.restart();
+      world.away.clear();
+      world.passes(2 * HOUR, MINUTE);
+      assert.deepEqual(world.toldOf(), {
+        ...{ itself: MOST_UNDER_WAY + 6, 'a@home.example': MOST_UNDER_WAY + 5, 'p@elsewhere.example': 1 },
+      });
+      assert.deepEqual(world.notices.at(-1)!.counts, { imposed: 5 });
+      const { state } = world.workers[0]!;
+      assert.deepEqual([state.gathered, state.stuck], [0, 0]);
+      const last = world.log.findLastIndex((entry) => 'item' in entry);
+      assert.equal(state.through, last + 1, 'nothing is read again');
+    });
+
+    test('names what waits for an answer again', () => {
+      const world = stuck();
+      world.happens({ event: 'proposed' });
+      const proposed = world.log.flatMap((entry) => ('item' in entry ? [entry.item] : [])).at(-1)!;
+      world.waiting = [proposed];
+      world.passes(5 * HOUR, MINUTE);
+      assert.match(world.told().at(-1)!, /^waiting itself \{"proposed":1\}/);
+    });
+
+    test('knows what is under way also where much has been recorded since', () => {
+      const world = stuck();
+      for (let round = 0; round < MOST_SINCE; round += 1) {
+        world.happens(P);
+        world.passes(6 * MINUTE, 6 * MINUTE);
+      }
+      world.restart();
+      const { state } = world.workers[0]!;
+      assert.equal(state.deliveries.filter(isUnderWay).length, MOST_UNDER_WAY);
+      assert.equal(state.stuck, 1);
+      world.away.clear();
+      world.passes(2 * HOUR, MINUTE);
+      assert.equal(state.deliveries.filter(isUnderWay).length, 0);
+      assert.equal(world.toldOf()['a@home.example'], MOST_UNDER_WAY + 5);
+    });
+  });
+
+  test('leaves something for the next owner however many take nothing, and its memory is bounded', () => {
+    const names = Array.from({ length: 2 * MOST_TO_OWNERS }, (_, index) => `o${index}.example`);
+    const owners = Object.fromEntries(names.map((name) => [name, `admin@office-${name}`]));
+    const world = new World({ ...RULES, owners });
+    const happensTo = (name: string): void =>
+      world.happens({ subject: { type: 'account', value: `x@${name}` } });
+    const early = names.slice(0, 15);
+    for (const name of early) world.away.add(owners[name]!);
+    for (let round = 0; round < MOST_UNDER_WAY; round += 1) {
+      for (const name of early) happensTo(name);
+      world.passes(6 * MINUTE, MINUTE);
+    }
+    const underWay = (): number => world.workers[0]!.state.deliveries.filter(isUnderWay).length;
+    assert.ok(underWay() < MOST_TO_OWNERS, String(underWay()));
+    happensTo(names.at(-1)!);
+    world.passes(6 * MINUTE, MINUTE);
+    assert.equal(world.toldOf()[owners[names.at(-1)!]!], 1);
+    for (const name of names) world.away.add(owners[name]!);
+    for (const name of names) happensTo(name);
+    world.passes(6 * MINUTE, MINUTE);
+    assert.equal(underWay(), MOST_TO_OWNERS);
+    world.happens();
+    world.passes(6 * MINUTE, MINUTE);
+    assert.equal(world.toldOf()['itself'], MOST_UNDER_WAY * early.length + 1 + names.length + 1);
+    world.away.clear();
+    world.passes(3 * HOUR, MINUTE);
+    const told = world.toldOf();
+    assert.deepEqual(
+      names.map((name) => told[owners[name]!]),
+      names.map(
+        (name, index) => (early.includes(name) ? MOST_UNDER_WAY : index === names.length - 1 ? 1 : 0) + 1,
+      ),
+    );
+  });
+
+  test('names accounts before what strangers change as they please, in a digest and where proposals still wait', () => {
+    const world = new World({
+      ...RULES,
+      events: ['proposed'],
+      types: ['account', 'address', 'domain', 'ip', 'ehlo'],
+    });
+    const of = (type: SubjectType, value: string): Partial<Item> => ({
+      event: 'proposed',
+      subject: { type, value },
+    });
+    for (let count = 0; count < 2 * MOST_ITEMS; count += 1) {
+      world.happens(of('ehlo', `x${count}`));
+      world.happens(of('ip', `203.0.113.${count}`));
+    }
+    world.happens(of('domain', 'example.com'));
+    world.happens(of('address', 'c@example.com'));
+    world.happens(of('account', 'b@example.com'));
+    world.happens(of('account', 'a@example.com'));
+    world.waiting = world.log.flatMap((entry) => ('item' in entry ? [entry.item] : []));
+    world.passes(5 * HOUR, MINUTE);
+    for (const notice of world.notices)
+      assert.match(plainOf(textOf(notice, undefined)), /account b@example\.com[\s\S]*… and more\.$/);
+    assert.deepEqual(
+      world.notices.map(({ kind, counts, items }) => [kind, counts, items.length]),
+      ['events', 'waiting'].map((kind) => [kind, { proposed: 4 * MOST_ITEMS + 4 }, MOST_ITEMS]),
+    );
+    for (const { items } of world.notices)
+      assert.deepEqual(
+        items.slice(0, 6).map(({ subject }) => subject!.value),
+        ['b@example.com', 'a@example.com', 'c@example.com', 'example.com', '203.0.113.0', '203.0.113.1'],
+      );
+  });
+
   test('moves its position on where nothing is told for long, so that a start reads little again', () => {
     const world = new World({ ...RULES, events: ['lapsed'] });
     for (let count = 0; count < 1500; count += 1) world.happens();
@@ -410,6 +569,7 @@ describe('a channel of notices', () => {
     assert.ok(world.workers[0]!.state.through! >= 1500);
   });
 
+  const OWNER = 'admin@office.example';
   test('loses nothing and tells nothing twice, with any order of events, failures, restarts and two processes; its memory is bounded', () => {
     const action = fc.oneof(
       {
@@ -428,31 +588,51 @@ describe('a channel of notices', () => {
       {
         weight: 2,
         arbitrary: fc.record({
-          kind: fc.constantFrom('deliver' as const, 'fail' as const),
+          kind: fc.constantFrom('deliver' as const, 'fail' as const, 'failOwner' as const),
           count: fc.nat(1),
         }),
       },
       { weight: 1, arbitrary: fc.record({ kind: fc.constant('restart' as const), count: fc.nat(1) }) },
     );
     fc.assert(
-      fc.property(fc.array(action, { maxLength: 80 }), (actions) => {
-        const world = new World(RULES, 2);
-        let wanted = 0;
+      fc.property(fc.array(action, { maxLength: 80, size: 'max' }), (actions) => {
+        const world = new World({ ...RULES, owners: { 'one.example': OWNER } }, 2);
+        // One more, and the owner has as many under way as may be.
+        const wanted = { itself: 0, [OWNER]: MOST_UNDER_WAY - 1 };
+        for (let count = 1; count < MOST_UNDER_WAY; count += 1) {
+          const about = { kind: 'events', at: NOON - DAY, items: [], counts: { imposed: 1 } } as const;
+          world.record([
+            { type: 'NoticeDue', data: { notice: { id: `early${count}`, to: OWNER, ...about } } },
+          ]);
+        }
         for (const { kind, count } of actions) {
           const worker = world.workers[count % 2]!;
           if (kind === 'happen') {
-            wanted += count;
-            for (let each = 0; each < count; each += 1)
-              world.happens(each % 2 === 0 ? {} : { event: 'proposed' });
+            wanted.itself += count;
+            for (let each = 0; each < count; each += 1) {
+              const isOwned = each % 3 === 0;
+              if (isOwned) wanted[OWNER] += 1;
+              const subject = { type: 'account', value: `x${each}@one.example` } as const;
+              world.happens({
+                ...(each % 2 === 0 ? {} : { event: 'proposed' }),
+                ...(isOwned ? { subject } : {}),
+              });
+            }
           } else if (kind === 'pass') world.now += count * SECOND;
           else if (kind === 'tick') world.tick(worker);
           else if (kind === 'feed') world.feed(worker, count);
           else if (kind === 'restart') world.restart(worker);
-          else for (const one of worker.state.due(world.now)) world.settle(one.notice.id, kind === 'deliver');
+          // Who has not read all cannot claim an attempt.
+          else if (worker.state.revision === world.revision)
+            for (const { notice } of worker.state.due(world.now))
+              world.settle(
+                notice.id,
+                kind === 'deliver' || (kind === 'failOwner' && notice.to === undefined),
+              );
           for (const { state } of world.workers) {
             const { deliveries } = state;
-            assert.ok(deliveries.filter(isUnderWay).length <= MOST_UNDER_WAY + 1);
-            assert.ok(deliveries.length <= MOST_UNDER_WAY + 1 + 2 * MOST_SETTLED);
+            assert.ok(deliveries.filter(isUnderWay).length <= 2 * MOST_UNDER_WAY);
+            assert.ok(deliveries.length <= 2 * MOST_UNDER_WAY + 2 * MOST_SETTLED);
           }
         }
         for (let round = 0; round < 60; round += 1) {
@@ -463,13 +643,10 @@ describe('a channel of notices', () => {
           world.tick();
           world.now += 10 * MINUTE;
         }
+        assert.deepEqual({ itself: 0, [OWNER]: 0, ...world.toldOf() }, wanted);
         const events = world.notices.filter(({ kind }) => kind === 'events');
-        assert.equal(
-          events.reduce((total, { counts }) => total + sum(counts), 0),
-          wanted,
-        );
-        const positions = events.flatMap(({ items }) => items.map(({ position }) => position));
-        assert.equal(new Set(positions).size, positions.length);
+        const named = events.flatMap(({ to, items }) => items.map(({ position }) => `${to} ${position}`));
+        assert.equal(new Set(named).size, named.length);
         assert.ok(events.every(({ items }) => items.length <= MOST_ITEMS));
       }),
       { numRuns: 200 },

@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import https from 'node:https';
+import net from 'node:net';
 import type { AddressInfo } from 'node:net';
+import { createInterface } from 'node:readline';
 import type { TestContext } from 'node:test';
 import { describe, test } from 'node:test';
 import { generate } from 'selfsigned';
@@ -278,6 +280,56 @@ describe('a notice is written as the service reads it', () => {
       for (const word of header.split(/\s+/)) assert.ok(word.length <= 75, word);
       mail.mails.length = 0;
     }
+  });
+
+  test('as mail: a mailbox that its server refuses for good is named as that, and not what may be mended', async (t) => {
+    const mail = await MailReceiver.start(t);
+    const channel = channelOf({
+      ...{ type: 'mail', url: undefined, secret: undefined },
+      ...{ to: 'ops@example.com, security@example.com', smtp: mail.url },
+    });
+    const notice = { ...NOTICE, to: 'alice@home.example' };
+    for (const [code, outcome] of [
+      [550, { error: 'the mail server refuses this receiver for good: 550', refused: true }],
+      [452, { error: 'the mail server refused it: 452' }],
+      [530, { error: 'the mail server refused it: 530' }],
+    ] as const) {
+      mail.refused.set('alice@home.example', code);
+      assert.deepEqual(await sending(channel, {}, notice), outcome);
+    }
+    mail.refused.set('ops@example.com', 550);
+    assert.deepEqual(await sending(channel), {}, 'the other one has it');
+    mail.refused.set('security@example.com', 452);
+    assert.deepEqual(await sending(channel), { error: 'the mail server refused it: 452' });
+  });
+
+  test('over LMTP: a mailbox that is refused once the message is there did not get it', async (t) => {
+    const answers = ['452 4.2.2 full', '550 5.1.1 not here', '250 2.0.0 taken'];
+    const server = net.createServer((socket) => {
+      let isData = false;
+      socket.setEncoding('latin1').on('error', () => undefined);
+      socket.write('220 lmtp.example\r\n');
+      createInterface(socket).on('line', (line) => {
+        if (isData && line !== '.') return;
+        if (isData) socket.write(`${answers.shift()}\r\n`);
+        else socket.write(line === 'DATA' ? '354 go on\r\n' : '250 fine\r\n');
+        isData = line === 'DATA';
+      });
+    });
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    t.after(() => server.close());
+    const { port } = server.address() as AddressInfo;
+    const channel = channelOf({
+      ...{ type: 'mail', url: undefined, secret: undefined },
+      ...{ to: 'ops@example.com', smtp: `lmtp://127.0.0.1:${port}` },
+    });
+    const outcomes = [await sending(channel), await sending(channel), await sending(channel)];
+    assert.deepEqual(outcomes, [
+      { error: 'the mail server refused it: 452' },
+      { error: 'the mail server refuses this receiver for good: 550', refused: true },
+      {},
+    ]);
   });
 
   test('as mail: a server that is away is named by a code alone', async () => {

@@ -1,0 +1,82 @@
+import type { Instant } from '../kernel/time.js';
+import type { ChannelFact, Notice } from './events.js';
+import { ITSELF, UnderWay } from './under-way.js';
+
+/** A notice and what has become of it. */
+export interface Delivery {
+  readonly notice: Notice;
+  readonly state: 'waiting' | 'sending' | 'delivered' | 'dead';
+  readonly attempts: number;
+  /** When it is sent, or may be sent by somebody else. */
+  readonly nextAt: Instant;
+  readonly error: string | undefined;
+  readonly settledAt: Instant | undefined;
+}
+
+/** What is recorded of one that waits. */
+type Waiting = Extract<ChannelFact, { readonly type: 'NoticeKept' }>['data'];
+
+/** Settled ones that are remembered, delivered and dead each. */
+export const MOST_SETTLED = 100;
+/** Events of its stream after which what is still under way is recorded again. A start must read more than that. */
+export const MOST_SINCE = 1000;
+
+/** The notices of a channel, and what has become of each. */
+export class Deliveries {
+  readonly underWay = new UnderWay();
+  readonly #all = new Map<string, Delivery>();
+  /** Revisions of the events that have them whole. */
+  readonly #recorded = new Map<string, number>();
+
+  /** Newest last. */
+  get all(): readonly Delivery[] {
+    return [...this.#all.values()];
+  }
+
+  /** When people were last told of events; long ago if never. */
+  get lastAt(): Instant {
+    let last = -Infinity;
+    for (const { notice } of this.#all.values())
+      if (notice.kind === 'events') last = Math.max(last, notice.at);
+    return last;
+  }
+
+  /** What was recorded of it again moves it on in the stream alone. */
+  put({ notice, attempts, nextAt, error }: Waiting, revision: number): void {
+    const { id, to = ITSELF } = notice;
+    if (!this.#all.has(id)) {
+      this.#all.set(id, { notice, state: 'waiting', attempts, nextAt, error, settledAt: undefined });
+      this.underWay.change(to, 1);
+    }
+    this.#recorded.set(id, revision);
+  }
+
+  change(id: string, change: (one: Delivery) => Partial<Delivery>): void {
+    const before = this.#all.get(id);
+    if (before === undefined) return;
+    const after = { ...before, ...change(before) };
+    this.#all.set(id, after);
+    const by = Number(isUnderWay(after)) - Number(isUnderWay(before));
+    if (by !== 0) this.underWay.change(after.notice.to ?? ITSELF, by);
+    if (isUnderWay(after)) return;
+    const alike = this.all.filter(({ state }) => state === after.state);
+    for (const { notice } of alike.slice(0, Math.max(0, alike.length - MOST_SETTLED))) {
+      this.#all.delete(notice.id);
+      this.#recorded.delete(notice.id);
+    }
+  }
+
+  /** What still waits and is so far back in the stream that a start would soon not read it. A test is not worth it. */
+  *recordedLongAgo(revision: number): Generator<Waiting> {
+    for (const [id, recorded] of this.#recorded) {
+      if (revision - recorded <= MOST_SINCE) continue;
+      const { notice, state, attempts, nextAt, error } = this.#all.get(id)!;
+      if (state !== 'waiting' || notice.kind === 'test') continue;
+      yield { notice, attempts, nextAt, ...(error === undefined ? {} : { error }) };
+    }
+  }
+}
+
+export function isUnderWay({ state }: Delivery): boolean {
+  return state === 'waiting' || state === 'sending';
+}
