@@ -1393,8 +1393,12 @@ export interface components {
             } | null;
             /** @description What got through before the block: all since the beginning of what the evidence looks at, which may be more than it counts; without evidence within the day before. Null where that is not counted: without evidence, or with one of failed logins alone, and not of an account. */
             before: components["schemas"]["PassedMail"] | null;
-            /** @description What got through while the block was in force: messages that were under way. */
+            /** @description What got through after the block had begun, within a minute: messages that were under way. Also what was held, and a person has let go while the block was in force. */
             after: components["schemas"]["PassedMail"];
+            /** @description What got through later while the block was in force. */
+            past: components["schemas"]["PassedMail"];
+            /** @description Why it may have, and what to do; null where nothing has. */
+            pastWhy: string | null;
             /** @description Bounces that came back since the onset. */
             bounces: number;
             /** @description From where it came, most recipients first, at most 10. */

@@ -98,6 +98,20 @@ describe('the containment report of a block', () => {
     assert.deepEqual([onset, before?.messages, before?.recipients], [null, 1, 2]);
   });
 
+  test('tells what went past a block from what was under way, in its text too', async () => {
+    const { id } = await server.block('gone-past@example.com');
+    server.clock.advance(30 * SECOND);
+    await server.sent('gone-past@example.com', 2);
+    server.clock.advance(28 * MINUTE);
+    await server.sent('gone-past@example.com', 60);
+    const { after, past, pastWhy } = await reportOf(id);
+    assert.deepEqual([after.recipients, past.recipients], [2, 60]);
+    const { out } = await terminal.run('block', 'report', id);
+    assert.match(out, /^under way +1 +2 /m);
+    assert.match(out, /^past the block +1 +60 /m);
+    assert.ok(out.includes(pastWhy!), out);
+  });
+
   test('covers a domain, whose mail lies in the streams of its accounts', async () => {
     const { json } = await server.post('/api/v1/blocks', {
       ...{ subject: { type: 'domain', value: 'customer.example' }, duration: '1h' },
