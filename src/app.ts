@@ -178,6 +178,7 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
     ...{ clock, metrics, log: levels.of('api') },
     metricsTokens: asksForToken ? authenticator : undefined,
     health: () => health.report(),
+    unanswered: () => health.unanswered,
     progress: () => health.progress(),
   };
   const starting = (more: Parameters<typeof createStarting>[1] = []): Api =>
@@ -282,7 +283,7 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
           ? undefined
           : () => dovecot.asked.sending > 0 || (clock.now() - startedAt < HOUR ? undefined : false),
       startedAt,
-      unstopped: () => follower.unstopped(),
+      unstopped: () => follower.passing.all(),
       failedLogins: (account) =>
         [smtp, dovecot, mailServers?.reports]
           .map((known) => known?.failedLogins(account))

@@ -3,8 +3,8 @@ import { GRACE } from '../../src/blocks/state.js';
 import type { Instant } from '../../src/kernel/time.js';
 import type { Action } from '../../src/rules/model.js';
 import type { MessageRefused } from '../../src/sending/events.js';
-import type { Subject } from '../../src/sending/subjects.js';
-import { subjectKey } from '../../src/sending/subjects.js';
+import type { Subject, SubjectType } from '../../src/sending/subjects.js';
+import { SUBJECT_TYPES, subjectKey } from '../../src/sending/subjects.js';
 import type { BlockEntry, Followed } from './block-entry.js';
 import { evolveEntry, isEnded, noted, stateAt } from './block-entry.js';
 import type { BlockRowsState } from './block-rows.js';
@@ -115,10 +115,17 @@ export class BlockLedger {
     return undefined;
   }
 
-  /** When the newest block or proposal of exactly this subject ended, or will; -Infinity if there never was one. */
-  endOn(subject: Subject): Instant {
-    for (const row of this.rows.on(subject)) return this.rows.at(row).ends;
-    return -Infinity;
+  /**
+   * Until when the newest block or proposal of exactly this subject is the answer to a rule that trips on it: to any (`decided`),
+   * and to one that only proposes (`proposed`). A proposal is so to others when it begins; a block, and a person's decision, until
+   * its end. -Infinity if there never was one.
+   */
+  answerOn(subject: Subject): { readonly decided: Instant; readonly proposed: Instant } {
+    for (const row of this.rows.on(subject)) {
+      const { began, ends, isUndecided } = this.rows.at(row);
+      return { decided: isUndecided ? began : ends, proposed: ends };
+    }
+    return { decided: -Infinity, proposed: -Infinity };
   }
 
   /** The block that is in force on exactly this subject, or the proposal that waits: what a rule asks for next is about it. */
@@ -195,29 +202,40 @@ export interface Observation {
 /** How many are kept, the newest: the store has all. */
 export const OBSERVATIONS_KEPT = 1000;
 
-/** The observations of rules that only observe. */
+/**
+ * The observations of rules that only observe. Where there are too many the type of subject that has most of them loses its
+ * oldest one: strangers, who can trip rules on any number of networks and names, push no account out.
+ */
 class Observed {
-  /** Oldest first. */
-  readonly #kept: Observation[] = [];
+  /** By type of subject, each oldest first. */
+  readonly #kept = new Map<SubjectType, Observation[]>(SUBJECT_TYPES.map((type) => [type, []]));
+  #size = 0;
 
   apply({ at, position, ...event }: BlockEvent): void {
-    if (event.type !== 'RuleObserved') return;
-    this.#kept.push({ position, at, ...event.data });
-    if (this.#kept.length > OBSERVATIONS_KEPT) this.#kept.shift();
+    if (event.type === 'RuleObserved') this.#keep({ position, at, ...event.data });
+  }
+
+  #keep(one: Observation): void {
+    this.#kept.get(one.subject.type)!.push(one);
+    if (++this.#size <= OBSERVATIONS_KEPT) return;
+    let fullest: Observation[] = [];
+    for (const each of this.#kept.values()) if (each.length >= fullest.length) fullest = each;
+    fullest.shift();
+    this.#size--;
   }
 
   /** Newest first. */
   newest(): readonly Observation[] {
-    return this.#kept.toReversed();
+    return [...this.#kept.values()].flat().sort((a, b) => b.position - a.position);
   }
 
   /** The opposite of {@link restore}. */
   dump(): readonly Observation[] {
-    return this.#kept.slice();
+    return this.newest().toReversed();
   }
 
   /** Takes over what {@link dump} gave. Must come before anything is applied. */
   restore(kept: readonly Observation[]): void {
-    this.#kept.push(...kept);
+    for (const one of kept) this.#keep(one);
   }
 }

@@ -10,6 +10,7 @@ import {
   has,
   isOutside,
   keyAt,
+  LAPSED,
   maskOf,
   mayHave,
   NumberColumns,
@@ -36,8 +37,12 @@ export interface BlockRow {
   readonly subject: Subject;
   /** Position of its first event. */
   readonly begin: number;
+  /** When it was proposed or came into force. */
+  readonly began: Instant;
   /** When it ended, or will; Infinity if somebody has to end it. */
   readonly ends: Instant;
+  /** A proposal that nobody has decided on: it waits, or has lapsed. */
+  readonly isUndecided: boolean;
   /** Revision of that event in the subject's stream. */
   readonly revision: number;
   /** The number of the stream's events from its first to its last, including events about other things. */
@@ -122,11 +127,14 @@ export class BlockRows {
   at(row: number): BlockRow {
     const { numbers, ids } = this.#segmentOf(row);
     const at = row % SEGMENT;
+    const state = numbers.terms[at]! & 7;
     return {
       id: ids[at]!,
       subject: this.#subjectOf(row),
       begin: numbers.begins[at]!,
+      began: numbers.began[at]!,
       ends: numbers.ends[at]!,
+      isUndecided: state === PROPOSED || state === LAPSED,
       revision: numbers.revisions[at]!,
       events: numbers.events[at]!,
       follows: this.#follows.get(row),

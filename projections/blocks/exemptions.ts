@@ -3,7 +3,7 @@ import { isOver } from '../../src/blocks/state.js';
 import type { Instant } from '../../src/kernel/time.js';
 import type { VersionedRules } from '../../src/rules/model.js';
 import { NEVER_BLOCK, neverBlock } from '../../src/rules/model.js';
-import { isWithin, widthFactor } from '../../src/sending/identity.js';
+import { clientNetwork, widerNetworks } from '../../src/sending/identity.js';
 import type { SenderIdentity, Subject } from '../../src/sending/subjects.js';
 import { subjectKey } from '../../src/sending/subjects.js';
 import { SubjectIndex } from './subject-index.js';
@@ -35,6 +35,7 @@ export class Exemptions {
   readonly #byId = new Map<string, Exemption>();
   #granted = new SubjectIndex<string>();
   #fromRules = new SubjectIndex<string>();
+  readonly #inside = new InsideWide();
   #ruleIds: readonly string[] = [];
   readonly #subjects = new Map<string, Subject>();
 
@@ -61,11 +62,23 @@ export class Exemptions {
 
   /** A wide network must not be blocked if a part of it is exempted. */
   #within(network: Subject, now: Instant): { id: string; reason: string } | undefined {
-    if (!isWide(network)) return undefined;
-    for (const { id, reason, subject } of this.list(now)) {
-      if (subject.type === 'ip' && isWithin(addressOf(subject), network.value)) return { id, reason };
+    for (const id of this.#inside.of(network)) {
+      const { until, reason } = this.#byId.get(id)!;
+      if (!isOver(until, now)) return { id, reason };
     }
     return undefined;
+  }
+
+  #put(exemption: Exemption): void {
+    this.#byId.set(exemption.id, exemption);
+    this.#inside.add(exemption.subject, exemption.id);
+  }
+
+  #remove(id: string): void {
+    const gone = this.#byId.get(id);
+    if (gone === undefined) return;
+    this.#byId.delete(id);
+    this.#inside.delete(gone.subject, id);
   }
 
   get(id: string): Exemption | undefined {
@@ -85,13 +98,14 @@ export class Exemptions {
   /** Takes over what {@link dump} gave, instead of all that it held. */
   restore({ all, ruleIds, subjects }: ExemptionsState): void {
     this.#byId.clear();
+    this.#inside.clear();
     this.#subjects.clear();
     for (const [id, subject] of subjects) this.#subjects.set(id, subject);
     this.#granted = new SubjectIndex();
     this.#fromRules = new SubjectIndex();
     this.#ruleIds = ruleIds;
     for (const exemption of all) {
-      this.#byId.set(exemption.id, exemption);
+      this.#put(exemption);
       if (exemption.origin === 'admin') this.#granted.set(exemption.subject, exemption.id);
     }
     for (const id of ruleIds) {
@@ -108,13 +122,13 @@ export class Exemptions {
   /** If a subject is in the rules again, its exemption keeps its counts, even if the rest of it changed. */
   useRules(rules: VersionedRules): void {
     const before = new Map(this.#ruleIds.map((id) => [id, this.#byId.get(id)]));
-    for (const id of this.#ruleIds) this.#byId.delete(id);
+    for (const id of this.#ruleIds) this.#remove(id);
     this.#fromRules = new SubjectIndex();
     this.#ruleIds = rules.exempt.map(({ subject, until, reason }) => {
       const id = `rules:${subjectKey(subject)}`;
       const { saved = 0, savedAt } = before.get(id) ?? {};
       const used = savedAt === undefined ? {} : { savedAt };
-      this.#byId.set(id, { id, subject, until, reason, origin: 'rules', saved, ...used });
+      this.#put({ id, subject, until, reason, origin: 'rules', saved, ...used });
       this.#fromRules.set(subject, id);
       return id;
     });
@@ -128,24 +142,16 @@ export class Exemptions {
         if (this.#subjects.has(id)) return;
         this.#subjects.set(id, subject);
         const before = this.#granted.get(subject);
-        if (before !== undefined) this.#byId.delete(before);
+        if (before !== undefined) this.#remove(before);
         this.#granted.set(subject, id);
-        this.#byId.set(id, {
-          id,
-          subject,
-          until,
-          reason,
-          origin: 'admin',
-          by: event.by,
-          at: event.at,
-          saved: 0,
-        });
+        const { by, at } = event;
+        this.#put({ id, subject, until, reason, origin: 'admin', by, at, saved: 0 });
         return;
       }
       case 'ExemptionRevoked': {
         const gone = this.#byId.get(event.data.exemption);
         if (gone === undefined) return;
-        this.#byId.delete(gone.id);
+        this.#remove(gone.id);
         this.#granted.delete(gone.subject);
         return;
       }
@@ -175,14 +181,52 @@ export class Exemptions {
 /** A test for subjects that these exemptions cover, as in {@link Exemptions.covering}. */
 export function coverageOf(exempt: readonly Subject[]): (subject: Subject) => boolean {
   const index = new SubjectIndex<true>();
-  for (const subject of exempt) index.set(subject, true);
-  const addresses = exempt.filter(({ type }) => type === 'ip').map(addressOf);
+  const inside = new InsideWide();
+  for (const subject of exempt) {
+    index.set(subject, true);
+    inside.add(subject, subject.value);
+  }
   return (subject) => {
-    let isCovered = false;
+    let isCovered = inside.of(subject).size > 0;
     index.forEachMatch(asSender(subject), () => (isCovered = true));
-    if (isCovered || !isWide(subject)) return isCovered;
-    return addresses.some((address) => isWithin(address, subject.value));
+    return isCovered;
   };
+}
+
+const NONE: ReadonlySet<string> = new Set();
+
+/** The ids of exempt addresses and networks by the wide networks around them, in the order in which they were added. */
+class InsideWide {
+  readonly #ids = new Map<string, Set<string>>();
+
+  add(subject: Subject, id: string): void {
+    for (const wide of wideAround(subject)) {
+      const ids = this.#ids.get(wide);
+      if (ids === undefined) this.#ids.set(wide, new Set([id]));
+      else ids.add(id);
+    }
+  }
+
+  delete(subject: Subject, id: string): void {
+    for (const wide of wideAround(subject)) {
+      const ids = this.#ids.get(wide);
+      if (ids?.delete(id) === true && ids.size === 0) this.#ids.delete(wide);
+    }
+  }
+
+  clear(): void {
+    this.#ids.clear();
+  }
+
+  /** Those in this network. */
+  of({ type, value }: Subject): ReadonlySet<string> {
+    return (type === 'ip' ? this.#ids.get(value) : undefined) ?? NONE;
+  }
+}
+
+/** The wide networks that the first address of an exempt network lies in. */
+function wideAround({ type, value }: Subject): readonly string[] {
+  return type === 'ip' ? widerNetworks(clientNetwork(value.split('/', 1)[0]!)) : [];
 }
 
 function isBehind(a: Exemption, b: Exemption): boolean {
@@ -198,13 +242,4 @@ export function asSender({ type, value }: Subject): SenderIdentity {
     ip: type === 'ip' ? value.replace(/\/\d+$/, '') : undefined,
     direction: 'outbound',
   };
-}
-
-function isWide({ type, value }: Subject): boolean {
-  return type === 'ip' && widthFactor(value) !== 1;
-}
-
-/** The first address of a network. */
-function addressOf({ value }: Subject): string {
-  return value.split('/', 1)[0]!;
 }

@@ -240,11 +240,12 @@ export class AutomaticBlocks {
     return [...this.#times.keys()];
   }
 
-  /** The number of blocks within the window that ends at `now`, for a breaker. */
-  within(breaker: string, window: Milliseconds, now: Instant): number {
+  /** The number of blocks within the window that ends at `now`, for a breaker. @param most no more are counted */
+  within(breaker: string, window: Milliseconds, now: Instant, most = Infinity): number {
     const times = this.#times.get(breaker) ?? [];
     let count = 0;
-    for (let index = times.length - 1; index >= 0 && times[index]! > now - window; index--) count++;
+    for (let index = times.length - 1; index >= 0 && times[index]! > now - window && count < most; index--)
+      count++;
     return count;
   }
 

@@ -1,13 +1,16 @@
 import type { Instant, Milliseconds } from '../../src/kernel/time.js';
 import { SECOND } from '../../src/kernel/time.js';
+import type { Action, RuleSet } from '../../src/rules/model.js';
+import { FAR_BEYOND } from '../../src/rules/model.js';
 import type { Verdict } from '../../src/rules/respond.js';
-import { isWanting } from '../../src/rules/respond.js';
+import { breakerOf, isWanting, mayBlock } from '../../src/rules/respond.js';
 import type { Subject } from '../../src/sending/subjects.js';
 import { subjectKey } from '../../src/sending/subjects.js';
 import type { ActiveBlocks } from './active-blocks.js';
 import type { BlockLedger } from './block-ledger.js';
 import type { Exemptions } from './exemptions.js';
 import { asSender } from './exemptions.js';
+import type { AutomaticBlocks } from './rule-precision.js';
 
 /** A sender that a rule has tripped on, and that nothing stops. */
 export interface Unstopped {
@@ -23,6 +26,8 @@ interface Known {
   readonly ledger: BlockLedger;
   readonly activeBlocks: ActiveBlocks;
   readonly exemptions: Exemptions;
+  readonly automaticBlocks: AutomaticBlocks;
+  readonly sendVolume: { readonly rules: Pick<RuleSet, 'maxAutomaticBlocks'> };
 }
 
 /** A detector answers sooner, however far away its store is. */
@@ -35,36 +40,73 @@ const ANSWERED_WITHIN: Milliseconds = 10 * SECOND;
  * @param unanswered the verdicts that no event has answered
  */
 export function unstopped(known: Known, unanswered: readonly Verdict[], now: Instant): readonly Unstopped[] {
-  const found = new Map<string, Unstopped>();
-  const consider = (one: Unstopped): void => {
+  const found = new Map(undetected(known, unanswered, now).map((one) => [subjectKey(one.subject), one]));
+  const consider = (one: Unstopped, action: Action): void => {
     const key = subjectKey(one.subject);
-    if (!found.has(key) && !isSettled(known, one, now)) found.set(key, one);
+    if (!found.has(key) && !isSettled(known, one, now, () => action === 'propose')) found.set(key, one);
   };
-  for (const { kind, mode, rule, subject, at } of unanswered) {
-    if (kind !== 'act' || mode !== 'enforce' || at + ANSWERED_WITHIN > now) continue;
-    if (isWanting({ kind, mode, rule, at }, now)) consider({ subject, rule: rule.id, at, why: 'detector' });
-  }
   // Where only observing is wanted, it makes no difference whether a detector has recorded it.
   for (const { kind, mode, rule, subject, at } of unanswered) {
     const isObserved = kind === 'act' && mode === 'observe' && rule.then !== 'observe';
-    if (isObserved && at + rule.window > now) consider({ subject, rule: rule.id, at, why: 'observe' });
+    if (isObserved && at + rule.window > now)
+      consider({ subject, rule: rule.id, at, why: 'observe' }, rule.then);
   }
   for (const { subject, action, evidence } of known.ledger.observed.newest()) {
     const { rule, window, lastAt: at } = evidence;
-    if (action !== 'observe' && at + window > now) consider({ subject, rule, at, why: 'observe' });
+    if (action !== 'observe' && at + window > now) consider({ subject, rule, at, why: 'observe' }, action);
   }
   return [...found.values()];
 }
 
-/** Whether something stops it, or did so since, or somebody has decided. */
+/** Those of {@link unstopped} that no detector has acted on. */
+export function undetected(known: Known, unanswered: readonly Verdict[], now: Instant): readonly Unstopped[] {
+  const found = new Map<string, Unstopped>();
+  for (const verdict of unanswered) {
+    const { kind, mode, rule, subject, at } = verdict;
+    if (kind !== 'act' || mode !== 'enforce' || at + ANSWERED_WITHIN > now || !isWanting(verdict, now))
+      continue;
+    const one: Unstopped = { subject, rule: rule.id, at, why: 'detector' };
+    const key = subjectKey(subject);
+    if (!found.has(key) && !isSettled(known, one, now, () => onlyProposes(known, verdict)))
+      found.set(key, one);
+  }
+  return [...found.values()];
+}
+
+/**
+ * Whether something stops it, or did so since, or somebody has decided. A proposal that waits stops nobody: it settles what came
+ * before it, and what would be proposed itself. Otherwise a thief has himself proposed, and then floods under its cover.
+ *
+ * @param onlyProposes whether a proposal is all that is to come of it
+ */
 function isSettled(
   { ledger, activeBlocks, exemptions }: Known,
   { subject, at }: Unstopped,
   now: Instant,
+  onlyProposes: () => boolean,
 ): boolean {
+  const { decided, proposed } = ledger.answerOn(subject);
   return (
-    ledger.endOn(subject) >= at ||
+    decided >= at ||
+    (proposed >= at && onlyProposes()) ||
     activeBlocks.find(asSender(subject), now) !== undefined ||
     exemptions.covering(subject, now) !== undefined
+  );
+}
+
+/**
+ * Whether a detector proposes and does not block, as while the circuit breaker is open. Blocks that came later count too: a
+ * detector that made these has acted on this verdict before.
+ */
+function onlyProposes({ automaticBlocks, sendVolume }: Known, verdict: Verdict): boolean {
+  const { rule, subject, at } = verdict;
+  if (rule.then !== 'block') return true;
+  const { maxAutomaticBlocks } = sendVolume.rules;
+  const { max, window } = maxAutomaticBlocks;
+  const breaker = breakerOf(subject, rule.count, rule.direction);
+  return !mayBlock(
+    verdict,
+    automaticBlocks.within(breaker, window, at, FAR_BEYOND * max),
+    maxAutomaticBlocks,
   );
 }

@@ -118,6 +118,8 @@ export interface OperationDependencies {
   readonly metrics: Metrics;
   readonly log: Logger;
   health(): HealthReport;
+  /** How many senders a rule has tripped on that no detector has acted on. Dearer than the rest of the health: only /healthz tells it. */
+  unanswered(): number;
   /** Knows the tokens that metrics ask for; undefined if they ask for none. */
   readonly metricsTokens?: Authenticator | undefined;
   /** Undefined if it is ready. */

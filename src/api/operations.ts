@@ -40,7 +40,7 @@ export function operationRoutes(deps: OperationDependencies): readonly Route[] {
       scope: 'all',
       summary: 'How the process is; 200 as long as it answers, from its first moment',
       responses: { 200: { description: 'The details', schema: health } },
-      handle: () => ok(deps.health()),
+      handle: () => ok({ ...deps.health(), unanswered: deps.unanswered() }),
     }),
     route({
       method: 'get',

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import type { Unstopped } from '../../projections/blocks/unstopped.js';
 import { grouped } from '../kernel/printable.js';
 import { formatInstant } from '../kernel/time.js';
+import { namedFirst } from '../sending/subjects.js';
 import type { ApiDependencies } from './dependencies.js';
 import type { Concerns } from './http/route.js';
 import { subjectShape, subjectView } from './shapes.js';
@@ -15,7 +16,9 @@ export const unstoppedShape = z
     sentence: z.string().nullable().meta({ description: 'Why, and what to do; null where there are none.' }),
     items: z
       .array(z.object({ subject: subjectShape, rule: z.string() }))
-      .meta({ description: `The first ${NAMED} of them.` }),
+      .meta({
+        description: `The first ${NAMED} of them: accounts, then addresses, domains, networks and EHLO names.`,
+      }),
   })
   .meta({
     description:
@@ -51,7 +54,10 @@ export function unstoppedView(
     senders: count,
     sentence:
       count === 0 ? null : `${which} over a limit, and nothing stops ${count === 1 ? 'it' : 'them'}: ${why}.`,
-    items: found.slice(0, NAMED).map(({ subject, rule }) => ({ subject: subjectView(subject), rule })),
+    items: found
+      .toSorted((a, b) => namedFirst(a.subject, b.subject))
+      .slice(0, NAMED)
+      .map(({ subject, rule }) => ({ subject: subjectView(subject), rule })),
   };
 }
 

@@ -1,7 +1,5 @@
 import { rm } from 'node:fs/promises';
 import path from 'node:path';
-import type { Unstopped } from '../../projections/blocks/unstopped.js';
-import { unstopped } from '../../projections/blocks/unstopped.js';
 import type { Logger } from 'pino';
 import type { WatchedFile } from '../accounts/watched-file.js';
 import { openTimedWork } from '../adapters.js';
@@ -27,6 +25,7 @@ import { tellRulesInForce } from '../log/decisions.js';
 import type { Metrics } from '../metrics/metrics.js';
 import { ReadModels } from './read-models.js';
 import type { ReadModelListeners } from './read-models.js';
+import { PassingSenders } from './passing-senders.js';
 import { LocalContainment } from './containment.js';
 import { BaselineReplica } from './baseline-replica.js';
 import { refold } from './refold.js';
@@ -79,6 +78,7 @@ export class LogFollower {
   readonly rulesCommands: RulesCommandHandler;
   readonly models: ReadModels;
   readonly responder: Responder;
+  readonly passing: PassingSenders;
   /** Set on a node that takes mail and folds no sends. */
   readonly baselines: BaselineReplica | undefined;
   /** Of a node that takes mail while the store is away. */
@@ -143,6 +143,7 @@ export class LogFollower {
       tracing,
       log,
     });
+    this.passing = new PassingSenders(models, this.responder, clock);
     if (callsHook) {
       const { blockCommands } = this;
       const parts = { store, models, blockCommands, clock, log: logs.of('hooks'), metrics: metrics.hooks };
@@ -242,11 +243,6 @@ export class LogFollower {
     return rules ?? { version: 0, origin: 'defaults' };
   }
 
-  /** The senders that a rule has tripped on, and that nothing stops. */
-  unstopped(): readonly Unstopped[] {
-    return unstopped(this.models, this.responder.unanswered(), this.#options.clock.now());
-  }
-
   /** What is known of a channel of notices; undefined in a process that sends none. */
   channelState(channel: string): ReturnType<Notices['stateOf']> {
     return this.#notices?.stateOf(channel);
@@ -325,6 +321,7 @@ export class LogFollower {
         if (event.type === 'ExemptionGranted' && live) this.#dismissExempt(event.position);
         if ('evidence' in event.data && event.data.evidence !== undefined)
           this.responder.answered(event.data.evidence);
+        if (event.by.startsWith('admin:')) this.passing.changed();
         if (!live || isImported(event)) return;
         metrics.containment.foldedBlock(event, this.models.ledger, clock.now());
         if (this.work !== undefined) planTimedWork(this.work, this.models.ledger, event);
@@ -457,6 +454,7 @@ export class LogFollower {
     await refold(models, store, this.#categories, this.#closing.signal, ({ unanswered, soundUpTo }) => {
       this.#soundUpTo = soundUpTo;
       this.responder.adopt(unanswered);
+      this.passing.changed();
       this.containment?.adopt();
       this.blockCommands.forgetHistories();
       this.work?.replan(timedTasks(models.ledger));

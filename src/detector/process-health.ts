@@ -49,13 +49,12 @@ export class ProcessHealth {
         clockSkewSeconds: null,
         relaySessions: 0,
         logReplaced: 0,
-        unanswered: 0,
       };
       return { status: 'starting', ...unknown, listeners, ...nothing, dataDirectory };
     }
     const { store, outbox, follower, smtp, policy, dovecot, mailServers } = this.#parts;
     const { models, state } = follower;
-    const takesEvents = store.healthy && outbox?.away !== true;
+    const takesEvents = takesEventsOf(this.#parts);
     const isBehind = models.lag > LAG_ALLOWED;
     const relay = smtp?.upstream.state ?? 'unknown';
     const redis = redisOf(follower);
@@ -75,12 +74,18 @@ export class ProcessHealth {
       relaySessions: smtp?.relay.sessions.open ?? 0,
       dataDirectory,
       logReplaced: follower.replacements,
-      unanswered: takesEvents && state === 'following' ? unansweredOf(follower) : 0,
       ...(policy === undefined ? {} : { policy: { ...policy.asked } }),
       ...(dovecot === undefined ? {} : { dovecot: { ...dovecot.asked } }),
       ...(mailServers === undefined ? {} : { reports: reportsOf(mailServers.reports.reported) }),
       ...(outbox === undefined ? {} : { outbox: outbox.waiting, quarantine: outbox.quarantined }),
     };
+  }
+
+  /** The senders that a rule has tripped on, and that no detector has acted on; none while it cannot know. */
+  get unanswered(): number {
+    if (this.#parts === undefined) return 0;
+    const { follower } = this.#parts;
+    return takesEventsOf(this.#parts) && follower.state === 'following' ? follower.passing.undetected() : 0;
   }
 
   /** The progress, until it is ready. */
@@ -94,9 +99,8 @@ export class ProcessHealth {
   }
 }
 
-/** The senders that a rule has tripped on, and that no detector has acted on. */
-function unansweredOf(follower: LogFollower): number {
-  return follower.unstopped().filter(({ why }) => why === 'detector').length;
+function takesEventsOf({ store, outbox }: Pick<Parts, 'store' | 'outbox'>): boolean {
+  return store.healthy && outbox?.away !== true;
 }
 
 function reportsOf({ events, signs, lastAt }: Reported): Readonly<Record<string, unknown>> {

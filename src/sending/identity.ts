@@ -71,6 +71,11 @@ export function normalizeEhlo(raw: string): string {
 
 const DOTTED = /^(?:(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)(?:\.(?!$)|$)){4}$/;
 
+/** Whether the text is an IPv4 address in its normal form. */
+export function isDotted(text: string): boolean {
+  return DOTTED.test(text);
+}
+
 /**
  * Normal form of an IP address; undefined if the text is none. Of the forms that inet_aton takes only the dotted
  * decimal is one: `010.0.0.1` and `127.1` mean different things to different people.
@@ -143,6 +148,8 @@ function isMapped(parts: Uint16Array): boolean {
 /** True for loopback, private (RFC 1918, RFC 4193), link-local and unspecified addresses. */
 export function isPrivateIp(ip: string): boolean {
   const bare = ip.split('/', 1)[0]!;
+  // Asked for each network that a rule trips on: none of 2000::/3 (global unicast) is private.
+  if (readIpv6(bare, PARTS) && PARTS[0]! >> 13 === 1) return false;
   if (!ipaddr.isValid(bare)) return false;
   return ['loopback', 'private', 'linkLocal', 'uniqueLocal', 'unspecified'].includes(
     ipaddr.process(bare).range(),

@@ -26,6 +26,17 @@ export type Direction = (typeof DIRECTIONS)[number];
 export type MailDirection = Exclude<Direction, 'all'>;
 export const MAIL_DIRECTIONS = ['outbound', 'inbound'] as const satisfies readonly MailDirection[];
 
+/** What a person holds comes first, and last what strangers change as they please. */
+const NAMING_ORDER: readonly SubjectType[] = ['account', 'address', 'domain', 'ip', 'ehlo'];
+
+/**
+ * Sorts subjects where not all can be named or kept: strangers must not push out those who send with a password. Among those of
+ * one type the order stays.
+ */
+export function namedFirst(a: Pick<Subject, 'type'>, b: Pick<Subject, 'type'>): number {
+  return NAMING_ORDER.indexOf(a.type) - NAMING_ORDER.indexOf(b.type);
+}
+
 /** `<type>:<value>`: the key of maps and, after `block-`, the name of the subject's stream. */
 export function subjectKey(subject: Subject): string {
   return `${subject.type}:${subject.value}`;

@@ -219,4 +219,22 @@ describe('senders over a limit that nothing stops', () => {
     }
     assert.deepEqual(await names(), ['recorded@own.example']);
   });
+
+  test('name accounts first, whatever networks strangers make trip after them', async () => {
+    for (let n = 0; n < 12; n++) {
+      const subject = { type: 'ip', value: `203.0.113.${n + 1}` } as const;
+      const last = (await server.deps.store.head()) + 1;
+      const evidence = {
+        ...{ rule: 'guess', version: 2, count: 'authFailures', window: 10 * MINUTE, limit: 10, observed: 11 },
+        ...{ firstPosition: last, lastPosition: last, lastAt: server.clock.now(), sentence: 'Too many.' },
+      };
+      const command = { kind: 'observe', subject, action: 'block', evidence } as const;
+      const { position } = await server.deps.blockCommands.execute(subject, command, { by: 'rule:guess@2' });
+      await server.deps.models.reached(position);
+    }
+    const { unstopped } = await overview();
+    assert.equal(unstopped.senders, 13);
+    const values = unstopped.items.map(({ subject }) => subject.value);
+    assert.deepEqual([values[0], values[1], values.length], ['recorded@own.example', '203.0.113.12', 10]);
+  });
 });

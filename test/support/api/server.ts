@@ -22,7 +22,7 @@ import { logsOf } from '../../../src/log/logs.js';
 import { Metrics } from '../../../src/metrics/metrics.js';
 import { ReadModels } from '../../../src/detector/read-models.js';
 import { UnansweredVerdicts } from '../../../src/detector/responder.js';
-import { unstopped } from '../../../projections/blocks/unstopped.js';
+import { undetected, unstopped } from '../../../projections/blocks/unstopped.js';
 import { ForgettingHandler } from '../../../src/commands/forgetting.js';
 import { RulesCommandHandler } from '../../../src/commands/rules-commands.js';
 import { FIXED_RULES } from '../fixed-rules.js';
@@ -362,6 +362,7 @@ export async function startOn(
       hasName: (name) => table.hasName(name),
     },
     health: () => ({ ...health, position: models.position }),
+    unanswered: () => undetected(models, unanswered.all(), clock.now()).length,
     progress: () => undefined,
     contact: 'postmaster@example.com',
     admins: () => NO_ADMINS,

@@ -43,6 +43,38 @@ test('of what rules only observed the newest are kept, also by a dump', () => {
   }
 });
 
+test('observations of what strangers change as they please push none of an account out', () => {
+  const ledger = new BlockLedger();
+  const types = ['account', 'ip', 'ehlo'] as const;
+  let position = 0;
+  const observe = (type: (typeof types)[number], count: number): void => {
+    for (let n = 0; n < count; n++) {
+      const data = { subject: { type, value: `${n}` }, action: 'block', evidence: evidence() } as const;
+      ledger.apply(blockEvent({ type: 'RuleObserved', data }, T0, ++position) as BlockEvent);
+    }
+  };
+  observe('account', 100);
+  observe('ip', 2 * OBSERVATIONS_KEPT);
+  const restored = new BlockLedger();
+  restored.restore(ledger.dump());
+  for (const { observed } of [ledger, restored]) {
+    const newest = observed.newest();
+    const positions = newest.map((one) => one.position);
+    assert.deepEqual(
+      positions,
+      positions.toSorted((a, b) => b - a),
+    );
+    const kept = types.map((type) => newest.filter(({ subject }) => subject.type === type).length);
+    assert.deepEqual(kept, [100, OBSERVATIONS_KEPT - 100, 0]);
+  }
+  observe('ehlo', 2 * OBSERVATIONS_KEPT);
+  observe('account', 2 * OBSERVATIONS_KEPT);
+  const kept = types.map(
+    (type) => ledger.observed.newest().filter(({ subject }) => subject.type === type).length,
+  );
+  assert.deepEqual(kept.toSorted(), [333, 333, 334]);
+});
+
 describe('a block or proposal right after a person has let go of the subject', () => {
   const by = 'smtp:test';
   const again = imposedByRule({ block: 'b2' });

@@ -6,6 +6,7 @@ import {
   DIRECTIONS,
   SUBJECT_TYPES,
   directionsMeet,
+  namedFirst,
   parseSubject,
   parsePattern,
   sendStreamKey,
@@ -14,6 +15,19 @@ import {
   subjectOfKey,
   uniteDirections,
 } from '../../../src/sending/subjects.js';
+
+test('accounts are named first, then addresses and domains, and last what strangers change as they please', () => {
+  const given = [...SUBJECT_TYPES, ...SUBJECT_TYPES].map((type, value) => ({ type, value }));
+  const named = given.toReversed().toSorted(namedFirst);
+  assert.deepEqual(
+    named.map(({ type }) => type),
+    ['account', 'address', 'domain', 'ip', 'ehlo'].flatMap((type) => [type, type]),
+  );
+  assert.deepEqual(
+    named.filter(({ type }) => type === 'ip').map(({ value }) => value),
+    [9, 4],
+  );
+});
 
 describe('a subject that a person wrote', () => {
   for (const [type, raw, value] of [

@@ -1,0 +1,125 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { ActiveBlocks } from '../../../projections/blocks/active-blocks.js';
+import { BlockLedger } from '../../../projections/blocks/block-ledger.js';
+import { Exemptions } from '../../../projections/blocks/exemptions.js';
+import { AutomaticBlocks } from '../../../projections/blocks/rule-precision.js';
+import { undetected, unstopped } from '../../../projections/blocks/unstopped.js';
+import type { BlockEvent, BlockFact } from '../../../src/blocks/events.js';
+import { HOUR, MINUTE } from '../../../src/kernel/time.js';
+import type { Action, Rule } from '../../../src/rules/model.js';
+import { parseRules } from '../../../src/rules/parse.js';
+import type { Verdict } from '../../../src/rules/respond.js';
+import { ALICE, T0, evidence } from '../../support/given.js';
+import { blockEvent } from '../../support/sends.js';
+import { dismissed, imposedByRule, lapsed, proposed, released } from '../blocks/facts.js';
+
+const RULES = parseRules(`version: 1
+maxAutomaticBlocks: 2 in 10m
+rules:
+  - { id: burst, per: account, count: recipients, window: 1h, limit: 100, then: block, for: 1h }
+  - { id: slow, per: account, count: recipients, window: 1h, limit: 50, then: propose, for: 1h }
+`);
+const rule = (then: Action): Rule => RULES.rules.find((each) => each.then === then)!;
+
+type Event = readonly [at: number, fact: BlockFact];
+
+/** What is known after these events. */
+function known(events: readonly Event[]) {
+  const models = {
+    ledger: new BlockLedger(),
+    activeBlocks: new ActiveBlocks(),
+    exemptions: new Exemptions(),
+    automaticBlocks: new AutomaticBlocks(),
+  };
+  events.forEach(([at, fact], index) => {
+    const event = { ...blockEvent(fact, at, index + 1), by: 'rule:burst@1' } as BlockEvent;
+    for (const model of Object.values(models)) model.apply(event);
+  });
+  return { ...models, sendVolume: { rules: RULES } };
+}
+
+const observed = (at: number, action: Action, subject = ALICE): Event => [
+  at,
+  {
+    type: 'RuleObserved',
+    data: { subject, action, evidence: evidence({ rule: rule(action).id, window: HOUR, lastAt: at }) },
+  },
+];
+
+const verdict = (at: number, then: Action, observed = 101): Verdict => ({
+  ...{ kind: 'act', rule: rule(then), mode: 'enforce', subject: ALICE, at },
+  evidence: evidence({ observed, lastAt: at }),
+});
+
+/** Blocks of others, by rules. */
+const blocks = (count: number, at: number): readonly Event[] =>
+  Array.from({ length: count }, (_, n) => {
+    const subject = { type: 'account', value: `user${n}@example.com` } as const;
+    return [at, imposedByRule({ block: `o${n}`, subject })];
+  });
+
+const NOW = T0 + 10 * MINUTE;
+
+describe('a sender that a proposal waits on', () => {
+  const waiting: Event = [T0, proposed({ rule: 'slow' })];
+  const withObserved = (...events: readonly Event[]): readonly string[] =>
+    unstopped(known(events), [], NOW).map(({ rule: id }) => id);
+
+  test('is named when it goes on where rules only observe, and would be blocked for that', () => {
+    assert.deepEqual(withObserved(waiting, observed(T0 + MINUTE, 'block')), ['burst']);
+  });
+  test('is not named for what was before the proposal, or would be proposed again', () => {
+    assert.deepEqual(withObserved(observed(T0 - MINUTE, 'block'), waiting), []);
+    assert.deepEqual(withObserved(waiting, observed(T0 + MINUTE, 'propose')), []);
+  });
+  test('is named no less when the proposal lapses', () => {
+    const lapsing: readonly Event[] = [
+      waiting,
+      observed(T0 + MINUTE, 'block'),
+      observed(T0 + 2 * MINUTE, 'propose'),
+      [T0 + 5 * MINUTE, lapsed(T0 + 5 * MINUTE)],
+    ];
+    assert.deepEqual(withObserved(...lapsing), ['burst']);
+    assert.deepEqual(withObserved(...lapsing, observed(T0 + 6 * MINUTE, 'propose')), ['slow']);
+  });
+  test('is not named once a person has dismissed it, or blocked and released the sender, since', () => {
+    const flood = observed(T0 + MINUTE, 'block');
+    assert.deepEqual(withObserved(waiting, flood, [T0 + 5 * MINUTE, dismissed]), []);
+    const block: Event = [T0 + 2 * MINUTE, imposedByRule({ block: 'p1' })];
+    assert.deepEqual(withObserved(waiting, flood, block), []);
+    const letGo: BlockFact = { type: 'BlockReleased', data: { block: 'p1', falsePositive: false } };
+    assert.deepEqual(withObserved(waiting, flood, block, [T0 + 3 * MINUTE, letGo]), []);
+  });
+
+  const undetectedOf = (events: readonly Event[], ...verdicts: readonly Verdict[]): readonly string[] => {
+    const models = known(events);
+    const found = undetected(models, verdicts, NOW);
+    assert.deepEqual(unstopped(models, verdicts, NOW), found);
+    return found.map(({ rule: id, why }) => `${id} ${why}`);
+  };
+  test('is named while no detector acts, if a detector would block it', () => {
+    assert.deepEqual(undetectedOf([waiting], verdict(T0 + MINUTE, 'block')), ['burst detector']);
+    assert.deepEqual(undetectedOf([waiting], verdict(T0 - MINUTE, 'block')), []);
+    assert.deepEqual(undetectedOf([waiting], verdict(T0 + MINUTE, 'propose')), []);
+  });
+  test('is not named where a detector has only proposed since the circuit breaker is open', () => {
+    const open = [...blocks(2, T0), waiting];
+    assert.deepEqual(undetectedOf(open, verdict(T0 + MINUTE, 'block')), []);
+    // Senders far beyond their limit are blocked even then, and a breaker closes.
+    assert.deepEqual(undetectedOf(open, verdict(T0 + MINUTE, 'block', 501)), ['burst detector']);
+    const closed = [...blocks(2, T0 - 20 * MINUTE), waiting];
+    assert.deepEqual(undetectedOf(closed, verdict(T0 + MINUTE, 'block')), ['burst detector']);
+  });
+});
+
+test('a sender without a proposal is named until it is blocked, and what it does after a release is named again', () => {
+  const flood = observed(T0, 'block');
+  const block: Event = [T0 + MINUTE, imposedByRule()];
+  const end: Event = [T0 + 2 * MINUTE, released()];
+  const again = observed(T0 + 3 * MINUTE, 'block');
+  const counts = [[flood], [flood, block], [flood, block, end], [flood, block, end, again]].map(
+    (events) => unstopped(known(events), [], NOW).length,
+  );
+  assert.deepEqual(counts, [1, 0, 0, 1]);
+});
