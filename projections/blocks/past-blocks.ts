@@ -31,7 +31,7 @@ export interface PastBlock {
 export interface PastBlocksState {
   /** By the block's id, from when on mail was not under way. */
   readonly from: readonly (readonly [block: string, from: Instant])[];
-  readonly past: readonly (readonly [block: string, past: PastBlock])[];
+  readonly past: readonly (readonly [block: string, past: PastBlock & { readonly position: number }])[];
 }
 
 /**
@@ -40,7 +40,7 @@ export interface PastBlocksState {
  */
 export class PastBlocks {
   readonly #from = new Map<string, Instant>();
-  readonly #past = new Map<string, { messages: number; lastAt: Instant }>();
+  readonly #past = new Map<string, { messages: number; lastAt: Instant; position: number }>();
   /** The send that is being folded: one at a time, so one object is refilled for each. */
   readonly #sender = {
     account: undefined as string | undefined,
@@ -50,35 +50,35 @@ export class PastBlocks {
     direction: 'outbound' as MailDirection,
   };
   #at: Instant = 0;
+  #position = 0;
 
   /** Of a block in force; undefined where nothing went past it. */
   of(block: string): PastBlock | undefined {
     return this.#past.get(block);
   }
 
-  /** The blocks in force that mail has gone past lately. */
-  *lately(now: Instant): Iterable<readonly [block: string, past: PastBlock]> {
-    for (const one of this.#past) if (one[1].lastAt + TOLD_FOR > now) yield one;
+  /** The blocks in force that mail has gone past within a day. */
+  lately(
+    now: Instant,
+    activeBlocks: Pick<ActiveBlocks, 'byId'>,
+  ): readonly (PastBlock & { readonly block: ActiveBlock })[] {
+    return [...this.#past].flatMap(([id, past]) => {
+      const block = past.lastAt + TOLD_FOR > now ? activeBlocks.byId(id) : undefined;
+      return block === undefined || isOver(block.until, now) ? [] : [{ ...past, block }];
+    });
   }
 
   apply(event: RecordedEvent & BlockEvent): void {
-    const { type, data } = event;
-    switch (type) {
-      case 'BlockImposed':
-        // In force as soon as that, by the later of two clocks.
-        this.#from.set(data.block, Math.max(event.at, event.recordedAt) + UNDER_WAY);
-        return;
-      case 'HeldMailDecided': {
-        const from = this.#from.get(data.block);
-        if (from === undefined || data.action !== 'release') return;
-        this.#from.set(data.block, Math.max(from, Math.max(event.at, event.recordedAt) + LET_GO_WITHIN));
-        return;
-      }
-      case 'BlockReleased':
-      case 'BlockExpired':
-        this.#from.delete(data.block);
-        this.#past.delete(data.block);
-        return;
+    const { type, data, at, recordedAt } = event;
+    // Of two clocks the later one.
+    const when = Math.max(at, recordedAt);
+    if (type === 'BlockImposed') this.#from.set(data.block, when + UNDER_WAY);
+    else if (type === 'HeldMailDecided' && data.action === 'release') {
+      const from = this.#from.get(data.block);
+      if (from !== undefined) this.#from.set(data.block, Math.max(from, when + LET_GO_WITHIN));
+    } else if (type === 'BlockReleased' || type === 'BlockExpired') {
+      this.#from.delete(data.block);
+      this.#past.delete(data.block);
     }
   }
 
@@ -90,11 +90,13 @@ export class PastBlocks {
     if (further === true) return;
     // No clock that is ahead makes a message one that came later.
     this.#at = Math.min(effectiveAt(event), event.recordedAt);
+    this.#position = event.position;
     const sender = this.#sender;
     sender.account = account === undefined || account === '' ? undefined : normalizeAccount(account);
     sender.address = returnPath === undefined ? undefined : normalizeAddress(returnPath);
     sender.ehlo = ehlo === undefined || ehlo === '' ? undefined : normalizeEhlo(ehlo);
-    sender.ip = ip === undefined ? undefined : (normalizeIp(ip) ?? ip);
+    // Whoever records an address does so in its normal form.
+    sender.ip = ip;
     sender.direction = direction;
     activeBlocks.forEachOn(sender, this.#count);
   }
@@ -105,9 +107,12 @@ export class PastBlocks {
     if (!directionsMeet(direction, this.#sender.direction)) return;
     const past = this.#past.get(id);
     if (past === undefined) {
-      this.#past.set(id, { messages: 1, lastAt: this.#at });
+      this.#past.set(id, { messages: 1, lastAt: this.#at, position: this.#position });
       return;
     }
+    // A domain may be found twice, by the login and by the return path.
+    if (past.position === this.#position) return;
+    past.position = this.#position;
     past.messages++;
     past.lastAt = Math.max(past.lastAt, this.#at);
   };

@@ -2709,15 +2709,16 @@ export interface operations {
                         blocks: {
                             active: number;
                         };
-                        /** @description Senders that a rule has tripped on, and that are not blocked, proposed or exempt: rules only observe, or no detector acts. */
+                        /** @description Senders that a rule has tripped on, and that are not blocked, proposed or exempt: rules only observe, or no detector acts. And blocked ones whose mail has gone past their block within a day. */
                         unstopped: {
                             senders: number;
                             /** @description Why, and what to do; null where there are none. */
                             sentence: string | null;
-                            /** @description The first 10 of them. */
+                            /** @description The first 10 of them: accounts, then addresses, domains, networks and EHLO names. */
                             items: {
                                 subject: components["schemas"]["Subject"];
-                                rule: string;
+                                rule: string | null;
+                                blocked: boolean;
                             }[];
                         };
                         /** @description By blocks, one a minute: the last hour, oldest first; the last one is not over. */

@@ -2,17 +2,17 @@ import type { Unstopped } from '../../projections/blocks/unstopped.js';
 import { undetected, unstopped } from '../../projections/blocks/unstopped.js';
 import type { AlarmClock, Milliseconds } from '../kernel/time.js';
 import { SECOND } from '../kernel/time.js';
-import type { ReadModels } from './read-models.js';
 import type { Responder } from './responder.js';
 
 const WORKED_OUT_EVERY: Milliseconds = SECOND;
 
 /**
- * The senders that a rule has tripped on, and that nothing stops. Anybody may ask /healthz, and strangers decide how many verdicts
+ * The senders that a rule has tripped on or that are blocked, and that nothing stops. Anybody may ask /healthz, and strangers decide how many verdicts
  * and observations there are: so each answer is worked out once a second at most.
  */
 export class PassingSenders {
   readonly #clock: AlarmClock;
+  readonly #models: Parameters<typeof unstopped>[0];
   readonly #work: {
     readonly all: () => readonly Unstopped[];
     readonly undetected: () => number;
@@ -23,11 +23,12 @@ export class PassingSenders {
   } = {};
 
   constructor(
-    models: Pick<ReadModels, 'ledger' | 'activeBlocks' | 'exemptions' | 'automaticBlocks' | 'sendVolume'>,
+    models: Parameters<typeof unstopped>[0],
     responder: Pick<Responder, 'unanswered'>,
     clock: AlarmClock,
   ) {
     this.#clock = clock;
+    this.#models = models;
     this.#work = {
       all: () => unstopped(models, responder.unanswered(), clock.now()),
       undetected: () => undetected(models, responder.unanswered(), clock.now()).length,
@@ -45,6 +46,12 @@ export class PassingSenders {
     const undetected = this.#newest(this.#known.undetected, this.#work.undetected);
     this.#known = { ...this.#known, undetected };
     return undetected.found;
+  }
+
+  /** How many of them are blocked. Few blocks are looked at: those that mail has gone past. */
+  pastBlocks(): number {
+    const { pastBlocks, activeBlocks } = this.#models;
+    return pastBlocks.lately(this.#clock.now(), activeBlocks).length;
   }
 
   /** A person has decided, or somebody was forgotten: what was worked out holds no more. */

@@ -288,7 +288,7 @@ describe('the containment report of a block', () => {
     const { out } = await terminal.run('block', 'report', 'shown@example.com');
     assert.match(out, /^state +active$/m);
     assert.match(out, /^GOT THROUGH +MESSAGES +RECIPIENTS +REFUSED BEHIND +FIRST +LAST$/m);
-    assert.match(out, /^during the block +1 +4 +0 +2026-/m);
+    assert.match(out, /^under way +1 +4 +0 +2026-/m);
     assert.match(out, /^STOPPED AT +REFUSALS +FIRST +LAST\nauth +3 /m);
     assert.match(out, /535 5\.7\.8 Authentication \ufffdfailed$/m);
     const json = JSON.parse((await terminal.run('block', 'report', id, '--json')).out) as ReportJson;
@@ -344,7 +344,10 @@ describe('the containment report of a block', () => {
     const { keptSince } = await reportOf(id);
     assert.equal(keptSince, formatInstant(server.clock.now() - retention.sends));
     const { out } = await terminal.run('block', 'report', id);
-    assert.match(out, /^before the block +- +- +- +- +-\nduring the block +- +- +- +- +-$/m);
+    assert.match(
+      out,
+      /^before the block +- +- +- +- +-\nunder way +- +- +- +- +-\npast the block +- +- +- +- +-$/m,
+    );
     assert.ok(
       out.endsWith(`was sent and refused before ${keptSince} is not kept any more, and not counted.\n`),
       out,
