@@ -283,7 +283,7 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
           ? undefined
           : () => dovecot.asked.sending > 0 || (clock.now() - startedAt < HOUR ? undefined : false),
       startedAt,
-      unstopped: () => follower.passing.all(),
+      unstopped: () => follower.passing.all,
       failedLogins: (account) =>
         [smtp, dovecot, mailServers?.reports]
           .map((known) => known?.failedLogins(account))

@@ -16,10 +16,13 @@ interface Ask {
   readonly times?: number;
 }
 
-async function ask(target: Target, { times = 1, ...one }: Ask): Promise<void> {
+/** @returns what was answered last; empty where nothing was */
+async function ask(target: Target, { times = 1, ...one }: Ask): Promise<string> {
   const agent = new Agent({ keepAlive: true, maxSockets: 1 });
   try {
-    for (let n = 0; n < times; n++) await askOnce(target, agent, one);
+    let answer = '';
+    for (let n = 0; n < times; n++) answer = await askOnce(target, agent, one);
+    return answer;
   } finally {
     agent.destroy();
   }
@@ -29,7 +32,7 @@ function askOnce(
   { http, from }: Target,
   agent: Agent,
   { method, path, role, body, ...more }: Ask,
-): Promise<void> {
+): Promise<string> {
   return new Promise((resolve) => {
     const made = request({
       ...{ agent, port: http, host: '127.0.0.1', localAddress: from, path },
@@ -40,11 +43,15 @@ function askOnce(
         ...more.headers,
       },
     });
-    made.on('response', (response) => response.resume().once('close', resolve));
+    made.on('response', (response) => {
+      let text = '';
+      response.setEncoding('utf8').on('data', (part: string) => (text += part));
+      response.once('close', () => resolve(text));
+    });
     // What has no end, such as the feed of events, is left.
     made.setTimeout(2000, () => made.destroy());
     // A server that has read enough may answer and close.
-    made.once('error', () => resolve());
+    made.once('error', () => resolve(''));
     made.end(body);
   });
 }
@@ -370,9 +377,52 @@ function keys(count: number): string {
   return many(Math.floor(count / 12), (n) => `"k${String(n).padStart(6, '0')}":1`).join(',');
 }
 
-export const HTTP: readonly Attack[] = ROUTES.map(([door, worst, attack, ordinary]) => ({
-  door: `HTTP, ${door}`,
-  worst,
-  attack: (target) => ask(target, attack),
-  ordinary: (target) => ask(target, ordinary),
-}));
+const HEALTH: Ask = { path: '/healthz', times: 100 };
+/** As many as are kept. */
+const OBSERVATIONS = 1000;
+const PATIENCE = 30_000;
+
+/** Rules observe as many wide networks as are kept, and many addresses in others are exempt. */
+async function observeNetworks(target: Target): Promise<void> {
+  // Three networks that guess once each are too many for the /56 around them.
+  const guess = { id: 'guess', per: 'ip', count: 'authFailures', window: '1d', limit: 1 };
+  const exempt = many(1000, (n) => ({
+    ...{ subject: { type: 'ip', value: `2001:db8:${n.toString(16)}::1` }, reason: 'r' },
+  }));
+  const rules = [{ ...guess, then: 'block', for: '1h' }];
+  await ask(target, {
+    ...{ method: 'PUT', path: `${V1}/rules`, role: 'admin' },
+    body: JSON.stringify({ version: 1, mode: 'observe', rules, exempt }),
+  });
+  const run = Date.now();
+  for (let network = 0; network < 3; network++) {
+    const failed = many(OBSERVATIONS, (n) => ({
+      ...{ type: 'login-failed', id: `${run} ${network} ${n}`, account: 'a@example.com' },
+      ip: `2001:db9:${n.toString(16)}:${network}::1`,
+    }));
+    await ask(target, { path: `${V1}/sends`, role: 'admin', body: JSON.stringify(failed) });
+  }
+  for (let senders = 0; senders < OBSERVATIONS;) {
+    if (Date.now() - run > PATIENCE) throw new Error(`only ${senders} networks are observed`);
+    const overview = await ask(target, { path: `${V1}/overview`, role: 'viewer' });
+    ({ senders } = (JSON.parse(overview) as { unstopped: { senders: number } }).unstopped);
+  }
+}
+
+export const HTTP: readonly Attack[] = [
+  ...ROUTES.map(([door, worst, attack, ordinary]) => ({
+    door: `HTTP, ${door}`,
+    worst,
+    attack: async (target: Target) => void (await ask(target, attack)),
+    ordinary: async (target: Target) => void (await ask(target, ordinary)),
+  })),
+  {
+    door: 'HTTP, GET /healthz',
+    worst: `${OBSERVATIONS} wide networks observed, 1000 addresses exempt`,
+    async attack(target) {
+      await observeNetworks(target);
+      await ask(target, HEALTH);
+    },
+    ordinary: async (target) => void (await ask(target, HEALTH)),
+  },
+];

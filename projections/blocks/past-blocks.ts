@@ -4,12 +4,7 @@ import type { Instant, Milliseconds } from '../../src/kernel/time.js';
 import { DAY, HOUR, MINUTE } from '../../src/kernel/time.js';
 import type { MessageAccepted } from '../../src/sending/events.js';
 import { effectiveAt, isImported } from '../../src/sending/events.js';
-import {
-  normalizeAccount,
-  normalizeAddress,
-  normalizeEhlo,
-  normalizeIp,
-} from '../../src/sending/identity.js';
+import { normalizeAccount, normalizeAddress, normalizeEhlo } from '../../src/sending/identity.js';
 import type { MailDirection } from '../../src/sending/subjects.js';
 import { directionsMeet } from '../../src/sending/subjects.js';
 import { isOver } from '../../src/blocks/state.js';

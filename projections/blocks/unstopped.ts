@@ -6,7 +6,7 @@ import type { Verdict } from '../../src/rules/respond.js';
 import { breakerOf, isWanting, mayBlock } from '../../src/rules/respond.js';
 import type { Subject } from '../../src/sending/subjects.js';
 import { subjectKey } from '../../src/sending/subjects.js';
-import type { ActiveBlocks } from './active-blocks.js';
+import type { ActiveBlock, ActiveBlocks } from './active-blocks.js';
 import type { BlockLedger } from './block-ledger.js';
 import type { Exemptions } from './exemptions.js';
 import { asSender } from './exemptions.js';
@@ -96,9 +96,20 @@ function isSettled(
   return (
     decided >= at ||
     (proposed >= at && onlyProposes()) ||
-    activeBlocks.find(asSender(subject), now) !== undefined ||
+    isHeldBy(activeBlocks.find(asSender(subject), now), subject) ||
     exemptions.covering(subject, now) !== undefined
   );
+}
+
+/** Whether a block is of all that the subject is: one of the first network within it is found too. */
+function isHeldBy(block: ActiveBlock | undefined, { type, value }: Subject): boolean {
+  return block !== undefined && (type !== 'ip' || prefixOf(block.value) <= prefixOf(value));
+}
+
+/** The length of the prefix; of an address more than any network has. */
+function prefixOf(network: string): number {
+  const slash = network.indexOf('/');
+  return slash < 0 ? Infinity : Number(network.slice(slash + 1));
 }
 
 /**

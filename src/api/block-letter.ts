@@ -124,7 +124,12 @@ function sent({
       : [line(before, block.since === null ? 'So far' : 'Before we stopped it')]),
     ...(after.recipients === 0
       ? []
-      : [line(after, `Already on their way when we stopped it${isLetGo ? ', or held and sent on later' : ''}`)]),
+      : [
+          line(
+            after,
+            `Already on their way when we stopped it${isLetGo ? ', or held and sent on later' : ''}`,
+          ),
+        ]),
     ...(past.recipients === 0 ? [] : [line(past, 'Sent all the same, by a way that we had not stopped')]),
     ...(from.length === 0 ? [] : [`It came from ${from.join(', ')}${more}.`]),
     ...(bounces === 0 ? [] : [`${amount('bounces', bounces)} came back.`]),

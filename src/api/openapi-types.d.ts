@@ -2709,7 +2709,7 @@ export interface operations {
                         blocks: {
                             active: number;
                         };
-                        /** @description Senders that a rule has tripped on, and that are not blocked, proposed or exempt: rules only observe, or no detector acts. And blocked ones whose mail has gone past their block within a day. */
+                        /** @description Senders that a rule has tripped on, and that are not blocked, proposed or exempt: rules only observe, or no detector acts. One that is proposed is among them once a rule that blocks has tripped on it later. And blocked ones whose mail has gone past their block within a day. */
                         unstopped: {
                             senders: number;
                             /** @description Why, and what to do; null where there are none. */

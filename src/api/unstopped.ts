@@ -23,7 +23,7 @@ export const unstoppedShape = z
   })
   .meta({
     description:
-      'Senders that a rule has tripped on, and that are not blocked, proposed or exempt: rules only observe, or no detector acts. And blocked ones whose mail has gone past their block within a day.',
+      'Senders that a rule has tripped on, and that are not blocked, proposed or exempt: rules only observe, or no detector acts. One that is proposed is among them once a rule that blocks has tripped on it later. And blocked ones whose mail has gone past their block within a day.',
   });
 
 const SEE_DETECTOR =

@@ -4,69 +4,70 @@ import type { AlarmClock, Milliseconds } from '../kernel/time.js';
 import { SECOND } from '../kernel/time.js';
 import type { Responder } from './responder.js';
 
-const WORKED_OUT_EVERY: Milliseconds = SECOND;
-
 /**
- * The senders that a rule has tripped on or that are blocked, and that nothing stops. Anybody may ask /healthz, and strangers decide how many verdicts
- * and observations there are: so each answer is worked out once a second at most.
+ * The senders that a rule has tripped on or that are blocked, and that nothing stops. Anybody may ask /healthz, and strangers decide
+ * how many verdicts and observations there are: so each answer is worked out once a second at most.
  */
 export class PassingSenders {
-  readonly #clock: AlarmClock;
-  readonly #models: Parameters<typeof unstopped>[0];
-  readonly #work: {
-    readonly all: () => readonly Unstopped[];
-    readonly undetected: () => number;
-  };
-  #known: {
-    readonly all?: Known<readonly Unstopped[]>;
-    readonly undetected?: Known<number>;
-  } = {};
+  readonly #all: OnceASecond<readonly Unstopped[]>;
+  readonly #undetected: OnceASecond<number>;
+  readonly #pastBlocks: OnceASecond<number>;
 
   constructor(
     models: Parameters<typeof unstopped>[0],
     responder: Pick<Responder, 'unanswered'>,
     clock: AlarmClock,
   ) {
-    this.#clock = clock;
-    this.#models = models;
-    this.#work = {
-      all: () => unstopped(models, responder.unanswered(), clock.now()),
-      undetected: () => undetected(models, responder.unanswered(), clock.now()).length,
-    };
+    this.#all = new OnceASecond(clock, () => unstopped(models, responder.unanswered(), clock.now()));
+    this.#undetected = new OnceASecond(
+      clock,
+      () => undetected(models, responder.unanswered(), clock.now()).length,
+    );
+    this.#pastBlocks = new OnceASecond(
+      clock,
+      () => models.pastBlocks.lately(clock.now(), models.activeBlocks).length,
+    );
   }
 
-  all(): readonly Unstopped[] {
-    const all = this.#newest(this.#known.all, this.#work.all);
-    this.#known = { ...this.#known, all };
-    return all.found;
+  get all(): readonly Unstopped[] {
+    return this.#all.get();
   }
 
   /** How many of them no detector has acted on. */
-  undetected(): number {
-    const undetected = this.#newest(this.#known.undetected, this.#work.undetected);
-    this.#known = { ...this.#known, undetected };
-    return undetected.found;
+  get undetected(): number {
+    return this.#undetected.get();
   }
 
-  /** How many of them are blocked. Few blocks are looked at: those that mail has gone past. */
-  pastBlocks(): number {
-    const { pastBlocks, activeBlocks } = this.#models;
-    return pastBlocks.lately(this.#clock.now(), activeBlocks).length;
+  /** How many of them are blocked. */
+  get pastBlocks(): number {
+    return this.#pastBlocks.get();
   }
 
   /** A person has decided, or somebody was forgotten: what was worked out holds no more. */
   changed(): void {
-    this.#known = {};
-  }
-
-  #newest<Found>(known: Known<Found> | undefined, work: () => Found): Known<Found> {
-    const at = this.#clock.monotonic();
-    return known !== undefined && at - known.at < WORKED_OUT_EVERY ? known : { at, found: work() };
+    this.#all.forget();
+    this.#undetected.forget();
+    this.#pastBlocks.forget();
   }
 }
 
-interface Known<Found> {
-  /** On the clock that nobody sets. */
-  readonly at: Milliseconds;
-  readonly found: Found;
+class OnceASecond<Found> {
+  readonly #clock: AlarmClock;
+  readonly #workOut: () => Found;
+  #last: { readonly at: Milliseconds; readonly found: Found } | undefined;
+
+  constructor(clock: AlarmClock, workOut: () => Found) {
+    this.#clock = clock;
+    this.#workOut = workOut;
+  }
+
+  get(): Found {
+    const at = this.#clock.monotonic();
+    if (this.#last === undefined || at - this.#last.at >= SECOND) this.#last = { at, found: this.#workOut() };
+    return this.#last.found;
+  }
+
+  forget(): void {
+    this.#last = undefined;
+  }
 }

@@ -75,7 +75,7 @@ export class ProcessHealth {
       relaySessions: smtp?.relay.sessions.open ?? 0,
       dataDirectory,
       logReplaced: follower.replacements,
-      pastBlocks: follower.passing.pastBlocks(),
+      pastBlocks: follower.passing.pastBlocks,
       ...(policy === undefined ? {} : { policy: { ...policy.asked } }),
       ...(dovecot === undefined ? {} : { dovecot: { ...dovecot.asked } }),
       ...(mailServers === undefined ? {} : { reports: reportsOf(mailServers.reports.reported) }),
@@ -87,7 +87,7 @@ export class ProcessHealth {
   get unanswered(): number {
     if (this.#parts === undefined) return 0;
     const { follower } = this.#parts;
-    return takesEventsOf(this.#parts) && follower.state === 'following' ? follower.passing.undetected() : 0;
+    return takesEventsOf(this.#parts) && follower.state === 'following' ? follower.passing.undetected : 0;
   }
 
   /** The progress, until it is ready. */

@@ -108,8 +108,9 @@ function Sections({ report }: { report: Report }) {
             after.recipients > 0 && (
               <p className="quiet">
                 These messages were under way when it began
-                {block.history.some(({ type, held: decided }) => type === 'HeldMailDecided' && decided === 'release') &&
-                  ', or were held and let go'}
+                {block.history.some(
+                  ({ type, held: decided }) => type === 'HeldMailDecided' && decided === 'release',
+                ) && ', or were held and let go'}
                 .
               </p>
             )

@@ -126,3 +126,13 @@ test('a sender without a proposal is named until it is blocked, and what it does
   );
   assert.deepEqual(counts, [1, 0, 0, 1]);
 });
+
+test('a wide network is named although a network within it is blocked, unless a wider one is', () => {
+  const ip = (value: string) => ({ type: 'ip', value }) as const;
+  const guessing = observed(T0, 'block', ip('2001:db8:7::/48'));
+  const named = (blocked: string): number => {
+    const block = imposedByRule({ subject: ip(blocked), direction: 'all', until: null });
+    return unstopped(known([guessing, [T0 - MINUTE, block]]), [], NOW).length;
+  };
+  assert.deepEqual(['2001:db8:7::/64', '2001:db8:7::', '2001:db8::/32'].map(named), [1, 1, 0]);
+});
