@@ -211,6 +211,27 @@ describe('senders over a limit that nothing stops', () => {
     assert.deepEqual(await names(), []);
   });
 
+  test('are named where a mail server reports what it sent past a block, and not for what it reports late', async () => {
+    const account = 'uid-33@mx.own.example';
+    const report = async (id: string, at: number): Promise<void> => {
+      const who = { account, returnPath: 'www@own.example', direction: 'outbound' };
+      const item = { type: 'accepted', id, at: formatInstant(at), ...who, recipients: 1 };
+      const reply = await server.post('/api/v1/sends', [item], { role: 'server' });
+      assert.match(reply.text, /"recorded":1/);
+      await server.deps.models.reached(await server.deps.store.head());
+    };
+    const began = server.clock.now();
+    const { id } = await server.block(account, { refusal: 'hold' });
+    server.clock.advance(28 * MINUTE);
+    await report('late', began - SECOND);
+    await report('under way', began + 30 * SECOND);
+    assert.deepEqual(await names(), []);
+    await report('past', began + 27 * MINUTE);
+    assert.deepEqual(await names(), [account]);
+    assert.match(await checked(account), /Postfix asks nobody .* But 1 message has gone past this block/);
+    await server.post(`/api/v1/blocks/${id}/release`);
+  });
+
   test('are named while rules only observe, with that reason, until their window is over', async () => {
     const { source } = (await server.get('/api/v1/rules')).json as unknown as { source: string };
     const observing = source.replace('mode: enforce', 'mode: observe');
