@@ -68,6 +68,11 @@ export class ActiveBlocks {
     return strongest;
   }
 
+  /** Calls back for each recorded block on this sender, of any direction, including overdue ones. */
+  forEachOn(sender: SenderIdentity, callback: (block: ActiveBlock) => void): void {
+    this.#index.forEachMatch(sender, callback);
+  }
+
   /** The block in force on exactly this subject, ignoring others that cover it. */
   on(subject: Subject): ActiveBlock | undefined {
     return this.#index.get(subject);

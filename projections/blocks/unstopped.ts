@@ -10,22 +10,25 @@ import type { ActiveBlock, ActiveBlocks } from './active-blocks.js';
 import type { BlockLedger } from './block-ledger.js';
 import type { Exemptions } from './exemptions.js';
 import { asSender } from './exemptions.js';
+import type { PastBlocks } from './past-blocks.js';
 import type { AutomaticBlocks } from './rule-precision.js';
 
-/** A sender that a rule has tripped on, and that nothing stops. */
+/** A sender that a rule has tripped on or that is blocked, and that nothing stops. */
 export interface Unstopped {
   readonly subject: Subject;
-  readonly rule: string;
-  /** When it tripped. */
+  /** Undefined for a block without one. */
+  readonly rule: string | undefined;
+  /** When it tripped, or when mail last went past the block. */
   readonly at: Instant;
-  /** `observe`: rules only observed then; `detector`: no detector has acted on it. */
-  readonly why: 'observe' | 'detector';
+  /** `observe`: rules only observed then; `detector`: no detector has acted on it; `past`: mail goes past its block. */
+  readonly why: 'observe' | 'detector' | 'past';
 }
 
 interface Known {
   readonly ledger: BlockLedger;
   readonly activeBlocks: ActiveBlocks;
   readonly exemptions: Exemptions;
+  readonly pastBlocks: PastBlocks;
   readonly automaticBlocks: AutomaticBlocks;
   readonly sendVolume: { readonly rules: Pick<RuleSet, 'maxAutomaticBlocks'> };
 }
@@ -35,7 +38,7 @@ const ANSWERED_WITHIN: Milliseconds = 10 * SECOND;
 
 /**
  * The senders over a limit of a rule that is to block or propose, who are not blocked, proposed or exempt, and have not been so
- * since. First those that no detector has acted on; each sender once.
+ * since; and those whose mail goes past their block. First those that no detector has acted on; each sender once.
  *
  * @param unanswered the verdicts that no event has answered
  */
@@ -54,6 +57,10 @@ export function unstopped(known: Known, unanswered: readonly Verdict[], now: Ins
   for (const { subject, action, evidence } of known.ledger.observed.newest()) {
     const { rule, window, lastAt: at } = evidence;
     if (action !== 'observe' && at + window > now) consider({ subject, rule, at, why: 'observe' }, action);
+  }
+  for (const { block, lastAt: at } of known.pastBlocks.lately(now, known.activeBlocks)) {
+    const subject = { type: block.type, value: block.value };
+    found.set(subjectKey(subject), { subject, rule: known.ledger.ruleOf(block.id), at, why: 'past' });
   }
   return [...found.values()];
 }

@@ -72,13 +72,14 @@ function subjectOf({ block: { subject } }: ReportJson): string {
 function happened({ block, ...report }: ReportJson): string {
   const what = subjectOf({ block, ...report });
   const { state, since, until, endedAt } = block;
+  const but = report.past.recipients === 0 ? '' : ' Some of it was sent all the same.';
   if (since === null)
     return state === 'proposed'
       ? `we have noticed something unusual about ${what}. Nothing has been stopped so far.`
       : `we noticed something unusual about ${what}. Nothing was stopped.`;
-  if (state !== 'active') return `we stopped ${what} from ${timeOf(since)} until ${timeOf(endedAt!)}.`;
+  if (state !== 'active') return `we stopped ${what} from ${timeOf(since)} until ${timeOf(endedAt!)}.${but}`;
   const end = until === null ? 'until we end that' : `until ${timeOf(until)} unless we end that before`;
-  return `we have stopped ${what} since ${timeOf(since)}, ${end}.`;
+  return `we have stopped ${what} since ${timeOf(since)}, ${end}.${but}`;
 }
 
 function noticed({ block: { evidence }, onset }: ReportJson): readonly string[] {
@@ -104,6 +105,7 @@ function sent({
   block,
   before,
   after,
+  past,
   bounces,
   sources,
   otherSources,
@@ -112,6 +114,7 @@ function sent({
   const line = (passed: ReportJson['after'], when: string): string =>
     `${when}: ${passed.messages === 0 && passed.recipients > 0 ? '' : `${amount('messages', passed.messages)} to `}${amount('recipients', passed.recipients)}` +
     (passed.first === null ? '' : `, ${between(passed.first, passed.last!)}`);
+  const isLetGo = block.history.some(({ type, held }) => type === 'HeldMailDecided' && held === 'release');
   const from = sources.map(({ ip, messages }) => `${printable(ip)} (${amount('messages', messages)})`);
   const more = otherSources === 0 ? '' : `, and from ${grouped(otherSources)} more addresses`;
   return [
@@ -119,7 +122,15 @@ function sent({
     ...(before === null || (keptSince !== null && before.recipients === 0)
       ? []
       : [line(before, beforeWords(block))]),
-    ...(after.recipients === 0 ? [] : [line(after, 'Already on their way when we stopped it')]),
+    ...(after.recipients === 0
+      ? []
+      : [
+          line(
+            after,
+            `Already on their way when we stopped it${isLetGo ? ', or held and sent on later' : ''}`,
+          ),
+        ]),
+    ...(past.recipients === 0 ? [] : [line(past, 'Sent all the same, by a way that we had not stopped')]),
     ...(from.length === 0 ? [] : [`It came from ${from.join(', ')}${more}.`]),
     ...(bounces === 0 ? [] : [`${amount('bounces', bounces)} came back.`]),
   ];

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import type { BlockEntry } from '../../projections/blocks/block-entry.js';
 import { SeenIds } from '../../projections/blocks/effective-blocks.js';
+import { LET_GO_WITHIN, UNDER_WAY } from '../../projections/blocks/past-blocks.js';
 import { SubjectIndex } from '../../projections/blocks/subject-index.js';
 import type { Evidence } from '../blocks/events.js';
 import type { RecordedEvent } from '../kernel/events.js';
@@ -9,11 +10,12 @@ import { MINUTE } from '../kernel/time.js';
 import { HOLD } from '../recording/verdicts.js';
 import type { Count } from '../rules/model.js';
 import type { MessageAccepted, MessageRefused, RecipientsRefused, SenderFields } from '../sending/events.js';
-import { isHeldEvent, isImported, messagesOf, QUEUE_HOLDER } from '../sending/events.js';
+import { effectiveAt, isHeldEvent, isImported, messagesOf, QUEUE_HOLDER } from '../sending/events.js';
 import { MOST_HELD_WORDS } from '../sending/most-held.js';
 import type { SenderIdentity } from '../sending/subjects.js';
 import { directionsMeet, senderIdentity } from '../sending/subjects.js';
 import { blockShape } from './block-view.js';
+import { PAST_WHY } from './past-block.js';
 import { instantShape, instantView, position } from './shapes.js';
 
 /** Different replies and sources that are kept. A client chooses its network, so that they may be without number. */
@@ -53,8 +55,14 @@ export const reportShape = z
         'What got through before the block: all since the beginning of what the evidence looks at, which may be more than it counts; without evidence within the day before. Null where that is not counted: without evidence, or with one of failed logins alone, and not of an account.',
     }),
     after: passedShape.meta({
-      description: 'What got through while the block was in force: messages that were under way.',
+      description:
+        'What got through after the block had begun, within a minute: messages that were under way. Also what was held, and a person has let go while the block was in force.',
     }),
+    past: passedShape.meta({ description: 'What got through later while the block was in force.' }),
+    pastWhy: z
+      .string()
+      .nullable()
+      .meta({ description: 'Why it may have, and what to do; null where nothing has.' }),
     bounces: z.int().meta({ description: 'Bounces that came back since the onset.' }),
     sources: z
       .array(z.object({ ip: z.string(), messages: z.int(), recipients: z.int() }))
@@ -146,6 +154,11 @@ export class ContainmentReport {
   #first: { readonly at: Instant; readonly position: number } | undefined;
   readonly #before = new Passed();
   readonly #after = new Passed();
+  readonly #past = new Passed();
+  /** When the block began; Infinity if it did not. */
+  readonly #since: Instant;
+  /** When somebody let go of what was held, while the block went on. */
+  readonly #letGo: readonly Instant[];
   #bounces = 0;
   readonly #sources = new Map<string, { messages: number; recipients: number }>();
   readonly #stopped = new Map<string, Told>();
@@ -163,6 +176,10 @@ export class ContainmentReport {
     this.#begin = history.find(({ type }) => type === 'BlockImposed')?.position ?? Infinity;
     this.#end = history.find(({ type }) => ENDS.has(type))?.position ?? Infinity;
     this.#endsAt = entry.endedAt ?? (entry.state === 'proposed' ? entry.lapsesAt : entry.until) ?? Infinity;
+    this.#since = entry.since ?? Infinity;
+    this.#letGo = history.flatMap(({ type, held, at }) =>
+      type === 'HeldMailDecided' && held === 'release' ? [at] : [],
+    );
     this.#subject.set(entry.subject, true);
     for (const { hook } of history) if (hook?.outcome === 'done') this.#held.moved += hook.moved ?? 0;
   }
@@ -198,7 +215,8 @@ export class ContainmentReport {
     else this.#otherReplies += count;
   }
 
-  #sent({ type, data, at, position: place }: RecordedEvent): void {
+  #sent(event: RecordedEvent): void {
+    const { type, data, at, position: place } = event;
     if (type === 'BounceReceived') {
       const { address } = data as { readonly address: string };
       if (this.#isOf({ account: address, returnPath: address, direction: 'outbound' })) this.#bounces++;
@@ -206,7 +224,7 @@ export class ContainmentReport {
     }
     if (type !== 'MessageAccepted' && type !== 'RecipientsRefused') return;
     if (!this.#isOf(data as SenderFields)) return;
-    const passed = place < this.#begin ? this.#before : this.#after;
+    const passed = place < this.#begin ? this.#before : this.#isPast(event) ? this.#past : this.#after;
     if (type === 'RecipientsRefused') {
       passed.refusedRecipients += (data as RecipientsRefused).count;
       return;
@@ -221,6 +239,15 @@ export class ContainmentReport {
     source.messages += messagesOf(message);
     source.recipients += message.recipients;
     if (this.#sources.size < MOST_KEPT || this.#sources.has(ip)) this.#sources.set(ip, source);
+  }
+
+  /** Whether it came so late that it was not under way when the block began. */
+  #isPast(event: RecordedEvent): boolean {
+    // Recipients that are told of when their delivery is may be of a message that was taken before.
+    if ((event.data as Partial<MessageAccepted>).further === true) return this.#past.messages > 0;
+    const at = Math.min(effectiveAt(event), event.recordedAt);
+    if (at <= this.#since + UNDER_WAY) return false;
+    return !this.#letGo.some((decided) => decided <= at && at <= decided + LET_GO_WITHIN);
   }
 
   /** Whether the block is about this sender. */
@@ -251,6 +278,8 @@ export class ContainmentReport {
       before:
         this.#onset === undefined && this.#entry.subject.type !== 'account' ? null : this.#before.view(),
       after: this.#after.view(),
+      past: this.#past.view(),
+      pastWhy: this.#past.recipients === 0 ? null : PAST_SENTENCE,
       bounces: this.#bounces,
       sources: sources.slice(0, MOST_TOLD),
       otherSources: Math.max(0, sources.length - MOST_TOLD),
@@ -262,6 +291,8 @@ export class ContainmentReport {
     };
   }
 }
+
+const PAST_SENTENCE = `Mail went past the block more than a minute after it began: ${PAST_WHY}.`;
 
 const COUNTS_NO_SENDS: ReadonlySet<string> = new Set<Count>(['authFailures', 'bounces']);
 

@@ -38,6 +38,7 @@ import { outages, troublesAround } from './check-troubles.js';
 import type { ApiDependencies } from './dependencies.js';
 import type { Concerns, Route } from './http/route.js';
 import { ok, ownSubject, route } from './http/route.js';
+import { isUnasked, pastSentences, unaskedSentence } from './past-block.js';
 import { instantInput, once, oneOf, subjectView } from './shapes.js';
 import { ABOUT, explainSaid, saidShape } from './check-said.js';
 import { windowShape, windowView } from './senders.js';
@@ -214,6 +215,7 @@ async function explainCheck(
     found !== undefined && concerns(found.subject) ? found.block.id : null;
   const isHidden = [deciding, otherWay].some((found) => found !== undefined && !concerns(found.subject));
   const atMail = atRcpt === undefined ? undefined : toldOf(deps, atRcpt, past);
+  const isLocal = deciding !== undefined && isUnasked(sender, past.refusals);
   return {
     refused: hasNoLogin !== undefined || isMailRefused || deciding !== undefined,
     at: formatInstant(at),
@@ -238,8 +240,13 @@ async function explainCheck(
             : otherWay !== undefined
               ? [otherWaySentence(sender.direction, otherWay, at, isPast)]
               : [refusalSentence(deciding, at, isPast, begins)]),
-          ...(deciding === undefined ? [] : whereAsked(deps, deciding, past)),
-          ...(deciding === undefined || isPast ? [] : askedByNobody(deps, authReply)),
+          ...(deciding === undefined || isLocal ? [] : whereAsked(deps, deciding, past)),
+          ...(deciding === undefined || isPast
+            ? []
+            : isLocal
+              ? [unaskedSentence(deps)]
+              : askedByNobody(deps, authReply)),
+          ...(deciding === undefined || isPast ? [] : pastSentences(deps, deciding)),
           ...((deciding ?? otherWay) === undefined && !isBeforeAll && said?.cause !== 'trouble'
             ? unsure
             : []),
@@ -273,7 +280,7 @@ async function explainCheck(
       ? { outcome: 'refused', block: null, reply: MAIL_REFUSED }
       : { ...NOT_ASKED, outcome: mail === 'passes' && authReply === null ? 'passes' : 'not asked' },
     rcpt:
-      hasNoLogin !== undefined || isMailRefused || isBeforeAll
+      hasNoLogin !== undefined || isMailRefused || isBeforeAll || isLocal
         ? NOT_ASKED
         : {
             outcome: atMail === undefined ? 'passes' : atMail.reply === null ? 'held' : 'refused',

@@ -189,7 +189,7 @@ export interface ApiDependencies extends OperationDependencies {
   /** Whether Dovecot or the SASL proxy asks about logins for sending; undefined if it is not known here, or not yet. */
   readonly dovecotAsks?: (() => boolean | undefined) | undefined;
   readonly startedAt: Instant;
-  /** The senders that a rule has tripped on, and that nothing stops. */
+  /** The senders that a rule has tripped on or that are blocked, and that nothing stops. */
   readonly unstopped?: (() => readonly Unstopped[]) | undefined;
   /** Logins of an account that failed lately with a wrong password; undefined if none are known here. */
   readonly failedLogins?: ((account: string) => FailedLogins | undefined) | undefined;

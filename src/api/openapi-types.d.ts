@@ -1393,8 +1393,12 @@ export interface components {
             } | null;
             /** @description What got through before the block: all since the beginning of what the evidence looks at, which may be more than it counts; without evidence within the day before. Null where that is not counted: without evidence, or with one of failed logins alone, and not of an account. */
             before: components["schemas"]["PassedMail"] | null;
-            /** @description What got through while the block was in force: messages that were under way. */
+            /** @description What got through after the block had begun, within a minute: messages that were under way. Also what was held, and a person has let go while the block was in force. */
             after: components["schemas"]["PassedMail"];
+            /** @description What got through later while the block was in force. */
+            past: components["schemas"]["PassedMail"];
+            /** @description Why it may have, and what to do; null where nothing has. */
+            pastWhy: string | null;
             /** @description Bounces that came back since the onset. */
             bounces: number;
             /** @description From where it came, most recipients first, at most 10. */
@@ -2709,7 +2713,7 @@ export interface operations {
                         blocks: {
                             active: number;
                         };
-                        /** @description Senders that a rule has tripped on, and that are not blocked, proposed or exempt: rules only observe, or no detector acts. One that is proposed is among them once a rule that blocks has tripped on it later. */
+                        /** @description Senders that a rule has tripped on, and that are not blocked, proposed or exempt: rules only observe, or no detector acts. One that is proposed is among them once a rule that blocks has tripped on it later. And blocked ones whose mail has gone past their block within a day. */
                         unstopped: {
                             senders: number;
                             /** @description Why, and what to do; null where there are none. */
@@ -2717,7 +2721,8 @@ export interface operations {
                             /** @description The first 10 of them: accounts, then addresses, domains, networks and EHLO names. */
                             items: {
                                 subject: components["schemas"]["Subject"];
-                                rule: string;
+                                rule: string | null;
+                                blocked: boolean;
                             }[];
                         };
                         /** @description By blocks, one a minute: the last hour, oldest first; the last one is not over. */

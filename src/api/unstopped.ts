@@ -5,6 +5,7 @@ import { formatInstant } from '../kernel/time.js';
 import { namedFirst } from '../sending/subjects.js';
 import type { ApiDependencies } from './dependencies.js';
 import type { Concerns } from './http/route.js';
+import { PAST_WHY } from './past-block.js';
 import { subjectShape, subjectView } from './shapes.js';
 
 /** So many are named. */
@@ -14,13 +15,15 @@ export const unstoppedShape = z
   .object({
     senders: z.int(),
     sentence: z.string().nullable().meta({ description: 'Why, and what to do; null where there are none.' }),
-    items: z.array(z.object({ subject: subjectShape, rule: z.string() })).meta({
-      description: `The first ${NAMED} of them: accounts, then addresses, domains, networks and EHLO names.`,
-    }),
+    items: z
+      .array(z.object({ subject: subjectShape, rule: z.string().nullable(), blocked: z.boolean() }))
+      .meta({
+        description: `The first ${NAMED} of them: accounts, then addresses, domains, networks and EHLO names.`,
+      }),
   })
   .meta({
     description:
-      'Senders that a rule has tripped on, and that are not blocked, proposed or exempt: rules only observe, or no detector acts. One that is proposed is among them once a rule that blocks has tripped on it later.',
+      'Senders that a rule has tripped on, and that are not blocked, proposed or exempt: rules only observe, or no detector acts. One that is proposed is among them once a rule that blocks has tripped on it later. And blocked ones whose mail has gone past their block within a day.',
   });
 
 const SEE_DETECTOR =
@@ -41,22 +44,44 @@ export function unstoppedView(
   { models }: ApiDependencies,
   found: readonly Unstopped[],
 ): z.infer<typeof unstoppedShape> {
-  const count = found.length;
-  const which = count === 1 ? '1 sender is' : `${grouped(count)} senders are`;
-  const why = isUndetected(found)
-    ? SEE_DETECTOR
-    : models.sendVolume.rules.mode === 'observe'
-      ? OBSERVE
-      : 'rules only observed when they tripped';
+  const past = found.filter(({ why }) => why === 'past').length;
+  const sentences = [...overLimit(models, found, found.length - past), ...pastBlocks(past)];
   return {
-    senders: count,
-    sentence:
-      count === 0 ? null : `${which} over a limit, and nothing stops ${count === 1 ? 'it' : 'them'}: ${why}.`,
+    senders: found.length,
+    sentence: sentences.length === 0 ? null : sentences.join(' '),
     items: found
       .toSorted((a, b) => namedFirst(a.subject, b.subject))
       .slice(0, NAMED)
-      .map(({ subject, rule }) => ({ subject: subjectView(subject), rule })),
+      .map(({ subject, rule = null, why }) => ({
+        subject: subjectView(subject),
+        rule,
+        blocked: why === 'past',
+      })),
   };
+}
+
+function overLimit(
+  { sendVolume }: ApiDependencies['models'],
+  found: readonly Unstopped[],
+  count: number,
+): readonly string[] {
+  if (count === 0) return [];
+  const which = count === 1 ? '1 sender is' : `${grouped(count)} senders are`;
+  const why = isUndetected(found)
+    ? SEE_DETECTOR
+    : sendVolume.rules.mode === 'observe'
+      ? OBSERVE
+      : 'rules only observed when they tripped';
+  return [`${which} over a limit, and nothing stops ${count === 1 ? 'it' : 'them'}: ${why}.`];
+}
+
+function pastBlocks(count: number): readonly string[] {
+  if (count === 0) return [];
+  const which =
+    count === 1
+      ? '1 sender is blocked, and its mail has gone past the block'
+      : `${grouped(count)} senders are blocked, and their mail has gone past the blocks`;
+  return [`${which} within a day: ${PAST_WHY}.`];
 }
 
 /** What has become of a rule that tripped on this sender, where nothing has. */
@@ -65,7 +90,7 @@ export function unansweredSentences(found: readonly Unstopped[]): readonly strin
     .filter(({ why }) => why === 'detector')
     .map(
       ({ subject, rule, at }) =>
-        `Rule ${rule} tripped on ${subject.type} ${subject.value} at ${formatInstant(at)}, and nothing has followed: ${SEE_DETECTOR}.`,
+        `Rule ${rule!} tripped on ${subject.type} ${subject.value} at ${formatInstant(at)}, and nothing has followed: ${SEE_DETECTOR}.`,
     );
 }
 

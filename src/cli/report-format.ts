@@ -10,8 +10,20 @@ type Rows = readonly (readonly string[])[];
 
 /** A containment report for the administrator: what is known of the block, and then the numbers. */
 export function reportText(report: Report, now: Instant): string {
-  const { block, onset, before, after, bounces, sources, otherSources, stopped, told, held, keptSince } =
-    report;
+  const {
+    block,
+    onset,
+    before,
+    after,
+    past,
+    bounces,
+    sources,
+    otherSources,
+    stopped,
+    told,
+    held,
+    keptSince,
+  } = report;
   const passed = (when: string, mail: Report['before']): readonly string[] => {
     // What is gone is not nothing.
     const known = keptSince !== null && mail?.recipients === 0 ? null : mail;
@@ -26,7 +38,7 @@ export function reportText(report: Report, now: Instant): string {
     [
       ['GOT THROUGH', 'MESSAGES', 'RECIPIENTS', 'REFUSED BEHIND', 'FIRST', 'LAST'],
       passed(before !== null && block.evidence === null ? 'the day before' : 'before the block', before),
-      ...(block.since === null ? [] : [passed('during the block', after)]),
+      ...(block.since === null ? [] : [passed('under way', after), passed('past the block', past)]),
     ],
     headed(
       ['FROM', 'MESSAGES', 'RECIPIENTS'],
@@ -53,6 +65,7 @@ export function reportText(report: Report, now: Instant): string {
       : [
           `It may have begun at ${onset.at}: what got through since then is counted, which may be more than the evidence counts.`,
         ]),
+    ...(report.pastWhy === null ? [] : [report.pastWhy]),
     ...(otherSources === 0 ? [] : [`It came from ${otherSources} more addresses.`]),
     ...(report.otherReplies === 0 ? [] : [`Other replies were given ${report.otherReplies} times.`]),
     ...(bounces === 0 ? [] : [`Bounces that came back: ${bounces}.`]),

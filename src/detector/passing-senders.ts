@@ -2,19 +2,19 @@ import type { Unstopped } from '../../projections/blocks/unstopped.js';
 import { undetected, unstopped } from '../../projections/blocks/unstopped.js';
 import type { AlarmClock, Milliseconds } from '../kernel/time.js';
 import { SECOND } from '../kernel/time.js';
-import type { ReadModels } from './read-models.js';
 import type { Responder } from './responder.js';
 
 /**
- * The senders that a rule has tripped on, and that nothing stops. Anybody may ask /healthz, and strangers decide how many verdicts
- * and observations there are: so each answer is worked out once a second at most.
+ * The senders that a rule has tripped on or that are blocked, and that nothing stops. Anybody may ask /healthz, and strangers decide
+ * how many verdicts and observations there are: so each answer is worked out once a second at most.
  */
 export class PassingSenders {
   readonly #all: OnceASecond<readonly Unstopped[]>;
   readonly #undetected: OnceASecond<number>;
+  readonly #pastBlocks: OnceASecond<number>;
 
   constructor(
-    models: Pick<ReadModels, 'ledger' | 'activeBlocks' | 'exemptions' | 'automaticBlocks' | 'sendVolume'>,
+    models: Parameters<typeof unstopped>[0],
     responder: Pick<Responder, 'unanswered'>,
     clock: AlarmClock,
   ) {
@@ -22,6 +22,10 @@ export class PassingSenders {
     this.#undetected = new OnceASecond(
       clock,
       () => undetected(models, responder.unanswered(), clock.now()).length,
+    );
+    this.#pastBlocks = new OnceASecond(
+      clock,
+      () => models.pastBlocks.lately(clock.now(), models.activeBlocks).length,
     );
   }
 
@@ -34,10 +38,16 @@ export class PassingSenders {
     return this.#undetected.get();
   }
 
+  /** How many of them are blocked. */
+  get pastBlocks(): number {
+    return this.#pastBlocks.get();
+  }
+
   /** A person has decided, or somebody was forgotten: what was worked out holds no more. */
   changed(): void {
     this.#all.forget();
     this.#undetected.forget();
+    this.#pastBlocks.forget();
   }
 }
 

@@ -4,6 +4,7 @@ import { AutomaticBlocks, RulePrecision } from '../../projections/blocks/rule-pr
 import { Changes } from '../../projections/blocks/changes.js';
 import { BlockLedger } from '../../projections/blocks/block-ledger.js';
 import { Exemptions } from '../../projections/blocks/exemptions.js';
+import { PastBlocks } from '../../projections/blocks/past-blocks.js';
 import { Overrides } from '../../projections/volume/overrides.js';
 import { RecentMail } from '../../projections/volume/recent-mail.js';
 import type { SendVolumeState } from '../../projections/volume/send-volume.js';
@@ -37,6 +38,7 @@ export interface ReadModelsState extends ProjectorState {
   readonly rulePrecision: ReturnType<RulePrecision['dump']>;
   readonly sessions: ReturnType<Sessions['dump']>;
   readonly recentMail: ReturnType<RecentMail['dump']>;
+  readonly pastBlocks: ReturnType<PastBlocks['dump']>;
 }
 
 export interface ReadModelListeners {
@@ -128,9 +130,13 @@ export class ReadModels extends Projector {
     return this.#models.recentMail;
   }
 
+  get pastBlocks(): PastBlocks {
+    return this.#models.pastBlocks;
+  }
+
   override dump(): ReadModelsState {
     const { activeBlocks, ledger, exemptions, automaticBlocks, overrides, sendVolume } = this.#models;
-    const { changes, shadow, rulePrecision, sessions, recentMail } = this.#models;
+    const { changes, shadow, rulePrecision, sessions, recentMail, pastBlocks } = this.#models;
     return {
       ...super.dump(),
       activeBlocks: activeBlocks.dump(),
@@ -144,6 +150,7 @@ export class ReadModels extends Projector {
       rulePrecision: rulePrecision.dump(),
       sessions: sessions.dump(),
       recentMail: recentMail.dump(),
+      pastBlocks: pastBlocks.dump(),
     };
   }
 
@@ -161,6 +168,7 @@ export class ReadModels extends Projector {
     models.rulePrecision.restore(state.rulePrecision);
     models.sessions.restore(state.sessions);
     models.recentMail.restore(state.recentMail);
+    models.pastBlocks.restore(state.pastBlocks);
     super.restore(state);
     this.#models = models;
   }
@@ -199,7 +207,7 @@ export class ReadModels extends Projector {
     }
     let verdicts: readonly Verdict[];
     try {
-      verdicts = isDecision ? this.#applyDecision(event) : this.#models.sendVolume.apply(event);
+      verdicts = isDecision ? this.#applyDecision(event) : this.#applyActivity(event);
     } catch (error) {
       // One bad event must not stop all later ones from being folded, again at every start.
       this.#listeners.onSkipped(event, messageOf(error));
@@ -212,6 +220,12 @@ export class ReadModels extends Projector {
     if (event.type === 'RulesChanged') this.#listeners.onRulesChanged();
     this.#listeners.onFolded?.(event);
     if (isDecision && isBlockEvent(event)) this.#listeners.onBlockEvent(event, this.ready);
+  }
+
+  #applyActivity(event: RecordedEvent): readonly Verdict[] {
+    const { pastBlocks, activeBlocks, sendVolume } = this.#models;
+    pastBlocks.sent(event, activeBlocks);
+    return sendVolume.apply(event);
   }
 
   #applyDecision(event: RecordedEvent): readonly Verdict[] {
@@ -236,6 +250,7 @@ export class ReadModels extends Projector {
     this.exemptions.apply(event);
     this.automaticBlocks.apply(event);
     this.rulePrecision.apply(event);
+    this.pastBlocks.apply(event);
   }
 
   #useRules(): void {
@@ -270,6 +285,7 @@ function fresh({ endedKept }: ReadModelBounds) {
     rulePrecision: new RulePrecision(),
     sessions: new Sessions(),
     recentMail: new RecentMail(),
+    pastBlocks: new PastBlocks(),
   };
 }
 

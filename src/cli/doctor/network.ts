@@ -74,6 +74,12 @@ export async function checkServer(findings: Findings, world: World): Promise<voi
       `rules have tripped, and no detector has acted: nothing stops ${unanswered === 1 ? '1 sender that is' : `${unanswered} senders that are`} over a limit`,
       'see that the process with the role detector runs, and that it reaches the store',
     );
+  const past = Number(health['pastBlocks'] ?? 0);
+  if (past > 0)
+    findings.problem(
+      `mail of ${past === 1 ? '1 blocked sender has gone past its block' : `${past} blocked senders has gone past their blocks`} within a day: Stopgap was not asked about it, or its answer was not heard`,
+      'see that each way to send asks Stopgap: docs/run/mail-servers.md#mail-that-goes-past-a-block',
+    );
 }
 
 /** Whether a Stopgap has run with these settings: it has left events, or a snapshot of them. */

@@ -42,8 +42,10 @@ export function BlockReport({ block: { id, state } }: { block: Block }) {
 }
 
 function Sections({ report }: { report: Report }) {
-  const { block, onset, before, after, bounces, stopped, held, coveredUntil, keptSince } = report;
+  const { block, onset, before, after, past, pastWhy, bounces, stopped, held, coveredUntil, keptSince } =
+    report;
   const isGone = keptSince !== null;
+  const through = after.recipients + past.recipients;
   const refusals = stopped.reduce((sum, { refusals: some }) => sum + some, 0);
   const firstStop = stopped.map(({ first }) => first).sort()[0];
   const quiet =
@@ -93,17 +95,28 @@ function Sections({ report }: { report: Report }) {
         )}
         <Figure
           title="Got through after"
-          value={isGone && after.recipients === 0 ? null : after.recipients}
-          unit={after.recipients === 1 ? 'recipient' : 'recipients'}
+          tone={past.recipients > 0 ? 'panel-bad' : ''}
+          value={isGone && through === 0 ? null : through}
+          unit={through === 1 ? 'recipient' : 'recipients'}
         >
           <PassedWords passed={after} />
-          <p className="quiet">
-            {block.since === null
-              ? 'It was never in force.'
-              : after.recipients === 0
-                ? !isGone && 'Nothing got past the block.'
-                : 'These messages were under way when it began.'}
-          </p>
+          {block.since === null ? (
+            <p className="quiet">It was never in force.</p>
+          ) : through === 0 ? (
+            !isGone && <p className="quiet">Nothing got past the block.</p>
+          ) : (
+            after.recipients > 0 && (
+              <p className="quiet">
+                These messages were under way when it began
+                {block.history.some(
+                  ({ type, held: decided }) => type === 'HeldMailDecided' && decided === 'release',
+                ) && ', or were held and let go'}
+                .
+              </p>
+            )
+          )}
+          <PassedWords passed={past} />
+          {pastWhy !== null && <p>{pastWhy}</p>}
         </Figure>
         <Figure
           title="Stopped"
@@ -120,7 +133,11 @@ function Sections({ report }: { report: Report }) {
               </li>
             ))}
           </ul>
-          {refusals === 0 && !isGone && <p className="quiet">Nothing was tried while it was in force.</p>}
+          {refusals === 0 && !isGone && (
+            <p className="quiet">
+              {through === 0 ? 'Nothing was tried while it was in force.' : 'Nothing was refused.'}
+            </p>
+          )}
           {quiet >= 1000 && <p className="quiet">The first came {spanOf(quiet)} after it began.</p>}
         </Figure>
         <Held block={block} held={held} />
@@ -142,16 +159,18 @@ function Figure({
   title,
   value,
   unit,
+  tone = '',
   children,
 }: {
   title: string;
+  tone?: string;
   /** Null: it is not known any more. */
   value: number | null;
   unit: string;
   children: ReactNode;
 }) {
   return (
-    <section className="panel">
+    <section className={`panel ${tone}`}>
       <h3>{title}</h3>
       {value === null ? (
         <p>Not known</p>

@@ -86,7 +86,7 @@ export function Troubles({ troubles }: { troubles: readonly Trouble[] }) {
   );
 }
 
-/** Names who is over a limit while nothing stops it. */
+/** Names who is over a limit or blocked while nothing stops it. */
 export function NotStopped({ unstopped }: { unstopped: AnswerOf<'/api/v1/overview'>['unstopped'] }) {
   const { senders, sentence, items } = unstopped;
   if (sentence === null) return null;
@@ -94,10 +94,10 @@ export function NotStopped({ unstopped }: { unstopped: AnswerOf<'/api/v1/overvie
     <div className="failure" role="status">
       <p>
         <strong>{sentence}</strong>{' '}
-        {items.map(({ subject, rule }, index) => (
+        {items.map(({ subject, rule, blocked }, index) => (
           <span key={`${subject.type} ${subject.value}`}>
             {index > 0 && ', '}
-            <SubjectLink subject={subject} /> <span className="quiet">({rule})</span>
+            <SubjectLink subject={subject} /> <span className="quiet">({blocked ? 'blocked' : rule})</span>
           </span>
         ))}
         {senders > items.length && ', …'}

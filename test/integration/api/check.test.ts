@@ -36,6 +36,37 @@ describe('checks over HTTP', () => {
     await server.deps.store.append(sendStream(account), [event], 'any');
   }
 
+  test('of a blocked sender says how much mail has gone past the block, since when it is in force, and what to look at', async () => {
+    const { since } = await server.block('goes-past@example.com');
+    server.clock.advance(SECOND);
+    await server.sent('goes-past@example.com', 1);
+    assert.doesNotMatch((await check('account=goes-past@example.com')).sentence, /gone past/);
+    server.clock.advance(28 * MINUTE);
+    await server.sent('goes-past@example.com', 1);
+    await server.sent('goes-past@example.com', 1);
+    const { sentence } = await check('account=goes-past@example.com');
+    const last = formatInstant(server.clock.now());
+    assert.ok(
+      sentence.includes(
+        `But 2 messages have gone past this block, though it has been in force since ${String(since)}, the last at ${last}: Stopgap was not asked about that mail, or its answer was not heard: see stopgap doctor, and docs/run/mail-servers.md#mail-that-goes-past-a-block.`,
+      ),
+      sentence,
+    );
+  });
+
+  test('of a blocked user of the mail server itself says that Postfix asks nobody about its mail', async () => {
+    await server.block('uid-33@mx', { refusal: 'hold' });
+    const { refused: isRefused, rcpt, sentence } = await check('account=uid-33@mx');
+    assert.deepEqual([isRefused, rcpt.outcome, rcpt.reply], [true, 'not asked', null]);
+    assert.match(sentence, /Postfix asks nobody about such mail and sends it on: without a hook/);
+    assert.doesNotMatch(sentence, /takes its mail and holds it|takes the mail and holds it/);
+    const { id } = await server.block('uid-34@mx');
+    await refused('uid-34@mx', id, { stage: 'rcpt', reply: '451 4.3.2 no' });
+    const asked = await check('account=uid-34@mx');
+    assert.equal(asked.rcpt.outcome, 'refused', 'an Exim asks about it');
+    assert.doesNotMatch(asked.sentence, /asks nobody/);
+  });
+
   test('a check of an account alone finds the block on the EHLO name or network that it came from', async () => {
     const ehlo = await server.block('', { subject: { type: 'ehlo', value: 'pc-17.example' } });
     const ip = await server.block('', { subject: { type: 'ip', value: '198.51.100.0/24' } });

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { formatInstant, HOUR, MINUTE, SECOND } from '../../../src/kernel/time.js';
+import { DAY, formatInstant, HOUR, MINUTE, SECOND } from '../../../src/kernel/time.js';
 import { newId } from '../../../src/runtime/ids.js';
 import { sendStream } from '../../../src/sending/events.js';
 import { ApiServer } from '../../support/api/server.js';
@@ -10,7 +10,11 @@ interface Overview {
   readonly unstopped: {
     readonly senders: number;
     readonly sentence: string | null;
-    readonly items: readonly { readonly subject: { readonly value: string }; readonly rule: string }[];
+    readonly items: readonly {
+      readonly subject: { readonly value: string };
+      readonly rule: string | null;
+      readonly blocked: boolean;
+    }[];
   };
   readonly proposals: { readonly waiting: number; readonly oldestAt: string | null };
   readonly blocks: { readonly active: number };
@@ -178,6 +182,54 @@ describe('senders over a limit that nothing stops', () => {
     assert.deepEqual(await names(), ['proposed@own.example']);
     await server.trip('proposed@own.example');
     assert.deepEqual(await names(), []);
+  });
+
+  test('are named where they are blocked and their mail goes past the block, until a day after', async () => {
+    const { id } = await server.block('past@own.example', { indefinite: true });
+    server.clock.advance(SECOND);
+    await server.sent('past@own.example', 60);
+    assert.deepEqual(await names(), [], 'it was under way');
+    server.clock.advance(28 * MINUTE);
+    await server.sent('past@own.example', 60);
+    const { unstopped } = await overview();
+    assert.equal(unstopped.senders, 1);
+    assert.equal(
+      unstopped.sentence,
+      '1 sender is blocked, and its mail has gone past the block within a day: Stopgap was not asked about that mail, or its answer was not heard: see stopgap doctor, and docs/run/mail-servers.md#mail-that-goes-past-a-block.',
+    );
+    assert.deepEqual(
+      unstopped.items.map(({ subject, rule, blocked }) => [subject.value, rule, blocked]),
+      [['past@own.example', null, true]],
+    );
+    await server.restart();
+    assert.deepEqual(await names('domain'), ['past@own.example'], 'the events alone say so');
+    server.clock.advance(DAY);
+    assert.deepEqual(await names(), []);
+    await server.sent('past@own.example', 1);
+    assert.deepEqual(await names(), ['past@own.example']);
+    await server.post(`/api/v1/blocks/${id}/release`);
+    assert.deepEqual(await names(), []);
+  });
+
+  test('are named where a mail server reports what it sent past a block, and not for what it reports late', async () => {
+    const account = 'uid-33@mx.own.example';
+    const report = async (id: string, at: number): Promise<void> => {
+      const who = { account, returnPath: 'www@own.example', direction: 'outbound' };
+      const item = { type: 'accepted', id, at: formatInstant(at), ...who, recipients: 1 };
+      const reply = await server.post('/api/v1/sends', [item], { role: 'server' });
+      assert.match(reply.text, /"recorded":1/);
+      await server.deps.models.reached(await server.deps.store.head());
+    };
+    const began = server.clock.now();
+    const { id } = await server.block(account, { refusal: 'hold' });
+    server.clock.advance(28 * MINUTE);
+    await report('late', began - SECOND);
+    await report('under way', began + 30 * SECOND);
+    assert.deepEqual(await names(), []);
+    await report('past', began + 27 * MINUTE);
+    assert.deepEqual(await names(), [account]);
+    assert.match(await checked(account), /Postfix asks nobody .* But 1 message has gone past this block/);
+    await server.post(`/api/v1/blocks/${id}/release`);
   });
 
   test('are named while rules only observe, with that reason, until their window is over', async () => {

@@ -108,6 +108,20 @@ describe('the containment report of a block', () => {
     assert.match(other.out, /^- In the day before we stopped it: 0 messages to 0 recipients$/m);
   });
 
+  test('tells what went past a block from what was under way, in its text too', async () => {
+    const { id } = await server.block('gone-past@example.com');
+    server.clock.advance(30 * SECOND);
+    await server.sent('gone-past@example.com', 2);
+    server.clock.advance(28 * MINUTE);
+    await server.sent('gone-past@example.com', 60);
+    const { after, past, pastWhy } = await reportOf(id);
+    assert.deepEqual([after.recipients, past.recipients], [2, 60]);
+    const { out } = await terminal.run('block', 'report', id);
+    assert.match(out, /^under way +1 +2 /m);
+    assert.match(out, /^past the block +1 +60 /m);
+    assert.ok(out.includes(pastWhy!), out);
+  });
+
   test('covers a domain, whose mail lies in the streams of its accounts', async () => {
     const { json } = await server.post('/api/v1/blocks', {
       ...{ subject: { type: 'domain', value: 'customer.example' }, duration: '1h' },
@@ -284,7 +298,7 @@ describe('the containment report of a block', () => {
     const { out } = await terminal.run('block', 'report', 'shown@example.com');
     assert.match(out, /^state +active$/m);
     assert.match(out, /^GOT THROUGH +MESSAGES +RECIPIENTS +REFUSED BEHIND +FIRST +LAST$/m);
-    assert.match(out, /^during the block +1 +4 +0 +2026-/m);
+    assert.match(out, /^under way +1 +4 +0 +2026-/m);
     assert.match(out, /^STOPPED AT +REFUSALS +FIRST +LAST\nauth +3 /m);
     assert.match(out, /535 5\.7\.8 Authentication \ufffdfailed$/m);
     const json = JSON.parse((await terminal.run('block', 'report', id, '--json')).out) as ReportJson;
@@ -340,7 +354,10 @@ describe('the containment report of a block', () => {
     const { keptSince } = await reportOf(id);
     assert.equal(keptSince, formatInstant(server.clock.now() - retention.sends));
     const { out } = await terminal.run('block', 'report', id);
-    assert.match(out, /^before the block +- +- +- +- +-\nduring the block +- +- +- +- +-$/m);
+    assert.match(
+      out,
+      /^before the block +- +- +- +- +-\nunder way +- +- +- +- +-\npast the block +- +- +- +- +-$/m,
+    );
     assert.ok(
       out.endsWith(`was sent and refused before ${keptSince} is not kept any more, and not counted.\n`),
       out,

@@ -65,6 +65,16 @@ describe('stopgap doctor, of what a running server says of itself', () => {
     );
   });
 
+  test('mail that goes past a block is a problem, with how many senders send so and what to look at', async (t) => {
+    const listen = await answering(t, { pastBlocks: 2 });
+    const { has } = await doctor(t, { env: { ...QUIET, STOPGAP_API_LISTEN: listen } });
+    has(
+      'server',
+      'problem',
+      /^mail of 2 blocked senders has gone past their blocks within a day: .*; see that each way to send asks Stopgap: docs\/run\/mail-servers\.md#mail-that-goes-past-a-block$/,
+    );
+  });
+
   test('a server without a token for it leaves open which rules are in force', async (t) => {
     const listen = await answering(t, {});
     const { has } = await doctor(t, { env: { ...QUIET, STOPGAP_API_LISTEN: listen } });

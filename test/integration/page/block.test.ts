@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { DAY } from '../../../src/kernel/time.js';
+import { DAY, MINUTE } from '../../../src/kernel/time.js';
 import { newId } from '../../../src/runtime/ids.js';
 import { sendStream } from '../../../src/sending/events.js';
 import { assertAccessible, assertReflows, PageServer, WITHOUT_BROWSER } from '../../support/page/browser.js';
@@ -186,6 +186,21 @@ describe('the screen of one block in a real browser', { skip: WITHOUT_BROWSER },
     await page.getByText('50 rows are shown.').waitFor();
     await page.getByText('120 attempts when').waitFor();
     await assertReflows(page);
+  });
+
+  test('calls under way what was, and says of what came later that it went past the block, and why it may', async () => {
+    const past = (await server.api.block('past@own.example'))['id'];
+    await server.api.sent('past@own.example', 3);
+    server.api.clock.advance(28 * MINUTE);
+    await server.api.sent('past@own.example', 60);
+    const page = await server.open({ as: 'viewer', at: `/blocks/${past}` });
+    const through = page.locator('.panel').filter({ hasText: 'Got through after' });
+    await through.getByText('63 recipients').waitFor();
+    await through.getByText('These messages were under way when it began.').waitFor();
+    await through.getByText('Stopgap was not asked about that mail').waitFor();
+    await page.locator('.panel').getByText('Nothing was refused.').waitFor();
+    assert.equal(await page.getByText('Nothing was tried').count(), 0);
+    await assertAccessible(page);
   });
 
   test('says that what an old block let through and stopped is not kept any more, not that there was nothing', async () => {

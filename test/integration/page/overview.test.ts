@@ -33,6 +33,19 @@ describe('the overview in a real browser', { skip: WITHOUT_BROWSER }, () => {
     await server.api.post(`/api/v1/blocks/${id}/release`);
   });
 
+  test('does not say that what is blocked is contained while mail goes past a block, and names its sender', async () => {
+    const { id } = (await server.api.block('past@example.com')) as unknown as { id: string };
+    server.api.clock.advance(28 * MINUTE);
+    await server.api.sent('past@example.com', 60);
+    const page = await server.open({ as: 'viewer' });
+    await page.getByText('1 sender is blocked, and its mail has gone past the block').waitFor();
+    await page.getByRole('status').getByRole('link', { name: 'past@example.com' }).waitFor();
+    assert.equal(await page.getByText('Nothing is burning.').count(), 0);
+    await assertAccessible(page);
+    await assertReflows(page);
+    await server.api.post(`/api/v1/blocks/${id}/release`);
+  });
+
   describe('with mail, a block and a proposal', () => {
     before(async () => {
       await server.api.sent('busy@example.com', 60);

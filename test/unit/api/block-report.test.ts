@@ -114,6 +114,51 @@ describe('a containment report', () => {
     assert.deepEqual(found.sources, [{ ip: '192.0.2.7', messages: 3, recipients: 12 }]);
   });
 
+  test('tells what went past the block from what was under way when it began, however late that is reported', () => {
+    const waited = { outboxedAt: T0 + 30 * SECOND } as object;
+    const found = reportOf(ALICE, [
+      sent(T0, 10),
+      sent(T0 + 30 * SECOND, 101, { recipients: 2, ...waited }, { recordedAt: T0 + 20 * MINUTE }),
+      sent(T0 + 2 * MINUTE, 102, { recipients: 3 }),
+      sent(T0 + 29 * MINUTE, 103, { recipients: 60 }),
+      sent(T0 + 30 * MINUTE, 104, { recipients: 60 }),
+    ]);
+    const { after, past, pastWhy } = found;
+    assert.deepEqual([after.messages, after.recipients], [2, 5]);
+    assert.deepEqual([past.messages, past.recipients], [2, 120]);
+    assert.equal(past.first, '2026-03-01T12:29:00.000Z');
+    assert.match(
+      pastWhy!,
+      /Stopgap was not asked about that mail, or its answer was not heard: see stopgap doctor/,
+    );
+    const letter = letterOf(ALICE, found);
+    assert.match(letter, /^we stopped mail from the account .* Some of it was sent all the same\.$/m);
+    assert.match(letter, /^- Already on their way when we stopped it: 2 messages to 5 recipients, /m);
+    assert.match(
+      letter,
+      /^- Sent all the same, by a way that we had not stopped: 2 messages to 120 recipients, between 1 March 2026 at 12:29 UTC and /m,
+    );
+    assert.doesNotMatch(letterOf(ALICE, reportOf(ALICE, [sent(T0 + MINUTE, 101)])), /all the same/);
+  });
+
+  test('calls nothing past the block that was held, and that a person has let go while it went on', () => {
+    const [imposed, end] = ALICE.history;
+    const letGo = {
+      ...end!,
+      type: 'HeldMailDecided',
+      at: T0 + 20 * MINUTE,
+      position: 150,
+      held: 'release',
+    } as const;
+    const entry = { ...ALICE, history: [imposed!, letGo, end!] };
+    const found = reportOf(entry, [sent(T0 + 10 * MINUTE, 140), sent(T0 + 21 * MINUTE, 151)]);
+    assert.deepEqual([found.past.messages, found.after.messages], [1, 1]);
+    assert.match(
+      letterOf(entry, found),
+      /^- Already on their way when we stopped it, or held and sent on later: 1 message to /m,
+    );
+  });
+
   test('says when it may have begun, since the evidence may count only later sends', () => {
     const found = reportOf(ALICE, [sent(T0, 10), sent(T0 + 1, 11)]);
     const letter = letterOf(ALICE, { ...found, held: { ...found.held, waiting: 0 } });

@@ -42,8 +42,8 @@ function scene() {
       return verdicts;
     },
   };
-  const { activeBlocks, exemptions, automaticBlocks, sendVolume } = models;
-  const known = { ledger, activeBlocks, exemptions, automaticBlocks, sendVolume };
+  const { activeBlocks, exemptions, automaticBlocks, sendVolume, pastBlocks } = models;
+  const known = { ledger, activeBlocks, exemptions, automaticBlocks, sendVolume, pastBlocks };
   return { clock, counted, models, verdicts, passing: new PassingSenders(known, responder, clock) };
 }
 

@@ -3,9 +3,11 @@ import { describe, test } from 'node:test';
 import { ActiveBlocks } from '../../../projections/blocks/active-blocks.js';
 import { BlockLedger } from '../../../projections/blocks/block-ledger.js';
 import { Exemptions } from '../../../projections/blocks/exemptions.js';
+import { PastBlocks } from '../../../projections/blocks/past-blocks.js';
 import { AutomaticBlocks } from '../../../projections/blocks/rule-precision.js';
 import { undetected, unstopped } from '../../../projections/blocks/unstopped.js';
 import type { BlockEvent, BlockFact } from '../../../src/blocks/events.js';
+import type { RecordedEvent } from '../../../src/kernel/events.js';
 import { HOUR, MINUTE } from '../../../src/kernel/time.js';
 import type { Action, Rule } from '../../../src/rules/model.js';
 import { parseRules } from '../../../src/rules/parse.js';
@@ -31,9 +33,10 @@ function known(events: readonly Event[]) {
     activeBlocks: new ActiveBlocks(),
     exemptions: new Exemptions(),
     automaticBlocks: new AutomaticBlocks(),
+    pastBlocks: new PastBlocks(),
   };
   events.forEach(([at, fact], index) => {
-    const event = { ...blockEvent(fact, at, index + 1), by: 'rule:burst@1' } as BlockEvent;
+    const event = { ...blockEvent(fact, at, index + 1), by: 'rule:burst@1' } as RecordedEvent & BlockEvent;
     for (const model of Object.values(models)) model.apply(event);
   });
   return { ...models, sendVolume: { rules: RULES } };
@@ -63,7 +66,7 @@ const NOW = T0 + 10 * MINUTE;
 
 describe('a sender that a proposal waits on', () => {
   const waiting: Event = [T0, proposed({ rule: 'slow' })];
-  const withObserved = (...events: readonly Event[]): readonly string[] =>
+  const withObserved = (...events: readonly Event[]): readonly (string | undefined)[] =>
     unstopped(known(events), [], NOW).map(({ rule: id }) => id);
 
   test('is named when it goes on where rules only observe, and would be blocked for that', () => {

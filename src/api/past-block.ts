@@ -1,0 +1,39 @@
+import type { PastBlock } from '../../projections/blocks/past-blocks.js';
+import { grouped } from '../kernel/printable.js';
+import { formatInstant } from '../kernel/time.js';
+import type { SenderIdentity } from '../sending/subjects.js';
+import type { Refusing } from './check-findings.js';
+import type { ApiDependencies } from './dependencies.js';
+
+/** Why mail goes past a block, and where it is told what to do. */
+export const PAST_WHY =
+  'Stopgap was not asked about that mail, or its answer was not heard: see stopgap doctor, and docs/run/mail-servers.md#mail-that-goes-past-a-block';
+
+/** What went past the block that refuses a sender. */
+export function pastSentences({ models }: ApiDependencies, { block }: Refusing): readonly string[] {
+  const past = models.pastBlocks.of(block.id);
+  return past === undefined ? [] : [pastSentence(past, block.since)];
+}
+
+function pastSentence({ messages, lastAt }: PastBlock, since: string | null): string {
+  const many = messages === 1 ? '1 message has' : `${grouped(messages)} messages have`;
+  const begun = since === null ? '' : `, though it has been in force since ${since}`;
+  const last = messages === 1 ? '' : 'the last ';
+  return `But ${many} gone past this block${begun}, ${last}at ${formatInstant(lastAt)}: ${PAST_WHY}.`;
+}
+
+const LOCAL = /^uid-\d+@/;
+
+/** Whether Postfix hands in its mail by itself, and so asks nobody: an Exim that asks about its local users has been refused. */
+export function isUnasked({ account }: SenderIdentity, refusals: readonly unknown[]): boolean {
+  return account !== undefined && LOCAL.test(account) && refusals.length === 0;
+}
+
+/** What a block does to mail of a program on the mail server's own machine. */
+export function unaskedSentence({ callsHook }: Pick<ApiDependencies, 'callsHook'>): string {
+  const hook =
+    callsHook === true
+      ? 'the hook alone holds what of it waits in the queue when the block begins'
+      : 'without a hook (hooks.run) not even what of it waits in the queue is held';
+  return `But this is a user of the mail server's own machine, whose programs hand in mail by the sendmail command. Postfix asks nobody about such mail and sends it on: ${hook}. authorized_submit_users in main.cf stops that user (docs/run/mail-servers.md#mail-that-goes-past-a-block). An Exim with the recipe for local users asks.`;
+}

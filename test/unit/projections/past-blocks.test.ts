@@ -1,0 +1,146 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { ActiveBlocks } from '../../../projections/blocks/active-blocks.js';
+import type { PastBlock } from '../../../projections/blocks/past-blocks.js';
+import { PastBlocks } from '../../../projections/blocks/past-blocks.js';
+import type { BlockEvent, BlockFact } from '../../../src/blocks/events.js';
+import type { RecordedEvent } from '../../../src/kernel/events.js';
+import { DAY, HOUR, MINUTE, SECOND } from '../../../src/kernel/time.js';
+import type { Direction, SubjectType } from '../../../src/sending/subjects.js';
+import { T0 } from '../../support/given.js';
+import { blockEvent, sent } from '../../support/sends.js';
+
+type Fact<Type extends BlockFact['type']> = Extract<BlockFact, { readonly type: Type }>;
+
+function imposed(
+  type: SubjectType = 'account',
+  value = 'alice@example.com',
+  direction: Direction = 'outbound',
+  until: number | null = null,
+): Fact<'BlockImposed'> {
+  const terms = { subject: { type, value }, direction, description: '', refusal: 'hold', until } as const;
+  return { type: 'BlockImposed', data: { block: 'b1', ...terms, origin: 'admin', renewWhileTrying: false } };
+}
+
+const released: BlockFact = { type: 'BlockReleased', data: { block: 'b1', falsePositive: false } };
+const letGo: BlockFact = { type: 'HeldMailDecided', data: { block: 'b1', action: 'release' } };
+
+/** What the read models do with these. */
+class Folded {
+  readonly past = new PastBlocks();
+  readonly #active = new ActiveBlocks();
+
+  given(...events: readonly RecordedEvent[]): this {
+    for (const one of events) {
+      this.past.sent(one, this.#active);
+      if (one.stream !== 'block-test') continue;
+      this.#active.apply(one as BlockEvent);
+      this.past.apply(one as RecordedEvent & BlockEvent);
+    }
+    return this;
+  }
+
+  lately(now: number): ReturnType<PastBlocks['lately']> {
+    return this.past.lately(now, this.#active);
+  }
+
+  get found(): PastBlock | undefined {
+    return this.past.of('b1');
+  }
+}
+
+const given = (...events: readonly RecordedEvent[]): Folded => new Folded().given(...events);
+
+describe('mail that goes past a block', () => {
+  const block = blockEvent(imposed(), T0, 10);
+
+  test('is what its sender was accepted for more than a minute after it began', () => {
+    const { found } = given(
+      block,
+      sent(T0 + MINUTE, 11),
+      sent(T0 + 28 * MINUTE, 12),
+      sent(T0 + 29 * MINUTE, 13),
+    );
+    assert.deepEqual([found?.messages, found?.lastAt], [2, T0 + 29 * MINUTE]);
+  });
+
+  test('is none that was sent before and is reported late, nor that of anybody else, nor what was imported', () => {
+    const late = { recordedAt: T0 + HOUR };
+    const { found } = given(
+      block,
+      sent(T0 - SECOND, 11, { outboxedAt: T0 - SECOND } as object, late),
+      sent(T0 + HOUR, 12, { account: 'bob@example.com', returnPath: 'bob@example.com' }),
+      sent(T0 + HOUR, 13, { direction: 'inbound' }),
+      sent(T0 + HOUR, 14, { imported: 'postfix-log' } as object),
+      sent(T0 + HOUR, 15, { further: true }),
+    );
+    assert.equal(found, undefined);
+  });
+
+  test('is none by a clock that is wrong alone, of who sent, or of who blocked', () => {
+    const ahead = sent(T0 + 4 * MINUTE, 11, {}, { recordedAt: T0 + SECOND });
+    assert.equal(given(block, ahead).found, undefined);
+    const behind = { ...blockEvent(imposed(), T0 - 4 * MINUTE, 10), recordedAt: T0 };
+    assert.equal(given(behind, sent(T0 + SECOND, 11)).found, undefined);
+  });
+
+  test('is found by whatever the block is on', () => {
+    const subjects = [
+      ['address', 'alice@example.com'],
+      ['domain', 'example.com'],
+      ['ehlo', 'pc.example.com'],
+      ['ip', '192.0.2.0/24'],
+    ] as const;
+    for (const [type, value] of subjects) {
+      const { found } = given(blockEvent(imposed(type, value), T0, 10), sent(T0 + HOUR, 11));
+      assert.equal(found?.messages, 1, type);
+    }
+    const twice = given(
+      blockEvent(imposed('domain', 'example.com'), T0, 10),
+      sent(T0 + HOUR, 11, { returnPath: 'sales@example.com' }),
+    );
+    assert.equal(twice.found?.messages, 1, 'it is found by the login and by the return path');
+    const local = given(
+      blockEvent(imposed('account', 'uid-33@mx'), T0, 10),
+      sent(T0 + HOUR, 11, { account: 'uid-33@mx', returnPath: 'www@example.com' }),
+    );
+    assert.equal(local.found?.messages, 1);
+  });
+
+  test('is none once the block is over, also where nobody has recorded that', () => {
+    const over = given(blockEvent(imposed('account', 'alice@example.com', 'all', T0 + HOUR), T0, 10));
+    assert.equal(over.given(sent(T0 + HOUR, 11)).found, undefined);
+    const { found } = given(block, sent(T0 + HOUR, 11), blockEvent(released, T0 + HOUR, 12));
+    assert.equal(found, undefined);
+  });
+
+  test('is none that was held and that a person has let go while the block goes on', () => {
+    const decided = given(block, blockEvent(letGo, T0 + HOUR, 11), sent(T0 + HOUR + MINUTE, 12));
+    assert.equal(decided.found, undefined);
+    assert.equal(decided.given(sent(T0 + 3 * HOUR, 13)).found?.messages, 1);
+  });
+
+  test('is told of for a day after the last of it', () => {
+    const folded = given(block, sent(T0 + HOUR, 11));
+    assert.deepEqual(
+      folded.lately(T0 + DAY).map((one) => [one.block.id, one.messages]),
+      [['b1', 1]],
+    );
+    assert.deepEqual(folded.lately(T0 + HOUR + DAY), []);
+    const ending = given(blockEvent(imposed('account', 'alice@example.com', 'all', T0 + 2 * HOUR), T0, 10));
+    ending.given(sent(T0 + HOUR, 11));
+    assert.equal(ending.lately(T0 + HOUR).length, 1);
+    assert.deepEqual(ending.lately(T0 + 2 * HOUR), [], 'its end need not be recorded');
+  });
+
+  test('is known after a restart too, and what was dumped does not change any more', () => {
+    const before = given(block, sent(T0 + HOUR, 11));
+    const dumped = structuredClone(before.past.dump());
+    const shared = before.past.dump();
+    before.given(sent(T0 + 2 * HOUR, 12));
+    const again = new PastBlocks();
+    again.restore(shared);
+    assert.deepEqual(again.dump(), dumped);
+    assert.equal(again.of('b1')?.messages, 1);
+  });
+});
