@@ -74,7 +74,7 @@ describe('what senders usually do, once their sends are gone', () => {
         assert.deepEqual(other.models.dump(), one.models.dump());
         verdicts += one.verdicts.length;
       }),
-      { numRuns: 32 },
+      { numRuns: 42 },
     );
     assert.ok(verdicts > 300, `only ${verdicts} verdicts`);
   });

@@ -188,7 +188,7 @@ describe('a replay', () => {
         }
         verdicts += found.length;
       }),
-      { numRuns: 50 },
+      { numRuns: 64 },
     );
     assert.ok(verdicts > 300, `only ${verdicts} verdicts: the histories show too little`);
   });
