@@ -1,5 +1,14 @@
-import { spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { spawn, spawnSync } from 'node:child_process';
+import {
+  chmodSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statfsSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
@@ -108,7 +117,38 @@ const args = [
   ...['--test', ...reporters, '--test-concurrency=5', `--test-timeout=${HUNG}`],
   ...[`--max-semi-space-size=${YOUNG}`, ...FOR_SHORT_LIVES],
 ];
-const env = { ...process.env, TEST_ANSWERS_SEEN: seen };
+
+/** Where Linux has a file system in memory, and how much of it must be free, in bytes. */
+const [MEMORY, ROOM] = ['/dev/shm', 2 * 1024 ** 3];
+
+/**
+ * A folder in memory for what tests write, if there is room, and a script in it can be run: containers often forbid it. A store
+ * is made there in a tenth of the time and a quarter of the processor that it takes on a disk.
+ */
+function inMemory(): string | undefined {
+  if (process.env['TMPDIR'] !== undefined) return undefined;
+  let made: string | undefined;
+  try {
+    const { bavail, bsize } = statfsSync(MEMORY);
+    if (bavail * bsize < ROOM) return undefined;
+    // Short, because a socket's path has a hundred characters at most; open to the users that services become, as /tmp is.
+    made = mkdtempSync(path.join(MEMORY, 't-'));
+    chmodSync(made, 0o1777);
+    const script = path.join(made, 'script');
+    writeFileSync(script, '#!/bin/sh\nexit 7\n', { mode: 0o755 });
+    if (spawnSync(script).status === 7) return made;
+  } catch {
+    // There is none, or not for this user.
+  }
+  if (made !== undefined) rmSync(made, { recursive: true });
+  return undefined;
+}
+
+const memory = inMemory();
+const env = {
+  ...{ ...process.env, TEST_ANSWERS_SEEN: seen },
+  ...(memory === undefined ? {} : { TMPDIR: memory }),
+};
 // A group of its own, so that what a test has started ends with it.
 const child = spawn(process.execPath, [...args, ...loaded()], { stdio: 'inherit', env, detached: true });
 const end = (signal: NodeJS.Signals): void => {
@@ -128,6 +168,8 @@ child.on('exit', (code, signal) => {
   const missed = wanted.length === 0 ? unseen() : [];
   const reasons = existsSync(skips) ? readFileSync(skips, 'utf8').split('\n').slice(0, -1) : [];
   rmSync(dir, { recursive: true });
+  // What is left by a test that was ended would take memory until the machine starts again.
+  if (memory !== undefined) rmSync(memory, { recursive: true, force: true, maxRetries: 3 });
   process.stdout.write(`${closingLine(reasons, SERVING)}\n`);
   for (const answer of missed) process.stdout.write(`no test saw this answer of the API: ${answer}\n`);
   process.exitCode = code === 0 && missed.length > 0 ? 1 : (code ?? (signal === null ? 1 : 128));

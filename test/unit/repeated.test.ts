@@ -116,7 +116,7 @@ describe('an event that a log holds twice', () => {
         for (const { type } of spoilt) types.set(type, (types.get(type) ?? 0) + 1);
         for (const { type } of once) types.set(type, types.get(type)! - 1);
       }),
-      { numRuns: 40 },
+      { numRuns: 34 },
     );
     for (const type of [
       ...['MessageAccepted', 'RecipientsRefused', 'BounceReceived', 'AuthenticationFailed'],
@@ -132,7 +132,7 @@ describe('an event that a log holds twice', () => {
         const { once, spoilt } = bothOf(history, again);
         assert.deepEqual(habitsOf(spoilt), habitsOf(once));
       }),
-      { numRuns: 30 },
+      { numRuns: 18 },
     );
   });
 
@@ -144,7 +144,7 @@ describe('an event that a log holds twice', () => {
         const expected = await backtestOf(once.filter(readable));
         assert.deepEqual(await backtestOf(spoilt.filter(readable)), expected);
       }),
-      { numRuns: 15 },
+      { numRuns: 10 },
     );
   });
 

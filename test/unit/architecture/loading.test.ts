@@ -1,20 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import ts from 'typescript';
-import { importsOf, sources } from './imports.js';
+import { loads, sources } from './imports.js';
 
-const all = new Map(sources('src', 'projections').map(({ file, tree }) => [file, tree]));
-
-/** What a file loads with itself: no types, and nothing that it imports only when it needs it. */
-function loads(file: string, tree: ts.SourceFile): readonly string[] {
-  const kept = tree.statements.filter(
-    (one) =>
-      (ts.isImportDeclaration(one) && one.importClause?.phaseModifier !== ts.SyntaxKind.TypeKeyword) ||
-      (ts.isExportDeclaration(one) && !one.isTypeOnly),
-  );
-  const text = kept.map((one) => one.getText()).join('\n');
-  return importsOf(file, ts.createSourceFile(file, text, ts.ScriptTarget.ES2023, true));
-}
+const all = new Map(sources('src', 'projections').map(({ file, text }) => [file, text]));
 
 /** The packages that are loaded before the first line of this file runs. */
 function packagesOf(entry: string): readonly string[] {

@@ -164,7 +164,7 @@ describe('any sequence of events, also such as two writers have spoilt', () => {
   test('folds into models that agree, and that know every id', () => {
     fc.assert(
       fc.property(spoilt, (steps) => void play(steps)),
-      { numRuns: 1000 },
+      { numRuns: 600 },
     );
   });
 
@@ -190,7 +190,7 @@ describe('any sequence of events, also such as two writers have spoilt', () => {
           assert.deepEqual(await entryOf(sources, entry.id, () => true), entry);
         }
       }),
-      { numRuns: 2000 },
+      { numRuns: 1000 },
     );
     assert.ok(read > 100, `${read} were read from the stream`);
   });
@@ -206,7 +206,7 @@ describe('any sequence of events, also such as two writers have spoilt', () => {
         assert.equal(activeBlock(folded.standing, folded.now), undefined);
         for (const id of names) assert.equal(stateOf(folded.standing, id, folded.now), 'released');
       }),
-      { numRuns: 1000 },
+      { numRuns: 600 },
     );
   });
 
@@ -227,7 +227,7 @@ describe('any sequence of events, also such as two writers have spoilt', () => {
         const open = folded.precision.all().filter((one) => one.open > 0);
         if (folded.standing.block === undefined) assert.deepEqual(open, [], 'every case is judged');
       }),
-      { numRuns: 500 },
+      { numRuns: 400 },
     );
   });
 });

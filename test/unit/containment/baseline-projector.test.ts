@@ -49,7 +49,7 @@ describe('what a node knows that folds no sends', () => {
         shown.profiles += feed.baselines.size;
         shown.left += log.filter(({ stream }) => !BASELINES_ONLY.includes(categoryOf(stream))).length;
       }),
-      { numRuns: 30 },
+      { numRuns: 20 },
     );
     for (const [what, count] of Object.entries(shown)) assert.ok(count > 40, `only ${count} ${what}`);
   });
@@ -68,7 +68,7 @@ describe('what a node knows that folds no sends', () => {
         fed(log.slice(cut), restored);
         assert.deepEqual(restored.dump(), throughFrames(whole.dump()));
       }),
-      { numRuns: 30 },
+      { numRuns: 20 },
     );
   });
 });

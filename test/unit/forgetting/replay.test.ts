@@ -62,7 +62,7 @@ describe('a replay of a log out of which somebody was taken', () => {
         const log = logOf(history);
         assert.deepEqual(ofOthers(fold(without(log)).verdicts), ofOthers(fold(log).verdicts));
       }),
-      { numRuns: 40 },
+      { numRuns: 24 },
     );
   });
 
@@ -80,7 +80,7 @@ describe('a replay of a log out of which somebody was taken', () => {
         assert.deepEqual(blocksOf(after), rewriter.value(blocksOf(before)));
         assert.ok(!serialize(after.models.dump()).includes(person.name), 'nothing folded names them');
       }),
-      { numRuns: 20 },
+      { numRuns: 12 },
     );
   });
 });

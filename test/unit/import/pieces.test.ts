@@ -94,7 +94,7 @@ describe('a log in pieces', () => {
           );
         },
       ),
-      { numRuns: 150 },
+      { numRuns: 90 },
     );
   });
 
@@ -126,7 +126,7 @@ describe('a log in pieces', () => {
         assert.deepEqual([...store.values()].map(told).sort(), events.map(told).sort());
         assert.equal(await keep('again', lines), 0, 'a second time adds nothing');
       }),
-      { numRuns: 200 },
+      { numRuns: 110 },
     );
   });
 
@@ -139,7 +139,7 @@ describe('a log in pieces', () => {
         };
         assert.deepEqual(await ids('iso'), await ids('traditional'));
       }),
-      { numRuns: 100 },
+      { numRuns: 60 },
     );
   });
 });

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { Pseudonyms } from '../../../src/log/pseudonyms.js';
-import { sources } from '../architecture/imports.js';
+import { texts } from '../architecture/sources.js';
 
 const names = new Pseudonyms(Buffer.alloc(32, 7));
 const others = new Pseudonyms(Buffer.alloc(32, 8));
@@ -129,8 +129,7 @@ describe('a text', () => {
   }
 
   test('hides the key of every category of streams that has one for each name', () => {
-    const texts = sources('src').map(({ tree }) => tree.text);
-    const categories = texts.flatMap((text) =>
+    const categories = texts('src').flatMap(({ text }) =>
       [...text.matchAll(/_CATEGORY = '(\w+)'/g)].map(([, name]) => name!),
     );
     // A channel of notices is named by the configuration, and names nobody.

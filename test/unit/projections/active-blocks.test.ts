@@ -175,7 +175,7 @@ describe('a verdict', () => {
           }
         },
       ),
-      { numRuns: 250 },
+      { numRuns: 200 },
     );
     assert.ok(refused > 1000, `only ${refused} refusals: names must meet more often to show anything`);
   });

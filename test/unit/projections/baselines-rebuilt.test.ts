@@ -59,7 +59,7 @@ describe('what senders usually do, once their sends are gone', () => {
           ({ type, data }) => type === 'BlockReleased' && (data as { falsePositive: boolean }).falsePositive,
         ).length;
       }),
-      { numRuns: 40 },
+      { numRuns: 32 },
     );
     for (const [what, count] of Object.entries(shown)) assert.ok(count > 3, `only ${count} ${what}`);
   });
@@ -74,7 +74,7 @@ describe('what senders usually do, once their sends are gone', () => {
         assert.deepEqual(other.models.dump(), one.models.dump());
         verdicts += one.verdicts.length;
       }),
-      { numRuns: 60 },
+      { numRuns: 42 },
     );
     assert.ok(verdicts > 300, `only ${verdicts} verdicts`);
   });
@@ -87,7 +87,7 @@ describe('what senders usually do, once their sends are gone', () => {
         assert.ok(peaks.length <= PEAKS_KEPT);
         for (const [, each] of [...profiles.account, ...profiles.domain]) bounded(each);
       }),
-      { numRuns: 30 },
+      { numRuns: 20 },
     );
   });
 });

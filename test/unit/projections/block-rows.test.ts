@@ -205,7 +205,7 @@ describe('the rows of the ledger', () => {
           );
         },
       ),
-      { numRuns: 60 },
+      { numRuns: 40 },
     );
   });
 
@@ -235,7 +235,7 @@ describe('the rows of the ledger', () => {
           }
         },
       ),
-      { numRuns: 30 },
+      { numRuns: 20 },
     );
   });
 

@@ -161,7 +161,7 @@ describe('verdicts far beyond a limit', () => {
         assert.deepEqual(again, expected);
         seen += expected.flat().filter(({ kind }) => kind === 'beyond').length;
       }),
-      { numRuns: 60 },
+      { numRuns: 40 },
     );
     assert.ok(seen > 60, `only ${seen} verdicts far beyond a limit: the histories show too little`);
   });

@@ -92,7 +92,7 @@ describe('imported history', () => {
         assert.deepEqual(seen(full.models), seen(plain.models));
         verdicts += plain.verdicts.length;
       }),
-      { numRuns: 30 },
+      { numRuns: 20 },
     );
     assert.ok(verdicts > 50, `only ${verdicts} verdicts to be disturbed`);
   });

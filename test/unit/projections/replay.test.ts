@@ -188,7 +188,7 @@ describe('a replay', () => {
         }
         verdicts += found.length;
       }),
-      { numRuns: 75 },
+      { numRuns: 64 },
     );
     assert.ok(verdicts > 300, `only ${verdicts} verdicts: the histories show too little`);
   });
@@ -207,7 +207,7 @@ describe('a replay', () => {
           );
         }
       }),
-      { numRuns: 150 },
+      { numRuns: 90 },
     );
   });
 
@@ -235,7 +235,7 @@ describe('a replay', () => {
           }
         }
       }),
-      { numRuns: 200 },
+      { numRuns: 110 },
     );
   });
 });

@@ -324,7 +324,7 @@ describe('a copy of the rules in force in the shadow', () => {
         const tallies = [...(comparison?.tallies().values() ?? [])];
         agreed += tallies.reduce((sum, { both }) => sum + both, comparison?.open ?? 0);
       }),
-      { numRuns: 60 },
+      { numRuns: 36 },
     );
     assert.ok(agreed > 40, `only ${agreed} agreements`);
   });

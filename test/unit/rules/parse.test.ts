@@ -141,11 +141,11 @@ exempt:
   };
   const change = (from: string | RegExp, to: string): string => file(GOOD.replace(from, to));
 
-  test('with a hundred thousand keys are told of the first hundred faults alone', () => {
-    const keys = Array.from({ length: 100_000 }, (_, index) => `k${index}: 1\n`).join('');
+  test('with ten thousand keys are told of the first hundred faults alone', () => {
+    const keys = Array.from({ length: 10_000 }, (_, index) => `k${index}: 1\n`).join('');
     assert.equal(faults(keys).length, 100);
     const twice = 'the key k7 is there twice; write it once, with all that belongs to it';
-    assert.deepEqual(faults(`${keys}k7: 2\n`), [[100_001, '', twice]]);
+    assert.deepEqual(faults(`${keys}k7: 2\n`), [[10_001, '', twice]]);
   });
   test('with more than a hundred aliases are refused before any of them is followed', () => {
     const text = `version: &a 1\nrules:\n${'  - *a\n'.repeat(101)}`;

@@ -7,10 +7,11 @@ import type { Conversation } from '../../../src/smtp/conversation.js';
 import { eventBound, nameBytes } from '../../../src/smtp/message.js';
 import { eventBytes } from '../../../src/store/port.js';
 import { newEvent, TRACE } from '../../support/store/events.js';
+import { letter } from '../../support/letters.js';
 
 /** As the SMTP library lets them through: at most 251 characters, none of them a control character. */
 const NAME = fc
-  .string({ unit: 'binary', maxLength: 251 })
+  .string({ unit: letter, maxLength: 251 })
   .map((text) => text.replace(/[\p{Cc}\p{Cs}@<>\s]/gu, '').slice(0, 251));
 
 test('the bound on an event is never below what the event of the message comes to', () => {
