@@ -176,6 +176,8 @@ interface Count {
 interface Counted {
   readonly subject: Subject;
   readonly counts: Count[];
+  /** The last message that was counted: a domain is found by the login and by the return path. */
+  seen: number;
 }
 
 /**
@@ -210,8 +212,10 @@ export class ThroughCounts {
     if (isImported(event)) return;
     const { recipients, direction, ...names } = event.data;
     const messages = messagesOf(event.data);
-    this.#index.forEachMatch(senderIdentity({ direction, ...names }), ({ counts }) => {
-      for (const count of counts) {
+    this.#index.forEachMatch(senderIdentity({ direction, ...names }), (counted) => {
+      if (counted.seen === event.position) return;
+      counted.seen = event.position;
+      for (const count of counted.counts) {
         if (event.position <= count.position || !directionsMeet(count.direction, direction)) continue;
         count.messages += messages;
         count.recipients += recipients;
@@ -267,7 +271,7 @@ export class ThroughCounts {
       if (this.#bySubject.size < MOST_SUBJECTS) break;
       this.#leave(oldest);
     }
-    const counted: Counted = { subject, counts: [] };
+    const counted: Counted = { subject, counts: [], seen: -1 };
     this.#bySubject.set(subjectKey(subject), counted);
     this.#index.set(subject, counted);
     return counted;

@@ -65,6 +65,15 @@ describe('what got through', () => {
     assert.deepEqual(counts.settle(LATER), [told(1, 5)]);
   });
 
+  test('of a domain counts a message once whose login and return path are both in it', () => {
+    const counts = new ThroughCounts();
+    const tripped = verdict(10, { type: 'domain', value: 'example.com' });
+    counts.begin(tripped);
+    counts.fold(sent(T0, 11, { returnPath: 'office@example.com', recipients: 2 }));
+    block(counts, tripped);
+    assert.deepEqual(counts.settle(LATER), [told(1, 2)]);
+  });
+
   test('is what the subject sent, in the direction of the rule', () => {
     const counts = new ThroughCounts();
     const domain = verdict(10, { type: 'domain', value: 'example.com' });
