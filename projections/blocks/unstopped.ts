@@ -1,3 +1,4 @@
+import { isPseudonym } from '../../src/kernel/pseudonym.js';
 import type { Instant, Milliseconds } from '../../src/kernel/time.js';
 import { SECOND } from '../../src/kernel/time.js';
 import type { Action, RuleSet } from '../../src/rules/model.js';
@@ -94,6 +95,8 @@ function isSettled(
 ): boolean {
   const { decided, proposed } = ledger.answerOn(subject);
   return (
+    // Nobody sends by that name.
+    isPseudonym(subject.value) ||
     decided >= at ||
     (proposed >= at && onlyProposes()) ||
     isHeldBy(activeBlocks.find(asSender(subject), now), subject) ||

@@ -119,7 +119,7 @@ export function explainSaid(said: string, facts: Facts): Said {
     code: text.code,
     enhanced: text.enhanced,
     ...causeOf(first, facts),
-    sentence: [...(text.saysNoneOffered && !facts.own.isAsked ? [TLS_ALONE] : []), ...sentences].join(' '),
+    sentence: [...(text.saysNoneOffered ? noneOffered(facts.own) : []), ...sentences].join(' '),
   };
 }
 
@@ -382,8 +382,15 @@ function toldBy(
   ];
 }
 
-const TLS_ALONE =
-  'A program that is offered no login that it can use has come without TLS, or wants another way than PLAIN or LOGIN: Stopgap offers these two, under TLS alone unless smtp.submission.allowInsecureAuth is true. Look whether the program uses STARTTLS or TLS; a proxy that ends TLS has to say so (HAProxy: send-proxy-v2-ssl).';
+const NONE_OFFERED =
+  'A program that is offered no login that it can use has sent no password. It has come without TLS, as a rule: look whether it uses STARTTLS or TLS.';
+const OFFERED =
+  'Stopgap offers PLAIN and LOGIN alone, and only under TLS unless smtp.submission.allowInsecureAuth is true. A proxy that ends TLS has to say so (HAProxy: send-proxy-v2-ssl).';
+const OFFERED_ELSEWHERE = 'What is offered there says the mail server that asks Stopgap.';
+
+function noneOffered({ isAsked }: OwnSettings): readonly string[] {
+  return [NONE_OFFERED, isAsked ? OFFERED_ELSEWHERE : OFFERED];
+}
 
 const STORE_AWAY = 'Who said that is not known: the store cannot be read now.';
 function others({ isAsked, askedCodes }: OwnSettings): string {
@@ -433,6 +440,7 @@ function unknown(text: SaidText, own: readonly OwnReply[], facts: Facts): readon
     return [...says, isSaidElsewhere ? elsewhere : none, ...notKept, ...hint];
   }
   if (!text.hasAnswer) {
+    if (text.saysNoneOffered) return [AS_IT_STANDS];
     const perhaps = text.isOfLogin(OWN_CODES) ? passwordSentence(facts) : NOTHING_AROUND;
     return [NOT_BY_WORDS, isSaidElsewhere ? SMTP_NODES_KNOW : perhaps, AS_IT_STANDS, ...hint];
   }

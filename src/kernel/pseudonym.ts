@@ -4,6 +4,13 @@ export function pseudonymOf(hex: string): string {
 }
 
 const PSEUDONYM = /forgotten-[0-9a-f]{8}@invalid/;
+const ALONE = new RegExp(`^${PSEUDONYM.source}$`);
+
+/** Whether a name stands for somebody who is forgotten. */
+export function isPseudonym(name: string): boolean {
+  return ALONE.test(name);
+}
+
 /** What a pseudonym may stand for in a text. */
 const NAME = /^[^\s"'(),:;<>[\]{}]{1,320}$/;
 

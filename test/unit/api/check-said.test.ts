@@ -199,10 +199,13 @@ describe('a text without the answer of a server', () => {
   ])
     test(`that says that no login is offered points at TLS: ${text}`, () => {
       const hint =
-        /^A program that is offered no login that it can use has come without TLS, .*send-proxy-v2-ssl/;
+        /^A program that is offered no login that it can use has sent no password\. It has come without TLS,/;
       assert.match(said(text).sentence, hint);
+      assert.match(said(text).sentence, /send-proxy-v2-ssl/);
       assert.match(said(text, { failed: wrong() }).sentence, hint);
-      assert.doesNotMatch(said(text, { own: { isAsked: true } }).sentence, /TLS/);
+      const { sentence } = said(text, { own: { isAsked: true } });
+      assert.match(sentence, hint);
+      assert.doesNotMatch(sentence, /send-proxy-v2-ssl|password was wrong|give the IP address/);
     });
 
   test('points at TLS nowhere else', () => {

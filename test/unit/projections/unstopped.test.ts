@@ -8,6 +8,7 @@ import { AutomaticBlocks } from '../../../projections/blocks/rule-precision.js';
 import { undetected, unstopped } from '../../../projections/blocks/unstopped.js';
 import type { BlockEvent, BlockFact } from '../../../src/blocks/events.js';
 import type { RecordedEvent } from '../../../src/kernel/events.js';
+import { pseudonymOf } from '../../../src/kernel/pseudonym.js';
 import { HOUR, MINUTE } from '../../../src/kernel/time.js';
 import type { Action, Rule } from '../../../src/rules/model.js';
 import { parseRules } from '../../../src/rules/parse.js';
@@ -125,6 +126,11 @@ test('a sender without a proposal is named until it is blocked, and what it does
     (events) => unstopped(known(events), [], NOW).length,
   );
   assert.deepEqual(counts, [1, 0, 0, 1]);
+});
+
+test('somebody who is forgotten is not named', () => {
+  const forgotten = { type: 'account', value: pseudonymOf('1a2b3c4d') } as const;
+  assert.equal(unstopped(known([observed(T0, 'block', forgotten)]), [], T0 + MINUTE).length, 0);
 });
 
 test('a wide network is named although a network within it is blocked, unless a wider one is', () => {
