@@ -1,4 +1,5 @@
 import { PasswordChecker } from '../../../src/accounts/passwords.js';
+import { SideThread } from '../../../src/runtime/side-thread.js';
 
 /*
  * Where this is imported a password is really checked against a hash the first time only; the answer is always the same,
@@ -18,3 +19,34 @@ PasswordChecker.prototype.verify = function (stored, password, check = {}) {
   answer.catch(() => checked.delete(key));
   return answer;
 };
+
+/** What the thread that hashes is asked, see dovecot-hashes.ts. */
+interface HashAsked {
+  readonly id: number;
+  readonly kind?: string;
+  readonly password?: Uint8Array;
+}
+type Asking = (this: unknown, asked: HashAsked) => Promise<unknown>;
+
+const ask = Object.getOwnPropertyDescriptor(SideThread.prototype, 'ask')!.value as Asking;
+/** By password: the hashes made of it, each with another salt. */
+const made = new Map<string, Promise<unknown>[]>();
+/** How many of them the file that is written now has had. */
+const given = new Map<string, number>();
+
+/** A new file of administrators begins. It gets the hashes of the ones before, where it has the same passwords; no hash twice. */
+export function beginAdminsFile(): void {
+  given.clear();
+}
+
+const askedOnce: Asking = function (asked) {
+  // Other threads are asked for other things.
+  if (asked.kind !== 'new' || asked.password === undefined) return ask.call(this, asked);
+  const password = Buffer.from(asked.password).toString('base64');
+  const hashes = made.get(password) ?? [];
+  made.set(password, hashes);
+  const index = given.get(password) ?? 0;
+  given.set(password, index + 1);
+  return (hashes[index] ??= ask.call(this, asked));
+};
+SideThread.prototype.ask = askedOnce as typeof SideThread.prototype.ask;
