@@ -7,7 +7,7 @@ import type { ApiDependencies } from '../../../src/api/index.js';
 import { ApiServer } from './server.js';
 import type { BrowserAnswer, BrowserAsking } from './browser.js';
 import { browse } from './browser.js';
-import { beginAdminsFile } from '../auth/checked-once.js';
+import '../auth/checked-once.js';
 
 export const PASSWORD = 'correct horse battery staple';
 
@@ -20,7 +20,6 @@ export class PeopleServer {
   #change: (deps: ApiDependencies) => ApiDependencies = (deps) => deps;
 
   private constructor() {
-    beginAdminsFile();
     this.#folder = mkdtempSync(path.join(os.tmpdir(), 'stopgap-people-'));
     this.file = path.join(this.#folder, 'admins.yaml');
   }
