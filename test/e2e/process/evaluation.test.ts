@@ -123,19 +123,6 @@ test('SIGTERM with clients that never say another word nor close their side', as
   assert.ok(took < 10 * SECOND, `${Math.round(took)} ms`);
 });
 
-test('a port that is taken is named, and the exit code says so', async (t) => {
-  const taken = net.createServer().listen(0, '127.0.0.1');
-  await once(taken, 'listening');
-  t.after(() => taken.close());
-  const { port } = taken.address() as net.AddressInfo;
-  for (const variable of ['STOPGAP_SMTP_SUBMISSION_LISTEN', 'STOPGAP_API_LISTEN']) {
-    const { code, stderr } = await Served.run(await workDir(t), { [variable]: `127.0.0.1:${port}` });
-    assert.equal(code, 1);
-    assert.match(stderr, new RegExp(`127\\.0\\.0\\.1:${port} is taken by another process`));
-    assert.ok(!stderr.includes('    at '), 'without a stack trace');
-  }
-});
-
 test('a configuration that is wrong stops the start with file, line and remedy', async (t) => {
   const dir = await workDir(t);
   for (const [yaml, message] of [

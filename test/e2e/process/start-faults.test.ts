@@ -16,6 +16,7 @@ import { Served, workDir } from '../../support/smtp/served.js';
 async function fault(cwd: string, env: Readonly<Record<string, string>>): Promise<string> {
   const { code, stderr } = await Served.run(cwd, env);
   assert.equal(code, 1, stderr);
+  assert.ok(!stderr.includes('    at '), `without a stack trace: ${stderr}`);
   return stderr.trimEnd().split('\n').at(-1)!;
 }
 

@@ -3,7 +3,8 @@ import path from 'node:path';
 import { describe, test } from 'node:test';
 import { freePort } from '../../support/ports.js';
 import { Asking } from '../../support/policy/asking.js';
-import { Served, workDir } from '../../support/smtp/served.js';
+import { ServedHere } from '../../support/smtp/served-here.js';
+import { workDir } from '../../support/smtp/served.js';
 import type { Examined } from './examined.js';
 import { doctor, QUIET } from './examined.js';
 
@@ -31,7 +32,7 @@ describe('stopgap doctor, of mail servers that ask and report', () => {
       (await doctor(t, { env: socket }, cwd)).has('ports', outcome, says);
     }
 
-    await Served.start(t, cwd, asking);
+    await ServedHere.start(t, cwd, asking);
     const examined = (): Promise<Examined> => doctor(t, { env: asking }, cwd);
     const never = await examined();
     never.has(
@@ -62,7 +63,7 @@ describe('stopgap doctor, of mail servers that ask and report', () => {
       STOPGAP_API_LISTEN: `127.0.0.1:${api}`,
       STOPGAP_POLICY_LISTEN: `127.0.0.1:${port}`,
     };
-    await Served.start(t, cwd, env);
+    await ServedHere.start(t, cwd, env);
     await (await Asking.open(t, port)).ask({ protocol_state: 'END-OF-MESSAGE' });
     (await doctor(t, { env }, cwd)).has(
       'policy',
@@ -80,7 +81,7 @@ describe('stopgap doctor, of mail servers that ask and report', () => {
       STOPGAP_POLICY_LISTEN: `127.0.0.1:${port}`,
       STOPGAP_POLICY_REFUSE: 'hold',
     };
-    const served = await Served.start(t, cwd, env);
+    const served = await ServedHere.start(t, cwd, env);
     const blocked = await served.api('POST', '/api/v1/blocks', served.told('API token'), {
       subject: { type: 'account', value: 'alice@example.com' },
       duration: '1h',
@@ -111,7 +112,7 @@ describe('stopgap doctor, of mail servers that ask and report', () => {
     const api = await freePort();
     const env = { ...QUIET, STOPGAP_API_LISTEN: `127.0.0.1:${api}` };
     (await doctor(t, { env }, cwd)).has('dovecot', 'not tried', /no running Stopgap answers/);
-    const served = await Served.start(t, cwd, env);
+    const served = await ServedHere.start(t, cwd, env);
     const examined = (): Promise<Examined> => doctor(t, { env }, cwd);
     (await examined()).has('dovecot', 'not tried', /no Dovecot has asked or reported since the start/);
 
@@ -147,7 +148,7 @@ describe('stopgap doctor, of mail servers that ask and report', () => {
     const api = await freePort();
     const env = { ...QUIET, STOPGAP_API_LISTEN: `127.0.0.1:${api}` };
     (await doctor(t, { env }, cwd)).has('reports', 'not tried', /no running Stopgap answers/);
-    const served = await Served.start(t, cwd, env);
+    const served = await ServedHere.start(t, cwd, env);
     const examined = (): Promise<Examined> => doctor(t, { env }, cwd);
     (await examined()).has('reports', 'not tried', /nobody has reported anything since the start/);
     const report = (items: unknown): Promise<Response> =>
@@ -167,7 +168,7 @@ describe('stopgap doctor, of mail servers that ask and report', () => {
   test('stopgap doctor does not ask for reports of Dovecot where stopgap sasl-proxy asks alone, which reports nothing', async (t) => {
     const cwd = await workDir(t);
     const env = { ...QUIET, STOPGAP_API_LISTEN: `127.0.0.1:${await freePort()}` };
-    const served = await Served.start(t, cwd, env);
+    const served = await ServedHere.start(t, cwd, env);
     // As the proxy asks: after the password was right.
     const login = { login: 'alice@example.com', remote: '192.0.2.7', protocol: 'smtp', success: true };
     await served.api('POST', '/dovecot/policy?command=allow', served.told('API token'), login);
@@ -179,7 +180,7 @@ describe('stopgap doctor, of mail servers that ask and report', () => {
   test('stopgap doctor says that Dovecot does not report', async (t) => {
     const cwd = await workDir(t);
     const env = { ...QUIET, STOPGAP_API_LISTEN: `127.0.0.1:${await freePort()}` };
-    const served = await Served.start(t, cwd, env);
+    const served = await ServedHere.start(t, cwd, env);
     await served.api('POST', '/dovecot/policy?command=allow', served.told('API token'), { protocol: 'smtp' });
     const { has } = await doctor(t, { env }, cwd);
     has('dovecot', 'warning', /does not report, so that failed logins are not recorded/);

@@ -7,7 +7,8 @@ import type { TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import type { Finding } from '../../../src/cli/doctor/findings.js';
 import { freePort } from '../../support/ports.js';
-import { Served, workDir } from '../../support/smtp/served.js';
+import { ServedHere } from '../../support/smtp/served-here.js';
+import { workDir } from '../../support/smtp/served.js';
 
 const MAIN = fileURLToPath(new URL('../../../src/main.js', import.meta.url));
 /** Root without the right to ports below 1024, as the user of the service has it who runs the doctor. */
@@ -64,7 +65,7 @@ test('a user who may open no port below 1024 is told that the service may', { sk
 
 test('a user who may open no port below 1024 is told that Stopgap holds it', { skip: missing }, async (t) => {
   const { cwd, env, listen } = await configured(t);
-  await Served.start(t, cwd, env);
+  await ServedHere.start(t, cwd, env);
   const [submission] = await portsOf(cwd, env);
   assert.deepEqual(
     [submission!.outcome, submission!.detail],

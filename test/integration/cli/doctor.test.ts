@@ -16,6 +16,7 @@ import { StandIn } from '../../support/kurrentdb/stand-in.js';
 import { RedisServer, skipWithoutRedisServer } from '../../support/redis.js';
 import { mmdb } from '../../support/mmdb.js';
 import { FakeUpstream } from '../../support/relay/fake-upstream.js';
+import { ServedHere } from '../../support/smtp/served-here.js';
 import { Served, workDir } from '../../support/smtp/served.js';
 import { newEvents } from '../../support/store/events.js';
 import { OpenIdProvider } from '../../support/api/openid-provider.js';
@@ -147,7 +148,7 @@ api: { listen: '127.0.0.1:${api}', tokens: ./tokens.yaml }
     writeFileSync(path.join(cwd, 'users.yaml'), 'users: []\n');
     writeFileSync(path.join(cwd, 'tokens.yaml'), 'tokens: []\n');
     const env = { STOPGAP_SMTP_SUBMISSION_LISTEN: '', STOPGAP_API_LISTEN: '' };
-    await Served.start(t, cwd, env);
+    await ServedHere.start(t, cwd, env);
     const { has, findings } = await doctor(t, { env }, cwd);
     for (const address of [starttls, implicit])
       has('ports', 'ok', new RegExp(`submission ${address} is held by the running Stopgap`));
@@ -316,7 +317,7 @@ api: { listen: '127.0.0.1:${api}', tokens: ./tokens.yaml }
       STOPGAP_SMTP_SUBMISSION_LISTEN: `127.0.0.1:${await freePort()}`,
       STOPGAP_API_LISTEN: `127.0.0.1:${await freePort()}`,
     };
-    const served = await Served.start(t, cwd, env);
+    const served = await ServedHere.start(t, cwd, env);
     const hidden =
       /in force is version 2, set through the API, not this file; stopgap rules show > \S+rules\.yaml/;
     const isNamed = ({ findings }: Examined): boolean =>
@@ -339,8 +340,8 @@ api: { listen: '127.0.0.1:${api}', tokens: ./tokens.yaml }
       STOPGAP_SMTP_SUBMISSION_LISTEN: `127.0.0.1:${await freePort()}`,
       STOPGAP_API_LISTEN: `127.0.0.1:${await freePort()}`,
     };
-    await Served.start(t, cwd, { ...env, STOPGAP_RULES: './rules.yaml' }).then((first) => first.terminate());
-    await Served.start(t, cwd, env);
+    await ServedHere.start(t, cwd, { ...env, STOPGAP_RULES: './rules.yaml' }).then((first) => first.stop());
+    await ServedHere.start(t, cwd, env);
     const told =
       /version 1 in force, mode enforce, from a rules file, and .* none; name it in rules, or take/;
     (await doctor(t, { env }, cwd)).has('rules', 'warning', told);
@@ -378,7 +379,7 @@ api: { listen: '127.0.0.1:${api}', tokens: ./tokens.yaml }
       STOPGAP_SMTP_SUBMISSION_LISTEN: `127.0.0.1:${await freePort()}`,
       STOPGAP_API_LISTEN: `127.0.0.1:${await freePort()}`,
     };
-    const served = await Served.start(t, cwd, env);
+    const served = await ServedHere.start(t, cwd, env);
     await served.api('PUT', '/api/v1/rules', served.told('API token'), { source: far });
     const asked = await doctor(t, { env }, cwd);
     asked.has('rules', 'ok', /^version 2 in force, from api/);

@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
+import { systemClock } from '../../../src/runtime/clock.js';
+import { withCertificate } from '../smtp/certificate.js';
 import type { Served } from '../smtp/served.js';
 import { Dialogue } from '../smtp/dialogue.js';
 import { PASSWORD } from './accounts.js';
@@ -37,7 +40,11 @@ export class Node {
 
   /** Starts it; resolves when its HTTP port is open. */
   async begin(): Promise<void> {
-    await mkdir(path.join(this.dir, 'data'), { recursive: true });
+    const data = path.join(this.dir, 'data');
+    await mkdir(data, { recursive: true });
+    const { STOPGAP_ROLES: roles, STOPGAP_SMTP_HOSTNAME: hostname } = this.settings;
+    if (roles?.includes('smtp') === true && hostname !== undefined && !existsSync(path.join(data, 'tls')))
+      await withCertificate(data, hostname, systemClock);
     this.served = this.spawn();
     this.http = await this.served.httpPort();
   }

@@ -46,10 +46,40 @@ export interface ServedOptions {
   readonly args?: readonly string[];
 }
 
-/** `stopgap serve` as a process of its own. */
-export class Served {
-  readonly child: ChildProcess;
+/** A Stopgap that runs, as who starts it finds it: by its banner and its API. */
+export abstract class Running {
   stdout = '';
+
+  /** What the banner says after a word: `submission`, `HTTP`, `password`, `API token`. */
+  told(word: string): string {
+    const line = new RegExp(`^ {2}${word} +(\\S+)`, 'm').exec(this.stdout);
+    assert.ok(line !== null, `the banner says nothing of ${word}:\n${this.stdout}`);
+    return line[1]!;
+  }
+
+  port(what: 'submission' | 'HTTP'): number {
+    return Number(this.told(what).split(':').at(-1));
+  }
+
+  /** A request to the API. */
+  api(
+    method: string,
+    resource: string,
+    token: string,
+    body?: unknown,
+    port = this.port('HTTP'),
+  ): Promise<Response> {
+    return fetch(`http://127.0.0.1:${port}${resource}`, {
+      method,
+      headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    });
+  }
+}
+
+/** `stopgap serve` as a process of its own. */
+export class Served extends Running {
+  readonly child: ChildProcess;
   stderr = '';
   readonly ended: Promise<Ended>;
 
@@ -58,6 +88,7 @@ export class Served {
     env: Readonly<Record<string, string>>,
     { stderr, files, through = [], main = MAIN, args = [] }: ServedOptions = {},
   ) {
+    super();
     const command: string[] = [...through, process.execPath, ...FOR_SHORT_LIVES, main, 'serve', ...args];
     // Limits of the shell hold for the program that replaces it.
     if (files !== undefined) command.unshift('sh', '-c', `ulimit -n ${files}; exec "$0" "$@"`);
@@ -133,32 +164,6 @@ export class Served {
     const line = /"listening":"[^"]*:(\d+)"[^\n]*"msg":"starting"/;
     await this.says(line);
     return Number(line.exec(this.stderr)![1]);
-  }
-
-  /** What the banner says after a word: `submission`, `HTTP`, `password`, `API token`. */
-  told(word: string): string {
-    const line = new RegExp(`^ {2}${word} +(\\S+)`, 'm').exec(this.stdout);
-    assert.ok(line !== null, `the banner says nothing of ${word}:\n${this.stdout}`);
-    return line[1]!;
-  }
-
-  port(what: 'submission' | 'HTTP'): number {
-    return Number(this.told(what).split(':').at(-1));
-  }
-
-  /** A request to the API. */
-  api(
-    method: string,
-    resource: string,
-    token: string,
-    body?: unknown,
-    port = this.port('HTTP'),
-  ): Promise<Response> {
-    return fetch(`http://127.0.0.1:${port}${resource}`, {
-      method,
-      headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
-      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-    });
   }
 
   /** SIGTERM, and how it ended. */

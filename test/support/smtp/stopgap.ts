@@ -20,6 +20,7 @@ import type { EventStore } from '../../../src/store/port.js';
 import { systemClock } from '../../../src/runtime/clock.js';
 import { FIXED_RULES } from '../fixed-rules.js';
 import { FakeUpstream } from '../relay/fake-upstream.js';
+import { withCertificate } from './certificate.js';
 import type { DialogueOptions } from './dialogue.js';
 import { Dialogue } from './dialogue.js';
 
@@ -107,6 +108,8 @@ export class Stopgap {
       },
       ...settings,
     };
+    // Settings may lie elsewhere, or take no mail: what is not looked for does no harm.
+    await withCertificate(path.join(this.dir, 'data'), 'mx.example.com', this.clock);
     // JSON is YAML.
     await writeFile(path.join(this.dir, 'stopgap.yaml'), JSON.stringify(config, null, 2));
   }
