@@ -1,6 +1,5 @@
 import type Database from 'better-sqlite3';
-import type { Person } from '../../forgetting/person.js';
-import { ownStreams, Rewriter } from '../../forgetting/person.js';
+import type { OwnStream, Rewriter } from '../../forgetting/person.js';
 
 /** Rows looked at in one transaction: a few milliseconds for which appends wait. */
 const SLICE = 500;
@@ -23,10 +22,14 @@ export interface ForgottenSlice {
 /**
  * Writes a person out of the next events. Those that must go are named only: they are removed as all are that go.
  */
-export function forgetSlice(db: Database.Database, person: Person, after: number): ForgottenSlice {
-  const rewriter = new Rewriter(person);
+export function forgetSlice(
+  db: Database.Database,
+  rewriter: Rewriter,
+  own: readonly OwnStream[],
+  after: number,
+): ForgottenSlice {
   const goes = new Set(
-    ownStreams(person)
+    own
       .filter(({ renamed }) => renamed === undefined)
       .map(({ stream }) => idOf(db, stream))
       .filter((id) => id !== undefined),
@@ -58,11 +61,11 @@ export function forgetSlice(db: Database.Database, person: Person, after: number
  * Gives the person's streams other names, all at once. Those that hold nothing any more keep their row: neither an id
  * nor a revision is given twice. Their names stand nowhere else.
  */
-export function renameStreams(db: Database.Database, person: Person): number {
+export function renameStreams(db: Database.Database, own: readonly OwnStream[]): number {
   const rename = db.prepare<[string, number]>('UPDATE streams SET name = ? WHERE id = ?');
   let renamed = 0;
   db.transaction(() => {
-    for (const { stream, renamed: name } of ownStreams(person)) {
+    for (const { stream, renamed: name } of own) {
       const id = idOf(db, stream);
       if (id === undefined) continue;
       // What has come since the scan is found by the next one.

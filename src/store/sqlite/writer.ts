@@ -1,6 +1,6 @@
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
 import Database from 'better-sqlite3';
-import type { Person } from '../../forgetting/person.js';
+import type * as Persons from '../../forgetting/person.js';
 import { messageOf } from '../../kernel/errors.js';
 import type { AppendResult } from './ledger.js';
 import { compact, dropStreams, forgetSlice, giveBack, renameStreams } from './rewriting.js';
@@ -157,9 +157,23 @@ function remove(positions: readonly number[]): number {
   return ledger.remove(positions);
 }
 
-function forget(person: Person, after: number): readonly number[] {
+let forgetting: Promise<void> = Promise.resolve();
+
+/** Loads what forgets when somebody is to be forgotten: it reads the text of rules, and that takes as long to load as all else here. */
+function forgets(call: number, work: (parts: typeof Persons) => CallAnswer): void {
+  forgetting = forgetting.then(async () => {
+    const parts = await import('../../forgetting/person.js');
+    attempt(call, () => work(parts));
+  });
+}
+
+function forget(
+  { ownStreams, Rewriter }: typeof Persons,
+  person: Persons.Person,
+  after: number,
+): readonly number[] {
   leaveNoBytes();
-  const { through, erase, rewritten } = forgetSlice(db, person, after);
+  const { through, erase, rewritten } = forgetSlice(db, new Rewriter(person), ownStreams(person), after);
   if (erase.length > 0) ledger.remove(erase);
   return [through, erase.length, rewritten];
 }
@@ -187,9 +201,9 @@ port.on('message', (first: ToWriter) => {
       if (appends.length >= BATCH_LIMIT) flush();
       continue;
     }
-    // The order of arrival is kept between appends and everything else.
+    // The order of arrival is kept between appends and everything else, but for a forgetting, which appends may overtake.
     flush();
-    if (message.kind === 'close') return close();
+    if (message.kind === 'close') return void forgetting.then(close);
     const { call } = message;
     if (message.kind === 'retain') {
       const { category, maxAge } = message;
@@ -201,11 +215,11 @@ port.on('message', (first: ToWriter) => {
       attempt(call, () => remove(positions));
     } else if (message.kind === 'forget') {
       const { person, after } = message;
-      attempt(call, () => forget(person, after));
+      forgets(call, (parts) => forget(parts, person, after));
     } else if (message.kind === 'rename') {
       const { person } = message;
-      attempt(call, () => {
-        const renamed = renameStreams(db, person);
+      forgets(call, ({ ownStreams }) => {
+        const renamed = renameStreams(db, ownStreams(person));
         ledger.forget();
         return renamed;
       });
