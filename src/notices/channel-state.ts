@@ -6,8 +6,9 @@ import type { Instant, Milliseconds } from '../kernel/time.js';
 import { DAY, SECOND } from '../kernel/time.js';
 import { domainOf, normalizeAddress } from '../sending/identity.js';
 import type { Delivery } from './deliveries.js';
-import { Deliveries, isUnderWay } from './deliveries.js';
-import type { Behind, ChannelEvent, ChannelFact, Item, Notice, NoticeKind } from './events.js';
+import { Deliveries, isUnderWay, MOST_SINCE } from './deliveries.js';
+import type { Behind, ChannelEvent, ChannelFact, Decision, Item, Notice, NoticeKind } from './events.js';
+import { decisionOf } from './events.js';
 import { Gathering, MOST_ITEMS } from './gathering.js';
 import { ITSELF, MOST_UNDER_WAY, UnderWay } from './under-way.js';
 
@@ -24,9 +25,6 @@ export interface OpenBreaker {
   readonly max: number;
   readonly window: Milliseconds;
 }
-
-/** What is decided upon by a notice, or without one. */
-type Decision = Extract<ChannelFact, { readonly type: 'ChannelFollowed' }>['data'];
 
 /** What else a decision depends on. */
 export interface Circumstances {
@@ -55,6 +53,8 @@ export class ChannelState {
   #through = 0;
   /** Receivers that take no more, and up to where it is decided upon for each. */
   #behind: ReadonlyMap<string, number> = new Map();
+  /** Revision of the event that says so last. */
+  #decidedIn = 0;
   #seen = 0;
   #revision: number | 'none' = 'none';
   #checkedAt: Instant | undefined;
@@ -129,25 +129,26 @@ export class ChannelState {
   }
 
   /** Folds one event of its own stream, each once. */
-  apply({ type, data, at, revision }: ChannelEvent): void {
+  apply(event: ChannelEvent): void {
+    const { type, data, at, revision } = event;
     if (this.#revision !== 'none' && revision <= this.#revision) return;
     this.#revision = revision;
+    const decision = decisionOf(event);
+    if (decision !== undefined) {
+      this.#checkedAt = at;
+      this.#decidedIn = revision;
+      this.#decided(decision);
+    }
     switch (type) {
       case 'ChannelFollowed':
-        this.#checkedAt = at;
         this.#lastAt ||= at;
-        this.#decided(data.through, data.behind);
         break;
       case 'NoticeDue': {
-        const { notice, through, behind, breakers = [] } = data;
+        const { notice, breakers = [] } = data;
         this.#deliveries.put({ notice, attempts: 0, nextAt: at }, revision);
         for (const breaker of breakers) this.#told.set(breaker, at);
         if (notice.kind === 'test') this.#disabled = false;
         if (notice.kind === 'events' || notice.kind === 'waiting') this.#lastAt = at;
-        if (through !== undefined) {
-          this.#checkedAt = at;
-          this.#decided(through, behind);
-        }
         break;
       }
       case 'NoticeKept':
@@ -208,11 +209,14 @@ export class ChannelState {
     for (const data of this.#deliveries.recordedLongAgo(Number(this.#revision)))
       facts.push({ type: 'NoticeKept', data });
     const flushAt = this.#flushAt(now);
+    const follow = (data: Decision): number => facts.push({ type: 'ChannelFollowed', data });
     if (flushAt === undefined) {
       facts.push(...this.#repeats(now, circumstances));
-      const isLate = this.#decidable - this.#through > MOST_BEHIND || now >= this.#checkedAt! + DAY;
-      if (isLate) facts.push({ type: 'ChannelFollowed', data: this.#decision(new Set()) });
+      if (this.#decidable - this.#through > MOST_BEHIND || this.#isDecidedLongAgo(now))
+        follow(this.#decision(new Set()));
     } else if (flushAt <= now) facts.push(...this.#digests(now, circumstances));
+    // No more than was decided: who sends what gathers decides on that.
+    else if (this.#isDecidedLongAgo(now)) follow(decisionOn(this.#through, this.#behind));
     return facts;
   }
 
@@ -270,6 +274,11 @@ export class ChannelState {
     }
   }
 
+  /** Whether a start would soon not find what was decided last. */
+  #isDecidedLongAgo(now: Instant): boolean {
+    return Number(this.#revision) - this.#decidedIn > MOST_SINCE || now >= this.#checkedAt! + DAY;
+  }
+
   /** Up to where it can be decided now. */
   get #decidable(): number {
     return Math.max(this.#seen, this.#through);
@@ -277,13 +286,8 @@ export class ChannelState {
 
   /** What it says of block events that these are told, and nobody else is. */
   #decision(told: ReadonlySet<string>): Decision {
-    const behind = [...this.#groups]
-      .filter(([receiver]) => !told.has(receiver))
-      .map(([receiver, { after }]) => ({
-        ...(receiver === ITSELF ? {} : { to: receiver }),
-        through: after,
-      }));
-    return { through: this.#decidable, ...(behind.length === 0 ? {} : { behind }) };
+    const gathers = [...this.#groups].filter(([receiver]) => !told.has(receiver));
+    return decisionOn(this.#decidable, new Map(gathers.map(([receiver, { after }]) => [receiver, after])));
   }
 
   #wants({ event, subject, by, rule }: Item): boolean {
@@ -356,7 +360,7 @@ export class ChannelState {
     yield { type: 'NoticeDue', data: { notice } };
   }
 
-  #decided(through: number, recorded: readonly Behind[] = []): void {
+  #decided({ through, behind: recorded = [] }: Decision): void {
     const behind = new Map(recorded.map(({ to = ITSELF, through: upTo }) => [to, upTo]));
     if (through <= this.#through && isDeepStrictEqual(behind, this.#behind)) return;
     this.#through = Math.max(this.#through, through);
@@ -366,6 +370,13 @@ export class ChannelState {
     this.#rewinds = true;
     this.#seen = this.#through;
   }
+}
+
+/** @param behind by receiver */
+function decisionOn(through: number, behind: ReadonlyMap<string, number>): Decision {
+  if (behind.size === 0) return { through };
+  const to = (receiver: string): Pick<Behind, 'to'> => (receiver === ITSELF ? {} : { to: receiver });
+  return { through, behind: [...behind].map(([receiver, upTo]) => ({ ...to(receiver), through: upTo })) };
 }
 
 function breakerItem({ breaker, blocks, max, window }: OpenBreaker, at: Instant): Item {

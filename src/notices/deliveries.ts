@@ -18,8 +18,10 @@ type Waiting = Extract<ChannelFact, { readonly type: 'NoticeKept' }>['data'];
 
 /** Settled ones that are remembered, delivered and dead each. */
 export const MOST_SETTLED = 100;
-/** Events of its stream after which what is still under way is recorded again. A start must read more than that. */
+/** Events of its stream after which what a start must know is recorded again. */
 export const MOST_SINCE = 1000;
+/** Events of its stream that a start reads: all that it must know is among them. */
+export const MOST_READ = 2 * MOST_SINCE;
 
 /** The notices of a channel, and what has become of each. */
 export class Deliveries {

@@ -105,6 +105,17 @@ export type ChannelFact =
 
 export type ChannelEvent = ChannelFact & Pick<RecordedEvent, 'at' | 'revision'>;
 
+/** Up to where it is decided what is told of block events. */
+export type Decision = Extract<ChannelFact, { readonly type: 'ChannelFollowed' }>['data'];
+
+/** What it says of that; undefined if nothing. */
+export function decisionOf({ type, data }: ChannelFact): Decision | undefined {
+  if (type === 'ChannelFollowed') return data;
+  if (type !== 'NoticeDue' || data.through === undefined) return undefined;
+  const { through, behind } = data;
+  return { through, ...(behind === undefined ? {} : { behind }) };
+}
+
 const item = shaped<Item>({
   event: oneOf(NOTICE_EVENTS),
   position: whole,

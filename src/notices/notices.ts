@@ -17,9 +17,9 @@ import { LogReplaced, StoreUnavailable, WrongExpectedRevision } from '../store/p
 import type { Circumstances, OpenBreaker } from './channel-state.js';
 import { ChannelState } from './channel-state.js';
 import type { Delivery } from './deliveries.js';
-import { isUnderWay, MOST_SINCE } from './deliveries.js';
+import { isUnderWay, MOST_READ } from './deliveries.js';
 import type { ChannelFact, Item } from './events.js';
-import { BY_NOTICES, isChannelEvent, itemOf, NOTICES_CATEGORY, noticesStream } from './events.js';
+import { BY_NOTICES, decisionOf, isChannelEvent, itemOf, NOTICES_CATEGORY, noticesStream } from './events.js';
 import type { Outcome, SenderOptions } from './send.js';
 import { sendNotice } from './send.js';
 
@@ -39,8 +39,6 @@ export interface NoticesOptions extends SenderOptions {
 const PAUSES: readonly Milliseconds[] = [
   ...[5 * SECOND, 5 * MINUTE, 30 * MINUTE, 2 * HOUR, 5 * HOUR, 10 * HOUR, 14 * HOUR, 20 * HOUR, 24 * HOUR],
 ];
-/** Events of a channel that are read to know what has become of its notices: what is under way is recorded again before. */
-const MOST_READ = 2 * MOST_SINCE;
 /** How long until a store that did not take an event is asked again. */
 const STORE_PAUSES = { first: SECOND / 2, most: 30 * SECOND };
 
@@ -50,9 +48,14 @@ export async function readChannel(
   channel: Channel,
 ): Promise<ChannelState> {
   const events: RecordedEvent[] = [];
-  const stream = noticesStream(channel.name);
-  for await (const event of store.readStream(stream, { direction: 'backwards', limit: MOST_READ }))
-    events.push(event);
+  let isDecided = false;
+  for await (const event of store.readStream(noticesStream(channel.name), { direction: 'backwards' })) {
+    const isDecision = isChannelEvent(event) && decisionOf(event) !== undefined;
+    isDecided ||= isDecision;
+    // What is decided is looked for further back too: without it the channel would begin anew, and lose what gathers.
+    if (events.length < MOST_READ || isDecision) events.push(event);
+    if (isDecided && events.length >= MOST_READ) break;
+  }
   const state = new ChannelState(channel);
   for (const event of events.reverse()) applyTo(state, event);
   return state;

@@ -131,14 +131,33 @@ export function outcomeOf(status: number, retryAfter: string | undefined, now: I
   return seconds > 0 ? { error, retryAfter: Math.min(seconds, LONGEST_RETRY_AFTER) } : { error };
 }
 
+type MailFailure = Partial<NodemailerError>;
+
+/** Of RFC 5321, section 4.2.3, those that speak of the mailbox alone; 552 is a full one, and 554 anything, as a policy. */
+const OF_MAILBOX: ReadonlySet<unknown> = new Set([550, 551, 553]);
+/** Enhanced codes (RFC 3463), wherever they stand in a reply. */
+const ENHANCED = /(?<![\d.])5\.\d{1,3}\.\d{1,3}(?!\.?\d)/g;
+/** Of these, those by which the receiver's address leads nowhere. 5.1.0, 5.1.7 and 5.1.8 may speak of the sender's. */
+const LEADS_NOWHERE = /^5\.(?:1\.(?:[1-6]|10)|2\.1)$/;
+
+/** Whether it is about this mailbox, now and later. All else is about us, or passes, and somebody may mend it. */
+function isForGood({ responseCode, response = '', command, recipient }: MailFailure): boolean {
+  if (command !== 'RCPT TO' && recipient === undefined) return false;
+  const enhanced = response.match(ENHANCED) ?? [];
+  return OF_MAILBOX.has(responseCode) && enhanced.every((code) => LEADS_NOWHERE.test(code));
+}
+
 /** The code alone: messages hold names and paths. */
 function failureOf(thrown: unknown): Outcome {
   if (thrown instanceof RefusedTarget)
     return { error: 'the name leads to a link-local or metadata address, which no notice is sent to' };
-  const { code, responseCode, command, recipient } = thrown as Partial<NodemailerError>;
+  const failure = thrown as MailFailure;
+  // Each receiver has its own. What may yet reach one of them is no dead letter.
+  const { rejectedErrors: all = [failure] } = failure;
+  const passing = all.find((one) => !isForGood(one));
+  const { responseCode, code }: MailFailure = passing ?? all[0] ?? {};
   if (typeof responseCode === 'number')
-    // 55x speaks of the mailbox (RFC 5321 section 4.2.3); others, as 530, of us, and somebody mends that for all receivers.
-    return (command === 'RCPT TO' || recipient !== undefined) && Math.floor(responseCode / 10) === 55
+    return passing === undefined
       ? { error: `the mail server refuses this receiver for good: ${responseCode}`, refused: true }
       : { error: `the mail server refused it: ${responseCode}` };
   return {
@@ -184,8 +203,7 @@ async function sendMail(
       html: htmlOf(text),
     });
     // LMTP answers for each receiver once it has the message, and that is no error there.
-    const temporary = rejectedErrors.find(({ responseCode = 0 }) => responseCode < 500);
-    return accepted.length > 0 ? {} : failureOf(temporary ?? rejectedErrors[0]);
+    return accepted.length > 0 ? {} : failureOf({ rejectedErrors });
   } finally {
     signal.removeEventListener('abort', abort);
     transport.close();

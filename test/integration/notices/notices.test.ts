@@ -1,10 +1,14 @@
 import assert from 'node:assert/strict';
+import { readFile, writeFile } from 'node:fs/promises';
+import path from 'node:path';
 import type { TestContext } from 'node:test';
 import { describe, test } from 'node:test';
 import { Webhook } from 'standardwebhooks';
 import type { Act } from '../../../src/blocks/commands.js';
 import { HOUR, MINUTE, SECOND } from '../../../src/kernel/time.js';
+import { MOST_READ } from '../../../src/notices/deliveries.js';
 import type { ChannelFact } from '../../../src/notices/events.js';
+import { BY_NOTICES } from '../../../src/notices/events.js';
 import { MOST_UNDER_WAY } from '../../../src/notices/under-way.js';
 import { envelope, newId } from '../../../src/runtime/ids.js';
 import { parseSubject } from '../../../src/sending/subjects.js';
@@ -176,6 +180,29 @@ describe('notices', () => {
     await stopgap.restart();
     await passing({ stopgap, clock }, 10 * SECOND, 'it arrives', () => receiver.received.length === 1);
     assert.deepEqual(receiver.received.map(eventsOf), [['imposed']]);
+  });
+
+  test('of what had gathered are sent after a start also where what was decided last is far back in the stream', async (t) => {
+    const [receiver, clock] = [await Receiver.start(t), new ManualClock()];
+    const stopgap = await Stopgap.start(t, { clock });
+    const append = (facts: readonly ChannelFact[]): Promise<unknown> =>
+      stopgap.app.store.append('notices-ops', envelope(facts, { by: BY_NOTICES }, clock.now()), 'any');
+    await stopgap.block('account', BOB);
+    await append([{ type: 'ChannelFollowed', data: { through: await stopgap.app.store.head() } }]);
+    const tried: ChannelFact = { type: 'NoticeAttempted', data: { notice: newId() } };
+    await append(Array.from({ length: MOST_READ + 1 }, () => tried));
+    await stopgap.block('account', ALICE);
+    await stopgap.stop();
+    const file = path.join(stopgap.dir, 'stopgap.yaml');
+    const config = JSON.parse(await readFile(file, 'utf8')) as object;
+    const channel = { name: 'ops', type: 'webhook', url: receiver.url(), secret: KEY, events: ALL };
+    await writeFile(file, JSON.stringify({ ...config, notices: { channels: [channel] } }));
+    await stopgap.open();
+    await passing({ stopgap, clock }, 10 * SECOND, 'it arrives', () => receiver.received.length > 0);
+    assert.deepEqual(
+      receiver.received.map((one) => bodyOf(one).data.items.map(({ subject }) => subject)),
+      [[{ type: 'account', value: ALICE }]],
+    );
   });
 
   test('reach an owner by mail at another address, and not the blocked account', async (t) => {

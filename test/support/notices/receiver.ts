@@ -75,8 +75,8 @@ export interface Mail {
 /** A mail server that keeps what it gets, and refuses the receivers that it is told to. */
 export class MailReceiver {
   readonly mails: Mail[] = [];
-  /** With which code an address is refused. */
-  readonly refused = new Map<string, number>();
+  /** With which code an address is refused, and perhaps with what text. */
+  readonly refused = new Map<string, number | string>();
   readonly #server: SMTPServer;
 
   private constructor(server: SMTPServer) {
@@ -89,8 +89,11 @@ export class MailReceiver {
       disabledCommands: ['AUTH', 'STARTTLS'],
       disableReverseLookup: true,
       onRcptTo({ address }, _session, done) {
-        const responseCode = receiver.refused.get(address);
-        done(responseCode === undefined ? null : Object.assign(new Error('not this one'), { responseCode }));
+        const refused = receiver.refused.get(address);
+        if (refused === undefined) return done(null);
+        const [code, ...words] = String(refused).split(' ');
+        const text = words.join(' ') || 'not this one';
+        done(Object.assign(new Error(text), { responseCode: Number(code) }));
       },
       onData(stream, { envelope }, done) {
         let text = '';

@@ -2,10 +2,11 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { quietUntil } from '../../../src/config/notices.js';
+import type { Instant } from '../../../src/kernel/time.js';
 import { DAY, HOUR, MINUTE, SECOND } from '../../../src/kernel/time.js';
 import type { ChannelRules, Circumstances, OpenBreaker } from '../../../src/notices/channel-state.js';
 import { ChannelState, LEASE, sum } from '../../../src/notices/channel-state.js';
-import { isUnderWay, MOST_SETTLED, MOST_SINCE } from '../../../src/notices/deliveries.js';
+import { isUnderWay, MOST_READ, MOST_SETTLED, MOST_SINCE } from '../../../src/notices/deliveries.js';
 import type { ChannelEvent, ChannelFact, Item, Notice } from '../../../src/notices/events.js';
 import { plainOf } from '../../../src/notices/formats.js';
 import { MOST_ITEMS } from '../../../src/notices/gathering.js';
@@ -82,7 +83,7 @@ class World {
   restart(worker = this.workers[0]!): void {
     worker.state = new ChannelState(this.rules);
     const own = this.log.flatMap((entry) => ('own' in entry ? [entry.own] : []));
-    for (const event of own.slice(-2 * MOST_SINCE)) worker.state.apply(event);
+    for (const event of own.slice(-MOST_READ)) worker.state.apply(event);
     worker.fed = worker.state.handedOver!;
     this.feed(worker);
   }
@@ -567,6 +568,67 @@ describe('a channel of notices', () => {
     for (let count = 0; count < 1500; count += 1) world.happens();
     world.passes(MINUTE);
     assert.ok(world.workers[0]!.state.through! >= 1500);
+  });
+
+  test('knows at a start from the end of its stream what gathers and waits, however much was tried and failed since', () => {
+    const names = Array.from({ length: 12 }, (_, index) => `o${index}.example`);
+    const owners = Object.fromEntries(names.map((name) => [name, `admin@office-${name}`]));
+    const happensTo = (world: World, index: number): void =>
+      world.happens({ subject: { type: 'account', value: `x@${names[index]}` } });
+    const knownTo = ({ state }: World['workers'][number], now: Instant): unknown => ({
+      through: state.through,
+      gathered: state.gathered,
+      until: state.gatheredUntil(now),
+      stuck: state.stuck,
+      underWay: state.deliveries
+        .filter(isUnderWay)
+        .map(({ notice, attempts, nextAt }) => [notice.id, attempts, nextAt])
+        .toSorted(),
+    });
+    const action = fc.oneof(
+      fc.record({
+        kind: fc.constant('happen' as const),
+        index: fc.nat(11),
+        count: fc.integer({ min: 1, max: 12 }),
+      }),
+      fc.record({ kind: fc.constant('hours' as const), index: fc.nat(5), count: fc.constant(1) }),
+      fc.record({
+        kind: fc.constantFrom('away' as const, 'back' as const),
+        index: fc.nat(12),
+        count: fc.constant(1),
+      }),
+      fc.record({ kind: fc.constant('minutes' as const), index: fc.nat(20), count: fc.constant(1) }),
+    );
+    fc.assert(
+      fc.property(fc.array(action, { maxLength: 15 }), fc.boolean(), (actions, isLong) => {
+        const rules = { ...RULES, owners, digest: { ...RULES.digest, interval: isLong ? DAY : 5 * MINUTE } };
+        const world = new World(rules);
+        const receivers = [...Object.values(owners), 'itself'];
+        for (const receiver of receivers) world.away.add(receiver);
+        for (const owner of Object.values(owners))
+          for (let count = 0; count < 16; count += 1) {
+            const about = { kind: 'events', at: NOON - DAY, items: [], counts: { imposed: 1 } } as const;
+            world.record([
+              { type: 'NoticeDue', data: { notice: { id: `${owner} ${count}`, to: owner, ...about } } },
+            ]);
+          }
+        const [worker] = world.workers as [World['workers'][number]];
+        for (const { kind, index, count } of actions) {
+          if (kind === 'happen') for (let each = 0; each < count; each += 1) happensTo(world, index);
+          else if (kind === 'away') world.away.add(receivers[index]!);
+          else if (kind === 'back') world.away.delete(receivers[index]!);
+          else if (kind === 'minutes') world.passes(index * MINUTE, MINUTE);
+          else world.passes(index * HOUR, HOUR);
+          world.feed(worker);
+          const known = knownTo(worker, world.now);
+          const { fed } = worker;
+          world.restart();
+          assert.deepEqual(knownTo(worker, world.now), known);
+          assert.equal(worker.fed, fed);
+        }
+      }),
+      { numRuns: 60 },
+    );
   });
 
   const OWNER = 'admin@office.example';

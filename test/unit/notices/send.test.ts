@@ -282,25 +282,77 @@ describe('a notice is written as the service reads it', () => {
     }
   });
 
-  test('as mail: a mailbox that its server refuses for good is named as that, and not what may be mended', async (t) => {
-    const mail = await MailReceiver.start(t);
-    const channel = channelOf({
-      ...{ type: 'mail', url: undefined, secret: undefined },
-      ...{ to: 'ops@example.com, security@example.com', smtp: mail.url },
+  describe('as mail that the server refuses', () => {
+    const TO = { to: 'ops@example.com, security@example.com' };
+    const forGood = (code: number): Outcome => ({
+      ...{ error: `the mail server refuses this receiver for good: ${code}`, refused: true },
     });
-    const notice = { ...NOTICE, to: 'alice@home.example' };
-    for (const [code, outcome] of [
-      [550, { error: 'the mail server refuses this receiver for good: 550', refused: true }],
-      [452, { error: 'the mail server refused it: 452' }],
-      [530, { error: 'the mail server refused it: 530' }],
-    ] as const) {
-      mail.refused.set('alice@home.example', code);
-      assert.deepEqual(await sending(channel, {}, notice), outcome);
+    const forNow = (code: number): Outcome => ({ error: `the mail server refused it: ${code}` });
+
+    async function refusing(
+      t: TestContext,
+    ): Promise<{ readonly mail: MailReceiver; readonly channel: Channel }> {
+      const mail = await MailReceiver.start(t);
+      const settings = { type: 'mail', url: undefined, secret: undefined, smtp: mail.url };
+      return { mail, channel: channelOf({ ...settings, ...TO }) };
     }
-    mail.refused.set('ops@example.com', 550);
-    assert.deepEqual(await sending(channel), {}, 'the other one has it');
-    mail.refused.set('security@example.com', 452);
-    assert.deepEqual(await sending(channel), { error: 'the mail server refused it: 452' });
+
+    for (const [said, outcome] of [
+      ['550 no such user', forGood(550)],
+      ['550 5.1.1 <alice@home.example>: Recipient address rejected: User unknown', forGood(550)],
+      ['550 5.1.2 no such domain', forGood(550)],
+      ['550 5.1.10 Recipient not found', forGood(550)],
+      ['550 5.2.1 mailbox disabled', forGood(550)],
+      ['550 5.1.1 no such user; asked from [203.5.7.1]', forGood(550)],
+      ['551 user not local', forGood(551)],
+      ['551 5.1.6 mailbox has moved', forGood(551)],
+      ['553 mailbox name not allowed', forGood(553)],
+      ['553 5.1.3 bad destination mailbox address syntax', forGood(553)],
+      ['550 5.7.1 Service unavailable; client host blocked using a list', forNow(550)],
+      ['550 #5.7.1 Your access has been rejected', forNow(550)],
+      ['550 5.1.0 Sender address rejected: User unknown', forNow(550)],
+      ['550 5.1.7 bad sender mailbox address syntax', forNow(550)],
+      ['550 5.1.8 Access denied, bad outbound sender', forNow(550)],
+      ['550 5.2.2 mailbox full', forNow(550)],
+      ['550 5.4.1 Recipient address rejected: Access denied', forNow(550)],
+      ['552 mailbox full', forNow(552)],
+      ['552 5.2.2 mailbox full', forNow(552)],
+      ["553 sorry, that domain isn't in my list of allowed rcpthosts (#5.7.1)", forNow(553)],
+      ['554 Service unavailable', forNow(554)],
+      ['554 5.7.1 Relay access denied', forNow(554)],
+      ['554 5.1.1 no such user', forNow(554)],
+      ['555 parameters not recognized', forNow(555)],
+      ['530 5.7.0 must issue STARTTLS first', forNow(530)],
+      ['452 4.2.2 mailbox full', forNow(452)],
+      ['450 4.1.1 unverified address', forNow(450)],
+    ] as const)
+      test(`${'refused' in outcome ? 'the mailbox is refused for good by' : 'it is tried again after'}: ${said}`, async (t) => {
+        const { mail, channel } = await refusing(t);
+        mail.refused.set('alice@home.example', said);
+        const notice = { ...NOTICE, to: 'alice@home.example' };
+        assert.deepEqual(await sending(channel, {}, notice), outcome);
+      });
+
+    test('it has arrived where one receiver of several has it', async (t) => {
+      const { mail, channel } = await refusing(t);
+      mail.refused.set('ops@example.com', 550);
+      assert.deepEqual(await sending(channel), {});
+    });
+
+    test('it is tried again unless the mailboxes of all are refused for good, in whichever order', async (t) => {
+      const { mail, channel } = await refusing(t);
+      const outcomes: Outcome[] = [];
+      for (const [ops, security] of [
+        [550, 452],
+        [550, 554],
+        [554, 550],
+        [550, 551],
+      ] as const) {
+        mail.refused.set('ops@example.com', ops).set('security@example.com', security);
+        outcomes.push(await sending(channel));
+      }
+      assert.deepEqual(outcomes, [forNow(452), forNow(554), forNow(554), forGood(550)]);
+    });
   });
 
   test('over LMTP: a mailbox that is refused once the message is there did not get it', async (t) => {
