@@ -108,8 +108,7 @@ function Sections({ report }: { report: Report }) {
             after.recipients > 0 && (
               <p className="quiet">
                 These messages were under way when it began
-                {wasLetGo(report) && ', or were held and let go'}
-                .
+                {wasLetGo(report) && ', or were held and let go'}.
               </p>
             )
           )}
