@@ -3,19 +3,51 @@ import type { RecordedEvent } from '../../src/kernel/events.js';
 import type { Instant, Milliseconds } from '../../src/kernel/time.js';
 import { DAY, HOUR, MINUTE } from '../../src/kernel/time.js';
 import type { MessageAccepted } from '../../src/sending/events.js';
-import { effectiveAt, isImported } from '../../src/sending/events.js';
-import { normalizeAccount, normalizeAddress, normalizeEhlo } from '../../src/sending/identity.js';
-import type { MailDirection } from '../../src/sending/subjects.js';
+import {
+  effectiveAt,
+  FINAL_ANSWER,
+  isHeldEvent,
+  isImported,
+  isMovedEvent,
+} from '../../src/sending/events.js';
+import {
+  isLocalUser,
+  isLoopback,
+  normalizeAccount,
+  normalizeAddress,
+  normalizeEhlo,
+} from '../../src/sending/identity.js';
+import { MOST_HELD } from '../../src/sending/most-held.js';
+import type { MailDirection, SenderIdentity } from '../../src/sending/subjects.js';
 import { directionsMeet } from '../../src/sending/subjects.js';
 import { isOver } from '../../src/blocks/state.js';
 import type { ActiveBlock, ActiveBlocks } from './active-blocks.js';
 
 /** What is accepted within this after a block began was under way then: it was asked about before, or its host's clock differs. */
-export const UNDER_WAY: Milliseconds = MINUTE;
+const UNDER_WAY: Milliseconds = MINUTE;
 /** Held mail that a person has let go leaves within this, and is reported as sent then. */
 export const LET_GO_WITHIN: Milliseconds = HOUR;
 /** A way past a block is told of for so long after the last message that took it: nobody knows that it was closed. */
 const TOLD_FOR: Milliseconds = DAY;
+
+/** For how long after a block began this may still record mail that it had asked about before. */
+export function underWay({ by }: Pick<RecordedEvent, 'by'>): Milliseconds {
+  return by.startsWith('smtp:') ? UNDER_WAY + FINAL_ANSWER : UNDER_WAY;
+}
+
+/**
+ * Whether mail that a block is on shows a way past it. Anybody chooses the return path and the EHLO name of mail that arrives, and a
+ * program of the mail server's own machine forwards it under the same one. As for what extends a block, mail that arrives counts for
+ * blocks of such mail alone.
+ */
+export function showsWayPast(
+  { type, direction }: Pick<ActiveBlock, 'type' | 'direction'>,
+  { account, ip, direction: mail }: SenderIdentity,
+): boolean {
+  if (type === 'account' || type === 'ip') return true;
+  if (mail === 'inbound') return direction === 'inbound';
+  return account === undefined ? ip !== undefined && !isLoopback(ip) : !isLocalUser(account);
+}
 
 /** Mail that was sent on although a block was in force. */
 export interface PastBlock {
@@ -24,9 +56,11 @@ export interface PastBlock {
 }
 
 export interface PastBlocksState {
-  /** By the block's id, from when on mail was not under way. */
+  /** By the block's id, when it began, or what was held for it was last let go. */
   readonly from: readonly (readonly [block: string, from: Instant])[];
   readonly past: readonly (readonly [block: string, past: PastBlock & { readonly position: number }])[];
+  /** By the block's id, the queue ids of what was held for it. */
+  readonly held: readonly (readonly [block: string, transactions: readonly string[]])[];
 }
 
 /**
@@ -36,6 +70,7 @@ export interface PastBlocksState {
 export class PastBlocks {
   readonly #from = new Map<string, Instant>();
   readonly #past = new Map<string, { messages: number; lastAt: Instant; position: number }>();
+  readonly #held = new Map<string, Set<string>>();
   /** The send that is being folded: one at a time, so one object is refilled for each. */
   readonly #sender = {
     account: undefined as string | undefined,
@@ -45,6 +80,8 @@ export class PastBlocks {
     direction: 'outbound' as MailDirection,
   };
   #at: Instant = 0;
+  #underWay: Milliseconds = 0;
+  #transaction = '';
   #position = 0;
 
   /** Of a block in force; undefined where nothing went past it. */
@@ -67,25 +104,31 @@ export class PastBlocks {
     const { type, data, at, recordedAt } = event;
     // Of two clocks the later one.
     const when = Math.max(at, recordedAt);
-    if (type === 'BlockImposed') this.#from.set(data.block, when + UNDER_WAY);
+    if (type === 'BlockImposed') this.#from.set(data.block, when);
     else if (type === 'HeldMailDecided' && data.action === 'release') {
       const from = this.#from.get(data.block);
       if (from !== undefined) this.#from.set(data.block, Math.max(from, when + LET_GO_WITHIN));
     } else if (type === 'BlockReleased' || type === 'BlockExpired') {
       this.#from.delete(data.block);
       this.#past.delete(data.block);
+      this.#held.delete(data.block);
     }
   }
 
-  /** Counts a send for the blocks that should have stopped it. */
+  /** Counts a send for the blocks that should have stopped it, and knows what was held for one. */
   sent(event: RecordedEvent, activeBlocks: Pick<ActiveBlocks, 'forEachOn'>): void {
-    if (this.#from.size === 0 || event.type !== 'MessageAccepted' || isImported(event)) return;
-    const { account, returnPath, ehlo, ip, direction, further } = event.data as MessageAccepted;
+    if (this.#from.size === 0) return;
+    if (isHeldEvent(event)) this.#hold(event.data.block, event.data.transaction);
+    else if (isMovedEvent(event)) this.#hold(event.data.to, event.data.transaction);
+    if (event.type !== 'MessageAccepted' || isImported(event)) return;
+    const { account, returnPath, ehlo, ip, direction, further, transaction } = event.data as MessageAccepted;
     // These recipients are told of when their delivery is: the message was taken before.
     if (further === true) return;
     // No clock that is ahead makes a message one that came later.
     this.#at = Math.min(effectiveAt(event), event.recordedAt);
     this.#position = event.position;
+    this.#underWay = underWay(event);
+    this.#transaction = transaction;
     const sender = this.#sender;
     sender.account = account === undefined || account === '' ? undefined : normalizeAccount(account);
     sender.address = returnPath === undefined ? undefined : normalizeAddress(returnPath);
@@ -96,10 +139,11 @@ export class PastBlocks {
     activeBlocks.forEachOn(sender, this.#count);
   }
 
-  readonly #count = ({ id, direction, until }: ActiveBlock): void => {
+  readonly #count = ({ id, type, direction, until }: ActiveBlock): void => {
     const from = this.#from.get(id);
-    if (from === undefined || this.#at <= from || isOver(until, this.#at)) return;
+    if (from === undefined || this.#at <= from + this.#underWay || isOver(until, this.#at)) return;
     if (!directionsMeet(direction, this.#sender.direction)) return;
+    if (!showsWayPast({ type, direction }, this.#sender) || this.#wasHeld()) return;
     const past = this.#past.get(id);
     if (past === undefined) {
       this.#past.set(id, { messages: 1, lastAt: this.#at, position: this.#position });
@@ -112,14 +156,33 @@ export class PastBlocks {
     past.lastAt = Math.max(past.lastAt, this.#at);
   };
 
+  #hold(block: string, transaction: string): void {
+    if (!this.#from.has(block)) return;
+    const held = this.#held.get(block) ?? new Set();
+    this.#held.set(block, held.add(transaction));
+    // A block may hold more once some of it is let go.
+    if (held.size > MOST_HELD.messages) for (const oldest of held.keys()) return void held.delete(oldest);
+  }
+
+  /** Whether it was held for a block, and somebody has let it go by hand: Stopgap was asked, and heard. */
+  #wasHeld(): boolean {
+    for (const held of this.#held.values()) if (held.has(this.#transaction)) return true;
+    return false;
+  }
+
   /** The opposite of {@link restore}. */
   dump(): PastBlocksState {
-    return { from: [...this.#from], past: [...this.#past].map(([block, past]) => [block, { ...past }]) };
+    return {
+      from: [...this.#from],
+      past: [...this.#past].map(([block, past]) => [block, { ...past }]),
+      held: [...this.#held].map(([block, held]) => [block, [...held]]),
+    };
   }
 
   /** Takes over what {@link dump} gave. Must come before anything is applied. */
-  restore({ from, past }: PastBlocksState): void {
+  restore({ from, past, held }: PastBlocksState): void {
     for (const [block, at] of from) this.#from.set(block, at);
     for (const [block, one] of past) this.#past.set(block, { ...one });
+    for (const [block, transactions] of held) this.#held.set(block, new Set(transactions));
   }
 }

@@ -23,6 +23,8 @@ export interface Unstopped {
   readonly at: Instant;
   /** `observe`: rules only observed then; `detector`: no detector has acted on it; `past`: mail goes past its block. */
   readonly why: 'observe' | 'detector' | 'past';
+  /** The id of the block that mail goes past. */
+  readonly block?: string;
 }
 
 interface Known {
@@ -61,7 +63,8 @@ export function unstopped(known: Known, unanswered: readonly Verdict[], now: Ins
   }
   for (const { block, lastAt: at } of known.pastBlocks.lately(now, known.activeBlocks)) {
     const subject = { type: block.type, value: block.value };
-    found.set(subjectKey(subject), { subject, rule: known.ledger.ruleOf(block.id), at, why: 'past' });
+    const rule = known.ledger.ruleOf(block.id);
+    found.set(subjectKey(subject), { subject, rule, at, why: 'past', block: block.id });
   }
   return [...found.values()];
 }

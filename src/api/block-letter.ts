@@ -1,5 +1,6 @@
 import { printable } from '../kernel/printable.js';
 import { grouped } from '../kernel/printable.js';
+import { MINUTE } from '../kernel/time.js';
 import { HOLD } from '../recording/verdicts.js';
 import { amount } from '../rules/explain.js';
 import type { Count } from '../rules/model.js';
@@ -101,6 +102,11 @@ function countedOf({
     : `${grouped(observed)} accounts within ${window} that were never there before`;
 }
 
+/** Whether the one is so much later than the other that it was hardly under way then. */
+function isLater(last: string | null, since: string | null): boolean {
+  return last !== null && since !== null && Date.parse(last) > Date.parse(since) + MINUTE;
+}
+
 function sent({
   block,
   before,
@@ -110,11 +116,15 @@ function sent({
   sources,
   otherSources,
   keptSince,
+  held,
 }: ReportJson): readonly string[] {
   const line = (passed: ReportJson['after'], when: string): string =>
     `${when}: ${passed.messages === 0 && passed.recipients > 0 ? '' : `${amount('messages', passed.messages)} to `}${amount('recipients', passed.recipients)}` +
     (passed.first === null ? '' : `, ${between(passed.first, passed.last!)}`);
-  const isLetGo = block.history.some(({ type, held }) => type === 'HeldMailDecided' && held === 'release');
+  // Who let it go by hand left no record.
+  const isLetGo =
+    (held.messages > held.queued && isLater(after.last, block.since)) ||
+    block.history.some((one) => one.type === 'HeldMailDecided' && one.held === 'release');
   const from = sources.map(({ ip, messages }) => `${printable(ip)} (${amount('messages', messages)})`);
   const more = otherSources === 0 ? '' : `, and from ${grouped(otherSources)} more addresses`;
   return [

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { BlockEntry } from '../../projections/blocks/block-entry.js';
 import { SeenIds } from '../../projections/blocks/effective-blocks.js';
-import { LET_GO_WITHIN, UNDER_WAY } from '../../projections/blocks/past-blocks.js';
+import { LET_GO_WITHIN, showsWayPast, underWay } from '../../projections/blocks/past-blocks.js';
 import { SubjectIndex } from '../../projections/blocks/subject-index.js';
 import type { Evidence } from '../blocks/events.js';
 import type { RecordedEvent } from '../kernel/events.js';
@@ -56,7 +56,7 @@ export const reportShape = z
     }),
     after: passedShape.meta({
       description:
-        'What got through after the block had begun, within a minute: messages that were under way. Also what was held, and a person has let go while the block was in force.',
+        'What got through after the block had begun, within a minute, or within 11 of what our own listener had asked about: messages that were under way. Also what was held, and a person has let go while the block was in force.',
     }),
     past: passedShape.meta({ description: 'What got through later while the block was in force.' }),
     pastWhy: z
@@ -159,6 +159,8 @@ export class ContainmentReport {
   readonly #since: Instant;
   /** When somebody let go of what was held, while the block went on. */
   readonly #letGo: readonly Instant[];
+  /** Queue ids of what was held for it. */
+  readonly #heldIds = new Set<string>();
   #bounces = 0;
   readonly #sources = new Map<string, { messages: number; recipients: number }>();
   readonly #stopped = new Map<string, Told>();
@@ -193,6 +195,7 @@ export class ContainmentReport {
     if (isImported(event) || !this.#seen.isNew(event.id)) return;
     if (isHeldEvent(event)) {
       if (event.data.block !== this.#entry.id) return;
+      if (this.#heldIds.size < MOST_KEPT) this.#heldIds.add(event.data.transaction);
       this.#held.messages++;
       this.#held.recipients += event.data.recipients;
       if (event.by === QUEUE_HOLDER) this.#held.queued++;
@@ -219,12 +222,17 @@ export class ContainmentReport {
     const { type, data, at, position: place } = event;
     if (type === 'BounceReceived') {
       const { address } = data as { readonly address: string };
-      if (this.#isOf({ account: address, returnPath: address, direction: 'outbound' })) this.#bounces++;
+      if (this.#isOf(identityOf({ account: address, returnPath: address, direction: 'outbound' })))
+        this.#bounces++;
       return;
     }
     if (type !== 'MessageAccepted' && type !== 'RecipientsRefused') return;
-    if (!this.#isOf(data as SenderFields)) return;
-    const passed = place < this.#begin ? this.#before : this.#isPast(event) ? this.#past : this.#after;
+    const sender = identityOf(data as SenderFields);
+    if (!this.#isOf(sender)) return;
+    const { subject, direction } = this.#entry;
+    const isBefore = place < this.#begin;
+    if (!isBefore && !showsWayPast({ type: subject.type, direction }, sender)) return;
+    const passed = isBefore ? this.#before : this.#isPast(event) ? this.#past : this.#after;
     if (type === 'RecipientsRefused') {
       passed.refusedRecipients += (data as RecipientsRefused).count;
       return;
@@ -246,15 +254,17 @@ export class ContainmentReport {
     // Recipients that are told of when their delivery is may be of a message that was taken before.
     if ((event.data as Partial<MessageAccepted>).further === true) return this.#past.messages > 0;
     const at = Math.min(effectiveAt(event), event.recordedAt);
-    if (at <= this.#since + UNDER_WAY) return false;
+    if (at <= this.#since + underWay(event)) return false;
+    // Who let it go by hand recorded nothing.
+    if (this.#heldIds.has((event.data as MessageAccepted).transaction)) return false;
     return !this.#letGo.some((decided) => decided <= at && at <= decided + LET_GO_WITHIN);
   }
 
   /** Whether the block is about this sender. */
-  #isOf(raw: SenderFields): boolean {
-    if (!directionsMeet(this.#entry.direction, raw.direction)) return false;
+  #isOf(sender: SenderIdentity): boolean {
+    if (!directionsMeet(this.#entry.direction, sender.direction)) return false;
     let isOf = false;
-    this.#subject.forEachMatch(identityOf(raw), () => (isOf = true));
+    this.#subject.forEachMatch(sender, () => (isOf = true));
     return isOf;
   }
 
@@ -292,7 +302,7 @@ export class ContainmentReport {
   }
 }
 
-const PAST_SENTENCE = `Mail went past the block more than a minute after it began: ${PAST_WHY}.`;
+const PAST_SENTENCE = `Mail went past the block: ${PAST_WHY}.`;
 
 const COUNTS_NO_SENDS: ReadonlySet<string> = new Set<Count>(['authFailures', 'bounces']);
 

@@ -5,7 +5,7 @@ import { isOver } from '../blocks/state.js';
 import { InvalidInput } from '../kernel/errors.js';
 import type { Instant } from '../kernel/time.js';
 import { formatInstant } from '../kernel/time.js';
-import { clientNetwork, domainOf } from '../sending/identity.js';
+import { clientNetwork, domainOf, isLocalUser } from '../sending/identity.js';
 import type { SenderIdentity, Subject } from '../sending/subjects.js';
 import { parseSubject, senderIdentity, subjectKey } from '../sending/subjects.js';
 import { BAD_CREDENTIALS, replyLine } from '../smtp/replies.js';
@@ -264,18 +264,20 @@ async function explainCheck(
         ].join(' '),
     block: deciding !== undefined && concerns(deciding.subject) ? deciding.block : null,
     auth:
-      hasNoLogin !== undefined
-        ? { outcome: 'refused', block: null, reply: replyLine(BAD_CREDENTIALS) }
-        : {
-            outcome:
-              authReply !== null && login !== undefined && !isBeforeAll
-                ? 'refused'
-                : login === undefined || isBeforeAll || state === 'unknown'
-                  ? 'not asked'
-                  : 'passes',
-            block: authReply === null ? null : idOf(atAuth),
-            reply: authReply,
-          },
+      sender.account !== undefined && isLocalUser(sender.account)
+        ? NOT_ASKED
+        : hasNoLogin !== undefined
+          ? { outcome: 'refused', block: null, reply: replyLine(BAD_CREDENTIALS) }
+          : {
+              outcome:
+                authReply !== null && login !== undefined && !isBeforeAll
+                  ? 'refused'
+                  : login === undefined || isBeforeAll || state === 'unknown'
+                    ? 'not asked'
+                    : 'passes',
+              block: authReply === null ? null : idOf(atAuth),
+              reply: authReply,
+            },
     mail: isMailRefused
       ? { outcome: 'refused', block: null, reply: MAIL_REFUSED }
       : { ...NOT_ASKED, outcome: mail === 'passes' && authReply === null ? 'passes' : 'not asked' },

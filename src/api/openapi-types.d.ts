@@ -1393,7 +1393,7 @@ export interface components {
             } | null;
             /** @description What got through before the block: all since the beginning of what the evidence looks at, which may be more than it counts; without evidence within the day before. Null where that is not counted: without evidence, or with one of failed logins alone, and not of an account. */
             before: components["schemas"]["PassedMail"] | null;
-            /** @description What got through after the block had begun, within a minute: messages that were under way. Also what was held, and a person has let go while the block was in force. */
+            /** @description What got through after the block had begun, within a minute, or within 11 of what our own listener had asked about: messages that were under way. Also what was held, and a person has let go while the block was in force. */
             after: components["schemas"]["PassedMail"];
             /** @description What got through later while the block was in force. */
             past: components["schemas"]["PassedMail"];
@@ -2716,6 +2716,8 @@ export interface operations {
                         /** @description Senders that a rule has tripped on, and that are not blocked, proposed or exempt: rules only observe, or no detector acts. One that is proposed is among them once a rule that blocks has tripped on it later. And blocked ones whose mail has gone past their block within a day. */
                         unstopped: {
                             senders: number;
+                            /** @description So many of them are blocked. */
+                            blocked: number;
                             /** @description Why, and what to do; null where there are none. */
                             sentence: string | null;
                             /** @description The first 10 of them: accounts, then addresses, domains, networks and EHLO names. */
@@ -2723,6 +2725,8 @@ export interface operations {
                                 subject: components["schemas"]["Subject"];
                                 rule: string | null;
                                 blocked: boolean;
+                                /** @description The id of the block that its mail goes past. */
+                                block: string | null;
                             }[];
                         };
                         /** @description By blocks, one a minute: the last hour, oldest first; the last one is not over. */

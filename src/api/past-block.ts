@@ -1,13 +1,14 @@
 import type { PastBlock } from '../../projections/blocks/past-blocks.js';
 import { grouped } from '../kernel/printable.js';
 import { formatInstant } from '../kernel/time.js';
+import { isLocalUser } from '../sending/identity.js';
 import type { SenderIdentity } from '../sending/subjects.js';
 import type { Refusing } from './check-findings.js';
 import type { ApiDependencies } from './dependencies.js';
 
 /** Why mail goes past a block, and where it is told what to do. */
 export const PAST_WHY =
-  'Stopgap was not asked about that mail, or its answer was not heard: see stopgap doctor, and docs/run/mail-servers.md#mail-that-goes-past-a-block';
+  'Stopgap was not asked about that mail, or its answer was not heard: see docs/run/mail-servers.md#mail-that-goes-past-a-block';
 
 /** What went past the block that refuses a sender. */
 export function pastSentences({ models }: ApiDependencies, { block }: Refusing): readonly string[] {
@@ -22,11 +23,9 @@ function pastSentence({ messages, lastAt }: PastBlock, since: string | null): st
   return `But ${many} gone past this block${begun}, ${last}at ${formatInstant(lastAt)}: ${PAST_WHY}.`;
 }
 
-const LOCAL = /^uid-\d+@/;
-
 /** Whether Postfix hands in its mail by itself, and so asks nobody: an Exim that asks about its local users has been refused. */
 export function isUnasked({ account }: SenderIdentity, refusals: readonly unknown[]): boolean {
-  return account !== undefined && LOCAL.test(account) && refusals.length === 0;
+  return account !== undefined && isLocalUser(account) && refusals.length === 0;
 }
 
 /** What a block does to mail of a program on the mail server's own machine. */

@@ -14,9 +14,17 @@ const NAMED = 10;
 export const unstoppedShape = z
   .object({
     senders: z.int(),
+    blocked: z.int().meta({ description: 'So many of them are blocked.' }),
     sentence: z.string().nullable().meta({ description: 'Why, and what to do; null where there are none.' }),
     items: z
-      .array(z.object({ subject: subjectShape, rule: z.string().nullable(), blocked: z.boolean() }))
+      .array(
+        z.object({
+          subject: subjectShape,
+          rule: z.string().nullable(),
+          blocked: z.boolean(),
+          block: z.string().nullable().meta({ description: 'The id of the block that its mail goes past.' }),
+        }),
+      )
       .meta({
         description: `The first ${NAMED} of them: accounts, then addresses, domains, networks and EHLO names.`,
       }),
@@ -48,14 +56,16 @@ export function unstoppedView(
   const sentences = [...overLimit(models, found, found.length - past), ...pastBlocks(past)];
   return {
     senders: found.length,
+    blocked: past,
     sentence: sentences.length === 0 ? null : sentences.join(' '),
     items: found
       .toSorted((a, b) => namedFirst(a.subject, b.subject))
       .slice(0, NAMED)
-      .map(({ subject, rule = null, why }) => ({
+      .map(({ subject, rule = null, why, block = null }) => ({
         subject: subjectView(subject),
         rule,
         blocked: why === 'past',
+        block,
       })),
   };
 }

@@ -124,7 +124,8 @@ export class LogFollower {
     const categories = this.#detects || config.roles.includes('api') ? FOLDED_CATEGORIES : DECISIONS_ONLY;
     const { run, authorization } = config.hooks;
     const callsHook = run !== undefined && config.roles.includes('worker');
-    this.#categories = callsHook ? [...categories, HELD_CATEGORY] : categories;
+    this.#categories =
+      callsHook && categories === DECISIONS_ONLY ? [...categories, HELD_CATEGORY] : categories;
     this.blockCommands = new BlockCommandHandler(
       store,
       clock,

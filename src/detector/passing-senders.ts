@@ -11,7 +11,6 @@ import type { Responder } from './responder.js';
 export class PassingSenders {
   readonly #all: OnceASecond<readonly Unstopped[]>;
   readonly #undetected: OnceASecond<number>;
-  readonly #pastBlocks: OnceASecond<number>;
 
   constructor(
     models: Parameters<typeof unstopped>[0],
@@ -22,10 +21,6 @@ export class PassingSenders {
     this.#undetected = new OnceASecond(
       clock,
       () => undetected(models, responder.unanswered(), clock.now()).length,
-    );
-    this.#pastBlocks = new OnceASecond(
-      clock,
-      () => models.pastBlocks.lately(clock.now(), models.activeBlocks).length,
     );
   }
 
@@ -38,16 +33,10 @@ export class PassingSenders {
     return this.#undetected.get();
   }
 
-  /** How many of them are blocked. */
-  get pastBlocks(): number {
-    return this.#pastBlocks.get();
-  }
-
   /** A person has decided, or somebody was forgotten: what was worked out holds no more. */
   changed(): void {
     this.#all.forget();
     this.#undetected.forget();
-    this.#pastBlocks.forget();
   }
 }
 

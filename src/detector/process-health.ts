@@ -49,7 +49,6 @@ export class ProcessHealth {
         clockSkewSeconds: null,
         relaySessions: 0,
         logReplaced: 0,
-        pastBlocks: 0,
       };
       return { status: 'starting', ...unknown, listeners, ...nothing, dataDirectory };
     }
@@ -75,7 +74,6 @@ export class ProcessHealth {
       relaySessions: smtp?.relay.sessions.open ?? 0,
       dataDirectory,
       logReplaced: follower.replacements,
-      pastBlocks: follower.passing.pastBlocks,
       ...(policy === undefined ? {} : { policy: { ...policy.asked } }),
       ...(dovecot === undefined ? {} : { dovecot: { ...dovecot.asked } }),
       ...(mailServers === undefined ? {} : { reports: reportsOf(mailServers.reports.reported) }),

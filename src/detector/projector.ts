@@ -9,7 +9,7 @@ import { isSessionEvent, SESSION_CATEGORY } from '../sessions/events.js';
 import { RULES_CATEGORY } from '../rules/model.js';
 import { isShadowEvent } from '../rules/decide.js';
 import { PROFILE_CATEGORY } from '../sending/day-summary.js';
-import { AUTH_CATEGORY, SEND_CATEGORY } from '../sending/events.js';
+import { AUTH_CATEGORY, HELD_CATEGORY, SEND_CATEGORY } from '../sending/events.js';
 import type { EventStore, Subscription } from '../store/port.js';
 import { StoreUnavailable } from '../store/port.js';
 
@@ -222,7 +222,10 @@ export const DECISIONS_ONLY = [
 export const BASELINES_ONLY = [BLOCK_CATEGORY, RULES_CATEGORY, PROFILE_CATEGORY];
 
 /** Everything that a node folds. */
-export const FOLDED_CATEGORIES = [...DECISIONS_ONLY, SEND_CATEGORY, AUTH_CATEGORY, PROFILE_CATEGORY];
+export const FOLDED_CATEGORIES = [
+  ...DECISIONS_ONLY,
+  ...[SEND_CATEGORY, AUTH_CATEGORY, HELD_CATEGORY, PROFILE_CATEGORY],
+];
 
 /** Events that report what happened. They are known by their type; decisions are recognised as ours by their data. */
 const ACTIVITY_EVENTS = new Set([

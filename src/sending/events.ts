@@ -207,6 +207,9 @@ export function isMovedEvent(event: RecordedEvent): event is RecordedEvent & Mov
 /** How far a node's clock may be from the store's before its events are moved. */
 export const CLOCK_TOLERANCE: Milliseconds = 5 * MINUTE;
 
+/** For so long our own listener waits for the upstream to answer a message's final dot: it asks before, and records after. */
+export const FINAL_ANSWER: Milliseconds = 10 * MINUTE;
+
 /** What is added to the data of an event that had to wait for the store, in an outbox or with a mail server that reports it late. */
 export interface Outboxed {
   /** When it was written to the node's own disk, or when the mail server saw it. */

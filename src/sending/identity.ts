@@ -172,6 +172,13 @@ export function isLoopback(ip: string): boolean {
   return ipaddr.isValid(ip) && ipaddr.process(ip).range() === 'loopback';
 }
 
+const LOCAL_USER = /^uid-\d+@/;
+
+/** Whether this account is a user of a mail server's own machine, whose programs hand in mail by the `sendmail` command. */
+export function isLocalUser(account: string): boolean {
+  return LOCAL_USER.test(account);
+}
+
 const QUOTED = /^"((?:[^"\\]|\\.)*)"$/s;
 /** What a local part may be without quotes (RFC 5321 section 4.1.2): atoms between single dots. */
 const DOT_ATOM = /^[^\s"(),:;<>@[\\\].]+(?:\.[^\s"(),:;<>@[\\\].]+)*$/;

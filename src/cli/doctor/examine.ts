@@ -127,11 +127,14 @@ export async function examine(
             untold = code === 'unauthorized' ? NO_TOKEN : message;
           });
     const rules = await asked((client) => client.get('/api/v1/rules'));
+    const overview = await asked((client) => client.get('/api/v1/overview'));
     const notices =
       config.notices.channels.length === 0
         ? undefined
         : await asked((client) => client.get('/api/v1/notices'));
-    const world: World = { loaded, clock: io.clock, asked: place, server, untold, rules, notices, store };
+    const unstopped = overview?.unstopped;
+    const told = { server, untold, rules, unstopped, notices };
+    const world: World = { loaded, clock: io.clock, asked: place, ...told, store };
     await Promise.all(
       Object.entries(LOOKS).map(async ([name, look]) => {
         const told = findings.get(name as CheckName)!;
@@ -166,6 +169,7 @@ export async function examineFiles(loaded: LoadedConfig, clock: Clock): Promise<
     server: undefined,
     untold: 'no running Stopgap is asked',
     rules: undefined,
+    unstopped: undefined,
     notices: undefined,
     store: undefined,
   };

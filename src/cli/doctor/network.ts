@@ -10,6 +10,7 @@ import type { ListenAddress } from '../../config/listening.js';
 import { formatListen, listensOnLoopback } from '../../config/listening.js';
 import { certificateFilesOf } from '../../config/schema.js';
 import { messageOf } from '../../kernel/errors.js';
+import { printable } from '../../kernel/printable.js';
 import { DAY, formatInstant } from '../../kernel/time.js';
 import { isWithin } from '../../sending/identity.js';
 import { ListenerCertificate } from '../../smtp/tls.js';
@@ -74,12 +75,27 @@ export async function checkServer(findings: Findings, world: World): Promise<voi
       `rules have tripped, and no detector has acted: nothing stops ${unanswered === 1 ? '1 sender that is' : `${unanswered} senders that are`} over a limit`,
       'see that the process with the role detector runs, and that it reaches the store',
     );
-  const past = Number(health['pastBlocks'] ?? 0);
-  if (past > 0)
-    findings.problem(
-      `mail of ${past === 1 ? '1 blocked sender has gone past its block' : `${past} blocked senders has gone past their blocks`} within a day: Stopgap was not asked about it, or its answer was not heard`,
-      'see that each way to send asks Stopgap: docs/run/mail-servers.md#mail-that-goes-past-a-block',
-    );
+  checkPastBlocks(findings, world);
+}
+
+/** Whose mail goes past a block: no stranger may ask that, who would learn whether he is blocked. */
+function checkPastBlocks(findings: Findings, { loaded, unstopped, untold }: World): void {
+  if (unstopped === undefined) {
+    if (loaded.config.roles.includes('api'))
+      findings.notTried(`whether mail goes past the blocks of its senders: ${untold}`);
+    return;
+  }
+  const { blocked: past, items } = unstopped;
+  if (past === 0) return;
+  const named = items.flatMap(({ subject: { type, value }, block }) =>
+    block === null ? [] : [`${type} ${printable(value)} (block ${block})`],
+  );
+  const more = past > named.length && named.length > 0 ? [`${past - named.length} more`] : [];
+  const names = [...named, ...more].join(', ');
+  findings.problem(
+    `mail of ${past === 1 ? '1 blocked sender has gone past its block' : `${past} blocked senders has gone past their blocks`} within a day: Stopgap was not asked about it, or its answer was not heard${names === '' ? '' : `: ${names}`}`,
+    'stopgap block report ID says when it came and from where; see that each way to send asks Stopgap: docs/run/mail-servers.md#mail-that-goes-past-a-block',
+  );
 }
 
 /** Whether a Stopgap has run with these settings: it has left events, or a snapshot of them. */

@@ -13,6 +13,7 @@ import type {
   RelayTransaction,
 } from './port.js';
 import { messageOf } from '../../kernel/errors.js';
+import { FINAL_ANSWER } from '../../sending/events.js';
 import type { Upstream } from './url.js';
 import { parseRelayUrl } from './url.js';
 
@@ -22,7 +23,7 @@ const TIMEOUTS: RelayTimeouts = {
   command: 300_000,
   data: 120_000,
   block: 180_000,
-  dot: 600_000,
+  dot: FINAL_ANSWER,
   slowAnswer: 30_000,
   clientGone: 5_000,
 };

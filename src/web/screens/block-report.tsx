@@ -108,10 +108,7 @@ function Sections({ report }: { report: Report }) {
             after.recipients > 0 && (
               <p className="quiet">
                 These messages were under way when it began
-                {block.history.some(
-                  ({ type, held: decided }) => type === 'HeldMailDecided' && decided === 'release',
-                ) && ', or were held and let go'}
-                .
+                {wasLetGo(report) && ', or were held and let go'}.
               </p>
             )
           )}
@@ -154,6 +151,15 @@ const STAGES = {
   rcpt: 'when a recipient was named',
   data: 'after the message was sent',
 } as const;
+
+/** Whether some of what got through was held first. Who let it go by hand left no record. */
+function wasLetGo({ block: { history, since }, after: { last }, held }: Report): boolean {
+  const isLater = last !== null && since !== null && Date.parse(last) > Date.parse(since) + 60_000;
+  return (
+    (held.messages > held.queued && isLater) ||
+    history.some((one) => one.type === 'HeldMailDecided' && one.held === 'release')
+  );
+}
 
 function Figure({
   title,

@@ -48,7 +48,7 @@ describe('checks over HTTP', () => {
     const last = formatInstant(server.clock.now());
     assert.ok(
       sentence.includes(
-        `But 2 messages have gone past this block, though it has been in force since ${String(since)}, the last at ${last}: Stopgap was not asked about that mail, or its answer was not heard: see stopgap doctor, and docs/run/mail-servers.md#mail-that-goes-past-a-block.`,
+        `But 2 messages have gone past this block, though it has been in force since ${String(since)}, the last at ${last}: Stopgap was not asked about that mail, or its answer was not heard: see docs/run/mail-servers.md#mail-that-goes-past-a-block.`,
       ),
       sentence,
     );
@@ -56,8 +56,9 @@ describe('checks over HTTP', () => {
 
   test('of a blocked user of the mail server itself says that Postfix asks nobody about its mail', async () => {
     await server.block('uid-33@mx', { refusal: 'hold' });
-    const { refused: isRefused, rcpt, sentence } = await check('account=uid-33@mx');
+    const { refused: isRefused, auth, rcpt, sentence } = await check('account=uid-33@mx');
     assert.deepEqual([isRefused, rcpt.outcome, rcpt.reply], [true, 'not asked', null]);
+    assert.deepEqual([auth.outcome, auth.reply], ['not asked', null], 'a local program has no login');
     assert.match(sentence, /Postfix asks nobody about such mail and sends it on: without a hook/);
     assert.doesNotMatch(sentence, /takes its mail and holds it|takes the mail and holds it/);
     const { id } = await server.block('uid-34@mx');

@@ -9,11 +9,13 @@ import type { Call } from '../../support/api/server.js';
 interface Overview {
   readonly unstopped: {
     readonly senders: number;
+    readonly blocked: number;
     readonly sentence: string | null;
     readonly items: readonly {
       readonly subject: { readonly value: string };
       readonly rule: string | null;
       readonly blocked: boolean;
+      readonly block: string | null;
     }[];
   };
   readonly proposals: { readonly waiting: number; readonly oldestAt: string | null };
@@ -140,7 +142,7 @@ describe('senders over a limit that nothing stops', () => {
     await server.sent('flood@own.example', 120);
     await server.sent('flood@foreign.example', 120);
     await server.sent('little@own.example', 5);
-    assert.deepEqual((await overview()).unstopped, { senders: 0, sentence: null, items: [] });
+    assert.deepEqual((await overview()).unstopped, { senders: 0, blocked: 0, sentence: null, items: [] });
     server.clock.advance(11 * SECOND);
     const { unstopped, breaker } = await overview();
     assert.equal(unstopped.senders, 2);
@@ -192,14 +194,14 @@ describe('senders over a limit that nothing stops', () => {
     server.clock.advance(28 * MINUTE);
     await server.sent('past@own.example', 60);
     const { unstopped } = await overview();
-    assert.equal(unstopped.senders, 1);
+    assert.deepEqual([unstopped.senders, unstopped.blocked], [1, 1]);
     assert.equal(
       unstopped.sentence,
-      '1 sender is blocked, and its mail has gone past the block within a day: Stopgap was not asked about that mail, or its answer was not heard: see stopgap doctor, and docs/run/mail-servers.md#mail-that-goes-past-a-block.',
+      '1 sender is blocked, and its mail has gone past the block within a day: Stopgap was not asked about that mail, or its answer was not heard: see docs/run/mail-servers.md#mail-that-goes-past-a-block.',
     );
     assert.deepEqual(
-      unstopped.items.map(({ subject, rule, blocked }) => [subject.value, rule, blocked]),
-      [['past@own.example', null, true]],
+      unstopped.items.map(({ subject, rule, blocked, block }) => [subject.value, rule, blocked, block]),
+      [['past@own.example', null, true, id]],
     );
     await server.restart();
     assert.deepEqual(await names('domain'), ['past@own.example'], 'the events alone say so');

@@ -23,10 +23,18 @@ const WELL = {
 
 const BARRED = 'this is not for the administrators of single domains; mia has the role domain';
 
-/** Something that answers as a Stopgap in this state does, and knows tokens alone that may ask nothing; its address. */
-async function answering(t: TestContext, health: Readonly<Record<string, unknown>>): Promise<string> {
+/** Something that answers as a Stopgap in this state does, and knows tokens alone that may ask this; its address. */
+async function answering(
+  t: TestContext,
+  health: Readonly<Record<string, unknown>>,
+  asked: Readonly<Record<string, unknown>> = {},
+): Promise<string> {
   const server = http.createServer((request, response) => {
-    const body = { '/healthz': { ...WELL, ...health }, '/readyz': { ready: true } }[request.url ?? ''];
+    const bodies: Readonly<Record<string, unknown>> = {
+      ...{ '/healthz': { ...WELL, ...health }, '/readyz': { ready: true } },
+      ...asked,
+    };
+    const body = bodies[request.url ?? ''];
     response.statusCode = body === undefined ? 403 : 200;
     response.setHeader('Content-Type', 'application/json');
     response.end(JSON.stringify(body ?? { code: 'forbidden', detail: BARRED }));
@@ -65,14 +73,31 @@ describe('stopgap doctor, of what a running server says of itself', () => {
     );
   });
 
-  test('mail that goes past a block is a problem, with how many senders send so and what to look at', async (t) => {
-    const listen = await answering(t, { pastBlocks: 2 });
-    const { has } = await doctor(t, { env: { ...QUIET, STOPGAP_API_LISTEN: listen } });
+  test('mail that goes past a block is a problem, with who sends so, under which block, and what to look at', async (t) => {
+    const items = [
+      {
+        ...{ subject: { type: 'account', value: 'flood@example.com' }, rule: 'burst' },
+        ...{ blocked: false, block: null },
+      },
+      {
+        ...{ subject: { type: 'domain', value: 'past.example' }, rule: null },
+        ...{ blocked: true, block: '01a20ffb-e5ee' },
+      },
+    ];
+    const unstopped = { senders: 3, blocked: 2, sentence: 'So it is.', items };
+    const listen = await answering(t, {}, { '/api/v1/overview': { unstopped } });
+    const { has } = await doctor(t, { env: { ...QUIET, STOPGAP_API_LISTEN: listen, STOPGAP_TOKEN: 'any' } });
     has(
       'server',
       'problem',
-      /^mail of 2 blocked senders has gone past their blocks within a day: .*; see that each way to send asks Stopgap: docs\/run\/mail-servers\.md#mail-that-goes-past-a-block$/,
+      /^mail of 2 blocked senders has gone past their blocks within a day: .* was not heard: domain past\.example \(block 01a20ffb-e5ee\), 1 more; stopgap block report ID says .* see that each way to send asks Stopgap: docs\/run\/mail-servers\.md#mail-that-goes-past-a-block$/,
     );
+  });
+
+  test('a server without a token for it leaves open whether mail goes past blocks', async (t) => {
+    const listen = await answering(t, {});
+    const { has } = await doctor(t, { env: { ...QUIET, STOPGAP_API_LISTEN: listen } });
+    has('server', 'not tried', /^whether mail goes past the blocks of its senders: there is no token/);
   });
 
   test('a server without a token for it leaves open which rules are in force', async (t) => {

@@ -57,6 +57,9 @@ function reportOf(entry: BlockEntry, events: readonly RecordedEvent[]): Findings
   return report.findings();
 }
 
+/** What got through after the block had begun: what was under way, and what went past it. */
+const messagesOf = ({ after, past }: Findings): number[] => [after.messages, past.messages];
+
 const NONE_ELSEWHERE = { released: 0, deleted: 0, waiting: 0 };
 
 function letterOf(
@@ -129,7 +132,7 @@ describe('a containment report', () => {
     assert.equal(past.first, '2026-03-01T12:29:00.000Z');
     assert.match(
       pastWhy!,
-      /Stopgap was not asked about that mail, or its answer was not heard: see stopgap doctor/,
+      /Stopgap was not asked about that mail, or its answer was not heard: see docs\/run/,
     );
     const letter = letterOf(ALICE, found);
     assert.match(letter, /^we stopped mail from the account .* Some of it was sent all the same\.$/m);
@@ -151,12 +154,34 @@ describe('a containment report', () => {
       held: 'release',
     } as const;
     const entry = { ...ALICE, history: [imposed!, letGo, end!] };
-    const found = reportOf(entry, [sent(T0 + 10 * MINUTE, 140), sent(T0 + 21 * MINUTE, 151)]);
+    const found = reportOf(entry, [sent(T0 + 15 * MINUTE, 140), sent(T0 + 21 * MINUTE, 151)]);
     assert.deepEqual([found.past.messages, found.after.messages], [1, 1]);
     assert.match(
       letterOf(entry, found),
       /^- Already on their way when we stopped it, or held and sent on later: 1 message to /m,
     );
+  });
+
+  test('calls nothing past the block that our own listener had asked about, and whose upstream answered late', () => {
+    const slow = sent(T0 + 12 * MINUTE, 101);
+    assert.deepEqual(messagesOf(reportOf(ALICE, [slow])), [1, 0]);
+    assert.deepEqual(messagesOf(reportOf(ALICE, [{ ...slow, by: 'policy:mx' }])), [0, 1]);
+  });
+
+  test('calls nothing past the block that was held for it, and that a person has let go by hand', () => {
+    const held = { block: 'b1', transaction: 'Q1', recipients: 1, size: 1, direction: 'outbound' };
+    const found = reportOf(ALICE, [
+      event('MessageHeld', held, T0 + 2 * MINUTE, 101),
+      sent(T0 + 30 * MINUTE, 102, { transaction: 'Q1' }),
+    ]);
+    assert.deepEqual(messagesOf(found), [1, 0]);
+    assert.match(letterOf(ALICE, found), /when we stopped it, or held and sent on later: 1 message to /);
+  });
+
+  test('counts nothing that a program of the mail server forwarded under a blocked return path', () => {
+    const forwarded = sent(T0 + 30 * MINUTE, 101, { account: 'uid-33@mx' });
+    assert.deepEqual(messagesOf(reportOf(entryOf('domain', 'example.com'), [forwarded])), [0, 0]);
+    assert.deepEqual(messagesOf(reportOf(entryOf('account', 'uid-33@mx'), [forwarded])), [0, 1]);
   });
 
   test('says when it may have begun, since the evidence may count only later sends', () => {

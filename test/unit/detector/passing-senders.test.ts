@@ -73,6 +73,7 @@ describe('senders that nothing stops', () => {
       follower: { models, passing, state: 'following', work: undefined, replacements: 0 },
     } as unknown as Parameters<ProcessHealth['opened']>[0]);
     for (let n = 0; n < 100; n++) health.report();
+    assert.ok(!('pastBlocks' in health.report()), 'a thief would learn there that he is blocked');
     assert.deepEqual(counted, { verdicts: 0, observations: 0 });
     for (let n = 0; n < 100; n++) assert.equal(health.unanswered, 1);
     assert.deepEqual(counted, { verdicts: 1, observations: 0 });

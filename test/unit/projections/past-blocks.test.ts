@@ -8,7 +8,11 @@ import type { RecordedEvent } from '../../../src/kernel/events.js';
 import { DAY, HOUR, MINUTE, SECOND } from '../../../src/kernel/time.js';
 import type { Direction, SubjectType } from '../../../src/sending/subjects.js';
 import { T0 } from '../../support/given.js';
-import { blockEvent, sent } from '../../support/sends.js';
+import { blockEvent, event, sent as accepted } from '../../support/sends.js';
+
+/** What a mail server has accepted, and reports. */
+const sent: typeof accepted = (at, position, more, envelope) =>
+  accepted(at, position, more, { by: 'token:follower', ...envelope });
 
 type Fact<Type extends BlockFact['type']> = Extract<BlockFact, { readonly type: Type }>;
 
@@ -131,6 +135,63 @@ describe('mail that goes past a block', () => {
     ending.given(sent(T0 + HOUR, 11));
     assert.equal(ending.lately(T0 + HOUR).length, 1);
     assert.deepEqual(ending.lately(T0 + 2 * HOUR), [], 'its end need not be recorded');
+  });
+
+  test('is none that our own listener had asked about before, and whose upstream answers late', () => {
+    const ours = { by: 'smtp:mx' };
+    const slow = given(block, sent(T0 + 11 * MINUTE, 11, {}, ours));
+    assert.equal(slow.found, undefined);
+    assert.equal(
+      slow.given(sent(T0 + 12 * MINUTE, 12, {}, ours)).found?.messages,
+      1,
+      'no answer comes later',
+    );
+    assert.equal(given(block, sent(T0 + 2 * MINUTE, 11, {}, { by: 'policy:mx' })).found?.messages, 1);
+  });
+
+  test('is none that a program of the mail server forwards under a return path that is blocked', () => {
+    const named = [imposed('domain', 'example.com', 'all'), imposed('address', 'alice@example.com', 'all')];
+    const forwarded = [
+      { account: 'uid-33@mx', ip: undefined },
+      { account: 'uid-33@mx.example.com', ip: undefined },
+      { account: undefined, ip: '127.0.0.1' },
+      { account: undefined, ip: '::1' },
+      { account: undefined, ip: undefined },
+      { account: undefined, direction: 'inbound' },
+    ] as const;
+    for (const fact of named)
+      for (const more of forwarded) {
+        const { found } = given(blockEvent(fact, T0, 10), sent(T0 + HOUR, 11, more));
+        assert.equal(found, undefined, JSON.stringify([fact.data.subject, more]));
+      }
+  });
+
+  test('is that of a blocked return path from another login, from a machine that may send without one, and from outside', () => {
+    const domain = imposed('domain', 'example.com', 'all');
+    for (const more of [{ account: 'bob@example.org' }, { account: undefined, ip: '192.0.2.7' }]) {
+      const { found } = given(blockEvent(domain, T0, 10), sent(T0 + HOUR, 11, more));
+      assert.equal(found?.messages, 1, JSON.stringify(more));
+    }
+    const arriving = given(
+      blockEvent(imposed('domain', 'example.com', 'inbound'), T0, 10),
+      sent(T0 + HOUR, 11, { account: undefined, direction: 'inbound' } as object),
+    );
+    assert.equal(arriving.found?.messages, 1);
+  });
+
+  test('is none that was held, and that a person has let go by hand', () => {
+    const held = { block: 'b1', transaction: 'Q1', recipients: 1, size: 1, direction: 'outbound' };
+    const at = { stream: 'held-b1' };
+    const folded = given(block, event('MessageHeld', held, T0 + MINUTE, 11, at));
+    const again = new Folded();
+    again.given(block).past.restore(folded.past.dump());
+    for (const one of [folded, again]) {
+      assert.equal(one.given(sent(T0 + HOUR, 12, { transaction: 'Q1' })).found, undefined);
+      assert.equal(one.given(sent(T0 + HOUR, 13, { transaction: 'Q2' })).found?.messages, 1);
+    }
+    const moved = { block: 'b0', to: 'b1', transaction: 'Q3' };
+    const other = given(block, event('HeldMailMoved', moved, T0 + MINUTE, 11, { stream: 'held-b0:moved' }));
+    assert.equal(other.given(sent(T0 + HOUR, 12, { transaction: 'Q3' })).found, undefined);
   });
 
   test('is known after a restart too, and what was dumped does not change any more', () => {
