@@ -21,7 +21,7 @@ export interface Change {
 /** How many are kept, the newest: the store has all. */
 export const CHANGES_KEPT = 10_000;
 
-/** Older versions signed these with the name of whoever decided next. */
+/** Older versions signed these with the name of the person who decided next. */
 const ENDED_BY_TIME: ReadonlySet<string> = new Set(['BlockExpired', 'ProposalLapsed']);
 
 /** The newest decisions that no rule and no clock has made. */

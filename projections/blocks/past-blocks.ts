@@ -133,7 +133,7 @@ export class PastBlocks {
     sender.account = account === undefined || account === '' ? undefined : normalizeAccount(account);
     sender.address = returnPath === undefined ? undefined : normalizeAddress(returnPath);
     sender.ehlo = ehlo === undefined || ehlo === '' ? undefined : normalizeEhlo(ehlo);
-    // Whoever records an address does so in its normal form.
+    // It is recorded in its normal form.
     sender.ip = ip;
     sender.direction = direction;
     activeBlocks.forEachOn(sender, this.#count);

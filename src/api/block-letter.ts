@@ -1,6 +1,5 @@
 import { printable } from '../kernel/printable.js';
 import { grouped } from '../kernel/printable.js';
-import { MINUTE } from '../kernel/time.js';
 import { HOLD } from '../recording/verdicts.js';
 import { amount } from '../rules/explain.js';
 import type { Count } from '../rules/model.js';
@@ -102,29 +101,20 @@ function countedOf({
     : `${grouped(observed)} accounts within ${window} that were never there before`;
 }
 
-/** Whether the one is so much later than the other that it was hardly under way then. */
-function isLater(last: string | null, since: string | null): boolean {
-  return last !== null && since !== null && Date.parse(last) > Date.parse(since) + MINUTE;
-}
-
 function sent({
   block,
   before,
   after,
+  letGo,
   past,
   bounces,
   sources,
   otherSources,
   keptSince,
-  held,
 }: ReportJson): readonly string[] {
   const line = (passed: ReportJson['after'], when: string): string =>
     `${when}: ${passed.messages === 0 && passed.recipients > 0 ? '' : `${amount('messages', passed.messages)} to `}${amount('recipients', passed.recipients)}` +
     (passed.first === null ? '' : `, ${between(passed.first, passed.last!)}`);
-  // Who let it go by hand left no record.
-  const isLetGo =
-    (held.messages > held.queued && isLater(after.last, block.since)) ||
-    block.history.some((one) => one.type === 'HeldMailDecided' && one.held === 'release');
   const from = sources.map(({ ip, messages }) => `${printable(ip)} (${amount('messages', messages)})`);
   const more = otherSources === 0 ? '' : `, and from ${grouped(otherSources)} more addresses`;
   return [
@@ -135,10 +125,7 @@ function sent({
     ...(after.recipients === 0
       ? []
       : [
-          line(
-            after,
-            `Already on their way when we stopped it${isLetGo ? ', or held and sent on later' : ''}`,
-          ),
+          line(after, `Already on their way when we stopped it${letGo ? ', or held and sent on later' : ''}`),
         ]),
     ...(past.recipients === 0 ? [] : [line(past, 'Sent all the same, by a way that we had not stopped')]),
     ...(from.length === 0 ? [] : [`It came from ${from.join(', ')}${more}.`]),

@@ -58,6 +58,7 @@ export const reportShape = z
       description:
         'What got through after the block had begun, within a minute, or within 11 of what our own listener had asked about: messages that were under way. Also what was held, and a person has let go while the block was in force.',
     }),
+    letGo: z.boolean().meta({ description: 'Whether some of `after` was held first.' }),
     past: passedShape.meta({ description: 'What got through later while the block was in force.' }),
     pastWhy: z
       .string()
@@ -158,7 +159,8 @@ export class ContainmentReport {
   /** When the block began; Infinity if it did not. */
   readonly #since: Instant;
   /** When somebody let go of what was held, while the block went on. */
-  readonly #letGo: readonly Instant[];
+  readonly #releases: readonly Instant[];
+  #letGo = false;
   /** Queue ids of what was held for it. */
   readonly #heldIds = new Set<string>();
   #bounces = 0;
@@ -179,7 +181,7 @@ export class ContainmentReport {
     this.#end = history.find(({ type }) => ENDS.has(type))?.position ?? Infinity;
     this.#endsAt = entry.endedAt ?? (entry.state === 'proposed' ? entry.lapsesAt : entry.until) ?? Infinity;
     this.#since = entry.since ?? Infinity;
-    this.#letGo = history.flatMap(({ type, held, at }) =>
+    this.#releases = history.flatMap(({ type, held, at }) =>
       type === 'HeldMailDecided' && held === 'release' ? [at] : [],
     );
     this.#subject.set(entry.subject, true);
@@ -232,7 +234,7 @@ export class ContainmentReport {
     const { subject, direction } = this.#entry;
     const isBefore = place < this.#begin;
     if (!isBefore && !showsWayPast({ type: subject.type, direction }, sender)) return;
-    const passed = isBefore ? this.#before : this.#isPast(event) ? this.#past : this.#after;
+    const passed = isBefore ? this.#before : this.#sinceBegin(event);
     if (type === 'RecipientsRefused') {
       passed.refusedRecipients += (data as RecipientsRefused).count;
       return;
@@ -249,15 +251,19 @@ export class ContainmentReport {
     if (this.#sources.size < MOST_KEPT || this.#sources.has(ip)) this.#sources.set(ip, source);
   }
 
-  /** Whether it came so late that it was not under way when the block began. */
-  #isPast(event: RecordedEvent): boolean {
+  /** Where a send counts that came since the block began. */
+  #sinceBegin(event: RecordedEvent): Passed {
+    const { further, transaction } = event.data as Partial<MessageAccepted>;
     // Recipients that are told of when their delivery is may be of a message that was taken before.
-    if ((event.data as Partial<MessageAccepted>).further === true) return this.#past.messages > 0;
+    if (further === true) return this.#past.messages > 0 ? this.#past : this.#after;
     const at = Math.min(effectiveAt(event), event.recordedAt);
-    if (at <= this.#since + underWay(event)) return false;
-    // Who let it go by hand recorded nothing.
-    if (this.#heldIds.has((event.data as MessageAccepted).transaction)) return false;
-    return !this.#letGo.some((decided) => decided <= at && at <= decided + LET_GO_WITHIN);
+    if (at <= this.#since + underWay(event)) return this.#after;
+    // Letting it go by hand records nothing.
+    const isLetGo =
+      this.#heldIds.has(transaction ?? '') ||
+      this.#releases.some((decided) => decided <= at && at <= decided + LET_GO_WITHIN);
+    this.#letGo ||= isLetGo;
+    return isLetGo ? this.#after : this.#past;
   }
 
   /** Whether the block is about this sender. */
@@ -288,6 +294,7 @@ export class ContainmentReport {
       before:
         this.#onset === undefined && this.#entry.subject.type !== 'account' ? null : this.#before.view(),
       after: this.#after.view(),
+      letGo: this.#letGo,
       past: this.#past.view(),
       pastWhy: this.#past.recipients === 0 ? null : PAST_SENTENCE,
       bounces: this.#bounces,

@@ -1395,6 +1395,8 @@ export interface components {
             before: components["schemas"]["PassedMail"] | null;
             /** @description What got through after the block had begun, within a minute, or within 11 of what our own listener had asked about: messages that were under way. Also what was held, and a person has let go while the block was in force. */
             after: components["schemas"]["PassedMail"];
+            /** @description Whether some of `after` was held first. */
+            letGo: boolean;
             /** @description What got through later while the block was in force. */
             past: components["schemas"]["PassedMail"];
             /** @description Why it may have, and what to do; null where nothing has. */
@@ -2724,8 +2726,7 @@ export interface operations {
                             items: {
                                 subject: components["schemas"]["Subject"];
                                 rule: string | null;
-                                blocked: boolean;
-                                /** @description The id of the block that its mail goes past. */
+                                /** @description The id of the block that its mail goes past; null where it is not blocked. */
                                 block: string | null;
                             }[];
                         };

@@ -237,7 +237,7 @@ export class OpenId {
 
   /**
    * A name need not be one person's at the provider. Two of one name are never signed in at once, so that the sign-ins
-   * tell who did what is recorded. Whoever may do less keeps nobody out who may do more: they may have chosen the name for that.
+   * tell who did what is recorded. A person with a lower role keeps out nobody with a higher one: they may have chosen the name for that.
    *
    * @returns the sessions of others of that name, which have to end
    * @throws Refused

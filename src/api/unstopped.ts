@@ -21,8 +21,12 @@ export const unstoppedShape = z
         z.object({
           subject: subjectShape,
           rule: z.string().nullable(),
-          blocked: z.boolean(),
-          block: z.string().nullable().meta({ description: 'The id of the block that its mail goes past.' }),
+          block: z
+            .string()
+            .nullable()
+            .meta({
+              description: 'The id of the block that its mail goes past; null where it is not blocked.',
+            }),
         }),
       )
       .meta({
@@ -61,12 +65,7 @@ export function unstoppedView(
     items: found
       .toSorted((a, b) => namedFirst(a.subject, b.subject))
       .slice(0, NAMED)
-      .map(({ subject, rule = null, why, block = null }) => ({
-        subject: subjectView(subject),
-        rule,
-        blocked: why === 'past',
-        block,
-      })),
+      .map(({ subject, rule = null, block = null }) => ({ subject: subjectView(subject), rule, block })),
   };
 }
 

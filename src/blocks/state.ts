@@ -216,7 +216,7 @@ function joined(
   return { ...event, data: { ...data, ...terms, direction, lapsesAt, evidence: data.evidence } };
 }
 
-/** Time alone ends it: older versions signed what they found to be overdue with the name of whoever decided next. */
+/** Time alone ends it. Older versions signed what was overdue with the name of the person who decided next. */
 function byItself(event: BlockEvent): BlockEvent {
   return { ...event, by: EXPIRY };
 }

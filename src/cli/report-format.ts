@@ -15,6 +15,7 @@ export function reportText(report: Report, now: Instant): string {
     onset,
     before,
     after,
+    letGo,
     past,
     bounces,
     sources,
@@ -38,7 +39,9 @@ export function reportText(report: Report, now: Instant): string {
     [
       ['GOT THROUGH', 'MESSAGES', 'RECIPIENTS', 'REFUSED BEHIND', 'FIRST', 'LAST'],
       passed(before !== null && block.evidence === null ? 'the day before' : 'before the block', before),
-      ...(block.since === null ? [] : [passed('under way', after), passed('past the block', past)]),
+      ...(block.since === null
+        ? []
+        : [passed(letGo ? 'under way or let go' : 'under way', after), passed('past the block', past)]),
     ],
     headed(
       ['FROM', 'MESSAGES', 'RECIPIENTS'],

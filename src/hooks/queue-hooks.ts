@@ -204,7 +204,7 @@ export class QueueHooks {
     return false;
   }
 
-  /** Records that such a call begins: whoever comes later could not know it else. */
+  /** Records that such a call begins. A later process could not know it otherwise. */
   async #begins(block: string): Promise<void> {
     const { store, clock } = this.#options;
     const fact: CalledEvent = { type: 'HookCalled', data: { block } };

@@ -7,7 +7,7 @@ import { DAY, SECOND } from '../kernel/time.js';
 import { domainOf, normalizeAddress } from '../sending/identity.js';
 import type { Delivery } from './deliveries.js';
 import { Deliveries, isUnderWay, MOST_SINCE } from './deliveries.js';
-import type { Behind, ChannelEvent, ChannelFact, Decision, Item, Notice, NoticeKind } from './events.js';
+import type { Behind, ChannelEvent, ChannelFact, Decision, Item, Notice } from './events.js';
 import { decisionOf } from './events.js';
 import { Gathering, MOST_ITEMS } from './gathering.js';
 import { ITSELF, MOST_UNDER_WAY, UnderWay } from './under-way.js';
@@ -389,5 +389,3 @@ function breakerItem({ breaker, blocks, max, window }: OpenBreaker, at: Instant)
 export function sum(counts: Readonly<Partial<Record<NoticeEvent, number>>>): number {
   return Object.values(counts).reduce((total, count) => total + count, 0);
 }
-
-export type { NoticeKind };

@@ -99,7 +99,7 @@ export class BullWork implements TimedWork {
   readonly #prefix: string;
   readonly #connection: RedisConnection;
   readonly #tasks = new Map<string, TimedTask>();
-  /** Whoever may write to Redis can have as many as they like. */
+  /** Anybody who writes to Redis can make as many as they like. */
   readonly #dropped: FloodCoalescer<string>;
   /** What Redis has not acknowledged. Of each task only the newest is kept, however long Redis is away. */
   readonly #unsent = new Map<string, Change>();

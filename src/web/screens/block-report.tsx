@@ -42,8 +42,8 @@ export function BlockReport({ block: { id, state } }: { block: Block }) {
 }
 
 function Sections({ report }: { report: Report }) {
-  const { block, onset, before, after, past, pastWhy, bounces, stopped, held, coveredUntil, keptSince } =
-    report;
+  const { block, onset, before, after, letGo, past, pastWhy } = report;
+  const { bounces, stopped, held, coveredUntil, keptSince } = report;
   const isGone = keptSince !== null;
   const through = after.recipients + past.recipients;
   const refusals = stopped.reduce((sum, { refusals: some }) => sum + some, 0);
@@ -108,7 +108,7 @@ function Sections({ report }: { report: Report }) {
             after.recipients > 0 && (
               <p className="quiet">
                 These messages were under way when it began
-                {wasLetGo(report) && ', or were held and let go'}.
+                {letGo && ', or were held and let go'}.
               </p>
             )
           )}
@@ -151,15 +151,6 @@ const STAGES = {
   rcpt: 'when a recipient was named',
   data: 'after the message was sent',
 } as const;
-
-/** Whether some of what got through was held first. Who let it go by hand left no record. */
-function wasLetGo({ block: { history, since }, after: { last }, held }: Report): boolean {
-  const isLater = last !== null && since !== null && Date.parse(last) > Date.parse(since) + 60_000;
-  return (
-    (held.messages > held.queued && isLater) ||
-    history.some((one) => one.type === 'HeldMailDecided' && one.held === 'release')
-  );
-}
 
 function Figure({
   title,

@@ -94,10 +94,11 @@ export function NotStopped({ unstopped }: { unstopped: AnswerOf<'/api/v1/overvie
     <div className="failure" role="status">
       <p>
         <strong>{sentence}</strong>{' '}
-        {items.map(({ subject, rule, blocked }, index) => (
+        {items.map(({ subject, rule, block }, index) => (
           <span key={`${subject.type} ${subject.value}`}>
             {index > 0 && ', '}
-            <SubjectLink subject={subject} /> <span className="quiet">({blocked ? 'blocked' : rule})</span>
+            <SubjectLink subject={subject} />{' '}
+            <span className="quiet">({block === null ? rule : 'blocked'})</span>
           </span>
         ))}
         {senders > items.length && ', …'}

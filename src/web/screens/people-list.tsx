@@ -240,7 +240,7 @@ export function PeoplePart({ isNow }: { isNow: boolean }) {
       {dialog?.is === 'passkeys' && (
         <Dialog title={`Remove the passkeys of ${dialog.person.name}?`} close={close}>
           <p>
-            Whoever has the device signs in no more, and all sessions of {dialog.person.name} end. Password
+            The lost device signs nobody in any more, and all sessions of {dialog.person.name} end. Password
             and second factor stay as they are.
           </p>
           <Form

@@ -49,7 +49,7 @@ test('a message that a proxy passes on is recorded, traced and blocked by the ad
   assert.doesNotMatch(metrics, /stage="connect",outcome="gone"\} [1-9]/);
 });
 
-test('a client that a proxy on loopback passes on may log in only with TLS, whoever of the two ends it', async (t) => {
+test('a client behind a proxy on loopback may log in only with TLS, which either of the two may end', async (t) => {
   const stopgap = await Stopgap.start(t, {
     smtp: { submission: { listen: '127.0.0.1:0', proxy: ['127.0.0.0/8'] } },
   });

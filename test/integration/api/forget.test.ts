@@ -250,7 +250,7 @@ describe('POST /api/v1/forget of somebody whose mail is on hold', () => {
     await decide(id, 'delete');
     const { status, remains } = await forget('carol@example.com');
     assert.equal(status, 200);
-    // No hook is set here: whoever has decided acts by hand.
+    // No hook is set here: the administrator acts by hand.
     assert.ok(
       remains.some((said) => said.includes('by hand') && said.includes(`3 for the block ${id}`)),
       remains.join('\n'),

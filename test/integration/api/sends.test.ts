@@ -162,7 +162,7 @@ describe('POST /api/v1/sends', () => {
     assert.deepEqual(resultsOf(await report(others)), ['known', 'known', 'recorded']);
   });
 
-  test('records recipients that the first reports of a message left out, once, whoever reports them', async () => {
+  test('records recipients that the first reports of a message left out, once, from any reporter', async () => {
     const account = 'further@example.com';
     const at = formatInstant(server.clock.now());
     const item = (recipients: number, more: object = {}) => ({

@@ -77,11 +77,11 @@ describe('stopgap doctor, of what a running server says of itself', () => {
     const items = [
       {
         ...{ subject: { type: 'account', value: 'flood@example.com' }, rule: 'burst' },
-        ...{ blocked: false, block: null },
+        block: null,
       },
       {
         ...{ subject: { type: 'domain', value: 'past.example' }, rule: null },
-        ...{ blocked: true, block: '01a20ffb-e5ee' },
+        block: '01a20ffb-e5ee',
       },
     ];
     const unstopped = { senders: 3, blocked: 2, sentence: 'So it is.', items };

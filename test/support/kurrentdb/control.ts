@@ -33,7 +33,7 @@ export type Command =
   | { readonly do: 'time'; readonly now: number }
   /** The server's clock goes so many milliseconds before the real one from then on. */
   | { readonly do: 'skew'; readonly by: number }
-  /** Another node leads from now on: whoever asks for the leader is sent there. */
+  /** Another node leads from now on. A client that asks for the leader is sent there. */
   | { readonly do: 'follow'; readonly leader: { readonly host: string; readonly port: number } }
   /** Takes over as the leader, with all that stands in the file. */
   | { readonly do: 'lead' }

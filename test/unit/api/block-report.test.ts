@@ -160,6 +160,8 @@ describe('a containment report', () => {
       letterOf(entry, found),
       /^- Already on their way when we stopped it, or held and sent on later: 1 message to /m,
     );
+    const none = reportOf(entry, [sent(T0 + SECOND, 101)]);
+    assert.deepEqual([none.after.messages, none.letGo], [1, false], 'none of what was let go is known to have come');
   });
 
   test('calls nothing past the block that our own listener had asked about, and whose upstream answered late', () => {
@@ -175,6 +177,7 @@ describe('a containment report', () => {
       sent(T0 + 30 * MINUTE, 102, { transaction: 'Q1' }),
     ]);
     assert.deepEqual(messagesOf(found), [1, 0]);
+    assert.equal(found.letGo, true);
     assert.match(letterOf(ALICE, found), /when we stopped it, or held and sent on later: 1 message to /);
   });
 

@@ -37,7 +37,7 @@ describe('what time alone has ended', () => {
     return effectsOf(standing(facts), event).map(({ type, by }) => [type, by]);
   };
 
-  test('is nobody’s doing in a log in which whoever decided next had signed it', () => {
+  test('is nobody’s doing, also where an older version signed it with the name of the person who decided next', () => {
     const unsigned = (fact: BlockFact): BlockFact => ({ ...fact, by: 'admin:me' });
     assert.deepEqual(readAs([FIRST], unsigned(expired(T0 + HOUR))), [['BlockExpired', EXPIRY]]);
     assert.deepEqual(readAs([proposed()], unsigned(lapsed(T0 + HOUR))), [['ProposalLapsed', EXPIRY]]);
