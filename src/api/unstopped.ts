@@ -21,12 +21,9 @@ export const unstoppedShape = z
         z.object({
           subject: subjectShape,
           rule: z.string().nullable(),
-          block: z
-            .string()
-            .nullable()
-            .meta({
-              description: 'The id of the block that its mail goes past; null where it is not blocked.',
-            }),
+          block: z.string().nullable().meta({
+            description: 'The id of the block that its mail goes past; null where it is not blocked.',
+          }),
         }),
       )
       .meta({

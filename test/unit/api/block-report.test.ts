@@ -161,7 +161,11 @@ describe('a containment report', () => {
       /^- Already on their way when we stopped it, or held and sent on later: 1 message to /m,
     );
     const none = reportOf(entry, [sent(T0 + SECOND, 101)]);
-    assert.deepEqual([none.after.messages, none.letGo], [1, false], 'none of what was let go is known to have come');
+    assert.deepEqual(
+      [none.after.messages, none.letGo],
+      [1, false],
+      'none of what was let go is known to have come',
+    );
   });
 
   test('calls nothing past the block that our own listener had asked about, and whose upstream answered late', () => {

@@ -3,7 +3,7 @@ import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { quietUntil } from '../../../src/config/notices.js';
 import { DAY, HOUR, MINUTE, SECOND } from '../../../src/kernel/time.js';
-import type { ChannelState} from '../../../src/notices/channel-state.js';
+import type { ChannelState } from '../../../src/notices/channel-state.js';
 import { LEASE } from '../../../src/notices/channel-state.js';
 import { isUnderWay, MOST_SETTLED } from '../../../src/notices/deliveries.js';
 import type { Item, Notice } from '../../../src/notices/events.js';
