@@ -74,14 +74,18 @@ test('the read models over SQLite are the same after a clean end, after a kill, 
 
   const second = await follow(store, folder, clock, 50);
   assert.equal(from(second), after);
-  await append(200, 330);
+  // Each is written before more comes: otherwise a slow disk decides which event it ends with.
+  for (let n = 200; n < 330; n += 10) {
+    await append(n, n + 10);
+    await second.models.reached(await store.head());
+    await second.snapshots.idle();
+  }
   await same(second, 'after a clean end');
-  await second.snapshots.idle();
   // Ended at once: nothing of it is closed, and what came after its last snapshot is lost with it.
   await second.models.stop();
 
   const third = await follow(store, folder, clock);
-  assert.ok(from(third) > after && from(third) < second.models.position, `from ${from(third)}`);
+  assert.equal(from(third), after + 100);
   await append(330, LOG.length);
   await same(third, 'after an end that nobody announced');
   assert.ok(third.verdicts.length > 0 && third.models.ledger.size > 0, 'it shows something');
