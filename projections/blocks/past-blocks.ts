@@ -1,15 +1,9 @@
 import type { BlockEvent } from '../../src/blocks/events.js';
 import type { RecordedEvent } from '../../src/kernel/events.js';
 import type { Instant, Milliseconds } from '../../src/kernel/time.js';
-import { DAY, HOUR, MINUTE } from '../../src/kernel/time.js';
+import { DAY, MINUTE } from '../../src/kernel/time.js';
 import type { MessageAccepted } from '../../src/sending/events.js';
-import {
-  effectiveAt,
-  FINAL_ANSWER,
-  isHeldEvent,
-  isImported,
-  isMovedEvent,
-} from '../../src/sending/events.js';
+import { effectiveAt, FINAL_ANSWER, isHeldEvent, isImported } from '../../src/sending/events.js';
 import {
   isLocalUser,
   isLoopback,
@@ -17,16 +11,15 @@ import {
   normalizeAddress,
   normalizeEhlo,
 } from '../../src/sending/identity.js';
-import { MOST_HELD } from '../../src/sending/most-held.js';
-import type { MailDirection, SenderIdentity } from '../../src/sending/subjects.js';
+import type { Direction, MailDirection, SenderIdentity } from '../../src/sending/subjects.js';
 import { directionsMeet } from '../../src/sending/subjects.js';
 import { isOver } from '../../src/blocks/state.js';
 import type { ActiveBlock, ActiveBlocks } from './active-blocks.js';
 
 /** What is accepted within this after a block began was under way then: it was asked about before, or its host's clock differs. */
 const UNDER_WAY: Milliseconds = MINUTE;
-/** Held mail that a person has let go leaves within this, and is reported as sent then. */
-export const LET_GO_WITHIN: Milliseconds = HOUR;
+/** Held messages that are known again when they are sent: some 8 MB. Those of a hundred full blocks. */
+const MOST_REMEMBERED = 100_000;
 /** A way past a block is told of for so long after the last message that took it: nobody knows that it was closed. */
 const TOLD_FOR: Milliseconds = DAY;
 
@@ -55,12 +48,18 @@ export interface PastBlock {
   readonly lastAt: Instant;
 }
 
+/** From when on a block stops mail of this direction. */
+interface Begun {
+  readonly at: Instant;
+  readonly direction: Direction;
+}
+
 export interface PastBlocksState {
-  /** By the block's id, when it began, or what was held for it was last let go. */
-  readonly from: readonly (readonly [block: string, from: Instant])[];
+  /** By the block's id, when it began, or took another direction. */
+  readonly from: readonly (readonly [block: string, from: Begun])[];
   readonly past: readonly (readonly [block: string, past: PastBlock & { readonly position: number }])[];
-  /** By the block's id, the queue ids of what was held for it. */
-  readonly held: readonly (readonly [block: string, transactions: readonly string[]])[];
+  /** The queue ids of what was held, also for blocks that have ended. */
+  readonly held: readonly string[];
 }
 
 /**
@@ -68,9 +67,10 @@ export interface PastBlocksState {
  * clock.
  */
 export class PastBlocks {
-  readonly #from = new Map<string, Instant>();
+  readonly #from = new Map<string, Begun>();
   readonly #past = new Map<string, { messages: number; lastAt: Instant; position: number }>();
-  readonly #held = new Map<string, Set<string>>();
+  /** Without a hook mail stays on hold when its block has ended, and somebody lets it go under another one. */
+  readonly #held = new Set<string>();
   /** The send that is being folded: one at a time, so one object is refilled for each. */
   readonly #sender = {
     account: undefined as string | undefined,
@@ -89,6 +89,11 @@ export class PastBlocks {
     return this.#past.get(block);
   }
 
+  /** Whether a message was held for a block: where it is sent on, a person or the hook has let it go. */
+  wasHeld(transaction: string): boolean {
+    return this.#held.has(transaction);
+  }
+
   /** The blocks in force that mail has gone past within a day. */
   lately(
     now: Instant,
@@ -104,22 +109,21 @@ export class PastBlocks {
     const { type, data, at, recordedAt } = event;
     // Of two clocks the later one.
     const when = Math.max(at, recordedAt);
-    if (type === 'BlockImposed') this.#from.set(data.block, when);
-    else if (type === 'HeldMailDecided' && data.action === 'release') {
-      const from = this.#from.get(data.block);
-      if (from !== undefined) this.#from.set(data.block, Math.max(from, when + LET_GO_WITHIN));
+    if (type === 'BlockImposed') this.#from.set(data.block, { at: when, direction: data.direction });
+    else if (type === 'BlockExtended') {
+      const begun = this.#from.get(data.block);
+      if (begun !== undefined && begun.direction !== data.direction)
+        this.#from.set(data.block, { at: Math.max(begun.at, when), direction: data.direction });
     } else if (type === 'BlockReleased' || type === 'BlockExpired') {
       this.#from.delete(data.block);
       this.#past.delete(data.block);
-      this.#held.delete(data.block);
     }
   }
 
-  /** Counts a send for the blocks that should have stopped it, and knows what was held for one. */
+  /** Counts a send for the blocks that should have stopped it, and remembers what is held. */
   sent(event: RecordedEvent, activeBlocks: Pick<ActiveBlocks, 'forEachOn'>): void {
+    if (isHeldEvent(event)) this.#hold(event.data.transaction);
     if (this.#from.size === 0) return;
-    if (isHeldEvent(event)) this.#hold(event.data.block, event.data.transaction);
-    else if (isMovedEvent(event)) this.#hold(event.data.to, event.data.transaction);
     if (event.type !== 'MessageAccepted' || isImported(event)) return;
     const { account, returnPath, ehlo, ip, direction, further, transaction } = event.data as MessageAccepted;
     // These recipients are told of when their delivery is: the message was taken before.
@@ -140,10 +144,10 @@ export class PastBlocks {
   }
 
   readonly #count = ({ id, type, direction, until }: ActiveBlock): void => {
-    const from = this.#from.get(id);
-    if (from === undefined || this.#at <= from + this.#underWay || isOver(until, this.#at)) return;
+    const begun = this.#from.get(id);
+    if (begun === undefined || this.#at <= begun.at + this.#underWay || isOver(until, this.#at)) return;
     if (!directionsMeet(direction, this.#sender.direction)) return;
-    if (!showsWayPast({ type, direction }, this.#sender) || this.#wasHeld()) return;
+    if (!showsWayPast({ type, direction }, this.#sender) || this.wasHeld(this.#transaction)) return;
     const past = this.#past.get(id);
     if (past === undefined) {
       this.#past.set(id, { messages: 1, lastAt: this.#at, position: this.#position });
@@ -156,18 +160,10 @@ export class PastBlocks {
     past.lastAt = Math.max(past.lastAt, this.#at);
   };
 
-  #hold(block: string, transaction: string): void {
-    if (!this.#from.has(block)) return;
-    const held = this.#held.get(block) ?? new Set();
-    this.#held.set(block, held.add(transaction));
-    // A block may hold more once some of it is let go.
-    if (held.size > MOST_HELD.messages) for (const oldest of held.keys()) return void held.delete(oldest);
-  }
-
-  /** Whether it was held for a block, and somebody has let it go by hand: Stopgap was asked, and heard. */
-  #wasHeld(): boolean {
-    for (const held of this.#held.values()) if (held.has(this.#transaction)) return true;
-    return false;
+  #hold(transaction: string): void {
+    this.#held.add(transaction);
+    if (this.#held.size > MOST_REMEMBERED)
+      for (const oldest of this.#held) return void this.#held.delete(oldest);
   }
 
   /** The opposite of {@link restore}. */
@@ -175,14 +171,14 @@ export class PastBlocks {
     return {
       from: [...this.#from],
       past: [...this.#past].map(([block, past]) => [block, { ...past }]),
-      held: [...this.#held].map(([block, held]) => [block, [...held]]),
+      held: [...this.#held],
     };
   }
 
   /** Takes over what {@link dump} gave. Must come before anything is applied. */
   restore({ from, past, held }: PastBlocksState): void {
-    for (const [block, at] of from) this.#from.set(block, at);
+    for (const [block, begun] of from) this.#from.set(block, begun);
     for (const [block, one] of past) this.#past.set(block, { ...one });
-    for (const [block, transactions] of held) this.#held.set(block, new Set(transactions));
+    for (const transaction of held) this.#held.add(transaction);
   }
 }

@@ -68,7 +68,7 @@ async function reportOn(
 ): Promise<ReportJson> {
   const { store, clock, retention } = deps;
   const kept = clock.now() - retention.sends;
-  const report = new ContainmentReport(entry);
+  const report = new ContainmentReport(entry, deps.models.pastBlocks);
   let left = mostRead;
   let last = -Infinity;
   let isWhole = true;

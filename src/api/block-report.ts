@@ -1,7 +1,8 @@
 import { z } from 'zod';
 import type { BlockEntry } from '../../projections/blocks/block-entry.js';
 import { SeenIds } from '../../projections/blocks/effective-blocks.js';
-import { LET_GO_WITHIN, showsWayPast, underWay } from '../../projections/blocks/past-blocks.js';
+import type { PastBlocks } from '../../projections/blocks/past-blocks.js';
+import { showsWayPast, underWay } from '../../projections/blocks/past-blocks.js';
 import { SubjectIndex } from '../../projections/blocks/subject-index.js';
 import type { Evidence } from '../blocks/events.js';
 import type { RecordedEvent } from '../kernel/events.js';
@@ -158,11 +159,8 @@ export class ContainmentReport {
   readonly #past = new Passed();
   /** When the block began; Infinity if it did not. */
   readonly #since: Instant;
-  /** When somebody let go of what was held, while the block went on. */
-  readonly #releases: readonly Instant[];
+  readonly #pastBlocks: Pick<PastBlocks, 'wasHeld'>;
   #letGo = false;
-  /** Queue ids of what was held for it. */
-  readonly #heldIds = new Set<string>();
   #bounces = 0;
   readonly #sources = new Map<string, { messages: number; recipients: number }>();
   readonly #stopped = new Map<string, Told>();
@@ -172,18 +170,16 @@ export class ContainmentReport {
   /** Refusals of messages whose recipients had been told HOLD. */
   #toldHold = 0;
 
-  constructor(entry: BlockEntry) {
+  constructor(entry: BlockEntry, pastBlocks: Pick<PastBlocks, 'wasHeld'>) {
     const { history } = entry;
     this.#entry = entry;
+    this.#pastBlocks = pastBlocks;
     this.#onset = onsetOf(entry);
     this.#sends = firstOf(entry, ({ count }) => !COUNTS_NO_SENDS.has(count)) ?? Infinity;
     this.#begin = history.find(({ type }) => type === 'BlockImposed')?.position ?? Infinity;
     this.#end = history.find(({ type }) => ENDS.has(type))?.position ?? Infinity;
     this.#endsAt = entry.endedAt ?? (entry.state === 'proposed' ? entry.lapsesAt : entry.until) ?? Infinity;
     this.#since = entry.since ?? Infinity;
-    this.#releases = history.flatMap(({ type, held, at }) =>
-      type === 'HeldMailDecided' && held === 'release' ? [at] : [],
-    );
     this.#subject.set(entry.subject, true);
     for (const { hook } of history) if (hook?.outcome === 'done') this.#held.moved += hook.moved ?? 0;
   }
@@ -197,7 +193,6 @@ export class ContainmentReport {
     if (isImported(event) || !this.#seen.isNew(event.id)) return;
     if (isHeldEvent(event)) {
       if (event.data.block !== this.#entry.id) return;
-      if (this.#heldIds.size < MOST_KEPT) this.#heldIds.add(event.data.transaction);
       this.#held.messages++;
       this.#held.recipients += event.data.recipients;
       if (event.by === QUEUE_HOLDER) this.#held.queued++;
@@ -258,10 +253,7 @@ export class ContainmentReport {
     if (further === true) return this.#past.messages > 0 ? this.#past : this.#after;
     const at = Math.min(effectiveAt(event), event.recordedAt);
     if (at <= this.#since + underWay(event)) return this.#after;
-    // Letting it go by hand records nothing.
-    const isLetGo =
-      this.#heldIds.has(transaction ?? '') ||
-      this.#releases.some((decided) => decided <= at && at <= decided + LET_GO_WITHIN);
+    const isLetGo = transaction !== undefined && this.#pastBlocks.wasHeld(transaction);
     this.#letGo ||= isLetGo;
     return isLetGo ? this.#after : this.#past;
   }

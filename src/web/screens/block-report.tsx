@@ -103,7 +103,7 @@ function Sections({ report }: { report: Report }) {
           {block.since === null ? (
             <p className="quiet">It was never in force.</p>
           ) : through === 0 ? (
-            !isGone && <p className="quiet">Nothing got past the block.</p>
+            !isGone && <p className="quiet">Nothing is known to have got past the block.</p>
           ) : (
             after.recipients > 0 && (
               <p className="quiet">

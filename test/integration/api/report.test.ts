@@ -122,6 +122,17 @@ describe('the containment report of a block', () => {
     assert.ok(out.includes(pastWhy!), out);
   });
 
+  test('tells held mail that somebody has let go from what went past a block', async () => {
+    const { id } = await server.block('let-go@example.com', { refusal: 'hold' });
+    await server.held(id, 'let-go@example.com', 1);
+    server.clock.advance(28 * MINUTE);
+    await server.post(`/api/v1/blocks/${id}/held`, { action: 'release' });
+    await server.sent('let-go@example.com', 2, 'q1');
+    await server.sent('let-go@example.com', 60);
+    const { after, past, letGo } = await reportOf(id);
+    assert.deepEqual([after.recipients, past.recipients, letGo], [2, 60, true]);
+  });
+
   test('covers a domain, whose mail lies in the streams of its accounts', async () => {
     const { json } = await server.post('/api/v1/blocks', {
       ...{ subject: { type: 'domain', value: 'customer.example' }, duration: '1h' },

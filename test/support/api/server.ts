@@ -209,14 +209,14 @@ export class ApiServer {
   }
 
   /** A message of this account is recorded and folded. */
-  async sent(account: string, recipients: number): Promise<void> {
+  async sent(account: string, recipients: number, transaction: string = newId()): Promise<void> {
     const data = {
       account,
       returnPath: account,
       ehlo: 'laptop.example',
       ip: '192.0.2.7',
       direction: 'outbound',
-      transaction: newId(),
+      transaction,
       recipients,
       size: 1000,
       recipientDomains: [],

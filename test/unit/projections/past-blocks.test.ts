@@ -118,10 +118,14 @@ describe('mail that goes past a block', () => {
     assert.equal(found, undefined);
   });
 
-  test('is none that was held and that a person has let go while the block goes on', () => {
-    const decided = given(block, blockEvent(letGo, T0 + HOUR, 11), sent(T0 + HOUR + MINUTE, 12));
-    assert.equal(decided.found, undefined);
-    assert.equal(decided.given(sent(T0 + 3 * HOUR, 13)).found?.messages, 1);
+  test('is none that was under way when the block took another direction', () => {
+    const inbound = given(blockEvent(imposed('ip', '192.0.2.7', 'inbound'), T0, 10));
+    const wider: BlockFact = { type: 'BlockExtended', data: { block: 'b1', until: null, direction: 'all' } };
+    const longer: BlockFact = { ...wider, data: { ...wider.data, note: 'longer' } };
+    inbound.given(blockEvent(wider, T0 + HOUR, 11), sent(T0 + HOUR + SECOND, 12));
+    assert.equal(inbound.found, undefined);
+    inbound.given(blockEvent(longer, T0 + 2 * HOUR, 13), sent(T0 + 2 * HOUR + SECOND, 14));
+    assert.equal(inbound.past.of('b1')?.messages, 1, 'the same direction begins nothing');
   });
 
   test('is told of for a day after the last of it', () => {
@@ -179,19 +183,22 @@ describe('mail that goes past a block', () => {
     assert.equal(arriving.found?.messages, 1);
   });
 
-  test('is none that was held, and that a person has let go by hand', () => {
-    const held = { block: 'b1', transaction: 'Q1', recipients: 1, size: 1, direction: 'outbound' };
-    const at = { stream: 'held-b1' };
-    const folded = given(block, event('MessageHeld', held, T0 + MINUTE, 11, at));
+  test('is none that was held, by its queue id alone, also under a later block', () => {
+    const hold = (transaction: string, position: number): RecordedEvent => {
+      const held = { block: 'b1', transaction, recipients: 1, size: 1, direction: 'outbound' };
+      return event('MessageHeld', held, T0 + MINUTE, position, { stream: 'held-b1' });
+    };
+    const folded = given(block, hold('Q1', 11), hold('Q2', 12));
     const again = new Folded();
     again.given(block).past.restore(folded.past.dump());
     for (const one of [folded, again]) {
-      assert.equal(one.given(sent(T0 + HOUR, 12, { transaction: 'Q1' })).found, undefined);
-      assert.equal(one.given(sent(T0 + HOUR, 13, { transaction: 'Q2' })).found?.messages, 1);
+      one.given(blockEvent(letGo, T0 + HOUR, 13));
+      assert.equal(one.given(sent(T0 + HOUR, 14, { transaction: 'Q1' })).found, undefined);
+      const others = one.given(sent(T0 + HOUR + MINUTE, 15, { transaction: 'Q3' })).found;
+      assert.equal(others?.messages, 1, 'a release lets nothing else go');
+      one.given(blockEvent(released, T0 + 2 * HOUR, 16), blockEvent(imposed(), T0 + 3 * HOUR, 17));
+      assert.equal(one.given(sent(T0 + 4 * HOUR, 18, { transaction: 'Q2' })).found, undefined);
     }
-    const moved = { block: 'b0', to: 'b1', transaction: 'Q3' };
-    const other = given(block, event('HeldMailMoved', moved, T0 + MINUTE, 11, { stream: 'held-b0:moved' }));
-    assert.equal(other.given(sent(T0 + HOUR, 12, { transaction: 'Q3' })).found, undefined);
   });
 
   test('is known after a restart too, and what was dumped does not change any more', () => {
