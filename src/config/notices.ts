@@ -234,7 +234,7 @@ export const CHANNEL = z.object({
       throw new WrongValue('must be 1 to 32 of a-z, 0-9 and -');
     }),
     computed(undefined, () => missing('name: operators')),
-    'What the channel is called; its history belongs to this name.',
+    'The name of the channel and its history.',
   ),
   type: setting(
     choice(...CHANNEL_TYPES),
@@ -244,14 +244,14 @@ export const CHANNEL = z.object({
   url: setting(
     secret('URL | file:PATH', asTarget),
     none,
-    'Where notices are sent, unless by mail; or a file whose first line is it. It is never shown, because it may be a secret.',
+    'Where notices are sent, unless by mail. Never shown.',
   ),
   secret: setting(
     secret('text | file:PATH', asSecret),
     none,
-    'Of a webhook the key that signs (whsec_…; two with a comma while one replaces the other), of ntfy and Matrix the access token; or a file whose first line is it.',
+    'Webhook: the key that signs (whsec_…; two with a comma while one replaces the other). ntfy, Matrix: the access token.',
   ),
-  to: setting(kind('list of addresses', asAddresses), none, 'By mail: the administrators that are told.'),
+  to: setting(kind('list of addresses', asAddresses), none, 'By mail: the administrators.'),
   from: setting(
     kind('address', (raw: unknown) => asAddress(String(raw).trim())),
     none,
@@ -261,17 +261,17 @@ export const CHANNEL = z.object({
   owners: setting(
     kind('name=address list', asOwners),
     none,
-    "By mail: who is told of one account's or one domain's blocks, and of no others, at another address: alice@example.com=alice@home.example.",
+    "By mail: who is told of one account's or domain's blocks only, at another address: alice@example.com=alice@home.example.",
   ),
   texts: setting(
     kind('list of event=text', asTexts),
     none,
-    'For people: what a notice says of an event, in place of the built-in lines; with placeholders such as {subject}.',
+    'What a notice to people says of an event, with placeholders such as {subject}.',
   ),
   events: setting(
     kind(`list of ${NOTICE_EVENTS.join(', ')}`, someOf(NOTICE_EVENTS)),
     'proposed,imposed,breaker',
-    'What is told. breaker: a circuit breaker is open.',
+    'What is told; breaker: a circuit breaker is open.',
   ),
   types: setting(
     kind(`list of ${SUBJECT_TYPES.join(', ')}`, someOf<SubjectType>(SUBJECT_TYPES)),
@@ -286,12 +286,12 @@ export const CHANNEL = z.object({
   quietHours: setting(
     kind('HH:MM-HH:MM with a time zone', asQuietHours),
     none,
-    'When nothing but the circuit breaker is told; what happens meanwhile is told after. UTC unless a zone is named.',
+    'When only the circuit breaker is told, the rest afterwards. UTC unless a zone is named.',
   ),
   digest: setting(
     { ...kind('three durations', asDigest), asWritten: true },
     '30s, 5m, 4h',
-    'How long the first event waits for others, how long a notice waits after another, and after what time open proposals are named again.',
+    'How long the first event waits for others, the pause between notices, and after what time open proposals are named again.',
   ),
 });
 

@@ -83,20 +83,15 @@ const tls = (
   const selfSigned = computed('self-signed', () => undefined);
   return z.object({
     mode: setting(choice('none', 'starttls', 'implicit'), 'starttls', `TLS of ${what}.`),
-    cert: setting(
-      paths,
-      selfSigned,
-      `PEM certificate chain of ${what}. Of several, clients get the one for the name that they ask for (SNI), others the first.`,
-      remedy,
-    ),
-    key: setting(paths, selfSigned, `PEM private key of ${what}: one for each certificate.`, remedy),
+    cert: setting(paths, selfSigned, `PEM certificate chain of ${what}.`, remedy),
+    key: setting(paths, selfSigned, `PEM private key of ${what}, one for each certificate.`, remedy),
   });
 };
 
 const proxy = setting(
   kind('list of networks', values.asNetworks),
   'none',
-  'Networks of proxies: a connection from there must begin with a PROXY header (version 1 or 2), and counts as the client that it names.',
+  'Networks of proxies. Connections from there must begin with a PROXY header (version 1 or 2), which names the client.',
 );
 
 const submission = z.object({
@@ -108,7 +103,7 @@ const submission = z.object({
         ? missing('listen: 127.0.0.1:2587')
         : { host: '127.0.0.1', port: 2587 },
     ),
-    'Where users hand in mail; needs a login.',
+    'Where users hand in mail, with a login.',
   ),
   tls: tls('submission'),
   proxy,
@@ -127,19 +122,19 @@ const inbound = z.object({
   listen: setting(
     address,
     computed(undefined, () => missing('listen: 127.0.0.1:2525')),
-    'Where mail for local users arrives; off unless set.',
+    'Where mail for local users arrives.',
   ),
   domains: setting(
     kind('list of domains', values.asDomains),
     computed(undefined, () => missing('domains: [example.com]')),
-    'The local domains that inbound mail is taken for.',
+    'The local domains.',
   ),
   relay: z
     .object({
       url: setting(
         relay,
         computed('smtp.relay.url', () => undefined),
-        'Where mail that arrives goes, if not where submissions go.',
+        'Where mail that arrives goes.',
       ),
     })
     .transform(({ url }) => url),
@@ -160,7 +155,7 @@ const smtp = z
       backend: setting(
         choice('file', 'dovecot', 'smtp', 'http'),
         'file',
-        'Who knows the accounts and checks passwords: the users file, Dovecot, a mail server, or a web service.',
+        'Who checks passwords: the users file, Dovecot, a mail server, or a web service.',
       ),
       users: setting(
         pathTo,
@@ -171,23 +166,23 @@ const smtp = z
       dovecot: setting(
         dovecotSocket,
         'unix:/run/dovecot/auth-client',
-        "With backend dovecot: where Dovecot's auth service listens for clients.",
+        "Backend dovecot: where Dovecot's auth service listens for clients.",
       ),
       smtp: setting(
         loginServer,
         computed('smtp.relay.url', () => undefined),
-        'With backend smtp: the mail server that logins are tried at.',
+        'Backend smtp: the mail server that logins are tried at.',
       ),
       http: setting(
         kind('URL', values.asPasswordUrl),
         none,
-        'With backend http: the web service that gets account, password and address of the client by POST.',
+        'Backend http: the web service that gets account, password and address of the client by POST.',
       ),
-      token: setting(token, none, 'With backend http: what the service is shown as a bearer token.'),
+      token: setting(token, none, 'Backend http: the bearer token for the service.'),
       attemptsPerMinute: setting(
         number(1, 100_000),
         '30',
-        'Failed logins a minute that one client network (an IPv4 address, an IPv6 /64) may have.',
+        'Failed logins a minute for one client network (an IPv4 address, an IPv6 /64).',
       ),
     }),
     relay: z
@@ -204,17 +199,17 @@ const smtp = z
         xclient: setting(
           flag,
           'false',
-          'Whether sessions with the upstream are opened in the name of the client and its login (XCLIENT). Without it, an upstream that offers XFORWARD is told of the client for its log.',
+          "Whether upstream sessions are opened in the name of the client and its login (XCLIENT). Without it, XFORWARD names the client for the upstream's log.",
         ),
       })
       .transform(({ url, xclient }) => withXclient(url, xclient)),
-    maxMessageSize: setting(size, '50MB', 'The largest message that is taken.'),
-    maxConnections: setting(number(1, 1_000_000), '1000', 'SMTP connections at a time, a listener.'),
+    maxMessageSize: setting(size, '50MB', 'The largest message.'),
+    maxConnections: setting(number(1, 1_000_000), '1000', 'SMTP connections to one listener at a time.'),
     perNetwork: z.object({
       connections: setting(
         number(1, 1_000_000),
         '50',
-        'SMTP connections at a time that one client network (an IPv4 address, an IPv6 /64) may have, a listener; an IPv6 /56 twice, a /48 four times as many.',
+        'SMTP connections of one client network (an IPv4 address, an IPv6 /64) to one listener at a time. An IPv6 /56 may have twice, a /48 four times as many.',
       ),
       newPerMinute: setting(
         number(1, 1_000_000),
@@ -224,15 +219,11 @@ const smtp = z
       except: setting(
         kind('list of networks', values.asNetworks),
         'private',
-        'Networks without limits of their own, such as 192.0.2.0/24; private stands for loopback, private and link-local ones, none for none.',
+        'Networks without these limits, such as 192.0.2.0/24. private: loopback, private and link-local ones; none: none.',
       ),
     }),
     timeouts: z.object({
-      login: setting(
-        duration,
-        '1m',
-        'From the connection to the login, or to the first MAIL FROM of mail that arrives.',
-      ),
+      login: setting(duration, '1m', 'From the connection to the login (inbound: to the first MAIL FROM).'),
       command: setting(duration, '5m', 'From an answer to the next command.'),
     }),
     maxRecipients: setting(number(1, 100_000), '100', 'Recipients a message.'),
@@ -241,7 +232,7 @@ const smtp = z
       computed('own', ({ evaluation }) => ({ kind: evaluation ? ('domain' as const) : ('own' as const) })),
       'Which return paths an account may use.',
     ),
-    softFail: z.object({ contact: setting(text, none, 'What an honest refusal names as contact.') }),
+    softFail: z.object({ contact: setting(text, none, 'The contact that an honest refusal names.') }),
   })
   .transform((all) => ({
     ...all,
@@ -253,17 +244,17 @@ const policy = z.object({
   listen: setting(
     policyAddress,
     none,
-    'Where Postfix and Exim ask (policy delegation), such as 127.0.0.1:10040 or unix:/run/stopgap/policy; off unless set.',
+    'Where Postfix and Exim ask (policy delegation), such as 127.0.0.1:10040 or unix:/run/stopgap/policy.',
   ),
   refuse: setting(
     choice('451', '450', 'hold'),
     '451',
-    'What they are told of a blocked sender: to refuse with this code, or to take the mail and hold it. An honest block refuses always.',
+    'What they do with a blocked sender: refuse with this code, or take and hold the mail. An honest block always refuses.',
   ),
   ownNetworks: setting(
     kind('list of networks', values.asNetworks),
     'none',
-    "Networks whose clients send without a login, as in Postfix's mynetworks: their mail is outbound. Without a login other mail is inbound.",
+    "Networks whose mail without a login is outbound, as in Postfix's mynetworks. Other mail without a login is inbound.",
   ),
 });
 
@@ -271,7 +262,7 @@ const dovecot = z.object({
   protocols: setting(
     kind('list of protocols', values.asProtocols),
     'smtp,submission',
-    "The protocols in which a blocked account's login fails where Dovecot asks (auth policy); in others, such as imap, it goes on.",
+    "Where Dovecot asks (auth policy): the protocols in which a blocked account's login fails. Others, such as imap, go on.",
   ),
 });
 
@@ -280,12 +271,12 @@ const tracing = z
     endpoint: setting(
       kind('URL', values.asTracesEndpoint),
       none,
-      'Where traces go (OpenTelemetry, OTLP over HTTP), such as http://127.0.0.1:4318/v1/traces; without it nothing is traced.',
+      'Where traces go (OpenTelemetry, OTLP over HTTP), such as http://127.0.0.1:4318/v1/traces.',
     ),
     sample: setting(
       kind('share from 0 to 1', values.asShare),
       '0.01',
-      'The share of SMTP transactions that are traced; what is decided is traced always.',
+      'The share of SMTP transactions that are traced. Decisions always are.',
     ),
     service: setting(text, 'stopgap', 'What the process is called in traces.'),
     headers: setting(
@@ -308,22 +299,22 @@ export const SCHEMA = z
     store: setting(
       store,
       'sqlite',
-      'The event store: sqlite keeps events.db in the data directory; kurrentdb://, kurrentdb+discover:// and esdb:// name a server.',
+      'The event store: sqlite (events.db in the data directory), kurrentdb://, kurrentdb+discover:// or esdb://.',
     ),
     roles: setting(
       kind(`list of ${ROLES.join(', ')}`, values.asRoles),
       ROLES.join(','),
-      'What this process does; with sqlite it does all, of smtp and policy at least one.',
+      'What this process does. With sqlite: all; of smtp and policy at least one.',
     ),
     redis: setting(
       redis,
       none,
-      'Where timed work waits (BullMQ): redis:// or rediss://; without it in the process.',
+      'Where timed work waits (BullMQ): redis:// or rediss://. None: in the process.',
     ),
     onStoreLost: setting(
       choice('accept', 'defer'),
       'defer',
-      'When the store is away and the outbox full: take mail without a record, or tell clients to try again later. With KurrentDB only.',
+      'With KurrentDB away and the outbox full: take mail without a record, or tell clients to try again later.',
     ),
     outbox: z.object({
       maxEvents: setting(
@@ -339,25 +330,25 @@ export const SCHEMA = z
       run: setting(
         hook,
         none,
-        "What is called (role worker) to hold, release or delete mail in a mail server's queue: an absolute path with arguments, without a shell, or a URL.",
+        "What the role worker calls to hold, release or delete mail in a mail server's queue: an absolute path with arguments (no shell), or a URL.",
       ),
       authorization: setting(
         pathTo,
         none,
-        'A file whose first line is sent to that URL as the header Authorization.',
+        'A file whose first line is the Authorization header for that URL.',
         'make it, or leave hooks.authorization out',
       ),
     }),
     notices: z.object({ channels: listeners(0, CHANNEL) }),
     api: z.object({
-      listen: setting(address, '127.0.0.1:8025', 'Where the HTTP API and the metrics are served.'),
+      listen: setting(address, '127.0.0.1:8025', 'Where API and metrics are served.'),
       metrics: setting(
         choice('open', 'token'),
         // Metrics tell a wrong password from a blocked account. Only those who run Stopgap may know.
         computed('by api.listen', (around) =>
           isOnLoopback(around, 'api.listen') ? ('open' as const) : ('token' as const),
         ),
-        'Whether /metrics asks for a token that may read. By default it does where api.listen is not loopback.',
+        'Whether /metrics asks for a token that may read. Default: token unless api.listen is loopback.',
       ),
       tokens: setting(
         pathTo,
@@ -368,42 +359,42 @@ export const SCHEMA = z
       admins: setting(
         pathTo,
         inData('admins.yaml'),
-        'The file of the people who may sign in (stopgap admin).',
+        'The people who may sign in (stopgap admin).',
         'make it with stopgap admin add NAME --role admin',
       ),
       proxyAuth: z.object({
         from: setting(
           kind('list of networks', values.asNetworks),
           'none',
-          'Where a reverse proxy asks from that has people sign in and says in headers who asks; off unless set.',
+          'Networks of a reverse proxy that has people sign in and names them in headers.',
         ),
         userHeader: setting(
           kind('name', values.asHeaderName),
           'Remote-User',
-          'The header in which it names the person. It must remove those that clients send.',
+          'The header with the person. The proxy must remove both headers where clients send them.',
         ),
         groupsHeader: setting(
           kind('name', values.asHeaderName),
           'Remote-Groups',
-          'The header in which it names their groups, with commas.',
+          'The header with their groups, with commas.',
         ),
         roles: setting(
           { ...kind('group=role list', values.asGroupRoles), asWritten: true },
           'none',
-          'The role of each group, such as mail-admins=admin,support=operator; of several the highest counts.',
+          'The role of each group, such as mail-admins=admin,support=operator. The highest counts.',
         ),
       }),
       trustedProxies: setting(
         kind('list of networks', values.asNetworks),
         '127.0.0.1,::1',
-        'Networks of reverse proxies whose X-Forwarded-For says where a client is: failed sign-ins are counted by that. Those of api.proxyAuth.from count too. They must set that header.',
+        'Networks of reverse proxies, beside api.proxyAuth.from. They must set X-Forwarded-For: failed sign-ins are counted by it.',
       ),
       openId: z
         .object({
           issuer: setting(
             kind('URL', values.asIssuer),
             none,
-            'The OpenID provider that people sign in at, as it names itself (issuer); needs api.publicUrl; off unless set.',
+            'The OpenID provider that people sign in at, as it names itself (issuer). Needs api.publicUrl.',
           ),
           clientId: setting(
             text,
@@ -412,31 +403,27 @@ export const SCHEMA = z
                 ? undefined
                 : missing('clientId: stopgap'),
             ),
-            'What the provider calls Stopgap.',
+            "The provider's name for Stopgap.",
           ),
           clientSecretFile: setting(
             pathTo,
             none,
-            'A file whose first line is the secret that the provider gave; without it Stopgap is a public client.',
+            'A file whose first line is the secret of the provider. None: a public client.',
             'make it, or leave api.openId.clientSecretFile out',
           ),
-          label: setting(text, 'OpenID', 'What the page calls the provider.'),
+          label: setting(text, 'OpenID', "The page's name for the provider."),
           scopes: setting(
             kind('scopes with spaces', values.asScopes),
             'openid profile email',
-            'What is asked for; some providers tell of groups only with a scope groups.',
+            'What is asked for. Some providers tell groups only with a scope groups.',
           ),
-          groupsClaim: setting(text, 'groups', 'The claim that names the groups of a person.'),
+          groupsClaim: setting(text, 'groups', "The claim with a person's groups."),
           roles: setting(
             { ...kind('group=role list', values.asOpenIdRoles), asWritten: true },
             'none',
-            'The role of each group, such as mail-admins=admin,support=operator; of several the highest counts, domain is the lowest.',
+            'As api.proxyAuth.roles; domain is the lowest role.',
           ),
-          domainsClaim: setting(
-            text,
-            none,
-            'Of people of the role domain: the claim that names their domains.',
-          ),
+          domainsClaim: setting(text, none, 'The claim with the domains of people of the role domain.'),
         })
         .transform(({ issuer, clientId, ...rest }) =>
           issuer === undefined || clientId === undefined ? undefined : { issuer, clientId, ...rest },
@@ -444,32 +431,32 @@ export const SCHEMA = z
       publicUrl: setting(
         kind('URL', values.asHttpUrl),
         none,
-        'Under which URL the API is reached from outside: Location headers and links begin with it.',
+        'The URL of the API from outside. Location headers and links begin with it.',
       ),
     }),
     rules: setting(
       pathTo,
       computed('built-in rules', () => undefined),
-      'The rules file. Taken out, its rules stay in force, with a warning at each start, until others are set.',
+      'The rules file. Taken out, its rules stay in force until others are set.',
       'leave rules out, or make it with stopgap rules defaults',
     ),
     overrides: setting(
       pathTo,
       none,
-      'The overrides file: limits that single accounts and domains have instead. Taken out, what it had set ends at the next start.',
+      'The overrides file: limits of single accounts and domains. Taken out, what it had set ends at the next start.',
       'name a YAML file, or leave overrides out',
     ),
     geoip: z.object({
       country: setting(
         pathTo,
         none,
-        'A MaxMind database of countries (or cities): sends record the country of their client.',
+        'A MaxMind database of countries or cities.',
         'name a file such as GeoLite2-Country.mmdb, or leave it out',
       ),
       asn: setting(
         pathTo,
         none,
-        'A MaxMind database of autonomous systems: sends record the network operator of their client.',
+        'A MaxMind database of autonomous systems.',
         'name a file such as GeoLite2-ASN.mmdb, or leave it out',
       ),
     }),
@@ -479,23 +466,19 @@ export const SCHEMA = z
       format: setting(
         choice('json', 'text'),
         'json',
-        'How lines on standard error look; files hold JSON always.',
+        'How lines on standard error look. Files always hold JSON.',
       ),
       addresses: setting(
         choice('plain', 'hashed'),
         'plain',
-        'Whether the log names accounts, addresses, domains, EHLO names and IP addresses, or keyed hashes of them.',
+        'Whether the log has names and IP addresses, or keyed hashes of them.',
       ),
-      key: setting(
-        pathTo,
-        inData('log-key'),
-        'The secret that hashes are made with; made where there is none.',
-      ),
+      key: setting(pathTo, inData('log-key'), 'The secret of the hashes; made where there is none.'),
       file: setting(pathTo, none, 'A file that gets every line too.'),
       maxFileSize: setting(
         size,
         '10MB',
-        'How large log.file may get: then it becomes log.file.1, in place of the one before.',
+        'How large log.file may get. Then it becomes log.file.1, in place of the one before.',
       ),
     }),
     tracing,
