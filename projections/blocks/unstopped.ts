@@ -7,6 +7,7 @@ import type { Verdict } from '../../src/rules/respond.js';
 import { breakerOf, isWanting, mayBlock } from '../../src/rules/respond.js';
 import type { Subject } from '../../src/sending/subjects.js';
 import { subjectKey } from '../../src/sending/subjects.js';
+import type { SendVolume } from '../volume/send-volume.js';
 import type { ActiveBlock, ActiveBlocks } from './active-blocks.js';
 import type { BlockLedger } from './block-ledger.js';
 import type { Exemptions } from './exemptions.js';
@@ -33,33 +34,37 @@ interface Known {
   readonly exemptions: Exemptions;
   readonly pastBlocks: PastBlocks;
   readonly automaticBlocks: AutomaticBlocks;
-  readonly sendVolume: { readonly rules: Pick<RuleSet, 'maxAutomaticBlocks'> };
+  readonly sendVolume: Pick<SendVolume, 'readings'> & {
+    readonly rules: Pick<RuleSet, 'maxAutomaticBlocks' | 'rules'>;
+  };
 }
 
 /** A detector answers sooner, however far away its store is. */
 const ANSWERED_WITHIN: Milliseconds = 10 * SECOND;
 
 /**
- * The senders over a limit of a rule that is to block or propose, who are not blocked, proposed or exempt, and have not been so
- * since; and those whose mail goes past their block. First those that no detector has acted on; each sender once.
+ * The senders over a limit of a rule in force that is to block or propose, who are not blocked, proposed or exempt, and have not been
+ * so since; and those whose mail goes past their block. First those that no detector has acted on; each sender once.
  *
  * @param unanswered the verdicts that no event has answered
  */
 export function unstopped(known: Known, unanswered: readonly Verdict[], now: Instant): readonly Unstopped[] {
   const found = new Map(undetected(known, unanswered, now).map((one) => [subjectKey(one.subject), one]));
-  const consider = (one: Unstopped, action: Action): void => {
+  const consider = (one: Unstopped, action: Action, observed: number): void => {
     const key = subjectKey(one.subject);
-    if (!found.has(key) && !isSettled(known, one, now, () => action === 'propose')) found.set(key, one);
+    if (found.has(key) || isSettled(known, one, now, () => action === 'propose')) return;
+    if (!isAllowed(known, one, observed, now)) found.set(key, one);
   };
   // Where only observing is wanted, it makes no difference whether a detector has recorded it.
-  for (const { kind, mode, rule, subject, at } of unanswered) {
+  for (const { kind, mode, rule, subject, at, evidence } of unanswered) {
     const isObserved = kind === 'act' && mode === 'observe' && rule.then !== 'observe';
     if (isObserved && at + rule.window > now)
-      consider({ subject, rule: rule.id, at, why: 'observe' }, rule.then);
+      consider({ subject, rule: rule.id, at, why: 'observe' }, rule.then, evidence.observed);
   }
   for (const { subject, action, evidence } of known.ledger.observed.newest()) {
-    const { rule, window, lastAt: at } = evidence;
-    if (action !== 'observe' && at + window > now) consider({ subject, rule, at, why: 'observe' }, action);
+    const { rule, window, lastAt: at, observed } = evidence;
+    if (action !== 'observe' && at + window > now)
+      consider({ subject, rule, at, why: 'observe' }, action, observed);
   }
   for (const { block, lastAt: at } of known.pastBlocks.lately(now, known.activeBlocks)) {
     const subject = { type: block.type, value: block.value };
@@ -105,6 +110,21 @@ function isSettled(
     isHeldBy(activeBlocks.find(asSender(subject), now), subject) ||
     exemptions.covering(subject, now) !== undefined
   );
+}
+
+/** Whether the rules in force allow what was observed: somebody has changed them since, or set an override. */
+function isAllowed(
+  { sendVolume }: Known,
+  { subject, rule }: Unstopped,
+  observed: number,
+  now: Instant,
+): boolean {
+  if (!sendVolume.rules.rules.some(({ id, then }) => id === rule && then !== 'observe')) return true;
+  // The limit of a rule that counts accounts is not of what one of them does.
+  const reading = sendVolume
+    .readings(subject, now)
+    .find((one) => one.rule === rule && one.outbreak === undefined);
+  return reading !== undefined && observed <= reading.limit;
 }
 
 /** Whether a block is of all that the subject is: one of the first network within it is found too. */

@@ -6,7 +6,7 @@ import { seesSends } from '../../config/schema.js';
 import { messageOf } from '../../kernel/errors.js';
 import type { Clock } from '../../kernel/time.js';
 import { inspectStore } from '../../store/sqlite/inspect.js';
-import type { ApiClient } from '../client.js';
+import type { ApiClient, ClientOption } from '../client.js';
 import { askedIfThere, serverUrl } from '../client.js';
 import type { CliIo } from '../io.js';
 import {
@@ -98,16 +98,11 @@ function needless(check: CheckName, config: Config): string | undefined {
   return undefined;
 }
 
-const NO_TOKEN = 'there is no token for the running Stopgap';
-
 /**
  * Checks everything that a Stopgap here depends on, before its first start or while it runs. Changes nothing. It
  * reports what cannot be checked, with the reason.
  */
-export async function examine(
-  io: CliIo,
-  options: ConfigOption & { readonly url?: string },
-): Promise<Finding[]> {
+export async function examine(io: CliIo, options: ClientOption): Promise<Finding[]> {
   const findings = new Map(CHECKS.map((check) => [check, new Findings(check)]));
   await checkNode(findings.get('node')!);
   const loaded = configuration(findings.get('configuration')!, io, options);
@@ -119,12 +114,12 @@ export async function examine(
     const store = config.store.kind === 'sqlite' ? inspectStore(config.store.file) : undefined;
     const place = serverUrl(io, options, config);
     const server = await askServer(place);
-    let untold = server === undefined ? 'no running Stopgap answers' : NO_TOKEN;
+    let untold = 'no running Stopgap answers';
     const asked = async <T>(ask: (client: ApiClient) => Promise<T>): Promise<T | undefined> =>
       server === undefined
         ? undefined
-        : askedIfThere(io, options, ask, ({ code, message }) => {
-            untold = code === 'unauthorized' ? NO_TOKEN : message;
+        : askedIfThere(io, options, ask, ({ message }) => {
+            untold = message;
           });
     const rules = await asked((client) => client.get('/api/v1/rules'));
     const overview = await asked((client) => client.get('/api/v1/overview'));

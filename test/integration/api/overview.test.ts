@@ -249,6 +249,13 @@ describe('senders over a limit that nothing stops', () => {
       unstopped.sentence,
       '1 sender is over a limit, and nothing stops it: rules only observe now (mode: observe).',
     );
+    const override = '/api/v1/overrides/account/seen@own.example';
+    await server.call('PUT', override, { body: { limits: { burst: 120 } } });
+    server.clock.advance(SECOND);
+    assert.deepEqual(await names(), [], 'that much is allowed now');
+    await server.call('DELETE', override);
+    server.clock.advance(SECOND);
+    assert.deepEqual(await names(), ['seen@own.example']);
     server.clock.advance(11 * MINUTE);
     assert.deepEqual(await names(), []);
   });
@@ -278,11 +285,11 @@ describe('senders over a limit that nothing stops', () => {
       const subject = { type: 'ip', value: `203.0.113.${n + 1}` } as const;
       const last = (await server.deps.store.head()) + 1;
       const evidence = {
-        ...{ rule: 'guess', version: 2, count: 'authFailures', window: 10 * MINUTE, limit: 10, observed: 11 },
+        ...{ rule: 'burst', version: 2, count: 'recipients', window: 10 * MINUTE, limit: 100, observed: 101 },
         ...{ firstPosition: last, lastPosition: last, lastAt: server.clock.now(), sentence: 'Too many.' },
       };
       const command = { kind: 'observe', subject, action: 'block', evidence } as const;
-      const { position } = await server.deps.blockCommands.execute(subject, command, { by: 'rule:guess@2' });
+      const { position } = await server.deps.blockCommands.execute(subject, command, { by: 'rule:burst@2' });
       await server.deps.models.reached(position);
     }
     const { unstopped } = await overview();

@@ -35,9 +35,10 @@ async function answering(
       ...asked,
     };
     const body = bodies[request.url ?? ''];
-    response.statusCode = body === undefined ? 403 : 200;
+    const isExpired = request.headers.authorization === 'Bearer sgp_expired';
+    response.statusCode = isExpired ? 401 : body === undefined ? 403 : 200;
     response.setHeader('Content-Type', 'application/json');
-    response.end(JSON.stringify(body ?? { code: 'forbidden', detail: BARRED }));
+    response.end(JSON.stringify(isExpired ? {} : (body ?? { code: 'forbidden', detail: BARRED })));
   });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -97,17 +98,17 @@ describe('stopgap doctor, of what a running server says of itself', () => {
   test('a server without a token for it leaves open whether mail goes past blocks', async (t) => {
     const listen = await answering(t, {});
     const { has } = await doctor(t, { env: { ...QUIET, STOPGAP_API_LISTEN: listen } });
-    has('server', 'not tried', /^whether mail goes past the blocks of its senders: there is no token/);
+    has(
+      'server',
+      'not tried',
+      /^whether mail goes past the blocks of its senders: no token: set STOPGAP_TOKEN or give --token-file/,
+    );
   });
 
   test('a server without a token for it leaves open which rules are in force', async (t) => {
     const listen = await answering(t, {});
     const { has } = await doctor(t, { env: { ...QUIET, STOPGAP_API_LISTEN: listen } });
-    has(
-      'rules',
-      'not tried',
-      /which rules are in force is not known here: there is no token for the running/,
-    );
+    has('rules', 'not tried', /which rules are in force is not known here: no token: set STOPGAP_TOKEN/);
   });
 
   test('a token whose role may not ask is told as that, and not as none', async (t) => {
@@ -118,6 +119,18 @@ describe('stopgap doctor, of what a running server says of itself', () => {
     const { has } = await doctor(t, { yaml, env });
     has('rules', 'not tried', new RegExp(`which rules are in force is not known here: ${BARRED}`));
     has('notices', 'not tried', new RegExp(`what became of notices: ${BARRED}`));
+  });
+
+  test('a token that has expired is told as that, and not as none', async (t) => {
+    const listen = await answering(t, {});
+    const { has } = await doctor(t, {
+      env: { ...QUIET, STOPGAP_API_LISTEN: listen, STOPGAP_TOKEN: 'sgp_expired' },
+    });
+    has(
+      'server',
+      'not tried',
+      /blocks of its senders: http:.* does not take the token .* stopgap token list/,
+    );
   });
 
   test('a Stopgap that has run and does not answer is warned of, with the place where it was asked for', async (t) => {

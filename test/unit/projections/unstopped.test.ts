@@ -5,8 +5,9 @@ import { BlockLedger } from '../../../projections/blocks/block-ledger.js';
 import { Exemptions } from '../../../projections/blocks/exemptions.js';
 import { PastBlocks } from '../../../projections/blocks/past-blocks.js';
 import { AutomaticBlocks } from '../../../projections/blocks/rule-precision.js';
+import type { WindowReading } from '../../../projections/volume/rule-evaluation.js';
 import { undetected, unstopped } from '../../../projections/blocks/unstopped.js';
-import type { BlockEvent, BlockFact } from '../../../src/blocks/events.js';
+import type { BlockEvent, BlockFact, Evidence } from '../../../src/blocks/events.js';
 import type { RecordedEvent } from '../../../src/kernel/events.js';
 import { pseudonymOf } from '../../../src/kernel/pseudonym.js';
 import { HOUR, MINUTE } from '../../../src/kernel/time.js';
@@ -27,8 +28,8 @@ const rule = (then: Action): Rule => RULES.rules.find((each) => each.then === th
 
 type Event = readonly [at: number, fact: BlockFact];
 
-/** What is known after these events. */
-function known(events: readonly Event[]) {
+/** What is known after these events. @param readings of each sender */
+function known(events: readonly Event[], readings: readonly WindowReading[] = []) {
   const models = {
     ledger: new BlockLedger(),
     activeBlocks: new ActiveBlocks(),
@@ -40,16 +41,13 @@ function known(events: readonly Event[]) {
     const event = { ...blockEvent(fact, at, index + 1), by: 'rule:burst@1' } as RecordedEvent & BlockEvent;
     for (const model of Object.values(models)) model.apply(event);
   });
-  return { ...models, sendVolume: { rules: RULES } };
+  return { ...models, sendVolume: { rules: RULES, readings: () => readings } };
 }
 
-const observed = (at: number, action: Action, subject = ALICE): Event => [
-  at,
-  {
-    type: 'RuleObserved',
-    data: { subject, action, evidence: evidence({ rule: rule(action).id, window: HOUR, lastAt: at }) },
-  },
-];
+const observed = (at: number, action: Action, subject = ALICE, more: Partial<Evidence> = {}): Event => {
+  const found = evidence({ rule: rule(action).id, window: HOUR, lastAt: at, ...more });
+  return [at, { type: 'RuleObserved', data: { subject, action, evidence: found } }];
+};
 
 const verdict = (at: number, then: Action, observed = 101): Verdict => ({
   ...{ kind: 'act', rule: rule(then), mode: 'enforce', subject: ALICE, at },
@@ -126,6 +124,27 @@ test('a sender without a proposal is named until it is blocked, and what it does
     (events) => unstopped(known(events), [], NOW).length,
   );
   assert.deepEqual(counts, [1, 0, 0, 1]);
+});
+
+test('a sender is named while the rules in force do not allow what it did', () => {
+  const limited = (limit: number, more: object = {}): WindowReading => ({
+    ...{ rule: 'burst', count: 'recipients', window: HOUR, direction: 'outbound', observed: 0, limit },
+    ...{ besides: [], ...more },
+  });
+  const named = (event: Event, ...readings: readonly WindowReading[]): number =>
+    unstopped(known([event], readings), [], NOW).length;
+  const flood = observed(T0, 'block', ALICE, { observed: 500 });
+  assert.equal(named(flood, limited(499)), 1);
+  assert.equal(named(flood, limited(500)), 0, 'somebody has raised the limit since');
+  assert.equal(named(flood, limited(500, { rule: 'slow' })), 1, 'of another rule');
+  assert.equal(named(flood), 1, 'the rule does not apply at this hour');
+  const outbreak = { domain: 'example.com', accounts: 6, limit: 4, window: HOUR };
+  assert.equal(named(flood, limited(500, { outbreak })), 1, 'the limit is of one account');
+  assert.equal(named(observed(T0, 'block', ALICE, { rule: 'gone' })), 0, 'the rule is gone');
+
+  const watched: Verdict = { ...verdict(T0, 'block', 500), mode: 'observe' };
+  const unanswered = (limit: number): number => unstopped(known([], [limited(limit)]), [watched], NOW).length;
+  assert.deepEqual([unanswered(499), unanswered(500)], [1, 0]);
 });
 
 test('somebody who is forgotten is not named', () => {
