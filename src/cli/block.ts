@@ -178,7 +178,11 @@ async function heldMail(io: CliIo, options: HeldOption, what: Named): Promise<vo
       body: { action, ...noted(options.note) },
     });
     if (options.json === true) print(io, asJson(block));
-    else note(io, `it is to be ${action}d: stopgap block show ${id} tells what came of it`);
+    else
+      note(
+        io,
+        `the hook (hooks.run) is to ${action} it, and without one nothing does: stopgap block show ${id} tells what came of it`,
+      );
     return;
   }
   const held = await client.get(HELD, { params: { path: { id }, query: { limit: options.limit } } });

@@ -1,4 +1,4 @@
-import type { Document, LineCounter, ParsedNode } from 'yaml';
+import type { Document, ErrorCode, LineCounter, ParsedNode } from 'yaml';
 import { Lexer, YAMLParseError, isScalar, parseDocument, visit } from 'yaml';
 
 /** Levels of brackets, and columns of indentation. */
@@ -58,7 +58,7 @@ export interface YamlOptions {
  * Parses YAML in time that grows with its length alone. The library compares each key of a mapping with all before it,
  * and looks through the whole document for each alias: so keys are compared here, and aliases are few.
  *
- * @returns the document, whose errors include keys that a mapping has twice
+ * @returns the document, whose errors say what would be right, and include keys that a mapping has twice
  * @throws YamlRefused for text that is nested too deeply, has too many tokens or too many aliases
  */
 export function parseYaml(
@@ -73,6 +73,7 @@ export function parseYaml(
     // Its warnings go to standard error, past the log, with the text of the file.
     logLevel: 'error',
   });
+  document.errors = plainly(document.errors);
   let aliases = 0;
   visit(document, {
     Alias(_, { range }) {
@@ -94,6 +95,38 @@ export function parseYaml(
   });
   return document;
 }
+
+/** The library's words are for those who know its grammar. One fault at a place is enough. */
+function plainly(errors: readonly YAMLParseError[]): YAMLParseError[] {
+  const said = new Map<number, YAMLParseError>();
+  const lineEnds = new Set(
+    errors.flatMap(({ code, pos }) => (code === 'MULTILINE_IMPLICIT_KEY' ? pos[0] : [])),
+  );
+  for (const { code, message, pos } of errors) {
+    if (said.has(pos[0])) continue;
+    const words = WORDS[code]?.(message, lineEnds.has(pos[0])) ?? message;
+    said.set(pos[0], new YAMLParseError(pos, code, words));
+  }
+  return [...said.values()];
+}
+
+const WORDS: Readonly<Partial<Record<ErrorCode, (message: string, goesOn: boolean) => string>>> = {
+  BLOCK_AS_IMPLICIT_KEY: (_, goesOn) =>
+    goesOn
+      ? 'the line after this one is indented too far; names of one group begin in the same column'
+      : 'a second name on this line; put it on a line of its own, or a value with a colon into quotes',
+  MULTILINE_IMPLICIT_KEY: () => 'a name without a colon; write name: value',
+  BAD_INDENT: (message) =>
+    message.startsWith('Flow')
+      ? 'a bracket above is not closed; write } or ] before this line'
+      : 'is not indented as the lines above; names of one group begin in the same column, and a dash has a space after it',
+  MISSING_CHAR: (message) =>
+    message.includes('quote') ? 'a quote is not closed' : 'a name without a colon; write name: value',
+  TAB_AS_INDENT: () => 'begins with a tab; indent by spaces',
+  MULTIPLE_DOCS: () => 'a line --- begins a second document; write one alone',
+  BAD_SCALAR_START: (message) => `a value that begins with ${message.at(-1)!} has to be in quotes`,
+  BAD_DQ_ESCAPE: () => 'within double quotes \\ begins an escape; write \\\\, or use single quotes',
+};
 
 /** A key of another form may be an address, or a piece of a hash without quotes: neither is for a log. */
 function twice(key: unknown): string {

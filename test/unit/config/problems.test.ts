@@ -88,7 +88,43 @@ const CASES: Array<[name: string, given: Given, problem: string | RegExp]> = [
   ],
   ['no relay', { yaml: 'data: x\n' }, /^stopgap\.yaml:1:1: smtp\.relay\.url: is missing; .*such as smtp:/],
   ['an empty file', { yaml: '' }, /^stopgap\.yaml:1:1: smtp\.relay\.url: is missing/],
-  ['broken YAML', { yaml: 'smtp: { a: 1\n' }, /^stopgap\.yaml:2:1: Flow map/],
+  [
+    'a bracket that is not closed',
+    { yaml: 'smtp: { a: 1\n' },
+    'stopgap.yaml:2:1: a bracket above is not closed; write } or ] before this line',
+  ],
+  [
+    'a line that is indented too far',
+    { yaml: 'smtp:\n  hostname: a\n   relay: b\n' },
+    'stopgap.yaml:2:13: the line after this one is indented too far; names of one group begin in the same column',
+  ],
+  [
+    'two names on a line',
+    { yaml: 'smtp:\n  relay: url: x\n' },
+    'stopgap.yaml:2:10: a second name on this line; put it on a line of its own, or a value with a colon into quotes',
+  ],
+  [
+    'a line that is indented too little',
+    { yaml: 'smtp:\n    hostname: a\n  relay: x\n' },
+    'stopgap.yaml:3:1: is not indented as the lines above; names of one group begin in the same column, and a dash has a space after it',
+  ],
+  [
+    'a name without a colon',
+    { yaml: 'smtp:\n  hostname\n  relay: x\n' },
+    'stopgap.yaml:2:3: a name without a colon; write name: value',
+  ],
+  ['a tab', { yaml: 'smtp:\n\thostname: a\n' }, 'stopgap.yaml:2:1: begins with a tab; indent by spaces'],
+  [
+    'a quote that is not closed',
+    { yaml: 'smtp:\n  hostname: "a\n' },
+    /^stopgap\.yaml:\d:\d+: a quote is not closed/,
+  ],
+  [
+    'a value that needs quotes',
+    { yaml: 'data: @x\n' },
+    'stopgap.yaml:1:7: a value that begins with @ has to be in quotes',
+  ],
+  ['a backslash within double quotes', { yaml: 'data: "\\q"\n' }, /^stopgap\.yaml:1:8: within double quotes/],
   [
     'a key twice',
     { yaml: 'smtp: {}\ndata: a\nsmtp: {}\n' },
@@ -102,7 +138,7 @@ const CASES: Array<[name: string, given: Given, problem: string | RegExp]> = [
   [
     'two documents',
     { yaml: 'data: a\n---\ndata: b\n' },
-    /^stopgap\.yaml:2:1: Source contains multiple documents/,
+    'stopgap.yaml:2:1: a line --- begins a second document; write one alone',
   ],
   ['an unknown tag', { yaml: 'data: !!js/function x\n' }, /^stopgap\.yaml:1:7: Unresolved tag/],
   ['an unquoted IPv6 address', { yaml: 'api: { listen: [::1]:25 }\n' }, /an IPv6 address needs quotes/],
