@@ -202,7 +202,10 @@ describe('mail that is held for a block', () => {
     const both = await terminal.run('block', 'held', id, '--release', '--delete');
     assert.notEqual(both.code, 0);
     const later = await terminal.run('block', 'held', id, '--delete', '--note', 'it was a thief');
-    assert.match(later.err, /^the hook .* is to delete it, and without one nothing does: stopgap block show .* tells what came of it$/m);
+    assert.match(
+      later.err,
+      /^the hook .* is to delete it, and without one nothing does: stopgap block show .* tells what came of it$/m,
+    );
     const { json } = await server.get(`/api/v1/blocks/${id}`);
     const history = json.history as unknown as readonly { type: string; held?: string; note?: string }[];
     assert.deepEqual(
