@@ -208,8 +208,8 @@ export class LogFollower {
     if (this.#notices !== undefined) await prepareToSend(config.notices.channels);
     if (this.#detects && config.rules !== undefined) {
       // If the rules change while the store is away, only the newest are put in force when it is back.
-      const blockCommands = { load: () => this.#loadRules() };
-      this.#rulesFile = await watchRules(config.rules, blockCommands, logs.of('files'), metrics.rules);
+      const rulesCommands = { load: () => this.#loadRules() };
+      this.#rulesFile = await watchRules(config.rules, rulesCommands, logs.of('files'), metrics.rules);
     }
     if (this.#detects) {
       this.#overrides = await OverridesFile.open({
