@@ -3,7 +3,7 @@ import { CHANNEL_TYPES, NOTICE_EVENTS } from '../config/notices.js';
 import { StopgapError } from '../kernel/errors.js';
 import type { Instant } from '../kernel/time.js';
 import type { Listed, NoticeCommands } from '../notices/commands.js';
-import { sum } from '../notices/channel-state.js';
+import { sum } from '../notices/gathering.js';
 import type { Delivery } from '../notices/deliveries.js';
 import { isUnderWay } from '../notices/deliveries.js';
 import { NOTICE_KINDS } from '../notices/events.js';

@@ -1,15 +1,15 @@
 import { isDeepStrictEqual } from 'node:util';
-import type { NoticeEvent } from '../config/notices.js';
-import { isInDomains, quietUntil } from '../config/notices.js';
+import { quietUntil } from '../config/notices.js';
 import type { Channel } from '../config/schema.js';
 import type { Instant, Milliseconds } from '../kernel/time.js';
 import { DAY, SECOND } from '../kernel/time.js';
-import { domainOf, normalizeAddress } from '../sending/identity.js';
 import type { Delivery } from './deliveries.js';
 import { Deliveries, isUnderWay, MOST_SINCE } from './deliveries.js';
 import type { Behind, ChannelEvent, ChannelFact, Decision, Item, Notice } from './events.js';
 import { decisionOf } from './events.js';
-import { Gathering, MOST_ITEMS } from './gathering.js';
+import { Gathering, MOST_ITEMS, sum } from './gathering.js';
+import { receiversOf } from './receivers.js';
+import { Room } from './room.js';
 import { ITSELF, MOST_UNDER_WAY, UnderWay } from './under-way.js';
 
 /** What a channel is told, and when. */
@@ -32,6 +32,8 @@ export interface Circumstances {
   /** Proposals that wait for an answer; asked for only where it matters. */
   readonly waiting: () => Iterable<Item>;
   readonly newId: () => string;
+  /** Bytes that one append may have. */
+  readonly mostBytes: number;
 }
 
 /** Positions that may be read again at a start. */
@@ -51,11 +53,13 @@ export class ChannelState {
   readonly #told = new Map<string, Instant>();
   /** Up to where everything is decided upon for all receivers, but for those that are behind. */
   #through = 0;
-  /** Receivers that take no more, and up to where it is decided upon for each. */
-  #behind: ReadonlyMap<string, number> = new Map();
+  /** For whom less is decided upon. */
+  #behind: ReadonlyMap<string, Behind> = new Map();
   /** Revision of the event that says so last. */
   #decidedIn = 0;
   #seen = 0;
+  /** Up to where it has been handed over before, and is again. What gathers on may hold all of that. */
+  #seenBefore = 0;
   #revision: number | 'none' = 'none';
   #checkedAt: Instant | undefined;
   #lastAt: Instant = 0;
@@ -75,7 +79,8 @@ export class ChannelState {
 
   /** Everything up to here is decided upon, for every receiver; undefined before the channel has begun. */
   get through(): number | undefined {
-    return this.#checkedAt === undefined ? undefined : Math.min(this.#through, ...this.#behind.values());
+    if (this.#checkedAt === undefined) return undefined;
+    return Math.min(this.#through, ...[...this.#behind.values()].map(({ through }) => through));
   }
 
   /** Events up to here need not be handed over again; undefined before the channel has begun. */
@@ -192,9 +197,9 @@ export class ChannelState {
     if (position <= this.#seen) return;
     this.#seen = position;
     if (item === undefined) return;
-    const receivers = this.#wants(item) ? this.#receiversOf(item) : [];
+    const receivers = receiversOf(this.#rules, item);
     for (const receiver of receivers)
-      if (!this.#groups.has(receiver) && position > (this.#behind.get(receiver) ?? this.#through))
+      if (!this.#groups.has(receiver) && position > (this.#behind.get(receiver)?.through ?? this.#through))
         this.#groups.set(receiver, new Gathering(Math.min(now, item.at), position - 1));
     for (const [receiver, group] of this.#groups) {
       group.take(position, item, receivers.includes(receiver));
@@ -202,21 +207,30 @@ export class ChannelState {
     }
   }
 
-  /** What is to be recorded now, in one piece. Recording it twice is prevented by the revision. */
+  /**
+   * What is to be recorded now, in one piece. Recording it twice is prevented by the revision. What the piece has no room for
+   * is decided once this is recorded.
+   */
   decide(now: Instant, circumstances: Circumstances): readonly ChannelFact[] {
-    if (this.#disabled || this.through === undefined) return [];
-    const facts = [...this.#aboutBreakers(now, circumstances)];
+    if (this.#disabled || this.through === undefined || this.#seen < this.#seenBefore) return [];
+    const room = new Room(circumstances.mostBytes);
+    const facts: ChannelFact[] = [];
+    const record = (fact: ChannelFact): void => {
+      const fitting = room.take(fact);
+      if (fitting !== undefined) facts.push(fitting);
+    };
+    for (const fact of this.#aboutBreakers(now, circumstances)) record(fact);
     for (const data of this.#deliveries.recordedLongAgo(Number(this.#revision)))
-      facts.push({ type: 'NoticeKept', data });
+      record({ type: 'NoticeKept', data });
+    const follow = (data: Decision): void => record({ type: 'ChannelFollowed', data });
     const flushAt = this.#flushAt(now);
-    const follow = (data: Decision): number => facts.push({ type: 'ChannelFollowed', data });
     if (flushAt === undefined) {
-      facts.push(...this.#repeats(now, circumstances));
+      for (const fact of this.#repeats(now, circumstances)) record(fact);
       if (this.#decidable - this.#through > MOST_BEHIND || this.#isDecidedLongAgo(now))
-        follow(this.#decision(new Set()));
-    } else if (flushAt <= now) facts.push(...this.#digests(now, circumstances));
+        follow(this.#decision(new Map(), new Set()));
+    } else if (flushAt <= now) facts.push(...this.#digests(now, circumstances, room));
     // No more than was decided: who sends what gathers decides on that.
-    else if (this.#isDecidedLongAgo(now)) follow(decisionOn(this.#through, this.#behind));
+    else if (this.#isDecidedLongAgo(now)) follow(decisionOn(this.#through, [...this.#behind.values()]));
     return facts;
   }
 
@@ -240,38 +254,59 @@ export class ChannelState {
   #flushAt(now: Instant): Instant | undefined {
     const { digest, quietHours } = this.#rules;
     let since = Infinity;
-    for (const [receiver, group] of this.#groups)
-      if (this.#deliveries.underWay.takesMore(receiver)) since = Math.min(since, group.since);
+    for (const receiver of this.#takesMore()) since = Math.min(since, this.#groups.get(receiver)!.since);
     if (since === Infinity) return undefined;
-    const at = Math.max(since + digest.wait, this.#deliveries.lastAt + digest.interval);
+    const at =
+      this.#left().length > 0
+        ? this.#checkedAt!
+        : Math.max(since + digest.wait, this.#deliveries.lastAt + digest.interval);
     return Math.max(at, quietUntil(quietHours, Math.max(at, now)) ?? 0);
   }
 
-  /** One for each receiver that takes more, in one piece with what is decided by that. */
-  *#digests(now: Instant, { newId }: Circumstances): Generator<ChannelFact> {
+  /** Receivers for whom something has gathered, and who take more. */
+  #takesMore(): readonly string[] {
+    return [...this.#groups.keys()].filter((receiver) => this.#deliveries.underWay.takesMore(receiver));
+  }
+
+  /** Those of them who were due before, and for whom the last append had no room. */
+  #left(): readonly string[] {
+    return this.#takesMore().filter((receiver) => this.#behind.get(receiver)?.left === true);
+  }
+
+  /** One for each receiver that takes more, in one piece with what is decided by that; as many as there is room for. */
+  *#digests(now: Instant, { newId }: Circumstances, room: Room): Generator<ChannelFact> {
     const underWay = new UnderWay(this.#deliveries.underWay);
-    const told = new Set<string>();
-    for (const receiver of this.#groups.keys()) {
-      if (!underWay.takesMore(receiver)) continue;
+    const due = new Set(this.#left());
+    if (due.size === 0) for (const receiver of this.#takesMore()) due.add(receiver);
+    const told = new Map<string, Notice>();
+    for (const receiver of due) {
+      if (!underWay.takesMore(receiver)) {
+        due.delete(receiver);
+        continue;
+      }
+      const notice = this.#digest(receiver, now, newId());
+      // Room for the longest that the first one may have to say beside: of each one that is told it says less.
+      const beside = told.size === 0 ? this.#decision(told, due) : {};
+      const fitting = room.take({ type: 'NoticeDue' as const, data: { notice, ...beside } });
+      if (fitting === undefined) break;
       underWay.change(receiver, 1);
-      told.add(receiver);
+      told.set(receiver, fitting.data.notice);
     }
-    let decision: Partial<Decision> = this.#decision(told);
-    for (const receiver of told) {
-      const { items, counts, over } = this.#groups.get(receiver)!;
-      const to = receiver === ITSELF ? {} : { to: receiver };
-      const notice: Notice = {
-        id: newId(),
-        kind: 'events',
-        at: now,
-        ...to,
-        items,
-        counts: { ...counts },
-        ...(sum(over) === 0 ? {} : { over: { ...over } }),
-      };
+    let decision: Partial<Decision> = this.#decision(told, due);
+    for (const notice of told.values()) {
       yield { type: 'NoticeDue', data: { notice, ...decision } };
       decision = {};
     }
+  }
+
+  #digest(receiver: string, at: Instant, id: string): Notice {
+    const { items, counts, over } = this.#groups.get(receiver)!;
+    return {
+      ...{ id, kind: 'events', at },
+      ...(receiver === ITSELF ? {} : { to: receiver }),
+      ...{ items, counts: { ...counts } },
+      ...(sum(over) === 0 ? {} : { over: { ...over } }),
+    };
   }
 
   /** Whether a start would soon not find what was decided last. */
@@ -284,33 +319,15 @@ export class ChannelState {
     return Math.max(this.#seen, this.#through);
   }
 
-  /** What it says of block events that these are told, and nobody else is. */
-  #decision(told: ReadonlySet<string>): Decision {
-    const gathers = [...this.#groups].filter(([receiver]) => !told.has(receiver));
-    return decisionOn(this.#decidable, new Map(gathers.map(([receiver, { after }]) => [receiver, after])));
-  }
-
-  #wants({ event, subject, by, rule }: Item): boolean {
-    const { events, types, domains } = this.#rules;
-    if (!events.includes(event)) return false;
-    // The approval has told of it.
-    if (event === 'imposed' && rule !== undefined && by.startsWith('admin:') && events.includes('approved'))
-      return false;
-    if (subject === undefined) return true;
-    return types.includes(subject.type) && (domains === undefined || isInDomains(domains, subject));
-  }
-
-  /** Nobody is told of the blocks of others, and nobody at the address that is blocked. */
-  #receiversOf({ subject }: Item): readonly string[] {
-    const { owners, type, to } = this.#rules;
-    const itself = type !== 'mail' || to !== undefined ? [ITSELF] : [];
-    if (owners === undefined || subject === undefined) return itself;
-    const domain = subject.type === 'domain' ? subject.value : domainOf(subject.value);
-    // A sender may be called `constructor`.
-    const ownerOf = (name: string) => (Object.hasOwn(owners, name) ? owners[name] : undefined);
-    const owner = ownerOf(subject.value) ?? (domain === undefined ? undefined : ownerOf(domain));
-    if (owner === undefined || normalizeAddress(owner) === subject.value) return itself;
-    return [...itself, owner];
+  /** What it says of block events that these are told, and nobody else is. @param due who is told next, if not told */
+  #decision(told: ReadonlyMap<string, Notice>, due: ReadonlySet<string>): Decision {
+    const behind: Behind[] = [];
+    for (const [receiver, { after: through }] of this.#groups) {
+      if (told.has(receiver)) continue;
+      const left: Pick<Behind, 'left'> = due.has(receiver) ? { left: true } : {};
+      behind.push({ ...(receiver === ITSELF ? {} : { to: receiver }), through, ...left });
+    }
+    return decisionOn(this.#decidable, behind);
   }
 
   *#aboutBreakers(now: Instant, { breakers, newId }: Circumstances): Generator<ChannelFact> {
@@ -349,8 +366,7 @@ export class ChannelState {
     if (!this.#rules.events.includes('proposed') || now < this.#repeatAt(now)) return;
     if (!this.#deliveries.underWay.takesMore(ITSELF)) return;
     const group = new Gathering(now, 0);
-    for (const item of waiting())
-      if (this.#wants(item) && this.#receiversOf(item).includes(ITSELF)) group.add(item);
+    for (const item of waiting()) if (receiversOf(this.#rules, item).includes(ITSELF)) group.add(item);
     const { items, counts, isEmpty } = group;
     if (isEmpty) {
       this.#idleAt = now;
@@ -361,22 +377,20 @@ export class ChannelState {
   }
 
   #decided({ through, behind: recorded = [] }: Decision): void {
-    const behind = new Map(recorded.map(({ to = ITSELF, through: upTo }) => [to, upTo]));
+    const behind = new Map(recorded.map((one) => [one.to ?? ITSELF, one]));
     if (through <= this.#through && isDeepStrictEqual(behind, this.#behind)) return;
     this.#through = Math.max(this.#through, through);
     this.#behind = behind;
     for (const receiver of this.#groups.keys()) if (!behind.has(receiver)) this.#groups.delete(receiver);
     if (through >= this.#seen) return;
     this.#rewinds = true;
+    this.#seenBefore = Math.max(this.#seenBefore, this.#seen);
     this.#seen = this.#through;
   }
 }
 
-/** @param behind by receiver */
-function decisionOn(through: number, behind: ReadonlyMap<string, number>): Decision {
-  if (behind.size === 0) return { through };
-  const to = (receiver: string): Pick<Behind, 'to'> => (receiver === ITSELF ? {} : { to: receiver });
-  return { through, behind: [...behind].map(([receiver, upTo]) => ({ ...to(receiver), through: upTo })) };
+function decisionOn(through: number, behind: readonly Behind[]): Decision {
+  return { through, ...(behind.length === 0 ? {} : { behind }) };
 }
 
 function breakerItem({ breaker, blocks, max, window }: OpenBreaker, at: Instant): Item {
@@ -384,8 +398,4 @@ function breakerItem({ breaker, blocks, max, window }: OpenBreaker, at: Instant)
     `rules imposed ${blocks} blocks (${breaker}) within ${window / SECOND} s, of ${max} that they may: ` +
     'most are only proposed now';
   return { event: 'breaker', position: 0, at, by: 'system:breaker', why };
-}
-
-export function sum(counts: Readonly<Partial<Record<NoticeEvent, number>>>): number {
-  return Object.values(counts).reduce((total, count) => total + count, 0);
 }

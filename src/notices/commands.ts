@@ -8,7 +8,7 @@ import type { EventStore } from '../store/port.js';
 import { StoreUnavailable, WrongExpectedRevision } from '../store/port.js';
 import type { ChannelState } from './channel-state.js';
 import type { ChannelFact, Item, Notice } from './events.js';
-import { noticesStream } from './events.js';
+import { noticesStream, shortSentence } from './events.js';
 import { readChannel } from './notices.js';
 
 /** How often in a row the worker, or somebody else, may be faster. */
@@ -127,7 +127,7 @@ export class NoticeCommands {
     const { at, by: actor } = newest.history[0]!;
     return {
       ...{ event, position, at, by: actor, block, subject: { type: subject.type, value: subject.value } },
-      why: evidence?.sentence ?? description,
+      why: shortSentence(evidence?.sentence ?? description),
       ...(until === undefined ? {} : { until }),
       ...(rule === undefined ? {} : { rule }),
     };

@@ -54,29 +54,27 @@ export interface Notice {
   readonly over?: Readonly<Partial<Record<NoticeEvent, number>>>;
 }
 
-/** A receiver that took no more: for it everything is decided upon only up to this position. */
+/** A receiver that took no more, or was not told yet: for it everything is decided upon only up to this position. */
 export interface Behind {
   /** The address of an owner; absent for the channel itself. */
   readonly to?: string;
   readonly through: number;
+  /** It was due, and the append had no room: it is told next, without another pause. */
+  readonly left?: true;
+}
+
+/** Up to where it is decided what is told of block events. */
+export interface Decision {
+  /** Everything up to this position is decided upon, for all but those behind. */
+  readonly through: number;
+  readonly behind?: readonly Behind[];
 }
 
 export type ChannelFact =
-  /** Everything up to this position is decided upon, for all but those behind. The first one begins the channel. */
-  | Fact<'ChannelFollowed', { readonly through: number; readonly behind?: readonly Behind[] }>
-  /**
-   * @param through absent if the notice decides nothing about block events, or another one recorded with it has decided
-   * @param behind those for whom less is decided
-   */
-  | Fact<
-      'NoticeDue',
-      {
-        readonly notice: Notice;
-        readonly through?: number;
-        readonly behind?: readonly Behind[];
-        readonly breakers?: readonly string[];
-      }
-    >
+  /** The first one begins the channel. */
+  | Fact<'ChannelFollowed', Decision>
+  /** @param through absent if the notice decides nothing about block events, or another one recorded with it has decided */
+  | Fact<'NoticeDue', Partial<Decision> & { readonly notice: Notice; readonly breakers?: readonly string[] }>
   /** It still waits; what was recorded of it before is far back in the stream. */
   | Fact<
       'NoticeKept',
@@ -104,9 +102,6 @@ export type ChannelFact =
   | Fact<'BreakerClosed', { readonly breakers: readonly string[] }>;
 
 export type ChannelEvent = ChannelFact & Pick<RecordedEvent, 'at' | 'revision'>;
-
-/** Up to where it is decided what is told of block events. */
-export type Decision = Extract<ChannelFact, { readonly type: 'ChannelFollowed' }>['data'];
 
 /** What it says of that; undefined if nothing. */
 export function decisionOf({ type, data }: ChannelFact): Decision | undefined {
@@ -169,6 +164,8 @@ const TOLD: Readonly<Partial<Record<BlockEvent['type'], NoticeEvent>>> = {
 /** Characters of a sentence that are passed on. */
 const LONGEST_SENTENCE = 500;
 
+export const shortSentence = (text = ''): string => text.slice(0, LONGEST_SENTENCE);
+
 /** What the ledger knows of a block, for events that do not say it themselves. */
 export interface Known {
   readonly description: string;
@@ -195,9 +192,9 @@ export function itemOf(event: RecordedEvent & BlockEvent, known: Known | undefin
   return {
     ...{ event: told, position: event.position, at: event.at, by: event.by, block: data.block },
     ...(subject === undefined ? {} : { subject }),
-    why: (why ?? '').slice(0, LONGEST_SENTENCE),
+    why: shortSentence(why),
     ...(until === undefined ? {} : { until }),
     ...(rule === undefined ? {} : { rule }),
-    ...(data.note === undefined ? {} : { note: data.note.slice(0, LONGEST_SENTENCE) }),
+    ...(data.note === undefined ? {} : { note: shortSentence(data.note) }),
   };
 }

@@ -11,6 +11,10 @@ export const MOST_WAITING = 10_000;
 
 type Counts = Partial<Record<NoticeEvent, number>>;
 
+export function sum(counts: Readonly<Counts>): number {
+  return Object.values(counts).reduce((total, count) => total + count, 0);
+}
+
 /** What has gathered on subjects of one type. Each type has its own, so that strangers' networks push out no account. */
 class OfOneType {
   /**

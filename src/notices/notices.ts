@@ -19,7 +19,15 @@ import { ChannelState } from './channel-state.js';
 import type { Delivery } from './deliveries.js';
 import { isUnderWay, MOST_READ } from './deliveries.js';
 import type { ChannelFact, Item } from './events.js';
-import { BY_NOTICES, decisionOf, isChannelEvent, itemOf, NOTICES_CATEGORY, noticesStream } from './events.js';
+import {
+  BY_NOTICES,
+  decisionOf,
+  isChannelEvent,
+  itemOf,
+  NOTICES_CATEGORY,
+  noticesStream,
+  shortSentence,
+} from './events.js';
 import type { Outcome, SenderOptions } from './send.js';
 import { sendNotice } from './send.js';
 
@@ -39,6 +47,8 @@ export interface NoticesOptions extends SenderOptions {
 const PAUSES: readonly Milliseconds[] = [
   ...[5 * SECOND, 5 * MINUTE, 30 * MINUTE, 2 * HOUR, 5 * HOUR, 10 * HOUR, 14 * HOUR, 20 * HOUR, 24 * HOUR],
 ];
+/** Bytes that one append has at most, also where the store takes more: many owners may be told at the same moment. */
+const MOST_BYTES = 1024 * 1024;
 /** How long until a store that did not take an event is asked again. */
 const STORE_PAUSES = { first: SECOND / 2, most: 30 * SECOND };
 
@@ -263,7 +273,7 @@ export class Notices {
   }
 
   #circumstances(): Circumstances {
-    const { models, clock } = this.#options;
+    const { models, clock, store } = this.#options;
     const now = clock.now();
     function* waiting(): Generator<Item> {
       for (const entry of models.ledger.pending()) {
@@ -271,11 +281,12 @@ export class Notices {
         const { id: block, subject, version: position, evidence, description, rule, lapsesAt } = entry;
         yield {
           ...{ event: 'proposed', position, at: entry.proposedAt!, by: `rule:${rule ?? ''}`, block, subject },
-          ...{ why: evidence?.sentence ?? description, until: lapsesAt! },
+          ...{ why: shortSentence(evidence?.sentence ?? description), until: lapsesAt! },
         };
       }
     }
-    return { breakers: openBreakers(models, now), waiting, newId };
+    const mostBytes = Math.min(MOST_BYTES, store.maxAppendBytes);
+    return { breakers: openBreakers(models, now), waiting, newId, mostBytes };
   }
 
   async #send(channel: Channel, { notice, attempts }: Delivery): Promise<void> {

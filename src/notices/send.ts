@@ -133,18 +133,23 @@ export function outcomeOf(status: number, retryAfter: string | undefined, now: I
 
 type MailFailure = Partial<NodemailerError>;
 
-/** Of RFC 5321, section 4.2.3, those that speak of the mailbox alone; 552 is a full one, and 554 anything, as a policy. */
+/** Of RFC 5321, section 4.2.3, those that may speak of a mailbox that is not there; 552 is a full one, and 554 anything. */
 const OF_MAILBOX: ReadonlySet<unknown> = new Set([550, 551, 553]);
 /** Enhanced codes (RFC 3463), wherever they stand in a reply. */
 const ENHANCED = /(?<![\d.])5\.\d{1,3}\.\d{1,3}(?!\.?\d)/g;
 /** Of these, those by which the receiver's address leads nowhere. 5.1.0, 5.1.7 and 5.1.8 may speak of the sender's. */
 const LEADS_NOWHERE = /^5\.(?:1\.(?:[1-6]|10)|2\.1)$/;
 
-/** Whether it is about this mailbox, now and later. All else is about us, or passes, and somebody may mend it. */
+/**
+ * Whether it is about this mailbox, now and later. All else is about us, or passes, and somebody may mend it. A reply without
+ * an enhanced code may be either: Exim says 550 of a relay that it does not permit, too.
+ */
 function isForGood({ responseCode, response = '', command, recipient }: MailFailure): boolean {
   if (command !== 'RCPT TO' && recipient === undefined) return false;
   const enhanced = response.match(ENHANCED) ?? [];
-  return OF_MAILBOX.has(responseCode) && enhanced.every((code) => LEADS_NOWHERE.test(code));
+  return (
+    OF_MAILBOX.has(responseCode) && enhanced.length > 0 && enhanced.every((code) => LEADS_NOWHERE.test(code))
+  );
 }
 
 /** The code alone: messages hold names and paths. */

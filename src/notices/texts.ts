@@ -3,7 +3,7 @@ import { NOTICE_EVENTS, PLACEHOLDER } from '../config/notices.js';
 import { actorName } from '../kernel/actor.js';
 import { printable } from '../kernel/printable.js';
 import { formatInstant } from '../kernel/time.js';
-import { sum } from './channel-state.js';
+import { sum } from './gathering.js';
 import type { Item, Notice } from './events.js';
 
 /** A notice as people read it. */

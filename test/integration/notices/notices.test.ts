@@ -267,7 +267,7 @@ describe('notices', () => {
     const channel = { type: 'mail', url: undefined, secret: undefined, smtp: mail.url };
     const there = await scene(t, { ...channel, owners: `${ALICE}=alice@home.example` });
     const { stopgap, clock } = there;
-    mail.refused.set('alice@home.example', 550);
+    mail.refused.set('alice@home.example', '550 5.1.1 no such user');
     await stopgap.block('account', ALICE);
     await passing({ stopgap, clock }, 10 * SECOND, 'it is given up', () =>
       stopgap.logs.some((line) => line.includes('"a notice was given up"')),

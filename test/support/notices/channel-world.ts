@@ -1,8 +1,13 @@
+import assert from 'node:assert/strict';
 import { HOUR, MINUTE, SECOND } from '../../../src/kernel/time.js';
 import type { ChannelRules, Circumstances, OpenBreaker } from '../../../src/notices/channel-state.js';
-import { ChannelState, sum } from '../../../src/notices/channel-state.js';
+import { ChannelState } from '../../../src/notices/channel-state.js';
 import { MOST_READ } from '../../../src/notices/deliveries.js';
 import type { ChannelEvent, ChannelFact, Item, Notice } from '../../../src/notices/events.js';
+import { BY_NOTICES } from '../../../src/notices/events.js';
+import { sum } from '../../../src/notices/gathering.js';
+import { newId } from '../../../src/runtime/ids.js';
+import { eventBytes } from '../../../src/store/port.js';
 import { NOON } from '../manual-clock.js';
 
 export const RULES: ChannelRules = {
@@ -17,11 +22,17 @@ export const RULES: ChannelRules = {
 };
 export const BREAKER: OpenBreaker = { breaker: 'account by sends', blocks: 20, max: 20, window: HOUR };
 
+function factBytes({ type, data }: ChannelFact): number {
+  return eventBytes({ id: newId(), type, at: NOON, by: BY_NOTICES, data });
+}
+
 /** A log that holds block events and the channel's own, and processes that follow it. */
 export class World {
   now = NOON;
   breakers: readonly OpenBreaker[] = [];
   waiting: readonly Item[] = [];
+  /** Bytes that the store takes at once. */
+  mostBytes = Infinity;
   /** Receivers that take nothing. */
   readonly away = new Set<string>();
   readonly log: ({ readonly item: Item } | { readonly own: ChannelEvent })[] = [];
@@ -80,10 +91,14 @@ export class World {
 
   /** @returns whether the store took what was decided */
   tick(worker = this.workers[0]!): boolean {
-    const { breakers, waiting } = this;
-    const circumstances: Circumstances = { breakers, waiting: () => waiting, newId: () => `n${++this.#ids}` };
+    const { breakers, waiting, mostBytes } = this;
+    const circumstances: Circumstances = {
+      ...{ breakers, waiting: () => waiting, newId: () => `n${++this.#ids}`, mostBytes },
+    };
     const facts = worker.state.decide(this.now, circumstances);
     if (facts.length === 0 || worker.state.revision !== this.#revision) return false;
+    const bytes = facts.reduce((total, fact) => total + factBytes(fact), 0);
+    assert.ok(bytes <= mostBytes, `the store refuses ${bytes} bytes`);
     this.record(facts);
     return true;
   }

@@ -1,9 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import { sum } from '../../../src/notices/channel-state.js';
 import type { Item } from '../../../src/notices/events.js';
-import { Gathering, MOST_ITEMS, MOST_WAITING } from '../../../src/notices/gathering.js';
+import { Gathering, MOST_ITEMS, MOST_WAITING, sum } from '../../../src/notices/gathering.js';
 import type { SubjectType } from '../../../src/sending/subjects.js';
 import { NOON } from '../../support/manual-clock.js';
 

@@ -287,6 +287,7 @@ describe('a notice is written as the service reads it', () => {
     const forGood = (code: number): Outcome => ({
       ...{ error: `the mail server refuses this receiver for good: ${code}`, refused: true },
     });
+    const absent = (code: number): string => `${code} 5.1.1 no such user`;
     const forNow = (code: number): Outcome => ({ error: `the mail server refused it: ${code}` });
 
     async function refusing(
@@ -298,16 +299,20 @@ describe('a notice is written as the service reads it', () => {
     }
 
     for (const [said, outcome] of [
-      ['550 no such user', forGood(550)],
       ['550 5.1.1 <alice@home.example>: Recipient address rejected: User unknown', forGood(550)],
       ['550 5.1.2 no such domain', forGood(550)],
       ['550 5.1.10 Recipient not found', forGood(550)],
       ['550 5.2.1 mailbox disabled', forGood(550)],
       ['550 5.1.1 no such user; asked from [203.5.7.1]', forGood(550)],
-      ['551 user not local', forGood(551)],
       ['551 5.1.6 mailbox has moved', forGood(551)],
-      ['553 mailbox name not allowed', forGood(553)],
       ['553 5.1.3 bad destination mailbox address syntax', forGood(553)],
+      ['550 User unknown', forNow(550)],
+      ['550 relay not permitted', forNow(550)],
+      ['550 Administrative prohibition', forNow(550)],
+      ['550 Sender verify failed', forNow(550)],
+      ['550 rejected because 203.5.1.1 is in a black list at dnsbl.example', forNow(550)],
+      ['551 user not local', forNow(551)],
+      ['553 mailbox name not allowed', forNow(553)],
       ['550 5.7.1 Service unavailable; client host blocked using a list', forNow(550)],
       ['550 #5.7.1 Your access has been rejected', forNow(550)],
       ['550 5.1.0 Sender address rejected: User unknown', forNow(550)],
@@ -343,15 +348,15 @@ describe('a notice is written as the service reads it', () => {
       const { mail, channel } = await refusing(t);
       const outcomes: Outcome[] = [];
       for (const [ops, security] of [
-        [550, 452],
-        [550, 554],
-        [554, 550],
-        [550, 551],
+        [absent(550), 452],
+        [absent(550), 550],
+        [554, absent(550)],
+        [absent(550), absent(551)],
       ] as const) {
         mail.refused.set('ops@example.com', ops).set('security@example.com', security);
         outcomes.push(await sending(channel));
       }
-      assert.deepEqual(outcomes, [forNow(452), forNow(554), forNow(554), forGood(550)]);
+      assert.deepEqual(outcomes, [forNow(452), forNow(550), forNow(554), forGood(550)]);
     });
   });
 
