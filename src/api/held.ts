@@ -234,7 +234,7 @@ async function addMovedTo(
   if (to.size === 0 && history.every(({ hook }) => hook?.moved === undefined)) return;
   for await (const event of store.readStream(heldStream(id), { limit: MOST_LOOKED_AT })) {
     if (!isHeldEvent(event)) continue;
-    const other = models.activeBlocks.find(senderIdentity(event.data), clock.now(), id);
+    const other = models.activeBlocks.find(senderIdentity(event.data), clock.now(), (block) => block.id !== id);
     if (other !== undefined) blocks.add(other.id);
   }
 }
