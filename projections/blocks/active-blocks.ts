@@ -54,12 +54,16 @@ export class ActiveBlocks {
    * The block that refuses this sender; of several, the one that ends last.
    *
    * @param now a block whose `until` has passed no longer refuses
-   * @param except the id of a block that is left out
+   * @param isMeant any other block is left out; undefined: none is
    */
-  find(sender: SenderIdentity, now: Instant, except?: string): ActiveBlock | undefined {
+  find(
+    sender: SenderIdentity,
+    now: Instant,
+    isMeant?: (block: ActiveBlock) => boolean,
+  ): ActiveBlock | undefined {
     let strongest: ActiveBlock | undefined;
     const consider = (block: ActiveBlock): void => {
-      if (block.id === except) return;
+      if (isMeant?.(block) === false) return;
       if (isOver(block.until, now) || !directionsMeet(block.direction, sender.direction)) return;
       if (strongest === undefined || isStronger(block, strongest)) strongest = block;
     };

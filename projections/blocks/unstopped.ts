@@ -107,7 +107,7 @@ function isSettled(
     isPseudonym(subject.value) ||
     decided >= at ||
     (proposed >= at && onlyProposes()) ||
-    isHeldBy(activeBlocks.find(asSender(subject), now), subject) ||
+    activeBlocks.find(asSender(subject), now, (block) => isOfAll(block, subject)) !== undefined ||
     exemptions.covering(subject, now) !== undefined
   );
 }
@@ -128,8 +128,8 @@ function isAllowed(
 }
 
 /** Whether a block is of all that the subject is: one of the first network within it is found too. */
-function isHeldBy(block: ActiveBlock | undefined, { type, value }: Subject): boolean {
-  return block !== undefined && (type !== 'ip' || prefixOf(block.value) <= prefixOf(value));
+function isOfAll(block: ActiveBlock, { type, value }: Subject): boolean {
+  return type !== 'ip' || prefixOf(block.value) <= prefixOf(value);
 }
 
 /** The length of the prefix; of an address more than any network has. */

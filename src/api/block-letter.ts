@@ -203,7 +203,7 @@ function held({
   if (messages === 0) return [];
   const ran = block.history.flatMap(({ hook }) => (hook?.outcome === 'done' ? [hook] : []));
   const actedBy = (action: 'release' | 'delete'): number =>
-    ran.filter((hook) => hook.action === action).reduce((sum, hook) => sum + hook.acted, 0);
+    ran.filter((hook) => hook.action === action).reduce((sum, { acted = 0 }) => sum + acted, 0);
   const done = (action: 'release' | 'delete', words: string): readonly string[] => {
     const acted = actedBy(action);
     return acted === 0
@@ -212,8 +212,11 @@ function held({
   };
   const { released, deleted, waiting: waitingThere } = elsewhere;
   const unknown = moved - released - deleted - waitingThere;
+  // Of a hook that may have acted on mail of others too, it is not told on how many.
+  const isUncounted = ran.some(({ acted, action }) => acted === undefined && action !== 'hold-queue');
+  const uncounted = isUncounted ? Math.max(0, messages - waiting - moved) : 0;
   // Nobody is to send again what has gone out since.
-  const atFirst = actedBy('release') + released + unknown === 0 ? '' : ' at first';
+  const atFirst = actedBy('release') + released + unknown + uncounted === 0 ? '' : ' at first';
   return [
     ...(messages === queued
       ? []
@@ -227,6 +230,7 @@ function held({
         ]),
     ...done('release', 'sent on later'),
     ...done('delete', 'deleted'),
+    ...(uncounted === 0 ? [] : [`${amount('messages', uncounted)} of these ${UNKNOWN}.`]),
     ...(moved === 0
       ? []
       : [

@@ -19,7 +19,7 @@ import type { ApiDependencies } from './dependencies.js';
 import type { Columns } from './export.js';
 import { EXPORT_TYPES, formatInput, pageOrExport } from './export.js';
 import type { Concerns, Route } from './http/route.js';
-import { route } from './http/route.js';
+import { route, seesMailOf } from './http/route.js';
 import type { LongReads } from './long-reads.js';
 import {
   anyOf,
@@ -85,8 +85,11 @@ const FILTERS = [
 
 const listedShape = blockShape
   .extend({
-    refused: z.int().meta({ description: 'How many attempts it has refused.' }),
-    lastRefusedAt: instantShape.nullable(),
+    refused: z.int().nullable().meta({
+      description:
+        'How many attempts it has refused. Null for the role domain, except of an account: they may be of others.',
+    }),
+    lastRefusedAt: instantShape.nullable().meta({ description: 'Null too where refused is.' }),
   })
   .meta({ id: 'ListedBlock' });
 type ListedJson = z.infer<typeof listedShape>;
@@ -166,7 +169,7 @@ async function* allBlocks(
   for (const some of matchesOf(sources.models.ledger.rows, query, filterOf(query, now, concerns), sort)) {
     for (let first = 0; first < some.length; first += CHUNK) {
       const entries = await entriesOf(sources, some.slice(first, first + CHUNK));
-      yield entries.map((entry) => listedView(sources, entry, now, query.at));
+      yield entries.map((entry) => listedView(sources, entry, now, query.at, concerns));
     }
     await setImmediate();
     look();
@@ -179,16 +182,24 @@ interface Page {
   readonly total?: number;
 }
 
-/** A block as a list shows it. @param at a past instant at which it is shown; undefined for now */
+/**
+ * A block as a list shows it.
+ *
+ * @param at a past instant at which it is shown; undefined for now
+ * @param whose whether the caller may see a block on a subject; undefined: all
+ */
 function listedView(
   { models: { ledger } }: Sources,
   entry: BlockEntry,
   now: Instant,
   at: Instant | undefined,
+  whose: Concerns | undefined,
 ): ListedJson {
+  const concerns = whose ?? ((): boolean => true);
   const row = ledger.rows.find(entry.id);
   const { refused, refusedAt } = row === undefined ? NEVER : ledger.rows.refusalsOf(row);
-  const view = at === undefined ? blockView(entry, now) : blockViewAt(entry, at);
+  const view = at === undefined ? blockView(entry, now, concerns) : blockViewAt(entry, at, concerns);
+  if (!seesMailOf(entry.subject, concerns)) return { ...view, refused: null, lastRefusedAt: null };
   return { ...view, refused, lastRefusedAt: refusedAt === 0 ? null : formatInstant(refusedAt) };
 }
 
@@ -213,9 +224,9 @@ export async function listBlocks(
   const found = await pageOf(rows, query, filter, look);
   const page = found.slice(0, query.limit);
   const last = page.at(-1);
-  const next = found.length > page.length ? cursorTo(rows, query.sort, last!) : null;
+  const next = found.length > page.length ? cursorTo(rows, query.sort, last!, filter) : null;
   const entries = await entriesOf(sources, page);
-  const items = entries.map((entry) => listedView(sources, entry, now, query.at));
+  const items = entries.map((entry) => listedView(sources, entry, now, query.at, concerns));
   const total = query.total === undefined ? {} : { total: await totalOf(rows, query, filter, look) };
   return { items, next, ...total };
 }
@@ -320,21 +331,26 @@ async function inTurns<Item, Result>(
   }
 }
 
+/** Whether a cursor is to name no key: of the order by refusals it could tell, or ask, how much mail of others was refused. */
+function isKeyless(sort: BlockSort, { concerns }: BlockFilter): boolean {
+  return sort === 'subject' || (sort === 'refused' && concerns !== undefined);
+}
+
 /** Where the next page begins: what the last row is ordered by, and its first event. */
-function cursorTo(rows: BlockRows, sort: BlockListQuery['sort'], row: number): string {
+function cursorTo(rows: BlockRows, sort: BlockListQuery['sort'], row: number, filter: BlockFilter): string {
   const { begin } = rows.at(row);
   if (sort === 'newest' || sort === 'oldest') return cursorOf(String(begin));
-  const key = sort === 'subject' ? '' : String(rows.keyOf(row, sort));
+  const key = isKeyless(sort, filter) ? '' : String(rows.keyOf(row, sort));
   return cursorOf(`${sort}~${key}~${begin}`);
 }
 
 /** A cursor may be made up: it must not tell where the block of somebody else is in the order. */
-function keyedOf(rows: BlockRows, sort: BlockSort, cursor: string, { concerns }: BlockFilter): Keyed {
+function keyedOf(rows: BlockRows, sort: BlockSort, cursor: string, filter: BlockFilter): Keyed {
   const [name, key = '', begin = ''] = keyOfCursor(cursor).split('~');
   const row = name === sort ? rows.rowAt(Number(begin)) : undefined;
-  if (row === undefined || concerns?.(rows.at(row).subject) === false)
+  if (row === undefined || filter.concerns?.(rows.at(row).subject) === false)
     throw new InvalidInput('cursor', 'is of another list');
-  return { row, key: sort === 'subject' ? rows.keyOf(row, sort) : Number(key) };
+  return { row, key: isKeyless(sort, filter) ? rows.keyOf(row, sort) : Number(key) };
 }
 
 const IN_FORCE_OR_PROPOSED: ReadonlySet<BlockState> = new Set(['active', 'proposed']);

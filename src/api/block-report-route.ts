@@ -1,10 +1,18 @@
 import { z } from 'zod';
 import type { BlockEntry } from '../../projections/blocks/block-entry.js';
 import type { RecordedEvent } from '../kernel/events.js';
-import { categoryOf, keyOf } from '../kernel/events.js';
+import { keyOf } from '../kernel/events.js';
 import type { Instant } from '../kernel/time.js';
 import { DAY, formatInstant } from '../kernel/time.js';
-import { CLOCK_TOLERANCE, heldStream, SEND_CATEGORY, senderOf, sendStream } from '../sending/events.js';
+import {
+  CLOCK_TOLERANCE,
+  heldStream,
+  isHeldEvent,
+  SEND_CATEGORY,
+  senderOf,
+  senderOfHeld,
+  sendStream,
+} from '../sending/events.js';
 import type { EventStore } from '../store/port.js';
 import { blockLetter } from './block-letter.js';
 import type { ReportJson } from './block-report.js';
@@ -68,7 +76,8 @@ async function reportOn(
 ): Promise<ReportJson> {
   const { store, clock, retention } = deps;
   const kept = clock.now() - retention.sends;
-  const report = new ContainmentReport(entry, deps.models.pastBlocks);
+  const { count: waiting, moved } = await heldOf(store, entry, concerns);
+  const report = new ContainmentReport(entry, deps.models.pastBlocks, moved);
   let left = mostRead;
   let last = -Infinity;
   let isWhole = true;
@@ -86,8 +95,8 @@ async function reportOn(
       }
       // The next sweep deletes it.
       if (event.at < kept) continue;
-      const isSend = categoryOf(event.stream) === SEND_CATEGORY;
-      if (!isSend || concerns(senderOf(keyOf(event.stream)))) report.apply(event);
+      const sender = isHeldEvent(event) ? senderOfHeld(event.data) : senderOf(keyOf(event.stream));
+      if (concerns(sender)) report.apply(event);
       last = Math.max(last, event.at);
     }
   };
@@ -97,10 +106,9 @@ async function reportOn(
   left = mostRead;
   await read(store.readStream(heldStream(entry.id)));
   const { held, ...findings } = report.findings();
-  const { count: waiting } = await heldOf(store, entry, concerns);
-  const elsewhere = atMost(held.moved, await becameElsewhere(deps, entry, look));
+  const elsewhere = atMost(held.moved, await becameElsewhere(deps, entry, concerns, look));
   return {
-    block: blockView(entry, clock.now()),
+    block: blockView(entry, clock.now(), concerns),
     ...findings,
     held: { ...held, waiting, elsewhere },
     coveredUntil: covered,

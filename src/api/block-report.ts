@@ -167,13 +167,16 @@ export class ContainmentReport {
   readonly #told = new Map<string, Told>();
   #otherReplies = 0;
   readonly #held = { messages: 0, recipients: 0, queued: 0, moved: 0, unheld: 0, full: 0 };
+  /** Revisions of what is held for other blocks since, in the stream of what was held for this one. */
+  readonly #moved: ReadonlySet<number>;
   /** Refusals of messages whose recipients had been told HOLD. */
   #toldHold = 0;
 
-  constructor(entry: BlockEntry, pastBlocks: Pick<PastBlocks, 'wasHeld'>) {
+  constructor(entry: BlockEntry, pastBlocks: Pick<PastBlocks, 'wasHeld'>, moved: ReadonlySet<number>) {
     const { history } = entry;
     this.#entry = entry;
     this.#pastBlocks = pastBlocks;
+    this.#moved = moved;
     this.#onset = onsetOf(entry);
     this.#sends = firstOf(entry, ({ count }) => !COUNTS_NO_SENDS.has(count)) ?? Infinity;
     this.#begin = history.find(({ type }) => type === 'BlockImposed')?.position ?? Infinity;
@@ -181,7 +184,6 @@ export class ContainmentReport {
     this.#endsAt = entry.endedAt ?? (entry.state === 'proposed' ? entry.lapsesAt : entry.until) ?? Infinity;
     this.#since = entry.since ?? Infinity;
     this.#subject.set(entry.subject, true);
-    for (const { hook } of history) if (hook?.outcome === 'done') this.#held.moved += hook.moved ?? 0;
   }
 
   /** Whether an event of this instant says nothing about the block any more. */
@@ -196,6 +198,7 @@ export class ContainmentReport {
       this.#held.messages++;
       this.#held.recipients += event.data.recipients;
       if (event.by === QUEUE_HOLDER) this.#held.queued++;
+      if (this.#moved.has(event.revision)) this.#held.moved++;
     } else if (event.type === 'MessageRefused') this.#refused(event.data as MessageRefused, event.at);
     else if (event.position >= (this.#onset ?? 0) && event.position < this.#end && event.at < this.#endsAt)
       this.#sent(event);
@@ -295,8 +298,7 @@ export class ContainmentReport {
       stopped: [...this.#stopped.values()].map(({ reply: _, ...stopped }) => toldView(stopped)),
       told: told.slice(0, MOST_TOLD).map(({ reply, ...rest }) => ({ ...toldView(rest), reply })),
       otherReplies: told.slice(MOST_TOLD).reduce((sum, { count }) => sum + count, this.#otherReplies),
-      // What is moved may also have been found in the queue just then, for the other block alone.
-      held: { ...this.#held, moved: Math.min(this.#held.moved, this.#held.messages) },
+      held: { ...this.#held },
     };
   }
 }

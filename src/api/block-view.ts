@@ -21,6 +21,7 @@ import { DIRECTIONS } from '../sending/subjects.js';
 import type { EventStore } from '../store/port.js';
 import { StoreUnavailable } from '../store/port.js';
 import type { ApiDependencies } from './dependencies.js';
+import { hookFor, hookShape } from './hook-view.js';
 import type { Concerns } from './http/route.js';
 import {
   durationShape,
@@ -71,21 +72,6 @@ export const evidenceShape = z
     sentence: z.string(),
   })
   .meta({ id: 'Evidence', description: 'The numbers that tripped a rule.' });
-
-const hookShape = z
-  .object({
-    action: z.enum(['hold-queue', ...HELD_ACTIONS]),
-    cause: position.meta({ description: 'Position of the event that asked for it.' }),
-    outcome: z.enum(['done', 'failed']).meta({ description: 'failed: it was given up.' }),
-    asked: z.int().meta({ description: 'Messages that it was called for.' }),
-    acted: z.int().meta({ description: 'Of these, how many it says that it acted on.' }),
-    moved: z.int().optional().meta({
-      description:
-        'Messages that were to be released and stay on hold, for other blocks that cover their senders.',
-    }),
-    output: z.string().meta({ description: 'The first lines that it printed, or why it failed.' }),
-  })
-  .meta({ id: 'HookRun', description: 'What the hook did.' });
 
 const historyShape = z
   .object({
@@ -152,8 +138,12 @@ export type BlockJson = z.infer<typeof blockShape>;
 type EvidenceJson = z.infer<typeof evidenceShape>;
 type HistoryJson = z.infer<typeof historyShape>;
 
-/** A block as it is at `now`. It has expired or lapsed when its time is over, also before that is recorded. */
-export function blockView(entry: BlockEntry, now: Instant): BlockJson {
+/**
+ * A block of a caller's as it is at `now`. It has expired or lapsed when its time is over, also before that is recorded.
+ *
+ * @param concerns what else the caller may see: the hook may have acted on mail of others too
+ */
+export function blockView(entry: BlockEntry, now: Instant, concerns: Concerns): BlockJson {
   const { id, subject, direction, description, refusal, origin, rule, falsePositive } = entry;
   const { evidence, follows, version } = entry;
   const state = stateAt(entry, now);
@@ -177,7 +167,7 @@ export function blockView(entry: BlockEntry, now: Instant): BlockJson {
     falsePositive,
     evidence: evidence === undefined ? null : evidenceView(evidence),
     follows: follows === undefined ? null : { ...follows, at: formatInstant(follows.at) },
-    history: entry.history.map(historyView),
+    history: entry.history.map((item) => historyView(item, subject, concerns)),
     version,
   };
 }
@@ -188,17 +178,21 @@ function durationOf({ since, until, duration = null }: BlockEntry): Milliseconds
   return until === null || until === undefined ? null : until - since;
 }
 
-/** A block or proposal as it was at an instant after its beginning. Later changes are left out. */
-export function blockViewAt(entry: BlockEntry, at: Instant): BlockJson {
+/** As {@link blockView}, of a block or proposal as it was at an instant after its beginning. Later changes are left out. */
+export function blockViewAt(entry: BlockEntry, at: Instant, concerns: Concerns): BlockJson {
   const history = entry.history.filter((item) => item.at <= at);
   const evidence = history.findLast((item) => item.evidence !== undefined)?.evidence ?? entry.evidence;
   const version = history.at(-1)?.position ?? entry.version;
   const then = { ...entry, ...termsReplacedSince(entry, at), evidence, history, version };
-  if (entry.endedAt !== undefined && entry.endedAt <= at) return blockView(then, at);
+  if (entry.endedAt !== undefined && entry.endedAt <= at) return blockView(then, at, concerns);
   const open = { ...then, endedAt: undefined, falsePositive: false };
   return entry.since !== undefined && entry.since <= at
-    ? blockView({ ...open, state: 'active', until: untilAt(entry, at) }, at)
-    : blockView({ ...open, state: 'proposed', origin: 'rule', since: undefined, until: undefined }, at);
+    ? blockView({ ...open, state: 'active', until: untilAt(entry, at) }, at, concerns)
+    : blockView(
+        { ...open, state: 'proposed', origin: 'rule', since: undefined, until: undefined },
+        at,
+        concerns,
+      );
 }
 
 export function evidenceView(evidence: Evidence): EvidenceJson {
@@ -223,19 +217,8 @@ export function evidenceView(evidence: Evidence): EvidenceJson {
   };
 }
 
-function historyView({
-  type,
-  at,
-  by,
-  position,
-  note,
-  until,
-  refusal,
-  falsePositive,
-  evidence,
-  held,
-  hook,
-}: HistoryItem): HistoryJson {
+function historyView(item: HistoryItem, subject: Subject, concerns: Concerns): HistoryJson {
+  const { type, at, by, position, note, until, refusal, falsePositive, evidence, held, hook } = item;
   return {
     type,
     at: formatInstant(at),
@@ -247,15 +230,16 @@ function historyView({
     ...(falsePositive === undefined ? {} : { falsePositive }),
     ...(evidence === undefined ? {} : { evidence: evidenceView(evidence) }),
     ...(held === undefined ? {} : { held }),
-    ...(hook === undefined ? {} : { hook: hookView(hook) }),
+    ...(hook === undefined ? {} : { hook: hookView(hook, subject, concerns) }),
   };
 }
 
-function hookView({
-  through: _,
-  ...hook
-}: NonNullable<HistoryItem['hook']>): NonNullable<HistoryJson['hook']> {
-  return hook;
+function hookView(
+  { through: _, ...hook }: NonNullable<HistoryItem['hook']>,
+  subject: Subject,
+  concerns: Concerns,
+): NonNullable<HistoryJson['hook']> {
+  return hookFor(hook, subject, concerns);
 }
 
 type Sources = Pick<ApiDependencies, 'models' | 'store'>;

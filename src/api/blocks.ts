@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import type { BlockEntry } from '../../projections/blocks/block-entry.js';
+import { stateAt } from '../../projections/blocks/block-entry.js';
 import type { BlockCommand } from '../blocks/commands.js';
 import type { Executed } from '../commands/block-commands.js';
 import { BLOCK_CATEGORY, blockStream, isBlockEvent, REFUSALS } from '../blocks/events.js';
@@ -65,7 +66,7 @@ export function blockRoutes(deps: ApiDependencies): readonly Route[] {
         // The store has it. If the read models do not show it, the store is back with another log, and they still
         // follow the positions of the one before.
         if (entry === undefined) throw new StoreUnavailable(NOT_SHOWN);
-        return blockAnswer(entry, deps, imposed === undefined ? 200 : 201, repeated);
+        return blockAnswer(entry, deps, request.concerns, imposed === undefined ? 200 : 201, repeated);
       },
     }),
     route({
@@ -81,10 +82,10 @@ export function blockRoutes(deps: ApiDependencies): readonly Route[] {
       async handle({ params, request, concerns }) {
         const entry = await findEntry(deps, params['id']!, concerns);
         // The clock alone can change a state. So a block is "not modified" only while its recorded state still holds.
-        if (isKnown(request, entry.version) && blockView(entry, deps.clock.now()).state === entry.state) {
+        if (isKnown(request, entry.version) && stateAt(entry, deps.clock.now()) === entry.state) {
           return { status: 304, headers: { ETag: etagOf(entry.version) } };
         }
-        return blockAnswer(entry, deps, 200, false);
+        return blockAnswer(entry, deps, concerns, 200, false);
       },
     }),
     route<unknown, z.infer<typeof change>>({
@@ -150,7 +151,8 @@ export async function actOn(
   const withheld = deps.models.sendVolume.withheldBy(entry.id);
   const known: BlockCommand = command.kind === 'release' ? { ...command, withheld } : command;
   const { repeated } = await carryOutShowing(deps, request, entry.subject, known, entry.id);
-  return blockAnswer(await entryOf(deps, entry.id, request.concerns), deps, 200, repeated);
+  const { concerns } = request;
+  return blockAnswer(await entryOf(deps, entry.id, concerns), deps, concerns, 200, repeated);
 }
 
 /** As {@link carryOutOn}. A conflict with a block shows the block as it is. */
@@ -168,7 +170,7 @@ async function carryOutShowing(
     // The answer must show the state that the decision saw.
     await shown(deps, await lastPosition(deps, subject));
     const entry = await entryOf(deps, String(thrown.details['block']), request.concerns);
-    const current = blockView(entry, deps.clock.now());
+    const current = blockView(entry, deps.clock.now(), request.concerns);
     throw new StopgapError('conflict', thrown.message, { ...thrown.details, current });
   }
 }
@@ -182,6 +184,7 @@ async function lastPosition({ store }: ApiDependencies, subject: Subject): Promi
 function blockAnswer(
   entry: BlockEntry,
   { clock, publicUrl = '' }: ApiDependencies,
+  concerns: Concerns,
   status: number,
   repeated: boolean,
 ): Answer {
@@ -191,5 +194,5 @@ function blockAnswer(
     ...(status === 201 ? { Location: `${publicUrl}${BLOCKS}/${entry.id}` } : {}),
     ...replayed(repeated),
   };
-  return { status, body: blockView(entry, clock.now()), headers };
+  return { status, body: blockView(entry, clock.now(), concerns), headers };
 }

@@ -37,7 +37,7 @@ import { askedByNobody, authReplyTo, ownSettingsOf, standingOf, toldOf, whereAsk
 import { outages, troublesAround } from './check-troubles.js';
 import type { ApiDependencies } from './dependencies.js';
 import type { Concerns, Route } from './http/route.js';
-import { ok, ownSubject, route } from './http/route.js';
+import { ok, ownSubject, route, seesAll } from './http/route.js';
 import { isUnasked, pastSentences, unaskedSentence } from './past-block.js';
 import { instantInput, once, oneOf, subjectView } from './shapes.js';
 import { ABOUT, explainSaid, saidShape } from './check-said.js';
@@ -153,13 +153,14 @@ async function explainCheck(
   const { at = now } = query;
   if (at > now) throw new InvalidInput('at', `must not lie in the future (it is ${formatInstant(now)})`);
   const isPast = at < now;
+  const asked: Asked = { at, isPast, concerns };
   const sender = senderOf(query);
   refuseForeign(sender, concerns);
   const recorded = await recordedOf(deps, sender, at);
   const { refusals, behind = null } = recorded ?? {};
   if (query.said !== undefined && sender.account === undefined)
     throw new InvalidInput('said', 'needs the account whose mail program said it');
-  const { verdict, from } = await judgedAs(deps, sender, refusals ?? [], at, isPast);
+  const { verdict, from } = await judgedAs(deps, sender, refusals ?? [], asked);
   const { login, atAuth, atRcpt, authReply, deciding } = verdict;
   const { state, hasNoLogin, unsure, failed, mail } = troubleOf(deps, sender, at, isPast);
   const isMailRefused = hasNoLogin === undefined && authReply === null && mail === 'refused';
@@ -186,7 +187,7 @@ async function explainCheck(
             if (!models.ledger.has(id)) return undefined;
             const subject = models.ledger.get(id)?.subject;
             // Of those that ended long ago only the id is known: that is for those who may see all.
-            if (subject === undefined) return concerns(NOBODYS) ? 'it ended long ago' : undefined;
+            if (subject === undefined) return seesAll(concerns) ? 'it ended long ago' : undefined;
             return concerns(subject) ? `${subject.type} ${subject.value}` : undefined;
           },
         });
@@ -198,14 +199,14 @@ async function explainCheck(
     if (who === undefined) continue;
     for (const entry of await entriesInForce(deps, who, at))
       if (concerns(entry.subject))
-        matching.set(entry.id, isPast ? blockViewAt(entry, at) : blockView(entry, now));
+        matching.set(entry.id, isPast ? blockViewAt(entry, at, concerns) : blockView(entry, now, concerns));
     if (isPast) continue;
     for (const entry of await entriesWaiting(deps, who, now))
-      if (concerns(entry.subject)) proposals.set(entry.id, blockView(entry, now));
+      if (concerns(entry.subject)) proposals.set(entry.id, blockView(entry, now, concerns));
   }
   for (const found of [atAuth, atRcpt])
     if (found !== undefined && concerns(found.subject)) matching.set(found.block.id, found.block);
-  const otherWay = deciding === undefined ? await otherWayOf(deps, sender, at, isPast) : undefined;
+  const otherWay = deciding === undefined ? await otherWayOf(deps, sender, asked) : undefined;
   const subjects = subjectsOf(sender).filter(concerns);
   const { held, sentences: heldSentences } =
     isPast || sender.account === undefined || refusals === undefined
@@ -246,7 +247,7 @@ async function explainCheck(
             : isLocal
               ? [unaskedSentence(deps)]
               : askedByNobody(deps, authReply)),
-          ...(deciding === undefined || isPast ? [] : pastSentences(deps, deciding)),
+          ...(deciding === undefined || isPast ? [] : pastSentences(deps, deciding, concerns)),
           ...((deciding ?? otherWay) === undefined && !isBeforeAll && said?.cause !== 'trouble'
             ? unsure
             : []),
@@ -318,7 +319,7 @@ function refuseForeign({ account, address }: SenderIdentity, concerns: Concerns)
     ['address', address === '' ? undefined : address],
   ];
   const named = names.flatMap(([type, value]) => (value === undefined ? [] : [{ type, value }]));
-  if (named.length === 0 && !concerns(NOBODYS))
+  if (named.length === 0 && !seesAll(concerns))
     throw new InvalidInput(
       'account',
       'must be named, or returnPath: an IP address and an EHLO name are of no domain',
@@ -331,9 +332,6 @@ function isOneOf(subjects: readonly Subject[]): Concerns {
   return (subject) => keys.has(subjectKey(subject));
 }
 
-/** A subject of no domain. */
-const NOBODYS: Subject = { type: 'ehlo', value: '' };
-
 const NOTHING_HELD = { held: null, sentences: [] } as const;
 const NOT_ASKED = { outcome: 'not asked', block: null, reply: null } as const;
 
@@ -344,17 +342,20 @@ interface Verdict extends Met {
   readonly atAuth: Refusing | undefined;
 }
 
-async function judge(
-  deps: ApiDependencies,
-  sender: SenderIdentity,
-  at: Instant,
-  isPast: boolean,
-): Promise<Verdict> {
+/** At which instant, and by whom. */
+interface Asked {
+  readonly at: Instant;
+  readonly isPast: boolean;
+  readonly concerns: Concerns;
+}
+
+async function judge(deps: ApiDependencies, sender: SenderIdentity, asked: Asked): Promise<Verdict> {
   const { models } = deps;
+  const { at, isPast } = asked;
   const refusing = async (who: SenderIdentity): Promise<Refusing | undefined> =>
     isPast
-      ? ofPast((await entriesInForce(deps, who, at))[0], at)
-      : ofActive(deps, models.activeBlocks.find(who, at), at);
+      ? ofPast((await entriesInForce(deps, who, at))[0], asked)
+      : ofActive(deps, models.activeBlocks.find(who, at), asked);
   const login = loginOf(sender);
   const atAuth = login === undefined ? undefined : await refusing(login);
   // Nearly every account sends from its own address. One that is blocked honestly lets it log in.
@@ -368,12 +369,11 @@ async function judge(
 async function otherWayOf(
   deps: ApiDependencies,
   sender: SenderIdentity,
-  at: Instant,
-  isPast: boolean,
+  asked: Asked,
 ): Promise<Refusing | undefined> {
   if (sender.account !== undefined) return undefined;
   const direction = sender.direction === 'outbound' ? 'inbound' : 'outbound';
-  return (await judge(deps, { ...sender, direction }, at, isPast)).deciding;
+  return (await judge(deps, { ...sender, direction }, asked)).deciding;
 }
 
 /**
@@ -384,10 +384,9 @@ async function judgedAs(
   deps: ApiDependencies,
   named: SenderIdentity,
   refusals: readonly RefusalJson[],
-  at: Instant,
-  isPast: boolean,
+  asked: Asked,
 ): Promise<{ readonly verdict: Verdict; readonly from?: RefusalJson }> {
-  const own = await judge(deps, named, at, isPast);
+  const own = await judge(deps, named, asked);
   if (own.deciding !== undefined) return { verdict: own };
   for (const from of refusals) {
     const { returnPath, ehlo, ip } = from;
@@ -397,7 +396,7 @@ async function judgedAs(
       (part) => named[part] !== undefined && seen[part] !== undefined && named[part] !== seen[part],
     );
     if (isOther) continue;
-    const verdict = await judge(deps, seen, at, isPast);
+    const verdict = await judge(deps, seen, asked);
     if (verdict.deciding !== undefined) return { verdict, from };
   }
   return { verdict: own };
@@ -447,23 +446,25 @@ function subjectsOf({ account, address, ehlo, ip }: SenderIdentity): readonly Su
   return subjects.flatMap(([type, value]) => (value === undefined || value === '' ? [] : [{ type, value }]));
 }
 
-function ofEntry(entry: BlockEntry | undefined, at: Instant): Refusing | undefined {
-  return entry === undefined ? undefined : { block: blockView(entry, at), subject: entry.subject };
+function ofEntry(entry: BlockEntry, { at, concerns }: Asked): Refusing {
+  return { block: blockView(entry, at, concerns), subject: entry.subject };
 }
 
-function ofPast(entry: BlockEntry | undefined, at: Instant): Refusing | undefined {
-  return entry === undefined ? undefined : { block: blockViewAt(entry, at), subject: entry.subject };
+function ofPast(entry: BlockEntry | undefined, { at, concerns }: Asked): Refusing | undefined {
+  return entry === undefined
+    ? undefined
+    : { block: blockViewAt(entry, at, concerns), subject: entry.subject };
 }
 
 /** A new block is in force before the ledger has it. */
 function ofActive(
   { models }: ApiDependencies,
   active: ActiveBlock | undefined,
-  now: Instant,
+  asked: Asked,
 ): Refusing | undefined {
   if (active === undefined) return undefined;
   const entry = models.ledger.get(active.id);
-  if (entry !== undefined) return ofEntry(entry, now);
+  if (entry !== undefined) return ofEntry(entry, asked);
   const { id, direction, until, refusal, byRule } = active;
   const fresh: BlockEntry = {
     id,
@@ -477,7 +478,7 @@ function ofActive(
     proposedAt: undefined,
     lapsesAt: undefined,
     duration: undefined,
-    since: now,
+    since: asked.at,
     until,
     endedAt: undefined,
     falsePositive: false,
@@ -486,5 +487,5 @@ function ofActive(
     history: [],
     version: 0,
   };
-  return ofEntry(fresh, now);
+  return ofEntry(fresh, asked);
 }

@@ -2,7 +2,7 @@ import events from 'node:events';
 import type { Request, Response } from 'express';
 import { z } from 'zod';
 import { SeenIds } from '../../projections/blocks/effective-blocks.js';
-import type { BlockFact } from '../blocks/events.js';
+import type { BlockFact, HookRan } from '../blocks/events.js';
 import { InvalidInput, StopgapError, messageOf } from '../kernel/errors.js';
 import type { RecordedEvent } from '../kernel/events.js';
 import { categoryOf, keyOf } from '../kernel/events.js';
@@ -20,6 +20,7 @@ import { titleOf } from './dependencies.js';
 import { Problem, invalid } from './http/problem.js';
 import type { ApiRequest, Concerns, Route } from './http/route.js';
 import { route } from './http/route.js';
+import { hookFor } from './hook-view.js';
 import { anyOf, instantShape, once, position } from './shapes.js';
 import { FEED_CATEGORIES } from './words.js';
 
@@ -84,6 +85,8 @@ const eventShape = z
     data: z.record(z.string(), z.unknown()),
   })
   .meta({ id: 'FeedEvent', description: 'What `data` of each message in the stream is, as JSON.' });
+
+const HOOK_RAN: BlockFact['type'] = 'HookRan';
 
 /** Proxies close connections that are silent for a minute. */
 const HEARTBEAT = 15 * SECOND;
@@ -190,13 +193,11 @@ export class EventFeeds {
     const wanted: ReadonlySet<string> | undefined = types;
     const seen = new SeenIds(IDS_KEPT);
     const ended = new AbortController();
-    const subscription = store.subscribe({ after: after ?? 'end', categories }, (event) =>
-      (wanted === undefined || wanted.has(event.type)) &&
-      seen.isNew(event.id) &&
-      this.#isFor(caller, concerns, event)
-        ? write(response, textOf(event), ended.signal)
-        : undefined,
-    );
+    const subscription = store.subscribe({ after: after ?? 'end', categories }, (event) => {
+      if ((wanted !== undefined && !wanted.has(event.type)) || !seen.isNew(event.id)) return;
+      const shown = this.#shownTo(caller, concerns, event);
+      return shown === undefined ? undefined : write(response, textOf(shown), ended.signal);
+    });
     this.#keep(asked, subscription, ended);
     subscription.ended.then(
       () => response.end(),
@@ -207,12 +208,17 @@ export class EventFeeds {
     );
   }
 
-  /** Whether the caller may see an event: the administrator of a domain sees those of its senders, and what was decided on them. */
-  #isFor({ role }: Caller, concerns: Concerns, event: RecordedEvent): boolean {
-    if (role !== 'domain') return true;
-    if (isHeldEvent(event) && !concerns(senderOfHeld(event.data))) return false;
+  /**
+   * An event as the caller may see it; undefined if not at all. The administrator of a domain sees those of its senders, and what was
+   * decided on them.
+   */
+  #shownTo({ role }: Caller, concerns: Concerns, event: RecordedEvent): RecordedEvent | undefined {
+    if (role !== 'domain') return event;
+    if (isHeldEvent(event) && !concerns(senderOfHeld(event.data))) return undefined;
     const subject = this.#subjectOf(categoryOf(event.stream), keyOf(event.stream));
-    return subject !== undefined && concerns(subject);
+    if (subject === undefined || !concerns(subject)) return undefined;
+    if (event.type !== HOOK_RAN) return event;
+    return { ...event, data: hookFor(event.data as HookRan, subject, concerns) };
   }
 
   /** What the events of a stream are about. Undefined: of nobody's domain. */

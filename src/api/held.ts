@@ -15,7 +15,7 @@ import { BLOCKS } from './blocks.js';
 import type { RefusalJson } from './check-findings.js';
 import type { ApiDependencies } from './dependencies.js';
 import type { Concerns, Route } from './http/route.js';
-import { ok, route } from './http/route.js';
+import { ok, route, seesMailOf } from './http/route.js';
 import { cursorOf, instantShape, numberOfCursor, once, wholeNumber } from './shapes.js';
 
 const heldQuery = z.strictObject({
@@ -83,16 +83,18 @@ async function heldPage(
   let next: string | null = null;
   const full = (count > 0 || hasOthers) && (await isFull(store, entry, moved));
   if (count === 0) return { count, items, next, full };
-  const newest = store.readStream(stream, { direction: 'backwards', limit: limit + 1, ...from });
-  let read = 0;
+  const newest = store.readStream(stream, { direction: 'backwards', limit: MOST_LOOKED_AT + 1, ...from });
+  let looked = 0;
   for await (const event of newest) {
     if (event.revision <= settled) break;
-    if (read++ === limit) {
+    const isListed = !moved.has(event.revision) && isHeldEvent(event);
+    // Empty pages would tell how much is held of others.
+    const isTheirs = isListed && concerns(senderOfHeld(event.data));
+    if ((isTheirs && items.length === limit) || looked++ === MOST_LOOKED_AT) {
       next = cursorOf(String(event.revision));
       break;
     }
-    if (moved.has(event.revision) || !isHeldEvent(event)) continue;
-    if (concerns(senderOfHeld(event.data))) items.push(heldView(event.data, event.at));
+    if (isTheirs) items.push(heldView(event.data, event.at));
   }
   return { count, items, next, full };
 }
@@ -139,7 +141,7 @@ export async function heldOf(
 ): Promise<HeldCount> {
   const stream = heldStream(entry.id);
   const { revisions: moved } = await movedFrom(store, entry.id);
-  const seesAll = entry.subject.type === 'account' || concerns({ type: 'ehlo', value: '' });
+  const seesAll = seesMailOf(entry.subject, concerns);
   let [looked, last, own, others] = [0, settledThrough(entry), 0, 0];
   // One by one: what was of somebody who is forgotten has left gaps.
   for await (const event of store.readStream(stream, { from: last + 1, limit: MOST_LOOKED_AT })) {
@@ -234,7 +236,11 @@ async function addMovedTo(
   if (to.size === 0 && history.every(({ hook }) => hook?.moved === undefined)) return;
   for await (const event of store.readStream(heldStream(id), { limit: MOST_LOOKED_AT })) {
     if (!isHeldEvent(event)) continue;
-    const other = models.activeBlocks.find(senderIdentity(event.data), clock.now(), id);
+    const other = models.activeBlocks.find(
+      senderIdentity(event.data),
+      clock.now(),
+      (block) => block.id !== id,
+    );
     if (other !== undefined) blocks.add(other.id);
   }
 }

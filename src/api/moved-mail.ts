@@ -1,9 +1,10 @@
 import type { BlockEntry } from '../../projections/blocks/block-entry.js';
 import { movedFrom } from '../hooks/held-mail.js';
 import type { MessageHeld } from '../sending/events.js';
-import { heldStream, isHeldEvent, isQueueId } from '../sending/events.js';
+import { heldStream, isHeldEvent, isQueueId, senderOfHeld } from '../sending/events.js';
 import { entriesOf } from './block-view.js';
 import type { ApiDependencies } from './dependencies.js';
+import type { Concerns } from './http/route.js';
 
 /** What became of mail that other blocks took over, in messages. What is not counted is not known. */
 export interface Elsewhere {
@@ -23,12 +24,14 @@ const MOST_READ = 50_000;
  * What became of the mail that stayed on hold for other blocks when this one let go of it: they decide on it, and may have moved it
  * on in their turn.
  *
+ * @param concerns whose mail counts
  * @param look is called at each event
  * @throws StoreUnavailable
  */
 export async function becameElsewhere(
   deps: Pick<ApiDependencies, 'store' | 'models'>,
   entry: BlockEntry,
+  concerns: Concerns,
   look: () => void,
 ): Promise<Elsewhere> {
   const { store, models } = deps;
@@ -50,7 +53,7 @@ export async function becameElsewhere(
       if (!isHeldEvent(event)) continue;
       const { transaction } = event.data;
       if (revisions.has(event.revision)) {
-        if (id === entry.id) fates.set(transaction, 'unknown');
+        if (id === entry.id && concerns(senderOfHeld(event.data))) fates.set(transaction, 'unknown');
       } else if (fates.has(transaction) && fates.get(transaction) !== 'waiting')
         fates.set(transaction, fateOf(block, event.data, event.revision));
     }

@@ -1231,8 +1231,9 @@ export interface components {
             history: components["schemas"]["HistoryItem"][];
             /** @description What ETag names: changes whenever the block does. */
             version: number;
-            /** @description How many attempts it has refused. */
-            refused: number;
+            /** @description How many attempts it has refused. Null for the role domain, except of an account: they may be of others. */
+            refused: number | null;
+            /** @description Null too where refused is. */
             lastRefusedAt: string | null;
         };
         /** @description The numbers that tripped a rule. */
@@ -1315,14 +1316,14 @@ export interface components {
              * @enum {string}
              */
             outcome: "done" | "failed";
-            /** @description Messages that it was called for. */
-            asked: number;
-            /** @description Of these, how many it says that it acted on. */
-            acted: number;
-            /** @description Messages that were to be released and stay on hold, for other blocks that cover their senders. */
+            /** @description Messages that it was called for. Absent for the role domain, except of an account: it may be mail of others. */
+            asked?: number;
+            /** @description Of these, how many it says that it acted on. Absent for the role domain, except of an account: it may be mail of others. */
+            acted?: number;
+            /** @description Messages that were to be released and stay on hold, for other blocks that cover their senders. Absent for the role domain, except of an account: it may be mail of others. */
             moved?: number;
-            /** @description The first lines that it printed, or why it failed. */
-            output: string;
+            /** @description The first lines that it printed, or why it failed. Absent for the role domain. */
+            output?: string;
         };
         Block: {
             id: string;

@@ -5,14 +5,20 @@ import { isLocalUser } from '../sending/identity.js';
 import type { SenderIdentity } from '../sending/subjects.js';
 import type { Refusing } from './check-findings.js';
 import type { ApiDependencies } from './dependencies.js';
+import type { Concerns } from './http/route.js';
+import { seesMailOf } from './http/route.js';
 
 /** Why mail goes past a block, and where it is told what to do. */
 export const PAST_WHY =
   'Stopgap was not asked about that mail, or its answer was not heard: see docs/run/mail-servers.md#mail-that-goes-past-a-block';
 
-/** What went past the block that refuses a sender. */
-export function pastSentences({ models }: ApiDependencies, { block }: Refusing): readonly string[] {
-  const past = models.pastBlocks.of(block.id);
+/** What went past the block that refuses a sender, where it is all the caller's to see. */
+export function pastSentences(
+  { models }: ApiDependencies,
+  { block, subject }: Refusing,
+  concerns: Concerns,
+): readonly string[] {
+  const past = seesMailOf(subject, concerns) ? models.pastBlocks.of(block.id) : undefined;
   return past === undefined ? [] : [pastSentence(past, block.since)];
 }
 

@@ -26,7 +26,7 @@ import { DIRECTIONS, SUBJECT_TYPES, parseSubject } from '../sending/subjects.js'
 import { blockShape, blockView, latestOf } from './block-view.js';
 import type { ApiDependencies } from './dependencies.js';
 import { coverShape } from './exemptions.js';
-import type { Route } from './http/route.js';
+import type { Concerns, Route } from './http/route.js';
 import type { LongReads } from './long-reads.js';
 import { ok, ownSubject, route } from './http/route.js';
 import {
@@ -284,18 +284,23 @@ export function senderRoutes(deps: ApiDependencies, reads: LongReads): readonly 
       handle: async (request) => {
         const { params, concerns } = request;
         const subject = ownSubject(parseSubject(params['type']!, params['value']!, 'sender'), concerns);
-        return ok(await reads.run(request, (look) => senderView(deps, subject, look)));
+        return ok(await reads.run(request, (look) => senderView(deps, subject, concerns, look)));
       },
     }),
   ];
 }
 
-async function senderView(deps: ApiDependencies, subject: Subject, look: () => void): Promise<Sender> {
+async function senderView(
+  deps: ApiDependencies,
+  subject: Subject,
+  concerns: Concerns,
+  look: () => void,
+): Promise<Sender> {
   const { models, clock } = deps;
   const now = clock.now();
   const live = models.ledger.liveOn(subject);
   const inState = (state: 'active' | 'proposed'): Sender['standing']['block'] =>
-    live !== undefined && stateAt(live, now) === state ? blockView(live, now) : null;
+    live !== undefined && stateAt(live, now) === state ? blockView(live, now, concerns) : null;
   const entries = await latestOf(deps, subject, LATEST_BLOCKS);
   const counted = countedAs(subject);
   const exemption = models.exemptions.covering(subject, now);
@@ -313,7 +318,7 @@ async function senderView(deps: ApiDependencies, subject: Subject, look: () => v
       proposal: inState('proposed'),
       exemption: exemption === undefined ? null : { ...exemption, subject: subjectView(subject) },
     },
-    blocks: entries.map((entry) => blockView(entry, now)),
+    blocks: entries.map((entry) => blockView(entry, now, concerns)),
     sends: await latestSends(deps, subject, look),
   };
 }

@@ -5,6 +5,7 @@ import { formatInstant } from '../kernel/time.js';
 import { namedFirst } from '../sending/subjects.js';
 import type { ApiDependencies } from './dependencies.js';
 import type { Concerns } from './http/route.js';
+import { seesMailOf } from './http/route.js';
 import { PAST_WHY } from './past-block.js';
 import { subjectShape, subjectView } from './shapes.js';
 
@@ -39,9 +40,11 @@ const SEE_DETECTOR =
   'no detector seems to run: see that the process with the role detector runs, and that it reaches the store';
 const OBSERVE = 'rules only observe now (mode: observe)';
 
-/** Those of the caller. */
+/** Those of the caller. What went past a block may be mail of others. */
 export function unstoppedOf({ unstopped }: ApiDependencies, concerns: Concerns): readonly Unstopped[] {
-  return (unstopped?.() ?? []).filter(({ subject }) => concerns(subject));
+  return (unstopped?.() ?? []).filter(
+    ({ subject, why }) => concerns(subject) && (why !== 'past' || seesMailOf(subject, concerns)),
+  );
 }
 
 /** Whether rules have tripped that no detector has acted on. */

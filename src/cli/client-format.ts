@@ -121,7 +121,7 @@ function hookText({
   asked,
   acted,
   moved = 0,
-  output,
+  output = '',
 }: NonNullable<Block['history'][number]['hook']>): string {
   const said =
     output === ''
@@ -131,7 +131,9 @@ function hookText({
           .map((line) => printable(line))
           .join(' | ')}`;
   const stay = moved === 0 ? '' : `, ${moved} on hold for other blocks`;
-  return `${action} ${outcome}, ${acted} of ${asked}${stay}${said}`;
+  // An administrator of a domain is not told how much of it was mail of others.
+  const counts = acted === undefined || asked === undefined ? '' : `, ${acted} of ${asked}`;
+  return `${action} ${outcome}${counts}${stay}${said}`;
 }
 
 const ENDS = new Set(['BlockReleased', 'BlockExpired']);
@@ -149,7 +151,7 @@ export function heldState({ state, history, falsePositive }: Block, { count, ite
   // After it an earlier decision may have been carried out: they are done in their order.
   const run = history.findLast(({ hook }) => hook?.cause === history[at]!.position)?.hook;
   if (run?.outcome === 'done') {
-    const { acted, asked, moved = 0 } = run;
+    const { acted = 0, asked = 0, moved = 0 } = run;
     // A release after the end is about what is recorded later too.
     const isSettled = action === 'release' && history.slice(0, at + 1).some(({ type }) => ENDS.has(type));
     const did = [

@@ -1,4 +1,5 @@
 import type { Logger } from 'pino';
+import type { ActiveBlock } from '../../projections/blocks/active-blocks.js';
 import type { BlockEntry, HookTask } from '../../projections/blocks/block-entry.js';
 import { hookTasksOf, isEnded, mayHoldQueue, settledThrough } from '../../projections/blocks/block-entry.js';
 import type { BlockLedger } from '../../projections/blocks/block-ledger.js';
@@ -352,8 +353,9 @@ export class QueueHooks {
     const { models, clock } = this.#options;
     const own: Item[] = [];
     const others = new Map<string, Item[]>();
+    const isOther = ({ id: other }: Pick<ActiveBlock, 'id'>): boolean => other !== id;
     for (const item of items) {
-      const other = models.refusing.find(senderIdentity(dataOf(item)), clock.now(), id);
+      const other = models.refusing.find(senderIdentity(dataOf(item)), clock.now(), isOther);
       const entry = other === undefined ? undefined : models.ledger.get(other.id);
       // A rule has tripped, and its block is not recorded yet: under that id nothing may ever be listed.
       if (other !== undefined && entry === undefined)

@@ -9,6 +9,16 @@ export type Method = 'get' | 'post' | 'put' | 'patch' | 'delete';
 
 export type Concerns = (subject: Subject) => boolean;
 
+/** Whether the caller sees what is of every domain, and of none. */
+export const seesAll = (concerns: Concerns): boolean => concerns({ type: 'ehlo', value: '' });
+
+/**
+ * Whether all mail that a block on a subject of the caller's stops is the caller's to see. Under an address, or the domain, an account
+ * elsewhere may send too.
+ */
+export const seesMailOf = ({ type }: Subject, concerns: Concerns): boolean =>
+  type === 'account' || seesAll(concerns);
+
 /** What a handler gives back; {@link ./serve.ts} writes it. */
 export interface Answer {
   readonly status: number;

@@ -44,7 +44,7 @@ export function History({ block: { history } }: { block: Block }) {
               </p>
               {item.note !== undefined && <p className="quiet">“{item.note}”</p>}
               {item.evidence !== undefined && <p className="quiet">{item.evidence.sentence}</p>}
-              {item.hook !== undefined && item.hook.output !== '' && <pre>{item.hook.output}</pre>}
+              {item.hook?.output !== undefined && item.hook.output !== '' && <pre>{item.hook.output}</pre>}
             </div>
           </li>
         ))}
@@ -71,6 +71,8 @@ function whatOf(item: Item, before: Item['until']): string {
     const verb = { 'hold-queue': 'held', release: 'delivered', delete: 'deleted' }[action];
     if (outcome === 'failed') return `could not have the mail ${verb}: the hook failed`;
     const stay = moved === 0 ? '' : `; ${plural(moved, 'message')} on hold for other blocks of the sender`;
+    // An administrator of a domain is not told how much of it was mail of others.
+    if (acted === undefined || asked === undefined) return `had mail ${verb} (by the hook)`;
     return `had ${verb} ${acted.toLocaleString()} of ${plural(asked, 'message')} (by the hook)${stay}`;
   }
   // Its words, its direction or what clients are told are other ones, and it ends when it did.

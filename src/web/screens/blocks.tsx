@@ -97,7 +97,7 @@ export function BlocksScreen() {
         isNumber: true,
         cell: ({ refused, lastRefusedAt }) => (
           <span title={lastRefusedAt === null ? undefined : `last ${lastRefusedAt}`}>
-            {refused.toLocaleString()}
+            {refused === null ? '–' : refused.toLocaleString()}
           </span>
         ),
       },

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { DAY, MINUTE } from '../../../src/kernel/time.js';
 import { newId } from '../../../src/runtime/ids.js';
-import { sendStream } from '../../../src/sending/events.js';
+import { movedStream, sendStream } from '../../../src/sending/events.js';
 import { assertAccessible, assertReflows, PageServer, WITHOUT_BROWSER } from '../../support/page/browser.js';
 
 describe('the screen of one block in a real browser', { skip: WITHOUT_BROWSER }, () => {
@@ -141,7 +141,10 @@ describe('the screen of one block in a real browser', { skip: WITHOUT_BROWSER },
   test('says of mail that stayed on hold for another block where that is decided', async () => {
     const block = (await server.api.block('mia@own.example', { refusal: 'hold' }))['id'];
     await server.api.held(block, 'mia@own.example', 2);
-    const { blockCommands, models } = server.api.deps;
+    const { blockCommands, models, store } = server.api.deps;
+    const data = { block, to: 'another', transaction: 'q1', revision: 0 };
+    const moved = { id: newId(), type: 'HeldMailMoved', at: server.api.clock.now(), by: 'system:hook', data };
+    await store.append(movedStream(block), [moved], 'any');
     const ran = { kind: 'hook', block, action: 'release', cause: 1, outcome: 'done', output: '' } as const;
     const { position } = await blockCommands.execute(
       { type: 'account', value: 'mia@own.example' },
@@ -152,6 +155,25 @@ describe('the screen of one block in a real browser', { skip: WITHOUT_BROWSER },
     const page = await server.open({ as: 'viewer', at: `/blocks/${block}` });
     await page.getByText('1 message stayed on hold for other blocks of the sender').waitFor();
     await page.getByText('0 messages are still held for this block').waitFor();
+  });
+
+  test('says to the administrator of a domain that a hook was called, and not for how much mail of others', async () => {
+    const subject = { type: 'address', value: 'shared@own.example' } as const;
+    const block = (await server.api.block('', { subject, refusal: 'hold' }))['id'];
+    const { blockCommands, models } = server.api.deps;
+    const ran = { kind: 'hook', block, action: 'release', cause: 1, outcome: 'done' } as const;
+    const { position } = await blockCommands.execute(
+      subject,
+      { ...ran, asked: 77, acted: 77, output: 'released 4FOR1' },
+      { by: 'system:hook' },
+    );
+    await models.reached(position);
+    const page = await server.open({ as: 'domain', at: `/blocks/${block}` });
+    await page.getByText('had mail delivered (by the hook)').waitFor();
+    assert.doesNotMatch(await page.locator('body').innerText(), /77 of 77|4FOR1/);
+    const list = await server.open({ as: 'domain', at: '/blocks' });
+    const row = list.getByRole('row').filter({ hasText: subject.value });
+    assert.match(await row.innerText(), /–/);
   });
 
   test('says that a block is unknown, and offers a search', async () => {

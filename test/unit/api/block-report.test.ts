@@ -51,13 +51,18 @@ function refused(position: number, more: Partial<MessageRefused> = {}): Recorded
 const unheld = (position: number, more: Partial<MessageRefused> = {}): RecordedEvent =>
   refused(position, { stage: 'data', unheld: true, ...more });
 
-/** @param held queue ids of what was held for any block */
+/**
+ * @param held queue ids of what was held for any block
+ * @param moved revisions of what is held for other blocks since
+ */
 function reportOf(
   entry: BlockEntry,
   events: readonly RecordedEvent[],
   held: readonly string[] = [],
+  moved: readonly number[] = [],
 ): Findings {
-  const report = new ContainmentReport(entry, { wasHeld: (transaction) => held.includes(transaction) });
+  const past = { wasHeld: (transaction: string) => held.includes(transaction) };
+  const report = new ContainmentReport(entry, past, new Set(moved));
   for (const one of events) report.apply(one);
   return report.findings();
 }
@@ -76,7 +81,7 @@ function letterOf(
 ): string {
   const whole = { ...{ waiting: 0, elsewhere: NONE_ELSEWHERE }, ...held };
   return blockLetter(
-    { block: blockView(entry, T0), ...found, held: whole, coveredUntil: null, keptSince: null },
+    { block: blockView(entry, T0, () => true), ...found, held: whole, coveredUntil: null, keptSince: null },
     undefined,
   );
 }
@@ -345,7 +350,7 @@ describe('a containment report', () => {
       ...ALICE,
       history: [...ALICE.history, { ...ran, hook: { ...hook, moved: 4, through: 4 } }],
     };
-    const found = reportOf(entry, held);
+    const found = reportOf(entry, held, [], [151, 152, 153, 154]);
     assert.equal(found.held.moved, 4);
     const heldOn = (elsewhere: Partial<typeof NONE_ELSEWHERE>): string | undefined => {
       const whole = { ...found.held, elsewhere: { ...NONE_ELSEWHERE, ...elsewhere } };
@@ -377,7 +382,7 @@ describe('a containment report', () => {
       /^- 5 messages to 5 recipients did not leave our server\.$/m,
       'it has not left it yet',
     );
-    assert.equal(reportOf(entry, []).held.moved, 0, 'found in the queue for the other block alone');
+    assert.equal(reportOf(entry, held).held.moved, 0, 'found in the queue for the other block alone');
   });
 
   test('tells mail that the hook found in the queue, which had got through, from mail that was held at once', () => {

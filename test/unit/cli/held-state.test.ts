@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { heldState, heldText } from '../../../src/cli/client-format.js';
+import { blockDetails, heldState, heldText } from '../../../src/cli/client-format.js';
 
 type Block = Parameters<typeof heldState>[0];
 
@@ -33,6 +33,16 @@ describe('what `block show` says of held mail', () => {
       text,
       /^held: 15 messages; nobody has decided .*\(--release, --delete\); the newest 1:\nAT /,
     );
+  });
+
+  test('says of a hook without numbers what it was called for, and no number', () => {
+    const hook = { action: 'release', cause: 30, outcome: 'done' };
+    const told = item(40, 'HookRan', { hook });
+    assert.equal(stateOf(...two, told), '');
+    const subject = { type: 'address', value: 'boss@example.com' };
+    const block = { id: 'b1', state: 'active', subject, evidence: null, follows: null, history: [told] };
+    const shown = { ...block, description: '', endedAt: null, since: null } as unknown as Block;
+    assert.match(blockDetails(shown, 0), / HookRan {2}test {2}release done$/m);
   });
 
   test('says no more of a decision that was carried out while the block is in force', () => {

@@ -161,3 +161,18 @@ test('a wide network is named although a network within it is blocked, unless a 
   };
   assert.deepEqual(['2001:db8:7::/64', '2001:db8:7::', '2001:db8::/32'].map(named), [1, 1, 0]);
 });
+
+test('a wide network within one that is blocked is not named, however long its first networks are blocked besides', () => {
+  const ip = (value: string) => ({ type: 'ip', value }) as const;
+  const all = { direction: 'all' } as const;
+  const named = (...besides: readonly string[]): number => {
+    const blocks = besides.map((value, n): Event => {
+      return [T0 - MINUTE, imposedByRule({ ...all, block: `n${n}`, subject: ip(value), until: null })];
+    });
+    const wide = imposedByRule({ ...all, block: 'wide', subject: ip('2001:db8::/32'), until: T0 + HOUR });
+    const events: readonly Event[] = [[T0 - MINUTE, wide], ...blocks];
+    return unstopped(known([...events, observed(T0, 'block', ip('2001:db8:7::/48'))]), [], NOW).length;
+  };
+  assert.equal(named('2001:db8:7::/64'), 0);
+  assert.equal(named('2001:db8:7::/64', '2001:db8:7::'), 0);
+});
