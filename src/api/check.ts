@@ -5,7 +5,7 @@ import { isOver } from '../blocks/state.js';
 import { InvalidInput } from '../kernel/errors.js';
 import type { Instant } from '../kernel/time.js';
 import { formatInstant } from '../kernel/time.js';
-import { clientNetwork, domainOf, isLocalUser } from '../sending/identity.js';
+import { clientNetwork, domainOf } from '../sending/identity.js';
 import type { SenderIdentity, Subject } from '../sending/subjects.js';
 import { parseSubject, senderIdentity, subjectKey } from '../sending/subjects.js';
 import { BAD_CREDENTIALS, replyLine } from '../smtp/replies.js';
@@ -38,7 +38,7 @@ import { outages, troublesAround } from './check-troubles.js';
 import type { ApiDependencies } from './dependencies.js';
 import type { Concerns, Route } from './http/route.js';
 import { ok, ownSubject, route, seesAll } from './http/route.js';
-import { isUnasked, pastSentences, unaskedSentence } from './past-block.js';
+import { isOfMachine, pastSentences, unaskedSentence } from './past-block.js';
 import { instantInput, once, oneOf, subjectView } from './shapes.js';
 import { ABOUT, explainSaid, saidShape } from './check-said.js';
 import { windowShape, windowView } from './senders.js';
@@ -216,7 +216,9 @@ async function explainCheck(
     found !== undefined && concerns(found.subject) ? found.block.id : null;
   const isHidden = [deciding, otherWay].some((found) => found !== undefined && !concerns(found.subject));
   const atMail = atRcpt === undefined ? undefined : toldOf(deps, atRcpt, past);
-  const isLocal = deciding !== undefined && isUnasked(sender, past.refusals);
+  const isLocal = isOfMachine(deps, sender);
+  // Postfix hands in its mail by itself, and so asks nobody: an Exim that asks about its local users has been refused.
+  const isUnasked = deciding !== undefined && isLocal && past.refusals.length === 0;
   return {
     refused: hasNoLogin !== undefined || isMailRefused || deciding !== undefined,
     at: formatInstant(at),
@@ -241,10 +243,10 @@ async function explainCheck(
             : otherWay !== undefined
               ? [otherWaySentence(sender.direction, otherWay, at, isPast)]
               : [refusalSentence(deciding, at, isPast, begins)]),
-          ...(deciding === undefined || isLocal ? [] : whereAsked(deps, deciding, past)),
+          ...(deciding === undefined || isUnasked ? [] : whereAsked(deps, deciding, past)),
           ...(deciding === undefined || isPast
             ? []
-            : isLocal
+            : isUnasked
               ? [unaskedSentence(deps)]
               : askedByNobody(deps, authReply)),
           ...(deciding === undefined || isPast ? [] : pastSentences(deps, deciding, concerns)),
@@ -264,26 +266,25 @@ async function explainCheck(
               ]),
         ].join(' '),
     block: deciding !== undefined && concerns(deciding.subject) ? deciding.block : null,
-    auth:
-      sender.account !== undefined && isLocalUser(sender.account)
-        ? NOT_ASKED
-        : hasNoLogin !== undefined
-          ? { outcome: 'refused', block: null, reply: replyLine(BAD_CREDENTIALS) }
-          : {
-              outcome:
-                authReply !== null && login !== undefined && !isBeforeAll
-                  ? 'refused'
-                  : login === undefined || isBeforeAll || state === 'unknown'
-                    ? 'not asked'
-                    : 'passes',
-              block: authReply === null ? null : idOf(atAuth),
-              reply: authReply,
-            },
+    auth: isLocal
+      ? NOT_ASKED
+      : hasNoLogin !== undefined
+        ? { outcome: 'refused', block: null, reply: replyLine(BAD_CREDENTIALS) }
+        : {
+            outcome:
+              authReply !== null && login !== undefined && !isBeforeAll
+                ? 'refused'
+                : login === undefined || isBeforeAll || state === 'unknown'
+                  ? 'not asked'
+                  : 'passes',
+            block: authReply === null ? null : idOf(atAuth),
+            reply: authReply,
+          },
     mail: isMailRefused
       ? { outcome: 'refused', block: null, reply: MAIL_REFUSED }
       : { ...NOT_ASKED, outcome: mail === 'passes' && authReply === null ? 'passes' : 'not asked' },
     rcpt:
-      hasNoLogin !== undefined || isMailRefused || isBeforeAll || isLocal
+      hasNoLogin !== undefined || isMailRefused || isBeforeAll || isUnasked
         ? NOT_ASKED
         : {
             outcome: atMail === undefined ? 'passes' : atMail.reply === null ? 'held' : 'refused',

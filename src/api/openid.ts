@@ -95,6 +95,8 @@ export class OpenId {
     this.#attempts = attempts;
     this.#settings = settings;
     this.#page = publicUrl;
+    // Loaded now: later an upgrade may be replacing its files, or there is one file too many, and Node.js tries none again.
+    import('openid-client').catch(() => undefined);
     this.#failures = new FloodCoalescer(deps.clock, ({ correlation, why, error }, count, since) =>
       deps.log.warn(
         { correlation, why, error, count, since: formatInstant(since) },

@@ -29,9 +29,13 @@ function pastSentence({ messages, lastAt }: PastBlock, since: string | null): st
   return `But ${many} gone past this block${begun}, ${last}at ${formatInstant(lastAt)}: ${PAST_WHY}.`;
 }
 
-/** Whether Postfix hands in its mail by itself, and so asks nobody: an Exim that asks about its local users has been refused. */
-export function isUnasked({ account }: SenderIdentity, refusals: readonly unknown[]): boolean {
-  return account !== undefined && isLocalUser(account) && refusals.length === 0;
+/** Whether this is a user of a mail server's own machine: an account of that name, which the users file knows, is none. */
+export function isOfMachine(
+  { accountState }: Pick<ApiDependencies, 'accountState'>,
+  { account }: SenderIdentity,
+): boolean {
+  if (account === undefined || !isLocalUser(account)) return false;
+  return (accountState?.(account) ?? 'unknown') === 'unknown';
 }
 
 /** What a block does to mail of a program on the mail server's own machine. */

@@ -1,4 +1,4 @@
-import { fitName, LONGEST_NAME } from '../../kernel/printable.js';
+import { fitName } from '../../kernel/printable.js';
 import { LONGEST_ADDRESS, normalizeIp } from '../../sending/identity.js';
 
 /**
@@ -149,15 +149,15 @@ const BOUNCED = /^(\w+): sender non-delivery notification: \w+/;
 const REMOVED = /^(\w+): removed$/;
 
 /**
- * Reads what a daemon of Postfix says. A name that is longer than anybody's is cut, since a store has a limit for these: what it did
- * counts all the same.
+ * Reads what a daemon of Postfix says. A name that is longer than anybody's is cut, and one with control characters has others in
+ * their place, since no store takes such names: what it did counts all the same.
  *
  * @param daemon the last part of the program's name: `smtpd`, `qmgr`
  * @returns undefined if it does not matter here
  */
 export function readMessage(daemon: string, text: string): Said | Garbled | undefined {
   const said = read(daemon, text);
-  if (said === undefined || text.length <= LONGEST_NAME) return said;
+  if (said === undefined || fitName(text) === text) return said;
   const fields = Object.entries(said).map(([key, value]: [string, unknown]) => [
     key,
     typeof value === 'string' ? fitName(value) : value,

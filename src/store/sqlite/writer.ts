@@ -115,15 +115,19 @@ function attempt(call: number, work: () => CallAnswer): void {
   } catch (error) {
     if (db.inTransaction) db.exec('ROLLBACK');
     ledger.forget();
-    const damage = damageOf(file, error);
-    post({
-      kind: 'answer',
-      call,
-      value: 0,
-      error: damage ?? messageOf(error),
-      damaged: damage !== undefined,
-    });
+    failed(call, error);
   }
+}
+
+function failed(call: number, error: unknown): void {
+  const damage = damageOf(file, error);
+  post({
+    kind: 'answer',
+    call,
+    value: 0,
+    error: damage ?? messageOf(error),
+    damaged: damage !== undefined,
+  });
 }
 
 function retain(category: string, maxAge: number | null): number {
@@ -161,10 +165,13 @@ let forgetting: Promise<void> = Promise.resolve();
 
 /** Loads what forgets when somebody is to be forgotten: it reads the text of rules, and that takes as long to load as all else here. */
 function forgets(call: number, work: (parts: typeof Persons) => CallAnswer): void {
-  forgetting = forgetting.then(async () => {
-    const parts = await import('../../forgetting/person.js');
-    attempt(call, () => work(parts));
-  });
+  forgetting = forgetting
+    .then(() => import('../../forgetting/person.js'))
+    .then(
+      (parts) => attempt(call, () => work(parts)),
+      // An upgrade may be replacing the files: what else this thread has to do must go on.
+      (error: unknown) => failed(call, error),
+    );
 }
 
 function forget(

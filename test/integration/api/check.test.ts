@@ -68,6 +68,26 @@ describe('checks over HTTP', () => {
     assert.doesNotMatch(asked.sentence, /asks nobody/);
   });
 
+  test('of an account that the users file has says what its mail program hears, though it is called as a user of a mail server', async () => {
+    const other = await ApiServer.start((deps) => ({
+      ...deps,
+      accountState: (account) => (account === 'uid-33@example.com' ? 'active' : 'unknown'),
+    }));
+    try {
+      const ask = async (query: string) => (await other.get(`/api/v1/check?${query}`)).json;
+      assert.equal((await ask('account=uid-33@example.com')).auth.outcome, 'passes');
+      await other.block('uid-33@example.com');
+      const { auth, rcpt, sentence } = await ask('account=uid-33@example.com');
+      assert.deepEqual([auth.outcome, rcpt.outcome], ['refused', 'refused']);
+      assert.doesNotMatch(sentence, /own machine|authorized_submit_users/);
+      await other.block('uid-33@mx');
+      const local = await ask('account=uid-33@mx');
+      assert.deepEqual([local.auth.outcome, local.rcpt.outcome], ['not asked', 'not asked']);
+    } finally {
+      await other.stop();
+    }
+  });
+
   test('a check of an account alone finds the block on the EHLO name or network that it came from', async () => {
     const ehlo = await server.block('', { subject: { type: 'ehlo', value: 'pc-17.example' } });
     const ip = await server.block('', { subject: { type: 'ip', value: '198.51.100.0/24' } });

@@ -78,15 +78,61 @@ test('the users of a passwd-file are added with their hashes, those that are the
   assert.ok(await isRight(file, 'bob@example.com', 'another'), 'imported users are users like any other');
 });
 
-test('an import refuses each field by which Dovecot lets a user log in from some networks only', async (context) => {
+test('an import leaves out each user whose login Dovecot refuses, lets in or gives to another by an extra field', async (context) => {
   const cwd = temporaryDirectory(context);
-  for (const field of ['allow_nets', 'allow_real_nets']) {
-    const line = `ida:${SESAME.ssha}::::::userdb_x=1 ${field}=192.0.2.0/24\n`;
+  for (const field of [
+    ...['allow_nets=192.0.2.0/24', 'allow_real_nets=192.0.2.0/24', 'check_client_fp=ab', 'deny=yes'],
+    ...['fail=yes', 'fail', 'fail:default=yes', 'nologin', 'nologin=yes', 'delay_until=9999999999'],
+    ...['password={SSHA}AAAA', 'password_noscheme=AAAA', 'nopassword', 'noauthenticate', 'reason=gone'],
+    ...['user=bob', 'username=bob', 'domain=example.org', 'login_user=bob', 'passdb_import=fail'],
+    ...['proxy', 'proxy_maybe=y', 'host=192.0.2.1', 'userdb_user=bob', 'userdb_username:default=bob'],
+    ...['userdb_domain=example.org', 'userdb_tempfail=yes', 'userdb_userdb_import=tempfail', 'of_2031=yes'],
+    ...['mailer=x', 'homeless'],
+  ]) {
+    const line = `ida:${SESAME.ssha}::::::userdb_x=1  ${field} nodelay\n`;
     writeFileSync(path.join(cwd, 'users'), line);
     const { code, err } = await stopgap({ cwd }, 'user', 'import', 'users');
-    assert.equal(code, 1);
-    assert.ok(err.includes(`ida: has ${field}, which Stopgap does not heed`), err);
+    assert.equal(code, 1, field);
+    assert.ok(err.includes(`users:1: ida: has ${field.split('=')[0]!}, which Stopgap does not heed`), err);
+    assert.doesNotMatch(err, /AAAA|9999/, 'its value may be a hash');
   }
+  assert.equal(existsSync(inData(cwd, 'users.yaml')), false);
+});
+
+test('an import shows nothing of an extra field that has not the form of one, since it may be a hash', async (context) => {
+  const cwd = temporaryDirectory(context);
+  for (const odd of ['{SSHA}AAAA==', '$2y$10$AAAA', `${'A'.repeat(86)}`, '=AAAA', 'caf\u00e9=AAAA']) {
+    writeFileSync(path.join(cwd, 'users'), `ida:${SESAME.ssha}::::::${odd}\n`);
+    const { code, err } = await stopgap({ cwd }, 'user', 'import', 'users');
+    assert.equal(code, 1);
+    assert.match(err, /users:1: ida: has an extra field, which Stopgap does not heed/);
+    assert.ok(!err.includes('AAAA'), err);
+  }
+});
+
+test('an import takes users whose extra fields change nothing of the login', async (context) => {
+  const cwd = temporaryDirectory(context);
+  const harmless = [
+    ...['userdb_quota_rule=*:storage=1G', 'userdb_mail=mdbox:~/mail', 'userdb_quota/Mail_quota/size=1G'],
+    ...['userdb_user_x=1', 'quota_rule=*:storage=1G', 'mail=maildir:~/Maildir', 'home=/srv/x', 'uid=1000'],
+    ...['gid=1000', 'nodelay', 'nodelay=y', 'event_tenant=7', 'forward_tenant=7'],
+  ];
+  writeFileSync(path.join(cwd, 'users'), `ida:${SESAME.ssha}::::::${harmless.join(' ')} \n`);
+  const { code, err } = await stopgap({ cwd }, 'user', 'import', 'users');
+  assert.equal(code, 0, err);
+  assert.match(err, /^added 1 to /);
+});
+
+test('an import goes by the first line of a user, as Dovecot does, also where that line is left out', async (context) => {
+  const cwd = temporaryDirectory(context);
+  const lines = [`ida:${SESAME.ssha}::::::fail`, `ida:${SESAME.ssha}`, `Ida:${SESAME.bcrypt}`, 'jan:*'];
+  writeFileSync(path.join(cwd, 'users'), `${lines.join('\n')}\njan:${SESAME.bcrypt}\n`);
+  const { code, err } = await stopgap({ cwd }, 'user', 'import', 'users', '--skip');
+  assert.equal(code, 0);
+  assert.match(err, /users:1: ida: has fail/);
+  for (const told of ['2: ida', '3: ida', '5: jan'])
+    assert.ok(err.includes(`users:${told} is in an earlier line too`), err);
+  assert.match(err, /added 0 to .*; 5 left out/);
 });
 
 test('an import that has a line which cannot be taken over adds nothing, and names each', async (context) => {

@@ -72,6 +72,28 @@ describe('stopgap import postfix-log', () => {
     assert.match(out, /^ +2 messages handed back by a filter, counted once$/m);
   });
 
+  test('takes sends, bounces and refused recipients of names that hold NUL, which no store takes', async (t) => {
+    const at = '2026-11-20T03:04:05+00:00 mx postfix';
+    const log = [
+      `${at}/smtpd[1]: A1: client=a[192.0.2.1], sasl_method=PLAIN, sasl_username=an\0na@example.com`,
+      `${at}/qmgr[1]: A1: from=<an\0na@example.com>, size=9, nrcpt=1 (queue active)`,
+      `${at}/smtp[1]: A1: to=<x@example.org>, relay=b[192.0.2.9]:25, delay=1, dsn=5.1.1, status=bounced (550 no)`,
+      `${at}/bounce[1]: A1: sender non-delivery notification: B1`,
+      `${at}/qmgr[1]: A1: removed`,
+      `${at}/smtpd[1]: NOQUEUE: reject: RCPT from a[192.0.2.1]: 550 5.1.1 <x@a.test>: Recipient address rejected: User unknown; from=<\0> to=<x@a.test> proto=ESMTP helo=<\0> sasl_username=<ben\0>`,
+      `${at}/smtpd[1]: warning: a[192.0.2.1]: SASL LOGIN authentication failed: x\0, sasl_username=\0`,
+    ];
+    const folder = await ImportFolder.open(t, { 'mail.log': `${log.join('\n')}\n` });
+    const { code, out, err } = await folder.import(['mail.log']);
+    assert.deepEqual([code, err], [0, '']);
+    assert.match(out, /^written +\d+ events added, 0 known before$/m);
+    const events = await folder.events();
+    const streams = new Set(events.filter(({ by }) => by === 'system:import').map(({ stream }) => stream));
+    for (const stream of ['send-an?na@example.com', 'send-ben?', 'auth-192.0.2.1'])
+      assert.ok(streams.has(stream), [...streams].join(' '));
+    assert.doesNotMatch(JSON.stringify(events), /\\u0000/);
+  });
+
   test('takes no number that Postfix could not have written', async (t) => {
     const at = '2026-11-20T03:04:05+00:00 mx postfix';
     const most = '9'.repeat(400);

@@ -639,6 +639,21 @@ describe('a follower of a log', () => {
     assert.deepEqual(scene.told, []);
   });
 
+  test('names a login with control characters as the server does that gets its report, and as an import does', async () => {
+    const scene = new Scene();
+    scene.log.lines.push(
+      ...message('A1', 0).map((line) => line.replace('sasl_username=alice', 'sasl_username=al\0ic\te')),
+    );
+    scene.log.there = 2;
+    scene.start();
+    await scene.pass(15 * SECOND);
+    await scene.stop();
+    assert.deepEqual(
+      scene.reported.map(({ account }) => account),
+      ['al?ic?e@example.com'],
+    );
+  });
+
   test('knows where it has begun though the server has never answered', async () => {
     const scene = new Scene();
     scene.place = undefined;
