@@ -33,11 +33,8 @@ export const hookShape = z
   })
   .meta({ id: 'HookRun', description: 'What the hook did.' });
 
-type Ran = Omit<HookRan, 'block'>;
+type Ran = Partial<Pick<HookRan, 'block'>> & Omit<HookRan, 'block'>;
 type Told = Pick<Ran, 'action' | 'cause' | 'outcome'> & Partial<Ran>;
-
-const WHAT_IT_WAS = ['block', 'action', 'cause', 'outcome'] as const;
-const HOW_MUCH = ['asked', 'acted', 'moved', 'through'] as const;
 
 /**
  * What a caller may know of a call of the hook for a block on a subject of theirs. It may have been about mail of others too, and
@@ -45,6 +42,8 @@ const HOW_MUCH = ['asked', 'acted', 'moved', 'through'] as const;
  */
 export function hookFor(hook: Ran, subject: Subject, concerns: Concerns): Told {
   if (seesAll(concerns)) return hook;
-  const told: readonly string[] = seesMailOf(subject, concerns) ? [...WHAT_IT_WAS, ...HOW_MUCH] : WHAT_IT_WAS;
-  return Object.fromEntries(Object.entries(hook).filter(([name]) => told.includes(name))) as unknown as Told;
+  const { output: _, ...ran } = hook;
+  if (seesMailOf(subject, concerns)) return ran;
+  const { asked: _asked, acted: _acted, moved: _moved, through: _through, ...whatItWas } = ran;
+  return whatItWas;
 }
