@@ -124,7 +124,8 @@ function isAllowed(
   const reading = sendVolume
     .readings(subject, now)
     .find((one) => one.rule === rule && one.outbreak === undefined);
-  return reading !== undefined && observed <= reading.limit;
+  // It may go on since, and what has tripped a rule counts for no other trip.
+  return reading !== undefined && Math.max(observed, reading.inWindow ?? reading.observed) <= reading.limit;
 }
 
 /** Whether a block is of all that the subject is: one of the first network within it is found too. */

@@ -1,4 +1,4 @@
-import type { Document, ErrorCode, LineCounter, ParsedNode } from 'yaml';
+import type { Document, ErrorCode, LineCounter, ParsedNode, YAMLError } from 'yaml';
 import { Lexer, YAMLParseError, isScalar, parseDocument, visit } from 'yaml';
 
 /** Levels of brackets, and columns of indentation. */
@@ -73,7 +73,8 @@ export function parseYaml(
     // Its warnings go to standard error, past the log, with the text of the file.
     logLevel: 'error',
   });
-  document.errors = plainly(document.errors);
+  document.errors = plainly(document, document.errors);
+  document.warnings = plainly(document, document.warnings);
   let aliases = 0;
   visit(document, {
     Alias(_, { range }) {
@@ -96,36 +97,65 @@ export function parseYaml(
   return document;
 }
 
-/** The library's words are for those who know its grammar. One fault at a place is enough. */
-function plainly(errors: readonly YAMLParseError[]): YAMLParseError[] {
-  const said = new Map<number, YAMLParseError>();
-  const lineEnds = new Set(
-    errors.flatMap(({ code, pos }) => (code === 'MULTILINE_IMPLICIT_KEY' ? pos[0] : [])),
+/**
+ * Says faults in words of ours: those of the library are for people who know its grammar, and some have the text of the file, which
+ * may be a secret. One fault at a place is enough.
+ */
+function plainly(document: Document.Parsed, faults: readonly YAMLError[]): YAMLError[] {
+  const said = new Map<number, YAMLError>();
+  const goingOn = new Set(
+    faults.flatMap(({ code, pos }) => (code === 'MULTILINE_IMPLICIT_KEY' ? pos[0] : [])),
   );
-  for (const { code, message, pos } of errors) {
-    if (said.has(pos[0])) continue;
-    const words = WORDS[code]?.(message, lineEnds.has(pos[0])) ?? message;
-    said.set(pos[0], new YAMLParseError(pos, code, words));
+  for (const fault of faults) {
+    const { code, message, pos } = fault;
+    const isQuote = code === 'MISSING_CHAR' && message.startsWith('Missing closing');
+    const at = isQuote ? quoteBefore(document, pos[0]) : pos[0];
+    if (said.has(at)) continue;
+    fault.pos = [at, at + 1];
+    fault.message = WORDS[code]?.(message, goingOn.has(at)) ?? message;
+    said.set(at, fault);
   }
   return [...said.values()];
 }
+
+/** Where the quoted text begins that has no end: the library says where it looked for that. */
+function quoteBefore(document: Document.Parsed, end: number): number {
+  let start = end;
+  visit(document, {
+    Scalar(_, { type, range }) {
+      const isQuoted = type === 'QUOTE_DOUBLE' || type === 'QUOTE_SINGLE';
+      if (isQuoted && range !== undefined && range![0] < end) start = range![0];
+    },
+  });
+  return start;
+}
+
+const NO_PAIR = 'no name with a value; see the indentation, the colon and the space after it';
+const NOT_IN_LINE =
+  'is not indented as the lines above; names of one group begin in the same column, and a dash has a space after it';
+const NEEDS_QUOTES = 'this value has to be in quotes';
 
 const WORDS: Readonly<Partial<Record<ErrorCode, (message: string, goesOn: boolean) => string>>> = {
   BLOCK_AS_IMPLICIT_KEY: (_, goesOn) =>
     goesOn
       ? 'the line after this one is indented too far; names of one group begin in the same column'
       : 'a second name on this line; put it on a line of its own, or a value with a colon into quotes',
-  MULTILINE_IMPLICIT_KEY: () => 'a name without a colon; write name: value',
+  MULTILINE_IMPLICIT_KEY: () => NO_PAIR,
   BAD_INDENT: (message) =>
-    message.startsWith('Flow')
-      ? 'a bracket above is not closed; write } or ] before this line'
-      : 'is not indented as the lines above; names of one group begin in the same column, and a dash has a space after it',
-  MISSING_CHAR: (message) =>
-    message.includes('quote') ? 'a quote is not closed' : 'a name without a colon; write name: value',
+    message.startsWith('Flow') ? 'a bracket above is not closed; write } or ] before this line' : NOT_IN_LINE,
+  MISSING_CHAR: (message) => {
+    if (message.startsWith('Missing closing')) return 'this quote is not closed';
+    if (message.startsWith('Missing ,')) return 'a comma is missing before this';
+    if (message.startsWith('Sequence item')) return NOT_IN_LINE;
+    return message.startsWith('Implicit map keys') ? NO_PAIR : message;
+  },
   TAB_AS_INDENT: () => 'begins with a tab; indent by spaces',
   MULTIPLE_DOCS: () => 'a line --- begins a second document; write one alone',
   BAD_SCALAR_START: (message) => `a value that begins with ${message.at(-1)!} has to be in quotes`,
   BAD_DQ_ESCAPE: () => 'within double quotes \\ begins an escape; write \\\\, or use single quotes',
+  UNEXPECTED_TOKEN: () => `${NEEDS_QUOTES}, or a bracket or comma is too many`,
+  TAG_RESOLVE_FAILED: () => `${NEEDS_QUOTES}: it begins with ! as a tag does`,
+  BAD_DIRECTIVE: () => 'a line that begins with % is no setting',
 };
 
 /** A key of another form may be an address, or a piece of a hash without quotes: neither is for a log. */

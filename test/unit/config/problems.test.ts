@@ -111,13 +111,18 @@ const CASES: Array<[name: string, given: Given, problem: string | RegExp]> = [
   [
     'a name without a colon',
     { yaml: 'smtp:\n  hostname\n  relay: x\n' },
-    'stopgap.yaml:2:3: a name without a colon; write name: value',
+    'stopgap.yaml:2:3: no name with a value; see the indentation, the colon and the space after it',
   ],
   ['a tab', { yaml: 'smtp:\n\thostname: a\n' }, 'stopgap.yaml:2:1: begins with a tab; indent by spaces'],
   [
     'a quote that is not closed',
-    { yaml: 'smtp:\n  hostname: "a\n' },
-    /^stopgap\.yaml:\d:\d+: a quote is not closed/,
+    { yaml: `data: 'x'\nsmtp:\n  hostname: "a\nroles: api\n` },
+    'stopgap.yaml:3:13: this quote is not closed',
+  ],
+  [
+    'a list whose entries are not in one column',
+    { yaml: 'smtp:\n  submission:\n    - listen: a\n     tls: b\n' },
+    /^stopgap\.yaml:4:1: is not indented as the lines above/,
   ],
   [
     'a value that needs quotes',
@@ -140,7 +145,11 @@ const CASES: Array<[name: string, given: Given, problem: string | RegExp]> = [
     { yaml: 'data: a\n---\ndata: b\n' },
     'stopgap.yaml:2:1: a line --- begins a second document; write one alone',
   ],
-  ['an unknown tag', { yaml: 'data: !!js/function x\n' }, /^stopgap\.yaml:1:7: Unresolved tag/],
+  [
+    'an unknown tag',
+    { yaml: 'data: !!js/function x\n' },
+    'stopgap.yaml:1:7: this value has to be in quotes: it begins with ! as a tag does',
+  ],
   ['an unquoted IPv6 address', { yaml: 'api: { listen: [::1]:25 }\n' }, /an IPv6 address needs quotes/],
   ['absurd nesting', { yaml: '['.repeat(100_000) }, /nested too deeply/],
   [
@@ -449,4 +458,12 @@ test('a login that could go in clear is told beside wrong values, not after they
     /^stopgap\.yaml:1:23: smtp\.relay\.url: would give its password without certain TLS/m,
   );
   assert.ok(!problems.includes('hush'));
+});
+
+test('a secret that YAML reads as something else is not shown', (context) => {
+  for (const first of ['!', '|', ']', '}', '@', '%', '&a ', "'", '"', '"\\q', 'x: ']) {
+    const problems = problemsOf(context, { yaml: `${RELAY}redis: ${first}hunter2\n` });
+    assert.ok(problems.length > 0, first);
+    assert.doesNotMatch(problems.join('\n'), /hunter2/, first);
+  }
 });

@@ -136,6 +136,7 @@ test('a sender is named while the rules in force do not allow what it did', () =
   const flood = observed(T0, 'block', ALICE, { observed: 500 });
   assert.equal(named(flood, limited(499)), 1);
   assert.equal(named(flood, limited(500)), 0, 'somebody has raised the limit since');
+  assert.equal(named(flood, limited(500, { inWindow: 501 })), 1, 'it goes on');
   assert.equal(named(flood, limited(500, { rule: 'slow' })), 1, 'of another rule');
   assert.equal(named(flood), 1, 'the rule does not apply at this hour');
   const outbreak = { domain: 'example.com', accounts: 6, limit: 4, window: HOUR };
