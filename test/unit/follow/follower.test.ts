@@ -191,6 +191,8 @@ describe('a follower of a log', () => {
     scene.isAway = false;
     await scene.pass(MINUTE);
     for (let left = 200; left > 0 && scene.ids.length < 3000; left--) await scene.work();
+    // A busy machine has it all reported only now, and the trouble is over some time after that.
+    await scene.pass(MINUTE);
     await scene.stop();
     assert.equal(scene.ids.length, 3000);
     assert.equal(scene.told.at(-1), 'mail.log: reported again');
