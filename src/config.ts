@@ -41,7 +41,7 @@ export interface LoadedConfig {
   readonly warnings: readonly string[];
   /** Each setting and where it came from, without secrets. */
   readonly settings: readonly SettingInForce[];
-  /** The settings whose secret stands in the file itself, whether it is in force or not. */
+  /** The settings whose secret is in the file itself, whether it is in force or not. */
   readonly confidential: readonly string[];
 }
 

@@ -89,7 +89,7 @@ function readSenders(source: YamlSource, map: Map<string, string[]>, problems: s
   for (const { key, keyNode, value } of source.entries(root)) {
     const account = normalizeAccount(key);
     if (map.has(account)) {
-      problems.push(`${source.where(keyNode)}: ${key}: stands twice (it is ${account} in normal form)`);
+      problems.push(`${source.where(keyNode)}: ${key}: is there twice (it is ${account} in normal form)`);
       continue;
     }
     const raw = plainValue(source, value);

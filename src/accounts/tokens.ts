@@ -70,7 +70,7 @@ export function parseTokens(text: string, file: string): TokenTable {
     const known = ROLES.find((one) => one === role);
     if (!isText(name))
       problems.push(`${where('name')}: must be text (in quotes where it looks like a number)`);
-    else if (tokens.has(name)) problems.push(`${where('name')}: ${name} stands twice; remove one`);
+    else if (tokens.has(name)) problems.push(`${where('name')}: ${name} is there twice; remove one`);
     if (known === undefined) problems.push(`${where('role')}: is not known; use ${ROLES.join(', ')}`);
     const own =
       known === undefined

@@ -52,7 +52,7 @@ export function parseUsers(text: string, file: string): UserTable {
     else {
       const fault = nameFault(normal);
       if (fault !== undefined) problems.push(`${where('name')}: ${fault}`);
-      if (users.has(normal)) problems.push(`${where('name')}: ${normal} stands twice; remove one`);
+      if (users.has(normal)) problems.push(`${where('name')}: ${normal} is there twice; remove one`);
     }
     const fault = isText(password) ? hashFault(password) : 'is missing; set it with stopgap user passwd';
     if (fault !== undefined) problems.push(`${where('password')}: ${fault}`);

@@ -99,7 +99,7 @@ export const reportShape = z
           description: `Of unheld, refusals since the block held as much as one may (${MOST_HELD_WORDS}).`,
         }),
       })
-      .meta({ description: 'What became of them stands in the history of the block.' }),
+      .meta({ description: 'What became of them is in the history of the block.' }),
     coveredUntil: instantShape.nullable().meta({
       description:
         'Null where all is counted. Else there were too many events to read, and those after this instant are left out.',

@@ -377,7 +377,7 @@ function toldBy(
     ...fitting.map(({ sentence }) => sentence),
     ...(isOnlyCode && !text.isBare ? [ONLY_CODE] : []),
     ...(first.shown === 'login' ? [`${NO_ANSWER}${own.failsReading ? '' : OF_READING}.`] : []),
-    ...(first.shown === 'around' ? [AS_IT_STANDS] : []),
+    ...(first.shown === 'around' ? [WORD_BY_WORD] : []),
     ...(isOfOthers && atAddress === undefined ? [ASK_FOR_ADDRESS] : []),
   ];
 }
@@ -411,7 +411,7 @@ const NOT_BY_WORDS =
 const AROUND = 'What is known of this account around then:';
 const NOTHING_AROUND =
   'Nothing is known here of this account around then: perhaps the program reached no server, or it is about something else.';
-const AS_IT_STANDS = 'Give the answer as it stands, with its code.';
+const WORD_BY_WORD = 'Give the answer word by word, with its code.';
 const NODES = 'the SMTP nodes know (their log, which has of failed logins the network and not the name)';
 const SMTP_NODES_KNOW = `What clients were told only ${NODES}.`;
 
@@ -440,9 +440,9 @@ function unknown(text: SaidText, own: readonly OwnReply[], facts: Facts): readon
     return [...says, isSaidElsewhere ? elsewhere : none, ...notKept, ...hint];
   }
   if (!text.hasAnswer) {
-    if (text.saysNoneOffered) return [AS_IT_STANDS];
+    if (text.saysNoneOffered) return [WORD_BY_WORD];
     const perhaps = text.isOfLogin(OWN_CODES) ? passwordSentence(facts) : NOTHING_AROUND;
-    return [NOT_BY_WORDS, isSaidElsewhere ? SMTP_NODES_KNOW : perhaps, AS_IT_STANDS, ...hint];
+    return [NOT_BY_WORDS, isSaidElsewhere ? SMTP_NODES_KNOW : perhaps, WORD_BY_WORD, ...hint];
   }
   const nothing = isSaidElsewhere
     ? `Whether Stopgap said ${code} is not known here: ${NODES}.`

@@ -200,7 +200,7 @@ export function exemptionRoutes(deps: ApiDependencies, reads: LongReads): readon
         if (models.exemptions.get(id)?.origin === 'rules') {
           const current = exemptionView(inForce(id, request.concerns));
           const message =
-            'this exemption stands in the rules: edit the rules file, or PUT /api/v1/rules without it';
+            'this exemption is in the rules: edit the rules file, or PUT /api/v1/rules without it';
           throw new StopgapError('conflict', message, { current });
         }
         // Also for an exemption that is revoked: the same request may have revoked it before.

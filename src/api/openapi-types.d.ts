@@ -1435,7 +1435,7 @@ export interface components {
             }[];
             /** @description Refusals with other replies. */
             otherReplies: number;
-            /** @description What became of them stands in the history of the block. */
+            /** @description What became of them is in the history of the block. */
             held: {
                 /** @description Messages that were held in all. */
                 messages: number;
@@ -1999,7 +1999,7 @@ export interface components {
             reason: string | null;
             /** @description What must be so besides of a message, or of what is within the window. */
             besides: string[];
-            /** @description Of a rule that counts accounts which turn: how it stands with their domain. Of an account, count, window and limit are then those above which it turns. */
+            /** @description Of a rule that counts accounts which turn: the state of their domain. Of an account, count, window and limit are then those above which it turns. */
             outbreak?: {
                 domain: string;
                 /** @description So many have turned within its window. */

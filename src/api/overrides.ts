@@ -181,7 +181,7 @@ export function overrideRoutes(deps: ApiDependencies, reads: LongReads): readonl
         if (done.before.file === undefined) throw new StopgapError('not-found', `${name} has no override`);
         throw new StopgapError(
           'conflict',
-          `the override of ${name} stands in the overrides file: edit the file`,
+          `the override of ${name} is in the overrides file: edit the file`,
           {
             current: overrideView(subject, models.overrides.on(subject), rules(), clock.now()),
           },

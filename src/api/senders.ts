@@ -80,7 +80,7 @@ export const windowShape = z
       .optional()
       .meta({
         description:
-          'Of a rule that counts accounts which turn: how it stands with their domain. Of an account, count, window and limit are then those above which it turns.',
+          'Of a rule that counts accounts which turn: the state of their domain. Of an account, count, window and limit are then those above which it turns.',
       }),
   })
   .meta({ id: 'Window' });

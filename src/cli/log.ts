@@ -61,7 +61,7 @@ export function logVerb(program: Command, io: CliIo): void {
   withConfig(
     log
       .command('hash <names...>')
-      .description('what stands in the log in the place of a name')
+      .description('what the log has in place of a name')
       .option('--json', 'as JSON'),
   ).action(async (names: string[], options: ConfigOption & { readonly json?: true }) => {
     const { key } = (await configForFiles(io, options)).config.log;

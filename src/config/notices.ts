@@ -40,7 +40,7 @@ export interface Digest {
   readonly repeat: Milliseconds;
 }
 
-/** A text as it stands, or the content of `file:PATH`. No message repeats it. */
+/** A text as it is written, or the content of `file:PATH`. No message repeats it. */
 function secretText(raw: unknown, base: string, around: Surroundings): string | undefined {
   if (typeof raw !== 'string' || raw.trim() === '') throw new WrongValue('is no text');
   const named = /^file:(.+)$/.exec(raw.trim())?.[1];

@@ -14,7 +14,7 @@ interface Found {
   readonly isPast: boolean;
 }
 
-/** One character more than it takes: then it says so, and nobody cuts off the end in silence, where a code often stands. */
+/** One character more than it takes: then it says so, and nobody cuts off the end in silence, where a code often is. */
 const TOO_LONG = 4001;
 
 /** For the help desk: what a user was told, and why. */

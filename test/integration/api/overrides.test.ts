@@ -211,7 +211,7 @@ describe('overrides over HTTP', () => {
     assert.equal(limit('burst', 'filed@example.com'), 20);
     const refused = await server.call('DELETE', target);
     assert.equal(refused.status, 409);
-    assert.match(refused.json.detail, /stands in the overrides file/);
+    assert.match(refused.json.detail, /is in the overrides file/);
   });
 
   test('a faulty request is 400 and says what is wrong', async () => {

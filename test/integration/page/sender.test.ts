@@ -123,7 +123,7 @@ describe('the screen of a sender in a real browser', { skip: WITHOUT_BROWSER }, 
     await page.getByLabel('What their program said').fill('552 quota');
     await page.getByRole('button', { name: 'Check' }).press('Enter');
     await page.getByText('Whether Stopgap said 552 is not known here').waitFor();
-    // The field must not cut off the end, where a code often stands.
+    // The field must not cut off the end, where a code often is.
     await page.getByLabel('What their program said').fill(`${'x'.repeat(5000)} 552`);
     await page.getByRole('button', { name: 'Check' }).press('Enter');
     await page.getByText('must be at most 4,000 characters').waitFor();

@@ -158,7 +158,7 @@ user: []
       'users.yaml:3:13: users[1].name: must be text (in quotes where it looks like a number)',
       `users.yaml:4:${column(`${bob}maybe, `)}: users[2].role: unknown key`,
       `users.yaml:4:${column(bob)}: users[2].disabled: must be true or false`,
-      'users.yaml:6:13: users[4].name: bob2 stands twice',
+      'users.yaml:6:13: users[4].name: bob2 is there twice',
       'users.yaml:7:5: users[5].name: must be text (in quotes where it looks like a number)',
       'users.yaml:8:5: users[6]: must be a mapping with name, password, disabled, addedAt',
       'users.yaml:9:1: user: unknown key',

@@ -153,7 +153,7 @@ test('records of many pieces are read with their own lines', () => {
   assert.equal(parseUsers(text, 'u').size, 2000);
   const twice = text.replace('user1998,', 'user3,');
   const [problem] = read(twice) as string[];
-  assert.match(problem!, /^u:2001:13: users\[1998\]\.name: user3 stands twice/);
+  assert.match(problem!, /^u:2001:13: users\[1998\]\.name: user3 is there twice/);
   const aliased = text
     .replace(`user0, password: "${HASH}"`, `user0, password: &one "${HASH}"`)
     .replace(`user1999, password: "${HASH}"`, 'user1999, password: *one');
@@ -192,7 +192,7 @@ test('a map of senders of many pieces reads as a whole does, and names its own l
   assert.deepEqual(problems(text), problems(whole));
   const wrong = (content: string): string =>
     content.replace('user5999@example.com: "x@', 'user1@example.com: "x@');
-  assert.match((problems(wrong(text)) as string[])[0]!, /^s:9001:1: user1@example.com: stands twice/);
+  assert.match((problems(wrong(text)) as string[])[0]!, /^s:9001:1: user1@example.com: is there twice/);
   const late = (content: string): string => content.replaceAll('"*@example.net"', '"*@*"');
   assert.deepEqual(problems(late(text)), problems(late(whole)));
 });

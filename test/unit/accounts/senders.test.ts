@@ -71,7 +71,7 @@ test('a broken map is refused with every place', () => {
           's.yaml:1:14: a@b.example: "*" is no return path',
           's.yaml:2:14: c@d.example: "x@*" has a wildcard in its domain',
           's.yaml:2:14: c@d.example: must be an address or a list of addresses',
-          's.yaml:3:1: A@B.example: stands twice (it is a@b.example in normal form)',
+          's.yaml:3:1: A@B.example: is there twice (it is a@b.example in normal form)',
           's.yaml:4:14: e@f.example: must be an address or a list of addresses',
           's.yaml:5:14: g@h.example: "*+news@h.example" has a wildcard before a +tag, which is dropped: it would allow far more',
         ],

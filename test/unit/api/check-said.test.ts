@@ -234,7 +234,7 @@ describe('a text without the answer of a server', () => {
       assert.deepEqual([found.cause, found.block, found.code], ['none', null, null]);
       assert.match(
         found.sentence,
-        /^By these words alone it cannot be told: .* around then: Stopgap told it "451 .* Give the answer as it stands/,
+        /^By these words alone it cannot be told: .* around then: Stopgap told it "451 .* Give the answer word by word/,
       );
       assert.doesNotMatch(found.sentence, /Its password was wrong/);
       const nothing = said(text);

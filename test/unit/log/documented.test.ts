@@ -29,7 +29,7 @@ for (const line of page.split('\n')) {
     .slice(1, -1)
     .map((cell) => cell.trim());
   if (level === undefined || !/^(fatal|error|warn|info|debug|trace)$/.test(level)) continue;
-  assert.ok(!rows.has(message!), `"${message}" stands twice`);
+  assert.ok(!rows.has(message!), `"${message}" is there twice`);
   rows.set(message!, {
     level,
     component,

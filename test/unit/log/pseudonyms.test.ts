@@ -83,7 +83,7 @@ describe('a record', () => {
   test('says of a faulty file only the places of the faults', () => {
     const { faults } = names.record({
       what: 'users',
-      faults: 'data/users.yaml:3:5: users[1].name: scanner stands twice; remove one\nscanner is gone',
+      faults: 'data/users.yaml:3:5: users[1].name: scanner is there twice; remove one\nscanner is gone',
     });
     assert.equal(faults, 'data/users.yaml:3:5; (left out)');
   });

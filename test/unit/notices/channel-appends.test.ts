@@ -54,7 +54,7 @@ describe('a channel whose notices of one moment are more than one append holds',
     assert.deepEqual(new Set(there.notices.map(({ at }) => at)), new Set([there.now]));
   });
 
-  test('tells those that are left alone: who was told at that moment waits for the interval, and so does who comes new', () => {
+  test('tells those that are left alone: who was told at that moment, or comes new, waits for the interval', () => {
     const there = world();
     const [worker] = there.workers as [World['workers'][number]];
     flood(there);
