@@ -2257,6 +2257,8 @@ export interface components {
             /** @description Id of the block or proposal. */
             block: string | null;
             why: string | null;
+            /** @description What was decided on held mail; null where nothing was. */
+            held: ("release" | "delete" | "keep") | null;
         };
         Stage: {
             /**
