@@ -1,3 +1,4 @@
+import type { HeldAction } from '../../src/blocks/events.js';
 import type { RecordedEvent } from '../../src/kernel/events.js';
 import { keyOf } from '../../src/kernel/events.js';
 import type { Instant } from '../../src/kernel/time.js';
@@ -16,6 +17,8 @@ export interface Change {
   readonly block: string | undefined;
   readonly subject: Subject | undefined;
   readonly why: string | undefined;
+  /** What is to become of held mail. */
+  readonly held?: HeldAction | 'keep';
 }
 
 /** How many are kept, the newest: the store has all. */
@@ -31,13 +34,16 @@ export class Changes {
 
   apply({ position, at, by, type, correlation, stream, data }: RecordedEvent): void {
     if (by.startsWith('rule:') || by.startsWith('system:') || ENDED_BY_TIME.has(type)) return;
-    const { block, subject, note, reason, description } = data as Readonly<Record<string, unknown>>;
+    const fields = data as Readonly<Record<string, unknown>>;
+    const { block, subject, note, reason, description } = fields;
     const why = [note, reason, description].find((text) => typeof text === 'string' && text !== '');
+    const held = fields[type === 'HeldMailDecided' ? 'action' : 'held'];
     this.#kept.push({
       ...{ position, at, by, type, correlation },
       block: block as string | undefined,
       subject: (subject as Subject | undefined) ?? subjectOfKey(keyOf(stream)),
       why: why as string | undefined,
+      ...(held === undefined ? {} : { held: held as HeldAction | 'keep' }),
     });
     // Not each time: to move ten thousand of them takes longer than to add one.
     if (this.#kept.length >= 2 * CHANGES_KEPT) this.#kept = this.#kept.slice(-CHANGES_KEPT);

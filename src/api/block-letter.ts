@@ -196,27 +196,44 @@ const UNKNOWN = 'may have been sent on or deleted since';
 const counted = (count: number, one: string, many: string): readonly string[] =>
   count === 0 ? [] : [`${grouped(count)} ${count === 1 ? one : many}`];
 
-function held({
-  block,
-  held: { messages, recipients, queued, waiting, moved, elsewhere },
-}: ReportJson): readonly string[] {
-  if (messages === 0) return [];
-  const ran = block.history.flatMap(({ hook }) => (hook?.outcome === 'done' ? [hook] : []));
+/** What became of held mail that stayed with the block, in messages. */
+interface Fates {
+  readonly released: number;
+  readonly deleted: number;
+  readonly stillHeld: number;
+  /** Nobody can say: it was let go by hand, or the hook acted on mail of others too, and it is not told on how many. */
+  readonly unknown: number;
+}
+
+function fatesOf({ block: { history }, held: { messages, waiting, moved, sentOn } }: ReportJson): Fates {
+  const runs = history.flatMap(({ hook }) =>
+    hook === undefined || hook.action === 'hold-queue' ? [] : [hook],
+  );
+  const actedOf = (some: typeof runs): number => some.reduce((sum, { acted = 0 }) => sum + acted, 0);
   const actedBy = (action: 'release' | 'delete'): number =>
-    ran.filter((hook) => hook.action === action).reduce((sum, { acted = 0 }) => sum + acted, 0);
-  const done = (action: 'release' | 'delete', words: string): readonly string[] => {
-    const acted = actedBy(action);
-    return acted === 0
-      ? []
-      : [`${amount('messages', acted)} of these ${acted === 1 ? 'was' : 'were'} ${words}.`];
-  };
-  const { released, deleted, waiting: waitingThere } = elsewhere;
-  const unknown = moved - released - deleted - waitingThere;
-  // Of a hook that may have acted on mail of others too, it is not told on how many.
-  const isUncounted = ran.some(({ acted, action }) => acted === undefined && action !== 'hold-queue');
-  const uncounted = isUncounted ? Math.max(0, messages - waiting - moved) : 0;
+    actedOf(runs.filter((hook) => hook.action === action));
+  // What calls acted on before one was given up is listed still.
+  const givenUp = runs.slice(runs.findLastIndex(({ outcome }) => outcome === 'done') + 1);
+  // Of mail that has outlived its retention the hook tells too.
+  const gone = Math.max(0, messages - waiting - moved) + actedOf(givenUp);
+  const deleted = Math.min(actedBy('delete'), gone);
+  // A mail server may tell again of what the hook has let go.
+  const released = Math.max(Math.min(actedBy('release'), gone - deleted), sentOn);
+  const rest = Math.max(0, messages - moved - released - deleted);
+  const stillHeld = Math.min(waiting, rest);
+  return { released, deleted, stillHeld, unknown: rest - stillHeld };
+}
+
+function held(report: ReportJson): readonly string[] {
+  const { messages, recipients, queued, moved, elsewhere } = report.held;
+  if (messages === 0) return [];
+  const { released, deleted, stillHeld, unknown } = fatesOf(report);
+  const of = (count: number, words: string): readonly string[] =>
+    count === 0 ? [] : [`${amount('messages', count)} of these ${words}.`];
+  const were = (count: number): string => (count === 1 ? 'was' : 'were');
+  const elsewhereUnknown = moved - elsewhere.released - elsewhere.deleted - elsewhere.waiting;
   // Nobody is to send again what has gone out since.
-  const atFirst = actedBy('release') + released + unknown + uncounted === 0 ? '' : ' at first';
+  const atFirst = released + elsewhere.released + elsewhereUnknown + unknown === 0 ? '' : ' at first';
   return [
     ...(messages === queued
       ? []
@@ -228,22 +245,22 @@ function held({
       : [
           `${amount('messages', queued)} of those that were sent before had not left our server yet, at least for some recipients.`,
         ]),
-    ...done('release', 'sent on later'),
-    ...done('delete', 'deleted'),
-    ...(uncounted === 0 ? [] : [`${amount('messages', uncounted)} of these ${UNKNOWN}.`]),
+    ...of(released, `${were(released)} sent on later`),
+    ...of(deleted, `${were(deleted)} deleted`),
+    ...of(unknown, UNKNOWN),
     ...(moved === 0
       ? []
       : [
-          `${amount('messages', moved)} of these ${moved === 1 ? 'was' : 'were'} held on, since we stopped that mail for another reason too: ${[
-            ...counted(released, 'was sent on later', 'were sent on later'),
-            ...counted(deleted, 'was deleted', 'were deleted'),
-            ...counted(waitingThere, 'still waits for a decision', 'still wait for a decision'),
-            ...counted(unknown, UNKNOWN, UNKNOWN),
+          `${amount('messages', moved)} of these ${were(moved)} held on, since we stopped that mail for another reason too: ${[
+            ...counted(elsewhere.released, 'was sent on later', 'were sent on later'),
+            ...counted(elsewhere.deleted, 'was deleted', 'were deleted'),
+            ...counted(elsewhere.waiting, 'is still held', 'are still held'),
+            ...counted(elsewhereUnknown, UNKNOWN, UNKNOWN),
           ].join(', ')}.`,
         ]),
-    ...(waiting === 0
+    ...(stillHeld === 0
       ? []
-      : [`${amount('messages', waiting)} still ${waiting === 1 ? 'waits' : 'wait'} for a decision.`]),
+      : [`${amount('messages', stillHeld)} ${stillHeld === 1 ? 'is' : 'are'} still held.`]),
   ];
 }
 

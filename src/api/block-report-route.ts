@@ -76,7 +76,7 @@ async function reportOn(
 ): Promise<ReportJson> {
   const { store, clock, retention } = deps;
   const kept = clock.now() - retention.sends;
-  const { count: waiting, moved } = await heldOf(store, entry, concerns);
+  const { count: waiting, hasOthers: others, moved } = await heldOf(store, entry, concerns);
   const report = new ContainmentReport(entry, deps.models.pastBlocks, moved);
   let left = mostRead;
   let last = -Infinity;
@@ -110,7 +110,7 @@ async function reportOn(
   return {
     block: blockView(entry, clock.now(), concerns),
     ...findings,
-    held: { ...held, waiting, elsewhere },
+    held: { ...held, waiting, elsewhere, others },
     coveredUntil: covered,
     keptSince: since < kept ? formatInstant(kept) : null,
   };

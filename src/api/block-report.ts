@@ -17,7 +17,7 @@ import type { SenderIdentity } from '../sending/subjects.js';
 import { directionsMeet, senderIdentity } from '../sending/subjects.js';
 import { blockShape } from './block-view.js';
 import { PAST_WHY } from './past-block.js';
-import { instantShape, instantView, position } from './shapes.js';
+import { instantShape, instantView, OTHERS_WORDS, position } from './shapes.js';
 
 /** Different replies and sources that are kept. A client chooses its network, so that they may be without number. */
 const MOST_KEPT = 1000;
@@ -88,9 +88,14 @@ export const reportShape = z
           description:
             'Of these, messages that stayed on hold for another block of their sender when they were to be released. They are listed there.',
         }),
+        sentOn: z.int().meta({
+          description:
+            'Of these, messages that a mail server has reported as sent since, while the block was in force: by the hook, or by hand. What was let go by hand counts as waiting too, until somebody decides on it.',
+        }),
         elsewhere: z
           .object({ released: z.int(), deleted: z.int(), waiting: z.int() })
           .meta({ description: 'Of moved, what became of them there, as far as it is known.' }),
+        others: z.boolean().meta({ description: OTHERS_WORDS }),
         unheld: z.int().meta({
           description:
             'Besides these, refusals of mail that was to be held and was not, mostly since the mail server could not hold it: it has to be sent again.',
@@ -115,7 +120,7 @@ export type ReportJson = z.infer<typeof reportShape>;
 
 /** What events say of a block: all of {@link reportShape} but what the store and the clock have to say besides. */
 export type Findings = Omit<ReportJson, 'block' | 'coveredUntil' | 'keptSince' | 'held'> & {
-  readonly held: Omit<ReportJson['held'], 'waiting' | 'elsewhere'>;
+  readonly held: Omit<ReportJson['held'], 'waiting' | 'elsewhere' | 'others'>;
 };
 
 /**
@@ -139,7 +144,7 @@ function firstOf(
 /**
  * What the events of senders say about one block: what got through before and after, what it stopped, and what clients
  * were told. Events are summed, so that a flood takes no more room than one of them. Hand them over in the order of their
- * positions; those of other senders count for nothing.
+ * positions, what was held last of all; those of other senders count for nothing.
  */
 export class ContainmentReport {
   readonly #entry: BlockEntry;
@@ -166,7 +171,9 @@ export class ContainmentReport {
   readonly #stopped = new Map<string, Told>();
   readonly #told = new Map<string, Told>();
   #otherReplies = 0;
-  readonly #held = { messages: 0, recipients: 0, queued: 0, moved: 0, unheld: 0, full: 0 };
+  readonly #held = { messages: 0, recipients: 0, queued: 0, moved: 0, sentOn: 0, unheld: 0, full: 0 };
+  /** Queue ids of what was sent since the block began, and was held for any. */
+  readonly #sentOn = new Set<string>();
   /** Revisions of what is held for other blocks since, in the stream of what was held for this one. */
   readonly #moved: ReadonlySet<number>;
   /** Refusals of messages whose recipients had been told HOLD. */
@@ -197,8 +204,11 @@ export class ContainmentReport {
       if (event.data.block !== this.#entry.id) return;
       this.#held.messages++;
       this.#held.recipients += event.data.recipients;
-      if (event.by === QUEUE_HOLDER) this.#held.queued++;
+      // What was found in the queue was taken before, and may have been reported since.
+      const isQueued = event.by === QUEUE_HOLDER;
+      if (isQueued) this.#held.queued++;
       if (this.#moved.has(event.revision)) this.#held.moved++;
+      else if (!isQueued && this.#sentOn.has(event.data.transaction)) this.#held.sentOn++;
     } else if (event.type === 'MessageRefused') this.#refused(event.data as MessageRefused, event.at);
     else if (event.position >= (this.#onset ?? 0) && event.position < this.#end && event.at < this.#endsAt)
       this.#sent(event);
@@ -241,6 +251,7 @@ export class ContainmentReport {
     // What a mail server reports late comes after what it sent later.
     const isFirst = this.#first === undefined || at < this.#first.at;
     if (isFirst && place >= this.#sends && place < this.#begin) this.#first = { at, position: place };
+    if (!isBefore && this.#pastBlocks.wasHeld(message.transaction)) this.#sentOn.add(message.transaction);
     passed.add(message, at);
     const ip = message.ip ?? 'unknown';
     const source = this.#sources.get(ip) ?? { messages: 0, recipients: 0 };

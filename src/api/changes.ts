@@ -2,6 +2,7 @@ import { setImmediate } from 'node:timers/promises';
 import { z } from 'zod';
 import type { Change } from '../../projections/blocks/changes.js';
 import { CHANGES_KEPT } from '../../projections/blocks/changes.js';
+import { HELD_ACTIONS } from '../blocks/events.js';
 import { grouped } from '../kernel/printable.js';
 import { formatInstant } from '../kernel/time.js';
 import type { ApiDependencies } from './dependencies.js';
@@ -52,6 +53,10 @@ const changeShape = z
     subject: subjectShape.nullable(),
     block: z.string().nullable().meta({ description: 'Id of the block or proposal.' }),
     why: z.string().nullable(),
+    held: z
+      .enum([...HELD_ACTIONS, 'keep'])
+      .nullable()
+      .meta({ description: 'What was decided on held mail; null where nothing was.' }),
   })
   .meta({ id: 'Change' });
 export type ChangeJson = z.infer<typeof changeShape>;
@@ -67,6 +72,7 @@ const COLUMNS: Columns<ChangeJson> = {
   why: ({ why }) => why,
   requestId: ({ requestId }) => requestId,
   position: (change) => change.position,
+  held: ({ held }) => held,
 };
 
 /** Who has changed what. */
@@ -129,7 +135,7 @@ async function pageOf(
 }
 
 function changeView({ models: { ledger } }: ApiDependencies, change: Change): ChangeJson {
-  const { at, by, type, correlation, block, subject, why } = change;
+  const { at, by, type, correlation, block, subject, why, held } = change;
   const id = block === undefined ? undefined : ledger.nameOf(block);
   const requestId = requestIdOf(correlation);
   return {
@@ -137,6 +143,7 @@ function changeView({ models: { ledger } }: ApiDependencies, change: Change): Ch
     subject: subject === undefined ? null : subjectView(subject),
     block: id ?? null,
     why: why ?? null,
+    held: held ?? null,
   };
 }
 

@@ -16,7 +16,7 @@ import type { RefusalJson } from './check-findings.js';
 import type { ApiDependencies } from './dependencies.js';
 import type { Concerns, Route } from './http/route.js';
 import { ok, route, seesMailOf } from './http/route.js';
-import { cursorOf, instantShape, numberOfCursor, once, wholeNumber } from './shapes.js';
+import { cursorOf, instantShape, numberOfCursor, once, OTHERS_WORDS, wholeNumber } from './shapes.js';
 
 const heldQuery = z.strictObject({
   limit: wholeNumber(1, 500, 50),
@@ -38,6 +38,7 @@ const pageShape = z.object({
   count: z.int().meta({ description: 'Messages that are held.' }),
   items: z.array(heldShape),
   next: z.string().nullable().meta({ description: 'Cursor of the next page; null at the end.' }),
+  others: z.boolean().meta({ description: OTHERS_WORDS }),
   full: z.boolean().meta({
     description: `Whether the block is in force and holds as much as one may (${MOST_HELD_WORDS}): more mail is told to come again.`,
   }),
@@ -77,12 +78,12 @@ async function heldPage(
 ): Promise<HeldJson> {
   const stream = heldStream(entry.id);
   const settled = settledThrough(entry);
-  const { count, hasOthers, moved } = await heldOf(store, entry, concerns);
+  const { count, hasOthers: others, moved } = await heldOf(store, entry, concerns);
   const items: HeldJson['items'] = [];
   const from = cursor === undefined ? {} : { from: numberOfCursor(cursor) };
   let next: string | null = null;
-  const full = (count > 0 || hasOthers) && (await isFull(store, entry, moved));
-  if (count === 0) return { count, items, next, full };
+  const full = (count > 0 || others) && (await isFull(store, entry, moved));
+  if (count === 0) return { count, items, next, others, full };
   const newest = store.readStream(stream, { direction: 'backwards', limit: MOST_LOOKED_AT + 1, ...from });
   let looked = 0;
   for await (const event of newest) {
@@ -96,7 +97,7 @@ async function heldPage(
     }
     if (isTheirs) items.push(heldView(event.data, event.at));
   }
-  return { count, items, next, full };
+  return { count, items, next, others, full };
 }
 
 async function isFull(

@@ -1446,12 +1446,16 @@ export interface components {
                 waiting: number;
                 /** @description Of these, messages that stayed on hold for another block of their sender when they were to be released. They are listed there. */
                 moved: number;
+                /** @description Of these, messages that a mail server has reported as sent since, while the block was in force: by the hook, or by hand. What was let go by hand counts as waiting too, until somebody decides on it. */
+                sentOn: number;
                 /** @description Of moved, what became of them there, as far as it is known. */
                 elsewhere: {
                     released: number;
                     deleted: number;
                     waiting: number;
                 };
+                /** @description Whether mail of accounts of other domains is held too, which the role domain neither sees nor decides on: an operator does. */
+                others: boolean;
                 /** @description Besides these, refusals of mail that was to be held and was not, mostly since the mail server could not hold it: it has to be sent again. */
                 unheld: number;
                 /** @description Of unheld, refusals since the block held as much as one may (1,000 messages or 1 GiB). */
@@ -2257,6 +2261,8 @@ export interface components {
             /** @description Id of the block or proposal. */
             block: string | null;
             why: string | null;
+            /** @description What was decided on held mail; null where nothing was. */
+            held: ("release" | "delete" | "keep") | null;
         };
         Stage: {
             /**
@@ -3261,6 +3267,8 @@ export interface operations {
                         items: components["schemas"]["HeldMessage"][];
                         /** @description Cursor of the next page; null at the end. */
                         next: string | null;
+                        /** @description Whether mail of accounts of other domains is held too, which the role domain neither sees nor decides on: an operator does. */
+                        others: boolean;
                         /** @description Whether the block is in force and holds as much as one may (1,000 messages or 1 GiB): more mail is told to come again. */
                         full: boolean;
                     };

@@ -18,6 +18,10 @@ export const instantShape = z.string().meta({ format: 'date-time' });
 export const durationShape = z.string().meta({ examples: ['1h30m'] });
 export const position = z.int().meta({ description: 'Place in the total order of events.' });
 
+/** Of mail that is held for a block. */
+export const OTHERS_WORDS =
+  'Whether mail of accounts of other domains is held too, which the role domain neither sees nor decides on: an operator does.';
+
 export const subjectShape = z
   .object({ type: z.enum(SUBJECT_TYPES), value: z.string().meta({ description: 'In normal form.' }) })
   .meta({ id: 'Subject' });

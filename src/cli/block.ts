@@ -11,8 +11,8 @@ import { parseInstant } from '../kernel/time.js';
 import { DIRECTIONS, SUBJECT_TYPES, parseSubject } from '../sending/subjects.js';
 import type { ApiClient, JsonOption, QueryOf } from './client.js';
 import { connect, withJson } from './client.js';
-import type { Block } from './client-format.js';
-import { blockDetails, blockRows, ending, heldState, heldText } from './client-format.js';
+import type { Block, HeldMail } from './client-format.js';
+import { blockDetails, blockRows, ending, heldState, heldText, OPERATOR_DECIDES } from './client-format.js';
 import { refusedBy } from './refused.js';
 import { reportText } from './report-format.js';
 import type { CliIo } from './io.js';
@@ -173,17 +173,19 @@ async function heldMail(io: CliIo, options: HeldOption, what: Named): Promise<vo
   const { id } = found;
   const action = options.release === true ? 'release' : options.delete === true ? 'delete' : undefined;
   if (action !== undefined) {
+    const listed = options.json === true ? undefined : await heldNow(io, client, id);
     const block = await client.ask('post', HELD, {
       params: { path: { id } },
       body: { action, ...noted(options.note) },
     });
-    if (options.json === true) print(io, asJson(block));
-    else
-      note(
-        io,
-        `the hook (hooks.run) is to ${action} it, and without one nothing does: stopgap block show ${id} tells what came of it`,
-      );
-    return;
+    if (options.json === true) return print(io, asJson(block));
+    // A call that was to hold what waits in the queue may have held some that is listed nowhere.
+    return note(
+      io,
+      listed?.count === 0
+        ? `no mail is listed as held for this block: stopgap block show ${id} tells if anything comes of that decision`
+        : `the hook (hooks.run) is to ${action} it, and without one nothing does: stopgap block show ${id} tells what came of it`,
+    );
   }
   const held = await client.get(HELD, { params: { path: { id }, query: { limit: options.limit } } });
   if (options.json === true) print(io, asJson(held));
@@ -376,17 +378,26 @@ async function tellRefused(io: CliIo, client: ApiClient, { subject, direction }:
   if (other !== undefined) note(io, `still refused: ${other}`);
 }
 
+const heldNow = (io: CliIo, client: ApiClient, id: string): Promise<HeldMail | undefined> =>
+  orNote(
+    io,
+    'whether mail is held for it',
+    client.get(HELD, { params: { path: { id }, query: { limit: '1' } } }),
+  );
+
 /** What becomes of the mail that is still held after a release: nothing else would tell of it. */
 async function tellHeld(io: CliIo, client: ApiClient, block: Block, wish: string | undefined): Promise<void> {
-  const asked = client.get(HELD, { params: { path: { id: block.id }, query: { limit: '1' } } });
-  const held = await orNote(io, 'whether mail is held for it', asked);
+  const held = await heldNow(io, client, block.id);
   if (held === undefined || held.count === 0) return;
   const [messages, be] = held.count === 1 ? ['1 message', 'is'] : [`${held.count} messages`, 'are'];
   const action = wish ?? (block.falsePositive ? 'release' : 'keep');
+  const decides = held.others
+    ? OPERATOR_DECIDES
+    : `stopgap block held ${block.id} with --release or --delete decides on them`;
   note(
     io,
     action === 'keep'
-      ? `${messages} ${held.count === 1 ? 'stays' : 'stay'} on hold: stopgap block held ${block.id} with --release or --delete decides on them`
+      ? `${messages} ${held.count === 1 ? 'stays' : 'stay'} on hold: ${decides}`
       : `${messages} ${be} to be ${action}d: stopgap block show ${block.id} tells what came of it`,
   );
 }

@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import { CHANGE_TYPES, VIA } from '../api/words.js';
 import { actorName } from '../kernel/actor.js';
 import { printable } from '../kernel/printable.js';
-import type { JsonOption } from './client.js';
+import type { JsonOption, Schemas } from './client.js';
 import { connect, withJson } from './client.js';
 import type { CliIo } from './io.js';
 import { wordsOption } from './options.js';
@@ -37,7 +37,7 @@ export function changesVerb(program: Command, io: CliIo): void {
       if (options.json === true) return print(io, asJson(found));
       if (found.items.length === 0) return note(io, 'no changes');
       const rows = found.items.map((change) => [
-        ...[change.at, printable(actorName(change.by)), change.type, change.via],
+        ...[change.at, printable(actorName(change.by)), whatOf(change), change.via],
         change.subject === null ? '-' : `${change.subject.type} ${printable(change.subject.value)}`,
         printable(change.why ?? ''),
       ]);
@@ -45,3 +45,6 @@ export function changesVerb(program: Command, io: CliIo): void {
       if (found.next !== null) note(io, 'there are more: raise --limit, or narrow the search');
     });
 }
+
+const whatOf = ({ type, held }: Schemas['Change']): string =>
+  held === null ? type : `${type} (held mail: ${held})`;

@@ -138,15 +138,21 @@ function hookText({
 
 const ENDS = new Set(['BlockReleased', 'BlockExpired']);
 
+/** Where some of the held mail is not the caller's to decide on. */
+export const OPERATOR_DECIDES = 'an operator decides, since mail of other domains is held too';
+
 /** What has become of the held mail, or why nothing has. Empty while its block is in force and nobody has decided. */
-export function heldState({ state, history, falsePositive }: Block, { count, items }: HeldMail): string {
+export function heldState({ state, history, falsePositive }: Block, held: HeldMail): string {
+  const { count, items, others } = held;
   const released = falsePositive ? 'release' : 'keep';
-  const decisionOf = ({ type, held }: Block['history'][number]): string | undefined =>
-    held ?? (type === 'BlockReleased' ? released : undefined);
+  const decisionOf = ({ type, held: wish }: Block['history'][number]): string | undefined =>
+    wish ?? (type === 'BlockReleased' ? released : undefined);
   const at = history.findLastIndex((item) => decisionOf(item) !== undefined);
   const action = at < 0 ? 'keep' : decisionOf(history[at]!)!;
   const waits =
-    count === 0 || state === 'active' ? '' : 'nobody has decided what becomes of them (--release, --delete)';
+    count === 0 || state === 'active'
+      ? ''
+      : `nobody has decided what becomes of them (${others ? OPERATOR_DECIDES : '--release, --delete'})`;
   if (action === 'keep') return waits;
   // After it an earlier decision may have been carried out: they are done in their order.
   const run = history.findLast(({ hook }) => hook?.cause === history[at]!.position)?.hook;
@@ -164,7 +170,8 @@ export function heldState({ state, history, falsePositive }: Block, { count, ite
     return did.join('; ');
   }
   if (count === 0) return '';
-  if (run !== undefined) return 'the hook has failed: --release or --delete asks it anew';
+  if (run !== undefined)
+    return `the hook has failed: ${others ? OPERATOR_DECIDES : '--release or --delete asks it anew'}`;
   if (items.length === count && items.every(({ queueId }) => !isQueueId(queueId)))
     return `to be ${action}d by hand: no hook is asked, since no queue id of Postfix or Exim is known for them`;
   return `to be ${action}d, but no hook has done it: none is set (hooks.run), or it is called again (see the log)`;

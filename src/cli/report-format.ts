@@ -75,6 +75,11 @@ export function reportText(report: Report, now: Instant): string {
     ...(held.messages === 0
       ? []
       : [`Messages that were held: ${held.messages}, of which ${held.waiting} are still held.`]),
+    ...(held.sentOn === 0
+      ? []
+      : [
+          `Of these ${held.sentOn} ${held.sentOn === 1 ? 'was' : 'were'} sent while the block was in force, as a mail server has reported${held.waiting === 0 ? '' : '; what was let go by hand is listed as held until somebody decides'}.`,
+        ]),
     ...(held.moved === 0
       ? []
       : [

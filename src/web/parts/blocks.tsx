@@ -3,7 +3,7 @@ import type { ReactNode } from 'react';
 import { answered, api } from '../api.js';
 import { actorName } from '../../kernel/actor.js';
 import { numbersOf } from '../../kernel/why.js';
-import type { Block, Subject } from '../api.js';
+import type { Block, Change, Subject } from '../api.js';
 import { senderPath, useHref } from '../route.js';
 import { Time } from '../time.js';
 
@@ -87,13 +87,11 @@ export const whyOf = (block: Block): string => block.evidence?.sentence ?? block
 export const shortWhyOf = ({ subject, evidence, description }: Block): string =>
   evidence === null ? description : numbersOf(subject, evidence);
 
-/** What each change was, before the name of its subject. */
-export const CHANGED: Readonly<Record<string, string>> = {
+const CHANGED: Readonly<Record<string, string>> = {
   BlockImposed: 'Blocked',
   BlockExtended: 'Changed the block',
   BlockShortened: 'Shortened the block',
   BlockReleased: 'Released',
-  HeldMailDecided: 'Decided on held mail',
   ProposalApproved: 'Approved the proposal',
   ProposalDismissed: 'Dismissed the proposal',
   ExemptionGranted: 'Exempted',
@@ -107,6 +105,16 @@ export const CHANGED: Readonly<Record<string, string>> = {
   PersonChanged: 'Changed a person',
   PersonForgotten: 'Forgot a person',
 };
+
+const HELD_BECOMES = { release: 'delivered', delete: 'deleted', keep: 'kept' } as const;
+
+/** What a change was, before the name of its subject. */
+export function changedText({ type, held }: Pick<Change, 'type' | 'held'>): string {
+  const what = CHANGED[type] ?? type;
+  if (held === null) return what;
+  const wish = `for held mail to be ${HELD_BECOMES[held]}`;
+  return type === 'HeldMailDecided' ? `Asked ${wish}` : `${what}, and asked ${wish}`;
+}
 
 /** How many blocks are in a state, now or at a past instant. */
 export const useBlockCount = (state: 'proposed' | 'active', at: string | undefined) =>

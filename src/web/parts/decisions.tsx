@@ -140,7 +140,7 @@ export function ReleaseDialog({ block, close }: DecisionDialog) {
   const { release } = useDecisions();
   const { operates } = useRights();
   // A hook holds what a blocked account has in the queue, however the block refuses.
-  const { data: { count: waiting } = { count: 0 } } = useQuery({
+  const { data: { count: waiting, others } = { count: 0, others: false } } = useQuery({
     queryKey: ['block', block.id, 'held'],
     queryFn: () =>
       answered(
@@ -173,8 +173,13 @@ export function ReleaseDialog({ block, close }: DecisionDialog) {
                     ? [['', 'Deliver it if the rule was wrong, else keep it'] as const]
                     : []),
                   ['keep', 'Keep it for now'],
-                  ['release', 'Deliver it'],
-                  ['delete', 'Delete it'],
+                  // The server refuses it where some of it is mail of others.
+                  ...(others
+                    ? []
+                    : ([
+                        ['release', 'Deliver it'],
+                        ['delete', 'Delete it'],
+                      ] as const)),
                 ]}
               />
             )}

@@ -72,20 +72,20 @@ function whatOf(item: Item, before: Item['until']): string {
     if (outcome === 'failed') return `could not have the mail ${verb}: the hook failed`;
     const stay = moved === 0 ? '' : `; ${plural(moved, 'message')} on hold for other blocks of the sender`;
     // An administrator of a domain is not told how much of it was mail of others.
-    if (acted === undefined || asked === undefined) return `had mail ${verb} (by the hook)`;
+    if (acted === undefined || asked === undefined) return `called the hook to have mail ${verb}`;
     return `had ${verb} ${acted.toLocaleString()} of ${plural(asked, 'message')} (by the hook)${stay}`;
   }
   // Its words, its direction or what clients are told are other ones, and it ends when it did.
   if (isSameEnd(item, before))
     return refusal === undefined ? 'changed the block' : `changed what clients are told (${refusal})`;
   if (type === 'HeldMailDecided')
-    return held === 'delete' ? 'had the held mail deleted' : 'had the held mail delivered';
+    return `asked for the held mail to be ${held === 'delete' ? 'deleted' : 'delivered'}`;
   const also = [
     falsePositive === true ? 'as a false positive' : '',
     held === 'release'
-      ? 'and let the held mail go'
+      ? 'and asked for the held mail to be delivered'
       : held === 'delete'
-        ? 'and had the held mail deleted'
+        ? 'and asked for the held mail to be deleted'
         : '',
   ];
   if (refusal !== undefined) also.push(`and changed what clients are told (${refusal})`);

@@ -212,6 +212,7 @@ function Held({ block, held }: { block: Block; held: Report['held'] }) {
   const at = useAt();
   const [action, setAction] = useState<'release' | 'delete'>();
   if (held.messages === 0 && held.unheld === 0) return null;
+  const canDecide = held.waiting > 0 && decides && at === undefined;
   const { released, deleted, waiting } = held.elsewhere;
   const there = Object.entries({ released, deleted, 'still held': waiting })
     .flatMap(([what, count]) => (count === 0 ? [] : [`${count} ${what}`]))
@@ -222,6 +223,13 @@ function Held({ block, held }: { block: Block; held: Report['held'] }) {
         <p>
           for {plural(held.recipients, 'recipient')}; {plural(held.waiting, 'message')}{' '}
           {held.waiting === 1 ? 'is' : 'are'} still held for this block.
+        </p>
+      )}
+      {held.sentOn > 0 && (
+        <p>
+          {plural(held.sentOn, 'message')} of these {held.sentOn === 1 ? 'was' : 'were'} sent while the block
+          was in force, as a mail server has reported.
+          {held.waiting > 0 && ' What was let go by hand is listed as held until somebody decides.'}
         </p>
       )}
       {held.moved > 0 && (
@@ -245,7 +253,10 @@ function Held({ block, held }: { block: Block; held: Report['held'] }) {
           may have it.
         </p>
       )}
-      {held.waiting > 0 && decides && at === undefined && (
+      {canDecide && held.others && (
+        <p className="quiet">An operator decides on it: mail of other domains is held too.</p>
+      )}
+      {canDecide && !held.others && (
         <p className="line">
           <button type="button" onClick={() => setAction('release')}>
             Deliver it
@@ -290,7 +301,7 @@ function HeldDialog({
     await answered(api.POST('/api/v1/blocks/{id}/held', { params: { path: { id: block.id } }, body }));
     refresh(client);
     note(
-      `${messages} will be ${action === 'release' ? 'delivered' : 'deleted'}. The history says when it is done.`,
+      `${messages} ${waiting === 1 ? 'is' : 'are'} to be ${action === 'release' ? 'delivered' : 'deleted'}. The history says when it is done.`,
     );
     close();
   };

@@ -3,7 +3,7 @@ import { useCallback, useDeferredValue, useMemo } from 'react';
 import { actorName } from '../../kernel/actor.js';
 import type { Change } from '../api.js';
 import { answered, api, urlOf } from '../api.js';
-import { CHANGED, SubjectLink } from '../parts/blocks.js';
+import { changedText, SubjectLink } from '../parts/blocks.js';
 import { Choice, Field } from '../parts/forms.js';
 import type { Column } from '../parts/rows.js';
 import { Rows } from '../parts/rows.js';
@@ -72,11 +72,11 @@ export function ChangesScreen() {
       key: 'what',
       title: 'What',
       width: 'minmax(13rem, 1fr)',
-      cell: ({ type, block }) =>
-        block === null ? (
-          (CHANGED[type] ?? type)
+      cell: (item) =>
+        item.block === null ? (
+          changedText(item)
         ) : (
-          <a href={`#${href(blockPath(block))}`}>{CHANGED[type] ?? type}</a>
+          <a href={`#${href(blockPath(item.block))}`}>{changedText(item)}</a>
         ),
     },
     {

@@ -3,7 +3,7 @@ import type { ReactNode } from 'react';
 import { actorName } from '../../kernel/actor.js';
 import type { AnswerOf, Change } from '../api.js';
 import { answered, api } from '../api.js';
-import { CHANGED, Origin, SubjectLink, useBlockCount } from '../parts/blocks.js';
+import { changedText, Origin, SubjectLink, useBlockCount } from '../parts/blocks.js';
 import { Minutes } from '../parts/minutes.js';
 import { Share } from '../parts/share.js';
 import { Empty, Loaded } from '../parts/states.js';
@@ -258,11 +258,12 @@ function LastDecisions() {
   );
 }
 
-function Decision({ change: { at, by, type, subject, block, why } }: { change: Change }) {
+function Decision({ change }: { change: Change }) {
+  const { at, by, subject, block, why } = change;
   const href = useHref();
   return (
     <>
-      {actorName(by)} {(CHANGED[type] ?? type).toLowerCase()}{' '}
+      {actorName(by)} {changedText(change).toLowerCase()}{' '}
       {subject !== null && <SubjectLink subject={subject} />}{' '}
       <span className="quiet">
         {block === null ? (

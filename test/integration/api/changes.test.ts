@@ -132,6 +132,26 @@ describe('the list of changes', () => {
     assert.equal((await server.get('/api/v1/changes?type=Nothing')).json.errors[0].field, 'type');
   });
 
+  test('says what was decided on held mail, by the API, the command line and as CSV', async () => {
+    const { id } = await server.block('wishes@example.com', { refusal: 'hold' });
+    await server.post(`/api/v1/blocks/${id}/release`, { held: 'keep' });
+    await server.post(`/api/v1/blocks/${id}/held`, { action: 'delete' });
+    const items = await changes('value=wishes@example.com');
+    assert.deepEqual(
+      items.map(({ type, held }) => [type, held]),
+      [
+        ['HeldMailDecided', 'delete'],
+        ['BlockReleased', 'keep'],
+        ['BlockImposed', null],
+      ],
+    );
+    const { out } = await terminal.run('changes', '--value', 'wishes@example.com');
+    assert.match(out, / HeldMailDecided \(held mail: delete\) +api /);
+    assert.match(out, / BlockImposed +api /);
+    const csv = (await server.get('/api/v1/changes?value=wishes@example.com&format=csv')).text;
+    assert.match(csv, /^at,.*,position,held\r?\n.*HeldMailDecided.*,delete\r?\n/);
+  });
+
   test('is the same after a restart', async () => {
     const before = await changes('limit=500');
     await server.restart();

@@ -196,6 +196,24 @@ describe('of a block on their address, the administrator of a domain', () => {
     assert.doesNotMatch(all, /may have been/);
   });
 
+  test('is told that held mail is not theirs to decide on, where some is of others', async () => {
+    const boss = 'decides@own.example';
+    const block = await blockOn('address', boss);
+    const told = async (role: Role): Promise<readonly unknown[]> => {
+      const page = (await server.get(`${BLOCKS}/${block}/held`, { role })).json as unknown as {
+        others: boolean;
+      };
+      return [page.others, (await reportOf(block, role)).held.others];
+    };
+    const decide = async (): Promise<number> =>
+      (await server.post(`${BLOCKS}/${block}/held`, { action: 'release' }, { role: 'domain' })).status;
+    await held(block, boss, boss, '4OWN1');
+    assert.deepEqual([await told('domain'), await decide()], [[false, false], 200]);
+    await held(block, CAROL, boss, '4FOR1');
+    assert.deepEqual([await told('domain'), await decide()], [[true, true], 403]);
+    assert.deepEqual(await told('viewer'), [false, false]);
+  });
+
   test('finds by pages of held mail only what is theirs, as if there were no other', async () => {
     const boss = 'pages@own.example';
     const block = await blockOn('address', boss);

@@ -129,8 +129,13 @@ describe('the containment report of a block', () => {
     await server.post(`/api/v1/blocks/${id}/held`, { action: 'release' });
     await server.sent('let-go@example.com', 2, 'q1');
     await server.sent('let-go@example.com', 60);
-    const { after, past, letGo } = await reportOf(id);
-    assert.deepEqual([after.recipients, past.recipients, letGo], [2, 60, true]);
+    const { after, past, letGo, held } = await reportOf(id);
+    assert.deepEqual([after.recipients, past.recipients, letGo, held.sentOn], [2, 60, true, 1]);
+    const { out } = await terminal.run('block', 'report', id);
+    assert.match(
+      out,
+      /^Of these 1 was sent while the block was in force, as a mail server has reported; what was let go by hand is listed /m,
+    );
   });
 
   test('covers a domain, whose mail lies in the streams of its accounts', async () => {
@@ -199,7 +204,8 @@ describe('the containment report of a block', () => {
     await server.held(id, 'held@example.com', 2);
     assert.deepEqual((await reportOf(id)).held, {
       ...{ messages: 2, recipients: 4, queued: 0, waiting: 2 },
-      ...{ moved: 0, elsewhere: { released: 0, deleted: 0, waiting: 0 }, unheld: 0, full: 0 },
+      ...{ moved: 0, sentOn: 0, elsewhere: { released: 0, deleted: 0, waiting: 0 }, others: false },
+      ...{ unheld: 0, full: 0 },
     });
   });
 

@@ -5,7 +5,7 @@ import { newId } from '../../../src/runtime/ids.js';
 import { heldStream } from '../../../src/sending/events.js';
 import { parseSubject } from '../../../src/sending/subjects.js';
 import { StoreUnavailable } from '../../../src/store/port.js';
-import { ApiServer } from '../../support/api/server.js';
+import { ApiServer, TOKENS } from '../../support/api/server.js';
 import { changed } from '../../support/store/changed.js';
 import { besideServer, Terminal } from './support.js';
 
@@ -75,6 +75,7 @@ describe('mail that is held for a block', () => {
       count: 0,
       items: [],
       next: null,
+      others: false,
       full: false,
     });
     await hold(id, '4AAAA', '4BBBB', '4CCCC', '4DDDD');
@@ -195,12 +196,50 @@ describe('mail that is held for a block', () => {
     assert.doesNotMatch(out, /none is set|called again/);
   });
 
+  test('is said not to be listed where none is, and the decision is taken all the same', async () => {
+    const { id } = await server.block('none@example.com', { refusal: 'hold' });
+    await hold(id, '4AAAA');
+    await terminal.run('block', 'release', id, '--held', 'release');
+    const ran = { kind: 'hook', block: id, cause: await newest(id), output: '', outcome: 'done' } as const;
+    await report('none@example.com', { ...ran, action: 'release', asked: 1, acted: 1, through: 0 });
+    const { code, err } = await terminal.run('block', 'held', id, '--delete');
+    assert.equal(code, 0, err);
+    assert.match(
+      err,
+      /^no mail is listed as held for this block: stopgap block show \S+ tells if anything comes of that decision$/m,
+    );
+    assert.doesNotMatch(err, /is to delete it/);
+    const { json } = await server.get(`/api/v1/blocks/${id}`);
+    assert.equal((json.history as unknown as readonly { held?: string }[]).at(-1)!.held, 'delete');
+  });
+
+  test('is said to be for an operator to decide on where the administrator of a domain sees only some of it', async () => {
+    const subject = { type: 'address', value: 'both@own.example' };
+    const { id } = await server.block('', { subject, refusal: 'hold' });
+    await server.held(id, 'both@own.example', 1);
+    await server.held(id, 'carol@foreign.example', 1);
+    const env = { STOPGAP_URL: server.url, STOPGAP_TOKEN: TOKENS.domain };
+    const theirs = await Terminal.open(server.clock, env);
+    try {
+      const { err } = await theirs.run('block', 'release', id);
+      assert.match(
+        err,
+        /^1 message stays on hold: an operator decides, since mail of other domains is held too$/m,
+      );
+      assert.doesNotMatch((await theirs.run('block', 'held', id)).out, /--release|--delete/);
+      assert.match((await terminal.run('block', 'held', id)).out, /--release, --delete/);
+    } finally {
+      await theirs.close();
+    }
+  });
+
   test('is decided on with the release of its block, or later, and never both ways at once', async () => {
     const { id } = await server.block('decided@example.com', { refusal: 'hold' });
     const released = await terminal.run('block', 'release', id, '--held', 'keep', '--false-positive');
     assert.equal(released.code, 0, released.err);
     const both = await terminal.run('block', 'held', id, '--release', '--delete');
     assert.notEqual(both.code, 0);
+    await hold(id, '4AAAA');
     const later = await terminal.run('block', 'held', id, '--delete', '--note', 'it was a thief');
     assert.match(
       later.err,

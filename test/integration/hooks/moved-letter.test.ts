@@ -48,7 +48,7 @@ describe('the report of a block whose mail another block took over', () => {
     const { block, network } = await moved(there);
     const { elsewhere, letter } = await reader(there);
     assert.deepEqual(await elsewhere(block), { released: 0, deleted: 0, waiting: 3 });
-    assert.match(await letter(block), /another reason too: 3 still wait for a decision\.$/m);
+    assert.match(await letter(block), /another reason too: 3 are still held\.$/m);
     await decideOn(there, 'ip', NETWORK, { kind: 'release', block: network, falsePositive: false });
     await decideOn(there, 'ip', NETWORK, { kind: 'held', block: network, action: 'release' });
     await runs(there, 2);

@@ -117,7 +117,7 @@ describe('the screen of one block in a real browser', { skip: WITHOUT_BROWSER },
     const dialog = page.getByRole('dialog');
     await dialog.getByLabel('Mail that is held (2 messages)').selectOption('Deliver it');
     await dialog.getByRole('button', { name: 'Release' }).click();
-    await page.getByText('oscar released it').waitFor();
+    await page.getByText('oscar released it and asked for the held mail to be delivered').waitFor();
     const { json } = await server.api.get(`/api/v1/blocks/${block}`);
     assert.match(JSON.stringify(json), /"held":"release"/);
   });
@@ -157,6 +157,42 @@ describe('the screen of one block in a real browser', { skip: WITHOUT_BROWSER },
     await page.getByText('0 messages are still held for this block').waitFor();
   });
 
+  test('words a decision on held mail as a wish, and what the hook did as a deed', async () => {
+    const account = 'noa@own.example';
+    const block = (await server.api.block(account, { refusal: 'hold' }))['id'];
+    await server.api.held(block, account, 2);
+    const page = await server.open({ as: 'operator', at: `/blocks/${block}` });
+    await page.getByRole('button', { name: 'Delete it…' }).click();
+    await page.getByRole('dialog').getByRole('button', { name: 'Delete it' }).click();
+    await page.getByText('2 held messages are to be deleted.').waitFor();
+    await page.getByText('oscar asked for the held mail to be deleted').waitFor();
+    const { blockCommands, models } = server.api.deps;
+    const ran = { kind: 'hook', block, action: 'delete', cause: 1, outcome: 'done', output: '' } as const;
+    const { position } = await blockCommands.execute(
+      { type: 'account', value: account },
+      { ...ran, asked: 2, acted: 2, through: 1 },
+      { by: 'system:hook' },
+    );
+    await models.reached(position);
+    await page.getByText('had deleted 2 of 2 messages (by the hook)').waitFor();
+    const changes = await server.open({ as: 'viewer', at: '/changes' });
+    const row = changes.getByRole('row').filter({ hasText: account });
+    await row.getByText('Asked for held mail to be deleted').waitFor();
+  });
+
+  test('offers the administrator of a domain no decision on held mail where some is of others', async () => {
+    const subject = { type: 'address', value: 'both@own.example' } as const;
+    const block = (await server.api.block('', { subject, refusal: 'hold' }))['id'];
+    await server.api.held(block, 'both@own.example', 1);
+    await server.api.held(block, 'carol@foreign.example', 1);
+    const page = await server.open({ as: 'domain', at: `/blocks/${block}` });
+    await page.getByText('An operator decides on it: mail of other domains is held too.').waitFor();
+    assert.equal(await page.getByRole('button', { name: /^(?:Deliver|Delete) it/ }).count(), 0);
+    await page.getByRole('button', { name: 'Release' }).click();
+    const choice = page.getByRole('dialog').getByLabel('Mail that is held (1 message)');
+    assert.equal(await choice.innerText(), 'Keep it for now');
+  });
+
   test('says to the administrator of a domain that a hook was called, and not for how much mail of others', async () => {
     const subject = { type: 'address', value: 'shared@own.example' } as const;
     const block = (await server.api.block('', { subject, refusal: 'hold' }))['id'];
@@ -169,7 +205,7 @@ describe('the screen of one block in a real browser', { skip: WITHOUT_BROWSER },
     );
     await models.reached(position);
     const page = await server.open({ as: 'domain', at: `/blocks/${block}` });
-    await page.getByText('had mail delivered (by the hook)').waitFor();
+    await page.getByText('called the hook to have mail delivered').waitFor();
     assert.doesNotMatch(await page.locator('body').innerText(), /77 of 77|4FOR1/);
     const list = await server.open({ as: 'domain', at: '/blocks' });
     const row = list.getByRole('row').filter({ hasText: subject.value });

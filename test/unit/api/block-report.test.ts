@@ -79,7 +79,7 @@ function letterOf(
     ...found
   }: Omit<Findings, 'held'> & { readonly held: Partial<ReportJson['held']> & Findings['held'] },
 ): string {
-  const whole = { ...{ waiting: 0, elsewhere: NONE_ELSEWHERE }, ...held };
+  const whole = { ...{ waiting: 0, elsewhere: NONE_ELSEWHERE, others: false }, ...held };
   return blockLetter(
     { block: blockView(entry, T0, () => true), ...found, held: whole, coveredUntil: null, keptSince: null },
     undefined,
@@ -295,7 +295,15 @@ describe('a containment report', () => {
       held,
       event('MessageHeld', { ...data, block: 'another' }, T0 + HOUR, 151),
     ]);
-    assert.deepEqual(found.held, { messages: 1, recipients: 3, queued: 0, moved: 0, unheld: 0, full: 0 });
+    assert.deepEqual(found.held, {
+      messages: 1,
+      recipients: 3,
+      queued: 0,
+      moved: 0,
+      sentOn: 0,
+      unheld: 0,
+      full: 0,
+    });
     assert.deepEqual([found.stopped, found.told[0]!.reply], [[], 'HOLD']);
   });
 
@@ -364,25 +372,74 @@ describe('a containment report', () => {
     assert.equal(heldOn({ released: 4 }), '4 were sent on later.');
     assert.equal(
       heldOn({ released: 1, deleted: 1, waiting: 1 }),
-      '1 was sent on later, 1 was deleted, 1 still waits for a decision, 1 may have been sent on or deleted since.',
+      '1 was sent on later, 1 was deleted, 1 is still held, 1 may have been sent on or deleted since.',
     );
     assert.equal(heldOn({}), '4 may have been sent on or deleted since.');
-    const waiting = { ...found.held, elsewhere: { ...NONE_ELSEWHERE, waiting: 4 } };
+    const all = { messages: 4, recipients: 4, elsewhere: { ...NONE_ELSEWHERE, waiting: 4 } };
+    const waiting = { ...found.held, ...all };
     const unsent = letterOf(
       {
         ...entry,
         history: entry.history.map(({ hook: ran, ...item }) =>
-          ran === undefined ? item : { ...item, hook: { ...ran, acted: 0 } },
+          ran === undefined ? item : { ...item, hook: { ...ran, asked: 0, acted: 0 } },
         ),
       },
       { ...found, held: waiting },
     );
     assert.match(
       unsent,
-      /^- 5 messages to 5 recipients did not leave our server\.$/m,
+      /^- 4 messages to 4 recipients did not leave our server\.$/m,
       'it has not left it yet',
     );
     assert.equal(reportOf(entry, held).held.moved, 0, 'found in the queue for the other block alone');
+  });
+
+  test('says by the report and the letter how much of the held mail a mail server has sent since', () => {
+    const data = { block: 'b1', recipients: 1, size: 10, direction: 'outbound' };
+    const held = ['q1', 'q2', 'q3'].map((transaction, n) =>
+      event('MessageHeld', { ...data, transaction }, T0 + 2 * MINUTE, 150 + n),
+    );
+    const underWay = { ...held[2]!, by: 'system:hook' };
+    const found = reportOf(
+      ALICE,
+      [
+        sent(T0 + MINUTE, 101, { transaction: 'q3' }),
+        sent(T0 + 30 * MINUTE, 160, { transaction: 'q1' }),
+        held[0]!,
+        held[1]!,
+        underWay,
+      ],
+      ['q1', 'q2', 'q3'],
+    );
+    assert.equal(
+      found.held.sentOn,
+      1,
+      'what was held in the queue after it was taken is not sent on by that',
+    );
+    const letter = letterOf(ALICE, { ...found, held: { ...found.held, waiting: 3 } });
+    assert.match(letter, /, or held and sent on later: 2 messages to /);
+    assert.match(letter, /^- 2 messages did not leave our server at first\.$/m);
+    assert.match(letter, /^- 1 message of these was sent on later\.$/m);
+    assert.match(letter, /^- 2 messages are still held\.$/m);
+  });
+
+  test('tells the customer of no more mail that was sent on than is counted', () => {
+    const data = { block: 'b1', recipients: 1, size: 10, direction: 'outbound' };
+    const ran = { type: 'HookRan', at: T0 + HOUR, by: 'system:hook', position: 201 } as const;
+    const hook = {
+      action: 'release',
+      cause: END,
+      outcome: 'done',
+      asked: 50,
+      acted: 50,
+      output: '',
+    } as const;
+    const entry = { ...ALICE, history: [...ALICE.history, { ...ran, hook }] };
+    const found = reportOf(entry, [event('MessageHeld', { ...data, transaction: 'q1' }, T0 + HOUR, 150)]);
+    const letter = letterOf(entry, { ...found, held: { ...found.held, waiting: 1 } });
+    assert.match(letter, /^- 1 message to 1 recipient did not leave our server\.$/m);
+    assert.match(letter, /^- 1 message is still held\.$/m);
+    assert.doesNotMatch(letter, /sent on/);
   });
 
   test('tells mail that the hook found in the queue, which had got through, from mail that was held at once', () => {
@@ -403,7 +460,15 @@ describe('a containment report', () => {
       event('MessageHeld', { ...data, recipients: 2, transaction: 'q4' }, T0 + HOUR, 150),
     ]);
     assert.equal(found.before?.messages, 3);
-    assert.deepEqual(found.held, { messages: 4, recipients: 5, queued: 3, moved: 0, unheld: 0, full: 0 });
+    assert.deepEqual(found.held, {
+      messages: 4,
+      recipients: 5,
+      queued: 3,
+      moved: 0,
+      sentOn: 0,
+      unheld: 0,
+      full: 0,
+    });
     const letter = letterOf(ALICE, { ...found, held: { ...found.held, waiting: 4 } });
     assert.match(letter, /^- 1 message did not leave our server\.$/m);
     assert.match(

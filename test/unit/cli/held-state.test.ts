@@ -14,7 +14,7 @@ const released = (cause: number): object =>
 
 const stateOf = (...history: readonly object[]): string =>
   heldState({ state: 'active', falsePositive: false, history } as unknown as Block, {
-    ...{ count: 1, next: null, full: false },
+    ...{ count: 1, next: null, others: false, full: false },
     items: [{ queueId: '4AAAA' } as Parameters<typeof heldState>[1]['items'][number]],
   });
 
@@ -28,10 +28,19 @@ describe('what `block show` says of held mail', () => {
   test('announces the newest of many messages just before it lists them', () => {
     const item = { queueId: '4AAAA', account: null, returnPath: '', recipients: 1, size: 1, at: 'now' };
     const ended = { state: 'released', falsePositive: false, history: [] } as unknown as Block;
-    const text = heldText(ended, { count: 15, items: [item], next: null, full: false });
+    const text = heldText(ended, { count: 15, items: [item], next: null, others: false, full: false });
     assert.match(
       text,
       /^held: 15 messages; nobody has decided .*\(--release, --delete\); the newest 1:\nAT /,
+    );
+  });
+
+  test('names no option to a caller who may not decide, since some of the mail is of others', () => {
+    const ended = { state: 'released', falsePositive: false, history: [] } as unknown as Block;
+    const text = heldText(ended, { count: 1, items: [], next: null, others: true, full: false });
+    assert.equal(
+      text,
+      'held: 1 message; nobody has decided what becomes of them (an operator decides, since mail of other domains is held too)',
     );
   });
 
