@@ -340,7 +340,7 @@ function isKeyless(sort: BlockSort, { concerns }: BlockFilter): boolean {
 function cursorTo(rows: BlockRows, sort: BlockListQuery['sort'], row: number, filter: BlockFilter): string {
   const { begin } = rows.at(row);
   if (sort === 'newest' || sort === 'oldest') return cursorOf(String(begin));
-  const key = isKeyless(sort, filter) ? '' : String(rows.keyOf(row, sort));
+  const key = isKeyless(sort, filter) ? '' : String(rows.keyOf(row, sort, filter));
   return cursorOf(`${sort}~${key}~${begin}`);
 }
 
@@ -350,7 +350,7 @@ function keyedOf(rows: BlockRows, sort: BlockSort, cursor: string, filter: Block
   const row = name === sort ? rows.rowAt(Number(begin)) : undefined;
   if (row === undefined || filter.concerns?.(rows.at(row).subject) === false)
     throw new InvalidInput('cursor', 'is of another list');
-  return { row, key: isKeyless(sort, filter) ? rows.keyOf(row, sort) : Number(key) };
+  return { row, key: isKeyless(sort, filter) ? rows.keyOf(row, sort, filter) : Number(key) };
 }
 
 const IN_FORCE_OR_PROPOSED: ReadonlySet<BlockState> = new Set(['active', 'proposed']);
@@ -360,7 +360,23 @@ function filterOf(query: BlockListQuery, now: Instant, concerns: Concerns | unde
   const states = query.state ?? (at === undefined ? undefined : IN_FORCE_OR_PROPOSED);
   const text = q?.normalize('NFC').toLowerCase();
   const kept = keptAs(text);
-  return { now, at, states, types, direction, origin, rule, since, until, id, text, kept, concerns };
+  const seesRefused = concerns && ((subject: Subject): boolean => seesMailOf(subject, concerns));
+  return {
+    now,
+    at,
+    states,
+    types,
+    direction,
+    origin,
+    rule,
+    since,
+    until,
+    id,
+    text,
+    kept,
+    concerns,
+    seesRefused,
+  };
 }
 
 /** Subjects have their domains as A-labels; people look for `müller.example`. */
