@@ -8,11 +8,12 @@ import type { BlockFilter, BlockSort } from '../../projections/blocks/block-segm
 import { BLOCK_SORTS } from '../../projections/blocks/block-segments.js';
 import type { BlockState } from '../blocks/state.js';
 import { InvalidInput } from '../kernel/errors.js';
+import { LONGEST_NAME } from '../kernel/printable.js';
 import type { Instant, Milliseconds } from '../kernel/time.js';
 import { formatInstant } from '../kernel/time.js';
 import { normalizeAccount, normalizeDomain } from '../sending/identity.js';
 import type { Subject } from '../sending/subjects.js';
-import { DIRECTIONS, parseSubject, SUBJECT_TYPES } from '../sending/subjects.js';
+import { askedSubject, DIRECTIONS, SUBJECT_TYPES } from '../sending/subjects.js';
 import { blockShape, blockView, blockViewAt, entriesOf } from './block-view.js';
 import { BLOCKS } from './blocks.js';
 import type { ApiDependencies } from './dependencies.js';
@@ -41,7 +42,10 @@ const SLICE: Milliseconds = 3;
 export const blockListQuery = z.strictObject({
   state: anyOf(BLOCK_STATES),
   type: anyOf(SUBJECT_TYPES),
-  value: once.max(320).optional().meta({ description: 'The subject, exactly; compared in normal form.' }),
+  value: once
+    .max(LONGEST_NAME)
+    .optional()
+    .meta({ description: 'The subject, exactly; compared in normal form.' }),
   q: once
     .max(200)
     .optional()
@@ -391,7 +395,7 @@ function subjectsOf(value: string, types: Iterable<string>): readonly Subject[] 
   let fault: InvalidInput | undefined;
   for (const type of types) {
     try {
-      subjects.push(parseSubject(type, value));
+      subjects.push(askedSubject(type, value));
     } catch (thrown) {
       if (!(thrown instanceof InvalidInput)) throw thrown;
       fault = new InvalidInput('value', thrown.message);

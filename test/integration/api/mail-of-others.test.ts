@@ -9,6 +9,7 @@ import { HOUR, MINUTE } from '../../../src/kernel/time.js';
 import { newId } from '../../../src/runtime/ids.js';
 import { heldStream, movedStream, sendStream } from '../../../src/sending/events.js';
 import type { Subject } from '../../../src/sending/subjects.js';
+import type { Answered } from '../../support/api/answered.js';
 import { ApiServer, TOKENS } from '../../support/api/server.js';
 
 const BLOCKS = '/api/v1/blocks';
