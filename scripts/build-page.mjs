@@ -10,7 +10,9 @@ const source = path.join(root, 'src/web');
 const target = path.join(root, 'dist/page');
 const record = path.join(root, 'dist/page.made-from');
 
-const files = readdirSync(source, { recursive: true, withFileTypes: true })
+// The page takes its words from the kernel.
+const files = [source, path.join(root, 'src/kernel')]
+  .flatMap((folder) => readdirSync(folder, { recursive: true, withFileTypes: true }))
   .filter((entry) => entry.isFile())
   .map((entry) => path.join(entry.parentPath, entry.name))
   .concat(path.join(root, 'package-lock.json'), import.meta.filename)

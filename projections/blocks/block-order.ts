@@ -33,7 +33,7 @@ export function* firstRows(
   for (const some of steps) {
     // The newest come first among equals.
     for (const row of some.toReversed()) {
-      const key = rows.keyOf(row, sort);
+      const key = rows.keyOf(row, sort, filter);
       const found = { key, row };
       if (isEnough(key, row) || (beyond !== undefined && !isBefore(beyond, found))) continue;
       if (first.length === limit) first.pop();

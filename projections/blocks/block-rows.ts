@@ -200,8 +200,9 @@ export class BlockRows {
     return { refused: numbers.refused[row % SEGMENT]!, refusedAt: numbers.refusedAt[row % SEGMENT]! };
   }
 
-  /** What an order compares a row by: the least comes first. */
-  keyOf(row: number, sort: BlockSort): number | string {
+  /** What an order compares a row by for this caller: the least comes first, and last what must not show. Never less than in its segment. */
+  keyOf(row: number, sort: BlockSort, { seesRefused }: BlockFilter): number | string {
+    if (sort === 'refused' && seesRefused?.(this.#subjectOf(row)) === false) return Infinity;
     return keyAt(this.#segmentOf(row), row % SEGMENT, sort);
   }
 

@@ -29,6 +29,8 @@ export interface BlockFilter {
   readonly kept?: string | undefined;
   /** The subjects that the caller may see; undefined: all. */
   readonly concerns?: ((subject: Subject) => boolean) | undefined;
+  /** The subjects of whose blocks the caller may know how much they refused: others come last in that order. Undefined: all. */
+  readonly seesRefused?: ((subject: Subject) => boolean) | undefined;
 }
 
 export const BLOCK_SORTS = ['since', 'until', 'refused', 'subject'] as const;

@@ -87,9 +87,38 @@ export function readDovecotHash(stored: string): DovecotHash | string {
     case 'PBKDF2':
       return pbkdf2Hash(hash);
     default:
-      return `the scheme {${scheme}} cannot be verified here; ${OFFERED}`;
+      // What else is in braces may be a password.
+      return `${OTHERS.has(scheme) ? `the scheme {${scheme}}` : 'its scheme'} cannot be verified here; ${OFFERED}`;
   }
 }
+
+/** Schemes of Dovecot's that messages may name. */
+const OTHERS: ReadonlySet<string> = new Set([
+  ...[
+    'PLAIN',
+    'CLEAR',
+    'CLEARTEXT',
+    'PLAIN-MD4',
+    'PLAIN-MD5',
+    'LDAP-MD5',
+    'SMD5',
+    'MD5',
+    'MD5-CRYPT',
+    'DES-CRYPT',
+  ],
+  ...[
+    'SHA',
+    'SHA1',
+    'SHA256',
+    'SHA512',
+    'SCRAM-SHA-1',
+    'SCRAM-SHA-256',
+    'CRAM-MD5',
+    'DIGEST-MD5',
+    'HMAC-MD5',
+  ],
+  ...['LANMAN', 'NTLM', 'NT', 'OTP', 'SKEY', 'RPA'],
+]);
 
 const OFFERED =
   'there are BLF-CRYPT, ARGON2ID, ARGON2I, SHA512-CRYPT, SHA256-CRYPT, PBKDF2, SSHA512, SSHA256 and SSHA';

@@ -8,11 +8,12 @@ import type { BlockFilter, BlockSort } from '../../projections/blocks/block-segm
 import { BLOCK_SORTS } from '../../projections/blocks/block-segments.js';
 import type { BlockState } from '../blocks/state.js';
 import { InvalidInput } from '../kernel/errors.js';
+import { LONGEST_NAME } from '../kernel/printable.js';
 import type { Instant, Milliseconds } from '../kernel/time.js';
 import { formatInstant } from '../kernel/time.js';
 import { normalizeAccount, normalizeDomain } from '../sending/identity.js';
 import type { Subject } from '../sending/subjects.js';
-import { DIRECTIONS, parseSubject, SUBJECT_TYPES } from '../sending/subjects.js';
+import { askedSubject, DIRECTIONS, SUBJECT_TYPES } from '../sending/subjects.js';
 import { blockShape, blockView, blockViewAt, entriesOf } from './block-view.js';
 import { BLOCKS } from './blocks.js';
 import type { ApiDependencies } from './dependencies.js';
@@ -41,7 +42,10 @@ const SLICE: Milliseconds = 3;
 export const blockListQuery = z.strictObject({
   state: anyOf(BLOCK_STATES),
   type: anyOf(SUBJECT_TYPES),
-  value: once.max(320).optional().meta({ description: 'The subject, exactly; compared in normal form.' }),
+  value: once
+    .max(LONGEST_NAME)
+    .optional()
+    .meta({ description: 'The subject, exactly; compared in normal form.' }),
   q: once
     .max(200)
     .optional()
@@ -340,7 +344,7 @@ function isKeyless(sort: BlockSort, { concerns }: BlockFilter): boolean {
 function cursorTo(rows: BlockRows, sort: BlockListQuery['sort'], row: number, filter: BlockFilter): string {
   const { begin } = rows.at(row);
   if (sort === 'newest' || sort === 'oldest') return cursorOf(String(begin));
-  const key = isKeyless(sort, filter) ? '' : String(rows.keyOf(row, sort));
+  const key = isKeyless(sort, filter) ? '' : String(rows.keyOf(row, sort, filter));
   return cursorOf(`${sort}~${key}~${begin}`);
 }
 
@@ -350,7 +354,7 @@ function keyedOf(rows: BlockRows, sort: BlockSort, cursor: string, filter: Block
   const row = name === sort ? rows.rowAt(Number(begin)) : undefined;
   if (row === undefined || filter.concerns?.(rows.at(row).subject) === false)
     throw new InvalidInput('cursor', 'is of another list');
-  return { row, key: isKeyless(sort, filter) ? rows.keyOf(row, sort) : Number(key) };
+  return { row, key: isKeyless(sort, filter) ? rows.keyOf(row, sort, filter) : Number(key) };
 }
 
 const IN_FORCE_OR_PROPOSED: ReadonlySet<BlockState> = new Set(['active', 'proposed']);
@@ -360,7 +364,23 @@ function filterOf(query: BlockListQuery, now: Instant, concerns: Concerns | unde
   const states = query.state ?? (at === undefined ? undefined : IN_FORCE_OR_PROPOSED);
   const text = q?.normalize('NFC').toLowerCase();
   const kept = keptAs(text);
-  return { now, at, states, types, direction, origin, rule, since, until, id, text, kept, concerns };
+  const seesRefused = concerns && ((subject: Subject): boolean => seesMailOf(subject, concerns));
+  return {
+    now,
+    at,
+    states,
+    types,
+    direction,
+    origin,
+    rule,
+    since,
+    until,
+    id,
+    text,
+    kept,
+    concerns,
+    seesRefused,
+  };
 }
 
 /** Subjects have their domains as A-labels; people look for `müller.example`. */
@@ -375,7 +395,7 @@ function subjectsOf(value: string, types: Iterable<string>): readonly Subject[] 
   let fault: InvalidInput | undefined;
   for (const type of types) {
     try {
-      subjects.push(parseSubject(type, value));
+      subjects.push(askedSubject(type, value));
     } catch (thrown) {
       if (!(thrown instanceof InvalidInput)) throw thrown;
       fault = new InvalidInput('value', thrown.message);

@@ -10,7 +10,7 @@ import type { Subject } from '../sending/subjects.js';
 import { DIRECTIONS } from '../sending/subjects.js';
 import { StoreUnavailable } from '../store/port.js';
 import { blockShape, blockView, entryOf } from './block-view.js';
-import { carryOutOn, etagOf, isKnown, NOT_SHOWN, replayed, shown } from './commands.js';
+import { carryOutOn, etagOf, isKnown, NOT_SHOWN, isSeenBy, replayed, shown } from './commands.js';
 import type { ApiDependencies } from './dependencies.js';
 import type { Answer, ApiRequest, Concerns, Route } from './http/route.js';
 import { route } from './http/route.js';
@@ -18,29 +18,30 @@ import { noteInput, oneOf, oneSpan, spanInputs, spanOf, subjectInput } from './s
 
 export const BLOCKS = '/api/v1/blocks';
 
-const creation = z
-  .strictObject({
-    subject: subjectInput,
-    direction: oneOf(DIRECTIONS).default('outbound'),
-    description: z.string('must be a text').max(500, 'at most 500 characters').optional(),
-    refusal: oneOf(REFUSALS)
-      .optional()
-      .meta({ description: 'soft unless given; a block in force keeps its own.' }),
-    ...spanInputs,
-  })
-  .check(oneSpan(1));
+const creationOf = (deps: ApiDependencies) =>
+  z
+    .strictObject({
+      subject: subjectInput(isSeenBy(deps)),
+      direction: oneOf(DIRECTIONS).default('outbound'),
+      description: z.string('must be a text').max(500, 'at most 500 characters').optional(),
+      refusal: oneOf(REFUSALS)
+        .optional()
+        .meta({ description: 'soft unless given; a block in force keeps its own.' }),
+      ...spanInputs,
+    })
+    .check(oneSpan(1));
 const change = z.strictObject({ ...spanInputs, note: noteInput.optional() }).check(oneSpan(1));
 
 /** Blocks and proposals: create, read, change when they end. */
 export function blockRoutes(deps: ApiDependencies): readonly Route[] {
   return [
-    route<unknown, z.infer<typeof creation>>({
+    route<unknown, z.infer<ReturnType<typeof creationOf>>>({
       method: 'post',
       path: BLOCKS,
       summary: 'Block a subject',
       role: 'operator',
       scope: 'none',
-      body: { schema: creation },
+      body: { schema: creationOf(deps) },
       responses: {
         201: { description: 'The block that is in force now', schema: blockShape },
         200: {

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import type { Change } from '../../projections/blocks/changes.js';
 import { CHANGES_KEPT } from '../../projections/blocks/changes.js';
 import { HELD_ACTIONS } from '../blocks/events.js';
-import { grouped } from '../kernel/printable.js';
+import { grouped, LONGEST_NAME } from '../kernel/printable.js';
 import { formatInstant } from '../kernel/time.js';
 import type { ApiDependencies } from './dependencies.js';
 import type { Columns } from './export.js';
@@ -29,7 +29,7 @@ import { CHANGE_TYPES, VIA } from './words.js';
 const changesQuery = z.strictObject({
   by: once.max(100).optional().meta({ description: 'Who, with or without `admin:`.' }),
   type: anyOf(CHANGE_TYPES),
-  value: once.max(320).optional().meta({ description: 'The subject, exactly, in normal form.' }),
+  value: once.max(LONGEST_NAME).optional().meta({ description: 'The subject, exactly, in normal form.' }),
   via: anyOf(VIA),
   since: instantInput.optional(),
   until: instantInput.optional().meta({ description: 'Before this instant.' }),

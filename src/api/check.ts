@@ -3,11 +3,12 @@ import type { ActiveBlock } from '../../projections/blocks/active-blocks.js';
 import type { BlockEntry } from '../../projections/blocks/block-entry.js';
 import { isOver } from '../blocks/state.js';
 import { InvalidInput } from '../kernel/errors.js';
+import { LONGEST_NAME } from '../kernel/printable.js';
 import type { Instant } from '../kernel/time.js';
 import { formatInstant } from '../kernel/time.js';
 import { clientNetwork, domainOf } from '../sending/identity.js';
 import type { SenderIdentity, Subject } from '../sending/subjects.js';
-import { parseSubject, senderIdentity, subjectKey } from '../sending/subjects.js';
+import { askedSubject, senderIdentity, subjectKey } from '../sending/subjects.js';
 import { BAD_CREDENTIALS, replyLine } from '../smtp/replies.js';
 import type { BlockJson } from './block-view.js';
 import { blockShape, blockView, blockViewAt, entriesInForce, entriesWaiting } from './block-view.js';
@@ -48,7 +49,7 @@ import { unansweredSentences, unstoppedOf } from './unstopped.js';
 
 const LATEST_REFUSALS = 5;
 
-const identity = once.max(320).optional();
+const identity = once.max(LONGEST_NAME).optional();
 const checkQuery = z.strictObject({
   account: identity,
   returnPath: identity.meta({ description: 'The MAIL FROM address; empty is the null sender.' }),
@@ -413,7 +414,7 @@ function senderOf({ account, returnPath, ehlo, ip, direction }: CheckQuery): Sen
   const valid = (type: Subject['type'], value: string | undefined, field: string): void => {
     if (value === undefined) return;
     try {
-      parseSubject(type, value);
+      askedSubject(type, value);
     } catch (thrown) {
       throw thrown instanceof InvalidInput ? new InvalidInput(field, thrown.message) : thrown;
     }

@@ -100,6 +100,13 @@ export async function carryOutOn(
   });
 }
 
+/** Whether a sender of that very name is known: it counts for a rule now, or was blocked or proposed once. */
+export const isSeenBy =
+  ({ models, clock }: ApiDependencies) =>
+  (subject: Subject): boolean =>
+    models.ledger.rows.on(subject).next().done === false ||
+    models.sendVolume.readings(subject, clock.now()).some(({ observed }) => observed > 0);
+
 /** The strong entity tag of a version (RFC 9110, 8.8.3). */
 export function etagOf(version: number | string): string {
   return `"${version}"`;

@@ -12,7 +12,7 @@ import { TimeSlice } from '../runtime/clock.js';
 import type { Subject } from '../sending/subjects.js';
 import { DIRECTIONS, SUBJECT_TYPES } from '../sending/subjects.js';
 import { BLOCKS } from './blocks.js';
-import { carryOutOn, replayed } from './commands.js';
+import { carryOutOn, isSeenBy, replayed } from './commands.js';
 import type { ApiDependencies } from './dependencies.js';
 import type { Concerns, Route } from './http/route.js';
 import { ok, route } from './http/route.js';
@@ -100,13 +100,14 @@ const listQuery = z.strictObject({
   limit: wholeNumber(1, 500, 50),
   cursor: once.max(1000).optional(),
 });
-const creation = z
-  .strictObject({
-    subject: subjectInput,
-    reason: z.string('must say why').trim().min(1, 'must say why').max(500, 'at most 500 characters'),
-    ...spanInputs,
-  })
-  .check(oneSpan(1));
+const creationOf = (deps: ApiDependencies) =>
+  z
+    .strictObject({
+      subject: subjectInput(isSeenBy(deps)),
+      reason: z.string('must say why').trim().min(1, 'must say why').max(500, 'at most 500 characters'),
+      ...spanInputs,
+    })
+    .check(oneSpan(1));
 const removal = z.strictObject({ note: noteInput.optional() });
 
 /** Subjects that rules must not act on. */
@@ -147,14 +148,14 @@ export function exemptionRoutes(deps: ApiDependencies, reads: LongReads): readon
           });
         }),
     }),
-    route<unknown, z.infer<typeof creation>>({
+    route<unknown, z.infer<ReturnType<typeof creationOf>>>({
       method: 'post',
       path: EXEMPTIONS,
       summary:
         'Exempt a subject from proposals and blocks by rules; it replaces an earlier one of the same subject',
       role: 'operator',
       scope: 'none',
-      body: { schema: creation },
+      body: { schema: creationOf(deps) },
       responses: {
         201: { description: 'The exemption', schema: grantedExemptionShape },
         200: { description: 'The very same exemption was in force already', schema: grantedExemptionShape },

@@ -1,6 +1,7 @@
 import events from 'node:events';
 import type { Response } from 'express';
 import { StopgapError } from '../kernel/errors.js';
+import { printableLines } from '../kernel/printable.js';
 import type { Answer, ApiRequest } from './http/route.js';
 import { ok } from './http/route.js';
 import type { LongReads } from './long-reads.js';
@@ -91,11 +92,14 @@ async function writeAll(response: Response, texts: AsyncIterable<string>): Promi
  */
 const FORMULA = /^(?=[=+\-@＝＋－＠\t\r])|([;\t\r\n])(?=[=+\-@＝＋－＠])/g;
 
-/** One line (RFC 4180). A text that a spreadsheet would run is made harmless by an apostrophe before it. */
+/**
+ * One line (RFC 4180). A text that a spreadsheet would run is made harmless by an apostrophe before it, and what a person who reads it
+ * would not see, or see turned round, becomes U+FFFD: a CSV is for people. Programs have the exact text in NDJSON.
+ */
 export function csvLine(cells: readonly (string | number | boolean | null)[]): string {
   const written = cells.map((cell) => {
     if (typeof cell !== 'string') return cell === null ? '' : String(cell);
-    const safe = cell.replace(FORMULA, "$1'");
+    const safe = printableLines(cell.replaceAll('\r\n', '\n')).replace(FORMULA, "$1'");
     return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
   });
   return `${written.join(',')}\r\n`;

@@ -2,11 +2,12 @@ import { isDeepStrictEqual } from 'node:util';
 import { z } from 'zod';
 import { Rewriter } from '../forgetting/person.js';
 import { InvalidInput } from '../kernel/errors.js';
+import { LONGEST_NAME } from '../kernel/printable.js';
 import { namesBefore } from '../kernel/pseudonym.js';
 import type { SourcedRules } from '../rules/model.js';
 import { domainOf, normalizeAccount, normalizeAddress } from '../sending/identity.js';
 import type { Subject } from '../sending/subjects.js';
-import { parseSubject } from '../sending/subjects.js';
+import { askedSubject } from '../sending/subjects.js';
 import type { ApiDependencies } from './dependencies.js';
 import { refuseHeld } from './forget-held.js';
 import type { Route } from './http/route.js';
@@ -20,13 +21,19 @@ const forgetInput = z.strictObject({
   subject: z
     .strictObject({
       type: oneOf(PERSONS).meta({ description: 'Where the name is both, both are forgotten.' }),
-      value: z.string('must be an account or an address').max(320),
+      value: z.string('must be an account or an address').max(LONGEST_NAME),
     })
     .transform(({ type, value }, context) => checkedSubject(() => personOf(type, value), context)),
 });
 /** @throws InvalidInput */
 function personOf(type: string, value: string): Subject {
-  const subject = parseSubject(type, value);
+  const subject = askedSubject(type, value);
+  const isWhole = type === 'account' || domainOf(subject.value) !== undefined;
+  if (!isWhole || subject.value.startsWith('@'))
+    throw new InvalidInput(
+      'subject.value',
+      'is no address: use local@domain, or the type account for a login',
+    );
   if (!subject.value.includes('*')) return subject;
   throw new InvalidInput('subject.value', 'names several: one person at a time, without wildcards');
 }

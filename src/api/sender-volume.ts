@@ -6,7 +6,7 @@ import { DAY, formatDuration, formatInstant, MINUTE } from '../kernel/time.js';
 import type { MessageAccepted, MessageRefused, RecipientsRefused } from '../sending/events.js';
 import { CLOCK_TOLERANCE, messagesOf, sendStream } from '../sending/events.js';
 import type { Subject } from '../sending/subjects.js';
-import { parseSubject } from '../sending/subjects.js';
+import { askedSubject } from '../sending/subjects.js';
 import type { EventStore } from '../store/port.js';
 import type { ApiDependencies } from './dependencies.js';
 import type { Route } from './http/route.js';
@@ -70,7 +70,7 @@ export function senderVolumeRoute(
     async handle(request) {
       const { params, query, concerns } = request;
       const { to = clock.now(), from = to - DAY, step } = query;
-      const subject = ownSubject(parseSubject(params['type']!, params['value']!, 'sender'), concerns);
+      const subject = ownSubject(askedSubject(params['type']!, params['value']!, 'sender'), concerns);
       if (from >= to) throw new InvalidInput('from', 'must come before to');
       if ((to - from) / step > MOST_STEPS)
         throw new InvalidInput('step', `makes more than ${MOST_STEPS} steps: take a longer one`);

@@ -22,7 +22,7 @@ import { dayOf } from '../sending/day-summary.js';
 import { sendStream } from '../sending/events.js';
 import { clientNetwork } from '../sending/identity.js';
 import type { Subject } from '../sending/subjects.js';
-import { DIRECTIONS, SUBJECT_TYPES, parseSubject } from '../sending/subjects.js';
+import { askedSubject, DIRECTIONS, SUBJECT_TYPES } from '../sending/subjects.js';
 import { blockShape, blockView, latestOf } from './block-view.js';
 import type { ApiDependencies } from './dependencies.js';
 import { coverShape } from './exemptions.js';
@@ -283,7 +283,7 @@ export function senderRoutes(deps: ApiDependencies, reads: LongReads): readonly 
       responses: { 200: { description: 'The sender; one never seen has empty windows', schema: sender } },
       handle: async (request) => {
         const { params, concerns } = request;
-        const subject = ownSubject(parseSubject(params['type']!, params['value']!, 'sender'), concerns);
+        const subject = ownSubject(askedSubject(params['type']!, params['value']!, 'sender'), concerns);
         return ok(await reads.run(request, (look) => senderView(deps, subject, concerns, look)));
       },
     }),

@@ -73,15 +73,23 @@ const LONGEST: Milliseconds = 3650 * DAY;
 
 export const noteInput = z.string('must be a text').max(2000, 'at most 2000 characters');
 
-export const subjectInput = z
-  .strictObject(
-    {
-      type: z.enum(SUBJECT_TYPES, `must be one of ${SUBJECT_TYPES.join(', ')}`),
-      value: z.string('must be a text'),
-    },
-    { error: (issue) => (issue.code === 'invalid_type' ? 'must be an object {type, value}' : undefined) },
-  )
-  .transform(({ type, value }, context) => checkedSubject(() => parsePattern(type, value), context));
+/**
+ * What is to be blocked or exempted.
+ *
+ * @param isSeen whether such a sender is known here: asked of names that nobody means, so that it is a slip where there is none
+ */
+export const subjectInput = (isSeen: (subject: Subject) => boolean) =>
+  z
+    .strictObject(
+      {
+        type: z.enum(SUBJECT_TYPES, `must be one of ${SUBJECT_TYPES.join(', ')}`),
+        value: z.string('must be a text'),
+      },
+      { error: (issue) => (issue.code === 'invalid_type' ? 'must be an object {type, value}' : undefined) },
+    )
+    .transform(({ type, value }, context) =>
+      checkedSubject(() => parsePattern(type, value, 'subject', isSeen), context),
+    );
 
 /** A subject in normal form. What is wrong with it is told beside the faults of other fields. */
 export function checkedSubject(read: () => Subject, context: z.RefinementCtx): Subject {

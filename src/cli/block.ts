@@ -8,7 +8,7 @@ import { printable } from '../kernel/printable.js';
 import type { Direction, SubjectType } from '../sending/subjects.js';
 import { BLOCK_SORTS } from '../../projections/blocks/block-segments.js';
 import { parseInstant } from '../kernel/time.js';
-import { DIRECTIONS, SUBJECT_TYPES, parseSubject } from '../sending/subjects.js';
+import { askedSubject, DIRECTIONS, SUBJECT_TYPES } from '../sending/subjects.js';
 import type { ApiClient, JsonOption, QueryOf } from './client.js';
 import { connect, withJson } from './client.js';
 import type { Block, HeldMail } from './client-format.js';
@@ -411,7 +411,7 @@ interface Named {
 /** @throws InvalidInput for two words of which the first is no type of subjects */
 function named(block: string, value: string | undefined): Named {
   if (value === undefined) return { text: block };
-  const { type } = parseSubject(block, value);
+  const { type } = askedSubject(block, value);
   return { text: value, type };
 }
 

@@ -3,7 +3,7 @@ import { actorName } from '../kernel/actor.js';
 import { InvalidInput, StopgapError } from '../kernel/errors.js';
 import { printable } from '../kernel/printable.js';
 import type { SubjectType } from '../sending/subjects.js';
-import { parseSubject, SUBJECT_TYPES } from '../sending/subjects.js';
+import { askedSubject, SUBJECT_TYPES } from '../sending/subjects.js';
 import type { ApiClient, JsonOption, Schemas } from './client.js';
 import { connect, withClient } from './client.js';
 import { relative } from './client-format.js';
@@ -93,7 +93,7 @@ export function exemptVerb(program: Command, io: CliIo): void {
  * @throws InvalidInput if several are of that subject
  */
 async function idOf(client: ApiClient, exemption: string, value: string | undefined): Promise<string> {
-  const type = value === undefined ? undefined : parseSubject(exemption, value).type;
+  const type = value === undefined ? undefined : askedSubject(exemption, value).type;
   const found: Exemption[] = [];
   let cursor: string | undefined;
   do {
@@ -125,7 +125,7 @@ async function idOf(client: ApiClient, exemption: string, value: string | undefi
 function isOf({ id, subject }: Exemption, text: string): boolean {
   if (id === text || (/^[0-9a-f-]+$/i.test(text) && id.startsWith(text.toLowerCase()))) return true;
   try {
-    return parseSubject(subject.type, text).value === subject.value;
+    return askedSubject(subject.type, text).value === subject.value;
   } catch (thrown) {
     if (thrown instanceof InvalidInput) return false;
     throw thrown;

@@ -143,11 +143,7 @@ export function banner({ config, evaluation: evaluating, file }: LoadedConfig, a
   const { evaluation, firstLink } = app;
   // Not in the log: that may be kept, and sent elsewhere.
   if (firstLink !== undefined)
-    lines.push(
-      '',
-      'Nobody may sign in yet. This link makes the first administrator, once:',
-      `  ${firstLink}`,
-    );
+    lines.push('', 'There is no administrator yet. This link makes the first one, once:', `  ${firstLink}`);
   if (evaluation !== undefined) {
     lines.push('');
     if (evaluation.password !== undefined) {

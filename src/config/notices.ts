@@ -295,8 +295,12 @@ export const CHANNEL = z.object({
   ),
 });
 
-/** Whether a domain is one of these or below one. */
+/** Whether such a subject can be somebody's, by its name: an EHLO name is what a stranger says, and `a@example.com` may be one. */
+export const isOwned = ({ type }: { readonly type: string }): boolean => type !== 'ehlo' && type !== 'ip';
+
+/** Whether a subject is of one of these domains or of one below. */
 export function isInDomains(domains: readonly string[], subject: { type: string; value: string }): boolean {
+  if (!isOwned(subject)) return false;
   const domain = subject.type === 'domain' ? subject.value : domainOf(subject.value);
   return domain !== undefined && domains.some((one) => domain === one || domain.endsWith(`.${one}`));
 }

@@ -121,12 +121,13 @@ export class NoticeCommands {
       undefined,
     );
     if (newest === undefined) return this.#example(by);
-    const { id: block, subject, version: position, evidence, description, rule } = newest;
+    const { id: block, subject, direction, version: position, evidence, description, rule } = newest;
     const event = newest.since === undefined ? 'proposed' : 'imposed';
     const until = newest.since === undefined ? newest.lapsesAt : newest.until;
     const { at, by: actor } = newest.history[0]!;
     return {
       ...{ event, position, at, by: actor, block, subject: { type: subject.type, value: subject.value } },
+      direction,
       why: shortSentence(evidence?.sentence ?? description),
       ...(until === undefined ? {} : { until }),
       ...(rule === undefined ? {} : { rule }),

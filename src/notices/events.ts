@@ -5,8 +5,8 @@ import type { Check, Fact, RecordedEvent } from '../kernel/events.js';
 import { keyOf, oneOf, optional, shaped, streamName, text, whole, wholeOrNull } from '../kernel/events.js';
 import type { Instant } from '../kernel/time.js';
 import { isImported } from '../sending/events.js';
-import type { Subject } from '../sending/subjects.js';
-import { SUBJECT_TYPES, subjectOfKey } from '../sending/subjects.js';
+import type { Direction, Subject } from '../sending/subjects.js';
+import { DIRECTIONS, SUBJECT_TYPES, subjectOfKey } from '../sending/subjects.js';
 
 /** Streams `notices-<channel>`: what is to be sent to one channel, and what came of it. */
 export const NOTICES_CATEGORY = 'notices';
@@ -24,6 +24,8 @@ export interface Item {
   readonly by: string;
   readonly block?: string;
   readonly subject?: Subject;
+  /** Whose mail the block refuses; absent in what earlier versions recorded. */
+  readonly direction?: Direction;
   /** Why, in one sentence: that of the evidence. */
   readonly why: string;
   /** When the block ends, or the proposal lapses; null: never. */
@@ -120,6 +122,7 @@ const item = shaped<Item>({
   until: optional(wholeOrNull),
   over: optional(shaped({ event: oneOf(['released', 'expired']), at: whole, by: text })),
   subject: optional(shaped<Subject>({ type: oneOf(SUBJECT_TYPES), value: text })),
+  direction: optional(oneOf(DIRECTIONS)),
 });
 const all =
   (check: Check): Check =>
@@ -169,6 +172,7 @@ export const shortSentence = (text = ''): string => text.slice(0, LONGEST_SENTEN
 /** What the ledger knows of a block, for events that do not say it themselves. */
 export interface Known {
   readonly description: string;
+  readonly direction: Direction;
   readonly rule: string | undefined;
   readonly evidence: { readonly sentence: string } | undefined;
   readonly until: Instant | null | undefined;
@@ -183,15 +187,18 @@ export function itemOf(event: RecordedEvent & BlockEvent, known: Known | undefin
       evidence: { sentence: string };
       until: Instant | null;
       lapsesAt: Instant;
+      direction: Direction;
     }
   > & { block: string };
   const subject = subjectOfKey(keyOf(event.stream));
   const why = data.evidence?.sentence ?? data.description ?? known?.evidence?.sentence ?? known?.description;
   const until = data.until ?? data.lapsesAt ?? (told === 'approved' ? known?.until : data.until);
   const rule = data.rule ?? known?.rule;
+  const direction = data.direction ?? known?.direction;
   return {
     ...{ event: told, position: event.position, at: event.at, by: event.by, block: data.block },
     ...(subject === undefined ? {} : { subject }),
+    ...(direction === undefined ? {} : { direction }),
     why: shortSentence(why),
     ...(until === undefined ? {} : { until }),
     ...(rule === undefined ? {} : { rule }),

@@ -278,10 +278,11 @@ export class Notices {
     function* waiting(): Generator<Item> {
       for (const entry of models.ledger.pending()) {
         if (stateAt(entry, now) !== 'proposed') continue;
-        const { id: block, subject, version: position, evidence, description, rule, lapsesAt } = entry;
+        const { id: block, subject, direction, version: position, evidence, description, rule } = entry;
         yield {
-          ...{ event: 'proposed', position, at: entry.proposedAt!, by: `rule:${rule ?? ''}`, block, subject },
-          ...{ why: shortSentence(evidence?.sentence ?? description), until: lapsesAt! },
+          ...{ event: 'proposed', position, at: entry.proposedAt!, by: `rule:${rule ?? ''}`, block },
+          ...{ subject, direction, why: shortSentence(evidence?.sentence ?? description) },
+          until: entry.lapsesAt!,
         };
       }
     }

@@ -45,6 +45,7 @@ function remedyOf({ event, block, over }: Item): string | undefined {
   }
 }
 
+/** Said only where {@link isByOwn} holds. */
 const FOR_OWNERS: Readonly<Partial<Record<NoticeEvent, string>>> = {
   imposed:
     'Somebody else may have the password: change it, look for forwarding rules, then ask the administrators.',
@@ -52,6 +53,15 @@ const FOR_OWNERS: Readonly<Partial<Record<NoticeEvent, string>>> = {
     'Somebody else may have the password: change it, look for forwarding rules, then ask the administrators.',
   proposed: 'If this mail was not meant, change the password now.',
 };
+
+/**
+ * Whether it was somebody with a password who sent. Of an address and a domain any stranger's mail counts where it is mail that
+ * arrives: the return path may be forged. A person who blocks in all directions means the owner's mail too.
+ */
+function isByOwn({ subject, direction, rule }: Item): boolean {
+  if (subject?.type === 'account') return true;
+  return direction !== 'inbound' && (direction !== 'all' || rule === undefined);
+}
 
 /**
  * All the words of a notice. What comes from outside is printable and of one line.
@@ -145,7 +155,8 @@ function linesOf(item: Item, isOwner: boolean): string[] {
     lines.push(untilOf(event, until));
   if (note !== undefined) lines.push(`Note: ${note}`);
   // Who was let go has been looked at. A thief may still have the password where time has run out.
-  const remedy = !isOwner ? remedyOf(item) : over?.event === 'released' ? undefined : FOR_OWNERS[event];
+  const forOwner = over?.event === 'released' || !isByOwn(item) ? undefined : FOR_OWNERS[event];
+  const remedy = isOwner ? forOwner : remedyOf(item);
   if (remedy !== undefined) lines.push(remedy);
   return lines;
 }

@@ -1,8 +1,10 @@
 import ipaddr from 'ipaddr.js';
 import { InvalidInput } from '../kernel/errors.js';
+import { LONGEST_NAME } from '../kernel/printable.js';
 import {
   clientNetwork,
   domainOf,
+  LONGEST_ADDRESS,
   normalizeAccount,
   normalizeAddress,
   normalizeDomain,
@@ -63,19 +65,61 @@ export function uniteDirections(a: Direction, b: Direction): Direction {
  * @throws InvalidInput naming `field` and what would be right
  */
 export function parseSubject(type: string, value: string, field = 'subject'): Subject {
+  return parsed(type, value, field, WRITTEN, PARSERS);
+}
+
+/**
+ * A subject that is asked about, or forgotten: any name that an event may hold. A mail server may report `a b@example.com` or a sender
+ * without a domain, and rules act on those too.
+ *
+ * @throws InvalidInput
+ */
+export function askedSubject(type: string, value: string, field = 'subject'): Subject {
+  return parsed(type, value, field, RECORDED, NORMAL);
+}
+
+interface Characters {
+  readonly most: number;
+  readonly bad: RegExp;
+  readonly form: string;
+}
+
+/** What a person may write where something new begins: a blank is a slip there. */
+const WRITTEN: Characters = {
+  most: LONGEST_ADDRESS,
+  // eslint-disable-next-line no-control-regex -- control characters are just what must not pass
+  bad: /[\u0000-\u0020\u007f<>]/,
+  form: `must be 1 to ${LONGEST_ADDRESS} characters without spaces, control characters or <>`,
+};
+/** What `fitName` lets into events. */
+const RECORDED: Characters = {
+  most: LONGEST_NAME,
+  // eslint-disable-next-line no-control-regex -- control characters are just what must not pass
+  bad: /[\u0000-\u001f\u007f]/,
+  form: `must be 1 to ${LONGEST_NAME} characters without control characters`,
+};
+
+function fits(text: string, { most, bad }: Characters): boolean {
+  return text !== '' && text.length <= most && !bad.test(text);
+}
+
+type Parsers = Readonly<Record<SubjectType, (text: string, field: string) => string>>;
+
+/** @throws InvalidInput */
+function parsed(
+  type: string,
+  value: string,
+  field: string,
+  characters: Characters,
+  parsers: Parsers,
+): Subject {
   const known = SUBJECT_TYPES.find((name) => name === type);
   if (known === undefined) {
     throw new InvalidInput(`${field}.type`, `"${type}" is no subject type: use ${SUBJECT_TYPES.join(', ')}`);
   }
   const text = value.trim();
-  // eslint-disable-next-line no-control-regex -- control characters are just what must not pass
-  if (text === '' || text.length > 320 || /[\u0000-\u0020\u007f<>]/.test(text)) {
-    throw new InvalidInput(
-      `${field}.value`,
-      'must be 1 to 320 characters without spaces, control characters or <>',
-    );
-  }
-  const normal = PARSERS[known](text, `${field}.value`);
+  if (!fits(text, characters)) throw new InvalidInput(`${field}.value`, characters.form);
+  const normal = parsers[known](text, `${field}.value`);
   if (normal === '') throw new InvalidInput(`${field}.value`, `"${text}" names nothing`);
   return { type: known, value: normal };
 }
@@ -84,10 +128,19 @@ export function parseSubject(type: string, value: string, field = 'subject'): Su
  * A subject that is to be blocked or exempted: as {@link parseSubject}, but what only looks like a pattern is refused.
  * An EHLO name and a local part may contain a question mark, so a query may name one.
  *
+ * @param isSeen whether such a sender is known here: asked of a name that a person hardly means, and a slip where there is none
  * @throws InvalidInput
  */
-export function parsePattern(type: string, value: string, field = 'subject'): Subject {
-  const subject = parseSubject(type, value, field);
+export function parsePattern(
+  type: string,
+  value: string,
+  field = 'subject',
+  isSeen: (subject: Subject) => boolean = () => false,
+): Subject {
+  const text = value.trim();
+  const isOdd = !fits(text, WRITTEN) && fits(text, RECORDED);
+  const characters = isOdd && isSeen(askedSubject(type, text, field)) ? RECORDED : WRITTEN;
+  const subject = parsed(type, text, field, characters, PARSERS);
   if ((subject.type === 'ehlo' || subject.type === 'address') && subject.value.includes('?')) {
     throw new InvalidInput(
       `${field}.value`,
@@ -97,7 +150,7 @@ export function parsePattern(type: string, value: string, field = 'subject'): Su
   return subject;
 }
 
-const PARSERS: Record<SubjectType, (text: string, field: string) => string> = {
+const PARSERS: Parsers = {
   account(text, field) {
     if (text.includes('*')) {
       throw new InvalidInput(field, 'an account has no wildcards: use type address or domain for a pattern');
@@ -175,6 +228,15 @@ const PARSERS: Record<SubjectType, (text: string, field: string) => string> = {
     }
     return parseNetwork(text, field);
   },
+};
+
+/** Of names as they are, whatever they hold. */
+const NORMAL: Parsers = {
+  account: normalizeAccount,
+  address: normalizeAddress,
+  domain: (text) => normalizeDomain(text.replace(/^@/, '')),
+  ehlo: normalizeEhlo,
+  ip: PARSERS.ip,
 };
 
 /** Shorter prefixes would refuse a good part of the Internet. */

@@ -1,3 +1,4 @@
+import path from 'node:path';
 import react from '@vitejs/plugin-react';
 import { defineConfig } from 'vite';
 
@@ -5,7 +6,9 @@ export default defineConfig({
   root: import.meta.dirname,
   // Relative: the page works behind any prefix of a reverse proxy.
   base: './',
-  plugins: [react()],
+  // Every text comes through shown/jsx-runtime.ts.
+  plugins: [react({ jsxImportSource: 'shown' })],
+  resolve: { alias: { 'shown/jsx-runtime': path.join(import.meta.dirname, 'shown/jsx-runtime.ts') } },
   build: {
     outDir: '../../dist/page',
     emptyOutDir: true,

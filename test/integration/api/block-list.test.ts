@@ -138,7 +138,7 @@ describe('the list of blocks', () => {
       ['cursor=abc', 'cursor', /take next/],
       ['cursor=MTphYmM', 'cursor', /another list/],
       ['since=yesterday', 'since', /ISO 8601/],
-      ['value=', 'value', /1 to 320/],
+      ['value=', 'value', /1 to 1024/],
       ['sort=up', 'sort', /newest, oldest/],
     ];
     for (const [query, field, message] of wrong) {

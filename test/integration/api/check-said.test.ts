@@ -194,7 +194,7 @@ describe('a check of what a mail program said', () => {
       ['account=a&said=%20', 'must not be empty'],
       [`account=a&said=${'x'.repeat(4001)}`, 'must be at most 4,000 characters'],
       ['account=a&said=1&said=2', 'must stand only once'],
-      [`account=${'x'.repeat(321)}`, 'must be at most 320 characters'],
+      [`account=${'x'.repeat(1025)}`, 'must be at most 1024 characters'],
     ] as const) {
       const { status, text } = await server.get(`/api/v1/check?${query}`, { role: 'viewer' });
       assert.equal(status, 400);

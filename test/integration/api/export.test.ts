@@ -22,6 +22,11 @@ test('a cell that a spreadsheet would run is made harmless, and a cell is quoted
   assert.equal(csvLine(['="a"']), `"'=""a"""\r\n`);
 });
 
+test('a cell shows what a person would not see or would see turned round, also before a formula', () => {
+  assert.equal(csvLine(['a\u202emoc@c.example', 'a\u200bb']), 'a\ufffdmoc@c.example,a\ufffdb\r\n');
+  assert.equal(csvLine(['two\r\n=1']), `"two\n'=1"\r\n`);
+});
+
 describe('an export', () => {
   let server: ApiServer;
   before(async () => {

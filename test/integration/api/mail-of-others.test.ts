@@ -9,6 +9,7 @@ import { HOUR, MINUTE } from '../../../src/kernel/time.js';
 import { newId } from '../../../src/runtime/ids.js';
 import { heldStream, movedStream, sendStream } from '../../../src/sending/events.js';
 import type { Subject } from '../../../src/sending/subjects.js';
+import type { Answered } from '../../support/api/answered.js';
 import { ApiServer, TOKENS } from '../../support/api/server.js';
 
 const BLOCKS = '/api/v1/blocks';
@@ -233,6 +234,8 @@ describe('of a block on their address, the administrator of a domain', () => {
   test('is not told how many attempts it has refused, in any order, page or export of the list', async () => {
     const [boss, bob] = ['refused@own.example', 'refused.bob@own.example'];
     const [block, own] = [await blockOn('address', boss), await blockOn('account', bob)];
+    // It refused nothing, and is the newest.
+    const none = await blockOn('address', 'refused.none@own.example');
     const since = server.clock.now();
     for (const [account, id, count] of [
       [CAROL, block, 77],
@@ -251,16 +254,21 @@ describe('of a block on their address, the administrator of a domain', () => {
     assert.deepEqual(await list('viewer', 'refused'), [
       [block, 77, 'string'],
       [own, 33, 'string'],
+      [none, 0, 'object'],
     ]);
-    for (const sort of ['refused', 'oldest'])
-      assert.deepEqual(
-        await list('domain', sort),
-        [
-          [block, null, 'object'],
-          [own, 33, 'string'],
-        ],
-        sort,
-      );
+    const theirs = [own, 33, 'string'];
+    const [others, newest] = [block, none].map((id) => [id, null, 'object']);
+    assert.deepEqual(await list('domain', 'oldest'), [others, theirs, newest]);
+    assert.deepEqual(await list('domain', 'refused'), [theirs, newest, others], 'the order tells no number');
+    const pages: string[] = [];
+    for (let cursor: string | null = ''; cursor !== null;) {
+      const more: string = cursor === '' ? '' : `&cursor=${cursor}`;
+      const path = `${BLOCKS}?q=refused&sort=refused&limit=1${more}`;
+      const reply: Answered = (await server.get(path, { role: 'domain' })).json;
+      pages.push(...reply.items.map(({ id }) => id));
+      cursor = reply.next;
+    }
+    assert.deepEqual(pages, [own, none, block]);
     const csv = (await server.get(`${BLOCKS}?q=refused&format=csv`, { role: 'domain' })).text;
     assert.ok(csv.includes(',33,') && !csv.includes(',77,'), csv);
     const page = (await server.get(`${BLOCKS}?sort=refused&limit=1`, { role: 'domain' })).json;

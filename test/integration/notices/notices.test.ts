@@ -228,6 +228,20 @@ describe('notices', () => {
     assert.deepEqual(mail.mails.flatMap(({ to }) => to).sort(), ['alice@home.example', 'ops@example.com']);
   });
 
+  test('tell an owner of an address of nothing that is stolen where it is mail that arrives', async (t) => {
+    const mail = await MailReceiver.start(t);
+    const channel = { type: 'mail', url: undefined, secret: undefined, smtp: mail.url };
+    const owners = 'o5.example=boss@home.example';
+    const there = await scene(t, { ...channel, owners });
+    await there.stopgap.block('ehlo', 'o5.example', { direction: 'inbound' });
+    await there.stopgap.block('address', 'boss@o5.example', { direction: 'inbound' });
+    await passing(there, 5 * SECOND, 'it arrives', () => mail.mails.length >= 1);
+    const [{ to, text }] = mail.mails as [(typeof mail.mails)[number]];
+    assert.deepEqual(to, ['boss@home.example']);
+    assert.match(text, /sender blocked: address boss@o5\.example/);
+    assert.doesNotMatch(text, /password|ehlo/);
+  });
+
   test('reach the administrators and other owners however long one owner takes none, over a restart too, and then that owner', async (t) => {
     const mail = await MailReceiver.start(t);
     const channel = { type: 'mail', url: undefined, secret: undefined, smtp: mail.url };

@@ -26,7 +26,7 @@ import { undetected, unstopped } from '../../../projections/blocks/unstopped.js'
 import { ForgettingHandler } from '../../../src/commands/forgetting.js';
 import { RulesCommandHandler } from '../../../src/commands/rules-commands.js';
 import { FIXED_RULES } from '../fixed-rules.js';
-import { parseSubject } from '../../../src/sending/subjects.js';
+import { askedSubject } from '../../../src/sending/subjects.js';
 import type { EventStore } from '../../../src/store/port.js';
 import { openSqliteStore } from '../../../src/store/sqlite/index.js';
 import type { MailServers } from '../../../src/recording/reports.js';
@@ -129,7 +129,7 @@ export class ApiServer {
     rule = 'burst',
     more: Partial<Evidence> = {},
   ): Promise<string> {
-    const subject = parseSubject('account', value);
+    const subject = askedSubject('account', value);
     const id = newId();
     const last = (await this.deps.store.head()) + 1;
     const evidence: Evidence = {

@@ -27,11 +27,13 @@ describe('a channel of notices', () => {
   });
 
   test('tells only of the events, types and domains that it asks for, with subdomains', () => {
-    const world = new World({ ...RULES, domains: ['example.com'], events: ['imposed'] });
+    const types = ['account', 'domain', 'ehlo'] as const;
+    const world = new World({ ...RULES, types, domains: ['example.com'], events: ['imposed'] });
     world.happens({ event: 'proposed' });
     world.happens({ subject: { type: 'account', value: 'a@other.example' } });
     world.happens({ subject: { type: 'domain', value: 'sub.example.com' } });
     world.happens({ subject: { type: 'ehlo', value: 'x.example.com' } });
+    world.happens({ subject: { type: 'ehlo', value: 'a@sub.example.com' } });
     world.happens({ subject: { type: 'account', value: 'a@notexample.com' } });
     world.passes(MINUTE);
     assert.deepEqual(
@@ -241,6 +243,26 @@ describe('a channel of notices', () => {
         ['a@home.example', ['a@example.com']],
         ['b@example.com', ['c@example.com']],
         ['p@elsewhere.example', ['d@other.example']],
+      ],
+    );
+  });
+
+  test('tells no owner of an EHLO name or an IP address, since any stranger may say the name of any domain', () => {
+    const types = ['account', 'domain', 'ehlo', 'ip'] as const;
+    const owners = { 'o5.example': 'boss@home.example', '192.0.2.7': 'boss@home.example' };
+    const world = new World({ ...RULES, types, owners });
+    for (const subject of [
+      { type: 'ehlo', value: 'o5.example' },
+      { type: 'ip', value: '192.0.2.7' },
+      { type: 'domain', value: 'o5.example' },
+    ] as const)
+      world.happens({ subject });
+    world.passes(MINUTE);
+    assert.deepEqual(
+      world.notices.map(({ to, items }) => [to ?? 'itself', items.map(({ subject }) => subject?.type)]),
+      [
+        ['itself', ['domain', 'ip', 'ehlo']],
+        ['boss@home.example', ['domain']],
       ],
     );
   });

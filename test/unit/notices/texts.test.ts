@@ -76,6 +76,34 @@ describe('the own texts of a channel', () => {
   });
 });
 
+describe('what an owner is told of a password', () => {
+  const { note: _note, ...plain } = ITEM;
+  const [address, domain] = [
+    { type: 'address', value: 'boss@o5.example' },
+    { type: 'domain', value: 'o5.example' },
+  ] as const;
+  const told = (change: Partial<Item>): boolean =>
+    /password/.test(textOf(noticeOf({ ...plain, ...change }, 'boss@home.example'), URL).lines.join('\n'));
+
+  for (const event of ['imposed', 'approved', 'proposed'] as const)
+    test(`is not said where it is strangers whose mail counts, of what is ${event}`, () => {
+      for (const subject of [address, domain]) {
+        assert.ok(!told({ event, subject, direction: 'inbound' }));
+        assert.ok(!told({ event, subject, direction: 'all' }), 'a forged return path counts too');
+        assert.ok(told({ event, subject, direction: 'outbound' }));
+        assert.ok(told({ event, subject }), 'older versions recorded no direction');
+      }
+      assert.ok(told({ event, direction: 'outbound' }), 'of an account');
+      assert.ok(told({ event, direction: 'all' }), 'of an account');
+    });
+
+  test('is said where a person has blocked the sender in all directions', () => {
+    const { rule: _rule, ...byHand } = plain;
+    const notice = noticeOf({ ...byHand, subject: address, direction: 'all' }, 'boss@home.example');
+    assert.match(textOf(notice, URL).lines.join('\n'), /password/);
+  });
+});
+
 describe('a block that is over before anybody was told', () => {
   const over = { event: 'released', at: NOON + HOUR / 2, by: 'admin:alice' } as const;
   const { note: _note, ...plain } = { ...ITEM, by: 'rule:burst@1', why: 'too many', over };

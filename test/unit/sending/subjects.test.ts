@@ -7,6 +7,7 @@ import {
   SUBJECT_TYPES,
   directionsMeet,
   namedFirst,
+  askedSubject,
   parseSubject,
   parsePattern,
   sendStreamKey,
@@ -97,6 +98,31 @@ describe('a subject that a person wrote', () => {
       );
     });
   }
+
+  for (const [type, raw, value] of [
+    ['account', ' A B@Example.com ', 'a b@example.com'],
+    ['account', '<script>@c.example', '<script>@c.example'],
+    ['account', 'a*b', 'a*b'],
+    ['account', 'x'.repeat(1024), 'x'.repeat(1024)],
+    ['address', 'a b+c@Example.com', 'a b@example.com'],
+    ['address', 'root', 'root'],
+    ['domain', 'Localhost', 'localhost'],
+    ['ehlo', 'My PC', 'my pc'],
+  ] as const) {
+    test(`${type} "${raw.slice(0, 30)}" can be asked about, since a sender may be called so`, () => {
+      assert.deepEqual(askedSubject(type, raw), { type, value });
+      assert.deepEqual(askedSubject(type, value), { type, value });
+    });
+  }
+  for (const [type, raw] of [
+    ['account', ' '],
+    ['account', 'a\nb'],
+    ['account', 'x'.repeat(1025)],
+    ['ip', 'unknown'],
+    ['user', 'x'],
+  ] as const)
+    test(`${type} ${JSON.stringify(raw.slice(0, 30))} cannot be asked about: no event holds it`, () =>
+      assert.throws(() => askedSubject(type, raw), InvalidInput));
 
   test('parsed again is the same', () => {
     const text = fc.stringMatching(/^[a-zA-Z0-9.@*+:/é。-]{1,20}$/);
