@@ -92,7 +92,11 @@ describe('what root makes in the directory of a service', { skip }, () => {
     const { directory } = await given(t);
     const at = (name: string): string => path.join(directory, name);
     const store = await openSqliteStore({ file: at('deep/down/events.db'), clock: { now: () => 0 } });
-    const log = new LogFile(at('log/stopgap.log'), 20, new Losses({ lost: assert.fail, back: () => undefined }));
+    const log = new LogFile(
+      at('log/stopgap.log'),
+      20,
+      new Losses({ lost: assert.fail, back: () => undefined }),
+    );
     for (const line of ['the first line\n', 'the second line\n']) log.write(line);
     const provenance = { fingerprint: 'f', categories: [] };
     await new SnapshotFolder(at('snapshots'), provenance).write(1, {}, new AbortController().signal);
@@ -106,7 +110,11 @@ describe('what root makes in the directory of a service', { skip }, () => {
     await withFileLock(at('users.yaml'), () => {
       const made = readdirSync(directory, { recursive: true, encoding: 'utf8' }).sort();
       assert.ok(made.length >= 20, made.join(' '));
-      for (const name of ['deep/down/events.db.lock', 'deep/down/events.db.reserve', 'deep/down/events.db-wal'])
+      for (const name of [
+        'deep/down/events.db.lock',
+        'deep/down/events.db.reserve',
+        'deep/down/events.db-wal',
+      ])
         assert.ok(made.includes(name), made.join(' '));
       const strange = made.filter((name) => {
         const { uid, gid, mode } = statSync(at(name));
