@@ -1,9 +1,11 @@
 import type { Node } from 'yaml';
 import { isMap, isNode, isScalar, isSeq } from 'yaml';
+import { suggestion } from '../kernel/suggestion.js';
 import type { OverrideEntry } from '../overrides/model.js';
 import { overrideEntry } from '../overrides/parse.js';
+import { faultsOf } from '../overrides/strict-object.js';
 import { subjectKey } from '../sending/subjects.js';
-import { ConfigError, firstProblems, suggestion } from './problems.js';
+import { ConfigError, firstProblems } from './problems.js';
 import { plainValue, YamlSource } from './yaml-source.js';
 
 const KEYS = ['version', 'overrides'];
@@ -93,13 +95,9 @@ function readEntry(
   const value: unknown = item?.toJS(source.doc, { maxAliasCount: 100 });
   const result = overrideEntry.safeParse(value);
   if (result.success) return result.data;
-  for (const issue of result.error.issues) {
-    const keys = issue.code === 'unrecognized_keys' ? issue.keys : [undefined];
-    for (const key of keys) {
-      const parts = [...issue.path, ...(key === undefined ? [] : [key])].map(String);
-      const message = key === undefined ? issue.message : 'is not a known key';
-      problems.push(`${source.where(nodeAt(item, parts))}: ${[path, ...parts].join('.')}: ${message}`);
-    }
+  for (const { path: within, message } of result.error.issues.flatMap(faultsOf)) {
+    const parts = within.map(String);
+    problems.push(`${source.where(nodeAt(item, parts))}: ${[path, ...parts].join('.')}: ${message}`);
   }
   return undefined;
 }

@@ -1,5 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { existsSync, lchownSync, mkdirSync, statSync } from 'node:fs';
+import { closeSync, existsSync, fchownSync, lchownSync, mkdirSync, openSync, statSync } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
 import { open, readFile, realpath, rename, stat, unlink } from 'node:fs/promises';
 import path from 'node:path';
@@ -50,10 +50,49 @@ export function makePrivateDirectory(directory: string): void {
     makePrivateDirectory(directory);
     return;
   }
-  if (process.getuid?.() !== 0) return;
-  const { uid, gid } = statSync(path.dirname(directory));
   // The owner of the directory around it may put a link in its place: what that points to is given to nobody.
-  lchownSync(directory, uid, gid);
+  giveAsRoot(path.dirname(directory), (uid, gid) => lchownSync(directory, uid, gid));
+}
+
+function giveAsRoot(around: string, give: (uid: number, gid: number) => void): void {
+  if (process.getuid?.() !== 0) return;
+  const { uid, gid } = statSync(around);
+  try {
+    give(uid, gid);
+  } catch (thrown) {
+    // In a container root may lack the right, or the owner may be unknown there. Then root is the service.
+    const { code } = thrown as NodeJS.ErrnoException;
+    if (code !== 'EPERM' && code !== 'EINVAL') throw thrown;
+  }
+}
+
+/**
+ * Gives a file that root has just made to the owner of the directory that it was made in: a command of root's may come
+ * before the service, which must be able to use the file. By its descriptor, and only if it was opened with `x`: the
+ * owner of the directory may put a link to a file of root's under its name.
+ *
+ * @throws the system's error
+ */
+export function giveMade(descriptor: number, directory: string): void {
+  giveAsRoot(directory, (uid, gid) => fchownSync(descriptor, uid, gid));
+}
+
+/**
+ * Makes a file that only its owner may read, and opens it; what root makes belongs to the owner of the directory.
+ *
+ * @param flags `wx` or the like, so that nothing is opened that is there
+ * @returns the descriptor
+ * @throws the system's error: EEXIST if there is something
+ */
+export function createPrivate(file: string, flags: 'wx' | 'ax' = 'wx'): number {
+  const descriptor = openSync(file, flags, 0o600);
+  try {
+    giveMade(descriptor, path.dirname(file));
+  } catch (thrown) {
+    closeSync(descriptor);
+    throw thrown;
+  }
+  return descriptor;
 }
 
 /** What {@link makePrivateDirectory} threw, in words: the setting that names the directory, and what to do about it. */
@@ -86,15 +125,17 @@ export async function writePrivateFile(file: string, text: string): Promise<void
     if (thrown.code === 'ENOENT') return undefined;
     throw thrown;
   });
-  const owner = before ?? (await stat(path.dirname(target)));
   const aside = `${target}.${randomBytes(6).toString('hex')}.tmp`;
   try {
     const handle = await open(aside, 'wx', 0o600);
     try {
       await handle.writeFile(text);
       // A new file of a user who may only write to the directory stays that user's own.
-      if (before !== undefined || process.getuid?.() === 0) await giveTo(handle, owner, target);
-      if (before !== undefined) await handle.chmod(before.mode & 0o777);
+      if (before === undefined) giveMade(handle.fd, path.dirname(target));
+      else {
+        await giveTo(handle, before, target);
+        await handle.chmod(before.mode & 0o777);
+      }
       await handle.sync();
     } finally {
       await handle.close();

@@ -10,6 +10,7 @@ import type { Milliseconds } from '../kernel/time.js';
 import { SECOND } from '../kernel/time.js';
 import {
   fileFault,
+  giveMade,
   makePrivateDirectory,
   readIfThere,
   withLeftMark,
@@ -197,6 +198,7 @@ async function create(file: string, lock: string, mine: string): Promise<boolean
     );
   });
   try {
+    giveMade(handle.fd, path.dirname(lock));
     await handle.writeFile(mine);
   } finally {
     await handle.close();

@@ -1,7 +1,8 @@
 import type { Document, Node, ParsedNode, YAMLMap, YAMLSeq } from 'yaml';
 import { isAlias, isMap, isScalar, isSeq, LineCounter } from 'yaml';
 import { parseYaml, YamlRefused } from '../kernel/yaml.js';
-import { ConfigError, suggestion } from './problems.js';
+import { suggestion } from '../kernel/suggestion.js';
+import { ConfigError } from './problems.js';
 
 /** One entry of a mapping, with its place in the file. */
 export interface Entry {

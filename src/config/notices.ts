@@ -42,7 +42,10 @@ export interface Digest {
 
 /** A text as it is written, or the content of `file:PATH`. No message repeats it. */
 function secretText(raw: unknown, base: string, around: Surroundings): string | undefined {
-  if (typeof raw !== 'string' || raw.trim() === '') throw new WrongValue('is no text');
+  if (typeof raw !== 'string' || raw.trim() === '')
+    throw new WrongValue(
+      'is no text; write the value in quotes, or file: and the path of a file that holds it',
+    );
   const named = /^file:(.+)$/.exec(raw.trim())?.[1];
   if (named === undefined) return raw.trim();
   const file = path.resolve(base, named);

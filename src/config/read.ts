@@ -3,7 +3,7 @@ import path from 'node:path';
 import type { Node } from 'yaml';
 import { isMap, isScalar, isSeq } from 'yaml';
 import { fileFault } from '../accounts/private-file.js';
-import { nearest, suggestion } from '../accounts/problems.js';
+import { nearest, suggestion } from '../kernel/suggestion.js';
 import { plainValue, YamlSource } from '../accounts/yaml-source.js';
 import { childrenOf, isSetting, placesOf, LISTENER_GROUPS, listSettings, OTHER_VARIABLES } from './schema.js';
 import type { Reading } from './setting.js';

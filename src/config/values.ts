@@ -68,7 +68,8 @@ function shown(raw: unknown): string {
 }
 
 export const asText: Parser<string> = (raw) => {
-  if (typeof raw !== 'string' || raw.trim() === '') throw new WrongValue(`${shown(raw)} is no text`);
+  if (typeof raw !== 'string' || raw.trim() === '')
+    throw new WrongValue(`${shown(raw)} is no text; write one, in quotes if need be`);
   // eslint-disable-next-line no-control-regex -- control characters are just what must not pass
   if (/[\u0000-\u001f\u007f]/.test(raw))
     throw new WrongValue('holds control characters; write it in one line');
@@ -298,6 +299,10 @@ export type HookTarget =
 
 /** A URL, or the absolute path of a program with its arguments; there is no shell, so no quotes. */
 export const asHook: Parser<HookTarget> = (raw, base) => {
+  if (Array.isArray(raw))
+    throw new WrongValue(
+      `${shown(raw)} is a list; write the program and its arguments in one line, with spaces between them`,
+    );
   const text = asText(raw, base);
   if (/^https?:/i.test(text)) return { url: asHttpUrl(text, base) };
   const [file, ...args] = text.split(/ +/) as [string, ...string[]];

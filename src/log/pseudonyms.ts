@@ -1,8 +1,8 @@
 import { createHmac, randomBytes } from 'node:crypto';
-import { link, open, readFile, stat, unlink } from 'node:fs/promises';
+import { link, open, readFile, unlink } from 'node:fs/promises';
 import { isIP } from 'node:net';
 import path from 'node:path';
-import { makePrivateDirectory, readIfThere } from '../accounts/private-file.js';
+import { giveMade, makePrivateDirectory, readIfThere } from '../accounts/private-file.js';
 import { StopgapError } from '../kernel/errors.js';
 import { isLoopback, normalizeAddress, normalizeDomain, normalizeIp } from '../sending/identity.js';
 
@@ -190,12 +190,7 @@ async function make(file: string): Promise<void> {
   try {
     try {
       await handle.writeFile(`${randomBytes(BYTES).toString('hex')}\n`);
-      // The superuser may look something up before the service has made its key: it must be the service's all the same.
-      // By its descriptor: the service may put a link to a file of root's under its name.
-      if (process.getuid?.() === 0) {
-        const { uid, gid } = await stat(directory);
-        await handle.chown(uid, gid);
-      }
+      giveMade(handle.fd, directory);
     } finally {
       await handle.close();
     }

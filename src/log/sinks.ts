@@ -1,7 +1,7 @@
 import { closeSync, fstatSync, openSync, renameSync, writeSync } from 'node:fs';
 import path from 'node:path';
 import type { Writable } from 'node:stream';
-import { makePrivateDirectory } from '../accounts/private-file.js';
+import { createPrivate, makePrivateDirectory } from '../accounts/private-file.js';
 import { isDiskFull, messageOf } from '../kernel/errors.js';
 
 /** The last lines, in memory: for the API and the support bundle. Bounded by number and by characters. */
@@ -173,7 +173,7 @@ export class LogFile {
   }
 
   #open(): number {
-    const descriptor = openSync(this.#file, 'a', 0o600);
+    const descriptor = openToAppend(this.#file);
     this.#descriptor = descriptor;
     this.#size = fstatSync(descriptor).size;
     return descriptor;
@@ -183,5 +183,15 @@ export class LogFile {
     this.close();
     renameSync(this.#file, `${this.#file}.1`);
     return this.#open();
+  }
+}
+
+/** Opens a file for more lines, and makes it if there is none. */
+function openToAppend(file: string): number {
+  try {
+    return createPrivate(file, 'ax');
+  } catch (thrown) {
+    if ((thrown as NodeJS.ErrnoException).code !== 'EEXIST') throw thrown;
+    return openSync(file, 'a', 0o600);
   }
 }

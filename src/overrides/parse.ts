@@ -4,6 +4,7 @@ import { parseInstant } from '../kernel/time.js';
 import { parseSubject } from '../sending/subjects.js';
 import type { Allowance, Limit, OverrideEntry } from './model.js';
 import { FACTOR_MAX, FACTOR_MIN, OVERRIDE_TYPES } from './model.js';
+import { strictObject } from './strict-object.js';
 
 /* What people, panels and files may write: the same for the API and the overrides file. */
 
@@ -13,10 +14,8 @@ const LIMIT_FORM = 'must be a whole number of at least 1, or off';
 const limit = z.union([z.int(LIMIT_FORM).min(1, LIMIT_FORM), z.literal('off')], LIMIT_FORM);
 
 /** What is wrong if there is no object at all; what is wrong within one is said by its fields. */
-const noObject = (message: string) => ({
-  error: (issue: { readonly code?: string | undefined }) =>
-    issue.code === 'invalid_type' ? message : undefined,
-});
+const noObject = (message: string) => (issue: { readonly code?: string | undefined }) =>
+  issue.code === 'invalid_type' ? message : undefined;
 
 const limits = z
   .record(z.string(), limit, 'must be an object of rule ids and their limits')
@@ -55,51 +54,47 @@ const words = (most: number) => z.string('must be a text').trim().max(most, `at 
 /** The keys of an override, without its subject. */
 const keys = {
   ...allowance,
-  total: z.strictObject(allowance, noObject('must be an object with limits or factor')).optional(),
+  total: strictObject(allowance, noObject('must be an object with limits or factor')).optional(),
   until: until.default(null),
   reason: words(500).optional(),
   plan: words(100).optional(),
 };
 
 /** The subject of an override, in normal form. */
-export const overrideSubject = z
-  .strictObject(
-    {
-      type: z.enum(OVERRIDE_TYPES, `must be one of ${OVERRIDE_TYPES.join(', ')}`),
-      value: z.string('must be a text'),
-    },
-    noObject('must be an object {type, value}'),
-  )
-  .transform(({ type, value }, context): OverrideEntry['subject'] => {
-    try {
-      return { type, value: parseSubject(type, value).value };
-    } catch (error) {
-      if (!(error instanceof InvalidInput)) throw error;
-      context.addIssue({ code: 'custom', path: ['value'], message: error.message });
-      return z.NEVER;
-    }
-  });
+export const overrideSubject = strictObject(
+  {
+    type: z.enum(OVERRIDE_TYPES, `must be one of ${OVERRIDE_TYPES.join(', ')}`),
+    value: z.string('must be a text'),
+  },
+  noObject('must be an object {type, value}'),
+).transform(({ type, value }, context): OverrideEntry['subject'] => {
+  try {
+    return { type, value: parseSubject(type, value).value };
+  } catch (error) {
+    if (!(error instanceof InvalidInput)) throw error;
+    context.addIssue({ code: 'custom', path: ['value'], message: error.message });
+    return z.NEVER;
+  }
+});
 
 /** The terms and their end: an override without its subject. */
 export type OverrideBody = Omit<OverrideEntry, 'subject'>;
 
 /** An override whose subject is known already. */
-export const overrideBody = z
-  .strictObject(keys, noObject('must be an object with limits or factor'))
-  .transform((value, context): OverrideBody => entryOf(value, context));
+export const overrideBody = strictObject(keys, noObject('must be an object with limits or factor')).transform(
+  (value, context): OverrideBody => entryOf(value, context),
+);
 
 /** An override with its subject. */
-export const overrideEntry = z
-  .strictObject(
-    { subject: overrideSubject, ...keys },
-    noObject('must be an object with subject, and limits or factor'),
-  )
-  .transform((value, context): OverrideEntry => {
-    if (value.subject.type === 'account' && value.total !== undefined) {
-      context.addIssue({ code: 'custom', path: ['total'], message: TOTAL_OF_ACCOUNT });
-    }
-    return { subject: value.subject, ...entryOf(value, context) };
-  });
+export const overrideEntry = strictObject(
+  { subject: overrideSubject, ...keys },
+  noObject('must be an object with subject, and limits or factor'),
+).transform((value, context): OverrideEntry => {
+  if (value.subject.type === 'account' && value.total !== undefined) {
+    context.addIssue({ code: 'custom', path: ['total'], message: TOTAL_OF_ACCOUNT });
+  }
+  return { subject: value.subject, ...entryOf(value, context) };
+});
 
 export const TOTAL_OF_ACCOUNT = 'is for a domain only: an account has no accounts below it';
 

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { DAY, DURATION_FORM, formatDuration, HOUR, MINUTE, parseDuration } from '../kernel/time.js';
+import { strictObject, unknownKeys } from '../overrides/strict-object.js';
 import type { Conditions, QuietHours, Score } from './model.js';
 import { DISTINCT_COUNTS, DISTINCT_MAX, pointsOf } from './model.js';
 
@@ -62,19 +63,6 @@ export const times = z.union([z.number(), z.string()], orMissing(TIMES)).transfo
   return number;
 });
 
-export type Path = readonly PropertyKey[];
-
-/** The faults that zod found, in our words: the place, and what would be right. */
-export function faultsOf(issue: z.core.$ZodIssue): readonly { path: Path; message: string }[] {
-  if (issue.code === 'unrecognized_keys') {
-    return issue.keys.map((key) => ({ path: [...issue.path, key], message: 'is not a known key' }));
-  }
-  if (issue.code === 'invalid_type' && issue.message.includes('received undefined')) {
-    return [{ path: issue.path, message: 'is missing' }];
-  }
-  return [{ path: issue.path, message: issue.message }];
-}
-
 const yes = z.literal(true, 'must be true; leave it out where it does not matter').optional();
 /** No longer than profiles remember. */
 const within = duration(HOUR, 365 * DAY).optional();
@@ -134,18 +122,19 @@ const fields = {
   learning: z.boolean('must be true or false').optional(),
   quietHours: quietHours.optional(),
   distinct: z
-    .partialRecord(z.enum(DISTINCT_COUNTS, `must be one of ${DISTINCT_COUNTS.join(', ')}`), few)
+    .partialRecord(z.enum(DISTINCT_COUNTS, `must be one of ${DISTINCT_COUNTS.join(', ')}`), few, {
+      error: unknownKeys(DISTINCT_COUNTS),
+    })
     .refine((most) => Object.keys(most).length > 0, `must name one of ${DISTINCT_COUNTS.join(', ')}`)
     .optional(),
-  share: z
-    .strictObject({
-      of: z.enum(['refusedRecipients', 'bounces'], 'must be refusedRecipients or bounces'),
-      above: z
-        .number('must be a share from 0 to 1')
-        .min(0, 'must be a share from 0 to 1')
-        .max(1, 'must be a share from 0 to 1'),
-      least: z.int('must be a whole number of at least 1').min(1, 'must be a whole number of at least 1'),
-    })
+  share: strictObject({
+    of: z.enum(['refusedRecipients', 'bounces'], 'must be refusedRecipients or bounces'),
+    above: z
+      .number('must be a share from 0 to 1')
+      .min(0, 'must be a share from 0 to 1')
+      .max(1, 'must be a share from 0 to 1'),
+    least: z.int('must be a whole number of at least 1').min(1, 'must be a whole number of at least 1'),
+  })
     .refine(({ of, above }) => of === 'bounces' || above < 1, {
       path: ['above'],
       message: 'must be below 1: no more can be refused than were tried',
@@ -184,30 +173,27 @@ const possible = (value: Conditions, context: z.RefinementCtx): void => {
     fault('dormantFor', 'must be shorter than firstSeenWithin');
 };
 
-export const conditions = z
-  .strictObject(fields)
+export const conditions = strictObject(fields)
   .superRefine(someOf)
   .superRefine((value, context) => possible(value as Conditions, context))
   .transform((value) => compact(value) as Conditions);
 
-export const score = z
-  .strictObject({
-    threshold: z.number('must be a number above 0').positive('must be a number above 0'),
-    signals: z
-      .array(
-        z
-          .strictObject({
-            points: z.number('must be a number above 0').positive('must be a number above 0'),
-            ...fields,
-          })
-          .superRefine(someOf)
-          .superRefine((value, context) => possible(value as Conditions, context))
-          .transform(compact),
-        'must be a list of signals',
-      )
-      .min(1, 'must have at least one signal')
-      .max(20, 'at most 20 signals'),
-  })
+export const score = strictObject({
+  threshold: z.number('must be a number above 0').positive('must be a number above 0'),
+  signals: z
+    .array(
+      strictObject({
+        points: z.number('must be a number above 0').positive('must be a number above 0'),
+        ...fields,
+      })
+        .superRefine(someOf)
+        .superRefine((value, context) => possible(value as Conditions, context))
+        .transform(compact),
+      'must be a list of signals',
+    )
+    .min(1, 'must have at least one signal')
+    .max(20, 'at most 20 signals'),
+})
   .superRefine(({ threshold, signals }, context) => {
     if (pointsOf(signals) < threshold)
       context.addIssue({
@@ -218,13 +204,11 @@ export const score = z
   })
   .transform((value) => value as Score);
 
-export const learning = z
-  .strictObject({
-    days: z
-      .int('must be a whole number from 1 to 16')
-      .min(1, 'must be a whole number from 1 to 16')
-      .max(16, 'must be a whole number from 1 to 16'),
-    age: duration(MINUTE, 365 * DAY),
-    installation: duration(MINUTE, 365 * DAY),
-  })
-  .partial();
+export const learning = strictObject({
+  days: z
+    .int('must be a whole number from 1 to 16')
+    .min(1, 'must be a whole number from 1 to 16')
+    .max(16, 'must be a whole number from 1 to 16'),
+  age: duration(MINUTE, 365 * DAY),
+  installation: duration(MINUTE, 365 * DAY),
+}).partial();

@@ -5,8 +5,8 @@ import { grouped } from '../kernel/printable.js';
 import { YamlRefused, parseYaml } from '../kernel/yaml.js';
 import { DEFAULT_RULES } from './defaults.js';
 import type { RuleSet } from './model.js';
-import type { Path } from './condition-schema.js';
-import { faultsOf } from './condition-schema.js';
+import type { Path } from '../overrides/strict-object.js';
+import { faultsOf } from '../overrides/strict-object.js';
 import { ruleSet } from './schema.js';
 
 /** One fault of a rules file: its place, what is wrong, and what would be right. */

@@ -16,11 +16,11 @@ import {
   WINDOW_MAX,
   WINDOW_MIN,
 } from './model.js';
+import { faultsOf, strictObject } from '../overrides/strict-object.js';
 import {
   amount,
   conditions,
   duration,
-  faultsOf,
   isZone,
   learning,
   LONGEST,
@@ -32,27 +32,22 @@ import {
 const BELOW_PLUS = 'must not be lower than plus: it would never count';
 
 /** `{ baseline: 5x, record: 1.5x, floor: 40, ceiling: 2000 }`, or `{ record: 2.5x, plus: 10 }` */
-const baseline = z
-  .strictObject(
-    {
-      baseline: times.optional(),
-      record: times.optional(),
-      largest: times.optional(),
-      plus: amount.optional(),
-      rise: amount.optional(),
-      floor: amount.optional(),
-      start: amount.optional(),
-      ceiling: amount.optional(),
-    },
-    {
-      error: ({ code, input }) => {
-        if (code !== 'invalid_type') return undefined;
-        return input === undefined
-          ? 'is missing'
-          : 'must follow the sender, such as { baseline: 3x, floor: 40 }';
-      },
-    },
-  )
+const baseline = strictObject(
+  {
+    baseline: times.optional(),
+    record: times.optional(),
+    largest: times.optional(),
+    plus: amount.optional(),
+    rise: amount.optional(),
+    floor: amount.optional(),
+    start: amount.optional(),
+    ceiling: amount.optional(),
+  },
+  ({ code, input }) => {
+    if (code !== 'invalid_type') return undefined;
+    return input === undefined ? 'is missing' : 'must follow the sender, such as { baseline: 3x, floor: 40 }';
+  },
+)
   .superRefine(({ baseline: typical, record, plus = 0, floor = plus, start = floor, ceiling }, context) => {
     const fault = (path: string, message: string): void =>
       context.addIssue({ code: 'custom', path: [path], message });
@@ -94,7 +89,7 @@ const limit = z.unknown().transform((value, context) => {
     : { limit: Math.min(bound.floor, bound.start), baseline: bound };
 });
 
-const escalate = z.strictObject({
+const escalate = strictObject({
   factor: z.number().min(1, 'must be at least 1').max(100, 'must be at most 100'),
   max: duration(MINUTE, LONGEST),
   forget: duration(MINUTE, LONGEST).default(30 * DAY),
@@ -104,15 +99,13 @@ const blockFor = z.union([z.literal('indefinite').transform(() => null), duratio
   error: `must be ${DURATION_FORM}, from 1m to ${LONGEST / DAY}d, or indefinite`,
 });
 
-const turned = z
-  .strictObject({
-    count: z.enum(['messages', 'recipients'], 'must be messages or recipients'),
-    window: duration(WINDOW_MIN, WINDOW_MAX),
-    limit: baseline,
-    alarm: duration(MINUTE, 7 * DAY).default(30 * MINUTE),
-    after: duration(MINUTE, 365 * DAY).default(10 * DAY),
-  })
-  .transform(({ limit: follows, ...rest }): Anomaly => ({ ...rest, baseline: follows }));
+const turned = strictObject({
+  count: z.enum(['messages', 'recipients'], 'must be messages or recipients'),
+  window: duration(WINDOW_MIN, WINDOW_MAX),
+  limit: baseline,
+  alarm: duration(MINUTE, 7 * DAY).default(30 * MINUTE),
+  after: duration(MINUTE, 365 * DAY).default(10 * DAY),
+}).transform(({ limit: follows, ...rest }): Anomaly => ({ ...rest, baseline: follows }));
 
 /** Which counts exist for which subjects: a rule that could never trip is a mistake. */
 const ONLY_FOR: Partial<Record<Count, readonly Rule['per'][]>> = {
@@ -131,31 +124,30 @@ const asksWhere = (conditions: Conditions | undefined): boolean =>
 
 const NOWHERE = 'cannot ask for what is new at a count of bounces: they come from nowhere the sender was';
 
-const rule = z
-  .strictObject({
-    id: z
-      .string('must be a name')
-      .regex(/^[a-z0-9][a-z0-9_.-]{0,63}$/i, 'must be 1 to 64 letters, digits, dots, dashes or underscores'),
-    description: z.string().max(500).optional(),
-    per: z.enum(SUBJECT_TYPES, `must be one of ${SUBJECT_TYPES.join(', ')}`),
-    count: z.enum(COUNTS, `must be one of ${COUNTS.join(', ')}`),
-    window: duration(WINDOW_MIN, WINDOW_MAX),
-    limit,
-    leaveOut: z
-      .union([z.literal(1), z.literal(2)], 'must be 1 or 2: how many of the largest messages are left out')
-      .optional(),
-    when: conditions.optional(),
-    score: score.optional(),
-    turned: turned.optional(),
-    then: z.enum(ACTIONS, `must be one of ${ACTIONS.join(', ')}`),
-    for: blockFor.optional(),
-    lapse: duration(MINUTE, LONGEST).default(DAY),
-    escalate: escalate.optional(),
-    direction: z.enum(DIRECTIONS, `must be one of ${DIRECTIONS.join(', ')}`).default('outbound'),
-    refuse: z.enum(REFUSALS, `must be one of ${REFUSALS.join(', ')}`).default('soft'),
-    renewWhileTrying: z.boolean('must be true or false').default(false),
-    teaches: z.literal(true, 'must be true; leave it out otherwise').optional(),
-  })
+const rule = strictObject({
+  id: z
+    .string('must be a name')
+    .regex(/^[a-z0-9][a-z0-9_.-]{0,63}$/i, 'must be 1 to 64 letters, digits, dots, dashes or underscores'),
+  description: z.string().max(500).optional(),
+  per: z.enum(SUBJECT_TYPES, `must be one of ${SUBJECT_TYPES.join(', ')}`),
+  count: z.enum(COUNTS, `must be one of ${COUNTS.join(', ')}`),
+  window: duration(WINDOW_MIN, WINDOW_MAX),
+  limit,
+  leaveOut: z
+    .union([z.literal(1), z.literal(2)], 'must be 1 or 2: how many of the largest messages are left out')
+    .optional(),
+  when: conditions.optional(),
+  score: score.optional(),
+  turned: turned.optional(),
+  then: z.enum(ACTIONS, `must be one of ${ACTIONS.join(', ')}`),
+  for: blockFor.optional(),
+  lapse: duration(MINUTE, LONGEST).default(DAY),
+  escalate: escalate.optional(),
+  direction: z.enum(DIRECTIONS, `must be one of ${DIRECTIONS.join(', ')}`).default('outbound'),
+  refuse: z.enum(REFUSALS, `must be one of ${REFUSALS.join(', ')}`).default('soft'),
+  renewWhileTrying: z.boolean('must be true or false').default(false),
+  teaches: z.literal(true, 'must be true; leave it out otherwise').optional(),
+})
   .superRefine((value, context) => {
     const fault = (path: string, message: string) =>
       context.addIssue({ code: 'custom', path: [path], message });
@@ -210,33 +202,31 @@ const rule = z
     return { ...present, for: span === undefined ? null : span } as Rule;
   });
 
-const exemption = z
-  .strictObject({
-    subject: z.strictObject({ type: z.string(), value: z.string() }),
-    until: z.union([z.string(), z.null()]).optional(),
-    reason: z.string('must say why').min(1, 'must say why').max(500),
-  })
-  .transform((value, context): RuleExemption => {
-    let until: number | null = null;
-    if (typeof value.until === 'string') {
-      const at = parseInstant(value.until);
-      if (at === undefined)
-        context.addIssue({
-          code: 'custom',
-          path: ['until'],
-          message: 'must be a date such as 2027-01-01 or an ISO 8601 time',
-        });
-      else until = at;
-    }
-    try {
-      const { type, value: text } = value.subject;
-      return { subject: parsePattern(type, text), until, reason: value.reason };
-    } catch (error) {
-      if (!(error instanceof InvalidInput)) throw error;
-      context.addIssue({ code: 'custom', path: error.field.split('.'), message: error.message });
-      return z.NEVER;
-    }
-  });
+const exemption = strictObject({
+  subject: strictObject({ type: z.string(), value: z.string() }),
+  until: z.union([z.string(), z.null()]).optional(),
+  reason: z.string('must say why').min(1, 'must say why').max(500),
+}).transform((value, context): RuleExemption => {
+  let until: number | null = null;
+  if (typeof value.until === 'string') {
+    const at = parseInstant(value.until);
+    if (at === undefined)
+      context.addIssue({
+        code: 'custom',
+        path: ['until'],
+        message: 'must be a date such as 2027-01-01 or an ISO 8601 time',
+      });
+    else until = at;
+  }
+  try {
+    const { type, value: text } = value.subject;
+    return { subject: parsePattern(type, text), until, reason: value.reason };
+  } catch (error) {
+    if (!(error instanceof InvalidInput)) throw error;
+    context.addIssue({ code: 'custom', path: error.field.split('.'), message: error.message });
+    return z.NEVER;
+  }
+});
 
 const breaker = z.string('must be a text such as 20 in 10m').transform((text, context): Breaker => {
   const parts = /^(\d{1,6})\s+in\s+(\S+)$/.exec(text.trim());
@@ -275,27 +265,24 @@ function fixedHours({ when, score }: Rule): readonly (readonly [path: PropertyKe
 }
 
 /** A rules file. */
-export const ruleSet = z
-  .strictObject(
-    {
-      version: z.literal(1, 'must be 1: the version of this file format'),
-      extends: z.literal('defaults', 'must be defaults: the built-in rules').optional(),
-      mode: z.enum(['enforce', 'observe'], 'must be enforce or observe').default('enforce'),
-      maxAutomaticBlocks: breaker.default({ max: 20, window: 10 * MINUTE }),
-      learning: learning.default({}),
-      rules: z.array(rule, 'must be a list of rules').max(200, 'at most 200 rules'),
-      exempt: z
-        .array(exemption, 'must be a list of exemptions')
-        .max(10_000, 'at most 10000 exemptions')
-        .default([]),
-    },
-    {
-      error: (issue) =>
-        issue.code === 'invalid_type'
-          ? 'the rules must be a mapping that begins with version: 1 and rules:'
-          : undefined,
-    },
-  )
+export const ruleSet = strictObject(
+  {
+    version: z.literal(1, 'must be 1: the version of this file format'),
+    extends: z.literal('defaults', 'must be defaults: the built-in rules').optional(),
+    mode: z.enum(['enforce', 'observe'], 'must be enforce or observe').default('enforce'),
+    maxAutomaticBlocks: breaker.default({ max: 20, window: 10 * MINUTE }),
+    learning: learning.default({}),
+    rules: z.array(rule, 'must be a list of rules').max(200, 'at most 200 rules'),
+    exempt: z
+      .array(exemption, 'must be a list of exemptions')
+      .max(10_000, 'at most 10000 exemptions')
+      .default([]),
+  },
+  (issue) =>
+    issue.code === 'invalid_type'
+      ? 'the rules must be a mapping that begins with version: 1 and rules:'
+      : undefined,
+)
   .superRefine((value, context) => {
     const seen = new Map<string, number>();
     value.rules.forEach(({ id }, index) => {

@@ -2,9 +2,10 @@ import { createHash } from 'node:crypto';
 import type { Stats } from 'node:fs';
 import { constants } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
-import { mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
+import { open, readdir, rename, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { deserialize, serialize } from 'node:v8';
+import { giveMade, makePrivateDirectory } from '../accounts/private-file.js';
 import type { Instant } from '../kernel/time.js';
 import { HOUR } from '../kernel/time.js';
 
@@ -76,13 +77,15 @@ export class SnapshotFolder {
    * @throws Error of the file system, or the signal's reason; then no file is left
    */
   async write(position: number, state: unknown, signal: AbortSignal): Promise<number> {
-    await mkdir(this.#folder, { recursive: true, mode: 0o700 });
+    makePrivateDirectory(this.#folder);
     const target = path.join(this.#folder, `${this.#prefix}${await this.#nextNumber()}.snapshot`);
     const draft = `${target}.${process.pid}.tmp`;
     let bytes: number;
     try {
-      const file = await open(draft, 'w', 0o600);
+      await rm(draft, { force: true });
+      const file = await open(draft, 'wx', 0o600);
       try {
+        giveMade(file.fd, this.#folder);
         bytes = await this.#fill(file, { ...this.#provenance, position }, state, signal);
         await file.sync();
       } finally {

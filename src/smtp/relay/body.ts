@@ -1,9 +1,10 @@
 import { isAscii } from 'node:buffer';
 import { createHash, randomUUID } from 'node:crypto';
 import type { FileHandle } from 'node:fs/promises';
-import fs, { mkdir, open, readdir, unlink } from 'node:fs/promises';
+import fs, { open, readdir, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { Readable } from 'node:stream';
+import { giveMade, makePrivateDirectory } from '../../accounts/private-file.js';
 import { messageOf } from '../../kernel/errors.js';
 import type { MessageBody } from './port.js';
 import { CanonicalLines, canonicalLines } from './wire.js';
@@ -321,8 +322,10 @@ export class SpoolFile {
   static async create(dir: string): Promise<SpoolFile> {
     const path = join(dir, `${process.pid}-${randomUUID()}${SUFFIX}`);
     try {
-      await mkdir(dir, { recursive: true, mode: 0o700 });
-      return new SpoolFile(path, await open(path, 'wx+', 0o600));
+      makePrivateDirectory(dir);
+      const handle = await open(path, 'wx+', 0o600);
+      giveMade(handle.fd, dir);
+      return new SpoolFile(path, handle);
     } catch (error) {
       throw new SpoolFailed('cannot create a file', error);
     }

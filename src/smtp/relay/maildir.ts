@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { access, constants, open, rename, unlink, writeFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
-import { makePrivateDirectory } from '../../accounts/private-file.js';
+import { giveMade, makePrivateDirectory } from '../../accounts/private-file.js';
 import { messageOf } from '../../kernel/errors.js';
 import { Trouble } from '../../log/trouble.js';
 import { systemClock } from '../../runtime/clock.js';
@@ -201,6 +201,7 @@ const PROBE = Buffer.alloc(4096, ' ');
 async function writeSynced(path: string, head: Buffer, body: MessageBody): Promise<void> {
   const file = await open(path, 'wx', 0o600);
   try {
+    giveMade(file.fd, dirname(path));
     if (body.buffers !== undefined) await file.writeFile(Buffer.concat([head, ...body.buffers]));
     else {
       await file.writeFile(head);

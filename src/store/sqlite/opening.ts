@@ -3,6 +3,7 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import Database from 'better-sqlite3';
+import { createPrivate, makePrivateDirectory } from '../../accounts/private-file.js';
 import { isDiskFull, messageOf } from '../../kernel/errors.js';
 import type { Clock } from '../../kernel/time.js';
 import { formatInstant } from '../../kernel/time.js';
@@ -25,7 +26,7 @@ const RESTORE = 'restore it from a backup, or move it away to start with an empt
  */
 export function prepareDirectory(file: string): string {
   try {
-    fs.mkdirSync(path.dirname(file), { recursive: true, mode: 0o700 });
+    makePrivateDirectory(path.dirname(file));
   } catch (error) {
     throw new StoreRefused(
       `the directory of ${file} cannot be made (${messageOf(error)}): configure another data directory`,
@@ -49,8 +50,14 @@ export function keepReserve(file: string): void {
   const reserve = `${file}.reserve`;
   if (fs.statSync(reserve, { throwIfNoEntry: false })?.size === RESERVE) return;
   try {
-    // File systems that compress need no room for zeros.
-    fs.writeFileSync(reserve, randomBytes(RESERVE), { mode: 0o600 });
+    fs.rmSync(reserve, { force: true });
+    const descriptor = createPrivate(reserve);
+    try {
+      // File systems that compress need no room for zeros.
+      fs.writeFileSync(descriptor, randomBytes(RESERVE));
+    } finally {
+      fs.closeSync(descriptor);
+    }
   } catch (error) {
     if (!isDiskFull(error)) throw explain(reserve, error);
   }
@@ -71,7 +78,7 @@ export function giveUpReserve(file: string): boolean {
  * @throws StoreRefused
  */
 export function prepareFile(file: string): void {
-  createPrivate(file);
+  createUnlessThere(file);
   const unclean = (fs.statSync(`${file}-wal`, { throwIfNoEntry: false })?.size ?? 0) > 0;
   checkHeader(file, unclean);
   try {
@@ -210,7 +217,7 @@ export interface Holder {
 export function takeLock(file: string, clock: Clock): Lock {
   const path = `${file}.lock`;
   refuseUnloadable();
-  createPrivate(path);
+  createUnlessThere(path);
   let db: Database.Database | undefined;
   try {
     db = new Database(path, { timeout: 0 });
@@ -246,10 +253,10 @@ function sign(db: Database.Database, clock: Clock): void {
   }
 }
 
-/** Makes an empty file for its owner's eyes only, unless there is one. SQLite's side files inherit its mode. */
-function createPrivate(path: string): void {
+/** Makes an empty file for its owner's eyes only, unless there is one. SQLite's side files inherit owner and mode. */
+function createUnlessThere(path: string): void {
   try {
-    fs.closeSync(fs.openSync(path, 'wx', 0o600));
+    fs.closeSync(createPrivate(path));
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'EEXIST') return;
     if (isDiskFull(error)) throw diskFull(path, error);

@@ -133,6 +133,12 @@ describe('a real Postfix that asks the policy service', { skip: postfixMissing()
     const before = await swaks();
     assert.equal(before.code, 0, before.said);
     await stopgap.event(({ type }) => type === 'MessageAccepted');
+    const health = await fetch(`http://127.0.0.1:${stopgap.port('HTTP')}/healthz`);
+    const { rcpt, data, endOfMessage, withLogin } = (
+      (await health.json()) as { policy: Record<'rcpt' | 'data' | 'endOfMessage' | 'withLogin', number> }
+    ).policy;
+    const doctor = `${rcpt + data + endOfMessage} requests since the start, ${endOfMessage} at END-OF-MESSAGE, ${withLogin} with a login`;
+    assert.ok(readFileSync('docs/run/mail-servers.md', 'utf8').includes(`# policy: ${doctor}\n`), doctor);
     await stopgap.block('account', ALICE);
     const refused = await swaks();
     assert.equal(refused.code, 24, 'no recipient is taken');

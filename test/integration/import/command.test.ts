@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
-import { mkdir, readFile, rm, stat } from 'node:fs/promises';
+import { spawnSync } from 'node:child_process';
+import { chmod, chown, mkdir, readdir, readFile, rm, stat } from 'node:fs/promises';
 import { describe, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import { LineReader } from '../../../src/backtest/trace/trace.js';
 import type { MessageAccepted } from '../../../src/sending/events.js';
 import { openSqliteStore } from '../../../src/store/sqlite/index.js';
@@ -9,6 +11,9 @@ import { NOW, gzipped } from '../../support/logs.js';
 import { mmdb } from '../../support/mmdb.js';
 import type { Doing } from '../../support/postfix.js';
 import { logOf } from '../../support/postfix.js';
+
+const SERVICE = 54_321;
+const MAIN = fileURLToPath(new URL('../../../src/main.js', import.meta.url));
 
 const doing = (more: Partial<Doing> = {}): Doing => ({
   ...{ gap: 60_000, what: 'login', who: 1, recipients: 2, life: 500 },
@@ -92,6 +97,24 @@ describe('stopgap import postfix-log', () => {
     for (const stream of ['send-an?na@example.com', 'send-ben?', 'auth-192.0.2.1'])
       assert.ok(streams.has(stream), [...streams].join(' '));
     assert.doesNotMatch(JSON.stringify(events), /\\u0000/);
+  });
+
+  test('by root before the first start leaves a store that the user of the service can open', async (t) => {
+    if (process.getuid?.() !== 0) return t.skip('only root can give files to another user');
+    const folder = await ImportFolder.open(t, { 'mail.log': LOG });
+    await chmod(folder.cwd, 0o755);
+    await mkdir(folder.path('data'), { mode: 0o700 });
+    await chown(folder.path('data'), SERVICE, SERVICE);
+    assert.equal((await folder.import(['mail.log'])).code, 0);
+    for (const name of await readdir(folder.path('data')))
+      assert.equal((await stat(folder.path(`data/${name}`))).uid, SERVICE, name);
+    const { status, stdout, stderr } = spawnSync(
+      process.execPath,
+      [MAIN, 'import', 'postfix-log', '-', '--config', 'stopgap.yaml'],
+      { cwd: folder.cwd, uid: SERVICE, gid: SERVICE, input: LOG, encoding: 'utf8' },
+    );
+    assert.deepEqual([status, stderr], [0, '']);
+    assert.match(stdout, /^written +0 events added, \d+ known before$/m);
   });
 
   test('takes no number that Postfix could not have written', async (t) => {

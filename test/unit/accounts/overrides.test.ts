@@ -49,7 +49,7 @@ test('faults are named with line and column, and what would be right', async () 
   const expected = [
     'o.yaml:4:77: overrides[0].limits.burst: must be a whole number of at least 1, or off',
     'o.yaml:8:12: overrides[1].until: must be a date such as 2027-01-31 or an ISO 8601 time',
-    'o.yaml:6:13: overrides[1].faktor: is not a known key',
+    'o.yaml:6:13: overrides[1].faktor: is not a known key; did you mean factor?',
   ];
   assert.deepEqual(problems(text), expected);
   await assert.rejects(parseAside('overrides', text, 'o.yaml'), (thrown) => {

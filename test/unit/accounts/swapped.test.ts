@@ -7,7 +7,14 @@ import type { TestContext } from 'node:test';
 import { describe, test } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
 import { makePrivateDirectory, writePrivateFile } from '../../../src/accounts/private-file.js';
+import { withFileLock } from '../../../src/accounts/record-file.js';
 import { openLogKey } from '../../../src/log/pseudonyms.js';
+import { LogFile, Losses } from '../../../src/log/sinks.js';
+import { SpoolFile } from '../../../src/smtp/relay/body.js';
+import type { MessageBody } from '../../../src/smtp/relay/port.js';
+import { MaildirRelay } from '../../../src/smtp/relay/maildir.js';
+import { SnapshotFolder } from '../../../src/snapshots/snapshot-file.js';
+import { openSqliteStore } from '../../../src/store/sqlite/index.js';
 
 const SERVICE = 12_345;
 const skip = process.getuid?.() === 0 ? false : 'only root gives files away';
@@ -79,6 +86,56 @@ describe('what root makes in the directory of a service', { skip }, () => {
       const { uid, gid, mode } = statSync(path.join(directory, name));
       assert.deepEqual([uid, gid, mode & 0o777], [SERVICE, SERVICE, 0o600]);
     }
+  });
+
+  test('is the service’s whatever it is: a store, a log, a snapshot, mail, the lock of a file', async (t) => {
+    const { directory } = await given(t);
+    const at = (name: string): string => path.join(directory, name);
+    const store = await openSqliteStore({ file: at('deep/down/events.db'), clock: { now: () => 0 } });
+    const log = new LogFile(
+      at('log/stopgap.log'),
+      20,
+      new Losses({ lost: assert.fail, back: () => undefined }),
+    );
+    for (const line of ['the first line\n', 'the second line\n']) log.write(line);
+    const provenance = { fingerprint: 'f', categories: [] };
+    await new SnapshotFolder(at('snapshots'), provenance).write(1, {}, new AbortController().signal);
+    const spooled = await SpoolFile.create(at('spool'));
+    const maildir = new MaildirRelay(at('mail'), { hostname: 'mx' });
+    await maildir.deliver(
+      Buffer.from('Subject: a\n\n'),
+      { buffers: [Buffer.from('text\n')] } as unknown as MessageBody,
+      () => true,
+    );
+    await withFileLock(at('users.yaml'), () => {
+      const made = readdirSync(directory, { recursive: true, encoding: 'utf8' }).sort();
+      assert.ok(made.length >= 20, made.join(' '));
+      for (const name of [
+        'deep/down/events.db.lock',
+        'deep/down/events.db.reserve',
+        'deep/down/events.db-wal',
+      ])
+        assert.ok(made.includes(name), made.join(' '));
+      const strange = made.filter((name) => {
+        const { uid, gid, mode } = statSync(at(name));
+        return uid !== SERVICE || gid !== SERVICE || (mode & 0o077) !== 0;
+      });
+      assert.deepEqual(strange, []);
+      return Promise.resolve();
+    });
+    log.close();
+    await spooled.remove();
+    await maildir.close();
+    await store.close();
+  });
+
+  test('and leaves what a link of the service’s points to as it was', async (t) => {
+    const { directory, victim } = await given(t);
+    const file = path.join(directory, 'events.db');
+    symlinkSync(victim, `${file}.reserve`);
+    const store = await openSqliteStore({ file, clock: { now: () => 0 } });
+    await store.close();
+    assert.deepEqual([statSync(victim).size, statSync(victim).uid], ['of root'.length, 0]);
   });
 });
 

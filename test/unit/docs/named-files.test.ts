@@ -35,3 +35,29 @@ test('docs/reference/failures.md names tests that exist', () => {
     [],
   );
 });
+
+test('docs/run/install.md keeps the certificate in each example of a listener of its own', () => {
+  const page = readFileSync('docs/run/install.md', 'utf8');
+  const listeners = [...page.matchAll(/^ .*tls: (\{ mode: (?:starttls|implicit).*?\})/gm)].map(
+    ([, tls]) => tls!,
+  );
+  assert.equal(listeners.length, 4);
+  assert.deepEqual(
+    listeners.filter((tls) => !/ cert: \S+, key: \S+ \}/.test(tls)),
+    [],
+  );
+});
+
+test('docs/run/install.md links the package to the folder that all units and lines name', () => {
+  const page = readFileSync('docs/run/install.md', 'utf8');
+  const [, linked] = /^ln -s "\$\(npm root -g\)\/stopgap" (\S+)/m.exec(page)!;
+  const units = readdirSync('deploy/systemd').map((name) => readFileSync(`deploy/systemd/${name}`, 'utf8'));
+  const { files } = JSON.parse(readFileSync('package.json', 'utf8')) as { files: string[] };
+  const named = [page, ...units].flatMap((text) => [...text.matchAll(/\/opt\/stopgap\/([\w./-]+)/g)]);
+  assert.ok(named.length > 5, `${named.length} paths`);
+  for (const [whole, inside] of named) {
+    assert.ok(whole.startsWith(`${linked!}/`));
+    const packed = files.some((each) => inside!.startsWith(each.split('/**')[0]!));
+    assert.ok(packed, `${whole} is in the package`);
+  }
+});

@@ -136,7 +136,7 @@ describe('what people write', () => {
     assert.deepEqual(
       faults(overrideBody, { limits: { burst: 0 }, factor: 0.01, until: 'soon', size: 1 }).sort(),
       [
-        ': Unrecognized key: "size"',
+        ': is not a known key; known are limits, factor, total, until, reason, plan',
         'factor: must be at least 0.1',
         'limits.burst: must be a whole number of at least 1, or off',
         'until: must be a date such as 2027-01-31 or an ISO 8601 time',

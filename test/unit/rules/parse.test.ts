@@ -156,7 +156,7 @@ exempt:
     ['', 1, '', /mapping/],
     ['version: 2\nrules: []', 1, 'version', /must be 1/],
     ['version: 1', 1, 'rules', /list of rules|is missing/],
-    ['version: 1\nrules: []\nmodes: observe', 3, 'modes', /not a known key/],
+    ['version: 1\nrules: []\nmodes: observe', 3, 'modes', /^is not a known key; did you mean mode\?$/],
     ['version: 1\nrules: []\nrules: []', 3, '', /the key rules is there twice/],
     ['version: 1\nrules: [', 2, '', /./],
     [change('per: account', 'per: user'), 3, 'rules[0].per', /one of account/],
