@@ -105,7 +105,9 @@ export const isSeenBy =
   ({ models, clock }: ApiDependencies) =>
   (subject: Subject): boolean =>
     models.ledger.rows.on(subject).next().done === false ||
-    models.sendVolume.readings(subject, clock.now()).some(({ observed }) => observed > 0);
+    models.sendVolume
+      .readings(subject, clock.now())
+      .some(({ observed, inWindow = observed }) => inWindow > 0);
 
 /** The strong entity tag of a version (RFC 9110, 8.8.3). */
 export function etagOf(version: number | string): string {

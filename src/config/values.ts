@@ -301,7 +301,7 @@ export type HookTarget =
 export const asHook: Parser<HookTarget> = (raw, base) => {
   if (Array.isArray(raw))
     throw new WrongValue(
-      `${shown(raw)} is a list; write the program and its arguments in one line, with spaces between them`,
+      'is a list; write the program and its arguments in one line, with spaces between them',
     );
   const text = asText(raw, base);
   if (/^https?:/i.test(text)) return { url: asHttpUrl(text, base) };

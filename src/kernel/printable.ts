@@ -6,6 +6,9 @@
 const UNPRINTABLE = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]/u;
 const EACH_UNPRINTABLE = new RegExp(UNPRINTABLE.source, 'gu');
 const LINE_ENDS = /[\n\t]/;
+/** What joins letters of Arabic or parts of an emoji, or chooses how an emoji looks: no name of letters beyond these is told apart by it. */
+const JOINER =
+  /(?<=[\p{Extended_Pictographic}\p{Emoji_Modifier}\p{Script=Arabic}]|\ufe0f)(?:\u200c|\u200d|\ufe0f)/uy;
 
 export function isPrintable(text: string): boolean {
   return !UNPRINTABLE.test(text);
@@ -18,7 +21,11 @@ export function printable(text: string, instead = '\ufffd'): string {
 
 /** The same of a text that has lines and tabs of its own. */
 export function printableLines(text: string): string {
-  return text.replace(EACH_UNPRINTABLE, (found) => (LINE_ENDS.test(found) ? found : '\ufffd'));
+  const lines = text.replaceAll('\r\n', '\n');
+  return lines.replace(EACH_UNPRINTABLE, (found, at: number) => {
+    JOINER.lastIndex = at;
+    return LINE_ENDS.test(found) || JOINER.test(lines) ? found : '\ufffd';
+  });
 }
 
 /** One line of JSON, or of a log, that says the same and holds nothing unprintable: `\\u202e` in its place. */

@@ -76,14 +76,21 @@ export function parseYaml(
   document.errors = plainly(document, document.errors);
   document.warnings = plainly(document, document.warnings);
   let aliases = 0;
+  const anchors = new Set<string | undefined>();
+  const named = (_: unknown, { anchor }: { anchor?: string }): void => void anchors.add(anchor);
   visit(document, {
-    Alias(_, { range }) {
+    Alias(_, { range, source }) {
+      const at = range?.[0] ?? 0;
+      if (!anchors.has(source)) document.errors.push(new YAMLParseError([at, at + 1], 'BAD_ALIAS', NO_ALIAS));
       aliases += 1;
       if (aliases <= MOST_ALIASES) return;
-      const { line, col } = lineCounter.linePos(range?.[0] ?? 0);
+      const { line, col } = lineCounter.linePos(at);
       throw new YamlRefused(line, col, `has more than ${MOST_ALIASES} aliases; write the values out`);
     },
-    Map(_, { items }) {
+    Scalar: named,
+    Seq: named,
+    Map(_, { anchor, items }) {
+      anchors.add(anchor);
       const seen = new Set<unknown>();
       for (const { key } of items) {
         if (!isScalar(key)) continue;
@@ -106,10 +113,13 @@ function plainly(document: Document.Parsed, faults: readonly YAMLError[]): YAMLE
   const goingOn = new Set(
     faults.flatMap(({ code, pos }) => (code === 'MULTILINE_IMPLICIT_KEY' ? pos[0] : [])),
   );
+  let quotes: readonly number[] | undefined;
   for (const fault of faults) {
     const { code, message, pos } = fault;
     const isQuote = code === 'MISSING_CHAR' && message.startsWith('Missing closing');
-    const at = isQuote ? quoteBefore(document, pos[0]) : pos[0];
+    // The library says where it looked for the end.
+    if (isQuote) quotes ??= quotedTexts(document);
+    const at = (isQuote ? lastBefore(quotes!, pos[0]) : undefined) ?? pos[0];
     if (said.has(at)) continue;
     fault.pos = [at, at + 1];
     fault.message = WORDS[code]?.(message, goingOn.has(at)) ?? message;
@@ -118,22 +128,33 @@ function plainly(document: Document.Parsed, faults: readonly YAMLError[]): YAMLE
   return [...said.values()];
 }
 
-/** Where the quoted text begins that has no end: the library says where it looked for that. */
-function quoteBefore(document: Document.Parsed, end: number): number {
-  let start = end;
+/** Where texts in quotes begin, in order. */
+function quotedTexts(document: Document.Parsed): readonly number[] {
+  const starts: number[] = [];
   visit(document, {
     Scalar(_, { type, range }) {
-      const isQuoted = type === 'QUOTE_DOUBLE' || type === 'QUOTE_SINGLE';
-      if (isQuoted && range !== undefined && range![0] < end) start = range![0];
+      if ((type === 'QUOTE_DOUBLE' || type === 'QUOTE_SINGLE') && range) starts.push(range[0]);
     },
   });
-  return start;
+  return starts;
+}
+
+/** @param sorted ascending */
+function lastBefore(sorted: readonly number[], end: number): number | undefined {
+  let [low, high] = [0, sorted.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (sorted[middle]! < end) low = middle + 1;
+    else high = middle;
+  }
+  return sorted[low - 1];
 }
 
 const NO_PAIR = 'no name with a value; see the indentation, the colon and the space after it';
 const NOT_IN_LINE =
   'is not indented as the lines above; names of one group begin in the same column, and a dash has a space after it';
 const NEEDS_QUOTES = 'this value has to be in quotes';
+const NO_ALIAS = `${NEEDS_QUOTES}: it begins with * as an alias does`;
 
 const WORDS: Readonly<Partial<Record<ErrorCode, (message: string, goesOn: boolean) => string>>> = {
   BLOCK_AS_IMPLICIT_KEY: (_, goesOn) =>

@@ -47,7 +47,7 @@ const SHORT = 4 * 1024;
 const HEAP = 4096;
 
 /**
- * Reads a text while this thread goes on. One text is read after the other.
+ * Reads a text while this thread goes on. One text is read after the other, those with a bound of tokens apart from files.
  *
  * @param name how messages name the text
  * @throws ConfigError; of rules InvalidRules; Error if the thread needs too much memory
@@ -71,7 +71,10 @@ export async function* partsAside<K extends Kind>(
   options: ParseOptions = {},
 ): AsyncGenerator<readonly Parsed[K][]> {
   if (text.length <= SHORT) yield PARSERS[kind](textOf(text), name, options);
-  else yield* parsing.parts({ kind, text, name, options }) as AsyncGenerator<readonly Parsed[K][]>;
+  else {
+    const parsing = options.tokens === undefined ? ofFiles : ofRequests;
+    yield* parsing.parts({ kind, text, name, options }) as AsyncGenerator<readonly Parsed[K][]>;
+  }
 }
 
 class Parsing {
@@ -91,7 +94,9 @@ class Parsing {
   }
 }
 
-const parsing = new Parsing();
+const ofFiles = new Parsing();
+/** No reader of the API may hold up the file that disables a user. */
+const ofRequests = new Parsing();
 
 /** What takes long to read, by what it is: each gives a list, which is handed over in parts. */
 interface Parsed {

@@ -1,4 +1,4 @@
-import { LineCounter, isNode, visit } from 'yaml';
+import { LineCounter, isNode } from 'yaml';
 import type { Document } from 'yaml';
 import { problemsText, StopgapError } from '../kernel/errors.js';
 import { grouped } from '../kernel/printable.js';
@@ -63,7 +63,7 @@ export function parseRules(text: string, source = 'rules', tokens?: number): Rul
     }));
     throw new InvalidRules(faults, source);
   }
-  const value = plain(document, lines, source);
+  const value = plain(document, source);
   const base = extended(value);
   const result = ruleSet.safeParse(base === undefined ? value : { rules: [], ...base.own });
   if (result.success && base === undefined) return result.data;
@@ -129,21 +129,13 @@ function isMapping(value: unknown): value is Mapping {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** The document as plain data. Only here does yaml find an alias that names nothing or multiplies. */
-function plain(document: Document.Parsed, lines: LineCounter, source: string): unknown {
+/** The document as plain data. Only here does yaml find that aliases multiply. */
+function plain(document: Document.Parsed, source: string): unknown {
   try {
     return document.toJS({ maxAliasCount: 100 });
   } catch (thrown) {
     if (!(thrown instanceof ReferenceError)) throw thrown;
-    let line: number | undefined;
-    visit(document, {
-      Alias(_, node) {
-        if (line === undefined && node.resolve(document) === undefined && node.range) {
-          line = lines.linePos(node.range[0]).line;
-        }
-      },
-    });
-    throw new InvalidRules([{ line: line ?? 1, path: '', message: thrown.message }], source);
+    throw new InvalidRules([{ line: 1, path: '', message: thrown.message }], source);
   }
 }
 

@@ -194,9 +194,9 @@ test('each stage tells how often it was asked, how it answered and how long that
       count,
       stage,
     );
-  // The library lets nobody speak before 100 ms are over.
+  // The library lets nobody speak before 100 ms are over, and timers of Node.js may be a millisecond early.
   const connect = { direction: 'outbound', stage: 'connect' };
-  assert.ok(figures.of('stopgap_smtp_command_seconds_sum', connect) >= 0.3);
+  assert.ok(figures.of('stopgap_smtp_command_seconds_sum', connect) >= 0.297);
   assert.equal(figures.of('stopgap_relay_transmit_seconds_count'), 2);
   assert.equal(figures.of('stopgap_refusals_total', { stage: 'data', reason: 'upstream' }), 1);
   assert.equal(figures.of('stopgap_smtp_sessions', { direction: 'outbound' }), 3);

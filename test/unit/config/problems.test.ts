@@ -120,6 +120,11 @@ const CASES: Array<[name: string, given: Given, problem: string | RegExp]> = [
     'stopgap.yaml:3:13: this quote is not closed',
   ],
   [
+    'two quotes that are not closed',
+    { yaml: `data: 'x'\nroles:\n  - "api\n  - smtp\nredis: "y\n` },
+    /^stopgap\.yaml:3:5: this quote is not closed/,
+  ],
+  [
     'a list whose entries are not in one column',
     { yaml: 'smtp:\n  submission:\n    - listen: a\n     tls: b\n' },
     /^stopgap\.yaml:4:1: is not indented as the lines above/,
@@ -461,7 +466,7 @@ test('a login that could go in clear is told beside wrong values, not after they
 });
 
 test('a secret that YAML reads as something else is not shown', (context) => {
-  for (const first of ['!', '|', ']', '}', '@', '%', '&a ', "'", '"', '"\\q', 'x: ']) {
+  for (const first of ['!', '*', '|', ']', '}', '@', '%', '&a ', "'", '"', '"\\q', 'x: ']) {
     const problems = problemsOf(context, { yaml: `${RELAY}redis: ${first}hunter2\n` });
     assert.ok(problems.length > 0, first);
     assert.doesNotMatch(problems.join('\n'), /hunter2/, first);

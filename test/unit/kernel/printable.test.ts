@@ -39,6 +39,10 @@ describe('printable text', () => {
 
   test('keeps its own lines and tabs if it may have some', () => {
     assert.equal(printableLines('one\n\ttwo\u202e\r'), 'one\n\ttwo\ufffd\ufffd');
+    assert.equal(printableLines('one\r\ntwo'), 'one\ntwo');
+    for (const written of ['\u26a0\ufe0f', '\u{1f469}\u200d\u{1f4bb}', '\u0645\u06cc\u200c\u062e'])
+      assert.equal(printableLines(written), written);
+    assert.equal(printableLines('ali\u200dce\ufe0f'), 'ali\ufffdce\ufffd');
   });
 
   test('as JSON means the same as before, with nothing unprintable in it', () => {
