@@ -53,6 +53,8 @@ interface Line extends ForeignUser {
   readonly number: number;
   /** The name as it is there. */
   readonly written: string;
+  /** How messages name the user: what stands before no hash may be the rest of one whose line was broken. */
+  readonly shown: string;
   readonly why?: string;
 }
 
@@ -101,25 +103,25 @@ function countedLines(lines: readonly Line[]): ReadonlyMap<string, Line | undefi
 }
 
 /** Why a line is not the one of its user. */
-function faultBeside({ number, name, written }: Line, counted: Line | undefined): string | undefined {
-  if (counted === undefined) return `${name} is there in several spellings, and none in lower case`;
+function faultBeside({ number, shown, written }: Line, counted: Line | undefined): string | undefined {
+  if (counted === undefined) return `${shown} is there in several spellings, and none in lower case`;
   if (counted.number === number) return undefined;
   return counted.written === written
-    ? `${name} is in an earlier line too`
-    : `${name} is in line ${counted.number}, in lower case`;
+    ? `${shown} is in an earlier line too`
+    : `${shown} is in line ${counted.number}, in lower case`;
 }
 
 /** The user of a line, or what is wrong with it; never a part of a password or of a hash. */
 function userOf(line: string): Omit<Line, 'number'> | Omit<Nameless, 'number'> {
   const [written = '', password, ...rest] = line.split(':');
   const name = normalizeAccount(written);
-  const fault = nameFault(name);
-  if (fault !== undefined) return { why: `the user name ${fault}` };
-  // A lone word may be the rest of a hash whose line was broken: it is not shown.
-  if (password === undefined)
-    return { name, written, password: '', why: 'has no password; the form is user:{SCHEME}hash' };
-  const why = password === '' ? 'has an empty password' : (hashFault(password) ?? extraFault(rest));
-  return { name, written, password, ...(why === undefined ? {} : { why: `${name}: ${why}` }) };
+  const badName = nameFault(name);
+  if (badName !== undefined) return { why: `the user name ${badName}` };
+  if (password === undefined) return { why: 'has no password; the form is user:{SCHEME}hash' };
+  const fault = password === '' ? 'has an empty password' : hashFault(password);
+  const shown = /^(?:\{|\$|$)/.test(password) ? name : 'this user';
+  const why = fault ?? extraFault(rest);
+  return { name, written, shown, password, ...(why === undefined ? {} : { why: `${shown}: ${why}` }) };
 }
 
 /** What of the extra fields changes a login. @param rest what follows the password */

@@ -157,6 +157,15 @@ test('an import takes the line of a user in lower case, wherever it is, since Do
   assert.ok(await isRight(file, 'carl', 'sesame'));
 });
 
+test('an import shows nothing of a hash whose line was broken', async (context) => {
+  const cwd = temporaryDirectory(context);
+  const broken = ['ida:{SSHA256}aaaa', 'restofhash==:1000:1000::/home/ida', 'lonerest', 'lonerest'];
+  writeFileSync(path.join(cwd, 'users'), broken.join('\n'));
+  const { err } = await stopgap({ cwd }, 'user', 'import', 'users', '--skip');
+  assert.match(err, /users:2: this user: .*users:4: has no password/s);
+  assert.doesNotMatch(err, /rest/);
+});
+
 test('an import takes no line of a user who is there in several spellings of which none is in lower case', async (context) => {
   const cwd = temporaryDirectory(context);
   const lines = [`Bob:${SESAME.ssha}`, `BOB:${SESAME.bcrypt}`, `Bob:${SESAME.bcrypt}`, `ida:${SESAME.ssha}`];
