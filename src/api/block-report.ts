@@ -10,7 +10,13 @@ import type { Instant, Milliseconds } from '../kernel/time.js';
 import { MINUTE } from '../kernel/time.js';
 import { HOLD } from '../recording/verdicts.js';
 import type { Count } from '../rules/model.js';
-import type { MessageAccepted, MessageRefused, RecipientsRefused, SenderFields } from '../sending/events.js';
+import type {
+  HeldEvent,
+  MessageAccepted,
+  MessageRefused,
+  RecipientsRefused,
+  SenderFields,
+} from '../sending/events.js';
 import { effectiveAt, isHeldEvent, isImported, messagesOf, QUEUE_HOLDER } from '../sending/events.js';
 import { MOST_HELD_WORDS } from '../sending/most-held.js';
 import type { SenderIdentity } from '../sending/subjects.js';
@@ -86,7 +92,7 @@ export const reportShape = z
         waiting: z.int().meta({ description: 'Of these, messages that are still held.' }),
         moved: z.int().meta({
           description:
-            'Of these, messages that stayed on hold for another block of their sender when they were to be released. They are listed there.',
+            'Of these, messages that stayed on hold for another block of their sender when they were to be released, and did not come back. They are listed there.',
         }),
         sentOn: z.int().meta({
           description:
@@ -171,11 +177,13 @@ export class ContainmentReport {
   readonly #stopped = new Map<string, Told>();
   readonly #told = new Map<string, Told>();
   #otherReplies = 0;
-  readonly #held = { messages: 0, recipients: 0, queued: 0, moved: 0, sentOn: 0, unheld: 0, full: 0 };
+  readonly #held = { messages: 0, recipients: 0, queued: 0, sentOn: 0, unheld: 0, full: 0 };
   /** Queue ids of what was sent since the block began, and was held for any. */
   readonly #sentOn = new Set<string>();
   /** Revisions of what is held for other blocks since, in the stream of what was held for this one. */
   readonly #moved: ReadonlySet<number>;
+  /** Queue ids of what is held for other blocks now. */
+  readonly #away = new Set<string>();
   /** Refusals of messages whose recipients had been told HOLD. */
   #toldHold = 0;
 
@@ -201,17 +209,27 @@ export class ContainmentReport {
   apply(event: RecordedEvent): void {
     if (isImported(event) || !this.#seen.isNew(event.id)) return;
     if (isHeldEvent(event)) {
-      if (event.data.block !== this.#entry.id) return;
-      this.#held.messages++;
-      this.#held.recipients += event.data.recipients;
-      // What was found in the queue was taken before, and may have been reported since.
-      const isQueued = event.by === QUEUE_HOLDER;
-      if (isQueued) this.#held.queued++;
-      if (this.#moved.has(event.revision)) this.#held.moved++;
-      else if (!isQueued && this.#sentOn.has(event.data.transaction)) this.#held.sentOn++;
+      if (event.data.block === this.#entry.id) this.#wasHeld(event);
     } else if (event.type === 'MessageRefused') this.#refused(event.data as MessageRefused, event.at);
     else if (event.position >= (this.#onset ?? 0) && event.position < this.#end && event.at < this.#endsAt)
       this.#sent(event);
+  }
+
+  #wasHeld({ revision, by, data: { transaction, recipients } }: RecordedEvent & HeldEvent): void {
+    // What was found in the queue was taken before, and may have been reported since.
+    const isQueued = by === QUEUE_HOLDER;
+    // The other block may have moved it back: it is the same mail.
+    if (!this.#away.has(transaction)) {
+      this.#held.messages++;
+      this.#held.recipients += recipients;
+      if (isQueued) this.#held.queued++;
+    }
+    if (this.#moved.has(revision)) {
+      this.#away.add(transaction);
+      return;
+    }
+    this.#away.delete(transaction);
+    if (!isQueued && this.#sentOn.has(transaction)) this.#held.sentOn++;
   }
 
   #refused({ block, stage, reply, unheld, full, count, since }: MessageRefused, at: Instant): void {
@@ -309,7 +327,7 @@ export class ContainmentReport {
       stopped: [...this.#stopped.values()].map(({ reply: _, ...stopped }) => toldView(stopped)),
       told: told.slice(0, MOST_TOLD).map(({ reply, ...rest }) => ({ ...toldView(rest), reply })),
       otherReplies: told.slice(MOST_TOLD).reduce((sum, { count }) => sum + count, this.#otherReplies),
-      held: { ...this.#held },
+      held: { ...this.#held, moved: this.#away.size },
     };
   }
 }

@@ -54,7 +54,10 @@ export async function becameElsewhere(
       const { transaction } = event.data;
       if (revisions.has(event.revision)) {
         if (id === entry.id && concerns(senderOfHeld(event.data))) fates.set(transaction, 'unknown');
-      } else if (fates.has(transaction) && fates.get(transaction) !== 'waiting')
+      } else if (id === entry.id)
+        // It came back, and is listed here.
+        fates.delete(transaction);
+      else if (fates.has(transaction) && fates.get(transaction) !== 'waiting')
         fates.set(transaction, fateOf(block, event.data, event.revision));
     }
     if (left <= 0) break;

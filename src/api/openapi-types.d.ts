@@ -1444,7 +1444,7 @@ export interface components {
                 queued: number;
                 /** @description Of these, messages that are still held. */
                 waiting: number;
-                /** @description Of these, messages that stayed on hold for another block of their sender when they were to be released. They are listed there. */
+                /** @description Of these, messages that stayed on hold for another block of their sender when they were to be released, and did not come back. They are listed there. */
                 moved: number;
                 /** @description Of these, messages that a mail server has reported as sent since, while the block was in force: by the hook, or by hand. What was let go by hand counts as waiting too, until somebody decides on it. */
                 sentOn: number;

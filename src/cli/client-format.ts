@@ -164,7 +164,11 @@ export function heldState({ state, history, falsePositive }: Block, held: HeldMa
       ...(acted < asked
         ? [`the hook ${action}d ${acted} of ${asked}: the rest was not on hold where it looks`]
         : []),
-      ...(moved > 0 ? [`${moved} stayed on hold for other blocks of the sender, where that is decided`] : []),
+      ...(moved > 0
+        ? [
+            `${moved} stayed on hold for other blocks of the sender, where that is decided${count > 0 ? '; what is listed is decided here' : ''}`,
+          ]
+        : []),
       ...(isSettled || waits === '' ? [] : [waits]),
     ];
     return did.join('; ');

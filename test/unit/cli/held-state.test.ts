@@ -54,6 +54,14 @@ describe('what `block show` says of held mail', () => {
     assert.match(blockDetails(shown, 0), / HookRan {2}test {2}release done$/m);
   });
 
+  test('says that mail is decided here which another block has moved back', () => {
+    const hook = { action: 'release', cause: 30, outcome: 'done', asked: 0, acted: 0, moved: 3, output: '' };
+    assert.equal(
+      stateOf(...two, item(40, 'HookRan', { hook })),
+      '3 stayed on hold for other blocks of the sender, where that is decided; what is listed is decided here',
+    );
+  });
+
   test('says no more of a decision that was carried out while the block is in force', () => {
     assert.equal(stateOf(...two, released(20), released(30)), '');
   });
