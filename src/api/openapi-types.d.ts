@@ -1446,7 +1446,7 @@ export interface components {
                 waiting: number;
                 /** @description Of these, messages that stayed on hold for another block of their sender when they were to be released, and did not come back. They are listed there. */
                 moved: number;
-                /** @description Of these, messages that a mail server has reported as sent since, while the block was in force: by the hook, or by hand. What was let go by hand counts as waiting too, until somebody decides on it. */
+                /** @description Of these, messages that a mail server has reported as sent since, while the block was in force: by the hook, or by hand. What was let go by hand counts as waiting too, until the hook has released or deleted it. */
                 sentOn: number;
                 /** @description Of moved, what became of them there, as far as it is known. */
                 elsewhere: {

@@ -78,7 +78,7 @@ export function reportText(report: Report, now: Instant): string {
     ...(held.sentOn === 0
       ? []
       : [
-          `Of these ${held.sentOn} ${held.sentOn === 1 ? 'was' : 'were'} sent while the block was in force, as a mail server has reported${held.waiting === 0 ? '' : '; what was let go by hand is listed as held until somebody decides'}.`,
+          `Of these ${held.sentOn} ${held.sentOn === 1 ? 'was' : 'were'} sent while the block was in force, as a mail server has reported${held.waiting === 0 ? '' : '; what was let go by hand is listed as held until the hook has released or deleted it'}.`,
         ]),
     ...(held.moved === 0
       ? []

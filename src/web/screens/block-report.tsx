@@ -229,7 +229,8 @@ function Held({ block, held }: { block: Block; held: Report['held'] }) {
         <p>
           {plural(held.sentOn, 'message')} of these {held.sentOn === 1 ? 'was' : 'were'} sent while the block
           was in force, as a mail server has reported.
-          {held.waiting > 0 && ' What was let go by hand is listed as held until somebody decides.'}
+          {held.waiting > 0 &&
+            ' What was let go by hand is listed as held until the hook has released or deleted it.'}
         </p>
       )}
       {held.moved > 0 && (

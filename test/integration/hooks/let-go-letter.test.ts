@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { newId } from '../../../src/runtime/ids.js';
 import type { HookScene } from '../../support/hook-scene.js';
-import { decide, failed, recordHeld, runs, scene } from '../../support/hook-scene.js';
+import { decide, failed, recordHeld, recordSent, runs, scene } from '../../support/hook-scene.js';
 import { tokenOf } from '../../support/policy/token.js';
 import { ALICE } from '../../support/smtp/stopgap.js';
 import { parseSubject } from '../../../src/sending/subjects.js';
@@ -9,7 +10,7 @@ import { parseSubject } from '../../../src/sending/subjects.js';
 /** The letter of a block to the customer. */
 async function letterOf({ stopgap }: HookScene, block: string): Promise<string> {
   await stopgap.settled();
-  const authorization = `Bearer ${await tokenOf(stopgap, 'viewer', 'viewer')}`;
+  const authorization = `Bearer ${await tokenOf(stopgap, newId(), 'viewer')}`;
   const url = `http://127.0.0.1:${stopgap.port('HTTP')}/api/v1/blocks/${block}/report?format=text`;
   return (await fetch(url, { headers: { authorization } })).text();
 }
@@ -55,6 +56,35 @@ describe('the letter about held mail that somebody let go by hand', () => {
     assert.match(letter, /^- 1 message to 1 recipient did not leave our server\.$/m);
     assert.match(letter, /^- 1 message is still held\.$/m);
     assert.doesNotMatch(letter, /wait/);
+  });
+
+  test('says that it may have been sent where a person has decided and no hook is set', async (t) => {
+    const there = await scene(t, false);
+    const block = await held(there, '4ONE1', '4TWO2');
+    there.clock.advance(20 * 60_000);
+    await recordSent(there, '4ONE1');
+    const before = await letterOf(there, block);
+    assert.match(before, /^- 1 message of these was sent on later\.\n- 1 message is still held\.$/m);
+    await decide(there, { kind: 'held', block, action: 'release' });
+    await recordHeld(there, block, '4NEW3');
+    const letter = await letterOf(there, block);
+    assert.match(letter, /^- 3 messages to 3 recipients did not leave our server at first\.$/m);
+    assert.match(letter, /^- 1 message of these was sent on later\.$/m);
+    assert.match(letter, /^- 1 message of these may have been sent on or deleted since\.$/m);
+    assert.match(letter, /^- 1 message is still held\.$/m, 'nobody has decided on the newest');
+  });
+
+  test('says that it may have been sent where it is left to people, since no hook is asked for such ids', async (t) => {
+    const there = await scene(t);
+    const block = await held(there, '4ONE1', '4A');
+    await decide(there, { kind: 'held', block, action: 'release' });
+    await runs(there, 1);
+    await recordHeld(there, block, '4B');
+    assert.match(await letterOf(there, block), /^- 1 message is still held\.$/m);
+    await decide(there, { kind: 'held', block, action: 'release' });
+    const letter = await letterOf(there, block);
+    assert.match(letter, /^- \d messages? of these may have been sent on or deleted since\.$/m);
+    assert.doesNotMatch(letter, /still held/);
   });
 
   test('tells what a call let go before a later one was given up', async (t) => {
