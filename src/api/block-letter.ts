@@ -1,3 +1,4 @@
+import { givenUpOf, runsOnHeld } from '../kernel/given-up.js';
 import { printable } from '../kernel/printable.js';
 import { grouped } from '../kernel/printable.js';
 import { HOLD } from '../recording/verdicts.js';
@@ -209,23 +210,24 @@ interface Fates {
 
 function fatesOf(
   { block: { history }, held: { messages, waiting, moved, sentOn } }: ReportJson,
-  { byHand }: Undone,
+  { byHook, byHand }: Undone,
 ): Fates {
-  const runs = history.flatMap(({ hook }) =>
-    hook === undefined || hook.action === 'hold-queue' ? [] : [hook],
-  );
+  const runs = runsOnHeld(history);
   const actedOf = (some: typeof runs): number => some.reduce((sum, { acted = 0 }) => sum + acted, 0);
   const actedBy = (action: 'release' | 'delete'): number =>
     actedOf(runs.filter((hook) => hook.action === action));
   // What calls acted on before one was given up is listed still.
-  const givenUp = runs.slice(runs.findLastIndex(({ outcome }) => outcome === 'done') + 1);
+  const givenUp = givenUpOf(history);
   // Of mail that has outlived its retention the hook tells too.
   const gone = Math.max(0, messages - waiting - moved) + actedOf(givenUp);
   const deleted = Math.min(actedBy('delete'), gone);
   // A mail server may tell again of what the hook has let go.
   const released = Math.max(Math.min(actedBy('release'), gone - deleted), sentOn);
   const rest = Math.max(0, messages - moved - released - deleted);
-  const stillHeld = Math.min(Math.max(0, waiting - byHand), rest);
+  // An administrator of a domain is not told how many.
+  const isUntold = givenUp.some(({ acted }) => acted === undefined);
+  const listed = waiting - byHand - (isUntold ? byHook : 0);
+  const stillHeld = Math.min(Math.max(0, listed), rest);
   return { released, deleted, stillHeld, unknown: rest - stillHeld };
 }
 

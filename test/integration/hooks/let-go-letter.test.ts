@@ -7,10 +7,14 @@ import { tokenOf } from '../../support/policy/token.js';
 import { ALICE } from '../../support/smtp/stopgap.js';
 import { parseSubject } from '../../../src/sending/subjects.js';
 
-/** The letter of a block to the customer. */
-async function letterOf({ stopgap }: HookScene, block: string): Promise<string> {
+/** The letter of a block to the customer, as somebody with this role has it. */
+async function letterOf(
+  { stopgap }: HookScene,
+  block: string,
+  role: 'viewer' | 'domain' = 'viewer',
+): Promise<string> {
   await stopgap.settled();
-  const authorization = `Bearer ${await tokenOf(stopgap, newId(), 'viewer')}`;
+  const authorization = `Bearer ${await tokenOf(stopgap, newId(), role, role === 'domain' ? ['example.com'] : [])}`;
   const url = `http://127.0.0.1:${stopgap.port('HTTP')}/api/v1/blocks/${block}/report?format=text`;
   return (await fetch(url, { headers: { authorization } })).text();
 }
@@ -108,5 +112,10 @@ describe('the letter about held mail that somebody let go by hand', () => {
     assert.match(letter, /^- 2 messages to 2 recipients did not leave our server at first\.$/m);
     assert.match(letter, /^- 1 message of these was sent on later\.$/m);
     assert.match(letter, /^- 1 message is still held\.$/m);
+    // An administrator of the domain is not told on how many the hook acted.
+    const theirs = await letterOf(there, block, 'domain');
+    assert.match(theirs, /^- 2 messages to 2 recipients did not leave our server at first\.$/m);
+    assert.match(theirs, /^- 2 messages of these may have been sent on or deleted since\.$/m);
+    assert.doesNotMatch(theirs, /still held/);
   });
 });

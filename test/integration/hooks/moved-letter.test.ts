@@ -3,7 +3,7 @@ import { describe, test } from 'node:test';
 import type { ReportJson } from '../../../src/api/block-report.js';
 import { parseSubject } from '../../../src/sending/subjects.js';
 import type { HookScene } from '../../support/hook-scene.js';
-import { decide, recordHeld, runs, scene } from '../../support/hook-scene.js';
+import { decide, failed, recordHeld, runs, scene } from '../../support/hook-scene.js';
 import { tokenOf } from '../../support/policy/token.js';
 import { ALICE } from '../../support/smtp/stopgap.js';
 
@@ -110,6 +110,22 @@ describe('the report of a block whose mail another block took over', () => {
     assert.match(text, /^- 3 messages to 3 recipients did not leave our server at first\.$/m);
     assert.match(text, /^- 3 messages of these were sent on later\.$/m);
     assert.doesNotMatch(text, /another reason/);
+  });
+
+  test('does not say that it is still held where the hook was given up after it had let go of some', async (t) => {
+    const there = await scene(t);
+    const { block, network } = await moved(there);
+    const { elsewhere } = await reader(there);
+    await recordHeld(there, network, '4BOB7', { account: 'bob@example.com' });
+    await there.hook.becomes('half');
+    await decideOn(there, 'ip', NETWORK, { kind: 'held', block: network, action: 'delete' });
+    for (let times = 1; times < 8; times++) {
+      await failed(there, times);
+      there.clock.advance(5 * 60_000);
+    }
+    const [, ran] = await runs(there, 2);
+    assert.deepEqual([ran!.data.outcome, ran!.data.acted], ['failed', 3]);
+    assert.deepEqual(await elsewhere(block), { released: 0, deleted: 0, waiting: 0 });
   });
 
   test('does not say which of it was sent on where the hook found only some', async (t) => {
