@@ -85,7 +85,10 @@ export const reportShape = z
           description:
             'Of these, messages that were found in the queue when the block began. They count as got through too: some of their recipients may have them.',
         }),
-        waiting: z.int().meta({ description: 'Of these, messages that are still held.' }),
+        waiting: z.int().meta({
+          description:
+            'Of these, messages that are listed as held still: also what was let go by hand, and what the hook had released or deleted before it was given up.',
+        }),
         moved: z.int().meta({
           description:
             'Of these, messages that stayed on hold for another block of their sender when they were to be released, and did not come back. They are listed there.',
