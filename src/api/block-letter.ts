@@ -1,3 +1,4 @@
+import { givenUpOf, runsOnHeld } from '../kernel/given-up.js';
 import { printable } from '../kernel/printable.js';
 import { grouped } from '../kernel/printable.js';
 import { HOLD } from '../recording/verdicts.js';
@@ -6,6 +7,7 @@ import type { Count } from '../rules/model.js';
 import type { SubjectType } from '../sending/subjects.js';
 import { AS_WRONG_PASSWORD } from '../smtp/replies.js';
 import type { ReportJson } from './block-report.js';
+import type { Undone } from './held-findings.js';
 
 const MAIL_OF: Readonly<Record<SubjectType, string>> = {
   account: 'mail from the account',
@@ -33,8 +35,9 @@ const between = (first: string, last: string): string =>
  * house.
  *
  * @param contact whom to ask; a mail address or a URL
+ * @param undone of what is listed as held
  */
-export function blockLetter(report: ReportJson, contact: string | undefined): string {
+export function blockLetter(report: ReportJson, contact: string | undefined, undone: Undone): string {
   const sections = [
     `About ${subjectOf(report)}`,
     'Dear customer,',
@@ -43,7 +46,7 @@ export function blockLetter(report: ReportJson, contact: string | undefined): st
     ...section('What was sent', sent(report)),
     ...section('What we stopped', stopped(report)),
     ...section('What your mail program was told', told(report)),
-    ...section('What we hold', held(report)),
+    ...section('What we hold', held(report, undone)),
     ...section('What was decided', decided(report)),
     ...section('What you should do', advice(report)),
     ...(report.coveredUntil === null
@@ -201,33 +204,37 @@ interface Fates {
   readonly released: number;
   readonly deleted: number;
   readonly stillHeld: number;
-  /** Nobody can say: it was let go by hand, or the hook acted on mail of others too, and it is not told on how many. */
+  /** Nobody can say: it was let go by hand, or is to be, or the hook acted on mail of others too, and it is not told on how many. */
   readonly unknown: number;
 }
 
-function fatesOf({ block: { history }, held: { messages, waiting, moved, sentOn } }: ReportJson): Fates {
-  const runs = history.flatMap(({ hook }) =>
-    hook === undefined || hook.action === 'hold-queue' ? [] : [hook],
-  );
+function fatesOf(
+  { block: { history }, held: { messages, waiting, moved, sentOn } }: ReportJson,
+  { byHook, byHand }: Undone,
+): Fates {
+  const runs = runsOnHeld(history);
   const actedOf = (some: typeof runs): number => some.reduce((sum, { acted = 0 }) => sum + acted, 0);
   const actedBy = (action: 'release' | 'delete'): number =>
     actedOf(runs.filter((hook) => hook.action === action));
   // What calls acted on before one was given up is listed still.
-  const givenUp = runs.slice(runs.findLastIndex(({ outcome }) => outcome === 'done') + 1);
+  const givenUp = givenUpOf(history);
   // Of mail that has outlived its retention the hook tells too.
   const gone = Math.max(0, messages - waiting - moved) + actedOf(givenUp);
   const deleted = Math.min(actedBy('delete'), gone);
   // A mail server may tell again of what the hook has let go.
   const released = Math.max(Math.min(actedBy('release'), gone - deleted), sentOn);
   const rest = Math.max(0, messages - moved - released - deleted);
-  const stillHeld = Math.min(waiting, rest);
+  // An administrator of a domain is not told how many.
+  const isUntold = givenUp.some(({ acted }) => acted === undefined);
+  const listed = waiting - byHand - (isUntold ? byHook : 0);
+  const stillHeld = Math.min(Math.max(0, listed), rest);
   return { released, deleted, stillHeld, unknown: rest - stillHeld };
 }
 
-function held(report: ReportJson): readonly string[] {
+function held(report: ReportJson, undone: Undone): readonly string[] {
   const { messages, recipients, queued, moved, elsewhere } = report.held;
   if (messages === 0) return [];
-  const { released, deleted, stillHeld, unknown } = fatesOf(report);
+  const { released, deleted, stillHeld, unknown } = fatesOf(report, undone);
   const of = (count: number, words: string): readonly string[] =>
     count === 0 ? [] : [`${amount('messages', count)} of these ${words}.`];
   const were = (count: number): string => (count === 1 ? 'was' : 'were');

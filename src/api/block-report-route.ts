@@ -20,6 +20,7 @@ import { ContainmentReport, onsetOf, reportShape } from './block-report.js';
 import { blockView } from './block-view.js';
 import { BLOCKS, findEntry } from './blocks.js';
 import type { ApiDependencies } from './dependencies.js';
+import type { Undone } from './held-findings.js';
 import { heldOf } from './held.js';
 import type { Concerns, Route } from './http/route.js';
 import { ok, route } from './http/route.js';
@@ -56,11 +57,13 @@ export function blockReportRoute(deps: ApiDependencies, reads: LongReads, mostRe
     async handle(asking) {
       const { params, query, request, concerns } = asking;
       const entry = await findEntry(deps, params['id']!, concerns);
-      const report = await reads.run(asking, (look) => reportOn(deps, entry, concerns, mostRead, look));
+      const [report, undone] = await reads.run(asking, (look) =>
+        reportOn(deps, entry, concerns, mostRead, look),
+      );
       const asked = request.accepts(['application/json', 'text/plain']);
       const isText = query.format === undefined ? asked === 'text/plain' : query.format === 'text';
       if (!isText) return ok(report, { Vary: 'Accept' });
-      const text = blockLetter(report, deps.contact);
+      const text = blockLetter(report, deps.contact, undone);
       return { status: 200, text, type: 'text/plain; charset=utf-8', headers: { Vary: 'Accept' } };
     },
   });
@@ -73,7 +76,7 @@ async function reportOn(
   concerns: Concerns,
   mostRead: number,
   look: () => void,
-): Promise<ReportJson> {
+): Promise<readonly [ReportJson, Undone]> {
   const { store, clock, retention } = deps;
   const kept = clock.now() - retention.sends;
   const { count: waiting, hasOthers: others, moved } = await heldOf(store, entry, concerns);
@@ -107,13 +110,14 @@ async function reportOn(
   await read(store.readStream(heldStream(entry.id)));
   const { held, ...findings } = report.findings();
   const elsewhere = atMost(held.moved, await becameElsewhere(deps, entry, concerns, look));
-  return {
+  const json = {
     block: blockView(entry, clock.now(), concerns),
     ...findings,
     held: { ...held, waiting, elsewhere, others },
     coveredUntil: covered,
     keptSince: since < kept ? formatInstant(kept) : null,
   };
+  return [json, report.undone(deps.callsHook === true)];
 }
 
 /** How far back mail is looked at that got through before a block without evidence. */

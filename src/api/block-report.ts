@@ -11,11 +11,13 @@ import { MINUTE } from '../kernel/time.js';
 import { HOLD } from '../recording/verdicts.js';
 import type { Count } from '../rules/model.js';
 import type { MessageAccepted, MessageRefused, RecipientsRefused, SenderFields } from '../sending/events.js';
-import { effectiveAt, isHeldEvent, isImported, messagesOf, QUEUE_HOLDER } from '../sending/events.js';
+import { effectiveAt, isHeldEvent, isImported, messagesOf } from '../sending/events.js';
 import { MOST_HELD_WORDS } from '../sending/most-held.js';
 import type { SenderIdentity } from '../sending/subjects.js';
 import { directionsMeet, senderIdentity } from '../sending/subjects.js';
 import { blockShape } from './block-view.js';
+import type { Undone } from './held-findings.js';
+import { HeldFindings } from './held-findings.js';
 import { PAST_WHY } from './past-block.js';
 import { instantShape, instantView, OTHERS_WORDS, position } from './shapes.js';
 
@@ -83,14 +85,17 @@ export const reportShape = z
           description:
             'Of these, messages that were found in the queue when the block began. They count as got through too: some of their recipients may have them.',
         }),
-        waiting: z.int().meta({ description: 'Of these, messages that are still held.' }),
+        waiting: z.int().meta({
+          description:
+            'Of these, messages that are listed as held still: also what was let go by hand, and what the hook had released or deleted before it was given up.',
+        }),
         moved: z.int().meta({
           description:
-            'Of these, messages that stayed on hold for another block of their sender when they were to be released. They are listed there.',
+            'Of these, messages that stayed on hold for another block of their sender when they were to be released, and did not come back. They are listed there.',
         }),
         sentOn: z.int().meta({
           description:
-            'Of these, messages that a mail server has reported as sent since, while the block was in force: by the hook, or by hand. What was let go by hand counts as waiting too, until somebody decides on it.',
+            'Of these, messages that a mail server has reported as sent since, while the block was in force: by the hook, or by hand. What was let go by hand counts as waiting too, until the hook has released or deleted it.',
         }),
         elsewhere: z
           .object({ released: z.int(), deleted: z.int(), waiting: z.int() })
@@ -171,11 +176,8 @@ export class ContainmentReport {
   readonly #stopped = new Map<string, Told>();
   readonly #told = new Map<string, Told>();
   #otherReplies = 0;
-  readonly #held = { messages: 0, recipients: 0, queued: 0, moved: 0, sentOn: 0, unheld: 0, full: 0 };
-  /** Queue ids of what was sent since the block began, and was held for any. */
-  readonly #sentOn = new Set<string>();
-  /** Revisions of what is held for other blocks since, in the stream of what was held for this one. */
-  readonly #moved: ReadonlySet<number>;
+  readonly #heldMail: HeldFindings;
+  readonly #unheld = { unheld: 0, full: 0 };
   /** Refusals of messages whose recipients had been told HOLD. */
   #toldHold = 0;
 
@@ -183,7 +185,7 @@ export class ContainmentReport {
     const { history } = entry;
     this.#entry = entry;
     this.#pastBlocks = pastBlocks;
-    this.#moved = moved;
+    this.#heldMail = new HeldFindings(entry, moved);
     this.#onset = onsetOf(entry);
     this.#sends = firstOf(entry, ({ count }) => !COUNTS_NO_SENDS.has(count)) ?? Infinity;
     this.#begin = history.find(({ type }) => type === 'BlockImposed')?.position ?? Infinity;
@@ -201,14 +203,7 @@ export class ContainmentReport {
   apply(event: RecordedEvent): void {
     if (isImported(event) || !this.#seen.isNew(event.id)) return;
     if (isHeldEvent(event)) {
-      if (event.data.block !== this.#entry.id) return;
-      this.#held.messages++;
-      this.#held.recipients += event.data.recipients;
-      // What was found in the queue was taken before, and may have been reported since.
-      const isQueued = event.by === QUEUE_HOLDER;
-      if (isQueued) this.#held.queued++;
-      if (this.#moved.has(event.revision)) this.#held.moved++;
-      else if (!isQueued && this.#sentOn.has(event.data.transaction)) this.#held.sentOn++;
+      if (event.data.block === this.#entry.id) this.#heldMail.held(event);
     } else if (event.type === 'MessageRefused') this.#refused(event.data as MessageRefused, event.at);
     else if (event.position >= (this.#onset ?? 0) && event.position < this.#end && event.at < this.#endsAt)
       this.#sent(event);
@@ -217,8 +212,8 @@ export class ContainmentReport {
   #refused({ block, stage, reply, unheld, full, count, since }: MessageRefused, at: Instant): void {
     if (block !== this.#entry.id) return;
     if (unheld === true) {
-      this.#held.unheld += count;
-      if (full === true) this.#held.full += count;
+      this.#unheld.unheld += count;
+      if (full === true) this.#unheld.full += count;
       if (stage === 'data') this.#toldHold += count;
     }
     if (reply !== HOLD) tell(this.#stopped, stage, { stage, reply: '', count, since }, at);
@@ -251,7 +246,8 @@ export class ContainmentReport {
     // What a mail server reports late comes after what it sent later.
     const isFirst = this.#first === undefined || at < this.#first.at;
     if (isFirst && place >= this.#sends && place < this.#begin) this.#first = { at, position: place };
-    if (!isBefore && this.#pastBlocks.wasHeld(message.transaction)) this.#sentOn.add(message.transaction);
+    if (!isBefore && this.#pastBlocks.wasHeld(message.transaction))
+      this.#heldMail.sentOn(message.transaction);
     passed.add(message, at);
     const ip = message.ip ?? 'unknown';
     const source = this.#sources.get(ip) ?? { messages: 0, recipients: 0 };
@@ -289,6 +285,11 @@ export class ContainmentReport {
     });
   }
 
+  /** @see HeldFindings.undone */
+  undone(callsHook: boolean): Undone {
+    return this.#heldMail.undone(callsHook);
+  }
+
   findings(): Findings {
     const sources = [...this.#sources].map(([ip, sums]) => ({ ip, ...sums }));
     sources.sort((a, b) => b.recipients - a.recipients);
@@ -309,7 +310,7 @@ export class ContainmentReport {
       stopped: [...this.#stopped.values()].map(({ reply: _, ...stopped }) => toldView(stopped)),
       told: told.slice(0, MOST_TOLD).map(({ reply, ...rest }) => ({ ...toldView(rest), reply })),
       otherReplies: told.slice(MOST_TOLD).reduce((sum, { count }) => sum + count, this.#otherReplies),
-      held: { ...this.#held },
+      held: { ...this.#heldMail.sums(), ...this.#unheld },
     };
   }
 }

@@ -1,6 +1,9 @@
 import type { BlockEntry } from '../../projections/blocks/block-entry.js';
+import { decidedThrough } from '../../projections/blocks/block-entry.js';
 import { movedFrom } from '../hooks/held-mail.js';
-import type { MessageHeld } from '../sending/events.js';
+import type { RecordedEvent } from '../kernel/events.js';
+import { givenUpOf } from '../kernel/given-up.js';
+import type { HeldEvent } from '../sending/events.js';
 import { heldStream, isHeldEvent, isQueueId, senderOfHeld } from '../sending/events.js';
 import { entriesOf } from './block-view.js';
 import type { ApiDependencies } from './dependencies.js';
@@ -29,7 +32,7 @@ const MOST_READ = 50_000;
  * @throws StoreUnavailable
  */
 export async function becameElsewhere(
-  deps: Pick<ApiDependencies, 'store' | 'models'>,
+  deps: Pick<ApiDependencies, 'store' | 'models' | 'callsHook'>,
   entry: BlockEntry,
   concerns: Concerns,
   look: () => void,
@@ -54,8 +57,11 @@ export async function becameElsewhere(
       const { transaction } = event.data;
       if (revisions.has(event.revision)) {
         if (id === entry.id && concerns(senderOfHeld(event.data))) fates.set(transaction, 'unknown');
-      } else if (fates.has(transaction) && fates.get(transaction) !== 'waiting')
-        fates.set(transaction, fateOf(block, event.data, event.revision));
+      } else if (id === entry.id)
+        // It came back, and is listed here.
+        fates.delete(transaction);
+      else if (fates.has(transaction) && fates.get(transaction) !== 'waiting')
+        fates.set(transaction, fateOf(block, event, deps.callsHook === true));
     }
     if (left <= 0) break;
   }
@@ -66,10 +72,17 @@ export async function becameElsewhere(
 }
 
 /** The hook says how many it acted on, and not on which. */
-function fateOf({ history }: BlockEntry, { transaction }: MessageHeld, revision: number): Fate {
-  const run = history.find(({ hook }) => hook?.outcome === 'done' && (hook.through ?? -1) >= revision)?.hook;
-  if (run === undefined) return 'waiting';
-  if (run.acted < run.asked || !isQueueId(transaction)) return 'unknown';
+function fateOf(block: BlockEntry, held: RecordedEvent & HeldEvent, callsHook: boolean): Fate {
+  const { history } = block;
+  const isKnown = isQueueId(held.data.transaction);
+  const run = history.find(
+    ({ hook }) => hook?.outcome === 'done' && (hook.through ?? -1) >= held.revision,
+  )?.hook;
+  if (run === undefined) {
+    const isLeft = !callsHook || !isKnown || givenUpOf(history).some(({ acted }) => acted > 0);
+    return isLeft && held.position <= decidedThrough(block) ? 'unknown' : 'waiting';
+  }
+  if (run.acted < run.asked || !isKnown) return 'unknown';
   return run.action === 'delete' ? 'deleted' : 'released';
 }
 

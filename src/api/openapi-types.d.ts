@@ -1442,11 +1442,11 @@ export interface components {
                 recipients: number;
                 /** @description Of these, messages that were found in the queue when the block began. They count as got through too: some of their recipients may have them. */
                 queued: number;
-                /** @description Of these, messages that are still held. */
+                /** @description Of these, messages that are listed as held still: also what was let go by hand, and what the hook had released or deleted before it was given up. */
                 waiting: number;
-                /** @description Of these, messages that stayed on hold for another block of their sender when they were to be released. They are listed there. */
+                /** @description Of these, messages that stayed on hold for another block of their sender when they were to be released, and did not come back. They are listed there. */
                 moved: number;
-                /** @description Of these, messages that a mail server has reported as sent since, while the block was in force: by the hook, or by hand. What was let go by hand counts as waiting too, until somebody decides on it. */
+                /** @description Of these, messages that a mail server has reported as sent since, while the block was in force: by the hook, or by hand. What was let go by hand counts as waiting too, until the hook has released or deleted it. */
                 sentOn: number;
                 /** @description Of moved, what became of them there, as far as it is known. */
                 elsewhere: {

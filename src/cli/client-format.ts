@@ -1,4 +1,5 @@
 import { actorName } from '../kernel/actor.js';
+import { givenUpText } from '../kernel/given-up.js';
 import { printable } from '../kernel/printable.js';
 import type { Instant, Milliseconds } from '../kernel/time.js';
 import { DAY, HOUR, MINUTE, SECOND } from '../kernel/time.js';
@@ -142,7 +143,12 @@ const ENDS = new Set(['BlockReleased', 'BlockExpired']);
 export const OPERATOR_DECIDES = 'an operator decides, since mail of other domains is held too';
 
 /** What has become of the held mail, or why nothing has. Empty while its block is in force and nobody has decided. */
-export function heldState({ state, history, falsePositive }: Block, held: HeldMail): string {
+export function heldState(block: Block, held: HeldMail): string {
+  const parts = [givenUpText(block.history, held.count), decisionState(block, held)];
+  return parts.filter((part) => part !== '').join('; ');
+}
+
+function decisionState({ state, history, falsePositive }: Block, held: HeldMail): string {
   const { count, items, others } = held;
   const released = falsePositive ? 'release' : 'keep';
   const decisionOf = ({ type, held: wish }: Block['history'][number]): string | undefined =>
@@ -164,7 +170,11 @@ export function heldState({ state, history, falsePositive }: Block, held: HeldMa
       ...(acted < asked
         ? [`the hook ${action}d ${acted} of ${asked}: the rest was not on hold where it looks`]
         : []),
-      ...(moved > 0 ? [`${moved} stayed on hold for other blocks of the sender, where that is decided`] : []),
+      ...(moved > 0
+        ? [
+            `${moved} stayed on hold for other blocks of the sender, where that is decided${count > 0 ? '; what is listed is decided here' : ''}`,
+          ]
+        : []),
       ...(isSettled || waits === '' ? [] : [waits]),
     ];
     return did.join('; ');

@@ -1,3 +1,4 @@
+import { givenUpText } from '../kernel/given-up.js';
 import { printable } from '../kernel/printable.js';
 import type { Instant } from '../kernel/time.js';
 import { MOST_HELD_WORDS } from '../sending/most-held.js';
@@ -59,6 +60,7 @@ export function reportText(report: Report, now: Instant): string {
       ]),
     ),
   ];
+  const givenUp = givenUpText(block.history, held.waiting);
   const sentences = [
     ...(before === null
       ? ['What got through before a block without evidence of mail is counted of an account alone.']
@@ -74,11 +76,13 @@ export function reportText(report: Report, now: Instant): string {
     ...(bounces === 0 ? [] : [`Bounces that came back: ${bounces}.`]),
     ...(held.messages === 0
       ? []
-      : [`Messages that were held: ${held.messages}, of which ${held.waiting} are still held.`]),
+      : [
+          `Messages that were held: ${held.messages}, of which ${held.waiting} are ${givenUp === '' ? 'still held' : `listed as held: ${givenUp}`}.`,
+        ]),
     ...(held.sentOn === 0
       ? []
       : [
-          `Of these ${held.sentOn} ${held.sentOn === 1 ? 'was' : 'were'} sent while the block was in force, as a mail server has reported${held.waiting === 0 ? '' : '; what was let go by hand is listed as held until somebody decides'}.`,
+          `Of these ${held.sentOn} ${held.sentOn === 1 ? 'was' : 'were'} sent while the block was in force, as a mail server has reported${held.waiting === 0 ? '' : '; what was let go by hand is listed as held until the hook has released or deleted it'}.`,
         ]),
     ...(held.moved === 0
       ? []

@@ -5,7 +5,7 @@ import type { HookCall } from '../../src/hooks/call.js';
 import type { RecordedEvent } from '../../src/kernel/events.js';
 import { newId } from '../../src/runtime/ids.js';
 import type { MessageHeld } from '../../src/sending/events.js';
-import { heldStream } from '../../src/sending/events.js';
+import { heldStream, sendStream } from '../../src/sending/events.js';
 import { parseSubject } from '../../src/sending/subjects.js';
 import { FakeHook } from './hook.js';
 import { ManualClock } from './manual-clock.js';
@@ -22,10 +22,12 @@ export interface HookScene {
   readonly clock: ManualClock;
 }
 
-export async function scene(t: TestContext): Promise<HookScene> {
+/** @param isSet whether `hooks.run` names the hook */
+export async function scene(t: TestContext, isSet = true): Promise<HookScene> {
   const hook = await FakeHook.make(t);
   const clock = new ManualClock();
-  const settings = { policy: { listen: '127.0.0.1:0' }, hooks: { run: hook.file } };
+  const hooks = isSet ? { hooks: { run: hook.file } } : {};
+  const settings = { policy: { listen: '127.0.0.1:0' }, ...hooks };
   const stopgap = await Stopgap.start(t, { settings, clock, rules: 'version: 1\nrules: []\n' });
   return { stopgap, hook, clock, asking: await Asking.open(t, stopgap.port('policy')) };
 }
@@ -78,6 +80,15 @@ export async function recordHeld(
   const data = { block, ...sender, transaction, recipients: 1, size: 1000 };
   const event = { id: newId(), type: 'MessageHeld', data, at: stopgap.clock.now(), by: 'policy:test' };
   await stopgap.app.store.append(heldStream(block), [event], 'any');
+  await stopgap.settled();
+}
+
+/** A mail server reports a message as sent. Resolves when that is folded. */
+export async function recordSent({ stopgap }: HookScene, transaction: string): Promise<void> {
+  const sender = { account: ALICE, returnPath: ALICE, ip: '192.0.2.7', direction: 'outbound' };
+  const data = { ...sender, transaction, recipients: 1, size: 1000, recipientDomains: [], entitled: true };
+  const event = { id: newId(), type: 'MessageAccepted', data, at: stopgap.clock.now(), by: 'policy:test' };
+  await stopgap.app.store.append(sendStream(ALICE), [event], 'any');
   await stopgap.settled();
 }
 

@@ -1,6 +1,7 @@
 import { useQuery, useQueryClient } from '@tanstack/react-query';
 import type { ReactNode } from 'react';
 import { useState } from 'react';
+import { givenUpText } from '../../kernel/given-up.js';
 import type { Block, Schemas } from '../api.js';
 import { answered, api } from '../api.js';
 import { ReplyTold, subjectName } from '../parts/blocks.js';
@@ -132,7 +133,9 @@ function Sections({ report }: { report: Report }) {
           </ul>
           {refusals === 0 && !isGone && (
             <p className="quiet">
-              {through === 0 ? 'Nothing was tried while it was in force.' : 'Nothing was refused.'}
+              {through + held.messages === 0
+                ? 'Nothing was tried while it was in force.'
+                : 'Nothing was refused.'}
             </p>
           )}
           {quiet >= 1000 && <p className="quiet">The first came {spanOf(quiet)} after it began.</p>}
@@ -213,6 +216,7 @@ function Held({ block, held }: { block: Block; held: Report['held'] }) {
   const [action, setAction] = useState<'release' | 'delete'>();
   if (held.messages === 0 && held.unheld === 0) return null;
   const canDecide = held.waiting > 0 && decides && at === undefined;
+  const givenUp = givenUpText(block.history, held.waiting);
   const { released, deleted, waiting } = held.elsewhere;
   const there = Object.entries({ released, deleted, 'still held': waiting })
     .flatMap(([what, count]) => (count === 0 ? [] : [`${count} ${what}`]))
@@ -222,14 +226,16 @@ function Held({ block, held }: { block: Block; held: Report['held'] }) {
       {held.messages > 0 && (
         <p>
           for {plural(held.recipients, 'recipient')}; {plural(held.waiting, 'message')}{' '}
-          {held.waiting === 1 ? 'is' : 'are'} still held for this block.
+          {held.waiting === 1 ? 'is' : 'are'} {givenUp === '' ? 'still held' : 'listed as held'} for this
+          block{givenUp === '' ? '' : `: ${givenUp}`}.
         </p>
       )}
       {held.sentOn > 0 && (
         <p>
           {plural(held.sentOn, 'message')} of these {held.sentOn === 1 ? 'was' : 'were'} sent while the block
           was in force, as a mail server has reported.
-          {held.waiting > 0 && ' What was let go by hand is listed as held until somebody decides.'}
+          {held.waiting > 0 &&
+            ' What was let go by hand is listed as held until the hook has released or deleted it.'}
         </p>
       )}
       {held.moved > 0 && (

@@ -134,7 +134,7 @@ describe('the containment report of a block', () => {
     const { out } = await terminal.run('block', 'report', id);
     assert.match(
       out,
-      /^Of these 1 was sent while the block was in force, as a mail server has reported; what was let go by hand is listed /m,
+      /^Of these 1 was sent while the block was in force, as a mail server has reported; what was let go by hand is listed as held until the hook has released or deleted it\.$/m,
     );
   });
 
@@ -207,6 +207,30 @@ describe('the containment report of a block', () => {
       ...{ moved: 0, sentOn: 0, elsewhere: { released: 0, deleted: 0, waiting: 0 }, others: false },
       ...{ unheld: 0, full: 0 },
     });
+  });
+
+  test('says how much of it was deleted before the hook was given up', async () => {
+    const value = 'half@example.com';
+    const { id } = await server.block(value, { refusal: 'hold' });
+    await server.held(id, value, 3);
+    const ran = {
+      kind: 'hook',
+      block: id,
+      action: 'delete',
+      cause: 1,
+      outcome: 'failed',
+      output: '',
+    } as const;
+    const { position } = await server.deps.blockCommands.execute(
+      { type: 'account', value },
+      { ...ran, asked: 2, acted: 2 },
+      { by: 'system:hook' },
+    );
+    await server.deps.models.reached(position);
+    const { out } = await terminal.run('block', 'report', id);
+    const told =
+      /^Messages that were held: 3, of which 3 are listed as held: 2 of these were deleted before the hook was given up\.$/m;
+    assert.match(out, told);
   });
 
   test('says that a block holds as much as one may, and how much was refused for that', async () => {

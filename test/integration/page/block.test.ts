@@ -157,6 +157,26 @@ describe('the screen of one block in a real browser', { skip: WITHOUT_BROWSER },
     await page.getByText('0 messages are still held for this block').waitFor();
   });
 
+  test('says how much of held mail was deleted before the hook was given up, and that it was tried', async () => {
+    const account = 'zoe@own.example';
+    const block = (await server.api.block(account, { refusal: 'hold' }))['id'];
+    await server.api.held(block, account, 3);
+    const { blockCommands, models } = server.api.deps;
+    const ran = { kind: 'hook', block, action: 'delete', cause: 1, outcome: 'failed', output: '' } as const;
+    const { position } = await blockCommands.execute(
+      { type: 'account', value: account },
+      { ...ran, asked: 2, acted: 2 },
+      { by: 'system:hook' },
+    );
+    await models.reached(position);
+    const page = await server.open({ as: 'viewer', at: `/blocks/${block}` });
+    const told =
+      '3 messages are listed as held for this block: 2 of these were deleted before the hook was given up.';
+    await page.getByText(told).waitFor();
+    await page.locator('.panel').getByText('Nothing was refused.').waitFor();
+    assert.equal(await page.getByText('Nothing was tried').count(), 0);
+  });
+
   test('words a decision on held mail as a wish, and what the hook did as a deed', async () => {
     const account = 'noa@own.example';
     const block = (await server.api.block(account, { refusal: 'hold' }))['id'];

@@ -83,6 +83,7 @@ function letterOf(
   return blockLetter(
     { block: blockView(entry, T0, () => true), ...found, held: whole, coveredUntil: null, keptSince: null },
     undefined,
+    { byHook: 0, byHand: 0 },
   );
 }
 

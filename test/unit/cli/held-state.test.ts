@@ -12,9 +12,9 @@ const released = (cause: number): object =>
     hook: { action: 'release', cause, outcome: 'done', asked: 1, acted: 1, output: '' },
   });
 
-const stateOf = (...history: readonly object[]): string =>
+const stateOf = (count: number, ...history: readonly object[]): string =>
   heldState({ state: 'active', falsePositive: false, history } as unknown as Block, {
-    ...{ count: 1, next: null, others: false, full: false },
+    ...{ count, next: null, others: false, full: false },
     items: [{ queueId: '4AAAA' } as Parameters<typeof heldState>[1]['items'][number]],
   });
 
@@ -22,7 +22,7 @@ describe('what `block show` says of held mail', () => {
   const two = [20, 30].map((position) => item(position, 'HeldMailDecided', { held: 'release' }));
 
   test('says that a decision is still to be carried out where only the one before it was', () => {
-    assert.match(stateOf(...two, released(20)), /^to be released, but no hook has done it/);
+    assert.match(stateOf(1, ...two, released(20)), /^to be released, but no hook has done it/);
   });
 
   test('announces the newest of many messages just before it lists them', () => {
@@ -47,14 +47,41 @@ describe('what `block show` says of held mail', () => {
   test('says of a hook without numbers what it was called for, and no number', () => {
     const hook = { action: 'release', cause: 30, outcome: 'done' };
     const told = item(40, 'HookRan', { hook });
-    assert.equal(stateOf(...two, told), '');
+    assert.equal(stateOf(1, ...two, told), '');
     const subject = { type: 'address', value: 'boss@example.com' };
     const block = { id: 'b1', state: 'active', subject, evidence: null, follows: null, history: [told] };
     const shown = { ...block, description: '', endedAt: null, since: null } as unknown as Block;
     assert.match(blockDetails(shown, 0), / HookRan {2}test {2}release done$/m);
   });
 
+  test('says how much was deleted before the hook was given up, as long as it is listed', () => {
+    const hook = { action: 'delete', cause: 30, outcome: 'failed', asked: 2, acted: 2, output: '' };
+    const deleting = item(30, 'HeldMailDecided', { held: 'delete' });
+    const failed = item(40, 'HookRan', { hook });
+    const again = /; the hook has failed: --release or --delete asks it anew$/;
+    assert.match(stateOf(5, deleting, failed), /^2 of these were deleted before the hook was given up;/);
+    assert.match(stateOf(5, deleting, failed), again);
+    const kept = stateOf(5, deleting, failed, item(50, 'BlockReleased', { held: 'keep' }));
+    assert.equal(kept, '2 of these were deleted before the hook was given up');
+    assert.match(stateOf(1, deleting, failed), /^1 of these was deleted before/);
+    const { acted: _, asked: __, ...untold } = hook;
+    assert.match(
+      stateOf(1, deleting, item(40, 'HookRan', { hook: untold })),
+      /^some of these may have been deleted before the hook was given up;/,
+    );
+    const done = item(60, 'HookRan', { hook: { ...hook, outcome: 'done', asked: 3, acted: 3 } });
+    assert.equal(stateOf(0, deleting, failed, done), '');
+  });
+
+  test('says that mail is decided here which another block has moved back', () => {
+    const hook = { action: 'release', cause: 30, outcome: 'done', asked: 0, acted: 0, moved: 3, output: '' };
+    assert.equal(
+      stateOf(1, ...two, item(40, 'HookRan', { hook })),
+      '3 stayed on hold for other blocks of the sender, where that is decided; what is listed is decided here',
+    );
+  });
+
   test('says no more of a decision that was carried out while the block is in force', () => {
-    assert.equal(stateOf(...two, released(20), released(30)), '');
+    assert.equal(stateOf(1, ...two, released(20), released(30)), '');
   });
 });
