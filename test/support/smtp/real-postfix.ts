@@ -194,7 +194,7 @@ export function answers(port: number): Promise<boolean> {
 }
 
 function mainCf(dir: string, daemons: string, { outside, inside, settings = '' }: PostfixOptions): string {
-  return `compatibility_level = 3.6
+  return lastOfEach(`compatibility_level = 3.6
 queue_directory = ${dir}/queue
 data_directory = ${dir}/data
 command_directory = ${SBIN}
@@ -216,7 +216,17 @@ default_transport = smtp:[127.0.0.1]:${outside}
 relay_transport = smtp:[127.0.0.1]:${outside}
 smtp_dns_support_level = disabled
 smtp_tls_security_level = none
-${settings}`;
+${settings}`);
+}
+
+/**
+ * Each program of Postfix warns of a setting that is there twice. Ten lines fill the socket of the log while nothing reads it yet, and
+ * then the master, which starts what reads it, waits for room for a line of its own: for ever.
+ */
+function lastOfEach(settings: string): string {
+  const last = new Map<string, string>();
+  for (const setting of settings.split(/\n(?!\s)/)) last.set(setting.split('=', 1)[0]!.trim(), setting);
+  return [...last.values()].join('\n');
 }
 
 function masterCf(
