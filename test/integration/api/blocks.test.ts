@@ -92,7 +92,7 @@ describe('blocks over HTTP', () => {
     ['/api/v1/backtests', { from: '2026-02-01T00:00:00Z', to: '2026-01-01T00:00:00Z', rules: 7 }, undefined],
   ] as const)
     test(`POST ${path} names every field of ${JSON.stringify(body)} at once, whatever is wrong with it`, async () => {
-      // Of a name with a space whoever was called so can be forgotten.
+      // A sender whose name has a space can be forgotten.
       const subject = { type: 'account', value: path === '/api/v1/forget' ? 'all*' : 'no name' };
       const sent = fields === undefined ? body : { ...body, subject, direction: 'up' };
       const reply = await server.post(path, sent, { role: 'admin' });
