@@ -13,6 +13,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { FOR_SHORT_LIVES } from './support/node.js';
+import { bundled } from './support/program.js';
 import { SERVING } from './support/kurrentdb/forms.js';
 import { closingLine } from './support/skips.js';
 
@@ -118,6 +119,9 @@ const args = [
   ...[`--max-semi-space-size=${YOUNG}`, ...FOR_SHORT_LIVES],
 ];
 
+/** From so many files of tests on, starts of the program are many. */
+const MANY = 30;
+
 /** Where Linux has a file system in memory, and how much of it must be free, in bytes. */
 const [MEMORY, ROOM] = ['/dev/shm', 2 * 1024 ** 3];
 
@@ -145,8 +149,11 @@ function inMemory(): string | undefined {
 }
 
 const memory = inMemory();
+/** Beside the compiled tests, where libraries are found; of a few tests none is worth its making. */
+const program = files.length < MANY ? undefined : path.join(here, `program-${process.pid}`);
 const env = {
   ...{ ...process.env, TEST_ANSWERS_SEEN: seen },
+  ...(program === undefined ? {} : { TEST_PROGRAM: await bundled(program) }),
   ...(memory === undefined ? {} : { TMPDIR: memory }),
 };
 // A group of its own, so that what a test has started ends with it.
@@ -168,6 +175,7 @@ child.on('exit', (code, signal) => {
   const missed = wanted.length === 0 ? unseen() : [];
   const reasons = existsSync(skips) ? readFileSync(skips, 'utf8').split('\n').slice(0, -1) : [];
   rmSync(dir, { recursive: true });
+  if (program !== undefined) rmSync(program, { recursive: true });
   // What is left by a test that was ended would take memory until the machine starts again.
   if (memory !== undefined) rmSync(memory, { recursive: true, force: true, maxRetries: 3 });
   process.stdout.write(`${closingLine(reasons, SERVING)}\n`);

@@ -2,11 +2,9 @@ import type { ChildProcess } from 'node:child_process';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import type { TestContext } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { tokenOf } from './policy/token.js';
 import type { Stopgap } from './smtp/stopgap.js';
-
-const MAIN = fileURLToPath(new URL('../../src/main.js', import.meta.url));
+import { PROGRAM } from './program.js';
 
 export interface FollowingOptions {
   readonly args: readonly string[];
@@ -32,7 +30,7 @@ export class Following {
     stopgap: Stopgap,
     { args, state, env = {} }: FollowingOptions,
   ): Promise<Following> {
-    const child = spawn(process.execPath, [MAIN, 'follow', ...args, '--state', state], {
+    const child = spawn(process.execPath, [PROGRAM, 'follow', ...args, '--state', state], {
       cwd: stopgap.dir,
       env: {
         PATH: process.env['PATH'],

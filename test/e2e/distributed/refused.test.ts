@@ -3,7 +3,6 @@ import { execFile } from 'node:child_process';
 import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import type { MessageAccepted } from '../../../src/sending/events.js';
 import { account } from '../../support/distributed/accounts.js';
@@ -11,8 +10,8 @@ import { awaited } from '../../support/distributed/awaited.js';
 import { Cluster } from '../../support/distributed/cluster.js';
 import type { Node } from '../../support/distributed/node.js';
 import { skipOnRealServer as skip } from '../../support/kurrentdb/forms.js';
+import { PROGRAM } from '../../support/program.js';
 
-const MAIN = fileURLToPath(new URL('../../../src/main.js', import.meta.url));
 const RULES = `version: 1
 rules:
   - { id: burst, per: account, count: recipients, window: 10m, limit: 1000000, then: block, for: 1h }
@@ -64,7 +63,7 @@ async function cli(...args: readonly string[]): Promise<{ stdout: string; stderr
     ...{ PATH: process.env['PATH'], STOPGAP_TOKEN: cluster.token },
     ...{ STOPGAP_URL: `http://127.0.0.1:${node.served.port('HTTP')}`, ...node.settings },
   };
-  return promisify(execFile)(process.execPath, [MAIN, ...args], { cwd: node.dir, env });
+  return promisify(execFile)(process.execPath, [PROGRAM, ...args], { cwd: node.dir, env });
 }
 
 test('230 messages of 20 recipients with long domains, the store being away: all of them arrive', async () => {

@@ -3,7 +3,6 @@ import { chmodSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import type { TestContext } from 'node:test';
 import { describe, test } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import type { BounceReceived, MessageAccepted, MessageRefused } from '../../../src/sending/events.js';
 import { tokenOf } from '../../support/policy/token.js';
 import { FakeUpstream } from '../../support/relay/fake-upstream.js';
@@ -13,6 +12,7 @@ import { eximMissing, RealExim } from '../../support/smtp/real-exim.js';
 import { eventually } from '../../support/smtp/eventually.js';
 import { Served, workDir } from '../../support/smtp/served.js';
 import { ALICE, BOB, PASSWORDS, Stopgap } from '../../support/smtp/stopgap.js';
+import { PROGRAM } from '../../support/program.js';
 
 const LISTEN = { policy: { listen: '127.0.0.1:0' } };
 const TEMPORARY = /^451 4\.3\.2 Service temporarily unavailable, please try again later$/;
@@ -79,8 +79,6 @@ async function loggedIn(exim: RealExim, user: string, ehlo?: string): Promise<Di
   assert.match(await session.login(user, PASSWORDS[user]!), /^235 /);
   return session;
 }
-
-const MAIN = fileURLToPath(new URL('../../../src/main.js', import.meta.url));
 
 const recipients = (count: number): string[] =>
   Array.from({ length: count }, (_, index) => `r${index}@d${index % 3}.test`);
@@ -333,7 +331,7 @@ describe('a real Exim that asks the policy service', { skip: eximMissing() }, ()
       routers: router.replace('+local_domains', 'example.com'),
       transports: transport
         .replace('user = stopgap', 'user = Debian-exim')
-        .replace('/usr/local/bin/stopgap', `${process.execPath} ${MAIN}`)
+        .replace('/usr/local/bin/stopgap', `${process.execPath} ${PROGRAM}`)
         .replace('http://127.0.0.1:8025', `http://127.0.0.1:${stopgap.port('HTTP')}`)
         .replace('/etc/stopgap/bounce-token', token),
     });

@@ -3,7 +3,6 @@ import { chmod, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { TestContext } from 'node:test';
 import { describe, test } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import type { BlockImposed } from '../../../src/blocks/events.js';
 import type { BounceReceived, MessageAccepted } from '../../../src/sending/events.js';
 import { loggedIn, postfixAsking } from '../../support/policy/postfix-asking.js';
@@ -15,8 +14,8 @@ import type { RealPostfix } from '../../support/smtp/real-postfix.js';
 import { postfixMissing } from '../../support/smtp/real-postfix.js';
 import { workDir } from '../../support/smtp/served.js';
 import { ALICE, BOB, Stopgap } from '../../support/smtp/stopgap.js';
+import { PROGRAM } from '../../support/program.js';
 
-const MAIN = fileURLToPath(new URL('../../../src/main.js', import.meta.url));
 const SHOWN = 60_000;
 const RULES = `version: 1
 rules:
@@ -41,7 +40,7 @@ async function asDocumented(
   await writeFile(token, `${await tokenOf(stopgap, 'bounces')}\n`, { mode: 0o644 });
   const service = (await documented('master.cf'))
     .replace('user=stopgap', 'user=nobody')
-    .replace('/usr/local/bin/stopgap', `${process.execPath} ${MAIN}`)
+    .replace('/usr/local/bin/stopgap', `${process.execPath} ${PROGRAM}`)
     .replace('http://127.0.0.1:8025', `http://127.0.0.1:${stopgap.port('HTTP')}`)
     .replace('/etc/stopgap/bounce-token', token);
   const both = await postfixAsking(t, `inet:127.0.0.1:${stopgap.port('policy')}`, {

@@ -5,7 +5,6 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
 import type { TestContext } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { addToken } from '../../../src/accounts/tokens.js';
 import { addUser } from '../../../src/accounts/users.js';
 import { systemClock } from '../../../src/runtime/clock.js';
@@ -14,8 +13,7 @@ import { Dialogue } from '../../support/smtp/dialogue.js';
 import { eventually } from '../../support/smtp/eventually.js';
 import { Served, workDir } from '../../support/smtp/served.js';
 import { freePort } from '../../support/ports.js';
-
-const MAIN = fileURLToPath(new URL('../../../src/main.js', import.meta.url));
+import { PROGRAM } from '../../support/program.js';
 
 const ALICE = 'alice@example.com';
 /** A login that does not look like an address. */
@@ -97,7 +95,7 @@ async function session(t: TestContext, env: Readonly<Record<string, string>>): P
     input = '',
   ): Promise<void> => {
     const variables = { PATH: process.env['PATH'], STOPGAP_TOKEN: token, ...more };
-    const child = spawn(process.execPath, [MAIN, ...args], { cwd, env: variables });
+    const child = spawn(process.execPath, [PROGRAM, ...args], { cwd, env: variables });
     for (const stream of [child.stdout, child.stderr])
       stream.on('data', (chunk: Buffer) => shown.push(chunk.toString()));
     child.stdin.end(input);

@@ -4,12 +4,10 @@ import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { test } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { KEY } from '../../support/notices/channels.js';
 import { Receiver } from '../../support/notices/receiver.js';
 import { Served, workDir } from '../../support/smtp/served.js';
-
-const MAIN = fileURLToPath(new URL('../../../src/main.js', import.meta.url));
+import { PROGRAM } from '../../support/program.js';
 
 /** Runs a command against a server. */
 async function stopgap(
@@ -21,7 +19,7 @@ async function stopgap(
     STOPGAP_URL: `http://127.0.0.1:${served.port('HTTP')}`,
     STOPGAP_TOKEN: token,
   };
-  const child = spawn(process.execPath, [MAIN, ...args], { env: { ...env, PATH: process.env['PATH'] } });
+  const child = spawn(process.execPath, [PROGRAM, ...args], { env: { ...env, PATH: process.env['PATH'] } });
   let text = '';
   for (const stream of [child.stdout, child.stderr])
     stream.on('data', (chunk: Buffer) => (text += chunk.toString()));

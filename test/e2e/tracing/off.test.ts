@@ -5,6 +5,7 @@ import type { TestContext } from 'node:test';
 import { test } from 'node:test';
 import { Dialogue } from '../../support/smtp/dialogue.js';
 import { eventually } from '../../support/smtp/eventually.js';
+import { COMPILED } from '../../support/program.js';
 import { Served, workDir } from '../../support/smtp/served.js';
 import { ALICE, Stopgap } from '../../support/smtp/stopgap.js';
 import { Collector } from '../../support/tracing/collector.js';
@@ -28,11 +29,11 @@ const PROBE = `
 async function loadedBy(t: TestContext, env: Readonly<Record<string, string>>): Promise<readonly string[]> {
   const dir = await workDir(t);
   const file = path.join(dir, 'modules.json');
-  const served = await Served.start(t, dir, {
-    ...env,
-    PROBE_FILE: file,
+  const probed = {
+    ...{ ...env, PROBE_FILE: file },
     NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(PROBE)}`,
-  });
+  };
+  const served = await Served.start(t, dir, probed, { main: COMPILED });
   const session = await Dialogue.hello(served.port('submission'));
   assert.match(await session.login('demo@example.com', served.told('password')), /^235 /);
   assert.match(await session.send('demo@example.com', ['a@elsewhere.test']), /^250 /);

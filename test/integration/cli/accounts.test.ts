@@ -6,7 +6,6 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import path from 'node:path';
 import { PassThrough } from 'node:stream';
-import { fileURLToPath } from 'node:url';
 import test from 'node:test';
 import type { TestContext } from 'node:test';
 import { directoryId } from '../../../src/accounts/private-file.js';
@@ -21,6 +20,7 @@ import { adminVerb } from '../../../src/cli/admin.js';
 import { tokenVerb } from '../../../src/cli/token.js';
 import { userVerb } from '../../../src/cli/user.js';
 import { temporaryDirectory } from '../../unit/config/helpers.js';
+import { PROGRAM } from '../../support/program.js';
 
 /** Where no server listens: one that the developer runs must not be asked. */
 const NOBODY = '127.0.0.1:1';
@@ -91,7 +91,6 @@ async function isRight(file: string, name: string, password: string): Promise<bo
   return new PasswordChecker().verify((await readUsers(file)).get(name)?.password, password);
 }
 
-const MAIN = fileURLToPath(new URL('../../../src/main.js', import.meta.url));
 /** Nobody's id on this machine: what a service has. */
 const SERVICE = 54_321;
 
@@ -440,7 +439,7 @@ test("root's additions stay readable for the service, and what it cannot read is
   assert.deepEqual([uid, gid, mode & 0o777], [SERVICE, SERVICE, 0o640]);
   chownSync(file, 0, 0);
   chmodSync(file, 0o600);
-  const child = spawn(process.execPath, [MAIN, 'user', 'list'], { cwd, uid: SERVICE, gid: SERVICE });
+  const child = spawn(process.execPath, [PROGRAM, 'user', 'list'], { cwd, uid: SERVICE, gid: SERVICE });
   let err = '';
   child.stderr.on('data', (chunk: Buffer) => (err += chunk.toString()));
   await once(child, 'close');
@@ -460,7 +459,7 @@ test('another user is told that the files are not his, never that there are none
   writeFileSync(path.join(data, 'log-key'), `${'07'.repeat(32)}\n`);
   const told = async (...args: string[]): Promise<string> => {
     const env = { STOPGAP_API_LISTEN: NOBODY };
-    const child = spawn(process.execPath, [MAIN, ...args], { cwd, uid: SERVICE, gid: SERVICE, env });
+    const child = spawn(process.execPath, [PROGRAM, ...args], { cwd, uid: SERVICE, gid: SERVICE, env });
     let err = '';
     child.stderr.on('data', (chunk: Buffer) => (err += chunk.toString()));
     child.stdin.end('correct horse\n');
@@ -536,7 +535,7 @@ test('help and version go to standard output', async (context) => {
 });
 
 async function spawned(context: TestContext, input: string, ...args: string[]): Promise<Result> {
-  const child = spawn(process.execPath, [MAIN, ...args], {
+  const child = spawn(process.execPath, [PROGRAM, ...args], {
     cwd: temporaryDirectory(context),
     env: { STOPGAP_API_LISTEN: NOBODY },
   });
@@ -556,5 +555,5 @@ test('the program itself: a real process, its exit codes and its streams', async
   assert.equal(user.code, 0);
   assert.equal((await spawned(context, '', 'user', 'remove', 'anna')).code, 1);
   assert.equal((await spawned(context, '', 'nonsense')).code, 2);
-  assert.match(readFileSync(MAIN, 'utf8'), /^#!\/usr\/bin\/env node\n/);
+  assert.match(readFileSync(PROGRAM, 'utf8'), /^#!\/usr\/bin\/env node\n/);
 });

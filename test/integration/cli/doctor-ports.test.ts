@@ -4,13 +4,12 @@ import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
 import type { TestContext } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import type { Finding } from '../../../src/cli/doctor/findings.js';
 import { freePort } from '../../support/ports.js';
 import { ServedHere } from '../../support/smtp/served-here.js';
 import { workDir } from '../../support/smtp/served.js';
+import { PROGRAM } from '../../support/program.js';
 
-const MAIN = fileURLToPath(new URL('../../../src/main.js', import.meta.url));
 /** Root without the right to ports below 1024, as the user of the service has it who runs the doctor. */
 const WITHOUT = ['--bounding-set', '-net_bind_service', '--inh-caps', '-net_bind_service'];
 const missing = ((): string | false => {
@@ -21,7 +20,7 @@ const missing = ((): string | false => {
 /** What the doctor finds of ports, run without that right. */
 function portsOf(cwd: string, env: Readonly<Record<string, string>>): Promise<readonly Finding[]> {
   return new Promise((resolve) => {
-    const command = [...WITHOUT, process.execPath, MAIN, 'doctor', '--json'];
+    const command = [...WITHOUT, process.execPath, PROGRAM, 'doctor', '--json'];
     execFile('setpriv', command, { cwd, env: { PATH: process.env['PATH'], ...env } }, (_error, stdout) => {
       const { findings } = JSON.parse(stdout) as { readonly findings: readonly Finding[] };
       resolve(findings.filter(({ check }) => check === 'ports'));

@@ -3,11 +3,9 @@ import { execFile } from 'node:child_process';
 import { existsSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { FOR_SHORT_LIVES } from '../../support/node.js';
 import { ENVIRONMENT, workDir } from '../../support/smtp/served.js';
-
-const MAIN = fileURLToPath(new URL('../../../src/main.js', import.meta.url));
+import { PROGRAM } from '../../support/program.js';
 
 /** What Node.js and `bindings` say of a library that cannot be loaded, and what of it is told. */
 const FAULTS: readonly (readonly [what: string, code: string, message: string, told: string])[] = [
@@ -41,7 +39,7 @@ function failing(code: string, message: string): string {
 function run(cwd: string, options: string, ...args: readonly string[]) {
   return new Promise<{ code: unknown; out: string; err: string }>((resolve) => {
     const env = { ...ENVIRONMENT, NODE_OPTIONS: options };
-    execFile(process.execPath, [...FOR_SHORT_LIVES, MAIN, ...args], { cwd, env }, (error, out, err) =>
+    execFile(process.execPath, [...FOR_SHORT_LIVES, PROGRAM, ...args], { cwd, env }, (error, out, err) =>
       resolve({ code: error?.code ?? 0, out, err }),
     );
   });

@@ -2,7 +2,6 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { chmod, chown, mkdir, readdir, readFile, rm, stat } from 'node:fs/promises';
 import { describe, test } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { LineReader } from '../../../src/backtest/trace/trace.js';
 import type { MessageAccepted } from '../../../src/sending/events.js';
 import { openSqliteStore } from '../../../src/store/sqlite/index.js';
@@ -11,9 +10,9 @@ import { NOW, gzipped } from '../../support/logs.js';
 import { mmdb } from '../../support/mmdb.js';
 import type { Doing } from '../../support/postfix.js';
 import { logOf } from '../../support/postfix.js';
+import { PROGRAM } from '../../support/program.js';
 
 const SERVICE = 54_321;
-const MAIN = fileURLToPath(new URL('../../../src/main.js', import.meta.url));
 
 const doing = (more: Partial<Doing> = {}): Doing => ({
   ...{ gap: 60_000, what: 'login', who: 1, recipients: 2, life: 500 },
@@ -110,7 +109,7 @@ describe('stopgap import postfix-log', () => {
       assert.equal((await stat(folder.path(`data/${name}`))).uid, SERVICE, name);
     const { status, stdout, stderr } = spawnSync(
       process.execPath,
-      [MAIN, 'import', 'postfix-log', '-', '--config', 'stopgap.yaml'],
+      [PROGRAM, 'import', 'postfix-log', '-', '--config', 'stopgap.yaml'],
       { cwd: folder.cwd, uid: SERVICE, gid: SERVICE, input: LOG, encoding: 'utf8' },
     );
     assert.deepEqual([status, stderr], [0, '']);

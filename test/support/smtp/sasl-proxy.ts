@@ -2,9 +2,7 @@ import type { ChildProcess } from 'node:child_process';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import type { TestContext } from 'node:test';
-import { fileURLToPath } from 'node:url';
-
-const MAIN = fileURLToPath(new URL('../../../src/main.js', import.meta.url));
+import { PROGRAM } from '../program.js';
 
 /** Listens, becomes the program, and leaves it the socket as descriptor 3. */
 const PASS_SOCKET = `
@@ -34,7 +32,7 @@ export async function startSaslProxy(
   token: string,
   passed?: string,
 ): Promise<ProxyProcess> {
-  const program = [process.execPath, MAIN, 'sasl-proxy', ...args];
+  const program = [process.execPath, PROGRAM, 'sasl-proxy', ...args];
   const whole = passed === undefined ? program : ['perl', '-e', PASS_SOCKET, passed, ...program];
   const child = spawn(whole[0]!, whole.slice(1), {
     env: { PATH: process.env['PATH'], STOPGAP_TOKEN: token },

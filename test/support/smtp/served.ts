@@ -6,10 +6,9 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { TestContext } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { FOR_SHORT_LIVES } from '../node.js';
+import { PROGRAM } from '../program.js';
 
-const MAIN = fileURLToPath(new URL('../../../src/main.js', import.meta.url));
 const BANNER_END = /Stop with Ctrl-C\./;
 
 /** Ports of the system's choice; otherwise as somebody finds it who has configured nothing. */
@@ -86,7 +85,7 @@ export class Served extends Running {
   private constructor(
     cwd: string,
     env: Readonly<Record<string, string>>,
-    { stderr, files, through = [], main = MAIN, args = [] }: ServedOptions = {},
+    { stderr, files, through = [], main = PROGRAM, args = [] }: ServedOptions = {},
   ) {
     super();
     const command: string[] = [...through, process.execPath, ...FOR_SHORT_LIVES, main, 'serve', ...args];
