@@ -119,7 +119,7 @@ function userOf(line: string): Omit<Line, 'number'> | Omit<Nameless, 'number'> {
   if (badName !== undefined) return { why: `the user name ${badName}` };
   if (password === undefined) return { why: 'has no password; the form is user:{SCHEME}hash' };
   const fault = password === '' ? 'has an empty password' : hashFault(password);
-  const shown = /^(?:[{$*!]|$)/.test(password) ? name : 'this user';
+  const shown = /^[{$*!]/.test(password) ? name : 'this user';
   const why = fault ?? extraFault(rest);
   return { name, written, shown, password, ...(why === undefined ? {} : { why: `${shown}: ${why}` }) };
 }

@@ -87,7 +87,10 @@ export class Rewriter {
     const isPlain = /^[ -~]*$/.test(local);
     // With letters beyond ASCII there are several ways to write it. Quotes may hide what is within them.
     this.#hint = isPlain ? new RegExp(`${escaped(local)}|\\\\`, 'i') : /[^ -~]|\\/;
-    const [before, after] = ['(?<![\\p{L}\\p{N}._%+@-])', '(?![\\p{L}\\p{N}_-]|\\.[\\p{L}\\p{N}])'];
+    const [before, after] = [
+      '(?<![\\p{L}\\p{N}._%+-]|[\\p{L}\\p{N}"._%+-]@)',
+      '(?![\\p{L}\\p{N}_-]|\\.[\\p{L}\\p{N}])',
+    ];
     const body =
       domain === undefined
         ? `${escaped(local)}(?!@)`

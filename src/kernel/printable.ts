@@ -6,9 +6,9 @@
 const UNPRINTABLE = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]/u;
 const EACH_UNPRINTABLE = new RegExp(UNPRINTABLE.source, 'gu');
 const LINE_ENDS = /[\n\t]/;
-/** What joins letters of Arabic or parts of an emoji, or chooses how an emoji looks: no name of letters beyond these is told apart by it. */
+/** What joins letters of Arabic or parts of an emoji, or chooses how an emoji looks: no name of other letters is told apart by it. */
 const JOINER =
-  /(?<=[\p{Extended_Pictographic}\p{Emoji_Modifier}\p{Script=Arabic}]|\ufe0f)(?:\u200c|\u200d|\ufe0f)/uy;
+  /(?<=\p{Extended_Pictographic})\ufe0f|(?<=[\p{Extended_Pictographic}\p{Emoji_Modifier}\ufe0f])\u200d(?=\p{Extended_Pictographic})|(?<=\p{Script=Arabic})[\u200c\u200d](?=\p{Script=Arabic})/uy;
 
 export function isPrintable(text: string): boolean {
   return !UNPRINTABLE.test(text);

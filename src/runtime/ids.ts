@@ -25,6 +25,14 @@ export function newId(): string {
   return formatted(pool.toString('hex', used - ID_BYTES, used), '7');
 }
 
+/**
+ * The id of an SMTP transaction: its session's, and 48 random bits. It proves that a message came back, so none may follow from
+ * another of the session, which its recipient knows.
+ */
+export function transactionId(session: string): string {
+  return `${session}.${newId().slice(-12)}`;
+}
+
 const NAMESPACE = Buffer.from('6f1f3c4e0d0b4a7c9d535c0f7e2b8a61', 'hex');
 
 /**

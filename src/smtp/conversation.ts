@@ -10,6 +10,7 @@ import type { GeoPlace } from '../geoip/database.js';
 import type { AlarmClock } from '../kernel/time.js';
 import type { Trouble } from '../log/trouble.js';
 import type { Metrics } from '../metrics/metrics.js';
+import { transactionId } from '../runtime/ids.js';
 import type { RefusalStage, SenderFields } from '../sending/events.js';
 import { clientNetwork, normalizeIp } from '../sending/identity.js';
 import type { MailDirection, SenderIdentity } from '../sending/subjects.js';
@@ -182,7 +183,6 @@ export class Conversation {
   readonly #session: SMTPServerSession;
   readonly #direction: MailDirection;
   #place: GeoPlace | undefined;
-  #count = 0;
   #isClientGone = false;
   /** Ends its message's wait for its turn. */
   #giveUp: (() => void) | undefined;
@@ -229,7 +229,7 @@ export class Conversation {
   begin(returnPath: string, entitled: boolean): void {
     this.end();
     const { account, ehlo, ip } = this;
-    const id = `${this.#session.id}.${++this.#count}`;
+    const id = transactionId(this.#session.id);
     this.mail = {
       id,
       returnPath,

@@ -208,7 +208,7 @@ test('an import that has a line which cannot be taken over adds nothing, and nam
   for (const told of [
     /users:2: carl: the scheme \{PLAIN\} cannot be verified here; there are BLF-CRYPT/,
     /users:3: has no password; the form is user:\{SCHEME\}hash/,
-    /users:4: emil: has an empty password/,
+    /users:4: this user: has an empty password/,
     /users:5: bob is in an earlier line too/,
     /users:6: the user name must hold no spaces/,
     /users:7: fred: has allow_nets, which Stopgap does not heed/,

@@ -20,6 +20,8 @@ describe('taking a person out of an event', () => {
     ['sent by <alice.b@example.com>, twice', `sent by <${P}>, twice`],
     ['mail of alice.b+news@example.com.', `mail of ${P}.`],
     ['"alice.b"@example.com', P],
+    ['as told by @alice.b@example.com', `as told by @${P}`],
+    ['<mailto:@alice.b@example.com>', `<mailto:@${P}>`],
     ['account:alice.b@example.com', `account:${P}`],
     ['alice.b@example.com and Alice.b@example.com', `${P} and ${P}`],
   ];
@@ -34,6 +36,7 @@ describe('taking a person out of an event', () => {
 
   for (const other of [
     ...['malice.b@example.com', 'alice.b@example.com.au', 'alice.b@example.community', 'alicexb@example.com'],
+    ...['bob@alice.b@example.com', '"bob"@alice.b@example.com'],
     ...['alice.b@sub.example.com', 'alice.b', 'x-alice.b@example.com', 'alice.b@example.com-x'],
   ])
     test(`leaves another name alone: ${other}`, () => {

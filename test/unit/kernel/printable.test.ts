@@ -43,6 +43,8 @@ describe('printable text', () => {
     for (const written of ['\u26a0\ufe0f', '\u{1f469}\u200d\u{1f4bb}', '\u0645\u06cc\u200c\u062e'])
       assert.equal(printableLines(written), written);
     assert.equal(printableLines('ali\u200dce\ufe0f'), 'ali\ufffdce\ufffd');
+    const after = '\u0639\u0644\u06cc\u200c\ufe0f \u26a0\ufe0f\ufe0f\u200d';
+    assert.equal(printableLines(after), '\u0639\u0644\u06cc\ufffd\ufffd \u26a0\ufe0f\ufffd\ufffd');
   });
 
   test('as JSON means the same as before, with nothing unprintable in it', () => {

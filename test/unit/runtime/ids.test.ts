@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { v5, v7, validate, version } from 'uuid';
-import { askedMessageId, idOf, newId, queuedMessageId } from '../../../src/runtime/ids.js';
+import { askedMessageId, idOf, newId, queuedMessageId, transactionId } from '../../../src/runtime/ids.js';
 import { DAY } from '../../../src/kernel/time.js';
 import { letter } from '../../support/letters.js';
 
@@ -25,6 +25,15 @@ test('a new id is a UUID of version 7 that begins with the time, as the library 
     made.add(id);
   }
   assert.equal(made.size, 2000);
+});
+
+test('no id of an SMTP transaction follows from another of its session', () => {
+  const made = Array.from({ length: 500 }, () => transactionId('f2unpifhbt5ql697'));
+  for (const id of made) assert.match(id, /^f2unpifhbt5ql697\.[\da-f]{12}$/);
+  assert.equal(new Set(made).size, 500);
+  // Each digit takes each value: none counts, and none is of the time.
+  for (let place = 0; place < 12; place += 1)
+    assert.equal(new Set(made.map((id) => id.at(-1 - place))).size, 16, `digit ${place}`);
 });
 
 test('the id of a message is the same for the same names, another for any other, and a UUID of version 8', () => {
