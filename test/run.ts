@@ -46,21 +46,35 @@ const seen = path.join(dir, 'seen');
 /**
  * So many processes share the tests below these folders, where the longest that fits counts; each other file has a process of
  * its own. A process that loads all of Stopgap spends a second of the processor on it, and none may take so long that a
- * busy machine ends it. They begin in this order, those first that take longest: the last to end is short.
+ * busy machine ends it. In each list those come first that take longest: the last to end is short.
  */
-const SHARED_BY: Readonly<Record<string, number>> = {
+const COMPUTING: Readonly<Record<string, number>> = {
   'integration/': 5,
   'integration/page/': 2,
-  'e2e/process/': 4,
   'contract/': 3,
-  'e2e/distributed/': 3,
   'unit/': 3,
-  'e2e/postfix/': 2,
-  'e2e/': 3,
   'integration/api/': 3,
   'e2e/smtp/': 4,
 };
+/** Those that mostly wait for other programs. They begin between the others, so that the processor is busy all the time. */
+const WAITING: Readonly<Record<string, number>> = {
+  'e2e/postfix/': 2,
+  'e2e/process/': 4,
+  'e2e/': 3,
+  'e2e/distributed/': 3,
+};
+const SHARED_BY = { ...COMPUTING, ...WAITING };
 const FOLDERS = Object.keys(SHARED_BY);
+
+/** Numbers by which all processes of both lists begin, evenly mixed. */
+const TURNS = new Map(
+  [WAITING, COMPUTING].flatMap((list) => {
+    const names = Object.entries(list).flatMap(([folder, count]) =>
+      Array.from({ length: count }, (_, index) => `${folder}${index}`),
+    );
+    return names.map((name, index) => [name, Math.round((100 * index) / names.length)] as const);
+  }),
+);
 
 function folderOf(file: string): string | undefined {
   return FOLDERS.filter((folder) => file.replaceAll(path.sep, '/').startsWith(folder))
@@ -76,8 +90,8 @@ function loaded(): readonly string[] {
     const folder = folderOf(file);
     const index = taken.get(folder ?? file) ?? 0;
     taken.set(folder ?? file, index + 1);
-    const order = folder === undefined ? FOLDERS.length : FOLDERS.indexOf(folder);
-    const name = `${String(order).padStart(2, '0')}-${folder === undefined ? file : `${folder}${index % SHARED_BY[folder]!}`}`;
+    const group = folder === undefined ? file : `${folder}${index % SHARED_BY[folder]!}`;
+    const name = `${String(TURNS.get(group) ?? 100).padStart(3, '0')}-${group}`;
     together.set(name, [...(together.get(name) ?? []), file]);
   }
   return [...together].map(([name, group]) => {

@@ -119,17 +119,28 @@ export interface HookTask {
 /** What waited in a queue when a block began has gone or come back after this: it is not looked for any more. */
 const HOLD_QUEUE_WITHIN: Milliseconds = DAY;
 
-/** What was decided on held mail, in order. */
+/**
+ * What was decided on held mail, in order. A decision that nothing has come of yet is replaced by the next one, and withdrawn by
+ * one to keep the mail.
+ */
 function decisionsOf({ history }: BlockEntry): readonly HookTask[] {
   const end = history.find(({ type }) => type === 'BlockReleased' || type === 'BlockExpired');
-  const asking = history.filter((item) => actionOf(item) !== undefined);
-  return asking.map((item): HookTask => {
+  const asking = history.filter((item) => item.held === 'keep' || actionOf(item) !== undefined);
+  return asking.flatMap((item): HookTask[] => {
     const { position: cause } = item;
-    const action = actionOf(item)!;
+    const action = actionOf(item);
     const last = history.findLast(({ hook }) => hook?.cause === cause)?.hook?.outcome;
+    const isLatest = item === asking.at(-1);
+    if (action === undefined || (last === undefined && !isLatest)) return [];
     const isAfterEnd = end !== undefined && end.position <= cause;
-    return { action, cause, isFinal: action === 'release' && isAfterEnd && item === asking.at(-1), last };
+    return [{ action, cause, isFinal: action === 'release' && isAfterEnd && isLatest, last }];
   });
+}
+
+/** The decision on held mail that counts now, if there is one. */
+export function decisionOn(entry: BlockEntry): HookTask | undefined {
+  const isKept = entry.history.findLast(({ held }) => held !== undefined)?.held === 'keep';
+  return isKept ? undefined : decisionsOf(entry).at(-1);
 }
 
 /**
@@ -137,9 +148,9 @@ function decisionsOf({ history }: BlockEntry): readonly HookTask[] {
  * what is recorded later too; -1 before any.
  */
 export function decidedThrough(entry: BlockEntry): number {
-  const last = decisionsOf(entry).at(-1);
-  if (last === undefined) return -1;
-  return last.isFinal ? Infinity : last.cause;
+  const decision = decisionOn(entry);
+  if (decision === undefined) return -1;
+  return decision.isFinal ? Infinity : decision.cause;
 }
 
 /**

@@ -79,7 +79,7 @@ async function reportOn(
 ): Promise<readonly [ReportJson, Undone]> {
   const { store, clock, retention } = deps;
   const kept = clock.now() - retention.sends;
-  const { count: waiting, hasOthers: others, moved } = await heldOf(store, entry, concerns);
+  const { count: waiting, decided, hasOthers: others, moved } = await heldOf(store, entry, concerns);
   const report = new ContainmentReport(entry, deps.models.pastBlocks, moved);
   let left = mostRead;
   let last = -Infinity;
@@ -113,7 +113,7 @@ async function reportOn(
   const json = {
     block: blockView(entry, clock.now(), concerns),
     ...findings,
-    held: { ...held, waiting, elsewhere, others },
+    held: { ...held, waiting, decided, elsewhere, others },
     coveredUntil: covered,
     keptSince: since < kept ? formatInstant(kept) : null,
   };

@@ -19,7 +19,7 @@ import { blockShape } from './block-view.js';
 import type { Undone } from './held-findings.js';
 import { HeldFindings } from './held-findings.js';
 import { PAST_WHY } from './past-block.js';
-import { instantShape, instantView, OTHERS_WORDS, position } from './shapes.js';
+import { decidedShape, instantShape, instantView, OTHERS_WORDS, position } from './shapes.js';
 
 /** Different replies and sources that are kept. A client chooses its network, so that they may be without number. */
 const MOST_KEPT = 1000;
@@ -89,6 +89,7 @@ export const reportShape = z
           description:
             'Of these, messages that are listed as held still: also what was let go by hand, and what the hook had released or deleted before it was given up.',
         }),
+        decided: decidedShape,
         moved: z.int().meta({
           description:
             'Of these, messages that stayed on hold for another block of their sender when they were to be released, and did not come back. They are listed there.',
@@ -125,7 +126,7 @@ export type ReportJson = z.infer<typeof reportShape>;
 
 /** What events say of a block: all of {@link reportShape} but what the store and the clock have to say besides. */
 export type Findings = Omit<ReportJson, 'block' | 'coveredUntil' | 'keptSince' | 'held'> & {
-  readonly held: Omit<ReportJson['held'], 'waiting' | 'elsewhere' | 'others'>;
+  readonly held: Omit<ReportJson['held'], 'waiting' | 'decided' | 'elsewhere' | 'others'>;
 };
 
 /**

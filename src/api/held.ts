@@ -1,8 +1,7 @@
 import { z } from 'zod';
 import type { BlockEntry } from '../../projections/blocks/block-entry.js';
-import { hookTasksOf, isEnded, settledThrough } from '../../projections/blocks/block-entry.js';
+import { decidedThrough, decisionOn, isEnded, settledThrough } from '../../projections/blocks/block-entry.js';
 import { movedFrom } from '../hooks/held-mail.js';
-import type { Instant } from '../kernel/time.js';
 import { formatInstant } from '../kernel/time.js';
 import type { MessageHeld } from '../sending/events.js';
 import { heldStream, isHeldEvent, senderOfHeld } from '../sending/events.js';
@@ -16,7 +15,16 @@ import type { RefusalJson } from './check-findings.js';
 import type { ApiDependencies } from './dependencies.js';
 import type { Concerns, Route } from './http/route.js';
 import { ok, route, seesMailOf } from './http/route.js';
-import { cursorOf, instantShape, numberOfCursor, once, OTHERS_WORDS, wholeNumber } from './shapes.js';
+import type { DecidedJson } from './shapes.js';
+import {
+  cursorOf,
+  decidedShape,
+  instantShape,
+  numberOfCursor,
+  once,
+  OTHERS_WORDS,
+  wholeNumber,
+} from './shapes.js';
 
 const heldQuery = z.strictObject({
   limit: wholeNumber(1, 500, 50),
@@ -36,6 +44,7 @@ const heldShape = z
 
 const pageShape = z.object({
   count: z.int().meta({ description: 'Messages that are held.' }),
+  decided: decidedShape,
   items: z.array(heldShape),
   next: z.string().nullable().meta({ description: 'Cursor of the next page; null at the end.' }),
   others: z.boolean().meta({ description: OTHERS_WORDS }),
@@ -78,12 +87,12 @@ async function heldPage(
 ): Promise<HeldJson> {
   const stream = heldStream(entry.id);
   const settled = settledThrough(entry);
-  const { count, hasOthers: others, moved } = await heldOf(store, entry, concerns);
+  const { count, decided, hasOthers: others, moved } = await heldOf(store, entry, concerns);
   const items: HeldJson['items'] = [];
   const from = cursor === undefined ? {} : { from: numberOfCursor(cursor) };
   let next: string | null = null;
   const full = (count > 0 || others) && (await isFull(store, entry, moved));
-  if (count === 0) return { count, items, next, others, full };
+  if (count === 0) return { count, decided, items, next, others, full };
   const newest = store.readStream(stream, { direction: 'backwards', limit: MOST_LOOKED_AT + 1, ...from });
   let looked = 0;
   for await (const event of newest) {
@@ -97,7 +106,7 @@ async function heldPage(
     }
     if (isTheirs) items.push(heldView(event.data, event.at));
   }
-  return { count, items, next, others, full };
+  return { count, decided, items, next, others, full };
 }
 
 async function isFull(
@@ -124,6 +133,7 @@ const MOST_LOOKED_AT = 2000;
 
 interface HeldCount {
   readonly count: number;
+  readonly decided: DecidedJson;
   readonly hasOthers: boolean;
   /** Revisions of those that were moved to other blocks: they do not count. */
   readonly moved: ReadonlySet<number>;
@@ -143,18 +153,29 @@ export async function heldOf(
   const stream = heldStream(entry.id);
   const { revisions: moved } = await movedFrom(store, entry.id);
   const seesAll = seesMailOf(entry.subject, concerns);
-  let [looked, last, own, others] = [0, settledThrough(entry), 0, 0];
+  const through = decidedThrough(entry);
+  let [looked, last, own, others, decided] = [0, settledThrough(entry), 0, 0, 0];
   // One by one: what was of somebody who is forgotten has left gaps.
   for await (const event of store.readStream(stream, { from: last + 1, limit: MOST_LOOKED_AT })) {
     looked++;
     last = event.revision;
     if (moved.has(last) || !isHeldEvent(event)) continue;
-    if (seesAll || concerns(senderOfHeld(event.data))) own++;
-    else others++;
+    if (seesAll || concerns(senderOfHeld(event.data))) {
+      own++;
+      if (event.position <= through) decided++;
+    } else others++;
   }
   const beyond = looked < MOST_LOOKED_AT ? 0 : await heldAfter(store, stream, last, moved);
-  if (seesAll) return { count: own + beyond, hasOthers: false, moved };
-  return { count: own, hasOthers: others + beyond > 0, moved };
+  const found = { decided: decidedJson(entry, decided), moved };
+  if (seesAll) return { ...found, count: own + beyond, hasOthers: false };
+  return { ...found, count: own, hasOthers: others + beyond > 0 };
+}
+
+function decidedJson(entry: BlockEntry, count: number): DecidedJson {
+  const decision = decisionOn(entry);
+  if (decision === undefined || count === 0) return null;
+  const { action, last } = decision;
+  return { action: action === 'delete' ? 'delete' : 'release', count, failed: last === 'failed' };
 }
 
 /** How many messages are held after a revision, as if there were no gaps. */
@@ -203,10 +224,10 @@ export async function heldFor(
     const wanted = new Set([...own, ...others].filter((row) => row !== undefined));
     for (const entry of await entriesOf(deps, [...wanted])) {
       if (!concerns(entry.subject)) continue;
-      const { count } = await heldOf(deps.store, entry, concerns);
-      if (count === 0) continue;
-      held.push({ block: entry.id, count });
-      sentences.push(heldSentence(entry, count, deps.clock.now()));
+      const found = await heldOf(deps.store, entry, concerns);
+      if (found.count === 0) continue;
+      held.push({ block: entry.id, count: found.count });
+      sentences.push(...heldSentences(entry, found));
     }
   } catch (thrown) {
     if (!(thrown instanceof StoreUnavailable)) throw thrown;
@@ -216,14 +237,24 @@ export async function heldFor(
 }
 
 /** Where a hook is about to act on what a person has decided, it may be gone, or held for another block, in a moment. */
-function heldSentence(entry: BlockEntry, count: number, now: Instant): string {
+function heldSentences(entry: BlockEntry, { count, decided }: HeldCount): readonly string[] {
   const { id } = entry;
-  const are = count === 1 ? '1 message is' : `${count} messages are`;
-  if (!isEnded(entry)) return `${are} held for the block ${id}: stopgap block held ${id}.`;
-  const asked = hookTasksOf(entry, now).findLast(({ last }) => last === undefined);
-  return asked === undefined
-    ? `${are} still held for the block ${id}: stopgap block held ${id}.`
-    : `${are} to be ${asked.action}d that ${count === 1 ? 'was' : 'were'} held for the block ${id}: stopgap block show ${id} tells what came of it.`;
+  const are = (number: number): string => (number === 1 ? '1 message is' : `${number} messages are`);
+  // What the hook was given up for waits for people again.
+  const going = decided === null || decided.failed ? 0 : decided.count;
+  const left = count - going;
+  return [
+    ...(going === 0
+      ? []
+      : [
+          `${are(going)} to be ${decided!.action}d that ${going === 1 ? 'was' : 'were'} held for the block ${id}: stopgap block show ${id} tells what came of it.`,
+        ]),
+    ...(left === 0
+      ? []
+      : [
+          `${are(left)} ${isEnded(entry) ? 'still ' : ''}held for the block ${id}: stopgap block held ${id}.`,
+        ]),
+  ];
 }
 
 /** Adds the blocks for which mail is held that was to be released: to which it was moved, and that refuse its sender since. */

@@ -1371,6 +1371,15 @@ export interface components {
             /** @description What ETag names: changes whenever the block does. */
             version: number;
         };
+        /** @description What a person has decided for some or all of these, and no hook has done; null: nothing. */
+        HeldDecision: {
+            /** @enum {string} */
+            action: "release" | "delete";
+            /** @description Messages that were held when it was decided. */
+            count: number;
+            /** @description Whether the hook was given up. */
+            failed: boolean;
+        } | null;
         HeldMessage: {
             queueId: string;
             account: string | null;
@@ -1444,6 +1453,7 @@ export interface components {
                 queued: number;
                 /** @description Of these, messages that are listed as held still: also what was let go by hand, and what the hook had released or deleted before it was given up. */
                 waiting: number;
+                decided: components["schemas"]["HeldDecision"];
                 /** @description Of these, messages that stayed on hold for another block of their sender when they were to be released, and did not come back. They are listed there. */
                 moved: number;
                 /** @description Of these, messages that a mail server has reported as sent since, while the block was in force: by the hook, or by hand. What was let go by hand counts as waiting too, until the hook has released or deleted it. */
@@ -3264,6 +3274,7 @@ export interface operations {
                     "application/json": {
                         /** @description Messages that are held. */
                         count: number;
+                        decided: components["schemas"]["HeldDecision"];
                         items: components["schemas"]["HeldMessage"][];
                         /** @description Cursor of the next page; null at the end. */
                         next: string | null;

@@ -215,3 +215,16 @@ export function numberOfCursor(cursor: string): number {
   if (/^\d{1,16}$/.test(key)) return Number(key);
   throw new InvalidInput('cursor', 'is of another list');
 }
+
+export const decidedShape = z
+  .object({
+    action: z.enum(['release', 'delete']),
+    count: z.int().meta({ description: 'Messages that were held when it was decided.' }),
+    failed: z.boolean().meta({ description: 'Whether the hook was given up.' }),
+  })
+  .nullable()
+  .meta({
+    id: 'HeldDecision',
+    description: 'What a person has decided for some or all of these, and no hook has done; null: nothing.',
+  });
+export type DecidedJson = z.infer<typeof decidedShape>;

@@ -154,7 +154,7 @@ export interface HookRan {
   readonly action: HookAction;
   /** Position of the event that asked for it. */
   readonly cause: number;
-  /** `failed`: it was given up. */
+  /** `failed`: it was given up, or another decision came when it had done this one in part. */
   readonly outcome: 'done' | 'failed';
   /** Messages that it was called for. */
   readonly asked: number;

@@ -179,6 +179,12 @@ async function heldMail(io: CliIo, options: HeldOption, what: Named): Promise<vo
       body: { action, ...noted(options.note) },
     });
     if (options.json === true) return print(io, asJson(block));
+    const before = listed?.decided;
+    if (before && !before.failed && before.action !== action)
+      note(
+        io,
+        `that replaces the decision to ${before.action} ${before.count} of it, which no hook had done`,
+      );
     // A call that was to hold what waits in the queue may have held some that is listed nowhere.
     return note(
       io,
@@ -355,7 +361,7 @@ async function act(
     note(io, `${type} ${printable(value)} is ${block.state}${ends}`);
     if (action === 'release') {
       await tellRefused(io, client, block);
-      await tellHeld(io, client, block, options.held);
+      await tellHeld(io, client, block);
     }
   }
 }
@@ -386,20 +392,21 @@ const heldNow = (io: CliIo, client: ApiClient, id: string): Promise<HeldMail | u
   );
 
 /** What becomes of the mail that is still held after a release: nothing else would tell of it. */
-async function tellHeld(io: CliIo, client: ApiClient, block: Block, wish: string | undefined): Promise<void> {
-  const held = await heldNow(io, client, block.id);
-  if (held === undefined || held.count === 0) return;
-  const [messages, be] = held.count === 1 ? ['1 message', 'is'] : [`${held.count} messages`, 'are'];
-  const action = wish ?? (block.falsePositive ? 'release' : 'keep');
-  const decides = held.others
+async function tellHeld(io: CliIo, client: ApiClient, { id }: Block): Promise<void> {
+  const held = await heldNow(io, client, id);
+  if (held === undefined) return;
+  const { count, decided, others } = held;
+  const messages = (number: number): string => (number === 1 ? '1 message' : `${number} messages`);
+  const left = count - (decided?.count ?? 0);
+  if (decided !== null)
+    note(
+      io,
+      `${messages(decided.count)} ${decided.count === 1 ? 'is' : 'are'} to be ${decided.action}d: stopgap block show ${id} tells what came of it`,
+    );
+  const decides = others
     ? OPERATOR_DECIDES
-    : `stopgap block held ${block.id} with --release or --delete decides on them`;
-  note(
-    io,
-    action === 'keep'
-      ? `${messages} ${held.count === 1 ? 'stays' : 'stay'} on hold: ${decides}`
-      : `${messages} ${be} to be ${action}d: stopgap block show ${block.id} tells what came of it`,
-  );
+    : `stopgap block held ${id} with --release or --delete decides on them`;
+  if (left > 0) note(io, `${messages(left)} ${left === 1 ? 'stays' : 'stay'} on hold: ${decides}`);
 }
 
 /** How a person names a block: by the beginning of its id, or by its subject, with or without the type. */

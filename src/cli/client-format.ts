@@ -1,5 +1,5 @@
 import { actorName } from '../kernel/actor.js';
-import { givenUpText } from '../kernel/given-up.js';
+import { givenUpText, runsOnHeld } from '../kernel/given-up.js';
 import { printable } from '../kernel/printable.js';
 import type { Instant, Milliseconds } from '../kernel/time.js';
 import { DAY, HOUR, MINUTE, SECOND } from '../kernel/time.js';
@@ -137,8 +137,6 @@ function hookText({
   return `${action} ${outcome}${counts}${stay}${said}`;
 }
 
-const ENDS = new Set(['BlockReleased', 'BlockExpired']);
-
 /** Where some of the held mail is not the caller's to decide on. */
 export const OPERATOR_DECIDES = 'an operator decides, since mail of other domains is held too';
 
@@ -148,43 +146,42 @@ export function heldState(block: Block, held: HeldMail): string {
   return parts.filter((part) => part !== '').join('; ');
 }
 
-function decisionState({ state, history, falsePositive }: Block, held: HeldMail): string {
-  const { count, items, others } = held;
-  const released = falsePositive ? 'release' : 'keep';
-  const decisionOf = ({ type, held: wish }: Block['history'][number]): string | undefined =>
-    wish ?? (type === 'BlockReleased' ? released : undefined);
-  const at = history.findLastIndex((item) => decisionOf(item) !== undefined);
-  const action = at < 0 ? 'keep' : decisionOf(history[at]!)!;
-  const waits =
-    count === 0 || state === 'active'
-      ? ''
-      : `nobody has decided what becomes of them (${others ? OPERATOR_DECIDES : '--release, --delete'})`;
-  if (action === 'keep') return waits;
-  // After it an earlier decision may have been carried out: they are done in their order.
-  const run = history.findLast(({ hook }) => hook?.cause === history[at]!.position)?.hook;
-  if (run?.outcome === 'done') {
-    const { acted = 0, asked = 0, moved = 0 } = run;
-    // A release after the end is about what is recorded later too.
-    const isSettled = action === 'release' && history.slice(0, at + 1).some(({ type }) => ENDS.has(type));
-    const did = [
-      ...(acted < asked
-        ? [`the hook ${action}d ${acted} of ${asked}: the rest was not on hold where it looks`]
-        : []),
-      ...(moved > 0
-        ? [
-            `${moved} stayed on hold for other blocks of the sender, where that is decided${count > 0 ? '; what is listed is decided here' : ''}`,
-          ]
-        : []),
-      ...(isSettled || waits === '' ? [] : [waits]),
-    ];
-    return did.join('; ');
-  }
-  if (count === 0) return '';
-  if (run !== undefined)
-    return `the hook has failed: ${others ? OPERATOR_DECIDES : '--release or --delete asks it anew'}`;
+function decisionState({ state, history }: Block, { count, decided, items, others }: HeldMail): string {
+  const left = count - (decided?.count ?? 0);
+  const who = others ? OPERATOR_DECIDES : '--release, --delete';
+  const which = decided === null ? 'them' : `the other ${left}`;
+  return [
+    decided === null ? doneText(history, count) : decidedText(decided, { count, items, others }),
+    left === 0 || state === 'active' ? '' : `nobody has decided what becomes of ${which} (${who})`,
+  ]
+    .filter((part) => part !== '')
+    .join('; ');
+}
+
+function decidedText(
+  { action, count: some, failed }: NonNullable<HeldMail['decided']>,
+  { count, items, others }: Pick<HeldMail, 'count' | 'items' | 'others'>,
+): string {
+  const be = some === count ? '' : `${some} of these ${some === 1 ? 'is' : 'are'} `;
+  if (failed)
+    return `${be}to be ${action}d, and the hook has failed: ${others ? OPERATOR_DECIDES : '--release or --delete asks it anew'}`;
   if (items.length === count && items.every(({ queueId }) => !isQueueId(queueId)))
-    return `to be ${action}d by hand: no hook is asked, since no queue id of Postfix or Exim is known for them`;
-  return `to be ${action}d, but no hook has done it: none is set (hooks.run), or it is called again (see the log)`;
+    return `${be}to be ${action}d by hand: no hook is asked, since no queue id of Postfix or Exim is known for them`;
+  return `${be}to be ${action}d, but no hook has done it: none is set (hooks.run), or it is called again (see the log)`;
+}
+
+/** What the last call left on hold. */
+function doneText(history: Block['history'], count: number): string {
+  const run = runsOnHeld(history).at(-1);
+  if (run?.outcome !== 'done') return '';
+  const { action, acted = 0, asked = 0, moved = 0 } = run;
+  const stay = `${moved} stayed on hold for other blocks of the sender, where that is decided`;
+  return [
+    ...(acted < asked
+      ? [`the hook ${action}d ${acted} of ${asked}: the rest was not on hold where it looks`]
+      : []),
+    ...(moved > 0 ? [`${stay}${count > 0 ? '; what is listed is decided here' : ''}`] : []),
+  ].join('; ');
 }
 
 /** What is held for a block, the newest first. */

@@ -79,6 +79,11 @@ export function reportText(report: Report, now: Instant): string {
       : [
           `Messages that were held: ${held.messages}, of which ${held.waiting} are ${givenUp === '' ? 'still held' : `listed as held: ${givenUp}`}.`,
         ]),
+    ...(held.decided === null
+      ? []
+      : [
+          `Of what is listed ${held.decided.count} ${held.decided.count === 1 ? 'is' : 'are'} to be ${held.decided.action}d, and no hook has done it.`,
+        ]),
     ...(held.sentOn === 0
       ? []
       : [

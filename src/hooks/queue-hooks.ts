@@ -72,6 +72,17 @@ interface Done {
   output: string;
 }
 
+/** What has left the queue for a task that is not over. */
+interface Gone {
+  readonly block: string;
+  readonly task: HookTask;
+  readonly ids: Set<string>;
+  acted: number;
+}
+
+/** Of a decision that another one has replaced when the hook had done it in part. */
+const REPLACED = 'another decision has replaced it';
+
 const nothingDone = (): Done => ({ asked: 0, acted: 0, moved: 0, through: undefined, output: '' });
 
 /**
@@ -86,8 +97,8 @@ export class QueueHooks {
   readonly #paused = new Map<string, () => void>();
   /** Failures in a row, by block and cause. */
   readonly #failures = new Map<string, number>();
-  /** What calls for a task that is tried again have released or deleted: it has left the queue. By block and cause. */
-  readonly #gone = new Map<string, { readonly ids: Set<string>; acted: number }>();
+  /** What calls for a task that is not over have released or deleted: it has left the queue. By block and cause. */
+  readonly #gone = new Map<string, Gone>();
   /** Id of the block that is being looked at. */
   #current: string | undefined;
   readonly #closing = new AbortController();
@@ -173,6 +184,7 @@ export class QueueHooks {
       const entry = models.ledger.get(block);
       if (entry === undefined || this.#closing.signal.aborted) return;
       const tasks = hookTasksOf(entry, clock.now());
+      if (!(await this.#replaced(entry, tasks))) return;
       const unheard: HookTask | undefined = isAsked ? undefined : this.#unheard(entry, tasks);
       isAsked ||= unheard !== undefined;
       const task =
@@ -196,6 +208,31 @@ export class QueueHooks {
     if (tasks.some(({ action, isFinal }) => action === 'hold-queue' || isFinal)) return undefined;
     if (history.some(({ hook }) => hook?.action === 'hold-queue')) return undefined;
     return { action: 'hold-queue', cause, isFinal: false, last: undefined };
+  }
+
+  /**
+   * Records what was done of decisions that others have replaced.
+   *
+   * @returns whether that could be recorded; else it is tried again, after a pause
+   */
+  async #replaced(entry: BlockEntry, tasks: readonly HookTask[]): Promise<boolean> {
+    for (const { block, task, ids, acted } of this.#gone.values()) {
+      if (block !== entry.id || tasks.some(({ cause }) => cause === task.cause)) continue;
+      const done = { ...nothingDone(), asked: ids.size, acted, output: REPLACED };
+      try {
+        await this.#report(entry, task, 'failed', done);
+      } catch (fault) {
+        return this.#pause(entry.id, 1, fault);
+      }
+    }
+    return true;
+  }
+
+  /** Whether it is still to be done: people change their minds while the hook is at work. */
+  #isWanted({ id }: BlockEntry, { action, cause }: HookTask): boolean {
+    const entry = this.#options.models.ledger.get(id);
+    if (action === 'hold-queue' || entry === undefined) return true;
+    return hookTasksOf(entry, this.#options.clock.now()).some((task) => task.cause === cause);
   }
 
   /** Whether a call has begun that was to hold what waits in the queue, by this process or an earlier one. */
@@ -224,6 +261,7 @@ export class QueueHooks {
         return true;
       }
       for await (const batch of this.#batches(entry, task, done)) {
+        if (!this.#isWanted(entry, task)) return true;
         if (action === 'hold-queue' && !isAgain && done.asked === 0) await this.#begins(entry.id);
         await this.#call(entry, { action, isAgain }, batch, done);
         if (action !== 'hold-queue') this.#settles(entry, task, batch, done);
@@ -237,9 +275,9 @@ export class QueueHooks {
     }
   }
 
-  #settles({ id }: BlockEntry, { cause }: HookTask, [, messages]: Batch, { acted }: Done): void {
-    const key = `${id} ${cause}`;
-    const gone = this.#gone.get(key) ?? { ids: new Set(), acted };
+  #settles({ id: block }: BlockEntry, task: HookTask, [, messages]: Batch, { acted }: Done): void {
+    const key = `${block} ${task.cause}`;
+    const gone: Gone = this.#gone.get(key) ?? { block, task, ids: new Set(), acted };
     this.#gone.set(key, gone);
     for (const { transaction } of messages) gone.ids.add(transaction);
     gone.acted = acted;
@@ -411,9 +449,10 @@ export class QueueHooks {
     );
     this.#failures.delete(`${block} ${cause}`);
     this.#gone.delete(`${block} ${cause}`);
-    metrics.ran(action, outcome);
+    const isReplaced = output === REPLACED;
+    if (!isReplaced) metrics.ran(action, outcome);
     const fields = { correlation, block, subject, action, asked, acted, ...(moved > 0 && { moved }), output };
-    if (outcome === 'done') log.info(fields, 'the hook was called');
+    if (outcome === 'done' || isReplaced) log.info(fields, 'the hook was called');
     else log.error(fields, 'the hook was given up');
     // Until this is folded the task would look as if it were new, and the next one as if it were about the same mail.
     await models.reached(position);

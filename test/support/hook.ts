@@ -11,16 +11,18 @@ const dir = require('node:path').dirname(__filename);
 const input = fs.readFileSync(0, 'utf8');
 const { action, account, queueIds } = JSON.parse(input);
 fs.appendFileSync(dir + '/calls', input);
+const act = () => {
+  const word = { 'hold-queue': 'held', release: 'released', delete: 'deleted' }[action];
+  // As if these had left the queue.
+  for (const id of queueIds) if (!id.endsWith('GONE')) console.log(word + ' ' + id);
+};
+const waiting = () => fs.existsSync(dir + '/waits') ? setTimeout(waiting, 20) : act();
 // It outlives a caller that is killed, but not the test.
 if (fs.existsSync(dir + '/hangs')) setInterval(() => fs.existsSync(dir + '/hangs') || process.exit(1), 20);
 else if (fs.existsSync(dir + '/broken') || (account !== 'alice@example.com' && fs.existsSync(dir + '/half')) || (action === 'release' && fs.existsSync(dir + '/keeps'))) {
   console.error('the queue is away');
   process.exit(3);
-} else {
-  const word = { 'hold-queue': 'held', release: 'released', delete: 'deleted' }[action];
-  // As if these had left the queue.
-  for (const id of queueIds) if (!id.endsWith('GONE')) console.log(word + ' ' + id);
-}
+} else waiting();
 `;
 
 /** A program as the hook, which keeps what it was called with. */
@@ -42,9 +44,9 @@ export class FakeHook {
     return hook;
   }
 
-  /** From now on it fails, or fails but for Alice, or fails to release, or never answers, or works. */
-  async becomes(mood: 'broken' | 'half' | 'keeps' | 'hangs' | 'well'): Promise<void> {
-    for (const each of ['broken', 'half', 'keeps', 'hangs'])
+  /** From now on it fails, or fails but for Alice, or fails to release, or never answers, or waits, or works. */
+  async becomes(mood: 'broken' | 'half' | 'keeps' | 'hangs' | 'waits' | 'well'): Promise<void> {
+    for (const each of ['broken', 'half', 'keeps', 'hangs', 'waits'])
       await rm(path.join(this.#dir, each), { force: true });
     if (mood !== 'well') await writeFile(path.join(this.#dir, mood), '');
   }

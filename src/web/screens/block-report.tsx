@@ -230,6 +230,13 @@ function Held({ block, held }: { block: Block; held: Report['held'] }) {
           block{givenUp === '' ? '' : `: ${givenUp}`}.
         </p>
       )}
+      {held.decided !== null && (
+        <p>
+          {held.decided.count} of these {held.decided.count === 1 ? 'is' : 'are'} to be{' '}
+          {held.decided.action === 'release' ? 'delivered' : 'deleted'}, and no hook has done it
+          {held.decided.failed && ': it was given up'}.
+        </p>
+      )}
       {held.sentOn > 0 && (
         <p>
           {plural(held.sentOn, 'message')} of these {held.sentOn === 1 ? 'was' : 'were'} sent while the block

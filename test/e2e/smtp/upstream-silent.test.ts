@@ -49,7 +49,7 @@ test('an upstream that says 421 at RCPT is told of at once, and then with a coun
   const [line] = stopgap.logs.filter((text) => text.includes(MESSAGE));
   const { correlation, since } = JSON.parse(line!) as Record<string, unknown>;
   assert.equal(since, new Date(clock.now()).toISOString());
-  assert.match(String(correlation), /^\w+\.\d+$/);
+  assert.match(String(correlation), /^\w+\.[\da-f]{12}$/);
   assert.ok(!line!.includes('alice') && !line!.includes('r0@'), 'whose mail it was is not for this level');
   assert.deepEqual(lines(), [[40, 'mx says 421 4.3.2 too busy', 1]]);
 

@@ -73,6 +73,7 @@ describe('mail that is held for a block', () => {
     const { id } = await server.block('pages@example.com', { refusal: 'hold' });
     assert.deepEqual((await server.get(`/api/v1/blocks/${id}/held`)).json, {
       count: 0,
+      decided: null,
       items: [],
       next: null,
       others: false,
@@ -147,7 +148,7 @@ describe('mail that is held for a block', () => {
     await report('waiting@example.com', { ...ran, acted: 0, outcome: 'failed' });
     assert.match(
       await shown(),
-      /^held: 2 messages; the hook has failed: --release or --delete asks it anew\nAT /m,
+      /^held: 2 messages; to be released, and the hook has failed: --release or --delete asks it anew\nAT /m,
     );
     await report('waiting@example.com', { ...ran, acted: 1, outcome: 'done', through: 1 });
     assert.match(
@@ -185,6 +186,42 @@ describe('mail that is held for a block', () => {
       history: { hook?: { moved?: number } }[];
     };
     assert.equal(history.at(-1)!.hook!.moved, 1);
+  });
+
+  test('is told apart by what is decided: what came later is not, and another decision replaces one that is open', async () => {
+    const { id } = await server.block('apart@example.com', { refusal: 'hold' });
+    await hold(id, '4AAAA', '4BBBB');
+    assert.doesNotMatch((await terminal.run('block', 'held', id, '--delete')).err, /replaces/);
+    await hold(id, '4CCCC');
+    const shown = async (): Promise<string> => (await terminal.run('block', 'held', id)).out;
+    assert.match(await shown(), /^held: 3 messages; 2 of these are to be deleted, but no hook has done it/);
+    const page = (await server.get(`/api/v1/blocks/${id}/held`)).json as unknown as Page;
+    assert.deepEqual(page.decided, { action: 'delete', count: 2, failed: false });
+    const { out } = await terminal.run('block', 'report', id);
+    assert.match(out, /^Of what is listed 2 are to be deleted, and no hook has done it\.$/m);
+    const { err } = await terminal.run('block', 'release', id);
+    assert.match(err, /^2 messages are to be deleted: stopgap block show \S+ tells what came of it$/m);
+    assert.match(err, /^1 message stays on hold: stopgap block held \S+ with --release or --delete decides/m);
+    assert.match(await shown(), /; nobody has decided what becomes of the other 1 \(--release, --delete\)\n/);
+    assert.match(
+      (await terminal.run('block', 'held', id, '--release')).err,
+      /^that replaces the decision to delete 2 of it, which no hook had done$/m,
+    );
+    assert.match(await shown(), /^held: 3 messages; to be released, but no hook has done it/);
+  });
+
+  test('waits for a decision where one was made twice and the first has been carried out', async () => {
+    const { id } = await server.block('twice@example.com', { refusal: 'hold' });
+    await hold(id, '4AAAA');
+    await terminal.run('block', 'held', id, '--delete');
+    const ran = { kind: 'hook', block: id, cause: await newest(id), output: '', outcome: 'done' } as const;
+    await report('twice@example.com', { ...ran, action: 'delete', asked: 1, acted: 1, through: 0 });
+    await terminal.run('block', 'held', id, '--delete');
+    await hold(id, '4BBBB');
+    const { err } = await terminal.run('block', 'release', id);
+    assert.match(err, /^1 message stays on hold: /m);
+    const { out } = await terminal.run('block', 'held', id);
+    assert.match(out, /^held: 1 message; nobody has decided what becomes of them /);
   });
 
   test('is said to be left to people where its queue ids are none that a hook is asked for', async () => {
@@ -268,6 +305,7 @@ describe('mail that is held for a block', () => {
 
 interface Page {
   readonly count: number;
+  readonly decided: unknown;
   readonly items: readonly { readonly queueId: string }[];
   readonly next: string | null;
 }

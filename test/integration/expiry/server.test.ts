@@ -8,6 +8,7 @@ import { Redis } from 'ioredis';
 import { StopgapError } from '../../../src/kernel/errors.js';
 import { parseRedis } from '../../../src/redis/address.js';
 import { readInfo } from '../../../src/redis/connection.js';
+import { freePort } from '../../support/ports.js';
 import { RedisServer, skipWithoutRedisServer, startFakeRedis } from '../../support/redis.js';
 import type { World } from './world.js';
 import { doNothing, openWorld, taskFor } from './world.js';
@@ -132,7 +133,8 @@ describe('the server', { timeout: 30_000 }, () => {
 
   test('may be a cluster: the queue lives in one slot', { skip }, async () => {
     // A node that has met no other knows no address of its own.
-    const server = await serve('--cluster-enabled', 'yes', '--cluster-announce-ip', '127.0.0.1');
+    const announced = ['--cluster-announce-ip', '127.0.0.1', '--cluster-port', String(await freePort())];
+    const server = await serve('--cluster-enabled', 'yes', ...announced);
     const client = new Redis(server.url);
     closers.push(async () => client.disconnect());
     await client.call('CLUSTER', 'ADDSLOTSRANGE', 0, 16383);

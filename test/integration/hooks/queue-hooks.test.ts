@@ -213,29 +213,81 @@ describe('the hook for mail in a queue', () => {
     assert.deepEqual((await hook.calls()).map(told), [hold, hold]);
   });
 
-  test('is called for each decision in its order, also where it was busy: a later one is not about the mail of an earlier one', async (t) => {
+  test('does what was decided last where an earlier decision was not carried out', async (t) => {
     const there = await scene(t);
     const { stopgap, hook } = there;
     const block = await stopgap.block('account', ALICE, { refusal: 'hold' });
     for (const id of ['4ONE1', '4TWO2']) await recordHeld(there, block, id);
     await hook.becomes('broken');
-    await decide(there, { kind: 'held', block, action: 'release' });
-    await failed(there, 1);
-    await recordHeld(there, block, '4SPAM');
-    await hook.becomes('well');
     await decide(there, { kind: 'held', block, action: 'delete' });
-    const ran = await runs(there, 2);
-    assert.deepEqual((await hook.calls()).slice(-2).map(told), [
-      ['release', ALICE, ['4ONE1', '4TWO2']],
-      ['delete', ALICE, ['4SPAM']],
-    ]);
+    await failed(there, 1);
+    await hook.becomes('well');
+    await decide(there, { kind: 'release', block, falsePositive: true });
+    const ran = await runs(there, 1);
+    assert.deepEqual((await hook.calls()).slice(1).map(told), [['release', ALICE, ['4ONE1', '4TWO2']]]);
     assert.deepEqual(
-      ran.map(({ data }) => [data.action, data.acted, data.through]),
+      ran.map(({ data }) => [data.action, data.outcome, data.acted, data.through]),
+      [['release', 'done', 2, 1]],
+    );
+  });
+
+  test('tells what it had done of a decision when another one replaced it, and leaves the rest of it', async (t) => {
+    const there = await scene(t);
+    const { stopgap, hook } = there;
+    const domain = await stopgap.block('domain', 'example.com', { refusal: 'hold' });
+    await recordHeld(there, domain, '4GONE');
+    await recordHeld(there, domain, '4BOB1', { account: BOB, returnPath: BOB });
+    await hook.becomes('half');
+    const decideOn = async (action: 'release' | 'delete'): Promise<void> => {
+      const command = { kind: 'held', block: domain, action } as const;
+      await stopgap.app.blockCommands.execute(parseSubject('domain', 'example.com'), command, {
+        by: 'admin:test',
+      });
+    };
+    await decideOn('delete');
+    await failed(there, 1);
+    await hook.becomes('well');
+    await decideOn('release');
+    const ran = await runs(there, 2);
+    assert.deepEqual(
+      ran.map(({ data }) => [data.action, data.outcome, data.asked, data.output]),
       [
-        ['release', 2, 1],
-        ['delete', 1, 2],
+        ['delete', 'failed', 1, 'another decision has replaced it'],
+        ['release', 'done', 2, ran[1]!.data.output],
       ],
     );
+    assert.deepEqual((await hook.calls()).map(told), [
+      ['delete', ALICE, ['4GONE']],
+      ['delete', BOB, ['4BOB1']],
+      ['release', ALICE, ['4GONE']],
+      ['release', BOB, ['4BOB1']],
+    ]);
+  });
+
+  test('stops between two calls where another decision replaces what it is doing', async (t) => {
+    const there = await scene(t);
+    const { stopgap, hook } = there;
+    const block = await stopgap.block('account', ALICE, { refusal: 'hold' });
+    await recordHeld(there, block, '4ONE1');
+    await recordHeld(there, block, '4TWO2', { account: BOB, returnPath: ALICE });
+    await hook.becomes('waits');
+    await decide(there, { kind: 'held', block, action: 'delete' });
+    await hook.called(1);
+    await decide(there, { kind: 'held', block, action: 'release' });
+    await hook.becomes('well');
+    const ran = await runs(there, 2);
+    assert.deepEqual(
+      ran.map(({ data }) => [data.action, data.outcome, data.asked]),
+      [
+        ['delete', 'failed', 1],
+        ['release', 'done', 2],
+      ],
+    );
+    assert.deepEqual((await hook.calls()).map(told), [
+      ['delete', ALICE, ['4ONE1']],
+      ['release', ALICE, ['4ONE1']],
+      ['release', BOB, ['4TWO2']],
+    ]);
   });
 
   test('is called for what is recorded as held just after the release as well', async (t) => {

@@ -79,7 +79,7 @@ function letterOf(
     ...found
   }: Omit<Findings, 'held'> & { readonly held: Partial<ReportJson['held']> & Findings['held'] },
 ): string {
-  const whole = { ...{ waiting: 0, elsewhere: NONE_ELSEWHERE, others: false }, ...held };
+  const whole = { ...{ waiting: 0, decided: null, elsewhere: NONE_ELSEWHERE, others: false }, ...held };
   return blockLetter(
     { block: blockView(entry, T0, () => true), ...found, held: whole, coveredUntil: null, keptSince: null },
     undefined,

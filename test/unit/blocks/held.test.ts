@@ -1,7 +1,12 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { BlockEntry, HookTask } from '../../../projections/blocks/block-entry.js';
-import { hookTasksOf, mayHoldQueue, settledThrough } from '../../../projections/blocks/block-entry.js';
+import {
+  decidedThrough,
+  hookTasksOf,
+  mayHoldQueue,
+  settledThrough,
+} from '../../../projections/blocks/block-entry.js';
 import { BlockLedger } from '../../../projections/blocks/block-ledger.js';
 import { EffectiveBlocks } from '../../../projections/blocks/effective-blocks.js';
 import type { BlockFact, HookRan } from '../../../src/blocks/events.js';
@@ -130,19 +135,38 @@ describe('what the hook is to be called for', () => {
       );
   });
 
-  test('decisions come in their order, each until the hook was called for it', () => {
-    const facts = [imposed(), HELD_QUEUE, decided('release'), decided('delete'), released(true)];
+  test('a decision replaces the one before that nothing has come of', () => {
+    const facts = [imposed(), HELD_QUEUE, decided('delete')];
     const open = (...more: readonly BlockFact[]): unknown =>
       tasksAfter(...facts, ...more).map(({ action, cause }) => [action, cause]);
-    const [first, second, third] = [
-      ['release', 30],
-      ['delete', 40],
-      ['release', 50],
-    ];
-    assert.deepEqual(open(), [first, second, third]);
-    assert.deepEqual(open(ran({ cause: 30 })), [second, third]);
-    assert.deepEqual(open(ran({ cause: 30, outcome: 'failed' })), [second, third], 'it was given up');
-    assert.deepEqual(open(ran({ cause: 30 }), ran({ cause: 40, action: 'delete' })), [third]);
+    assert.deepEqual(open(decided('release')), [['release', 40]]);
+    assert.deepEqual(open(decided('release'), released(true)), [['release', 50]]);
+    assert.deepEqual(open(decided('release'), decided('delete')), [['delete', 50]]);
+    assert.deepEqual(open(ran({ action: 'delete', cause: 30 }), decided('release')), [['release', 50]]);
+    const kept = { type: 'BlockReleased', data: { block: 'b1', falsePositive: true, held: 'keep' } } as const;
+    assert.deepEqual(open(kept), [], 'it is withdrawn');
+    assert.deepEqual(open(kept, decided('release')), [['release', 50]]);
+  });
+
+  test('a plain release and the end of a block leave a decision as it is', () => {
+    for (const end of [released(), expired(T0)])
+      assert.equal(taskAfter(imposed(), decided('delete'), end)?.action, 'delete');
+  });
+
+  test('what was decided counts for what was held by then, and for later mail after a release at the end', () => {
+    const through = (...facts: readonly BlockFact[]): number =>
+      decidedThrough(entryAfter(imposed(), ...facts));
+    assert.equal(through(), -1);
+    assert.equal(through(decided('delete')), 20);
+    assert.equal(through(decided('delete'), decided('release')), 30);
+    assert.equal(through(decided('delete'), released()), 20);
+    assert.equal(through(released(true)), Infinity);
+    const kept = {
+      type: 'BlockReleased',
+      data: { block: 'b1', falsePositive: false, held: 'keep' },
+    } as const;
+    assert.equal(through(decided('delete'), kept), -1);
+    assert.equal(through(decided('delete'), ran({ cause: 20, outcome: 'failed' }), kept), -1);
   });
 
   test('a release after the end stays, as it is about what is recorded later too, until there is another decision', () => {
@@ -155,8 +179,6 @@ describe('what the hook is to be called for', () => {
     assert.deepEqual(tasksAfter(...facts, decided('delete')), [
       { action: 'delete', cause: 60, isFinal: false, last: undefined },
     ]);
-    const [release] = tasksAfter(...facts.slice(0, -1), decided('delete'));
-    assert.deepEqual([release?.action, release?.isFinal], ['release', false]);
   });
 
   test('a decision on a block in force stays one about what was held by then, also when the block ends', () => {

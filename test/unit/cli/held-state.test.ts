@@ -12,23 +12,41 @@ const released = (cause: number): object =>
     hook: { action: 'release', cause, outcome: 'done', asked: 1, acted: 1, output: '' },
   });
 
+type Held = Parameters<typeof heldState>[1];
+const held = (count: number, more: Partial<Held> = {}): Held => ({
+  ...{ count, decided: null, next: null, others: false, full: false },
+  items: [{ queueId: '4AAAA' } as Held['items'][number]],
+  ...more,
+});
+const blockWith = (state: Block['state'], ...history: readonly object[]): Block =>
+  ({ state, falsePositive: false, history }) as unknown as Block;
+
 const stateOf = (count: number, ...history: readonly object[]): string =>
-  heldState({ state: 'active', falsePositive: false, history } as unknown as Block, {
-    ...{ count, next: null, others: false, full: false },
-    items: [{ queueId: '4AAAA' } as Parameters<typeof heldState>[1]['items'][number]],
-  });
+  heldState(blockWith('active', ...history), held(count));
 
 describe('what `block show` says of held mail', () => {
   const two = [20, 30].map((position) => item(position, 'HeldMailDecided', { held: 'release' }));
+  const decided = { action: 'delete', count: 2, failed: false } as const;
 
-  test('says that a decision is still to be carried out where only the one before it was', () => {
-    assert.match(stateOf(1, ...two, released(20)), /^to be released, but no hook has done it/);
+  test('tells what is decided apart from what nobody has decided', () => {
+    const some = held(5, { decided });
+    const wish =
+      '2 of these are to be deleted, but no hook has done it: none is set (hooks.run), or it is called again (see the log)';
+    assert.equal(heldState(blockWith('active'), some), wish);
+    assert.equal(
+      heldState(blockWith('released'), some),
+      `${wish}; nobody has decided what becomes of the other 3 (--release, --delete)`,
+    );
+    const all = held(2, { decided: { ...decided, failed: true } });
+    assert.equal(
+      heldState(blockWith('released'), all),
+      'to be deleted, and the hook has failed: --release or --delete asks it anew',
+    );
   });
 
   test('announces the newest of many messages just before it lists them', () => {
-    const item = { queueId: '4AAAA', account: null, returnPath: '', recipients: 1, size: 1, at: 'now' };
-    const ended = { state: 'released', falsePositive: false, history: [] } as unknown as Block;
-    const text = heldText(ended, { count: 15, items: [item], next: null, others: false, full: false });
+    const message = { queueId: '4AAAA', account: null, returnPath: '', recipients: 1, size: 1, at: 'now' };
+    const text = heldText(blockWith('released'), held(15, { items: [message] }));
     assert.match(
       text,
       /^held: 15 messages; nobody has decided .*\(--release, --delete\); the newest 1:\nAT /,
@@ -36,8 +54,7 @@ describe('what `block show` says of held mail', () => {
   });
 
   test('names no option to a caller who may not decide, since some of the mail is of others', () => {
-    const ended = { state: 'released', falsePositive: false, history: [] } as unknown as Block;
-    const text = heldText(ended, { count: 1, items: [], next: null, others: true, full: false });
+    const text = heldText(blockWith('released'), held(1, { items: [], others: true }));
     assert.equal(
       text,
       'held: 1 message; nobody has decided what becomes of them (an operator decides, since mail of other domains is held too)',
@@ -58,16 +75,17 @@ describe('what `block show` says of held mail', () => {
     const hook = { action: 'delete', cause: 30, outcome: 'failed', asked: 2, acted: 2, output: '' };
     const deleting = item(30, 'HeldMailDecided', { held: 'delete' });
     const failed = item(40, 'HookRan', { hook });
-    const again = /; the hook has failed: --release or --delete asks it anew$/;
-    assert.match(stateOf(5, deleting, failed), /^2 of these were deleted before the hook was given up;/);
-    assert.match(stateOf(5, deleting, failed), again);
-    const kept = stateOf(5, deleting, failed, item(50, 'BlockReleased', { held: 'keep' }));
-    assert.equal(kept, '2 of these were deleted before the hook was given up');
+    assert.equal(stateOf(5, deleting, failed), '2 of these were deleted before the hook was given up');
+    const again = held(5, { decided: { action: 'delete', count: 5, failed: true } });
+    assert.match(
+      heldState(blockWith('active', deleting, failed), again),
+      /^2 of these were deleted before the hook was given up; to be deleted, and the hook has failed: /,
+    );
     assert.match(stateOf(1, deleting, failed), /^1 of these was deleted before/);
     const { acted: _, asked: __, ...untold } = hook;
     assert.match(
       stateOf(1, deleting, item(40, 'HookRan', { hook: untold })),
-      /^some of these may have been deleted before the hook was given up;/,
+      /^some of these may have been deleted before the hook was given up$/,
     );
     const done = item(60, 'HookRan', { hook: { ...hook, outcome: 'done', asked: 3, acted: 3 } });
     assert.equal(stateOf(0, deleting, failed, done), '');
