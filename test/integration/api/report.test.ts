@@ -203,7 +203,7 @@ describe('the containment report of a block', () => {
     const { id } = await server.block('held@example.com', { refusal: 'hold' });
     await server.held(id, 'held@example.com', 2);
     assert.deepEqual((await reportOf(id)).held, {
-      ...{ messages: 2, recipients: 4, queued: 0, waiting: 2 },
+      ...{ messages: 2, recipients: 4, queued: 0, waiting: 2, decided: null },
       ...{ moved: 0, sentOn: 0, elsewhere: { released: 0, deleted: 0, waiting: 0 }, others: false },
       ...{ unheld: 0, full: 0 },
     });
