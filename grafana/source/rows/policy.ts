@@ -1,4 +1,5 @@
 import type { Row } from '../dashboard.js';
+import { runbook } from '../links.js';
 import { graph, over } from '../panels.js';
 import { processes as series } from '../promql.js';
 import { text } from '../text.js';
@@ -60,7 +61,8 @@ export const policy: Row = {
       title: 'What the hook came to',
       description: text`
         Calls that hold, release or delete mail in a queue, an hour: done, failed and made again
-        (\`retried\`), given up (\`failed\`). And how many blocks wait for one.
+        (\`retried\`), given up (\`failed\`, ${runbook('StopgapHookGivenUp')}). And how many blocks
+        wait for one.
       `,
       unit: 'none',
       size: [8, 8],
