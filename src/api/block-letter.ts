@@ -1,6 +1,5 @@
 import { givenUpOf, runsOnHeld } from '../kernel/given-up.js';
-import { printable } from '../kernel/printable.js';
-import { grouped } from '../kernel/printable.js';
+import { grouped, printable } from '../kernel/printable.js';
 import { HOLD } from '../recording/verdicts.js';
 import { amount } from '../rules/explain.js';
 import type { Count } from '../rules/model.js';

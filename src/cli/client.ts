@@ -6,9 +6,8 @@ import type { Answer, Given, Method, Operation, PathWith, QueryOf, Schemas } fro
 import type { Config } from '../config.js';
 import type { ListenAddress } from '../config/listening.js';
 import { formatListen } from '../config/listening.js';
-import { InvalidInput, StopgapError } from '../kernel/errors.js';
+import { ERROR_CODES, InvalidInput, StopgapError } from '../kernel/errors.js';
 import type { ErrorCode } from '../kernel/errors.js';
-import { ERROR_CODES } from '../kernel/errors.js';
 import { SECOND } from '../kernel/time.js';
 import { newId } from '../runtime/ids.js';
 import type { ConfigOption } from './options.js';

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import type { At, BlockCommand } from '../../src/blocks/commands.js';
+import type { At, BlockCommand, RuleTerms } from '../../src/blocks/commands.js';
 import { decide } from '../../src/blocks/decide.js';
 import type { BlockEvent, BlockFact, Evidence } from '../../src/blocks/events.js';
 import { NOTHING_YET, evolve } from '../../src/blocks/state.js';
@@ -8,7 +8,6 @@ import type { ErrorCode } from '../../src/kernel/errors.js';
 import { StopgapError } from '../../src/kernel/errors.js';
 import type { Instant } from '../../src/kernel/time.js';
 import { HOUR } from '../../src/kernel/time.js';
-import type { RuleTerms } from '../../src/blocks/commands.js';
 import type { Subject } from '../../src/sending/subjects.js';
 
 export const T0: Instant = Date.UTC(2026, 2, 1, 12);

@@ -4,9 +4,8 @@ import { NO_CAPABILITIES } from './commands.js';
 import { DotStuffing, Wire } from './wire.js';
 import type { DataOutcome, RawReply } from './reply.js';
 import { SessionLost, textOf } from './reply.js';
-import type { MessageBody, RelayTimeouts } from './port.js';
+import type { MessageBody, RelayTimeouts, Sender } from './port.js';
 import { RelayUnreachable } from './port.js';
-import type { Sender } from './port.js';
 
 interface Expectation {
   readonly count: number;
