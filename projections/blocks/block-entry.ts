@@ -2,6 +2,7 @@ import type {
   BlockEvent,
   Evidence,
   HeldAction,
+  HeldWish,
   HookAction,
   HookRan,
   Refusal,
@@ -26,7 +27,7 @@ export interface HistoryItem {
   readonly falsePositive?: boolean;
   readonly evidence?: Evidence;
   /** What a person asked for of the held mail. */
-  readonly held?: HeldAction | 'keep';
+  readonly held?: HeldWish;
   /** What the hook did. */
   readonly hook?: Omit<HookRan, 'block'>;
   /** The terms that it changed, as they were before. */
@@ -125,7 +126,7 @@ const HOLD_QUEUE_WITHIN: Milliseconds = DAY;
  */
 function decisionsOf({ history }: BlockEntry): readonly HookTask[] {
   const end = history.find(({ type }) => type === 'BlockReleased' || type === 'BlockExpired');
-  const asking = history.filter((item) => item.held === 'keep' || actionOf(item) !== undefined);
+  const asking = history.filter(isAsking);
   return asking.flatMap((item): HookTask[] => {
     const { position: cause } = item;
     const action = actionOf(item);
@@ -139,7 +140,7 @@ function decisionsOf({ history }: BlockEntry): readonly HookTask[] {
 
 /** The decision on held mail that counts now, if there is one. */
 export function decisionOn(entry: BlockEntry): HookTask | undefined {
-  const isKept = entry.history.findLast(({ held }) => held !== undefined)?.held === 'keep';
+  const isKept = entry.history.findLast(isAsking)?.held === 'keep';
   return isKept ? undefined : decisionsOf(entry).at(-1);
 }
 
@@ -178,6 +179,11 @@ export function mayHoldQueue(entry: BlockEntry, now: Instant): boolean {
 /** Whether mail of the subject can be found in a queue. */
 function hasQueue({ subject, direction }: BlockEntry): boolean {
   return (subject.type === 'account' || subject.type === 'address') && direction !== 'inbound';
+}
+
+/** Whether a person said by it what is to become of held mail. */
+function isAsking(item: HistoryItem): boolean {
+  return item.held === 'keep' || actionOf(item) !== undefined;
 }
 
 function actionOf({ type, held, falsePositive = false }: HistoryItem): HeldAction | undefined {

@@ -1,4 +1,4 @@
-import type { HeldAction } from '../../src/blocks/events.js';
+import type { HeldWish } from '../../src/blocks/events.js';
 import type { RecordedEvent } from '../../src/kernel/events.js';
 import { keyOf } from '../../src/kernel/events.js';
 import type { Instant } from '../../src/kernel/time.js';
@@ -18,7 +18,7 @@ export interface Change {
   readonly subject: Subject | undefined;
   readonly why: string | undefined;
   /** What is to become of held mail. */
-  readonly held?: HeldAction | 'keep';
+  readonly held?: HeldWish;
 }
 
 /** How many are kept, the newest: the store has all. */
@@ -43,7 +43,7 @@ export class Changes {
       block: block as string | undefined,
       subject: (subject as Subject | undefined) ?? subjectOfKey(keyOf(stream)),
       why: why as string | undefined,
-      ...(held === undefined ? {} : { held: held as HeldAction | 'keep' }),
+      ...(held === undefined ? {} : { held: held as HeldWish }),
     });
     // Not each time: to move ten thousand of them takes longer than to add one.
     if (this.#kept.length >= 2 * CHANGES_KEPT) this.#kept = this.#kept.slice(-CHANGES_KEPT);

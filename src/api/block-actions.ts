@@ -2,7 +2,7 @@ import { setImmediate } from 'node:timers/promises';
 import { z } from 'zod';
 import type { BlockEntry } from '../../projections/blocks/block-entry.js';
 import type { BlockCommand } from '../blocks/commands.js';
-import { HELD_ACTIONS } from '../blocks/events.js';
+import { HELD_WISHES } from '../blocks/events.js';
 import { StopgapError } from '../kernel/errors.js';
 import type { BlockJson } from './block-view.js';
 import { blockShape } from './block-view.js';
@@ -25,14 +25,12 @@ const decision = noted.extend({
 });
 
 const letting = decision.extend({
-  held: oneOf([...HELD_ACTIONS, 'keep'])
-    .optional()
-    .meta({
-      description:
-        'What becomes of the mail that is held for the block; unless given, release for a false positive, else keep.',
-    }),
+  held: oneOf(HELD_WISHES).optional().meta({
+    description:
+      'What becomes of the mail that is held for the block; keep withdraws what was decided. Unless given, release for a false positive, else what was decided before.',
+  }),
 });
-const settling = noted.extend({ action: oneOf(HELD_ACTIONS) });
+const settling = noted.extend({ action: oneOf(HELD_WISHES) });
 
 /**
  * A false positive makes what was sent usual, which raises limits: no administrator of a domain does that to their own.
@@ -58,9 +56,7 @@ async function refuseForeignMail(
   entry: BlockEntry,
   command: BlockCommand,
 ): Promise<void> {
-  const acts =
-    command.kind === 'held' ||
-    (command.kind === 'release' && command.held !== undefined && command.held !== 'keep');
+  const acts = command.kind === 'held' || (command.kind === 'release' && command.held !== undefined);
   if (!acts || !(await heldOf(store, entry, concerns)).hasOthers) return;
   const message = 'some of the mail that is held is of accounts of other domains: ask an operator';
   throw new StopgapError('forbidden', message, { needed: 'operator', role: caller.role });
@@ -117,7 +113,7 @@ export function blockActionRoutes(deps: ApiDependencies): readonly Route[] {
     ),
     action(
       'held',
-      'Say what becomes of the mail that is held for a block by now: the hook is called for it',
+      'Say what becomes of the mail that is held for a block by now: the hook is called for it. keep withdraws what was decided and is not done',
       settling,
       (block, body) => ({ kind: 'held', block, ...body }),
     ),

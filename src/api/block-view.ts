@@ -11,7 +11,7 @@ import {
 import type { BlockLedger } from '../../projections/blocks/block-ledger.js';
 import type { BlockRow } from '../../projections/blocks/block-rows.js';
 import type { Evidence } from '../blocks/events.js';
-import { blockStream, HELD_ACTIONS, isBlockEvent, REFUSALS } from '../blocks/events.js';
+import { blockStream, HELD_WISHES, isBlockEvent, REFUSALS } from '../blocks/events.js';
 import { effectsOf, fold, NOTHING_YET } from '../blocks/state.js';
 import { StopgapError } from '../kernel/errors.js';
 import type { Instant, Milliseconds } from '../kernel/time.js';
@@ -87,10 +87,7 @@ const historyShape = z
       .meta({ description: 'What clients are told from then on, where a person changed it.' }),
     falsePositive: z.boolean().optional(),
     evidence: evidenceShape.optional(),
-    held: z
-      .enum([...HELD_ACTIONS, 'keep'])
-      .optional()
-      .meta({ description: 'What a person asked for of the held mail.' }),
+    held: z.enum(HELD_WISHES).optional().meta({ description: 'What a person asked for of the held mail.' }),
     hook: hookShape.optional(),
   })
   .meta({ id: 'HistoryItem' });

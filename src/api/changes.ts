@@ -2,7 +2,7 @@ import { setImmediate } from 'node:timers/promises';
 import { z } from 'zod';
 import type { Change } from '../../projections/blocks/changes.js';
 import { CHANGES_KEPT } from '../../projections/blocks/changes.js';
-import { HELD_ACTIONS } from '../blocks/events.js';
+import { HELD_WISHES } from '../blocks/events.js';
 import { grouped, LONGEST_NAME } from '../kernel/printable.js';
 import { formatInstant } from '../kernel/time.js';
 import type { ApiDependencies } from './dependencies.js';
@@ -54,7 +54,7 @@ const changeShape = z
     block: z.string().nullable().meta({ description: 'Id of the block or proposal.' }),
     why: z.string().nullable(),
     held: z
-      .enum([...HELD_ACTIONS, 'keep'])
+      .enum(HELD_WISHES)
       .nullable()
       .meta({ description: 'What was decided on held mail; null where nothing was.' }),
   })

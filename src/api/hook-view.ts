@@ -12,7 +12,9 @@ export const hookShape = z
   .object({
     action: z.enum(['hold-queue', ...HELD_ACTIONS]),
     cause: position.meta({ description: 'Position of the event that asked for it.' }),
-    outcome: z.enum(['done', 'failed']).meta({ description: 'failed: it was given up.' }),
+    outcome: z.enum(['done', 'failed', 'replaced']).meta({
+      description: 'failed: it was given up. replaced: another decision came when it had done a part.',
+    }),
     asked: z
       .int()
       .optional()

@@ -199,7 +199,7 @@ export interface paths {
         /** List the mail that is held for a block, newest first */
         get: operations["get_blocks_id_held"];
         put?: never;
-        /** Say what becomes of the mail that is held for a block by now: the hook is called for it */
+        /** Say what becomes of the mail that is held for a block by now: the hook is called for it. keep withdraws what was decided and is not done */
         post: operations["post_blocks_id_held"];
         delete?: never;
         options?: never;
@@ -1312,10 +1312,10 @@ export interface components {
             /** @description Position of the event that asked for it. */
             cause: number;
             /**
-             * @description failed: it was given up.
+             * @description failed: it was given up. replaced: another decision came when it had done a part.
              * @enum {string}
              */
-            outcome: "done" | "failed";
+            outcome: "done" | "failed" | "replaced";
             /** @description Messages that it was called for. Absent for the role domain, except of an account: it may be mail of others. */
             asked?: number;
             /** @description Of these, how many it says that it acted on. Absent for the role domain, except of an account: it may be mail of others. */
@@ -2971,7 +2971,7 @@ export interface operations {
                      */
                     falsePositive?: boolean;
                     /**
-                     * @description What becomes of the mail that is held for the block; unless given, release for a false positive, else keep.
+                     * @description What becomes of the mail that is held for the block; keep withdraws what was decided. Unless given, release for a false positive, else what was decided before.
                      * @enum {string}
                      */
                     held?: "release" | "delete" | "keep";
@@ -3222,7 +3222,7 @@ export interface operations {
                      */
                     falsePositive?: boolean;
                     /**
-                     * @description What becomes of the mail that is held for the block; unless given, release for a false positive, else keep.
+                     * @description What becomes of the mail that is held for the block; keep withdraws what was decided. Unless given, release for a false positive, else what was decided before.
                      * @enum {string}
                      */
                     held?: "release" | "delete" | "keep";
@@ -3315,7 +3315,7 @@ export interface operations {
                 "application/json": {
                     note?: string;
                     /** @enum {string} */
-                    action: "release" | "delete";
+                    action: "release" | "delete" | "keep";
                 };
             };
         };

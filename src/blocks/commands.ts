@@ -1,6 +1,6 @@
 import type { Instant, Milliseconds } from '../kernel/time.js';
 import type { Direction, Subject } from '../sending/subjects.js';
-import type { Evidence, HeldAction, HookRan, Refusal, Until } from './events.js';
+import type { Evidence, HeldWish, HookRan, Refusal, Until } from './events.js';
 
 /** When something ends, or how long it lasts from the moment of the decision. */
 export type Span = { readonly until: Until } | { readonly duration: Milliseconds | null };
@@ -88,7 +88,7 @@ export interface Release {
   readonly block: string;
   readonly falsePositive: boolean;
   /** What becomes of the mail that is held for it; if absent, a false positive lets it go and else it is kept. */
-  readonly held?: HeldAction | 'keep' | undefined;
+  readonly held?: HeldWish | undefined;
   /** How often the owner tried in vain: see {@link BlockReleased.withheld}. */
   readonly withheld?: number | undefined;
   readonly note?: string;
@@ -98,7 +98,7 @@ export interface Release {
 export interface DecideHeld {
   readonly kind: 'held';
   readonly block: string;
-  readonly action: HeldAction;
+  readonly action: HeldWish;
   readonly note?: string;
 }
 

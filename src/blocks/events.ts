@@ -23,6 +23,9 @@ export type Refusal = (typeof REFUSALS)[number];
 export const HELD_ACTIONS = ['release', 'delete'] as const;
 /** What is to become of the mail that a mail server holds for a block: to be sent on, or to be gone. */
 export type HeldAction = (typeof HELD_ACTIONS)[number];
+/** What a person may ask for: to keep it withdraws what was asked for before and is not done. */
+export const HELD_WISHES = [...HELD_ACTIONS, 'keep'] as const;
+export type HeldWish = (typeof HELD_WISHES)[number];
 
 const HOOK_ACTIONS = ['hold-queue', ...HELD_ACTIONS] as const;
 /** What the hook is called for. `hold-queue`: to hold what waits in the queue since before the block. */
@@ -137,7 +140,7 @@ export interface BlockReleased extends Feedback {
   /** The rule was wrong: what the subject did is usual for it. */
   readonly falsePositive: boolean;
   /** What a person asked for of the held mail; if absent, {@link heldActionOf} says. */
-  readonly held?: HeldAction | 'keep';
+  readonly held?: HeldWish;
   /** Of a false positive: how often the owner tried within one window of the rule after the block began. */
   readonly withheld?: number;
   readonly note?: string;
@@ -145,7 +148,7 @@ export interface BlockReleased extends Feedback {
 /** A person says what is to become of the held mail, in force or ended. */
 export interface HeldMailDecided {
   readonly block: string;
-  readonly action: HeldAction;
+  readonly action: HeldWish;
   readonly note?: string;
 }
 /** The hook was called. */
@@ -154,8 +157,8 @@ export interface HookRan {
   readonly action: HookAction;
   /** Position of the event that asked for it. */
   readonly cause: number;
-  /** `failed`: it was given up, or another decision came when it had done this one in part. */
-  readonly outcome: 'done' | 'failed';
+  /** `failed`: it was given up. `replaced`: another decision came when it had done this one in part. */
+  readonly outcome: 'done' | 'failed' | 'replaced';
   /** Messages that it was called for. */
   readonly asked: number;
   /** Of these, how many it says that it acted on. */
@@ -272,12 +275,12 @@ const SHAPES: { readonly [Type in BlockFact['type']]: Check } = {
   BlockShortened: shaped({ block: text, until: whole }),
   BlockReleased: judging,
   BlockExpired: closing,
-  HeldMailDecided: shaped<HeldMailDecided>({ block: text, action: oneOf(HELD_ACTIONS) }),
+  HeldMailDecided: shaped<HeldMailDecided>({ block: text, action: oneOf(HELD_WISHES) }),
   HookRan: shaped<HookRan>({
     block: text,
     action: oneOf(HOOK_ACTIONS),
     cause: whole,
-    outcome: oneOf(['done', 'failed']),
+    outcome: oneOf(['done', 'failed', 'replaced']),
     asked: whole,
     acted: whole,
     moved: optional(whole),

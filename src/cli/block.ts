@@ -1,8 +1,8 @@
 import type { Command } from 'commander';
 import { Option } from 'commander';
 import { BLOCK_STATES, decidedAlready } from '../api/words.js';
-import type { HeldAction, Refusal } from '../blocks/events.js';
-import { HELD_ACTIONS, REFUSALS } from '../blocks/events.js';
+import type { HeldWish, Refusal } from '../blocks/events.js';
+import { HELD_WISHES, REFUSALS } from '../blocks/events.js';
 import { InvalidInput, StopgapError } from '../kernel/errors.js';
 import { printable } from '../kernel/printable.js';
 import type { Direction, SubjectType } from '../sending/subjects.js';
@@ -45,12 +45,13 @@ interface JudgeOption extends JsonOption {
 }
 
 interface ReleaseOption extends JudgeOption {
-  readonly held?: HeldAction | 'keep';
+  readonly held?: HeldWish;
 }
 
 interface HeldOption extends JsonOption {
   readonly release?: true;
   readonly delete?: true;
+  readonly keep?: true;
   readonly limit: string;
   readonly note?: string;
 }
@@ -86,8 +87,8 @@ export function blockVerb(program: Command, io: CliIo): void {
     .addOption(
       new Option(
         '--held <what>',
-        'what becomes of the mail that is held for it: release for a false positive, else keep',
-      ).choices([...HELD_ACTIONS, 'keep']),
+        'what becomes of the mail that is held for it: release for a false positive, else what was decided before',
+      ).choices(HELD_WISHES),
     )
     .option('--note <text>', 'why')
     .action(async (block: string, value: string | undefined, options: ReleaseOption) =>
@@ -99,10 +100,11 @@ export function blockVerb(program: Command, io: CliIo): void {
   withJson(
     block
       .command('held <block> [value]')
-      .description('the mail that is held for a block; with --release or --delete what becomes of it'),
+      .description('the mail that is held for a block; with an option what becomes of it'),
   )
-    .addOption(new Option('--release', 'it is to be sent on').conflicts('delete'))
-    .option('--delete', 'it is to be deleted')
+    .addOption(new Option('--release', 'it is to be sent on').conflicts(['delete', 'keep']))
+    .addOption(new Option('--delete', 'it is to be deleted').conflicts('keep'))
+    .option('--keep', 'what was decided and is not done is withdrawn')
     .option('--limit <number>', 'list at most so many, up to 500', '50')
     .option('--note <text>', 'why')
     .action(async (block: string, value: string | undefined, options: HeldOption) =>
@@ -171,7 +173,7 @@ async function heldMail(io: CliIo, options: HeldOption, what: Named): Promise<vo
   const client = await connect(io, options);
   const found = await find(client, what);
   const { id } = found;
-  const action = options.release === true ? 'release' : options.delete === true ? 'delete' : undefined;
+  const action = HELD_WISHES.find((wish) => options[wish] === true);
   if (action !== undefined) {
     const listed = options.json === true ? undefined : await heldNow(io, client, id);
     const block = await client.ask('post', HELD, {
@@ -185,6 +187,7 @@ async function heldMail(io: CliIo, options: HeldOption, what: Named): Promise<vo
         io,
         `that replaces the decision to ${before.action} ${before.count} of it, which no hook had done`,
       );
+    if (action === 'keep') return tellHeld(io, client, block);
     // A call that was to hold what waits in the queue may have held some that is listed nowhere.
     return note(
       io,
@@ -405,7 +408,7 @@ async function tellHeld(io: CliIo, client: ApiClient, { id }: Block): Promise<vo
     );
   const decides = others
     ? OPERATOR_DECIDES
-    : `stopgap block held ${id} with --release or --delete decides on them`;
+    : `stopgap block held ${id} with --release or --delete decides on ${decided === null ? 'them' : `all ${count}`}`;
   if (left > 0) note(io, `${messages(left)} ${left === 1 ? 'stays' : 'stay'} on hold: ${decides}`);
 }
 

@@ -148,7 +148,9 @@ export function heldState(block: Block, held: HeldMail): string {
 
 function decisionState({ state, history }: Block, { count, decided, items, others }: HeldMail): string {
   const left = count - (decided?.count ?? 0);
-  const who = others ? OPERATOR_DECIDES : '--release, --delete';
+  // A decision is about all that is held by then.
+  const options = decided === null ? '--release, --delete' : `--release or --delete is about all ${count}`;
+  const who = others ? OPERATOR_DECIDES : options;
   const which = decided === null ? 'them' : `the other ${left}`;
   return [
     decided === null ? doneText(history, count) : decidedText(decided, { count, items, others }),

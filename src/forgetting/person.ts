@@ -88,7 +88,7 @@ export class Rewriter {
     // With letters beyond ASCII there are several ways to write it. Quotes may hide what is within them.
     this.#hint = isPlain ? new RegExp(`${escaped(local)}|\\\\`, 'i') : /[^ -~]|\\/;
     const [before, after] = [
-      '(?<![\\p{L}\\p{N}._%+-]|[\\p{L}\\p{N}"._%+-]@)',
+      '(?<![\\p{L}\\p{N}._%+-]|[\\p{L}\\p{N}._%+-]@|"[^"]{1,64}"@)',
       '(?![\\p{L}\\p{N}_-]|\\.[\\p{L}\\p{N}])',
     ];
     const body =

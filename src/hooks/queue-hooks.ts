@@ -3,7 +3,7 @@ import type { ActiveBlock } from '../../projections/blocks/active-blocks.js';
 import type { BlockEntry, HookTask } from '../../projections/blocks/block-entry.js';
 import { hookTasksOf, isEnded, mayHoldQueue, settledThrough } from '../../projections/blocks/block-entry.js';
 import type { BlockLedger } from '../../projections/blocks/block-ledger.js';
-import type { BlockFact } from '../blocks/events.js';
+import type { BlockFact, HookRan } from '../blocks/events.js';
 import type { BlockCommandHandler } from '../commands/block-commands.js';
 import type { ReadModels } from '../detector/read-models.js';
 import { messageOf, StopgapError } from '../kernel/errors.js';
@@ -80,9 +80,6 @@ interface Gone {
   acted: number;
 }
 
-/** Of a decision that another one has replaced when the hook had done it in part. */
-const REPLACED = 'another decision has replaced it';
-
 const nothingDone = (): Done => ({ asked: 0, acted: 0, moved: 0, through: undefined, output: '' });
 
 /**
@@ -99,6 +96,8 @@ export class QueueHooks {
   readonly #failures = new Map<string, number>();
   /** What calls for a task that is not over have released or deleted: it has left the queue. By block and cause. */
   readonly #gone = new Map<string, Gone>();
+  /** Of these, what was done for decisions that others have replaced: no later call names it. By block. */
+  readonly #left = new Map<string, Set<string>>();
   /** Id of the block that is being looked at. */
   #current: string | undefined;
   readonly #closing = new AbortController();
@@ -112,6 +111,7 @@ export class QueueHooks {
   adopt(ledger: BlockLedger): void {
     this.#failures.clear();
     this.#gone.clear();
+    this.#left.clear();
     for (const cancel of this.#paused.values()) cancel();
     this.#paused.clear();
     this.#waiting.clear();
@@ -218,9 +218,10 @@ export class QueueHooks {
   async #replaced(entry: BlockEntry, tasks: readonly HookTask[]): Promise<boolean> {
     for (const { block, task, ids, acted } of this.#gone.values()) {
       if (block !== entry.id || tasks.some(({ cause }) => cause === task.cause)) continue;
-      const done = { ...nothingDone(), asked: ids.size, acted, output: REPLACED };
+      const done = { ...nothingDone(), asked: ids.size, acted };
+      this.#left.set(block, new Set([...(this.#left.get(block) ?? []), ...ids]));
       try {
-        await this.#report(entry, task, 'failed', done);
+        await this.#report(entry, task, 'replaced', done);
       } catch (fault) {
         return this.#pause(entry.id, 1, fault);
       }
@@ -297,7 +298,7 @@ export class QueueHooks {
     const acts = async (held: readonly Held[]): Promise<readonly Message[]> =>
       (action === 'release' ? await this.#withoutOthers(entry, held, done) : held).map(({ data }) => data);
     let held: Held[] = [];
-    const gone = this.#gone.get(`${entry.id} ${cause}`);
+    const [gone, left] = [this.#gone.get(`${entry.id} ${cause}`), this.#left.get(entry.id)];
     done.asked += gone?.ids.size ?? 0;
     done.acted += gone?.acted ?? 0;
     // Mail that an earlier call has moved stays with the other block, even if that one has ended since.
@@ -308,8 +309,9 @@ export class QueueHooks {
       done.through = event.revision;
       if (moved.revisions.has(event.revision)) done.moved++;
       else if (isHeldEvent(event)) {
-        if (gone?.ids.has(event.data.transaction) !== true) held.push(event);
-        listed.add(event.data.transaction);
+        const { transaction } = event.data;
+        if (gone?.ids.has(transaction) !== true && left?.has(transaction) !== true) held.push(event);
+        listed.add(transaction);
       }
       if (held.length < IDS_AT_ONCE) continue;
       yield* inPieces(await acts(held));
@@ -436,7 +438,7 @@ export class QueueHooks {
   async #report(
     { id: block, subject }: BlockEntry,
     { action, cause }: HookTask,
-    outcome: 'done' | 'failed',
+    outcome: HookRan['outcome'],
     { asked, acted, moved, through, output }: Done,
   ): Promise<void> {
     const { blockCommands, models, log, metrics } = this.#options;
@@ -449,10 +451,10 @@ export class QueueHooks {
     );
     this.#failures.delete(`${block} ${cause}`);
     this.#gone.delete(`${block} ${cause}`);
-    const isReplaced = output === REPLACED;
-    if (!isReplaced) metrics.ran(action, outcome);
+    if (outcome === 'done') this.#left.delete(block);
+    if (outcome !== 'replaced') metrics.ran(action, outcome);
     const fields = { correlation, block, subject, action, asked, acted, ...(moved > 0 && { moved }), output };
-    if (outcome === 'done' || isReplaced) log.info(fields, 'the hook was called');
+    if (outcome !== 'failed') log.info(fields, 'the hook was called');
     else log.error(fields, 'the hook was given up');
     // Until this is folded the task would look as if it were new, and the next one as if it were about the same mail.
     await models.reached(position);

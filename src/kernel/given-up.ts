@@ -39,5 +39,5 @@ export function givenUpText(history: readonly Item<Run>[], count: number): strin
     const isUntold = left > 0 && own.some((run) => run.acted === undefined);
     return isUntold ? [`some of these may have been ${action}d`] : [];
   });
-  return parts.length === 0 ? '' : `${parts.join(', ')} before the hook was given up`;
+  return parts.length === 0 ? '' : `${parts.join(', ')} already`;
 }

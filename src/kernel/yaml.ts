@@ -113,9 +113,12 @@ function plainly(document: Document.Parsed, faults: readonly YAMLError[]): YAMLE
   const goingOn = new Set(
     faults.flatMap(({ code, pos }) => (code === 'MULTILINE_IMPLICIT_KEY' ? pos[0] : [])),
   );
+  // What comes after a comma that is missing is unexpected only for want of it.
+  const isCommaMissing = faults.some(({ code }) => code === 'BLOCK_IN_FLOW');
   let quotes: readonly number[] | undefined;
   for (const fault of faults) {
     const { code, message, pos } = fault;
+    if (code === 'UNEXPECTED_TOKEN' && isCommaMissing) continue;
     const isQuote = code === 'MISSING_CHAR' && message.startsWith('Missing closing');
     // The library says where it looked for the end.
     if (isQuote) quotes ??= quotedTexts(document);
@@ -170,6 +173,7 @@ const WORDS: Readonly<Partial<Record<ErrorCode, (message: string, goesOn: boolea
     if (message.startsWith('Sequence item')) return NOT_IN_LINE;
     return message.startsWith('Implicit map keys') ? NO_PAIR : message;
   },
+  BLOCK_IN_FLOW: () => 'a comma is missing within { } or [ ], or a list there begins with a dash',
   TAB_AS_INDENT: () => 'begins with a tab; indent by spaces',
   MULTIPLE_DOCS: () => 'a line --- begins a second document; write one alone',
   BAD_SCALAR_START: (message) => `a value that begins with ${message.at(-1)!} has to be in quotes`,

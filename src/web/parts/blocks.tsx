@@ -106,7 +106,7 @@ const CHANGED: Readonly<Record<string, string>> = {
   PersonForgotten: 'Forgot a person',
 };
 
-const HELD_BECOMES = { release: 'delivered', delete: 'deleted', keep: 'kept' } as const;
+export const HELD_BECOMES = { release: 'delivered', delete: 'deleted', keep: 'kept' } as const;
 
 /** What a change was, before the name of its subject. */
 export function changedText({ type, held }: Pick<Change, 'type' | 'held'>): string {

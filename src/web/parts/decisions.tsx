@@ -136,11 +136,23 @@ interface DecisionDialog {
   readonly close: () => void;
 }
 
+const NONE_HELD = { count: 0, decided: null, others: false };
+
+/** What becomes of held mail where nothing is said. */
+function unlessSaid(decided: { action: 'release' | 'delete' } | null, mayBeWrong: boolean): string {
+  const asDecided =
+    decided === null ? undefined : { release: 'deliver it', delete: 'delete it' }[decided.action];
+  if (!mayBeWrong) return asDecided === undefined ? 'Keep it for now' : `As was decided: ${asDecided}`;
+  return asDecided === undefined
+    ? 'Deliver it if the rule was wrong, else keep it'
+    : `Deliver it if the rule was wrong, else as was decided: ${asDecided}`;
+}
+
 export function ReleaseDialog({ block, close }: DecisionDialog) {
   const { release } = useDecisions();
   const { operates } = useRights();
   // A hook holds what a blocked account has in the queue, however the block refuses.
-  const { data: { count: waiting, others } = { count: 0, others: false } } = useQuery({
+  const { data: { count: waiting, decided, others } = NONE_HELD } = useQuery({
     queryKey: ['block', block.id, 'held'],
     queryFn: () =>
       answered(
@@ -149,12 +161,13 @@ export function ReleaseDialog({ block, close }: DecisionDialog) {
         }),
       ),
   });
+  const mayBeWrong = operates && block.rule !== null;
   return (
     <Dialog title={`Release ${subjectName(block.subject)}`} close={close}>
       <Form send={(values) => release(block, values).then(close)} action="Release" cancel={close}>
         {(fault) => (
           <>
-            {operates && block.rule !== null && (
+            {mayBeWrong && (
               <Check
                 label="The rule was wrong: what was sent is usual from now on"
                 name="falsePositive"
@@ -169,14 +182,12 @@ export function ReleaseDialog({ block, close }: DecisionDialog) {
                 name="held"
                 fault={fault('held')}
                 options={[
-                  ...(operates && block.rule !== null
-                    ? [['', 'Deliver it if the rule was wrong, else keep it'] as const]
-                    : []),
-                  ['keep', 'Keep it for now'],
-                  // The server refuses it where some of it is mail of others.
+                  ['', unlessSaid(decided, mayBeWrong)],
+                  // The server refuses these where some of it is mail of others.
                   ...(others
                     ? []
                     : ([
+                        ...(mayBeWrong || decided !== null ? [['keep', 'Keep it'] as const] : []),
                         ['release', 'Deliver it'],
                         ['delete', 'Delete it'],
                       ] as const)),

@@ -1,5 +1,6 @@
 import { actorName } from '../../kernel/actor.js';
 import type { Block } from '../api.js';
+import { HELD_BECOMES } from '../parts/blocks.js';
 import { plural } from '../parts/counted.js';
 import { Time } from '../time.js';
 
@@ -69,25 +70,26 @@ function whatOf(item: Item, before: Item['until']): string {
   if (hook !== undefined) {
     const { action, outcome, asked, acted, moved = 0 } = hook;
     const verb = { 'hold-queue': 'held', release: 'delivered', delete: 'deleted' }[action];
-    if (outcome === 'failed') return `could not have the mail ${verb}: the hook failed`;
+    const did =
+      acted === undefined || asked === undefined
+        ? undefined
+        : `had ${verb} ${acted.toLocaleString()} of ${plural(asked, 'message')} (by the hook)`;
+    if (outcome === 'replaced')
+      return `${did ?? `may have had some of the mail ${verb}`} when another decision came`;
+    if (outcome === 'failed')
+      return did === undefined || acted === 0
+        ? `could not have the mail ${verb}: the hook failed`
+        : `${did}, and then the hook failed`;
     const stay = moved === 0 ? '' : `; ${plural(moved, 'message')} on hold for other blocks of the sender`;
     // An administrator of a domain is not told how much of it was mail of others.
-    if (acted === undefined || asked === undefined) return `called the hook to have mail ${verb}`;
-    return `had ${verb} ${acted.toLocaleString()} of ${plural(asked, 'message')} (by the hook)${stay}`;
+    return did === undefined ? `called the hook to have mail ${verb}` : `${did}${stay}`;
   }
   // Its words, its direction or what clients are told are other ones, and it ends when it did.
   if (isSameEnd(item, before))
     return refusal === undefined ? 'changed the block' : `changed what clients are told (${refusal})`;
-  if (type === 'HeldMailDecided')
-    return `asked for the held mail to be ${held === 'delete' ? 'deleted' : 'delivered'}`;
-  const also = [
-    falsePositive === true ? 'as a false positive' : '',
-    held === 'release'
-      ? 'and asked for the held mail to be delivered'
-      : held === 'delete'
-        ? 'and asked for the held mail to be deleted'
-        : '',
-  ];
+  const wish = held === undefined ? '' : `asked for the held mail to be ${HELD_BECOMES[held]}`;
+  if (type === 'HeldMailDecided') return wish;
+  const also = [falsePositive === true ? 'as a false positive' : '', wish === '' ? '' : `and ${wish}`];
   if (refusal !== undefined) also.push(`and changed what clients are told (${refusal})`);
   return [WORDS[type] ?? type, ...also].filter(Boolean).join(' ');
 }

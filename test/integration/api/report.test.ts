@@ -209,7 +209,7 @@ describe('the containment report of a block', () => {
     });
   });
 
-  test('says how much of it was deleted before the hook was given up', async () => {
+  test('says how much of it was deleted already', async () => {
     const value = 'half@example.com';
     const { id } = await server.block(value, { refusal: 'hold' });
     await server.held(id, value, 3);
@@ -229,7 +229,7 @@ describe('the containment report of a block', () => {
     await server.deps.models.reached(position);
     const { out } = await terminal.run('block', 'report', id);
     const told =
-      /^Messages that were held: 3, of which 3 are listed as held: 2 of these were deleted before the hook was given up\.$/m;
+      /^Messages that were held: 3, of which 3 are listed as held: 2 of these were deleted already\.$/m;
     assert.match(out, told);
   });
 

@@ -171,6 +171,9 @@ describe('what is held for a block of a domain', () => {
     ['held', { action: 'release' }],
     ['release', { held: 'delete' }],
     ['release', { held: 'release' }],
+    // It withdraws what an operator has decided.
+    ['held', { action: 'keep' }],
+    ['release', { held: 'keep' }],
   ];
 
   test('is not sent or deleted by its administrator if some of it is mail of accounts elsewhere, nor counted', async () => {

@@ -201,13 +201,21 @@ describe('mail that is held for a block', () => {
     assert.match(out, /^Of what is listed 2 are to be deleted, and no hook has done it\.$/m);
     const { err } = await terminal.run('block', 'release', id);
     assert.match(err, /^2 messages are to be deleted: stopgap block show \S+ tells what came of it$/m);
-    assert.match(err, /^1 message stays on hold: stopgap block held \S+ with --release or --delete decides/m);
-    assert.match(await shown(), /; nobody has decided what becomes of the other 1 \(--release, --delete\)\n/);
+    assert.match(
+      err,
+      /^1 message stays on hold: stopgap block held \S+ with --release or --delete decides on all 3$/m,
+    );
+    assert.match(
+      await shown(),
+      /; nobody has decided what becomes of the other 1 \(--release or --delete is about all 3\)\n/,
+    );
     assert.match(
       (await terminal.run('block', 'held', id, '--release')).err,
       /^that replaces the decision to delete 2 of it, which no hook had done$/m,
     );
     assert.match(await shown(), /^held: 3 messages; to be released, but no hook has done it/);
+    assert.match((await terminal.run('block', 'held', id, '--keep')).err, /^3 messages stay on hold: /m);
+    assert.match(await shown(), /^held: 3 messages; nobody has decided what becomes of them/);
   });
 
   test('waits for a decision where one was made twice and the first has been carried out', async () => {
@@ -274,8 +282,12 @@ describe('mail that is held for a block', () => {
     const { id } = await server.block('decided@example.com', { refusal: 'hold' });
     const released = await terminal.run('block', 'release', id, '--held', 'keep', '--false-positive');
     assert.equal(released.code, 0, released.err);
-    const both = await terminal.run('block', 'held', id, '--release', '--delete');
-    assert.notEqual(both.code, 0);
+    for (const both of [
+      ['--release', '--delete'],
+      ['--keep', '--delete'],
+      ['--release', '--keep'],
+    ])
+      assert.notEqual((await terminal.run('block', 'held', id, ...both)).code, 0);
     await hold(id, '4AAAA');
     const later = await terminal.run('block', 'held', id, '--delete', '--note', 'it was a thief');
     assert.match(
@@ -292,7 +304,7 @@ describe('mail that is held for a block', () => {
         ['HeldMailDecided', 'delete', 'it was a thief'],
       ],
     );
-    assert.equal((await server.post(`/api/v1/blocks/${id}/held`, { action: 'keep' })).status, 400);
+    assert.equal((await server.post(`/api/v1/blocks/${id}/held`, { action: 'hold' })).status, 400);
     assert.equal(
       (await server.post(`/api/v1/blocks/${id}/held`, { action: 'delete' }, { role: 'viewer' })).status,
       403,

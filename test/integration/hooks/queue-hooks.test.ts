@@ -250,16 +250,15 @@ describe('the hook for mail in a queue', () => {
     await decideOn('release');
     const ran = await runs(there, 2);
     assert.deepEqual(
-      ran.map(({ data }) => [data.action, data.outcome, data.asked, data.output]),
+      ran.map(({ data }) => [data.action, data.outcome, data.asked, data.acted]),
       [
-        ['delete', 'failed', 1, 'another decision has replaced it'],
-        ['release', 'done', 2, ran[1]!.data.output],
+        ['delete', 'replaced', 1, 0],
+        ['release', 'done', 1, 1],
       ],
     );
     assert.deepEqual((await hook.calls()).map(told), [
       ['delete', ALICE, ['4GONE']],
       ['delete', BOB, ['4BOB1']],
-      ['release', ALICE, ['4GONE']],
       ['release', BOB, ['4BOB1']],
     ]);
   });
@@ -279,13 +278,12 @@ describe('the hook for mail in a queue', () => {
     assert.deepEqual(
       ran.map(({ data }) => [data.action, data.outcome, data.asked]),
       [
-        ['delete', 'failed', 1],
-        ['release', 'done', 2],
+        ['delete', 'replaced', 1],
+        ['release', 'done', 1],
       ],
     );
     assert.deepEqual((await hook.calls()).map(told), [
       ['delete', ALICE, ['4ONE1']],
-      ['release', ALICE, ['4ONE1']],
       ['release', BOB, ['4TWO2']],
     ]);
   });

@@ -122,6 +122,45 @@ describe('the screen of one block in a real browser', { skip: WITHOUT_BROWSER },
     assert.match(JSON.stringify(json), /"held":"release"/);
   });
 
+  test('leaves at the release what was decided on held mail, says so, and keeps the mail where a person asks for it', async () => {
+    const releasedWith = async (account: string, keeps: boolean): Promise<string> => {
+      const block = (await server.api.block(account))['id'];
+      await server.api.held(block, account, 2);
+      await server.api.post(`/api/v1/blocks/${block}/held`, { action: 'delete' });
+      const page = await server.open({ as: 'operator', at: `/blocks/${block}` });
+      await page.getByText('2 of these are to be deleted, and no hook has done it.').waitFor();
+      await page.getByRole('button', { name: 'Release' }).click();
+      const dialog = page.getByRole('dialog');
+      const choice = dialog.getByLabel('Mail that is held (2 messages)');
+      await dialog.getByText('As was decided: delete it').waitFor({ state: 'attached' });
+      if (keeps) await choice.selectOption('Keep it');
+      await dialog.getByRole('button', { name: 'Release' }).click();
+      const words = keeps ? ' and asked for the held mail to be kept' : '';
+      await page.getByText(new RegExp(`oscar released it${words}$`)).waitFor();
+      const { json } = await server.api.get(`/api/v1/blocks/${block}/held`);
+      return JSON.stringify((json as unknown as { decided: unknown }).decided);
+    };
+    const decided = JSON.stringify({ action: 'delete', count: 2, failed: false });
+    assert.equal(await releasedWith('pia@own.example', false), decided);
+    assert.equal(await releasedWith('ria@own.example', true), 'null');
+  });
+
+  test('says of a decision that another one replaced how much of it the hook had done', async () => {
+    const account = 'sam@own.example';
+    const block = (await server.api.block(account, { refusal: 'hold' }))['id'];
+    await server.api.held(block, account, 3);
+    const ran = { kind: 'hook', block, action: 'delete', cause: 1, outcome: 'replaced', output: '' } as const;
+    const { position } = await server.api.deps.blockCommands.execute(
+      { type: 'account', value: account },
+      { ...ran, asked: 2, acted: 2 },
+      { by: 'system:hook' },
+    );
+    await server.api.deps.models.reached(position);
+    const page = await server.open({ as: 'viewer', at: `/blocks/${block}` });
+    await page.getByText('had deleted 2 of 2 messages (by the hook) when another decision came').waitFor();
+    assert.equal(await page.getByText('the hook failed').count(), 0);
+  });
+
   test('says of mail that could not be held that it was refused, and nowhere that it was taken', async () => {
     const account = 'lea@own.example';
     const block = (await server.api.block(account, { refusal: 'hold' }))['id'];
@@ -170,8 +209,7 @@ describe('the screen of one block in a real browser', { skip: WITHOUT_BROWSER },
     );
     await models.reached(position);
     const page = await server.open({ as: 'viewer', at: `/blocks/${block}` });
-    const told =
-      '3 messages are listed as held for this block: 2 of these were deleted before the hook was given up.';
+    const told = '3 messages are listed as held for this block: 2 of these were deleted already.';
     await page.getByText(told).waitFor();
     await page.locator('.panel').getByText('Nothing was refused.').waitFor();
     assert.equal(await page.getByText('Nothing was tried').count(), 0);

@@ -31,7 +31,7 @@ const ran = (more: Partial<HookRan> = {}): BlockFact => ({
   },
 });
 const HELD_QUEUE = ran({ action: 'hold-queue', cause: 10 });
-const decided = (action: 'release' | 'delete'): BlockFact => ({
+const decided = (action: 'release' | 'delete' | 'keep'): BlockFact => ({
   type: 'HeldMailDecided',
   data: { block: 'b1', action },
 });
@@ -146,6 +146,9 @@ describe('what the hook is to be called for', () => {
     const kept = { type: 'BlockReleased', data: { block: 'b1', falsePositive: true, held: 'keep' } } as const;
     assert.deepEqual(open(kept), [], 'it is withdrawn');
     assert.deepEqual(open(kept, decided('release')), [['release', 50]]);
+    for (const end of [[], [released()], [expired(T0)]])
+      assert.deepEqual(open(...end, decided('keep')), [], 'also of a block that has ended');
+    assert.deepEqual(open(decided('keep'), released(true)), [['release', 50]]);
   });
 
   test('a plain release and the end of a block leave a decision as it is', () => {
@@ -167,6 +170,8 @@ describe('what the hook is to be called for', () => {
     } as const;
     assert.equal(through(decided('delete'), kept), -1);
     assert.equal(through(decided('delete'), ran({ cause: 20, outcome: 'failed' }), kept), -1);
+    assert.equal(through(released(true), decided('keep')), -1);
+    assert.equal(through(decided('keep'), released(true)), Infinity);
   });
 
   test('a release after the end stays, as it is about what is recorded later too, until there is another decision', () => {

@@ -35,7 +35,7 @@ describe('what `block show` says of held mail', () => {
     assert.equal(heldState(blockWith('active'), some), wish);
     assert.equal(
       heldState(blockWith('released'), some),
-      `${wish}; nobody has decided what becomes of the other 3 (--release, --delete)`,
+      `${wish}; nobody has decided what becomes of the other 3 (--release or --delete is about all 5)`,
     );
     const all = held(2, { decided: { ...decided, failed: true } });
     assert.equal(
@@ -71,21 +71,21 @@ describe('what `block show` says of held mail', () => {
     assert.match(blockDetails(shown, 0), / HookRan {2}test {2}release done$/m);
   });
 
-  test('says how much was deleted before the hook was given up, as long as it is listed', () => {
+  test('says how much was deleted already, as long as it is listed', () => {
     const hook = { action: 'delete', cause: 30, outcome: 'failed', asked: 2, acted: 2, output: '' };
     const deleting = item(30, 'HeldMailDecided', { held: 'delete' });
     const failed = item(40, 'HookRan', { hook });
-    assert.equal(stateOf(5, deleting, failed), '2 of these were deleted before the hook was given up');
+    assert.equal(stateOf(5, deleting, failed), '2 of these were deleted already');
     const again = held(5, { decided: { action: 'delete', count: 5, failed: true } });
     assert.match(
       heldState(blockWith('active', deleting, failed), again),
-      /^2 of these were deleted before the hook was given up; to be deleted, and the hook has failed: /,
+      /^2 of these were deleted already; to be deleted, and the hook has failed: /,
     );
-    assert.match(stateOf(1, deleting, failed), /^1 of these was deleted before/);
+    assert.match(stateOf(1, deleting, failed), /^1 of these was deleted already$/);
     const { acted: _, asked: __, ...untold } = hook;
     assert.match(
       stateOf(1, deleting, item(40, 'HookRan', { hook: untold })),
-      /^some of these may have been deleted before the hook was given up$/,
+      /^some of these may have been deleted already$/,
     );
     const done = item(60, 'HookRan', { hook: { ...hook, outcome: 'done', asked: 3, acted: 3 } });
     assert.equal(stateOf(0, deleting, failed, done), '');

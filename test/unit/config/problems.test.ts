@@ -113,6 +113,11 @@ const CASES: Array<[name: string, given: Given, problem: string | RegExp]> = [
     { yaml: 'smtp:\n  hostname\n  relay: x\n' },
     'stopgap.yaml:2:3: no name with a value; see the indentation, the colon and the space after it',
   ],
+  [
+    'a comma that is missing',
+    { yaml: "smtp:\n  submission: { listen: ':587' tls: { mode: none } }\n" },
+    /^stopgap\.yaml:2:\d+: a comma is missing within \{ \} or \[ \], or a list there begins with a dash$/,
+  ],
   ['a tab', { yaml: 'smtp:\n\thostname: a\n' }, 'stopgap.yaml:2:1: begins with a tab; indent by spaces'],
   [
     'a quote that is not closed',

@@ -21,6 +21,7 @@ describe('taking a person out of an event', () => {
     ['mail of alice.b+news@example.com.', `mail of ${P}.`],
     ['"alice.b"@example.com', P],
     ['as told by @alice.b@example.com', `as told by @${P}`],
+    ['he said "@alice.b@example.com"', `he said "@${P}"`],
     ['<mailto:@alice.b@example.com>', `<mailto:@${P}>`],
     ['account:alice.b@example.com', `account:${P}`],
     ['alice.b@example.com and Alice.b@example.com', `${P} and ${P}`],
