@@ -51,10 +51,10 @@ const seen = path.join(dir, 'seen');
 const COMPUTING: Readonly<Record<string, number>> = {
   'integration/': 5,
   'integration/page/': 2,
-  'contract/': 3,
-  'unit/': 3,
-  'integration/api/': 3,
-  'e2e/smtp/': 4,
+  'contract/': 2,
+  'unit/': 2,
+  'integration/api/': 2,
+  'e2e/smtp/': 2,
 };
 /** Those that mostly wait for other programs. They begin between the others, so that the processor is busy all the time. */
 const WAITING: Readonly<Record<string, number>> = {
@@ -129,7 +129,7 @@ const HUNG = 480_000;
 /** All of them, in milliseconds. What a test that hung has left behind may keep the runner waiting for its output. */
 const ALL_HUNG = 1_500_000;
 const args = [
-  ...['--test', ...reporters, '--test-concurrency=5', `--test-timeout=${HUNG}`],
+  ...['--test', ...reporters, '--test-concurrency=7', `--test-timeout=${HUNG}`],
   ...[`--max-semi-space-size=${YOUNG}`, ...FOR_SHORT_LIVES],
 ];
 

@@ -267,7 +267,9 @@ export class QueueHooks {
         await this.#call(entry, { action, isAgain }, batch, done);
         if (action !== 'hold-queue') this.#settles(entry, task, batch, done);
       }
-      if (done.asked + done.moved > 0) await this.#report(entry, task, 'done', done);
+      // A decision that this one has replaced may have left it nothing to do.
+      const isSettled = done.asked + done.moved > 0 || this.#left.has(entry.id);
+      if (isSettled) await this.#report(entry, task, 'done', done);
       return true;
     } catch (error) {
       return await this.#failed(entry, task, done, error).catch((fault: unknown) =>

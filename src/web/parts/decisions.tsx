@@ -139,9 +139,14 @@ interface DecisionDialog {
 const NONE_HELD = { count: 0, decided: null, others: false };
 
 /** What becomes of held mail where nothing is said. */
-function unlessSaid(decided: { action: 'release' | 'delete' } | null, mayBeWrong: boolean): string {
+function unlessSaid(
+  decided: { action: 'release' | 'delete'; failed: boolean } | null,
+  mayBeWrong: boolean,
+): string {
   const asDecided =
-    decided === null ? undefined : { release: 'deliver it', delete: 'delete it' }[decided.action];
+    decided === null || decided.failed
+      ? undefined
+      : { release: 'deliver it', delete: 'delete it' }[decided.action];
   if (!mayBeWrong) return asDecided === undefined ? 'Keep it for now' : `As was decided: ${asDecided}`;
   return asDecided === undefined
     ? 'Deliver it if the rule was wrong, else keep it'
