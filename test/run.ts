@@ -124,12 +124,14 @@ const reporters = [
 ];
 /** In megabytes: tests make much that is soon gone, and collecting it less often takes a tenth less of the processor. */
 const YOUNG = 32;
+/** Processes of tests at the same time: so many of them wait that seven keep two processors busy. */
+const SIDE_BY_SIDE = 7;
 /** A process of tests that goes on for so long, in milliseconds, hangs: it is ended, and the run fails. */
 const HUNG = 480_000;
 /** All of them, in milliseconds. What a test that hung has left behind may keep the runner waiting for its output. */
 const ALL_HUNG = 1_500_000;
 const args = [
-  ...['--test', ...reporters, '--test-concurrency=7', `--test-timeout=${HUNG}`],
+  ...['--test', ...reporters, `--test-concurrency=${SIDE_BY_SIDE}`, `--test-timeout=${HUNG}`],
   ...[`--max-semi-space-size=${YOUNG}`, ...FOR_SHORT_LIVES],
 ];
 
