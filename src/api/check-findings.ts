@@ -341,7 +341,6 @@ export interface Refusing {
 
 interface CameAs {
   readonly at: string;
-  readonly stage: 'auth' | 'rcpt' | 'data';
   readonly ip: string | null;
   readonly ehlo: string | null;
 }
@@ -405,9 +404,8 @@ function lowerFirst(text: string): string {
   return /^(EHLO|IP)/.test(text) ? text : text.charAt(0).toLowerCase() + text.slice(1);
 }
 
-/** The address or EHLO name from which the account was refused before. */
-export function cameAs({ at, stage, ip, ehlo }: CameAs): string {
+/** The address or EHLO name from which the account was refused before, be it by this block or by another one. */
+export function cameAs({ at, ip, ehlo }: CameAs): readonly string[] {
   const where = [...(ip === null ? [] : [`from ${ip}`]), ...(ehlo === null ? [] : [`as ${ehlo}`])];
-  const when = { auth: 'at AUTH', rcpt: 'at RCPT TO', data: 'after DATA' }[stage];
-  return `It was refused ${when} at ${at}${where.length === 0 ? '' : `, when it came ${where.join(' ')}`}.`;
+  return where.length === 0 ? [] : [`At ${at} it came ${where.join(' ')}.`];
 }

@@ -254,7 +254,7 @@ async function explainCheck(
           ...((deciding ?? otherWay) === undefined && !isBeforeAll && said?.cause !== 'trouble'
             ? unsure
             : []),
-          ...(from === undefined ? [] : [cameAs(from)]),
+          ...(from === undefined ? [] : cameAs(from)),
           ...(failed === undefined ? [] : [failedSentence(failed)]),
           ...(behind === null ? [] : [behindSentence(behind)]),
           ...heldSentences,

@@ -45,6 +45,14 @@ const IDS_AT_ONCE = 500;
 const ATTEMPTS = 8;
 const PAUSES = { first: 5 * SECOND, most: 5 * MINUTE };
 
+/**
+ * A mail server has said that it holds a message, and for so long it may not be on hold yet: Postfix asks before its milters, and
+ * waits for one up to `milter_content_timeout`.
+ */
+const ON_ITS_WAY = 5 * MINUTE;
+/** The pause before it is looked for again is the one after so many failures. */
+const AS_AFTER = 3;
+
 /** Messages of one login, each with what is known of it. */
 type Batch = readonly [account: string | null, messages: readonly Message[]];
 type Held = RecordedEvent & HeldEvent;
@@ -70,6 +78,8 @@ interface Done {
   moved: number;
   through: number | undefined;
   output: string;
+  /** Ids of what may not be on hold yet. */
+  readonly onItsWay: Set<string>;
 }
 
 /** What has left the queue for a task that is not over. */
@@ -77,10 +87,12 @@ interface Gone {
   readonly block: string;
   readonly task: HookTask;
   readonly ids: Set<string>;
-  acted: number;
 }
 
-const nothingDone = (): Done => ({ asked: 0, acted: 0, moved: 0, through: undefined, output: '' });
+const nothingDone = (): Done => ({
+  ...{ asked: 0, acted: 0, moved: 0, through: undefined, output: '' },
+  onItsWay: new Set(),
+});
 
 /**
  * Calls the hook for what has happened to blocks: one call at a time, and each until it is recorded what came of it. What
@@ -216,9 +228,9 @@ export class QueueHooks {
    * @returns whether that could be recorded; else it is tried again, after a pause
    */
   async #replaced(entry: BlockEntry, tasks: readonly HookTask[]): Promise<boolean> {
-    for (const { block, task, ids, acted } of this.#gone.values()) {
+    for (const { block, task, ids } of this.#gone.values()) {
       if (block !== entry.id || tasks.some(({ cause }) => cause === task.cause)) continue;
-      const done = { ...nothingDone(), asked: ids.size, acted };
+      const done = { ...nothingDone(), asked: ids.size, acted: ids.size };
       this.#left.set(block, new Set([...(this.#left.get(block) ?? []), ...ids]));
       try {
         await this.#report(entry, task, 'replaced', done);
@@ -255,6 +267,7 @@ export class QueueHooks {
   async #try(entry: BlockEntry, task: HookTask, isUnheard: boolean): Promise<boolean> {
     const done = nothingDone();
     const { action } = task;
+    const missing = new Set<string>();
     try {
       const isAgain = action === 'hold-queue' && (await this.#wasCalled(entry.id));
       if (isUnheard) {
@@ -264,8 +277,20 @@ export class QueueHooks {
       for await (const batch of this.#batches(entry, task, done)) {
         if (!this.#isWanted(entry, task)) return true;
         if (action === 'hold-queue' && !isAgain && done.asked === 0) await this.#begins(entry.id);
-        await this.#call(entry, { action, isAgain }, batch, done);
-        if (action !== 'hold-queue') this.#settles(entry, task, batch, done);
+        const acted = await this.#call(entry, { action, isAgain }, batch, done);
+        if (action === 'hold-queue') continue;
+        this.#goes(entry, task, acted);
+        for (const { transaction } of batch[1]) if (done.onItsWay.has(transaction)) missing.add(transaction);
+        for (const { transaction } of acted) missing.delete(transaction);
+      }
+      if (missing.size > 0) {
+        const { id: block } = entry;
+        const count = missing.size;
+        this.#options.log.info(
+          { block, action, missing: count },
+          'the hook is called again for what may not be on hold yet',
+        );
+        return this.#pause(block, AS_AFTER);
       }
       // A decision that this one has replaced may have left it nothing to do.
       const isSettled = done.asked + done.moved > 0 || this.#left.has(entry.id);
@@ -278,12 +303,11 @@ export class QueueHooks {
     }
   }
 
-  #settles({ id: block }: BlockEntry, task: HookTask, [, messages]: Batch, { acted }: Done): void {
+  #goes({ id: block }: BlockEntry, task: HookTask, messages: readonly Message[]): void {
     const key = `${block} ${task.cause}`;
-    const gone: Gone = this.#gone.get(key) ?? { block, task, ids: new Set(), acted };
-    this.#gone.set(key, gone);
-    for (const { transaction } of messages) gone.ids.add(transaction);
-    gone.acted = acted;
+    const { ids } = this.#gone.get(key) ?? { ids: new Set() };
+    for (const { transaction } of messages) ids.add(transaction);
+    if (ids.size > 0) this.#gone.set(key, { block, task, ids });
   }
 
   /** What the hook is called for, in pieces. */
@@ -300,9 +324,10 @@ export class QueueHooks {
     const acts = async (held: readonly Held[]): Promise<readonly Message[]> =>
       (action === 'release' ? await this.#withoutOthers(entry, held, done) : held).map(({ data }) => data);
     let held: Held[] = [];
+    const since = this.#options.clock.now() - ON_ITS_WAY;
     const [gone, left] = [this.#gone.get(`${entry.id} ${cause}`), this.#left.get(entry.id)];
     done.asked += gone?.ids.size ?? 0;
-    done.acted += gone?.acted ?? 0;
+    done.acted += gone?.ids.size ?? 0;
     // Mail that an earlier call has moved stays with the other block, even if that one has ended since.
     const moved = await movedFrom(this.#options.store, entry.id);
     const listed = new Set(moved.transactions);
@@ -314,6 +339,7 @@ export class QueueHooks {
         const { transaction } = event.data;
         if (gone?.ids.has(transaction) !== true && left?.has(transaction) !== true) held.push(event);
         listed.add(transaction);
+        if (event.at > since && event.by !== QUEUE_HOLDER) done.onItsWay.add(transaction);
       }
       if (held.length < IDS_AT_ONCE) continue;
       yield* inPieces(await acts(held));
@@ -409,7 +435,7 @@ export class QueueHooks {
     return { own, others };
   }
 
-  /** @returns of what is to be held, what is on hold by it */
+  /** @returns what it acted on */
   async #call(
     { id: block, subject: { type, value } }: BlockEntry,
     { action, isAgain }: Calling,
@@ -424,17 +450,17 @@ export class QueueHooks {
     done.asked += queueIds.length;
     done.acted += acted.size;
     if (done.output === '') done.output = firstLines(output);
-    if (action !== 'hold-queue' || acted.size === 0) return [];
+    const found = messages.filter(({ transaction }) => acted.has(transaction));
+    if (action !== 'hold-queue' || found.length === 0) return found;
     const { store, clock } = this.#options;
-    const held = messages.filter(({ transaction }) => acted.has(transaction));
-    const events = held.flatMap((message) => {
+    const events = found.flatMap((message) => {
       const { transaction: correlation } = message;
       const fact: HeldEvent = { type: 'MessageHeld', data: { ...message, block } };
       const idAt = (): string => heldId(block, correlation);
       return envelope([fact], { by: QUEUE_HOLDER, correlation, idAt }, clock.now());
     });
     await store.append(heldStream(block), events, 'any');
-    return held;
+    return found;
   }
 
   async #report(

@@ -14,7 +14,8 @@ fs.appendFileSync(dir + '/calls', input);
 const act = () => {
   const word = { 'hold-queue': 'held', release: 'released', delete: 'deleted' }[action];
   // As if these had left the queue.
-  for (const id of queueIds) if (!id.endsWith('GONE')) console.log(word + ' ' + id);
+  const lacks = (id) => id.endsWith('GONE') || (id.endsWith('LATE') && fs.existsSync(dir + '/early'));
+  for (const id of queueIds) if (!lacks(id)) console.log(word + ' ' + id);
 };
 const waiting = () => fs.existsSync(dir + '/waits') ? setTimeout(waiting, 20) : act();
 // It outlives a caller that is killed, but not the test.
@@ -44,9 +45,9 @@ export class FakeHook {
     return hook;
   }
 
-  /** From now on it fails, or fails but for Alice, or fails to release, or never answers, or waits, or works. */
-  async becomes(mood: 'broken' | 'half' | 'keeps' | 'hangs' | 'waits' | 'well'): Promise<void> {
-    for (const each of ['broken', 'half', 'keeps', 'hangs', 'waits'])
+  /** From now on it fails, or fails but for Alice, or fails to release, or never answers, or waits, or comes too early for what ends in `LATE`, or works. */
+  async becomes(mood: 'broken' | 'half' | 'keeps' | 'hangs' | 'waits' | 'early' | 'well'): Promise<void> {
+    for (const each of ['broken', 'half', 'keeps', 'hangs', 'waits', 'early'])
       await rm(path.join(this.#dir, each), { force: true });
     if (mood !== 'well') await writeFile(path.join(this.#dir, mood), '');
   }

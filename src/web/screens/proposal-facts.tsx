@@ -148,7 +148,9 @@ function Places({ block, sender }: { block: Block; sender: Sender }) {
   const places = useMemo(() => {
     const networks = new Map<string, number>();
     const names = new Map<string, number>();
-    for (const { data } of sends.items) {
+    for (const { type, data } of sends.items) {
+      // A refusal says nothing of how many there were to be.
+      if (type !== 'MessageAccepted') continue;
       const { ip, ehlo, recipients = 1 } = data as Send;
       if (ip !== undefined) networks.set(ip, (networks.get(ip) ?? 0) + recipients);
       if (ehlo !== undefined) names.set(ehlo, (names.get(ehlo) ?? 0) + recipients);

@@ -98,7 +98,7 @@ describe('checks over HTTP', () => {
     assert.deepEqual([clerk.auth.outcome, clerk.auth.block], ['refused', ehlo.id]);
     assert.match(
       clerk.sentence,
-      /^This sender is refused: EHLO name pc-17\.example is blocked .* It was refused at AUTH at 2026-\S+, when it came from 192\.0\.2\.9 as PC-17\.example\.$/,
+      /^This sender is refused: EHLO name pc-17\.example is blocked .* At 2026-\S+ it came from 192\.0\.2\.9 as PC-17\.example\.$/,
     );
     assert.equal((await check('account=boss@example.com')).auth.block, ip.id);
     const elsewhere = await check('account=clerk@example.com&ehlo=phone.example&ip=192.0.2.9');

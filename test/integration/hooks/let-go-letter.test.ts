@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { MINUTE } from '../../../src/kernel/time.js';
 import { newId } from '../../../src/runtime/ids.js';
 import type { HookScene } from '../../support/hook-scene.js';
 import { decide, failed, recordHeld, recordSent, runs, scene } from '../../support/hook-scene.js';
@@ -24,6 +25,8 @@ describe('the letter about held mail that somebody let go by hand', () => {
   async function held(there: HookScene, ...ids: readonly string[]): Promise<string> {
     const block = await there.stopgap.block('account', ALICE, { refusal: 'hold' });
     for (const id of ids) await recordHeld(there, block, id);
+    // What the hook does not find then is not on its way any more.
+    there.clock.advance(6 * MINUTE);
     return block;
   }
 

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { ReportJson } from '../../../src/api/block-report.js';
 import { parseSubject } from '../../../src/sending/subjects.js';
+import { MINUTE } from '../../../src/kernel/time.js';
 import type { HookScene } from '../../support/hook-scene.js';
 import { decide, failed, recordHeld, runs, scene } from '../../support/hook-scene.js';
 import { tokenOf } from '../../support/policy/token.js';
@@ -133,6 +134,7 @@ describe('the report of a block whose mail another block took over', () => {
     const { block, network } = await moved(there);
     const { elsewhere, letter } = await reader(there);
     await recordHeld(there, network, '4GONE', { ip: NETWORK });
+    there.clock.advance(6 * MINUTE);
     await decideOn(there, 'ip', NETWORK, { kind: 'release', block: network, falsePositive: true });
     await runs(there, 2);
     assert.deepEqual(await elsewhere(block), { released: 0, deleted: 0, waiting: 0 });

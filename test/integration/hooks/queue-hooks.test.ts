@@ -233,10 +233,12 @@ describe('the hook for mail in a queue', () => {
 
   test('tells what it had done of a decision when another one replaced it, and leaves the rest of it', async (t) => {
     const there = await scene(t);
-    const { stopgap, hook } = there;
+    const { stopgap, hook, clock } = there;
     const domain = await stopgap.block('domain', 'example.com', { refusal: 'hold' });
+    await recordHeld(there, domain, '4ONE1');
     await recordHeld(there, domain, '4GONE');
     await recordHeld(there, domain, '4BOB1', { account: BOB, returnPath: BOB });
+    clock.advance(6 * MINUTE);
     await hook.becomes('half');
     const decideOn = async (action: 'release' | 'delete'): Promise<void> => {
       const command = { kind: 'held', block: domain, action } as const;
@@ -252,14 +254,42 @@ describe('the hook for mail in a queue', () => {
     assert.deepEqual(
       ran.map(({ data }) => [data.action, data.outcome, data.asked, data.acted]),
       [
-        ['delete', 'replaced', 1, 0],
-        ['release', 'done', 1, 1],
+        ['delete', 'replaced', 1, 1],
+        ['release', 'done', 2, 1],
       ],
     );
     assert.deepEqual((await hook.calls()).map(told), [
-      ['delete', ALICE, ['4GONE']],
+      ['delete', ALICE, ['4ONE1', '4GONE']],
       ['delete', BOB, ['4BOB1']],
+      ['release', ALICE, ['4GONE']],
       ['release', BOB, ['4BOB1']],
+    ]);
+  });
+
+  test('is called again for what it does not find on hold, as long as a milter may have it', async (t) => {
+    const there = await scene(t);
+    const { stopgap, hook, clock } = there;
+    const block = await stopgap.block('account', ALICE, { refusal: 'hold' });
+    for (const id of ['4ONE1', '4ALATE', '4BLATE', '4GONE']) await recordHeld(there, block, id);
+    await hook.becomes('early');
+    await decide(there, { kind: 'release', block, falsePositive: true });
+    const again = (times: number): Promise<void> =>
+      eventually(
+        `it is to be called again ${times} times`,
+        () => stopgap.logs.filter((line) => line.includes('what may not be on hold yet')).length === times,
+      );
+    await again(1);
+    assert.deepEqual(await stopgap.all('HookRan'), []);
+    await hook.becomes('well');
+    clock.advance(MINUTE);
+    await again(2);
+    clock.advance(5 * MINUTE);
+    const [run] = await runs(there, 1);
+    assert.deepEqual([run!.data.asked, run!.data.acted, run!.data.through], [4, 3, 3]);
+    assert.deepEqual((await hook.calls()).map(told), [
+      ['release', ALICE, ['4ONE1', '4ALATE', '4BLATE', '4GONE']],
+      ['release', ALICE, ['4ALATE', '4BLATE', '4GONE']],
+      ['release', ALICE, ['4GONE']],
     ]);
   });
 
