@@ -1,24 +1,36 @@
+import type { ActiveBlock } from '../../projections/blocks/active-blocks.js';
 import type { BlockEntry } from '../../projections/blocks/block-entry.js';
 import { settledThrough } from '../../projections/blocks/block-entry.js';
 import type { ReadModels } from '../detector/read-models.js';
-import type { Instant, Milliseconds } from '../kernel/time.js';
+import type { NewEvent, RecordedEvent } from '../kernel/events.js';
+import type { Clock, Instant, Milliseconds } from '../kernel/time.js';
 import { DAY } from '../kernel/time.js';
-import { idOf } from '../runtime/ids.js';
-import type { MessageAccepted, MessageHeld } from '../sending/events.js';
+import { envelope, idOf } from '../runtime/ids.js';
+import type {
+  HeldEvent,
+  HeldMailMoved,
+  MessageAccepted,
+  MessageHeld,
+  MovedEvent,
+} from '../sending/events.js';
 import {
   heldStream,
   isHeldEvent,
   isImported,
   isMovedEvent,
   movedStream,
+  QUEUE_HOLDER,
   sendStream,
 } from '../sending/events.js';
 import { normalizeAccount, normalizeAddress } from '../sending/identity.js';
 import type { Subject } from '../sending/subjects.js';
+import { senderIdentity } from '../sending/subjects.js';
 import type { EventStore } from '../store/port.js';
+import { StoreUnavailable } from '../store/port.js';
 
 /** A message, with what is known of it. */
 export type Message = Omit<MessageHeld, 'block'>;
+export type Held = RecordedEvent & HeldEvent;
 
 /** What was held for a block once, and is held for another one since. */
 export interface Moved {
@@ -142,4 +154,84 @@ function isOf(
 ): boolean {
   if (type === 'account') return normalizeAccount(account) === value;
   return (direction === 'all' || way === direction) && normalizeAddress(returnPath) === value;
+}
+
+/** What may move held mail to other blocks. */
+interface Mover {
+  readonly store: Pick<EventStore, 'append'>;
+  readonly models: Pick<ReadModels, 'ledger' | 'refusing'>;
+  readonly clock: Clock;
+}
+
+/**
+ * What is to be released without the mail of senders whom another block refuses now: that stays on hold for it, and waits for
+ * the decision on it.
+ */
+export async function withoutOthers(
+  mover: Mover,
+  entry: BlockEntry,
+  held: readonly Held[],
+): Promise<readonly Held[]> {
+  const { own, others } = byBlock(mover, entry, held, ({ data }) => data);
+  for (const [block, events] of others) {
+    const moved = events.map(({ id, type, data, at, by, correlation }): NewEvent => {
+      // Who recorded it first says whether it was counted as a send.
+      const event = { id: idOf(`held/${block}/${id}`), type, data: { ...data, block }, at, by };
+      return correlation === undefined ? event : { ...event, correlation };
+    });
+    await mover.store.append(heldStream(block), moved, 'any');
+    await recordMoved(
+      mover,
+      entry,
+      block,
+      events.map(({ data: { transaction }, revision }) => ({ transaction, revision })),
+    );
+  }
+  return own;
+}
+
+/** Records of a block that these are held for another one, which lists them already. */
+export async function recordMoved(
+  { store, clock }: Pick<Mover, 'store' | 'clock'>,
+  { id: block }: BlockEntry,
+  to: string,
+  messages: readonly Omit<HeldMailMoved, 'block' | 'to'>[],
+): Promise<void> {
+  if (messages.length === 0) return;
+  const facts = messages.map((message): MovedEvent => ({
+    type: 'HeldMailMoved',
+    data: { block, to, ...message },
+  }));
+  const idAt = (index: number): string => {
+    const { transaction, revision = transaction } = messages[index]!;
+    return idOf(`moved/${block}/${revision}`);
+  };
+  await store.append(movedStream(block), envelope(facts, { by: QUEUE_HOLDER, idAt }, clock.now()), 'any');
+}
+
+/**
+ * Parts what only a block itself covers from what others do, by their ids.
+ *
+ * @throws StoreUnavailable if a block refuses already that is not recorded yet
+ */
+export function byBlock<Item>(
+  { models, clock }: Pick<Mover, 'models' | 'clock'>,
+  { id }: BlockEntry,
+  items: readonly Item[],
+  dataOf: (item: Item) => Message,
+): { readonly own: readonly Item[]; readonly others: ReadonlyMap<string, Item[]> } {
+  const own: Item[] = [];
+  const others = new Map<string, Item[]>();
+  const isOther = ({ id: other }: Pick<ActiveBlock, 'id'>): boolean => other !== id;
+  for (const item of items) {
+    const other = models.refusing.find(senderIdentity(dataOf(item)), clock.now(), isOther);
+    const entry = other === undefined ? undefined : models.ledger.get(other.id);
+    // A rule has tripped, and its block is not recorded yet: under that id nothing may ever be listed.
+    if (other !== undefined && entry === undefined)
+      throw new StoreUnavailable(`block ${other.id} refuses already and is not recorded yet`);
+    const known = entry === undefined ? own : others.get(entry.id);
+    if (known === undefined) others.set(entry!.id, [item]);
+    else known.push(item);
+  }
+  return { own, others };
 }

@@ -1,5 +1,4 @@
 import type { Logger } from 'pino';
-import type { ActiveBlock } from '../../projections/blocks/active-blocks.js';
 import type { BlockEntry, HookTask } from '../../projections/blocks/block-entry.js';
 import { hookTasksOf, isEnded, mayHoldQueue, settledThrough } from '../../projections/blocks/block-entry.js';
 import type { BlockLedger } from '../../projections/blocks/block-ledger.js';
@@ -7,28 +6,19 @@ import type { BlockFact, HookRan } from '../blocks/events.js';
 import type { BlockCommandHandler } from '../commands/block-commands.js';
 import type { ReadModels } from '../detector/read-models.js';
 import { messageOf, StopgapError } from '../kernel/errors.js';
-import type { NewEvent, RecordedEvent } from '../kernel/events.js';
+import type { RecordedEvent } from '../kernel/events.js';
 import type { AlarmClock } from '../kernel/time.js';
 import { MINUTE, SECOND } from '../kernel/time.js';
 import type { HookMetrics } from '../metrics/hooks.js';
 import { pauseAfter } from '../runtime/clock.js';
 import { envelope, idOf } from '../runtime/ids.js';
-import type { CalledEvent, HeldEvent, HeldMailMoved, MovedEvent } from '../sending/events.js';
-import {
-  calledStream,
-  heldStream,
-  isHeldEvent,
-  isQueueId,
-  movedStream,
-  QUEUE_HOLDER,
-} from '../sending/events.js';
-import { senderIdentity } from '../sending/subjects.js';
+import type { CalledEvent, HeldEvent } from '../sending/events.js';
+import { calledStream, heldStream, isHeldEvent, isQueueId, QUEUE_HOLDER } from '../sending/events.js';
 import type { EventStore } from '../store/port.js';
-import { StoreUnavailable } from '../store/port.js';
 import type { HookCall, HookOptions } from './call.js';
 import { actedOn, callHook, firstLines, HookFailed } from './call.js';
-import type { Message } from './held-mail.js';
-import { heldId, movedFrom, recentSends } from './held-mail.js';
+import type { Held, Message } from './held-mail.js';
+import { byBlock, heldId, movedFrom, recentSends, recordMoved, withoutOthers } from './held-mail.js';
 
 export interface QueueHooksOptions extends HookOptions {
   readonly store: EventStore;
@@ -55,7 +45,6 @@ const AS_AFTER = 3;
 
 /** Messages of one login, each with what is known of it. */
 type Batch = readonly [account: string | null, messages: readonly Message[]];
-type Held = RecordedEvent & HeldEvent;
 
 const UNHEARD =
   'a call failed or was cut off, and is not made again, since the block has ended or is more than a day old: mail of this sender may be on hold that is listed nowhere. Look with mailq; postsuper -H ID or exim -Mt ID lets a message go, and stopgap block held --release all of them within two days';
@@ -322,7 +311,7 @@ export class QueueHooks {
     }
     const from = settledThrough(entry) + 1;
     const acts = async (held: readonly Held[]): Promise<readonly Message[]> =>
-      (action === 'release' ? await this.#withoutOthers(entry, held, done) : held).map(({ data }) => data);
+      (action === 'release' ? await this.#own(entry, held, done) : held).map(({ data }) => data);
     let held: Held[] = [];
     const since = this.#options.clock.now() - ON_ITS_WAY;
     const [gone, left] = [this.#gone.get(`${entry.id} ${cause}`), this.#left.get(entry.id)];
@@ -352,14 +341,15 @@ export class QueueHooks {
     const recent = (await recentSends(this.#options, entry)).filter(
       ({ transaction }) => !listed.has(transaction),
     );
-    const { own, others } = this.#byBlock(entry, recent, (message) => message);
+    const { own, others } = byBlock(this.#options, entry, recent, (message) => message);
     for (const [other, messages] of others) {
       const standing = this.#options.models.ledger.get(other);
       if (standing === undefined) continue;
       const kept = nothingDone();
       for (const batch of inPieces(messages)) {
         const acted = await this.#call(standing, { action: 'hold-queue', isAgain: true }, batch, kept);
-        await this.#moved(
+        await recordMoved(
+          this.#options,
           entry,
           other,
           acted.map(({ transaction }) => ({ transaction })),
@@ -370,69 +360,10 @@ export class QueueHooks {
     yield* inPieces(own);
   }
 
-  /**
-   * What is to be released without the mail of senders whom another block refuses now: that stays on hold for it, and waits for
-   * the decision on it.
-   */
-  async #withoutOthers(entry: BlockEntry, held: readonly Held[], done: Done): Promise<readonly Held[]> {
-    const { own, others } = this.#byBlock(entry, held, ({ data }) => data);
-    for (const [block, events] of others) {
-      const moved = events.map(({ id, type, data, at, by, correlation }): NewEvent => {
-        // Who recorded it first says whether it was counted as a send.
-        const event = { id: idOf(`held/${block}/${id}`), type, data: { ...data, block }, at, by };
-        return correlation === undefined ? event : { ...event, correlation };
-      });
-      await this.#options.store.append(heldStream(block), moved, 'any');
-      await this.#moved(
-        entry,
-        block,
-        events.map(({ data: { transaction }, revision }) => ({ transaction, revision })),
-      );
-      done.moved += moved.length;
-    }
+  async #own(entry: BlockEntry, held: readonly Held[], done: Done): Promise<readonly Held[]> {
+    const own = await withoutOthers(this.#options, entry, held);
+    done.moved += held.length - own.length;
     return own;
-  }
-
-  /** Records of the block that these are held for another one, which lists them already. */
-  async #moved(
-    { id: block }: BlockEntry,
-    to: string,
-    messages: readonly Omit<HeldMailMoved, 'block' | 'to'>[],
-  ): Promise<void> {
-    if (messages.length === 0) return;
-    const { store, clock } = this.#options;
-    const facts = messages.map((message): MovedEvent => ({
-      type: 'HeldMailMoved',
-      data: { block, to, ...message },
-    }));
-    const idAt = (index: number): string => {
-      const { transaction, revision = transaction } = messages[index]!;
-      return idOf(`moved/${block}/${revision}`);
-    };
-    await store.append(movedStream(block), envelope(facts, { by: QUEUE_HOLDER, idAt }, clock.now()), 'any');
-  }
-
-  /** Parts what only the block itself covers from what others do, by their ids. */
-  #byBlock<Item>(
-    { id }: BlockEntry,
-    items: readonly Item[],
-    dataOf: (item: Item) => Message,
-  ): { readonly own: readonly Item[]; readonly others: ReadonlyMap<string, Item[]> } {
-    const { models, clock } = this.#options;
-    const own: Item[] = [];
-    const others = new Map<string, Item[]>();
-    const isOther = ({ id: other }: Pick<ActiveBlock, 'id'>): boolean => other !== id;
-    for (const item of items) {
-      const other = models.refusing.find(senderIdentity(dataOf(item)), clock.now(), isOther);
-      const entry = other === undefined ? undefined : models.ledger.get(other.id);
-      // A rule has tripped, and its block is not recorded yet: under that id nothing may ever be listed.
-      if (other !== undefined && entry === undefined)
-        throw new StoreUnavailable(`block ${other.id} refuses already and is not recorded yet`);
-      const known = entry === undefined ? own : others.get(entry.id);
-      if (known === undefined) others.set(entry!.id, [item]);
-      else known.push(item);
-    }
-    return { own, others };
   }
 
   /** @returns what it acted on */

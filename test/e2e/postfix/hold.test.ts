@@ -5,6 +5,7 @@ import path from 'node:path';
 import type { TestContext } from 'node:test';
 import { describe, test } from 'node:test';
 import type { HookRan } from '../../../src/blocks/events.js';
+import { HOUR } from '../../../src/kernel/time.js';
 import { newId } from '../../../src/runtime/ids.js';
 import type { MessageHeld, MessageRefused } from '../../../src/sending/events.js';
 import { heldStream } from '../../../src/sending/events.js';
@@ -506,7 +507,7 @@ describe('mail that a real Postfix holds', { skip: postfixMissing() }, () => {
         recipients: 1,
         size: 1,
       };
-      const event = { id: newId(), type: 'MessageHeld', data, at: stopgap.clock.now(), by: 'policy:test' };
+      const event = { id: newId(), type: 'MessageHeld', data, at: stopgap.clock.now() - HOUR, by: 'policy:test' };
       await stopgap.app.store.append(heldStream(block), [event], 'any');
     }
     for (const action of ['delete', 'release'] as const) {
