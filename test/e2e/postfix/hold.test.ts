@@ -507,7 +507,13 @@ describe('mail that a real Postfix holds', { skip: postfixMissing() }, () => {
         recipients: 1,
         size: 1,
       };
-      const event = { id: newId(), type: 'MessageHeld', data, at: stopgap.clock.now() - HOUR, by: 'policy:test' };
+      const event = {
+        id: newId(),
+        type: 'MessageHeld',
+        data,
+        at: stopgap.clock.now() - HOUR,
+        by: 'policy:test',
+      };
       await stopgap.app.store.append(heldStream(block), [event], 'any');
     }
     for (const action of ['delete', 'release'] as const) {
