@@ -1,6 +1,6 @@
 import { domainOf, normalizeDomain } from '../sending/identity.js';
 import type { PolicyRequest } from './request.js';
-import { copied, decoded } from './request.js';
+import { copied, sentAddress } from './request.js';
 
 /** So many messages are remembered at least, and twice as many at most. They are asked about within seconds. */
 const REMEMBERED = 10_000;
@@ -89,7 +89,7 @@ export function keyOf({
 /** Notes the recipient that a request names. */
 export function noteRecipient(message: AskedMessage, { recipient }: PolicyRequest): void {
   if (recipient === '' || message.domains.length >= MOST_DOMAINS) return;
-  const named = domainOf(decoded(recipient));
+  const named = domainOf(sentAddress(recipient));
   if (named === undefined || named.length > LONGEST_DOMAIN) return;
   const domain = normalizeDomain(named);
   if (!message.domains.includes(domain)) message.domains = message.domains.concat(domain);

@@ -1,4 +1,5 @@
 import { fitName, LONGEST_NAME } from '../kernel/printable.js';
+import { asPostfixSends } from '../sending/postfix-address.js';
 
 /*
  * Postfix's policy delegation protocol (SMTPD_POLICY_README): lines `name=value`, each ended by one line feed, and an
@@ -144,6 +145,14 @@ export function decoded(value: string): string {
   if (value === '') return '';
   const fit = value.slice(0, LONGEST_NAME);
   return PLAIN.test(fit) ? copied(fit) : fitName(Buffer.from(fit, 'latin1').toString());
+}
+
+/**
+ * The address that Postfix sends mail from or to by this value, as text. What is too long loses its beginning: blocks and rules go
+ * by the domain at its end.
+ */
+export function sentAddress(value: string): string {
+  return decoded(asPostfixSends(value).slice(-LONGEST_NAME));
 }
 
 /** The same text in memory of its own: a part of a string keeps the whole of it, and what is kept would keep all requests. */

@@ -25,7 +25,7 @@ import { HeldRoom } from './held-room.js';
 import type { AskedMessage } from './messages.js';
 import { AskedMessages, keyOf, noteRecipient } from './messages.js';
 import type { PolicyRequest } from './request.js';
-import { countOf, decoded } from './request.js';
+import { countOf, decoded, sentAddress } from './request.js';
 
 /** What a mail server is told that may go on: its other restrictions decide. Never OK, which would end them. */
 export const DUNNO = 'DUNNO';
@@ -323,7 +323,7 @@ export class PolicyService {
   #senderOf(request: PolicyRequest): Sender {
     return this.#verdicts.senderOf({
       account: decoded(request.sasl_username),
-      returnPath: decoded(request.sender),
+      returnPath: sentAddress(request.sender),
       // Postfix lets clients log in without EHLO: a thief could else have no name that is new.
       ehlo: decoded(request.helo_name) || (request.sasl_username === '' ? '' : NAMELESS),
       ip: decoded(request.client_address),

@@ -2,8 +2,8 @@ import { domainToASCII } from 'node:url';
 import ipaddr from 'ipaddr.js';
 
 /*
- * One normal form for everything that is compared. What a client wrote is kept in events as it was; what is
- * compared goes through here first:
+ * One normal form for everything that is compared. What a client wrote is kept in events as it was (an
+ * address at Postfix as that sends it: postfix-address.ts); what is compared goes through here first:
  *   domain   lower case, A-labels (RFC 5890), no trailing dot
  *   address  local part in lower case and NFC, `+tag` and needless quotes dropped; domain as above
  *   account  like an address, but a `+tag` stays: it is part of a login's name

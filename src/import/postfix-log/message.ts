@@ -1,5 +1,6 @@
 import { fitName } from '../../kernel/printable.js';
 import { LONGEST_ADDRESS, normalizeIp } from '../../sending/identity.js';
+import { asPostfixSends } from '../../sending/postfix-address.js';
 
 /**
  * What one line of Postfix's says, as far as it matters here. The forms are those of Postfix 2.3 to 3.10; addresses are
@@ -239,7 +240,7 @@ function readSmtpd(text: string, isCut: boolean): Said | Garbled | undefined {
     const session = isCut ? UNKNOWN : sessionAtEnd(text);
     if (found === null || session === undefined || (!isCut && (path < 0 || to < 0))) return undefined;
     const [, id, client, code] = found;
-    const from = isCut ? '' : text.slice(path + '; from=<'.length, to);
+    const from = isCut ? '' : asPostfixSends(text.slice(path + '; from=<'.length, to));
     const queueId = id === 'NOQUEUE' ? undefined : id;
     return {
       kind: 'refused',

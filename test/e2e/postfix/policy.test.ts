@@ -112,6 +112,75 @@ describe('a real Postfix that asks the policy service', { skip: postfixMissing()
     );
   });
 
+  test('has a blocked address and a blocked domain refused in every form of which it makes them', async (t) => {
+    const stopgap = await Stopgap.start(t, { settings: LISTEN });
+    const { postfix, outside } = await postfixAsking(t, `inet:127.0.0.1:${stopgap.port('policy')}`, {
+      settings: ['smtpd_soft_error_limit = 1000', 'smtpd_hard_error_limit = 1000'],
+    });
+    await stopgap.block('address', 'eve@example.com');
+    await stopgap.block('domain', 'blocked.test');
+    const session = await loggedIn(postfix, ALICE);
+    for (const from of [
+      'eve@example.com',
+      'eve%example.com',
+      'example.com!eve',
+      '"eve"%example.com',
+      '"eve%example.com"',
+      'eve\\%example.com',
+      '(x)eve%example.com',
+      'eve+tag%example.com',
+      '@mx.example.com:eve%example.com',
+      '@mx.example.com:example.com!eve',
+      '@mx.example.com:eve@example.com',
+      '@a.test:@b.test:eve%example.com',
+      '@a.test:@b.test:@c.test:eve@example.com',
+      '"@a.test:eve"@example.com',
+      '"@a.test:eve"%example.com',
+      '"@[IPv6:::1]:eve"%example.com',
+      'u@blocked.test',
+      'u%blocked.test',
+      'blocked.test!u',
+      'a%b%blocked.test',
+      'blocked.test!a%b.test',
+      '@a.test:u%blocked.test',
+      `"@${'a'.repeat(1100)}:u"%blocked.test`,
+      `${'u'.repeat(1100)}@blocked.test`,
+    ]) {
+      assert.match(await session.say(`MAIL FROM:<${from}>`), /^250 /, from);
+      assert.match(await session.say('RCPT TO:<one@elsewhere.test>'), TEMPORARY, from);
+      assert.match(await session.say('RSET'), /^250 /);
+    }
+    await session.quit();
+    await postfix.idle();
+    assert.equal(outside.messages.length, 0);
+  });
+
+  test('refuses a sender without a domain by SMTP alone, and sends on what local programs and nobody sent', async (t) => {
+    const stopgap = await Stopgap.start(t, { settings: LISTEN });
+    const { postfix, outside } = await postfixAsking(t, `inet:127.0.0.1:${stopgap.port('policy')}`);
+    const session = await loggedIn(postfix, ALICE);
+    for (const from of ['www-data', 'eve%other.test']) {
+      assert.match(await session.say(`MAIL FROM:<${from}>`), /^250 /);
+      assert.match(await session.say('RCPT TO:<one@elsewhere.test>'), /^504 5\.5\.2 /, from);
+      assert.match(await session.say('RSET'), /^250 /);
+    }
+    assert.match(await session.send('', ['one@elsewhere.test']), /^250 /);
+    assert.match(await session.send(ALICE, ['one%d0.test', 'd1.test!one']), /^250 /);
+    await session.quit();
+    await postfix.submit('www-data', 'two@elsewhere.test');
+    await postfix.speak('www-data', 'three@elsewhere.test');
+    await postfix.idle();
+    assert.equal(outside.messages.length, 4);
+    const sent = await stopgap.all<MessageAccepted>('MessageAccepted');
+    assert.deepEqual(
+      sent.map(({ data }) => [data.returnPath, data.recipientDomains]),
+      [
+        ['', ['elsewhere.test']],
+        [ALICE, ['d0.test', 'd1.test']],
+      ],
+    );
+  });
+
   test('is tried with swaks, as documented', { skip: noSwaks }, async (t) => {
     const stopgap = await Stopgap.start(t, { settings: LISTEN });
     const { postfix, outside } = await postfixAsking(t, `inet:127.0.0.1:${stopgap.port('policy')}`);

@@ -172,6 +172,18 @@ describe('what a daemon of Postfix says', () => {
       });
   });
 
+  test('names the sender as Postfix sends his mail, where it has refused a recipient before it wrote that', () => {
+    for (const [from, sent] of [
+      ['eve%example.com', 'eve@example.com'],
+      ['example.com!eve', 'eve@example.com'],
+      ['"eve x%example.com"', '"eve x%example.com"'],
+    ] as const) {
+      const text = `NOQUEUE: reject: RCPT from pc[192.0.2.7]: 550 5.1.1 <x@a.test>: Recipient address rejected: User unknown; from=<${from}> to=<x@a.test> proto=ESMTP helo=<pc>`;
+      const read = readMessage('smtpd', text);
+      assert.equal(read?.kind === 'refused' ? read.from : read, sent);
+    }
+  });
+
   test('is garbled if it begins like what matters and breaks off', () => {
     for (const [daemon, text] of [
       ['smtpd', '16613AA8102: client=pc.example.n'],

@@ -163,6 +163,20 @@ describe('the policy service', () => {
     assert.deepEqual(scene.counted, ['rcpt dunno', 'data dunno']);
   });
 
+  test('takes senders and recipients for what Postfix makes of them', () => {
+    const scene = new Scene({ block: parseSubject('domain', 'blocked.test') });
+    assert.equal(scene.ask({ sender: 'u%blocked.test' }), SOFT);
+    const long = `${'u'.repeat(1100)}@blocked.test`;
+    assert.equal(scene.ask({ sender: long }), SOFT);
+    assert.equal(scene.ask({ sender: `@${long.slice(0, 1100)}:u%blocked.test` }), SOFT);
+    const free = { sender: 'other.test!eve', instance: '1.2.4.0' };
+    assert.equal(scene.ask({ ...free, recipient: 'a%d0.test' }), 'DUNNO');
+    assert.equal(scene.ask({ ...free, recipient: '@x.test:d1.test!a' }), 'DUNNO');
+    assert.equal(scene.ask({ ...END, ...free }), 'DUNNO');
+    const [{ data }] = scene.sent as [(typeof scene.sent)[number]];
+    assert.deepEqual([data.returnPath, data.recipientDomains], ['eve@other.test', ['d0.test', 'd1.test']]);
+  });
+
   test('records that a client which is logged in said no name, so that this is new to its account', () => {
     const scene = new Scene();
     scene.ask({ ...END, helo_name: '' });
