@@ -71,8 +71,16 @@ const MOST_PASSED = 10 * MOST_READ;
 /** Of another block, held events that are read: what was in the queue when it began comes first. */
 const MOST_HELD = 10_000;
 
-/** The newest messages of the subject that a mail server took. */
-export async function recentSends(sources: Sources, entry: BlockEntry): Promise<readonly Message[]> {
+/**
+ * The newest messages of the subject that a mail server took.
+ *
+ * @param letGo queue ids of what is listed as held still, and is not on hold any more
+ */
+export async function recentSends(
+  sources: Sources,
+  entry: BlockEntry,
+  letGo: ReadonlySet<string>,
+): Promise<readonly Message[]> {
   const { subject, since, direction } = entry;
   if (subject.type !== 'account' && subject.type !== 'address') return [];
   if (direction === 'inbound' || since === undefined) return [];
@@ -89,7 +97,8 @@ export async function recentSends(sources: Sources, entry: BlockEntry): Promise<
     // What Stopgap itself has handed on has another id in the queue.
     if (event.type !== 'MessageAccepted' || event.by.startsWith('smtp:')) continue;
     const data = event.data as MessageAccepted;
-    if (!isOf(subject, direction, data) || elsewhere.has(data.transaction)) continue;
+    if (!isOf(subject, direction, data)) continue;
+    if (elsewhere.has(data.transaction) && !letGo.has(data.transaction)) continue;
     const { recipientDomains: _, entitled: __, further, ...message } = data;
     const { transaction } = message;
     const later = found.get(transaction);

@@ -299,6 +299,12 @@ export class QueueHooks {
     if (ids.size > 0) this.#gone.set(key, { block, task, ids });
   }
 
+  /** What calls have released or deleted for tasks that are not over: it is listed as held still. */
+  #letGo(): ReadonlySet<string> {
+    const gone = [...this.#gone.values()].flatMap(({ ids }) => [...ids]);
+    return new Set([...gone, ...[...this.#left.values()].flatMap((ids) => [...ids])]);
+  }
+
   /** What the hook is called for, in pieces. */
   async *#batches(
     entry: BlockEntry,
@@ -306,7 +312,7 @@ export class QueueHooks {
     done: Done,
   ): AsyncGenerator<Batch> {
     if (action === 'hold-queue') {
-      yield* inPieces(await recentSends(this.#options, entry));
+      yield* inPieces(await recentSends(this.#options, entry, this.#letGo()));
       return;
     }
     const from = settledThrough(entry) + 1;
@@ -338,8 +344,9 @@ export class QueueHooks {
     // The call that was to hold these may have been cut off. Letting go of what is not held does no harm.
     if (action !== 'release' || !isFinal || last !== undefined) return;
     if (!mayHoldQueue(entry, this.#options.clock.now()) || !(await this.#wasCalled(entry.id))) return;
-    const recent = (await recentSends(this.#options, entry)).filter(
-      ({ transaction }) => !listed.has(transaction),
+    const letGo = this.#letGo();
+    const recent = (await recentSends(this.#options, entry, letGo)).filter(
+      ({ transaction }) => !listed.has(transaction) && !letGo.has(transaction),
     );
     const { own, others } = byBlock(this.#options, entry, recent, (message) => message);
     for (const [other, messages] of others) {

@@ -266,6 +266,27 @@ describe('the hook for mail in a queue', () => {
     ]);
   });
 
+  test('is called by a new block for what it has let go for an earlier one, also while that one waits for the rest', async (t) => {
+    const there = await scene(t);
+    const { stopgap, hook, asking } = there;
+    for (const id of ['4ONE1', '4TWO2']) await message(asking, id);
+    await stopgap.settled();
+    const block = await stopgap.block('account', ALICE, { refusal: 'hold' });
+    await runs(there, 1);
+    await recordHeld(there, block, '4GONE');
+    await decide(there, { kind: 'release', block, falsePositive: false, held: 'release' });
+    await eventually('it waits for the rest', () =>
+      stopgap.logs.some((line) => line.includes('what may not be on hold yet')),
+    );
+    await stopgap.block('account', ALICE, { refusal: 'hold' });
+    await runs(there, 2);
+    assert.deepEqual((await hook.calls()).map(told), [
+      ['hold-queue', ALICE, ['4TWO2', '4ONE1']],
+      ['release', ALICE, ['4TWO2', '4ONE1', '4GONE']],
+      ['hold-queue', ALICE, ['4TWO2', '4ONE1']],
+    ]);
+  });
+
   test('is called again for what it does not find on hold, as long as a milter may have it', async (t) => {
     const there = await scene(t);
     const { stopgap, hook, clock } = there;
