@@ -158,7 +158,11 @@ test('written but not answered, and its ids forgotten: what is sent on counts on
     (await cluster.events(['send']))
       .filter(({ data }) => (data as MessageAccepted).account === twice)
       .map(({ id }) => id);
-  await awaited('all are written', async () => (await written()).length === 15, 60);
+  let isSent = false;
+  void sending.then(() => (isSent = true));
+  // On a busy machine the store counts as away before the last is sent, which then waits in the outbox.
+  await awaited('all are written or wait', async () => (await written()).length === 15 || isSent, 60);
+  assert.ok((await written()).length > 0);
   await cluster.store.tell({ do: 'forget' });
   await sending;
   await cluster.store.tell({ do: 'heal' });
