@@ -292,6 +292,7 @@ export class QueueHooks {
     }
   }
 
+  /** Remembers what a call has released or deleted, until its task is over. */
   #goes({ id: block }: BlockEntry, task: HookTask, messages: readonly Message[]): void {
     const key = `${block} ${task.cause}`;
     const { ids } = this.#gone.get(key) ?? { ids: new Set() };

@@ -14,7 +14,7 @@ export function runsOnHeld<Hook extends Run>(history: readonly Item<Hook>[]): re
   return history.flatMap(({ hook }) => (hook === undefined || hook.action === 'hold-queue' ? [] : [hook]));
 }
 
-/** Those that were given up after the last one that was done: what they released or deleted before is listed as held still. */
+/** Those after the last one that was done: given up, or replaced by another decision. What they released or deleted is listed as held still. */
 export function givenUpOf<Hook extends Run>(history: readonly Item<Hook>[]): readonly Hook[] {
   const runs = runsOnHeld(history);
   return runs.slice(runs.findLastIndex(({ outcome }) => outcome === 'done') + 1);
