@@ -34,6 +34,7 @@ import { ProcessHealth } from './detector/process-health.js';
 import type { ReadModels } from './detector/read-models.js';
 import type { RulesChanged } from './rules/model.js';
 import { AUTH_CATEGORY, HELD_CATEGORY, SEND_CATEGORY } from './sending/events.js';
+import { HELD_KEPT } from './sending/most-held.js';
 import type { MailDirection } from './sending/subjects.js';
 import { MAIL_DIRECTIONS } from './sending/subjects.js';
 import { openMailServers } from './recording/reports.js';
@@ -211,7 +212,7 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
   closers.push(watchDescriptors(clock, levels.of('app'), () => metrics.smtp.connectionFailed('accept')));
   await store.setRetention(SEND_CATEGORY, config.retention.sends);
   await store.setRetention(AUTH_CATEGORY, config.retention.sends);
-  await store.setRetention(HELD_CATEGORY, config.retention.sends);
+  await store.setRetention(HELD_CATEGORY, HELD_KEPT);
 
   // Everything that the configuration names is checked before the wait for the store.
   const turnTo = (api: Api): void => void http.turnTo(api).catch(onFatal);

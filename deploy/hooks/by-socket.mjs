@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 // Passes a call of Stopgap (hooks.run) on to a hook that systemd runs as root behind the UNIX socket that is the argument.
-// A socket tells no exit code: the call has failed unless the answer ends with the line `end`.
+// A socket tells no exit code: the call has failed unless the answer ends with the line `end`. Then it says why.
 import net from 'node:net';
 
 const socket = net.connect({ path: process.argv[2] });

@@ -13,6 +13,7 @@ import {
   senderOfHeld,
   sendStream,
 } from '../sending/events.js';
+import { HELD_KEPT } from '../sending/most-held.js';
 import type { EventStore } from '../store/port.js';
 import { blockLetter } from './block-letter.js';
 import type { ReportJson } from './block-report.js';
@@ -78,13 +79,14 @@ async function reportOn(
   look: () => void,
 ): Promise<readonly [ReportJson, Undone]> {
   const { store, clock, retention } = deps;
-  const kept = clock.now() - retention.sends;
+  const now = clock.now();
+  const kept = now - retention.sends;
   const { count: waiting, decided, hasOthers: others, moved } = await heldOf(store, entry, concerns);
   const report = new ContainmentReport(entry, deps.models.pastBlocks, moved);
   let left = mostRead;
   let last = -Infinity;
   let isWhole = true;
-  const read = async (events: AsyncIterable<RecordedEvent>): Promise<void> => {
+  const read = async (events: AsyncIterable<RecordedEvent>, kept: Instant): Promise<void> => {
     let beyond = 0;
     for await (const event of events) {
       look();
@@ -104,14 +106,14 @@ async function reportOn(
     }
   };
   const since = countedSince(entry);
-  await read(await sendsOf(store, entry, since));
+  await read(await sendsOf(store, entry, since), kept);
   const covered = isWhole || last === -Infinity ? null : formatInstant(last);
   left = mostRead;
-  await read(store.readStream(heldStream(entry.id)));
+  await read(store.readStream(heldStream(entry.id)), now - HELD_KEPT);
   const { held, ...findings } = report.findings();
   const elsewhere = atMost(held.moved, await becameElsewhere(deps, entry, concerns, look));
   const json = {
-    block: blockView(entry, clock.now(), concerns),
+    block: blockView(entry, now, concerns),
     ...findings,
     held: { ...held, waiting, decided, elsewhere, others },
     coveredUntil: covered,

@@ -117,7 +117,7 @@ export const reportShape = z
     }),
     keptSince: instantShape.nullable().meta({
       description:
-        'Null where all is kept. Else what was sent, refused and held before this instant has outlived its retention, and is not counted.',
+        'Null where all is kept. Else what was sent and refused before this instant has outlived its retention, and is not counted.',
     }),
   })
   .meta({ id: 'ContainmentReport' });

@@ -3,6 +3,7 @@ import { decidedThrough, settledThrough } from '../../projections/blocks/block-e
 import { Rewriter } from '../forgetting/person.js';
 import { StopgapError } from '../kernel/errors.js';
 import { HELD_CATEGORY, isHeldEvent, isMovedEvent, isQueueId } from '../sending/events.js';
+import { HELD_KEPT } from '../sending/most-held.js';
 import { entriesOf } from './block-view.js';
 import type { ApiDependencies } from './dependencies.js';
 
@@ -25,7 +26,7 @@ interface OnHold {
   readonly byHand: number;
 }
 
-type Deps = Pick<ApiDependencies, 'store' | 'models' | 'clock' | 'retention' | 'callsHook'>;
+type Deps = Pick<ApiDependencies, 'store' | 'models' | 'clock' | 'callsHook'>;
 
 /** Blocks that an answer names. */
 const MOST_NAMED = 10;
@@ -69,11 +70,11 @@ export async function refuseHeld(deps: Deps, name: string): Promise<readonly str
 
 /** Their mail that lists name, by block. What was moved is in the list of the other block. */
 async function listedOf(
-  { store, clock, retention }: Deps,
+  { store, clock }: Deps,
   name: string,
 ): Promise<ReadonlyMap<string, ReadonlyMap<number, Listed>>> {
   const rewriter = new Rewriter({ name, pseudonym: '' });
-  const kept = clock.now() - retention.sends;
+  const kept = clock.now() - HELD_KEPT;
   const lists = new Map<string, Map<number, Listed>>();
   for await (const event of store.readAll({ categories: [HELD_CATEGORY] })) {
     if (isMovedEvent(event)) {

@@ -1473,7 +1473,7 @@ export interface components {
             };
             /** @description Null where all is counted. Else there were too many events to read, and those after this instant are left out. */
             coveredUntil: string | null;
-            /** @description Null where all is kept. Else what was sent, refused and held before this instant has outlived its retention, and is not counted. */
+            /** @description Null where all is kept. Else what was sent and refused before this instant has outlived its retention, and is not counted. */
             keptSince: string | null;
         };
         /** @description Mail that got through. */

@@ -8,6 +8,7 @@ import { OVERRIDE_CATEGORY } from '../overrides/events.js';
 import { RULES_CATEGORY } from '../rules/model.js';
 import { PROFILE_CATEGORY, SUMMARIES_KEPT } from '../sending/day-summary.js';
 import { AUTH_CATEGORY, HELD_CATEGORY, SEND_CATEGORY } from '../sending/events.js';
+import { HELD_KEPT } from '../sending/most-held.js';
 import { SESSION_CATEGORY } from '../sessions/events.js';
 import type { ApiDependencies } from './dependencies.js';
 import type { Route } from './http/route.js';
@@ -62,7 +63,7 @@ export type StorageJson = z.infer<typeof storageShape>;
 export function storageRoute({ store, retention }: ApiDependencies): Route {
   const kept: Readonly<Record<string, Milliseconds>> = {
     [SEND_CATEGORY]: retention.sends,
-    [HELD_CATEGORY]: retention.sends,
+    [HELD_CATEGORY]: HELD_KEPT,
     [AUTH_CATEGORY]: retention.sends,
     [NOTICES_CATEGORY]: retention.sends,
     [PROFILE_CATEGORY]: SUMMARIES_KEPT,

@@ -114,7 +114,7 @@ function Kept({ storage: { categories } }: { storage: Storage }) {
       />
       <p className="quiet">
         What is older is deleted each hour. <code>retention.sends</code> in the configuration says how long
-        sends, held mail, failed logins and notices are kept.
+        sends, failed logins and notices are kept.
       </p>
     </section>
   );

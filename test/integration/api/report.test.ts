@@ -388,12 +388,14 @@ describe('the containment report of a block', () => {
   test('says since when sends are kept, and no number of what is gone', async () => {
     const account = 'longago@example.com';
     const id = await incident(account);
+    await server.held(id, account, 2);
     await server.post(`/api/v1/blocks/${id}/release`);
     assert.equal((await reportOf(id)).keptSince, null);
     const { retention } = server.deps;
     server.clock.advance(retention.sends);
-    const { keptSince } = await reportOf(id);
+    const { keptSince, held } = await reportOf(id);
     assert.equal(keptSince, formatInstant(server.clock.now() - retention.sends));
+    assert.deepEqual([held.messages, held.waiting], [2, 2]);
     const { out } = await terminal.run('block', 'report', id);
     assert.match(
       out,

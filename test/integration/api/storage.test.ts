@@ -18,6 +18,7 @@ test('GET /api/v1/storage says by category what is kept, how long, how much, and
   assert.deepEqual([of('sends').retention, of('sends').events, of('sends').isEstimate], ['5w', 1, false]);
   assert.deepEqual([of('blocks').retention, of('blocks').events], [null, 1]);
   assert.deepEqual([of('days').retention, of('days').events, of('days').oldestAt], ['400d', 0, null]);
+  assert.equal(of('held').retention, '400d');
   assert.match(of('rules').oldestAt!, /^\d{4}-/);
 });
 

@@ -167,6 +167,23 @@ describe('the hook for mail in a queue', () => {
     assert.deepEqual((await hook.calls()).map(told).at(-1), ['release', ALICE, ['4SPAM']]);
   });
 
+  test('lets go of mail that has waited for longer than sends are kept', async (t) => {
+    const there = await scene(t);
+    const { stopgap, hook, clock, asking } = there;
+    await message(asking, '4SENT', { sasl_username: BOB, sender: BOB });
+    const block = await stopgap.block('account', ALICE, { refusal: 'hold', until: null });
+    await recordHeld(there, block, '4LONG');
+    clock.skip(399 * DAY);
+    await stopgap.app.store.sweep(clock.now());
+    assert.deepEqual(
+      (await stopgap.events()).flatMap(({ data }) => (data as Partial<MessageHeld>).transaction ?? []),
+      ['4LONG'],
+    );
+    await decide(there, { kind: 'release', block, falsePositive: true });
+    const [call] = await hook.called(1);
+    assert.deepEqual(told(call!), ['release', ALICE, ['4LONG']]);
+  });
+
   test('is told when an earlier call for mail in the queue was not heard, and only then: that one may have held some', async (t) => {
     const there = await scene(t);
     const { stopgap, hook, asking, clock } = there;

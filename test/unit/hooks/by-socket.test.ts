@@ -49,6 +49,8 @@ test('deploy/hooks/by-socket.mjs passes a call on, and fails unless the answer c
       called(),
       (error) => error instanceof HookFailed && /^exit code 1/.test(error.message),
     );
+  answer = 'Error: Command failed: postqueue -j\npostqueue: fatal: open main.cf: Permission denied\n';
+  await assert.rejects(called(), /^Error: exit code 1: .*open main\.cf: Permission denied/s);
   server.close();
   await once(server, 'close');
   await assert.rejects(called(), /exit code 1: connect (ENOENT|ECONNREFUSED)/);
