@@ -7,6 +7,7 @@ import {
   ACTIVE,
   COLUMNS,
   DIRECTION,
+  EXPIRED,
   has,
   isOutside,
   keyAt,
@@ -17,6 +18,7 @@ import {
   ORIGINS,
   ORIGIN,
   PROPOSED,
+  RELEASED,
   SEGMENT,
   SHIFT,
   span,
@@ -222,6 +224,22 @@ export class BlockRows {
     // Among equals the lower id wins, so that the order of the index does not matter.
     found.sort((a, b) => (a.ends === b.ends ? (a.id < b.id ? -1 : 1) : b.ends - a.ends));
     return found.map(({ id }) => id);
+  }
+
+  /** The newest row that this sender was refused by, and is no more at an instant: -1 if there is none. */
+  lastEnded(sender: SenderIdentity, at: Instant): number {
+    let last = NONE;
+    this.#newest.forEachMatch(sender, (newest) => {
+      for (let row = newest; row > last; row = this.#before(row)) {
+        const { numbers } = this.#segmentOf(row);
+        const place = row % SEGMENT;
+        const state = stateOf(numbers, place, at);
+        const direction = DIRECTIONS[(numbers.terms[place]! >> DIRECTION) & 3]!;
+        if ((state === RELEASED || state === EXPIRED) && directionsMeet(direction, sender.direction))
+          last = row;
+      }
+    });
+    return last;
   }
 
   /** Ids of the proposals that wait at an instant and cover this sender, the newest first. */

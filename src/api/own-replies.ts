@@ -176,7 +176,10 @@ const OWN: readonly OwnReply[] = [
     'message exceeds fixed maximum message size',
   ]),
   own(NOT_YOUR_ADDRESS, 'of a return path that the account may not use (smtp.senders)'),
-  own(LOG_IN_AGAIN, 'where the account was removed or disabled, or got another password, in an open session'),
+  own(
+    LOG_IN_AGAIN,
+    'in a session that was open when the account was removed or disabled or got another password, or when a block on it ended; and, where another server checks logins, ten minutes after the login',
+  ),
   own(TLS_FIRST, 'to a program that does not begin TLS, or does not log in', { ...COMMON, orCode: 538 }, [
     'authentication required',
   ]),

@@ -172,8 +172,6 @@ export class Conversation {
   readonly network: string;
   /** The login, in normal form, once it succeeded. */
   account: string | undefined;
-  /** What that login rests on. */
-  loggedIn: LoggedIn | undefined;
   /** When the login was, until the first transaction after it; set only with tracing. */
   login: LoginTimes | undefined;
   mail: MailTransaction | undefined;
@@ -182,6 +180,10 @@ export class Conversation {
   readonly #context: SmtpContext;
   readonly #session: SMTPServerSession;
   readonly #direction: MailDirection;
+  /** What the login rests on. */
+  #loggedIn: LoggedIn | undefined;
+  /** The last block on the login that had ended by then: see {@link mustLogInAgain}. */
+  #endedBefore = 0;
   #place: GeoPlace | undefined;
   #isClientGone = false;
   /** Ends its message's wait for its turn. */
@@ -224,6 +226,29 @@ export class Conversation {
       ip: this.ip,
       direction: 'outbound',
     });
+  }
+
+  /** The login has passed. */
+  logIn(loggedIn: LoggedIn): void {
+    this.#loggedIn = loggedIn;
+    this.account = loggedIn.account;
+    this.#endedBefore = this.#lastEnded(loggedIn);
+  }
+
+  /** Whether the login would not pass any more, or may not, as far as that is known: then its session must end. */
+  get mustLogInAgain(): boolean {
+    if (this.account === undefined) return false;
+    return this.wasBlocked || !this.#context.verifier.holds(this.#loggedIn!, this.client);
+  }
+
+  /** Whether a block on the login has ended since: who is logged in may be the thief for whose sake the password was changed. */
+  get wasBlocked(): boolean {
+    return this.account !== undefined && this.#lastEnded(this.#loggedIn!) !== this.#endedBefore;
+  }
+
+  #lastEnded({ account }: LoggedIn): number {
+    const { models, clock } = this.#context;
+    return models.ledger.rows.lastEnded(this.asLogin(account), clock.now());
   }
 
   begin(returnPath: string, entitled: boolean): void {

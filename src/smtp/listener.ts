@@ -226,8 +226,7 @@ export class SmtpListener {
     const conversation = this.#of(session);
     logIn(this.#context, conversation, auth).then(
       (loggedIn) => {
-        conversation.loggedIn = loggedIn;
-        conversation.account = loggedIn.account;
+        conversation.logIn(loggedIn);
         done(null, { user: loggedIn.account });
       },
       (error: unknown) => done(this.#asReply(error)),
@@ -244,11 +243,11 @@ export class SmtpListener {
       done(new ReplyError(TLS_FIRST));
       return;
     }
-    const { senders, verifier } = this.#context;
-    if (account !== undefined && !verifier.holds(conversation.loggedIn!, conversation.client)) {
+    if (conversation.mustLogInAgain) {
       done(new ReplyError(LOG_IN_AGAIN));
       return;
     }
+    const { senders, verifier } = this.#context;
     const policy = senders();
     if (account !== undefined && !maySend(policy, account, address.address)) {
       const { log, metrics } = this.#context;

@@ -11,7 +11,7 @@ import type { MessageBody } from './relay/body.js';
 import { ClientGone, collectBody, MessageTooLarge, SpoolFailed } from './relay/body.js';
 import type { Delivery } from './relay/port.js';
 import { RelayUnreachable } from './relay/port.js';
-import { MAIL_LOOP, ReplyError, TOO_LARGE, TRY_LATER } from './replies.js';
+import { LOG_IN_AGAIN, MAIL_LOOP, ReplyError, TOO_LARGE, TRY_LATER } from './replies.js';
 
 /** RFC 5321 section 6.3 wants a loop counter of at least 100. */
 const MOST_RECEIVED_LINES = 100;
@@ -90,6 +90,7 @@ async function collect(
 function refuseBlocked(conversation: Conversation): void {
   const block = conversation.verdict();
   if (block !== undefined) throw conversation.refuse(block, 'data');
+  if (conversation.wasBlocked) throw new ReplyError(LOG_IN_AGAIN);
 }
 
 /**
@@ -114,7 +115,8 @@ async function transmit(
   const { store, metrics } = context;
   const { relay, trace } = conversation.mail!;
   // We check the store before the upstream takes the message, not after.
-  const mayGo = (): boolean => store.healthy && conversation.verdict() === undefined;
+  const mayGo = (): boolean =>
+    store.healthy && conversation.verdict() === undefined && !conversation.wasBlocked;
   try {
     if (!store.healthy) throw unavailable(context, conversation);
     const over = metrics.smtp.handingOver();
@@ -127,8 +129,8 @@ async function transmit(
       await record(context, conversation, [...conversation.mail!.taken], body);
     throw reply;
   }
-  const block = conversation.verdict();
-  throw block === undefined ? unavailable(context, conversation) : conversation.refuse(block, 'data');
+  refuseBlocked(conversation);
+  throw unavailable(context, conversation);
 }
 
 /** @returns what the client is told if the upstream did not answer; any other error unchanged */

@@ -21,7 +21,7 @@ export const LOGIN_LATER: SmtpReply = {
   code: 454,
   text: '4.7.0 Temporary authentication failure, please try again later',
 };
-/** The account was removed or disabled, or its password changed, since the session's login. The session ends with it. */
+/** Since the session's login its account was removed, disabled or blocked, or its password may have changed. The session ends with it. */
 export const LOG_IN_AGAIN: SmtpReply = { code: 421, text: '4.7.0 Please log in again' };
 export const NOT_YOUR_ADDRESS: SmtpReply = { code: 553, text: '5.7.1 You may not send from this address' };
 export const TLS_FIRST: SmtpReply = { code: 530, text: '5.7.0 Must issue a STARTTLS command first' };

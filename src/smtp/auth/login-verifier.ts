@@ -2,10 +2,14 @@ import { randomBytes } from 'node:crypto';
 import type { LRUCache } from 'lru-cache';
 import { keyedHash } from '../../accounts/failed-credentials.js';
 import type { AlarmClock, Milliseconds } from '../../kernel/time.js';
+import { MINUTE } from '../../kernel/time.js';
 import { normalizeAccount } from '../../sending/identity.js';
 import { FailureAge } from './failure-age.js';
 import type { AuthBackend, Login, LoginClient } from './port.js';
 import { recentlyUsed } from '../../runtime/recently-used.js';
+
+/** How long a session may go on after its login where the back end does not tell of changed passwords. */
+const OPEN_FOR: Milliseconds = 10 * MINUTE;
 
 /** A login that passed. */
 export interface LoggedIn {
@@ -13,6 +17,8 @@ export interface LoggedIn {
   readonly account: string;
   /** What the answer depended on, as the back end tells it. */
   readonly dependedOn: string;
+  /** When it was, by the monotonic clock. */
+  readonly at: Milliseconds;
 }
 
 export type LoginResult = ({ readonly ok: true } & LoggedIn) | { readonly ok: false };
@@ -87,7 +93,8 @@ export class LoginVerifier {
     const dependedOn = this.#backend.dependsOn(name, client);
     const key = keyedHash(this.#memoryKey, [normalizeAccount(name), password, dependedOn]);
     const known = this.#memory.get(key);
-    if (known !== undefined && !isBlocked(known)) return { ok: true, account: known, dependedOn };
+    if (known !== undefined && !isBlocked(known))
+      return { ok: true, account: known, dependedOn, at: this.#clock.monotonic() };
     // Beside the real question, whatever that comes to: one after the other, a right password would take longer.
     const nobody = isBlocked(normalizeAccount(name)) ? this.#askNobody(client) : undefined;
     const { account, asked } = await this.#check(key, { name, password, client });
@@ -100,12 +107,16 @@ export class LoginVerifier {
     // A blocked account's login is not remembered: its second try must cost what the first did.
     if (isBlocked(account)) await this.#feign(asked, client);
     else this.#memory.set(key, account);
-    return { ok: true, account, dependedOn };
+    return { ok: true, account, dependedOn, at: asked };
   }
 
-  /** Whether a login would still pass, as far as that is known without asking: not if its account is removed, disabled, or has another password. */
-  holds({ account, dependedOn }: LoggedIn, client: LoginClient): boolean {
-    return this.#backend.dependsOn(account, client) === dependedOn;
+  /**
+   * Whether a login would still pass, as far as that is known without asking: not if its account is removed, disabled, or has another
+   * password. Where that is not known at all, for ten minutes.
+   */
+  holds({ account, dependedOn, at }: LoggedIn, client: LoginClient): boolean {
+    if (this.#backend.dependsOn(account, client) !== dependedOn) return false;
+    return this.#backend.knows !== undefined || this.#clock.monotonic() - at < OPEN_FOR;
   }
 
   /** Whether somebody logs in under this name, in normal form, as far as that is known. */

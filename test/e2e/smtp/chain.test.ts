@@ -34,7 +34,7 @@ test('one recipient too many: refused softly, explained, released, let in again'
   const stopgap = await Stopgap.start(t, { clock });
   const cutOff = await Stopgap.start(t);
   await cutOff.upstream.stop();
-  const session = await stopgap.loggedIn();
+  let session = await stopgap.loggedIn();
 
   await t.test('the limit itself is allowed', async () => {
     for (const reply of await sendTo(session, 100)) assert.match(reply, /^250 /);
@@ -75,13 +75,18 @@ test('one recipient too many: refused softly, explained, released, let in again'
     await Promise.all([blocked.quit(), free.quit()]);
   });
 
-  await t.test('released: the very next RCPT of the old session works, and AUTH works too', async () => {
-    assert.equal(await rcpt(session), SOFT);
-    await stopgap.release('account', ALICE);
-    assert.match(await session.say('RCPT TO:<one@elsewhere.test>'), /^250 /);
-    await (await stopgap.loggedIn()).quit();
-    await session.say('RSET');
-  });
+  await t.test(
+    'released: the very next RCPT of the old session works, AUTH works too, and its next message needs a new login',
+    async () => {
+      assert.equal(await rcpt(session), SOFT);
+      await stopgap.release('account', ALICE);
+      assert.match(await session.say('RCPT TO:<one@elsewhere.test>'), /^250 /);
+      const next = await stopgap.loggedIn();
+      await session.say('RSET');
+      assert.match(await session.say(`MAIL FROM:<${ALICE}>`), /^421 4\.7\.0 Please log in again$/);
+      session = next;
+    },
+  );
 
   await t.test('grace: for an hour the limits are tripled, and what was judged counts no more', async () => {
     for (const reply of await sendTo(session, 300)) assert.match(reply, /^250 /);
@@ -97,7 +102,7 @@ test('one recipient too many: refused softly, explained, released, let in again'
   await t.test('after the hour they are what they were', async () => {
     await stopgap.release('account', ALICE);
     clock.advance(HOUR + MINUTE);
-    await session.say('RSET');
+    session = await stopgap.loggedIn();
     for (const reply of await sendTo(session, 100)) assert.match(reply, /^250 /);
     assert.match(await session.send(ALICE, recipients(1)), /^250 /);
     assert.equal(await rcpt(session), SOFT);
@@ -117,8 +122,8 @@ test('a block ends by the clock, before and without its expiry being recorded', 
   clock.skip(10 * MINUTE - 1);
   assert.equal(await rcpt(session), SOFT);
   clock.skip(1);
-  assert.match(await rcpt(session), /^250 /, 'works although no timer has rung');
-  await (await stopgap.loggedIn()).quit();
+  const again = await stopgap.loggedIn();
+  assert.match(await rcpt(again), /^250 /, 'works although no timer has rung');
   assert.equal((await stopgap.all('BlockExpired')).length, 0);
 
   clock.skip(5 * MINUTE);
@@ -127,7 +132,7 @@ test('a block ends by the clock, before and without its expiry being recorded', 
   assert.equal((expired.data as BlockExpired).dueAt, until);
   assert.equal(expired.at, until, 'dated when it fell due, not when somebody noticed');
   assert.equal(expired.by, 'system:expiry');
-  await session.quit();
+  await again.quit();
 });
 
 test('a block that fell due while the process was down expires at the start, with the time at which it did', async (t) => {

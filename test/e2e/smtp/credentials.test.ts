@@ -313,3 +313,29 @@ for (const change of ['given another password', 'disabled', 'removed']) {
     await other.quit();
   });
 }
+
+test('a block of an account has ended: a session from before it sends no further message, nor one that it had begun', async (t) => {
+  const stopgap = await Stopgap.start(t);
+  const [waiting, sending, other] = [
+    await stopgap.loggedIn(),
+    await stopgap.loggedIn(),
+    await stopgap.loggedIn(BOB),
+  ];
+  await sending.sayAll([`MAIL FROM:<${ALICE}>`, 'RCPT TO:<one@elsewhere.test>', 'DATA']);
+  await stopgap.block('account', ALICE);
+  await stopgap.release('account', ALICE);
+  for (const [session, command] of [
+    [sending, '.'],
+    [waiting, `MAIL FROM:<${ALICE}>`],
+  ] as const) {
+    assert.equal(await session.say(command), '421 4.7.0 Please log in again');
+    await session.closed;
+  }
+  assert.equal(stopgap.upstream.messages.length, 0);
+  const again = await stopgap.loggedIn();
+  assert.match(await again.send(ALICE, ['two@elsewhere.test']), /^250 /);
+  assert.match(await again.send(ALICE, ['three@elsewhere.test']), /^250 /);
+  assert.match(await other.send(BOB, ['four@elsewhere.test']), /^250 /);
+  await again.quit();
+  await other.quit();
+});

@@ -14,9 +14,9 @@ const TO = 'one@elsewhere.test';
 
 test('a block that falls during DATA: the end of the message is refused and nothing is handed over', async (t) => {
   const stopgap = await Stopgap.start(t);
-  const session = await stopgap.loggedIn();
   for (const size of ['short', 'spooled'] as const) {
     await t.test(size, async () => {
+      const session = await stopgap.loggedIn();
       await session.sayAll([`MAIL FROM:<${ALICE}>`, `RCPT TO:<${TO}>`]);
       assert.match(await session.say('DATA'), /^354 /);
       session.write('Subject: slow\r\n\r\nfirst part\r\n');
@@ -35,10 +35,12 @@ test('a block that falls during DATA: the end of the message is refused and noth
       if (size === 'spooled') {
         assert.deepEqual(await readdir(path.join(stopgap.dir, 'data/spool')), [], 'nothing is left there');
       }
-      await stopgap.release('account', ALICE);
       assert.equal(await session.say('NOOP'), '250 OK', 'the session goes on');
+      await session.quit();
+      await stopgap.release('account', ALICE);
     });
   }
+  const session = await stopgap.loggedIn();
   assert.match(await session.send(ALICE, [TO]), /^250 /);
   await session.quit();
 });

@@ -158,7 +158,6 @@ test('at AUTH, accounts, addresses and domains match the login itself', async (t
 
 test('a block applies in its own direction only', async (t) => {
   const stopgap = await Stopgap.start(t);
-  const account = await stopgap.loggedIn();
   const stranger = await stopgap.stranger();
   const cases: readonly (readonly [Direction, out: RegExp, into: RegExp])[] = [
     ['outbound', SOFT, OK],
@@ -167,16 +166,17 @@ test('a block applies in its own direction only', async (t) => {
   ];
   for (const [direction, out, into] of cases) {
     await t.test(direction, async () => {
+      const account = await stopgap.loggedIn();
       await stopgap.block('address', ALICE, { direction });
       assert.match(await offer(account, ALICE), out);
       assert.match(await offer(stranger, ALICE, BOB), into);
       const login = await stopgap.hello();
       assert.match(await login.login(ALICE, PASSWORDS[ALICE]!), out === SOFT ? /^535 / : /^235 /);
-      await login.quit();
+      await Promise.all([login.quit(), account.quit()]);
       await stopgap.release('address', ALICE);
     });
   }
-  await Promise.all([account.quit(), stranger.quit()]);
+  await stranger.quit();
 });
 
 test('a block may refuse honestly, or defer', async (t) => {

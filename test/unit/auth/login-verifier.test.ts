@@ -91,6 +91,31 @@ test('what is remembered is the name and the password together', async () => {
   assert.equal((await verifier.verify('ab', 'cd ')).ok, false);
 });
 
+test('a login holds while its back end says so, and for ten minutes where that cannot tell of changes', async () => {
+  const backend: AuthBackend = {
+    ...{ memory: MINUTE, pending: 0, dependsOn: () => '', close: () => undefined },
+    check: ({ name }) => Promise.resolve(name),
+    probe: () => Promise.resolve({ ok: true, detail: '' }),
+  };
+  for (const [knows, then] of [
+    [undefined, false],
+    [() => true, true],
+  ] as const) {
+    const clock = new ManualClock();
+    const verifier = new Verifier({
+      backend: knows === undefined ? backend : { ...backend, knows },
+      clock,
+    });
+    const first = await verifier.verify('anna', 'sesame');
+    assert.ok(first.ok);
+    clock.advance(10 * MINUTE - 1);
+    const second = await verifier.verify('anna', 'sesame');
+    assert.ok(second.ok && verifier.holds(first, CLIENT));
+    clock.advance(1);
+    assert.deepEqual([verifier.holds(first, CLIENT), verifier.holds(second, CLIENT)], [then, true]);
+  }
+});
+
 test('two logins that read the same when strung together are two', async () => {
   const backend: AuthBackend = {
     ...{ memory: MINUTE, pending: 0, dependsOn: () => '', close: () => undefined },

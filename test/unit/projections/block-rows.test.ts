@@ -11,7 +11,7 @@ import type { BlockFilter, BlockSort } from '../../../projections/blocks/block-s
 import { BLOCK_SORTS } from '../../../projections/blocks/block-segments.js';
 import type { BlockEvent, BlockFact } from '../../../src/blocks/events.js';
 import { HOUR, MINUTE } from '../../../src/kernel/time.js';
-import type { SubjectType } from '../../../src/sending/subjects.js';
+import type { SenderIdentity, SubjectType } from '../../../src/sending/subjects.js';
 import { DIRECTIONS, SUBJECT_TYPES } from '../../../src/sending/subjects.js';
 import { T0, evidence } from '../../support/given.js';
 import { blockEvent } from '../../support/sends.js';
@@ -276,6 +276,30 @@ describe('the rows of the ledger', () => {
           if (entry.rule !== undefined && stateAt(entry, now) === 'active')
             counts.set(entry.rule, (counts.get(entry.rule) ?? 0) + 1);
         assert.deepEqual(new Map([...rows.activeByRule(now)].sort()), new Map([...counts].sort()));
+      }),
+    );
+  });
+
+  test('tell the newest block on a sender that has ended, as a look at every entry would', () => {
+    const sender: SenderIdentity = {
+      ...{ account: valueOf('account', 1), address: 'x@b1.org', direction: 'outbound' },
+      ...{ ehlo: valueOf('ehlo', 1), ip: valueOf('ip', 1) },
+    };
+    fc.assert(
+      fc.property(fc.array(seed, { maxLength: 100 }), instant, (seeds, now) => {
+        const { rows, entries } = keptOf(ledgerOf(seeds));
+        const ended = entries.filter(
+          (entry) =>
+            entry.subject.type !== 'domain' &&
+            entry.subject.value === valueOf(entry.subject.type, 1) &&
+            entry.direction !== 'inbound' &&
+            ['released', 'expired'].includes(stateAt(entry, now)),
+        );
+        const last = rows.lastEnded(sender, now);
+        assert.equal(
+          last < 0 ? undefined : rows.at(last).id,
+          ended.sort((a, b) => beginOf(a) - beginOf(b)).at(-1)?.id,
+        );
       }),
     );
   });
