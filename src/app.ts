@@ -297,6 +297,8 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
           dovecot?.failuresForgottenAt ?? -Infinity,
           mailServers?.reports.failuresForgottenAt ?? -Infinity,
         ),
+      accountOf: smtp?.accountOf,
+      mayRename: policyListen !== undefined || ['http', 'dovecot'].includes(config.smtp.auth.backend),
       cannotCheck: smtp?.cannotCheck,
       putOffs: smtp?.putOffs,
       wasAsked:

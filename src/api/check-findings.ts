@@ -15,6 +15,8 @@ import { NOT_YOUR_ADDRESS, replyLine } from '../smtp/replies.js';
 import type { EventStore } from '../store/port.js';
 import { StoreUnavailable } from '../store/port.js';
 import type { BlockJson } from './block-view.js';
+import type { Names } from './check-names.js';
+import { failedOf, otherNameSentences } from './check-names.js';
 import type { AccountState, ApiDependencies } from './dependencies.js';
 import { lastBefore, LOOKED_AT_FOR_LATE } from './stream-order.js';
 
@@ -47,25 +49,28 @@ interface AccountTrouble {
 }
 
 /** What this process knows of an account apart from blocks. Of the past it knows the failed logins of the last hour alone. */
-export function troubleOf(
-  deps: ApiDependencies,
-  { account, address, direction }: SenderIdentity,
-  at: Instant,
-  isPast: boolean,
-): AccountTrouble {
-  const { accountState, failedLogins, maySend, isAsked } = deps;
+export function troubleOf(deps: ApiDependencies, names: Names, at: Instant, isPast: boolean): AccountTrouble {
+  const { accountState, maySend, isAsked } = deps;
+  const { account, address, direction } = names.sender;
   const hasLogin = account !== undefined && direction === 'outbound';
   const isSmtp = maySend !== undefined || accountState !== undefined;
   const logins = isSmtp ? KNOWN_ELSEWHERE : isAsked === true ? MAIL_SERVER_KNOWS : LOGINS_NOT_KNOWN;
-  const failed = hasLogin ? failedLogins?.(account) : undefined;
+  const failed = hasLogin ? failedOf(deps, names) : undefined;
+  const otherName = hasLogin ? otherNameSentences(deps, account) : [];
   if (isPast) {
     // A check of the time that a customer named must not say that all was well where the password was wrong.
     const failedThen = failed !== undefined && at >= failed.since - HOUR ? failed : undefined;
     const alone = failedThen === undefined ? [hasLogin ? BLOCKS_ALONE : BLOCKS_ALONE_NO_LOGIN] : [];
-    return { state: undefined, hasNoLogin: undefined, unsure: alone, failed: failedThen, mail: undefined };
+    return {
+      state: undefined,
+      hasNoLogin: undefined,
+      unsure: [...alone, ...otherName],
+      failed: failedThen,
+      mail: undefined,
+    };
   }
   const unsure = [
-    ...(hasLogin && accountState === undefined ? [logins] : []),
+    ...(hasLogin && accountState === undefined ? [logins, ...otherName] : []),
     ...(isSmtp || isAsked === true ? [] : [UPSTREAM_NOT_KNOWN]),
   ];
   if (!hasLogin)
@@ -74,12 +79,14 @@ export function troubleOf(
   // Where mail servers ask too, most accounts are theirs alone.
   const isTheirs = state === 'unknown' && mailServersAsk(deps);
   const isAllowed =
-    isTheirs || address === undefined || address === '' ? undefined : maySend?.(account, address);
+    isTheirs || names.isForeign || address === undefined || address === ''
+      ? undefined
+      : maySend?.(account, address);
   return {
     state,
     hasNoLogin:
       state === undefined || state === 'active' || isTheirs ? undefined : withoutLogin(account, state),
-    unsure: isTheirs ? [...unsure, THEIRS] : unsure,
+    unsure: isTheirs ? [...unsure, THEIRS, ...otherName] : unsure,
     failed,
     mail: isAllowed === undefined ? undefined : isAllowed ? 'passes' : 'refused',
   };

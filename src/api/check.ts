@@ -33,6 +33,8 @@ import {
   refusalShape,
   troubleOf,
 } from './check-findings.js';
+import type { Names } from './check-names.js';
+import { nameSentences, namesOf } from './check-names.js';
 import type { Met } from './check-told.js';
 import { askedByNobody, authReplyTo, ownSettingsOf, standingOf, toldOf, whereAsked } from './check-told.js';
 import { outages, troublesAround } from './check-troubles.js';
@@ -82,7 +84,10 @@ const checkShape = z.object({
   refused: z.boolean(),
   at: z.string(),
   sender: z.object({
-    account: z.string().nullable(),
+    account: z.string().nullable().meta({
+      description:
+        'What its logins count for, as far as this process knows: a back end may give the account another name.',
+    }),
     returnPath: z.string().nullable(),
     ehlo: z.string().nullable(),
     ip: z.string().nullable(),
@@ -154,16 +159,18 @@ async function explainCheck(
   const { at = now } = query;
   if (at > now) throw new InvalidInput('at', `must not lie in the future (it is ${formatInstant(now)})`);
   const isPast = at < now;
-  const asked: Asked = { at, isPast, concerns };
-  const sender = senderOf(query);
-  refuseForeign(sender, concerns);
+  const named = senderOf(query);
+  refuseForeign(named, concerns);
+  const names = namesOf(deps, named, concerns);
+  const asked: Asked = { at, isPast, concerns, names };
+  const { sender } = names;
   const recorded = await recordedOf(deps, sender, at);
   const { refusals, behind = null } = recorded ?? {};
   if (query.said !== undefined && sender.account === undefined)
     throw new InvalidInput('said', 'needs the account whose mail program said it');
   const { verdict, from } = await judgedAs(deps, sender, refusals ?? [], asked);
-  const { login, atAuth, atRcpt, authReply, deciding } = verdict;
-  const { state, hasNoLogin, unsure, failed, mail } = troubleOf(deps, sender, at, isPast);
+  const { logins, atAuth, atRcpt, authReply, deciding } = verdict;
+  const { state, hasNoLogin, unsure, failed, mail } = troubleOf(deps, names, at, isPast);
   const isMailRefused = hasNoLogin === undefined && authReply === null && mail === 'refused';
   const past = { sender, refusals: refusals ?? [] };
   const said =
@@ -196,8 +203,7 @@ async function explainCheck(
   const isBeforeAll = begins !== undefined && at < begins.at;
   const matching = new Map<string, BlockJson>();
   const proposals = new Map<string, BlockJson>();
-  for (const who of [login, verdict.sender]) {
-    if (who === undefined) continue;
+  for (const who of [...logins, verdict.sender]) {
     for (const entry of await entriesInForce(deps, who, at))
       if (concerns(entry.subject))
         matching.set(entry.id, isPast ? blockViewAt(entry, at, concerns) : blockView(entry, now, concerns));
@@ -234,9 +240,10 @@ async function explainCheck(
     failedLogins: failedView(failed),
     behind,
     sentence: isHidden
-      ? [...(said === null ? [] : [said.sentence]), NOT_THEIRS].join(' ')
+      ? [...(said === null ? [] : [said.sentence]), ...nameSentences(names), NOT_THEIRS].join(' ')
       : [
           ...(said === null ? [] : [said.sentence]),
+          ...nameSentences(names),
           ...(hasNoLogin === undefined || said?.sentence.includes(hasNoLogin) === true ? [] : [hasNoLogin]),
           ...(isMailRefused ? [notItsAddress(verdict.sender)] : []),
           ...((hasNoLogin !== undefined || isMailRefused) && deciding === undefined
@@ -273,9 +280,9 @@ async function explainCheck(
         ? { outcome: 'refused', block: null, reply: replyLine(BAD_CREDENTIALS) }
         : {
             outcome:
-              authReply !== null && login !== undefined && !isBeforeAll
+              authReply !== null && logins.length > 0 && !isBeforeAll
                 ? 'refused'
-                : login === undefined || isBeforeAll || state === 'unknown'
+                : logins.length === 0 || isBeforeAll || state === 'unknown'
                   ? 'not asked'
                   : 'passes',
             block: authReply === null ? null : idOf(atAuth),
@@ -340,7 +347,8 @@ const NOT_ASKED = { outcome: 'not asked', block: null, reply: null } as const;
 /** The sender, and what it meets at AUTH and at RCPT TO. */
 interface Verdict extends Met {
   readonly sender: SenderIdentity;
-  readonly login: SenderIdentity | undefined;
+  /** As AUTH sees it, by each name of its logins. */
+  readonly logins: readonly SenderIdentity[];
   readonly atAuth: Refusing | undefined;
 }
 
@@ -349,22 +357,25 @@ interface Asked {
   readonly at: Instant;
   readonly isPast: boolean;
   readonly concerns: Concerns;
+  readonly names: Pick<Names, 'login' | 'account'>;
 }
 
-async function judge(deps: ApiDependencies, sender: SenderIdentity, asked: Asked): Promise<Verdict> {
+async function judge(deps: ApiDependencies, from: SenderIdentity, asked: Asked): Promise<Verdict> {
   const { models } = deps;
-  const { at, isPast } = asked;
+  const { at, isPast, names } = asked;
+  const sender = { ...from, account: names.account };
   const refusing = async (who: SenderIdentity): Promise<Refusing | undefined> =>
     isPast
       ? ofPast((await entriesInForce(deps, who, at))[0], asked)
       : ofActive(deps, models.activeBlocks.find(who, at), asked);
-  const login = loginOf(sender);
-  const atAuth = login === undefined ? undefined : await refusing(login);
+  const logins = [...new Set([names.login, names.account])].flatMap((name) => loginOf(sender, name));
+  let atAuth: Refusing | undefined;
+  for (const login of logins) atAuth ??= await refusing(login);
   // Nearly every account sends from its own address. One that is blocked honestly lets it log in.
-  const atRcpt = await refusing(sender.address === undefined ? (login ?? sender) : sender);
+  const atRcpt = await refusing(sender.address === undefined ? (logins.at(-1) ?? sender) : sender);
   const authReply = atAuth === undefined ? null : authReplyTo(deps, atAuth);
   const deciding = authReply === null ? atRcpt : atAuth;
-  return { sender, login, atAuth, atRcpt, authReply, deciding };
+  return { sender, logins, atAuth, atRcpt, authReply, deciding };
 }
 
 /** What refuses the same sender in the direction that was not asked about. A login only submits. */
@@ -430,9 +441,12 @@ function senderOf({ account, returnPath, ehlo, ip, direction }: CheckQuery): Sen
 }
 
 /** The sender as AUTH sees it: address and domain subjects match the login's own address. */
-function loginOf({ account, ehlo, ip, direction }: SenderIdentity): SenderIdentity | undefined {
-  if (account === undefined || direction === 'inbound') return undefined;
-  return senderIdentity({ account, returnPath: account, ehlo, ip, direction });
+function loginOf(
+  { ehlo, ip, direction }: SenderIdentity,
+  name: string | undefined,
+): readonly SenderIdentity[] {
+  if (name === undefined || direction === 'inbound') return [];
+  return [senderIdentity({ account: name, returnPath: name, ehlo, ip, direction })];
 }
 
 /** The subjects that this sender's mail counts for. */

@@ -195,6 +195,10 @@ export interface ApiDependencies extends OperationDependencies {
   readonly failedLogins?: ((account: string) => FailedLogins | undefined) | undefined;
   /** When the last one was that is forgotten, since too many others failed. */
   readonly failuresForgottenAt?: (() => Instant) | undefined;
+  /** The account that a login counts for, both in normal form; undefined if it has not been right since the start. */
+  readonly accountOf?: ((login: string) => string | undefined) | undefined;
+  /** Whether those who check logins, in any process, may give another name to the account than the client types. */
+  readonly mayRename?: boolean;
   /** The last troubles for which clients were put off; undefined if this process takes no mail. */
   readonly putOffs?: (() => readonly PutOffs[]) | undefined;
   /** Whether `smtp.senders` lets an account use a return path; undefined if this process takes no mail. */

@@ -4592,6 +4592,7 @@ export interface operations {
                         refused: boolean;
                         at: string;
                         sender: {
+                            /** @description What its logins count for, as far as this process knows: a back end may give the account another name. */
                             account: string | null;
                             returnPath: string | null;
                             ehlo: string | null;

@@ -67,6 +67,8 @@ export interface SmtpRole {
   readonly failedLogins: (account: string) => FailedLogins | undefined;
   /** When the last one was that is forgotten, since too many others failed. */
   readonly failuresForgottenAt: () => Instant;
+  /** The account that a login counts for, both in normal form; undefined if it has not been right since the start. */
+  readonly accountOf: (login: string) => string | undefined;
   /** The last troubles for which clients were put off. */
   readonly putOffs: () => readonly PutOffs[];
   /** Whether an account may use a return path, both in normal form. */
@@ -123,7 +125,9 @@ export async function openSmtpRole(options: SmtpRoleOptions): Promise<SmtpRole> 
     verifier,
     limiter: new AttemptLimiter({ attemptsPerMinute: auth.attemptsPerMinute, clock }),
     failedLogins: new FailedLoginsByAccount((account) =>
-      users === undefined ? verifier.hasSeen(account) || undefined : users().get(account)?.disabled === false,
+      users === undefined
+        ? verifier.accountOf(account) !== undefined || undefined
+        : users().get(account)?.disabled === false,
     ),
     putOffs: new LastPutOffs(),
     placeOf,
@@ -144,6 +148,7 @@ export async function openSmtpRole(options: SmtpRoleOptions): Promise<SmtpRole> 
     cannotCheck: () => backend.isAway === true,
     failedLogins: (account) => context.failedLogins.of(account, clock.now()),
     failuresForgottenAt: () => context.failedLogins.forgottenAt,
+    accountOf: (login) => verifier.accountOf(login),
     putOffs: () => context.putOffs.all,
     maySend: (account, returnPath) => maySend(context.senders(), account, returnPath),
     listen,

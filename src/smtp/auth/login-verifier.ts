@@ -53,6 +53,8 @@ export class LoginVerifier {
   readonly #memory: LRUCache<string, string>;
   /** Accounts that have logged in, remembered or blocked. */
   readonly #seen: LRUCache<string, true>;
+  /** Accounts by the login, in normal form, where that is another name: logins that were right, blocked or not. */
+  readonly #renamed: LRUCache<string, string>;
   /** Many simultaneous checks of the same login (a client that opens 50 sessions) are one check. */
   readonly #underWay = new Map<string, Promise<Checked>>();
   #nobodyAsked: Promise<Checked> | undefined;
@@ -63,6 +65,7 @@ export class LoginVerifier {
     this.#backend = backend;
     this.#clock = clock;
     this.#seen = recentlyUsed(remembered);
+    this.#renamed = recentlyUsed(remembered);
     const { failsAfter } = backend;
     if (failsAfter !== undefined) this.#failureAge = new FailureAge(failsAfter, clock);
     this.#memory = recentlyUsed(remembered, {
@@ -71,9 +74,9 @@ export class LoginVerifier {
     });
   }
 
-  /** Whether a login of this account, in normal form, has been right since the start. */
-  hasSeen(account: string): boolean {
-    return this.#seen.has(account);
+  /** The account that a login, in normal form, counted for when it was last right; undefined if it has not been since the start. */
+  accountOf(login: string): string | undefined {
+    return this.#renamed.get(login) ?? (this.#seen.has(login) ? login : undefined);
   }
 
   /**
@@ -104,6 +107,9 @@ export class LoginVerifier {
       return { ok: false };
     }
     this.#seen.set(account, true);
+    const login = normalizeAccount(name);
+    if (account === login) this.#renamed.delete(login);
+    else this.#renamed.set(login, account);
     // A blocked account's login is not remembered: its second try must cost what the first did.
     if (isBlocked(account)) await this.#feign(asked, client);
     else this.#memory.set(key, account);

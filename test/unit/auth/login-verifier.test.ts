@@ -348,11 +348,22 @@ test('the account is the one that the back end names, and a block of either name
   await took(signedIn);
   const first = await signedIn;
   assert.ok(first.ok && first.account === 'anna@example.com');
-  assert.equal(verifier.hasSeen('anna@example.com'), true);
+  assert.equal(verifier.accountOf('anna@example.com'), 'anna@example.com');
   assert.equal(backend.checks, 1);
   // It is remembered, but the back end is asked all the same.
   await took(verifier.verify('anna', 'sesame', CLIENT, isBlocked));
   assert.equal(backend.checks, 2);
+});
+
+test('whose login it was is known of right ones, blocked or not, and as it was last', async () => {
+  const { backend, verifier, took } = elsewhere();
+  await took(verifier.verify('anna', 'wrong'));
+  assert.equal(verifier.accountOf('anna'), undefined);
+  await took(verifier.verify('anna', 'sesame', CLIENT, blocked));
+  assert.equal(verifier.accountOf('anna'), 'anna@example.com');
+  backend.check = ({ name }) => Promise.resolve(name);
+  await took(verifier.verify('anna', 'sesame', CLIENT, blocked));
+  assert.equal(verifier.accountOf('anna'), 'anna');
 });
 
 test('what a back end elsewhere said of one address counts for no other', async () => {

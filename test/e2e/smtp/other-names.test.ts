@@ -1,0 +1,91 @@
+import assert from 'node:assert/strict';
+import type { TestContext } from 'node:test';
+import { describe, test } from 'node:test';
+import { FakeService } from '../../support/auth/fakes.js';
+import { check, FOR_DOVECOT } from '../../support/policy/dovecot.js';
+import { ALICE, PASSWORDS, Stopgap, WRONG } from '../../support/smtp/stopgap.js';
+
+const RIGHT = PASSWORDS[ALICE]!;
+
+/** A web service to which `alice` is `alice@example.com`, and a Stopgap that asks it. */
+async function setUp(t: TestContext) {
+  const service = new FakeService(({ password }) => (password === RIGHT ? 'right' : 'wrong'));
+  service.answer = (response) => {
+    const { name, password } = service.asked.at(-1)!;
+    if (password !== RIGHT) return false;
+    const account = name === 'alice' ? ALICE : name;
+    response.end(JSON.stringify({ ok: true, account }));
+    return true;
+  };
+  await service.resume();
+  t.after(() => service.stop());
+  const auth = { backend: 'http', http: `http://127.0.0.1:${service.port}/login` };
+  const stopgap = await Stopgap.start(t, { ...FOR_DOVECOT, smtp: { auth } });
+  const login = async (name: string, password = RIGHT): Promise<string> => {
+    const session = await stopgap.hello();
+    const reply = await session.login(name, password);
+    await session.quit();
+    return reply;
+  };
+  return { stopgap, login };
+}
+
+describe('a login that counts for an account of another name', () => {
+  test('is said to be refused, by either name, where the account is blocked', async (t) => {
+    const { stopgap, login } = await setUp(t);
+    assert.match(await login('alice', WRONG), /^535 /);
+    // Given: nobody knows yet whose login it is.
+    assert.match(
+      (await check(stopgap, 'account=alice')).sentence,
+      /may count under another name, such as with its domain: ask for that name too/,
+    );
+    const id = await stopgap.block('account', ALICE);
+    // When: the right password fails for the block.
+    const reply = await login('alice');
+    assert.match(reply, /^535 /);
+    await stopgap.settled();
+    // Then
+    const said = `&said=${encodeURIComponent(reply)}`;
+    const [typed, account] = [
+      await check(stopgap, `account=alice${said}`),
+      await check(stopgap, `account=${ALICE}${said}`),
+    ];
+    for (const found of [typed, account]) {
+      assert.deepEqual([found.refused, found.block?.id, found.said!.cause], [true, id, 'block']);
+      assert.deepEqual(
+        [found.auth.outcome, found.auth.block, found.rcpt.outcome],
+        ['refused', id, 'refused'],
+      );
+      assert.equal(found.sender.account, ALICE);
+      assert.equal(found.refusals!.length, 1);
+      assert.doesNotMatch(found.sentence, /may count under another name/);
+    }
+    assert.match(typed.sentence, / Logins of alice count for the account alice@example\.com: /);
+    assert.doesNotMatch(account.sentence, /count for/);
+    assert.equal(typed.failedLogins!.failed, 1);
+    assert.doesNotMatch(typed.sentence, /there is no such account/);
+  });
+
+  test('is said to be refused where the name that is typed is blocked, and the account sends', async (t) => {
+    const { stopgap, login } = await setUp(t);
+    assert.match(await login('alice'), /^235 /);
+    const id = await stopgap.block('account', 'alice');
+    assert.match(await login('alice'), /^535 /);
+    const typed = await check(stopgap, 'account=alice');
+    assert.deepEqual([typed.auth.outcome, typed.auth.block, typed.rcpt.outcome], ['refused', id, 'passes']);
+    assert.deepEqual(
+      typed.matching.map((block) => block.id),
+      [id],
+    );
+    const account = await check(stopgap, `account=${ALICE}`);
+    assert.deepEqual([account.auth.outcome, account.rcpt.outcome], ['passes', 'passes']);
+  });
+
+  test('is told of itself where it counts under the name that is typed', async (t) => {
+    const { stopgap, login } = await setUp(t);
+    assert.match(await login('carol'), /^235 /);
+    const { sentence, sender, auth } = await check(stopgap, 'account=Carol');
+    assert.deepEqual([sender.account, auth.outcome], ['carol', 'passes']);
+    assert.doesNotMatch(sentence, /count for|another name/);
+  });
+});
