@@ -213,6 +213,8 @@ export function fileFault(
     const who = `this user (id ${process.getuid?.() ?? '?'})`;
     return `cannot be ${use} by ${who}: give it to the service's user with chown, and run this as that user`;
   }
+  // A file is made where it is not there: it is its folder that is missing.
+  if (code === 'ENOENT' && use === 'written') return `is in a folder that does not exist; ${remedy}`;
   return `${WORDS[code ?? ''] ?? `cannot be ${use} (${code ?? messageOf(thrown)})`}; ${remedy}`;
 }
 

@@ -171,6 +171,20 @@ export function askedByNobody(
   return [authReply !== null && dovecotAsks?.() === true ? LOGINS_FAIL : NOBODY_ASKS];
 }
 
+/** Whether mail that arrives meets no block: neither a port here takes it, nor does a mail server ask. */
+export function arrivesElsewhere(
+  { takesArriving, hasOutboxes, wasAsked, mailServers }: ApiDependencies,
+  { direction }: SenderIdentity,
+): boolean {
+  // Of a store with several nodes, mail servers may ask another one.
+  const mayBeAsked =
+    hasOutboxes === true || wasAsked !== undefined || mailServers?.verdicts.wasAsked === true;
+  return direction === 'inbound' && takesArriving !== true && !mayBeAsked;
+}
+
+export const ARRIVES_ELSEWHERE =
+  'This Stopgap takes no mail that arrives (smtp.inbound), and no mail server has asked it since this start: no block stops such mail here.';
+
 const NOBODY_ASKS =
   'But no mail server has asked Stopgap about mail since this start, and as long as none does, its mail goes on: see stopgap doctor.';
 const LOGINS_FAIL =

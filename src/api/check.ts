@@ -36,7 +36,16 @@ import {
 import type { Names } from './check-names.js';
 import { nameSentences, namesOf } from './check-names.js';
 import type { Met } from './check-told.js';
-import { askedByNobody, authReplyTo, ownSettingsOf, standingOf, toldOf, whereAsked } from './check-told.js';
+import {
+  ARRIVES_ELSEWHERE,
+  arrivesElsewhere,
+  askedByNobody,
+  authReplyTo,
+  ownSettingsOf,
+  standingOf,
+  toldOf,
+  whereAsked,
+} from './check-told.js';
 import { outages, troublesAround } from './check-troubles.js';
 import type { ApiDependencies } from './dependencies.js';
 import type { Concerns, Route } from './http/route.js';
@@ -226,6 +235,7 @@ async function explainCheck(
   const isLocal = isOfMachine(deps, sender);
   // Postfix hands in its mail by itself, and so asks nobody: an Exim that asks about its local users has been refused.
   const isUnasked = deciding !== undefined && isLocal && past.refusals.length === 0;
+  const isElsewhere = !isPast && arrivesElsewhere(deps, sender);
   return {
     refused: hasNoLogin !== undefined || isMailRefused || deciding !== undefined,
     at: formatInstant(at),
@@ -257,6 +267,7 @@ async function explainCheck(
             : isUnasked
               ? [unaskedSentence(deps)]
               : askedByNobody(deps, authReply)),
+          ...(isElsewhere ? [ARRIVES_ELSEWHERE] : []),
           ...(deciding === undefined || isPast ? [] : pastSentences(deps, deciding, concerns)),
           ...((deciding ?? otherWay) === undefined && !isBeforeAll && said?.cause !== 'trouble'
             ? unsure
@@ -292,7 +303,11 @@ async function explainCheck(
       ? { outcome: 'refused', block: null, reply: MAIL_REFUSED }
       : { ...NOT_ASKED, outcome: mail === 'passes' && authReply === null ? 'passes' : 'not asked' },
     rcpt:
-      hasNoLogin !== undefined || isMailRefused || isBeforeAll || isUnasked
+      hasNoLogin !== undefined ||
+      isMailRefused ||
+      isBeforeAll ||
+      isUnasked ||
+      (isElsewhere && atMail === undefined)
         ? NOT_ASKED
         : {
             outcome: atMail === undefined ? 'passes' : atMail.reply === null ? 'held' : 'refused',

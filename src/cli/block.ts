@@ -18,7 +18,7 @@ import { reportText } from './report-format.js';
 import type { CliIo } from './io.js';
 import type { SpanOption } from './options.js';
 import { requireSpan, spanOf, withSpan, wordsArgument, wordsOption } from './options.js';
-import { asJson, note, print, tableWithin, terminalWidth } from './io.js';
+import { asJson, note, noteMore, print, tableWithin, terminalWidth } from './io.js';
 
 interface ListOption extends JsonOption {
   readonly state?: string;
@@ -240,8 +240,7 @@ function listCommand(block: Command, io: CliIo): void {
         const width = options.wide === true ? Infinity : terminalWidth(io);
         print(io, tableWithin(blockRows(items, parseInstant(at ?? '') ?? io.clock.now()), width));
       }
-      if (next !== null && options.json !== true)
-        note(io, 'there are more: raise --limit, or narrow the search');
+      if (next !== null && options.json !== true) noteMore(io, limit);
     });
 }
 

@@ -6,7 +6,7 @@ import type { JsonOption, Schemas } from './client.js';
 import { connect, withJson } from './client.js';
 import type { CliIo } from './io.js';
 import { wordsOption } from './options.js';
-import { asJson, note, print, tableWithin, terminalWidth } from './io.js';
+import { asJson, note, noteMore, print, tableWithin, terminalWidth } from './io.js';
 
 interface ChangesOption extends JsonOption {
   readonly by?: string;
@@ -42,7 +42,7 @@ export function changesVerb(program: Command, io: CliIo): void {
         printable(change.why ?? ''),
       ]);
       print(io, tableWithin([['AT', 'BY', 'WHAT', 'VIA', 'SUBJECT', 'WHY'], ...rows], terminalWidth(io)));
-      if (found.next !== null) note(io, 'there are more: raise --limit, or narrow the search');
+      if (found.next !== null) noteMore(io, limit);
     });
 }
 

@@ -8,7 +8,7 @@ import type { ApiClient, JsonOption, Schemas } from './client.js';
 import { connect, withClient } from './client.js';
 import { relative } from './client-format.js';
 import type { CliIo } from './io.js';
-import { asJson, done, note, print, table, warn } from './io.js';
+import { asJson, done, note, noteMore, print, table, warn } from './io.js';
 import type { SpanOption } from './options.js';
 import { requireSpan, spanOf, withSpan, wordsArgument } from './options.js';
 
@@ -31,7 +31,7 @@ export function exemptVerb(program: Command, io: CliIo): void {
       if (options.json === true) return print(io, asJson(found));
       if (found.items.length === 0) return note(io, 'no exemptions');
       print(io, table([['ID', 'SUBJECT', 'BY', 'ENDS', 'SAVED', 'WHY'], ...found.items.map(row)]));
-      if (found.next !== null) note(io, 'there are more: raise --limit');
+      if (found.next !== null) noteMore(io, options.limit, 'see Exemptions on the page');
     });
 
   const row = ({ id, subject, by, until, saved, reason }: Exemption): string[] => [

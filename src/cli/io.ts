@@ -47,6 +47,15 @@ export function note(io: CliIo, text: string): void {
   io.stderr.write(`${printableLines(text)}\n`);
 }
 
+/** The most rows that the API lists at once. */
+const MOST_LISTED = 500;
+
+/** Says that a list goes on. @param otherwise how to see the others where a higher limit is refused */
+export function noteMore(io: CliIo, limit: string, otherwise = 'narrow the search'): void {
+  const how = Number(limit) < MOST_LISTED ? `raise --limit, or ${otherwise}` : otherwise;
+  note(io, `there are more: ${how}`);
+}
+
 /** What a command has done: a sentence for a person, or what a script reads. */
 export function done(io: CliIo, { json }: { readonly json?: true }, result: object, text: string): void {
   if (json === true) print(io, asJson(result));

@@ -11,7 +11,7 @@ import type { Milliseconds } from '../kernel/time.js';
 import { formatInstant, parseDuration } from '../kernel/time.js';
 import type { CliIo } from './io.js';
 import { wordsOption } from './options.js';
-import { asJson, done, note, print, readNamed, table, warn } from './io.js';
+import { asJson, done, note, noteMore, print, readNamed, table, warn } from './io.js';
 
 interface ListOption extends JsonOption {
   readonly type?: string;
@@ -82,7 +82,7 @@ function listCommand(override: Command, io: CliIo): void {
       else {
         const head = ['SUBJECT', 'LIMITS', 'PLAN', 'UNTIL', 'BY', 'REASON'];
         print(io, table([head, ...found.items.flatMap((item) => rows(item, io.clock.now()))]));
-        if (found.next !== null) note(io, 'there are more: raise --limit, or narrow the search');
+        if (found.next !== null) noteMore(io, limit);
       }
     });
 }

@@ -22,6 +22,7 @@ import {
   asJson,
   counted,
   note,
+  noteMore,
   print,
   printSource,
   readNamed,
@@ -213,7 +214,7 @@ function shadowCommands(rules: Command, io: CliIo): void {
       if (options.json === true) return print(io, asJson(listed));
       if (listed.items.length === 0) note(io, 'no differences');
       else print(io, table(differenceRows(listed.items, io.clock.now())));
-      if (listed.next !== null) note(io, 'there are more: raise --limit, or narrow the search');
+      if (listed.next !== null) noteMore(io, limit);
     });
 
   withYes(shadow.command('promote').description('put the shadow rules in force')).action(
@@ -333,7 +334,7 @@ function observedCommand(rules: Command, io: CliIo): void {
       const width = wide === true ? Infinity : terminalWidth(io);
       if (listed.items.length === 0) note(io, 'no rule that only observes has tripped');
       else print(io, tableWithin(observedRows(listed.items, io.clock.now()), width));
-      if (listed.next !== null) note(io, 'there are more: raise --limit, or narrow the search');
+      if (listed.next !== null) noteMore(io, limit);
     });
 }
 

@@ -143,7 +143,11 @@ export function banner({ config, evaluation: evaluating, file }: LoadedConfig, a
   const { evaluation, firstLink } = app;
   // Not in the log: that may be kept, and sent elsewhere.
   if (firstLink !== undefined)
-    lines.push('', 'There is no administrator yet. This link makes the first one, once:', `  ${firstLink}`);
+    lines.push(
+      '',
+      'Nobody has the role admin yet. This link makes the first administrator, once:',
+      `  ${firstLink}`,
+    );
   if (evaluation !== undefined) {
     lines.push('');
     if (evaluation.password !== undefined) {

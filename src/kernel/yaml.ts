@@ -87,7 +87,12 @@ export function parseYaml(
       const { line, col } = lineCounter.linePos(at);
       throw new YamlRefused(line, col, `has more than ${MOST_ALIASES} aliases; write the values out`);
     },
-    Scalar: named,
+    Scalar(_, { anchor, range, source = '', value }) {
+      anchors.add(anchor);
+      if (typeof value !== 'number' || !GROUPED.test(source)) return;
+      const at = range?.[0] ?? 0;
+      document.errors.push(new YAMLParseError([at, at + 1], 'IMPOSSIBLE', grouped(source)));
+    },
     Seq: named,
     Map(_, { anchor, items }) {
       anchors.add(anchor);
@@ -182,6 +187,11 @@ const WORDS: Readonly<Partial<Record<ErrorCode, (message: string, goesOn: boolea
   TAG_RESOLVE_FAILED: () => `${NEEDS_QUOTES}: it begins with ! as a tag does`,
   BAD_DIRECTIVE: () => 'a line that begins with % is no setting',
 };
+
+/** `2.000` is two to YAML, and two thousand to many people. */
+const GROUPED = /^[1-9]\d{0,2}\.000$/;
+const grouped = (text: string): string =>
+  `${text} would be ${Number(text)}: write ${Number(text)}, or ${text.replace('.', '')}`;
 
 /** A key of another form may be an address, or a piece of a hash without quotes: neither is for a log. */
 function twice(key: unknown): string {

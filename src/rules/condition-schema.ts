@@ -39,7 +39,8 @@ const SIZE_UNITS: Readonly<Record<string, number>> = {
 const AMOUNT = 'must be a whole number of at least 1 (for bytes also a size such as 500MB)';
 
 export const amount = z.union([z.number(), z.string()], orMissing(AMOUNT)).transform((value, context) => {
-  const parts = /^(\d+(?:\.\d+)?)\s*(?:([kmg]i?)b|b)?$/i.exec(String(value));
+  // In quotes `2.000` is no number to YAML, which would refuse it.
+  const parts = /^(?!\d+\.000$)(\d+(?:\.\d+)?)\s*(?:([kmg]i?)b|b)?$/i.exec(String(value));
   const number = parts === null ? NaN : Number(parts[1]) * SIZE_UNITS[(parts[2] ?? '').toLowerCase()]!;
   if (!Number.isSafeInteger(number) || number < 1) {
     context.addIssue({

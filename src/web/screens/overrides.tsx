@@ -9,6 +9,7 @@ import { AskOperators } from '../parts/exempt.js';
 import type { Values } from '../parts/forms.js';
 import { Choice, Field, Form } from '../parts/forms.js';
 import { fault, note } from '../parts/notes.js';
+import { factorOf, limitOf } from '../parts/numbers.js';
 import type { Column } from '../parts/rows.js';
 import { Rows } from '../parts/rows.js';
 import { Empty, Failure } from '../parts/states.js';
@@ -297,11 +298,11 @@ export function OverrideDialog({
     const [limits, totals] = [limitsOf(false), limitsOf(true)];
     const total = {
       ...(Object.keys(totals).length === 0 ? {} : { limits: totals }),
-      ...(totalFactor.trim() === '' ? {} : { factor: numberOf(totalFactor) }),
+      ...(totalFactor.trim() === '' ? {} : { factor: factorOf(totalFactor) }),
     };
     const terms: Terms = {
       ...(Object.keys(limits).length === 0 ? {} : { limits }),
-      ...(factor.trim() === '' ? {} : { factor: numberOf(factor) }),
+      ...(factor.trim() === '' ? {} : { factor: factorOf(factor) }),
       ...(isDomain && Object.keys(total).length > 0 ? { total } : {}),
       ...(plan.trim() === '' ? {} : { plan: plan.trim() }),
       ...(reason.trim() === '' ? {} : { reason: reason.trim() }),
@@ -418,16 +419,6 @@ export function OverrideDialog({
     </Dialog>
   );
 }
-
-/** What is no number goes to the server as it is, which says what is wrong. */
-const numberOf = (text: string): number => {
-  const number = Number(text.trim().replace(',', '.'));
-  return Number.isNaN(number) ? (text as unknown as number) : number;
-};
-const limitOf = (text: string): Limit => {
-  const plain = text.trim().toLowerCase();
-  return plain === 'off' ? 'off' : plain === '' ? (text as unknown as number) : numberOf(plain);
-};
 
 function localOf(at: string | null | undefined): string {
   if (at === null || at === undefined) return '';

@@ -7,6 +7,7 @@ import { Dialog } from '../parts/dialog.js';
 import { Field, Form, TextField } from '../parts/forms.js';
 import type { Values } from '../parts/forms.js';
 import { fault as showFault, note } from '../parts/notes.js';
+import { factorOf, limitOf } from '../parts/numbers.js';
 
 export type Override = Schemas['OverrideDetail'];
 export type OverrideBody = BodyOf<'put', '/api/v1/overrides/{type}/{value}'>;
@@ -112,11 +113,11 @@ function bodyOf(values: Values, kept: Layer | null, isDomain: boolean): Override
   const limits = Object.fromEntries(
     Object.entries(values)
       .filter(([name, text]) => name.startsWith('limit ') && text.trim() !== '')
-      .map(([name, text]) => [name.slice('limit '.length), numberOr(text) as number | 'off']),
+      .map(([name, text]) => [name.slice('limit '.length), limitOf(text)]),
   );
   const allowance = {
     ...(Object.keys(limits).length === 0 ? {} : { limits }),
-    ...(factor.trim() === '' ? {} : { factor: numberOr(factor) as number }),
+    ...(factor.trim() === '' ? {} : { factor: factorOf(factor) }),
   };
   const at = new Date(until);
   const rest = {
@@ -128,12 +129,6 @@ function bodyOf(values: Values, kept: Layer | null, isDomain: boolean): Override
   const own = kept === null ? {} : allowanceOf(kept);
   return { ...own, ...(Object.keys(allowance).length === 0 ? {} : { total: allowance }), ...rest };
 }
-
-/** What is no number goes to the server as it is: it says what is wrong at the field. */
-const numberOr = (text: string): unknown => {
-  const number = Number(text.trim().replace(',', '.'));
-  return Number.isNaN(number) ? text.trim() : number;
-};
 
 const allowanceOf = ({ limits, factor }: Pick<Layer, 'limits' | 'factor'>) => ({
   ...(Object.keys(limits).length === 0 ? {} : { limits }),

@@ -129,7 +129,7 @@ function Standing({ sender: { subject, standing } }: { sender: Sender }) {
       {exemption !== null && (
         <div className="panel">
           <p>
-            <strong>Exempt:</strong> no rule acts on it. {exemption.reason}{' '}
+            <strong>Exempt.</strong> No rule acts on it: {exemption.reason}{' '}
             <a href={`#${href('/exemptions')}`}>All exemptions</a>
           </p>
         </div>

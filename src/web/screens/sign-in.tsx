@@ -93,8 +93,8 @@ function Ways({ enter }: Entering) {
       )}
       {first && (
         <p className="only-now">
-          There is no administrator yet. The server has printed a link when it was started: open it to make
-          the first one.
+          Nobody has the role admin yet. The server has printed a link when it was started: open it to make
+          the first administrator.
         </p>
       )}
       {evaluation && (

@@ -625,6 +625,34 @@ describe('checks over HTTP', () => {
     );
   });
 
+  test('a check of arriving mail says so where none arrives here and no mail server asks', async () => {
+    const elsewhere =
+      / This Stopgap takes no mail that arrives \(smtp\.inbound\), and no mail server has asked it/;
+    for (const [change, outcome] of [
+      [{}, 'not asked'],
+      [{ takesArriving: true }, 'passes'],
+      [{ wasAsked: () => false }, 'passes'],
+      [{ hasOutboxes: true }, 'passes'],
+    ] as const) {
+      const other = await ApiServer.start((deps) => ({ ...deps, ...change }));
+      const ask = async (direction: string): Promise<unknown[]> => {
+        const { json } = await other.get(`/api/v1/check?returnPath=a@example.com&direction=${direction}`);
+        return [json['rcpt'].outcome, elsewhere.test(json['sentence'])];
+      };
+      try {
+        const isElsewhere = outcome === 'not asked';
+        assert.deepEqual(await ask('inbound'), [outcome, isElsewhere], JSON.stringify(change));
+        assert.deepEqual(await ask('outbound'), ['passes', false]);
+        await other.block('', { subject: { type: 'domain', value: 'example.com' }, direction: 'inbound' });
+        assert.deepEqual(await ask('inbound'), ['refused', isElsewhere]);
+        await other.post('/api/v1/decide', { account: 'b@example.com' }, { role: 'server' });
+        assert.deepEqual(await ask('inbound'), ['refused', false], 'a mail server has asked');
+      } finally {
+        await other.stop();
+      }
+    }
+  });
+
   test('of several blocks the one that ends last decides, and all are shown', async () => {
     const account = await server.block('both@several.example', { duration: '1h' });
     const domain = await server.post('/api/v1/blocks', {

@@ -215,7 +215,7 @@ describe('stopgap support-bundle', () => {
     const nowhere = await terminal.run('support-bundle', '--out', 'no/such/bundle.tgz');
     assert.match(
       nowhere.err,
-      /^stopgap: \S+no\/such\/bundle\.tgz does not exist; name another file with --out$/m,
+      /^stopgap: \S+no\/such\/bundle\.tgz is in a folder that does not exist; name another file with --out$/m,
     );
   });
 

@@ -88,6 +88,28 @@ describe('the screen of exemptions in a real browser', { skip: WITHOUT_BROWSER }
     await row.getByText('3 times the limits, day 5,000').waitFor();
   });
 
+  test('takes digits alone as a limit, and a decimal comma in the factor alone', async () => {
+    const page = await server.open({ as: 'operator', at: LIMITS });
+    await page.getByRole('button', { name: 'Set limits' }).click();
+    await page.getByLabel('Its name').fill('comma@example.com');
+    await page.getByLabel('Times the limits of the rules').fill('1,5');
+    await page.getByRole('button', { name: 'Add the limit of one rule' }).click();
+    await page.getByLabel('Rule', { exact: true }).selectOption('day');
+    for (const typed of ['5,000', '2.000', '5 000', '1e3', '']) {
+      await page.getByLabel('Limit, or off').fill(typed);
+      const answer = page.waitForResponse(/overrides\/account/);
+      await dialog(page).getByRole('button', { name: 'Set', exact: true }).click();
+      assert.equal((await answer).status(), 400, typed);
+      await dialog(page).getByText('must be a whole number of at least 1, or off').waitFor();
+      assert.equal(await page.getByLabel('Limit, or off').getAttribute('aria-invalid'), 'true', typed);
+      assert.equal(await page.getByLabel('Limit, or off').inputValue(), typed);
+    }
+    await page.getByLabel('Limit, or off').fill(' Off ');
+    await page.getByLabel('Limit, or off').press('Enter');
+    const row = page.getByRole('row').filter({ hasText: 'comma@example.com' });
+    await row.getByText('1.5 times the limits, day off').waitFor();
+  });
+
   test('edits the limits of a sender from what they are', async () => {
     const page = await server.open({ as: 'operator', at: LIMITS });
     const row = page.getByRole('row').filter({ hasText: 'big@own.example' });

@@ -219,9 +219,9 @@ describe('the ways to sign in, in a real browser', { skip: WITHOUT_BROWSER }, ()
     await assertAccessible(page);
   });
 
-  test('says that there is no administrator yet, which others may sign in without', async () => {
+  test('says that nobody has the role admin yet, which others may sign in without', async () => {
     const page = await server.open({ at: '/' });
-    await page.getByText('There is no administrator yet. The server has printed a link').waitFor();
+    await page.getByText('Nobody has the role admin yet. The server has printed a link').waitFor();
   });
 
   test('makes the first administrator by the link that the server printed, once', async () => {

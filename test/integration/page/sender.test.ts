@@ -86,7 +86,7 @@ describe('the screen of a sender in a real browser', { skip: WITHOUT_BROWSER }, 
     await assertAccessible(page);
     await dialog.getByLabel('Why').fill('weekly list');
     await dialog.getByLabel('Why').press('Enter');
-    await page.getByText('no rule acts on it. weekly list').waitFor();
+    await page.getByText('No rule acts on it: weekly list').waitFor();
     await page.getByRole('button', { name: 'Undo' }).last().press('Enter');
     await page.getByText('Not blocked.').waitFor();
   });
@@ -109,6 +109,34 @@ describe('the screen of a sender in a real browser', { skip: WITHOUT_BROWSER }, 
     await page.getByText("The rules' own limits hold").waitFor();
     await page.getByRole('button', { name: 'Undo' }).last().press('Enter');
     await page.getByText('Set by oscar').waitFor();
+  });
+
+  test('takes digits alone as a limit of its own, and a decimal comma in the factor alone', async () => {
+    const page = await server.open({ as: 'operator', at: `${ACCOUNT}comma@example.com` });
+    await page.getByRole('button', { name: 'Set limits' }).press('Enter');
+    const dialog = page.getByRole('dialog');
+    const limit = dialog.getByLabel(/^day \(/);
+    await dialog.getByLabel('Times all limits').fill('1,5');
+    for (const typed of ['5,000', '2.000', '5 000', '1e3']) {
+      await limit.fill(typed);
+      const answer = page.waitForResponse((response) => response.request().method() === 'PUT');
+      await limit.press('Enter');
+      assert.equal((await answer).status(), 400, typed);
+      await dialog.getByText('must be a whole number of at least 1, or off').waitFor();
+      assert.equal(await limit.getAttribute('aria-invalid'), 'true', typed);
+      assert.equal(await limit.inputValue(), typed);
+    }
+    await limit.fill('5000');
+    await limit.press('Enter');
+    await page.getByText('Set by oscar').waitFor();
+    const { text } = await server.api.get('/api/v1/overrides/account/comma@example.com');
+    const { api } = JSON.parse(text) as { api: { limits: object; factor: number } };
+    assert.deepEqual([api.limits, api.factor], [{ day: 5000 }, 1.5]);
+  });
+
+  test('says in whole sentences why no rule acts on a name with a star', async () => {
+    const page = await server.open({ as: 'viewer', at: '/senders/ehlo/robot-*' });
+    await page.getByText('No rule acts on it: a block of a name with a *').waitFor();
   });
 
   test('tells the help desk what a user saw, and whether it came from here', async () => {

@@ -7,6 +7,10 @@ const faultOf = (code: string, more: object = {}): Error =>
 
 test('what the system says of a file is told in words, with what to do', () => {
   assert.equal(fileFault(faultOf('ENOENT'), 'name another'), 'does not exist; name another');
+  assert.equal(
+    fileFault(faultOf('ENOENT'), 'name another', 'written'),
+    'is in a folder that does not exist; name another',
+  );
   assert.equal(fileFault(faultOf('EISDIR'), 'name another'), 'is a folder; name another');
   assert.equal(fileFault(faultOf('ENOSPC'), 'x', 'written'), 'finds no room on its disk; x');
   assert.equal(fileFault(faultOf('EIO'), 'name another'), 'cannot be read (EIO); name another');

@@ -44,6 +44,16 @@ test('an overrides file is read, here and in a thread of its own', async () => {
   assert.deepEqual(parseOverrides('{"version":1,"overrides":[]}', 'o.yaml'), []);
 });
 
+test('a number that is thousands to one person and units to another is refused', () => {
+  assert.deepEqual(problems(GOOD.replace('500', '5.000')), [
+    'o.yaml:4:77: 5.000 would be 5: write 5, or 5000',
+  ]);
+  assert.deepEqual(
+    problems(GOOD.replace('factor: 2', 'factor: 2.0').replace('factor: 4', 'factor: 4.125')),
+    [],
+  );
+});
+
 test('faults are named with line and column, and what would be right', async () => {
   const text = GOOD.replace('500', '"many"').replace('factor: 2', 'faktor: 2').replace('2027-01-31', 'soon');
   const expected = [

@@ -165,6 +165,8 @@ exempt:
     [change('10m', '36d'), 3, 'rules[0].window', /from 1m to 35d/],
     [change('10m', '600'), 3, 'rules[0].window', /duration such as/],
     [change('limit: 100', 'limit: 0'), 3, 'rules[0].limit', /whole number/],
+    [change('limit: 100', 'limit: 2.000'), 3, '', /^2\.000 would be 2: write 2, or 2000$/],
+    [change('limit: 100', 'limit: "2.000"'), 3, 'rules[0].limit', /whole number/],
     [change('limit: 100', 'limit: 1.5'), 3, 'rules[0].limit', /whole number/],
     [change('limit: 100', 'limit: many'), 3, 'rules[0].limit', /whole number/],
     [change('then: block', 'then: ban'), 3, 'rules[0].then', /one of observe/],
