@@ -28,6 +28,8 @@ const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.mi
 
 /** The rules of WCAG 2.2 AA, and what axe recommends beyond. */
 const AXE_TAGS = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'];
+/** Those of them that another colour scheme may break. */
+const OF_COLOURS = ['color-contrast', 'link-in-text-block'];
 
 let browser: Promise<Browser> | undefined;
 
@@ -72,7 +74,6 @@ interface Opening {
   readonly at?: string;
   readonly width?: number;
   readonly height?: number;
-  readonly scheme?: 'light' | 'dark';
   /** Through what it is reached; the server itself unless given. */
   readonly url?: string;
 }
@@ -120,19 +121,12 @@ export class PageServer {
   }
 
   /** A new browser window, with nothing kept of others. It closes with the test. */
-  async open({
-    as,
-    at = '/',
-    width = 1280,
-    height = 800,
-    scheme = 'light',
-    url = this.api.url,
-  }: Opening = {}): Promise<Page> {
+  async open({ as, at = '/', width = 1280, height = 800, url = this.api.url }: Opening = {}): Promise<Page> {
     const context = await (
       await theBrowser()
     ).newContext({
       viewport: { width, height },
-      colorScheme: scheme,
+      colorScheme: 'light',
       locale: 'en-GB',
       timezoneId: 'Europe/Berlin',
       reducedMotion: 'reduce',
@@ -162,22 +156,31 @@ export class PageServer {
   }
 }
 
-/** Asserts that axe finds nothing on a screen. */
+/** Asserts that axe finds nothing on a screen, in light colours and in dark ones. */
 export async function assertAccessible(page: Page): Promise<void> {
   // Injected as by a debugger: the page's policy lets no other script in.
   if (!(await page.evaluate(() => 'axe' in globalThis))) await page.evaluate(AXE);
-  const violations = await page.evaluate(async (tags) => {
+  assert.deepEqual(await violationsOf(page, { type: 'tag', values: AXE_TAGS }), []);
+  await page.emulateMedia({ colorScheme: 'dark' });
+  assert.deepEqual(await violationsOf(page, { type: 'rule', values: OF_COLOURS }), []);
+  await page.emulateMedia({ colorScheme: 'light' });
+}
+
+function violationsOf(
+  page: Page,
+  runOnly: { readonly type: 'tag' | 'rule'; readonly values: readonly string[] },
+): Promise<readonly string[]> {
+  return page.evaluate(async (only) => {
     const { axe } = globalThis as unknown as {
       axe: { run: (context: unknown, options: unknown) => Promise<unknown> };
     };
-    const result = (await axe.run('html', { runOnly: tags })) as {
+    const result = (await axe.run('html', { runOnly: only, resultTypes: ['violations'] })) as {
       violations: { id: string; help: string; nodes: { html: string; failureSummary: string }[] }[];
     };
     return result.violations.map(
       ({ id, nodes }) => `${id}: ${nodes[0]?.html.slice(0, 200)} ${nodes[0]?.failureSummary}`,
     );
-  }, AXE_TAGS);
-  assert.deepEqual(violations, []);
+  }, runOnly);
 }
 
 /** Asserts that nothing is cut off or has to be scrolled sideways at 320 CSS pixels (WCAG 2.2, 1.4.10). */
