@@ -11,6 +11,13 @@ const run = (args, encoding = 'utf8') =>
     stdio: ['ignore', 'pipe', 'pipe'],
   });
 
+process.on('uncaughtException', ({ message }) => {
+  console.error(message);
+  process.exit(1);
+});
+// Fails where the queue may not be read. Of one message it cannot be told from that it has gone.
+run(['-bpc']);
+
 const { action, account, queueIds, again } = JSON.parse(readFileSync(0, 'utf8'));
 
 /**

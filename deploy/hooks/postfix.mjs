@@ -11,6 +11,11 @@ const run = (program, args, input = '') =>
     stdio: ['pipe', 'pipe', 'pipe'],
   });
 
+process.on('uncaughtException', ({ message }) => {
+  console.error(message);
+  process.exit(1);
+});
+
 const { action, account, queueIds, again } = JSON.parse(readFileSync(0, 'utf8'));
 const wanted = new Set(queueIds.filter((id) => /^[A-Za-z0-9]{5,32}$/.test(id)));
 

@@ -226,20 +226,19 @@ export class BlockRows {
     return found.map(({ id }) => id);
   }
 
-  /** The newest row that this sender was refused by, and is no more at an instant: -1 if there is none. */
-  lastEnded(sender: SenderIdentity, at: Instant): number {
-    let last = NONE;
+  /** The number of blocks on this sender that have ended by an instant. */
+  ended(sender: SenderIdentity, at: Instant): number {
+    let count = 0;
     this.#newest.forEachMatch(sender, (newest) => {
-      for (let row = newest; row > last; row = this.#before(row)) {
+      for (let row = newest; row !== NONE; row = this.#before(row)) {
         const { numbers } = this.#segmentOf(row);
         const place = row % SEGMENT;
         const state = stateOf(numbers, place, at);
         const direction = DIRECTIONS[(numbers.terms[place]! >> DIRECTION) & 3]!;
-        if ((state === RELEASED || state === EXPIRED) && directionsMeet(direction, sender.direction))
-          last = row;
+        if ((state === RELEASED || state === EXPIRED) && directionsMeet(direction, sender.direction)) count++;
       }
     });
-    return last;
+    return count;
   }
 
   /** Ids of the proposals that wait at an instant and cover this sender, the newest first. */

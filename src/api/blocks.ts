@@ -13,6 +13,7 @@ import { blockShape, blockView, entryOf } from './block-view.js';
 import { carryOutOn, etagOf, isKnown, NOT_SHOWN, isSeenBy, replayed, shown } from './commands.js';
 import type { ApiDependencies } from './dependencies.js';
 import type { Answer, ApiRequest, Concerns, Route } from './http/route.js';
+import { refuseOtherName } from './login-names.js';
 import { route } from './http/route.js';
 import { noteInput, oneOf, oneSpan, spanInputs, spanOf, subjectInput } from './shapes.js';
 
@@ -51,6 +52,7 @@ export function blockRoutes(deps: ApiDependencies): readonly Route[] {
       },
       async handle(request) {
         const { subject, direction, description, refusal, ...span } = request.body;
+        refuseOtherName(deps, subject);
         const command = {
           kind: 'impose' as const,
           subject,

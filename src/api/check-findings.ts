@@ -15,8 +15,8 @@ import { NOT_YOUR_ADDRESS, replyLine } from '../smtp/replies.js';
 import type { EventStore } from '../store/port.js';
 import { StoreUnavailable } from '../store/port.js';
 import type { BlockJson } from './block-view.js';
-import type { Names } from './check-names.js';
-import { failedOf, otherNameSentences } from './check-names.js';
+import type { Names } from './login-names.js';
+import { failedOf, otherNameSentences } from './login-names.js';
 import type { AccountState, ApiDependencies } from './dependencies.js';
 import { lastBefore, LOOKED_AT_FOR_LATE } from './stream-order.js';
 

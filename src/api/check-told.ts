@@ -177,8 +177,7 @@ export function arrivesElsewhere(
   { direction }: SenderIdentity,
 ): boolean {
   // Of a store with several nodes, mail servers may ask another one.
-  const mayBeAsked =
-    hasOutboxes === true || wasAsked !== undefined || mailServers?.verdicts.wasAsked === true;
+  const mayBeAsked = hasOutboxes === true || wasAsked?.() === true || mailServers?.verdicts.wasAsked === true;
   return direction === 'inbound' && takesArriving !== true && !mayBeAsked;
 }
 

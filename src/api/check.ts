@@ -33,8 +33,8 @@ import {
   refusalShape,
   troubleOf,
 } from './check-findings.js';
-import type { Names } from './check-names.js';
-import { nameSentences, namesOf } from './check-names.js';
+import type { Names } from './login-names.js';
+import { nameSentences, namesOf } from './login-names.js';
 import type { Met } from './check-told.js';
 import {
   ARRIVES_ELSEWHERE,
@@ -384,10 +384,14 @@ async function judge(deps: ApiDependencies, from: SenderIdentity, asked: Asked):
       ? ofPast((await entriesInForce(deps, who, at))[0], asked)
       : ofActive(deps, models.activeBlocks.find(who, at), asked);
   const logins = [...new Set([names.login, names.account])].flatMap((name) => loginOf(sender, name));
-  let atAuth: Refusing | undefined;
-  for (const login of logins) atAuth ??= await refusing(login);
+  const found = await Promise.all(logins.map(refusing));
+  const atAuth =
+    found.find((one) => one !== undefined && authReplyTo(deps, one) !== null) ??
+    found.find((one) => one !== undefined);
   // Nearly every account sends from its own address. One that is blocked honestly lets it log in.
-  const atRcpt = await refusing(sender.address === undefined ? (logins.at(-1) ?? sender) : sender);
+  const atRcpt =
+    (await refusing(sender.address === undefined ? (logins.at(-1) ?? sender) : sender)) ??
+    (names.login === names.account ? undefined : await refusing({ ...sender, account: names.login }));
   const authReply = atAuth === undefined ? null : authReplyTo(deps, atAuth);
   const deciding = authReply === null ? atRcpt : atAuth;
   return { sender, logins, atAuth, atRcpt, authReply, deciding };

@@ -15,6 +15,7 @@ import { BLOCKS } from './blocks.js';
 import { carryOutOn, isSeenBy, replayed } from './commands.js';
 import type { ApiDependencies } from './dependencies.js';
 import type { Concerns, Route } from './http/route.js';
+import { refuseOtherName } from './login-names.js';
 import { ok, route } from './http/route.js';
 import type { LongReads } from './long-reads.js';
 import {
@@ -162,6 +163,7 @@ export function exemptionRoutes(deps: ApiDependencies, reads: LongReads): readon
       },
       async handle(request) {
         const { subject, reason, ...span } = request.body;
+        refuseOtherName(deps, subject);
         const command = { kind: 'grant', subject, ...spanOf(span), reason, newId: newId() } as const;
         const { facts, standing, repeated } = await carryOutOn(deps, request, subject, command);
         const granted = facts.find((fact) => fact.type === 'ExemptionGranted');

@@ -199,7 +199,11 @@ export class OpenId {
       });
       const claims: Claims = tokens.claims()!;
       // Some providers put groups and names only here.
-      const isWhole = this.#settings.groupsClaim in claims && nameOf(claims) !== claims['sub'];
+      const { email, email_verified: isVerified } = claims;
+      const isWhole =
+        this.#settings.groupsClaim in claims &&
+        nameOf(claims) !== claims['sub'] &&
+        (email === undefined || isVerified !== undefined);
       const hasMore = provider.serverMetadata().userinfo_endpoint !== undefined;
       const more =
         isWhole || !hasMore ? {} : await fetchUserInfo(provider, tokens.access_token, String(claims['sub']));

@@ -26,6 +26,7 @@ import { parseSubject, subjectKey, subjectOfKey } from '../sending/subjects.js';
 import { carryOut, contextOf, etagOf, replayed, shown } from './commands.js';
 import type { ApiDependencies } from './dependencies.js';
 import type { Answer, ApiRequest, Route } from './http/route.js';
+import { refuseOtherName } from './login-names.js';
 import { ok, ownSubject, route } from './http/route.js';
 import type { LongReads } from './long-reads.js';
 import {
@@ -147,6 +148,7 @@ export function overrideRoutes(deps: ApiDependencies, reads: LongReads): readonl
       },
       async handle(request) {
         const subject = subjectOf(request.params);
+        refuseOtherName(deps, subject, 'value');
         if (subject.type === 'account' && request.body.terms.total !== undefined) {
           throw new InvalidInput('total', TOTAL_OF_ACCOUNT);
         }

@@ -472,7 +472,9 @@ async function noneOf(
   const instead =
     found === undefined
       ? 'stopgap block list shows them, and stopgap check says what refuses a sender'
-      : `one is ${other}: stopgap block ${other === 'active' ? 'release' : 'dismiss'} ${found.id}`;
+      : other === 'active'
+        ? `one is active: stopgap block release ${found.id}`
+        : `one is proposed: stopgap block approve ${found.id}, or dismiss`;
   return new StopgapError('not-found', `there is no block ${asked} that is ${state}: ${instead}`);
 }
 

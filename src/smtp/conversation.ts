@@ -152,6 +152,8 @@ interface MailTransaction {
   readonly returnPath: string;
   readonly entitled: boolean;
   readonly sender: SenderIdentity;
+  /** The same by the name that the client gave at its login, if its account has another one: a block of either holds. */
+  readonly asTyped: SenderIdentity | undefined;
   /** Undefined if it is not traced; most are not. */
   readonly trace: TransactionTrace | undefined;
   relay: RelayTransaction | undefined;
@@ -182,7 +184,7 @@ export class Conversation {
   readonly #direction: MailDirection;
   /** What the login rests on. */
   #loggedIn: LoggedIn | undefined;
-  /** The last block on the login that had ended by then: see {@link mustLogInAgain}. */
+  /** How many blocks on the login had ended by then. */
   #endedBefore = 0;
   #place: GeoPlace | undefined;
   #isClientGone = false;
@@ -232,7 +234,7 @@ export class Conversation {
   logIn(loggedIn: LoggedIn): void {
     this.#loggedIn = loggedIn;
     this.account = loggedIn.account;
-    this.#endedBefore = this.#lastEnded(loggedIn);
+    this.#endedBefore = this.endedBlocks(loggedIn.login, loggedIn.account);
   }
 
   /** Whether the login would not pass any more, or may not, as far as that is known: then its session must end. */
@@ -243,23 +245,31 @@ export class Conversation {
 
   /** Whether a block on the login has ended since: who is logged in may be the thief for whose sake the password was changed. */
   get wasBlocked(): boolean {
-    return this.account !== undefined && this.#lastEnded(this.#loggedIn!) !== this.#endedBefore;
+    if (this.account === undefined) return false;
+    const { login, account } = this.#loggedIn!;
+    return this.endedBlocks(login, account) !== this.#endedBefore;
   }
 
-  #lastEnded({ account }: LoggedIn): number {
+  /** How many blocks on a login have ended, by the name that the client gives and by that of its account. */
+  endedBlocks(login: string, account: string): number {
     const { models, clock } = this.#context;
-    return models.ledger.rows.lastEnded(this.asLogin(account), clock.now());
+    const ended = (name: string): number => models.ledger.rows.ended(this.asLogin(name), clock.now());
+    return ended(login) + (account === login ? 0 : ended(account));
   }
 
   begin(returnPath: string, entitled: boolean): void {
     this.end();
     const { account, ehlo, ip } = this;
     const id = transactionId(this.#session.id);
+    const { login } = this.#loggedIn ?? {};
+    const named = (name: string | undefined): SenderIdentity =>
+      senderIdentity({ account: name, returnPath, ehlo, ip, direction: this.#direction });
     this.mail = {
       id,
       returnPath,
       entitled,
-      sender: senderIdentity({ account, returnPath, ehlo, ip, direction: this.#direction }),
+      sender: named(account),
+      asTyped: account === undefined || login === account ? undefined : named(login),
       trace: this.#trace(id),
       relay: undefined,
       taken: new Set(),
@@ -273,7 +283,9 @@ export class Conversation {
   /** The block that refuses this sender now, if any. */
   verdict(): ActiveBlock | undefined {
     const { models, clock } = this.#context;
-    return models.refusing.find(this.mail!.sender, clock.now());
+    const { sender, asTyped } = this.mail!;
+    const block = models.refusing.find(sender, clock.now());
+    return block ?? (asTyped === undefined ? undefined : models.refusing.find(asTyped, clock.now()));
   }
 
   /** Records a refusal of ours and gives the error that tells the client. */

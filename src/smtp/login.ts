@@ -52,17 +52,22 @@ async function tried(
   const { network } = conversation;
   // No name or password is that long. It is not checked, but the failure counts.
   if (isOverlong(auth)) throw failed(context, conversation, attempt, login);
-  /** A back end may give another name to the account than the client did: both may be blocked. */
+  const name = normalizeAccount(login);
+  /** A back end may give another name to the account than the client did: both may be blocked. One lets logins pass if it is honest. */
   const refusing = (account: string): ActiveBlock | undefined => {
-    const find = (name: string): ActiveBlock | undefined =>
-      models.refusing.find(conversation.asLogin(name), clock.now());
-    return find(login) ?? (account === normalizeAccount(login) ? undefined : find(account));
+    const find = (who: string): ActiveBlock | undefined =>
+      models.refusing.find(conversation.asLogin(who), clock.now());
+    const own = find(name);
+    if (account === name || (own !== undefined && own.refusal !== 'honest')) return own;
+    const other = find(account);
+    return other === undefined || (own !== undefined && other.refusal === 'honest') ? own : other;
   };
   const isFeigned = (account: string): boolean => {
     const block = refusing(account);
     return block !== undefined && feignedReply(block.refusal) === BAD_CREDENTIALS;
   };
-  const result = await verify(context, conversation, auth, isFeigned);
+  const ended = conversation.endedBlocks(name, context.verifier.accountOf(name) ?? name);
+  const result = await verify(context, conversation, auth, isFeigned, ended);
   if (!result.ok) throw failed(context, conversation, attempt, login);
   const block = refusing(result.account);
   if (block === undefined || block.refusal === 'honest') {
@@ -123,6 +128,7 @@ async function verify(
   { client }: Conversation,
   auth: SMTPServerAuthentication,
   isBlocked: (account: string) => boolean,
+  ended: number,
 ): Promise<Awaited<ReturnType<typeof verifier.verify>>> {
   const login = auth.username ?? '';
   // Acting for somebody else (RFC 4616 authzid) is not offered.
@@ -130,7 +136,7 @@ async function verify(
   try {
     // It fails then, so it must take the work and the time of a failure.
     const fails = (account: string): boolean => foreign || isBlocked(account);
-    const result = await verifier.verify(login, auth.password ?? '', client, fails);
+    const result = await verifier.verify(login, auth.password ?? '', client, fails, ended);
     return foreign ? { ok: false } : result;
   } catch (error) {
     if (!(error instanceof StopgapError)) throw error;

@@ -15,6 +15,8 @@ const OPEN_FOR: Milliseconds = 10 * MINUTE;
 export interface LoggedIn {
   /** In normal form. */
   readonly account: string;
+  /** As the client named it, in normal form. A back end may give the account another name. */
+  readonly login: string;
   /** What the answer depended on, as the back end tells it. */
   readonly dependedOn: string;
   /** When it was, by the monotonic clock. */
@@ -81,6 +83,7 @@ export class LoginVerifier {
 
   /**
    * @param name as the client gave it
+   * @param ended how many blocks on the login have ended: what was right before one ended counts no more
    * @param isBlocked whether the login of an account, in normal form, is answered like a wrong password: then it must take
    *   the work and the time of one
    * @throws BackendAway if the back end cannot say; StopgapError `unavailable` if too many checks already wait
@@ -90,16 +93,18 @@ export class LoginVerifier {
     password: string,
     client: LoginClient,
     isBlocked: (account: string) => boolean = () => false,
+    ended = 0,
   ): Promise<LoginResult> {
     // It ends a field of what back ends are asked, and nobody can type it.
     if (name.includes('\0') || password.includes('\0')) return { ok: false };
     const dependedOn = this.#backend.dependsOn(name, client);
-    const key = keyedHash(this.#memoryKey, [normalizeAccount(name), password, dependedOn]);
+    const login = normalizeAccount(name);
+    const key = keyedHash(this.#memoryKey, [login, password, dependedOn, String(ended)]);
     const known = this.#memory.get(key);
     if (known !== undefined && !isBlocked(known))
-      return { ok: true, account: known, dependedOn, at: this.#clock.monotonic() };
+      return { ok: true, account: known, login, dependedOn, at: this.#clock.monotonic() };
     // Beside the real question, whatever that comes to: one after the other, a right password would take longer.
-    const nobody = isBlocked(normalizeAccount(name)) ? this.#askNobody(client) : undefined;
+    const nobody = isBlocked(login) ? this.#askNobody(client) : undefined;
     const { account, asked } = await this.#check(key, { name, password, client });
     await nobody;
     if (account === undefined) {
@@ -107,13 +112,12 @@ export class LoginVerifier {
       return { ok: false };
     }
     this.#seen.set(account, true);
-    const login = normalizeAccount(name);
     if (account === login) this.#renamed.delete(login);
     else this.#renamed.set(login, account);
     // A blocked account's login is not remembered: its second try must cost what the first did.
     if (isBlocked(account)) await this.#feign(asked, client);
     else this.#memory.set(key, account);
-    return { ok: true, account, dependedOn, at: asked };
+    return { ok: true, account, login, dependedOn, at: asked };
   }
 
   /**

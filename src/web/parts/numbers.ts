@@ -7,9 +7,9 @@ export function limitOf(text: string): number | 'off' {
   return /^off$/i.test(plain) ? 'off' : /^\d{1,15}$/.test(plain) ? Number(plain) : (plain as 'off');
 }
 
-/** How many times the limits, with a decimal point or comma. What is no number goes to the server as it is. */
+/** How many times the limits, with a decimal point or comma. What is no number, or may be a thousand, goes to the server as it is. */
 export function factorOf(text: string): number {
   const plain = text.trim();
   const number = Number(plain.replace(',', '.'));
-  return Number.isFinite(number) ? number : (plain as unknown as number);
+  return Number.isFinite(number) && !/[.,]\d{3}$/.test(plain) ? number : (plain as unknown as number);
 }

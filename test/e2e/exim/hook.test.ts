@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import type { SpawnSyncReturns } from 'node:child_process';
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { chmod, mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
@@ -77,12 +78,15 @@ class Queue {
   }
 
   #hook(call: object): readonly string[] {
-    const env = { PATH: `${this.dir}/bin:${process.env['PATH']!}` };
-    const input = JSON.stringify(call);
-    const args = ['-C', path.join(this.dir, 'conf')];
-    const { status, stdout, stderr } = spawnSync(HOOK, args, { input, env, encoding: 'utf8' });
+    const { status, stdout, stderr } = this.call(call);
     assert.equal(status, 0, stderr);
     return stdout.trimEnd().split('\n');
+  }
+
+  call(call: object): SpawnSyncReturns<string> {
+    const env = { PATH: `${this.dir}/bin:${process.env['PATH']!}` };
+    const args = ['-C', path.join(this.dir, 'conf')];
+    return spawnSync(HOOK, args, { input: JSON.stringify(call), env, encoding: 'utf8' });
   }
 
   /** Ids in the queue, each with whether it is frozen. */
@@ -132,6 +136,18 @@ describe('deploy/hooks/exim.mjs with a real Exim', { skip: missing() }, () => {
     assert.deepEqual(queue.hook('delete', null, other), ['end'], 'it has a login');
     assert.deepEqual([...queue.queued().keys()].sort(), [local, other].sort());
     assert.deepEqual(queue.hook('hold-queue', null, local, other), [`held ${local}`, 'end']);
+  });
+
+  test('fails, and says why, where it cannot read the queue, whatever it is asked for', async (t) => {
+    const queue = await Queue.make(t);
+    const id = queue.send('alice@example.com', 'one@b.test');
+    await writeFile(path.join(queue.dir, 'conf'), 'no_such_setting = x\n');
+    for (const action of ['hold-queue', 'release', 'delete'])
+      for (const queueIds of [[id], []]) {
+        const { status, stdout, stderr } = queue.call({ action, account: 'alice@example.com', queueIds });
+        assert.deepEqual([status, stdout], [1, '']);
+        assert.match(stderr, /^Command failed: exim .*no_such_setting/s);
+      }
   });
 
   test('knows mail that was handed in locally by the name under which the recipe asks about it', async (t) => {

@@ -339,3 +339,15 @@ test('a block of an account has ended: a session from before it sends no further
   await again.quit();
   await other.quit();
 });
+
+test('a block has ended that began before another one, which had ended by the login: the session logs in again', async (t) => {
+  const stopgap = await Stopgap.start(t);
+  // An honest block lets the login pass.
+  await stopgap.block('account', ALICE, { refusal: 'honest' });
+  await stopgap.block('domain', 'example.com', { refusal: 'honest' });
+  await stopgap.release('domain', 'example.com');
+  const session = await stopgap.loggedIn();
+  await stopgap.release('account', ALICE);
+  assert.match(await session.say(`MAIL FROM:<${ALICE}>`), /^421 /);
+  await session.closed;
+});

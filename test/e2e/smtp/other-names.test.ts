@@ -27,7 +27,7 @@ async function setUp(t: TestContext) {
     await session.quit();
     return reply;
   };
-  return { stopgap, login };
+  return { stopgap, login, service };
 }
 
 describe('a login that counts for an account of another name', () => {
@@ -66,19 +66,46 @@ describe('a login that counts for an account of another name', () => {
     assert.doesNotMatch(typed.sentence, /there is no such account/);
   });
 
-  test('is said to be refused where the name that is typed is blocked, and the account sends', async (t) => {
+  test('is refused where the name that is typed is blocked, also in an open session, and the account sends', async (t) => {
     const { stopgap, login } = await setUp(t);
-    assert.match(await login('alice'), /^235 /);
+    const session = await stopgap.hello();
+    assert.match(await session.login('alice', RIGHT), /^235 /);
     const id = await stopgap.block('account', 'alice');
+    await session.say(`MAIL FROM:<${ALICE}>`);
+    assert.match(await session.say('RCPT TO:<one@elsewhere.test>'), /^451 /);
+    await session.say('RSET');
     assert.match(await login('alice'), /^535 /);
     const typed = await check(stopgap, 'account=alice');
-    assert.deepEqual([typed.auth.outcome, typed.auth.block, typed.rcpt.outcome], ['refused', id, 'passes']);
+    assert.deepEqual([typed.auth.outcome, typed.auth.block, typed.rcpt.outcome], ['refused', id, 'refused']);
     assert.deepEqual(
       typed.matching.map((block) => block.id),
       [id],
     );
     const account = await check(stopgap, `account=${ALICE}`);
     assert.deepEqual([account.auth.outcome, account.rcpt.outcome], ['passes', 'passes']);
+    await stopgap.release('account', 'alice');
+    assert.match(await session.say(`MAIL FROM:<${ALICE}>`), /^421 /);
+    await session.closed;
+  });
+
+  test('is let in from memory no more once a block of its account has ended', async (t) => {
+    const { stopgap, login, service } = await setUp(t);
+    assert.match(await login('alice'), /^235 /);
+    assert.match(await login('alice'), /^235 /);
+    assert.equal(service.asked.length, 1);
+    await stopgap.block('account', ALICE);
+    await stopgap.release('account', ALICE);
+    assert.match(await login('alice'), /^235 /);
+    assert.equal(service.asked.length, 2);
+  });
+
+  test('fails where one of both names is blocked softly, and the other honestly', async (t) => {
+    const { stopgap, login } = await setUp(t);
+    assert.match(await login('alice'), /^235 /);
+    await stopgap.block('account', 'alice', { refusal: 'honest' });
+    await stopgap.block('account', ALICE);
+    assert.match(await login('alice'), /^535 /);
+    assert.equal((await check(stopgap, 'account=alice')).auth.outcome, 'refused');
   });
 
   test('is told of itself where it counts under the name that is typed', async (t) => {

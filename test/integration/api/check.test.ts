@@ -631,7 +631,8 @@ describe('checks over HTTP', () => {
     for (const [change, outcome] of [
       [{}, 'not asked'],
       [{ takesArriving: true }, 'passes'],
-      [{ wasAsked: () => false }, 'passes'],
+      [{ wasAsked: () => false }, 'not asked'],
+      [{ wasAsked: () => true }, 'passes'],
       [{ hasOutboxes: true }, 'passes'],
     ] as const) {
       const other = await ApiServer.start((deps) => ({ ...deps, ...change }));

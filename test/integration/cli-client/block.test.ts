@@ -193,7 +193,7 @@ describe('stopgap block', () => {
     assert.equal(release.code, 1);
     assert.match(
       release.err,
-      /no block other-state@example\.com that is active: one is proposed: stopgap block dismiss [0-9a-f-]{36}$/m,
+      /no block other-state@example\.com that is active: one is proposed: stopgap block approve [0-9a-f-]{36}, or dismiss$/m,
     );
     await terminal.run('block', 'approve', name);
     const dismiss = await terminal.run('block', 'dismiss', name);

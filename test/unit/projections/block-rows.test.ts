@@ -280,7 +280,7 @@ describe('the rows of the ledger', () => {
     );
   });
 
-  test('tell the newest block on a sender that has ended, as a look at every entry would', () => {
+  test('count the blocks on a sender that have ended, as a look at every entry would', () => {
     const sender: SenderIdentity = {
       ...{ account: valueOf('account', 1), address: 'x@b1.org', direction: 'outbound' },
       ...{ ehlo: valueOf('ehlo', 1), ip: valueOf('ip', 1) },
@@ -295,11 +295,7 @@ describe('the rows of the ledger', () => {
             entry.direction !== 'inbound' &&
             ['released', 'expired'].includes(stateAt(entry, now)),
         );
-        const last = rows.lastEnded(sender, now);
-        assert.equal(
-          last < 0 ? undefined : rows.at(last).id,
-          ended.sort((a, b) => beginOf(a) - beginOf(b)).at(-1)?.id,
-        );
+        assert.equal(rows.ended(sender, now), ended.length);
       }),
     );
   });

@@ -1,7 +1,8 @@
 import type { FailedLogins } from '../accounts/users.js';
 import { lastOf } from '../accounts/users.js';
+import { InvalidInput } from '../kernel/errors.js';
 import { domainOf } from '../sending/identity.js';
-import type { SenderIdentity } from '../sending/subjects.js';
+import type { SenderIdentity, Subject } from '../sending/subjects.js';
 import type { ApiDependencies } from './dependencies.js';
 import type { Concerns } from './http/route.js';
 
@@ -30,7 +31,7 @@ export function nameSentences({ login, account, isForeign }: Names): readonly st
   return [
     isForeign
       ? FOREIGN
-      : `Logins of ${login} count for the account ${account}: all of this is about that account, and a block of either name refuses these logins.`,
+      : `Logins of ${login} count for the account ${account}: all of this is about that account. A block of either name refuses these logins; one of ${account} refuses all its mail.`,
   ];
 }
 
@@ -62,4 +63,19 @@ export function failedOf(
     .filter((found) => found !== undefined)
     .sort((a, b) => lastOf(a) - lastOf(b))
     .at(-1);
+}
+
+/**
+ * What is decided on the name that a client types would hold for part of the account's mail, or for none of it.
+ *
+ * @throws InvalidInput for a login whose account has another name, as far as this process knows
+ */
+export function refuseOtherName(
+  { accountOf }: ApiDependencies,
+  { type, value }: Subject,
+  field = 'subject.value',
+): void {
+  const account = type === 'account' ? accountOf?.(value) : undefined;
+  if (account === undefined || account === value) return;
+  throw new InvalidInput(field, `logins of ${value} count for the account ${account}: name that one`);
 }

@@ -8,7 +8,7 @@ import { ApiServer } from '../../support/api/server.js';
 
 const [LOGIN, FOREIGN, OTHER] = ['a@own.example', 'x@foreign.example', 'b@own.example'] as const;
 
-describe('a check of a login that counts for an account of another name', () => {
+describe('a login that counts for an account of another name', () => {
   let server: ApiServer;
   /** What logins count for. */
   let accounts: Readonly<Record<string, string>> = {};
@@ -70,6 +70,23 @@ describe('a check of a login that counts for an account of another name', () => 
     assert.match(check.sentence, new RegExp(`^Logins of ${LOGIN} count for the account ${OTHER}: `));
     const arriving = (await ask(`account=${LOGIN}&direction=inbound`)).check;
     assert.equal(arriving.sender.account, LOGIN);
+  });
+
+  test('is named where a person would decide on it: a block, an exemption and own limits are refused', async () => {
+    accounts = { alice: OTHER };
+    const subject = { type: 'account', value: 'alice' };
+    for (const [method, at, body, field] of [
+      ['POST', 'blocks', { subject, duration: '1h' }, 'subject.value'],
+      ['POST', 'exemptions', { subject, reason: 'theirs', indefinite: true }, 'subject.value'],
+      ['PUT', 'overrides/account/alice', { factor: 2, reason: 'theirs' }, 'value'],
+    ] as const) {
+      const { status, json } = await server.call(method, `/api/v1/${at}`, { body });
+      assert.deepEqual([status, json.code], [400, 'invalid-input']);
+      assert.match(
+        JSON.stringify(json),
+        new RegExp(`"${field}".*logins of alice count for the account ${OTHER}: name that one`),
+      );
+    }
   });
 
   test('finds the block of the account at a past instant', async () => {
