@@ -178,7 +178,7 @@ export function arrivesElsewhere(
 ): boolean {
   // Of a store with several nodes, mail servers may ask another one.
   const mayBeAsked = hasOutboxes === true || wasAsked?.() === true || mailServers?.verdicts.wasAsked === true;
-  return direction === 'inbound' && takesArriving !== true && !mayBeAsked;
+  return direction === 'inbound' && takesArriving === false && !mayBeAsked;
 }
 
 export const ARRIVES_ELSEWHERE =

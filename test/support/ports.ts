@@ -10,10 +10,14 @@ import { createServer } from 'node:net';
 const LOWEST = 10_000;
 const HIGHEST = 31_000;
 
+/** Those that were chosen by chance: none is given twice, as long as the process is. */
+const given = new Set<number>();
+
 /** A port of loopback that nobody listens on at the moment; the one asked for, else EADDRINUSE. */
 export async function freePort(wanted?: number): Promise<number> {
   for (;;) {
     const port = wanted ?? randomInt(LOWEST, HIGHEST);
+    if (wanted === undefined && given.has(port)) continue;
     const server = createServer().listen(port, '127.0.0.1');
     const free = await once(server, 'listening').then(
       () => true,
@@ -24,13 +28,14 @@ export async function freePort(wanted?: number): Promise<number> {
     );
     if (!free) continue;
     await new Promise((resolve) => server.close(resolve));
+    given.add(port);
     return port;
   }
 }
 
-/** Several such ports, all different. */
+/** Several such ports. */
 export async function freePorts(count: number): Promise<readonly number[]> {
-  const ports = new Set<number>();
-  while (ports.size < count) ports.add(await freePort());
-  return [...ports];
+  const ports: number[] = [];
+  while (ports.length < count) ports.push(await freePort());
+  return ports;
 }

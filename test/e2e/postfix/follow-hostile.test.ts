@@ -153,10 +153,11 @@ describe('a thief who knows that the log of Postfix is followed', { skip: postfi
     const sends = async (): Promise<readonly MessageAccepted[]> =>
       (await stopgap.all<MessageAccepted>('MessageAccepted')).map(({ data }) => data);
     await eventually('all are recorded', async () => (await sends()).length >= paths.length + 2, SHOWN);
-    assert.deepEqual(
-      (await sends()).map(({ account, recipients }) => [account, recipients]),
-      [...[ALICE, ...paths].map(() => [ALICE, tos.length]), ['uid-0@mx', 1]],
-    );
+    // A busy machine may have the last one in before the others.
+    assert.deepEqual((await sends()).map(({ account, recipients }) => `${account} ${recipients}`).sort(), [
+      ...[ALICE, ...paths].map(() => `${ALICE} ${tos.length}`),
+      'uid-0@mx 1',
+    ]);
     assert.ok(!following.stderr.includes('not understood'), following.stderr);
   });
 });

@@ -629,11 +629,12 @@ describe('checks over HTTP', () => {
     const elsewhere =
       / This Stopgap takes no mail that arrives \(smtp\.inbound\), and no mail server has asked it/;
     for (const [change, outcome] of [
-      [{}, 'not asked'],
+      [{}, 'passes'],
+      [{ takesArriving: false }, 'not asked'],
       [{ takesArriving: true }, 'passes'],
-      [{ wasAsked: () => false }, 'not asked'],
-      [{ wasAsked: () => true }, 'passes'],
-      [{ hasOutboxes: true }, 'passes'],
+      [{ takesArriving: false, wasAsked: () => false }, 'not asked'],
+      [{ takesArriving: false, wasAsked: () => true }, 'passes'],
+      [{ takesArriving: false, hasOutboxes: true }, 'passes'],
     ] as const) {
       const other = await ApiServer.start((deps) => ({ ...deps, ...change }));
       const ask = async (direction: string): Promise<unknown[]> => {
