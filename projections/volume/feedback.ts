@@ -147,7 +147,7 @@ export class Feedback {
     volumes[subject.type].forget(subject.value, judgement);
     forgetNewcomers(this.#newcomers, subject, judged);
     if (subject.type !== 'account') return;
-    this.#outbreaks.forget(subject.value);
+    this.#outbreaks.forget(subject.value, judgement.falsePositive);
     this.#newcomers.forget(subject.value);
   }
 }

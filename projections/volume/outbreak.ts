@@ -21,6 +21,10 @@ interface Group<Member> {
   /** By account, its last deed. */
   readonly accounts: Map<string, Member>;
   alarmUntil: Instant;
+  /** How many began the alarm. */
+  found: number;
+  /** What the alarm rests on: the accounts that were acted on, without those that a person has called innocent. */
+  acted: Set<string>;
   /** Nothing of it matters any more from then on. */
   idleAt: Instant;
 }
@@ -29,8 +33,24 @@ export type OutbreaksState<Member = AnomalousAccount> = readonly {
   readonly key: string;
   readonly accounts: readonly Member[];
   readonly alarmUntil: Instant;
+  readonly found: number;
+  readonly acted: readonly string[];
   readonly idleAt: Instant;
 }[];
+
+const newGroup = <Member>(): Group<Member> => ({
+  ...{ accounts: new Map<string, Member>(), acted: new Set<string>() },
+  ...{ alarmUntil: 0, idleAt: 0, found: 0 },
+});
+
+/** What there is to act on. */
+interface Found<Member> {
+  readonly accounts: readonly Member[];
+  readonly count: number;
+  readonly alarmed: boolean;
+  /** How many had begun the alarm. */
+  readonly begun: number;
+}
 
 /** Idle groups are dropped each time this many accounts were noted. */
 const SWEEP = 1_000;
@@ -39,7 +59,8 @@ export const GROUPS_MAX = 10_000;
 
 /**
  * The accounts that lately did the same, by rule and what they have in common: each does little, but all at the same
- * time. When there are too many, an alarm is on, and each account that does it during the alarm is acted on at once.
+ * time. When there are too many, an alarm is on, and each account that does it during the alarm is acted on at once. It is over
+ * too when so many of them turn out to be innocent, or so many more are allowed, that they would have begun none.
  */
 export class Outbreaks<Member extends Deed = AnomalousAccount> {
   readonly #groups = new Map<string, Group<Member>>();
@@ -50,17 +71,17 @@ export class Outbreaks<Member extends Deed = AnomalousAccount> {
    *
    * @param key of the rule and what they have in common
    * @param isEnough what must be so besides of more than the limit; it may be costly, so it is asked only when they are one more
-   * @returns those to act on, and how many there were; undefined while there are not too many
+   * @returns those to act on, how many there were, and how many had begun the alarm; undefined while there are not too many
    */
   note(
     key: string,
     turned: Member,
     { window, limit, alarm }: { window: Milliseconds; limit: number; alarm: Milliseconds },
     isEnough?: (accounts: ReadonlyMap<string, Member>) => boolean,
-  ): { readonly accounts: readonly Member[]; readonly count: number; readonly alarmed: boolean } | undefined {
+  ): Found<Member> | undefined {
     const { account, at } = turned;
     this.#sweep(at);
-    const group = this.#groups.get(key) ?? { accounts: new Map<string, Member>(), alarmUntil: 0, idleAt: 0 };
+    const group = this.#groups.get(key) ?? newGroup<Member>();
     this.#keep(key, group);
     group.idleAt = Math.max(group.idleAt, at + window);
     const { accounts } = group;
@@ -68,14 +89,24 @@ export class Outbreaks<Member extends Deed = AnomalousAccount> {
     const before = accounts.size;
     if (accounts.has(account) || before < OUTBREAK_MAX) accounts.set(account, turned);
     const areEnough = (): boolean => isEnough === undefined || (accounts.size > before && isEnough(accounts));
-    const alarmed = at < group.alarmUntil;
+    const alarmed = at < group.alarmUntil && group.acted.size > limit;
     if (!alarmed && (accounts.size <= limit || !areEnough())) return undefined;
-    const found = { accounts: alarmed ? [turned] : [...accounts.values()], count: accounts.size, alarmed };
+    if (!alarmed) {
+      group.found = accounts.size;
+      group.acted = new Set();
+    }
+    const found = {
+      accounts: alarmed ? [turned] : [...accounts.values()],
+      ...{ count: accounts.size, alarmed, begun: group.found },
+    };
     // An event that comes late shortens no alarm.
     if (found.accounts.some((each) => each.isKnownPlace !== true))
       group.alarmUntil = Math.max(group.alarmUntil, at + alarm);
     group.idleAt = Math.max(group.idleAt, group.alarmUntil);
-    for (const each of found.accounts) accounts.delete(each.account);
+    for (const each of found.accounts) {
+      accounts.delete(each.account);
+      if (group.acted.size < OUTBREAK_MAX) group.acted.add(each.account);
+    }
     return found;
   }
 
@@ -92,23 +123,26 @@ export class Outbreaks<Member extends Deed = AnomalousAccount> {
   /** The state of a group, and when an account of it turned abnormal, if it has. Changes nothing. */
   standing(
     key: string,
-    window: Milliseconds,
+    { window, limit }: { readonly window: Milliseconds; readonly limit: number },
     now: Instant,
     account?: string,
   ): { readonly accounts: number; readonly turnedAt?: Instant; readonly alarmUntil?: Instant } {
-    const { alarmUntil = 0 } = this.#groups.get(key) ?? {};
+    const { alarmUntil, acted } = this.#groups.get(key) ?? newGroup();
     const turned = this.within(key, window, now);
     const turnedAt = turned.find((each) => each.account === account)?.at;
     return {
       accounts: turned.length,
       ...(turnedAt === undefined ? {} : { turnedAt }),
-      ...(now < alarmUntil ? { alarmUntil } : {}),
+      ...(now < alarmUntil && acted.size > limit ? { alarmUntil } : {}),
     };
   }
 
-  /** An account was released or dismissed: it has done nothing. */
-  forget(account: string): void {
-    for (const { accounts } of this.#groups.values()) accounts.delete(account);
+  /** An account was released or dismissed: it has done nothing. @param isInnocent no alarm rests on it either */
+  forget(account: string, isInnocent = false): void {
+    for (const { accounts, acted } of this.#groups.values()) {
+      accounts.delete(account);
+      if (isInnocent) acted.delete(account);
+    }
   }
 
   /** A person has judged what a group did. */
@@ -118,20 +152,19 @@ export class Outbreaks<Member extends Deed = AnomalousAccount> {
 
   /** The opposite of {@link restore}. */
   dump(): OutbreaksState<Member> {
-    return [...this.#groups].map(([key, { accounts, alarmUntil, idleAt }]) => ({
-      key,
-      alarmUntil,
-      idleAt,
+    return [...this.#groups].map(([key, { accounts, acted, ...rest }]) => ({
+      ...{ key, ...rest },
       accounts: [...accounts.values()],
+      acted: [...acted],
     }));
   }
 
   /** Takes over what {@link dump} gave, instead of all that it held. */
   restore(state: OutbreaksState<Member>): void {
     this.#groups.clear();
-    for (const { key, accounts, alarmUntil, idleAt } of state) {
+    for (const { key, accounts, acted, ...rest } of state) {
       const byAccount = new Map(accounts.map((turned) => [turned.account, turned]));
-      this.#groups.set(key, { accounts: byAccount, alarmUntil, idleAt });
+      this.#groups.set(key, { accounts: byAccount, acted: new Set(acted), ...rest });
     }
   }
 
@@ -208,7 +241,7 @@ export function outbreakReadings(
     const { id, count, window, direction } = rule;
     const standing = outbreaks.standing(
       keyOf(rule, domain),
-      window,
+      { window, limit },
       now,
       type === 'account' ? value : undefined,
     );

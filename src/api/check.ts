@@ -169,8 +169,8 @@ async function explainCheck(
   if (at > now) throw new InvalidInput('at', `must not lie in the future (it is ${formatInstant(now)})`);
   const isPast = at < now;
   const named = senderOf(query);
-  refuseForeign(named, concerns);
   const names = namesOf(deps, named, concerns);
+  refuseForeign(names.sender, concerns);
   const asked: Asked = { at, isPast, concerns, names };
   const { sender } = names;
   const recorded = await recordedOf(deps, sender, at);

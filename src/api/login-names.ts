@@ -68,14 +68,19 @@ export function failedOf(
 /**
  * What is decided on the name that a client types would hold for part of the account's mail, or for none of it.
  *
- * @throws InvalidInput for a login whose account has another name, as far as this process knows
+ * @throws InvalidInput for a login whose account has another name, as far as this process knows, unless there is mail or a block of an
+ *   account of that name: a mail server may count by what is typed
  */
 export function refuseOtherName(
-  { accountOf }: ApiDependencies,
-  { type, value }: Subject,
+  { accountOf, models }: ApiDependencies,
+  subject: Subject,
   field = 'subject.value',
 ): void {
+  const { type, value } = subject;
   const account = type === 'account' ? accountOf?.(value) : undefined;
   if (account === undefined || account === value) return;
+  const isAccount =
+    models.sendVolume.profiles.knows('account', value) || models.ledger.rows.on(subject).next().done !== true;
+  if (isAccount) return;
   throw new InvalidInput(field, `logins of ${value} count for the account ${account}: name that one`);
 }

@@ -183,13 +183,20 @@ export function outbreakSentence(
   rule: Rule,
   subject: Subject,
   own: string,
-  all: { readonly domain: string; readonly count: number; readonly limit: number; readonly alarmed: boolean },
+  all: {
+    readonly domain: string;
+    readonly count: number;
+    readonly limit: number;
+    readonly alarmed: boolean;
+    readonly begun: number;
+  },
 ): string {
-  const { domain, count, limit, alarmed } = all;
-  const so = `${grouped(limit)} such accounts within ${formatDuration(rule.window)}`;
+  const { domain, count, limit, alarmed, begun } = all;
+  const so = (number: number): string =>
+    `${grouped(number)} such accounts within ${formatDuration(rule.window)}`;
   const others = alarmed
-    ? `${amount('accounts', count)} while ${domain} is on alarm, since rule "${rule.id}" had found more than ${so}`
-    : `one of ${grouped(count)} accounts of ${domain} that turned abnormal together; rule "${rule.id}" allows ${so}`;
+    ? `${amount('accounts', count)} while ${domain} is on alarm, since rule "${rule.id}" had found ${so(begun)}`
+    : `one of ${grouped(count)} accounts of ${domain} that turned abnormal together; rule "${rule.id}" allows ${so(limit)}`;
   return `${nameOf(subject)}: ${own}; ${others}.`;
 }
 

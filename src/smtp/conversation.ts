@@ -250,10 +250,14 @@ export class Conversation {
     return this.endedBlocks(login, account) !== this.#endedBefore;
   }
 
-  /** How many blocks on a login have ended, by the name that the client gives and by that of its account. */
+  /**
+   * How many blocks on a login have ended, by the name that the client gives and by that of its account. Not those of EHLO names: a
+   * client may say another one, so that a higher number would not always mean that one has ended.
+   */
   endedBlocks(login: string, account: string): number {
     const { models, clock } = this.#context;
-    const ended = (name: string): number => models.ledger.rows.ended(this.asLogin(name), clock.now());
+    const ended = (name: string): number =>
+      models.ledger.rows.ended({ ...this.asLogin(name), ehlo: undefined }, clock.now());
     return ended(login) + (account === login ? 0 : ended(account));
   }
 

@@ -150,6 +150,21 @@ describe('deploy/hooks/exim.mjs with a real Exim', { skip: missing() }, () => {
       }
   });
 
+  test('fails where it may list the queue, and not read it', async (t) => {
+    const queue = await Queue.make(t);
+    const exim = path.join(queue.dir, 'bin', 'exim');
+    await rm(exim);
+    // As Exim says it to a user who is no administrator, where `queue_list_requires_admin` is false.
+    const denied = 'case "$*" in *-bpc*) echo 1;; *) echo "exim: permission denied" >&2; exit 1;; esac';
+    await writeFile(exim, `#!/bin/sh\n${denied}\n`, { mode: 0o755 });
+    for (const queueIds of [['1aaaaa-0000aa-1a'], []]) {
+      const call = { action: 'release', account: 'alice@example.com', queueIds };
+      const { status, stdout, stderr } = queue.call(call);
+      assert.deepEqual([status, stdout], [1, '']);
+      assert.match(stderr, /^Command failed: exim .*permission denied/s);
+    }
+  });
+
   test('knows mail that was handed in locally by the name under which the recipe asks about it', async (t) => {
     const queue = await Queue.make(t);
     const web = `uid-${process.getuid!()}@mx.example.com`;

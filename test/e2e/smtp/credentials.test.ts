@@ -351,3 +351,15 @@ test('a block has ended that began before another one, which had ended by the lo
   assert.match(await session.say(`MAIL FROM:<${ALICE}>`), /^421 /);
   await session.closed;
 });
+
+test('a session from before a block logs in again under whatever EHLO name it goes on', async (t) => {
+  const stopgap = await Stopgap.start(t);
+  await stopgap.block('ehlo', 'odd.test');
+  await stopgap.release('ehlo', 'odd.test');
+  const session = await stopgap.loggedIn(ALICE, { ehlo: 'odd.test' });
+  await stopgap.block('account', ALICE);
+  await stopgap.release('account', ALICE);
+  assert.match(await session.say('EHLO other.test'), /^250/);
+  assert.match(await session.say(`MAIL FROM:<${ALICE}>`), /^421 /);
+  await session.closed;
+});

@@ -89,6 +89,19 @@ describe('a login that counts for an account of another name', () => {
     }
   });
 
+  test('may be decided on where mail counts for it: a mail server may count by what is typed', async () => {
+    accounts = { typed: OTHER };
+    await server.sent('typed', 1);
+    assert.equal((await server.block('typed'))['subject'].value, 'typed');
+  });
+
+  test('is of the domain of its account, for the administrator of that', async () => {
+    accounts = { alice: OTHER, eve: FOREIGN };
+    const asked = async (account: string): Promise<number> =>
+      (await server.get(`/api/v1/check?account=${account}`, { role: 'domain' })).status;
+    assert.deepEqual([await asked('alice'), await asked('eve'), await asked('zoe')], [200, 404, 404]);
+  });
+
   test('finds the block of the account at a past instant', async () => {
     const { id } = await server.block('past@own.example');
     const then = new Date(server.clock.now()).toISOString();

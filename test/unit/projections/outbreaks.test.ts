@@ -139,6 +139,36 @@ describe('an alarm', () => {
     assert.deepEqual(stage.note(7, 2), ['u7']);
   });
 
+  test('is over when so many turn out to be innocent, or so many more are allowed, that they would have begun none', () => {
+    const stage = alarmed();
+    assert.deepEqual(stage.note(4, 1), ['u4']);
+    stage.together.forget('u1', true);
+    stage.together.forget('u9', true);
+    assert.deepEqual(stage.note(5, 2), ['u5'], 'four are left');
+    for (const account of ['u2', 'u3']) stage.together.forget(account, true);
+    for (const account of ['u4', 'u5']) stage.together.forget(account);
+    stage.terms = { ...TERMS, limit: 1 };
+    assert.deepEqual(stage.note(6, 3), ['u6'], 'a release alone calls nobody innocent');
+    stage.terms = { ...TERMS, limit: 3 };
+    assert.equal(stage.note(7, 4), undefined, 'three are no more than the limit');
+    const at = START + 4 * MINUTE;
+    const isOn = (limit: number): boolean =>
+      stage.together.standing('rule example.com', { window: TERMS.window, limit }, at).alarmUntil !==
+      undefined;
+    assert.deepEqual([isOn(2), isOn(3)], [true, false]);
+  });
+
+  test('tells how many had begun it, whatever is allowed by now', () => {
+    const stage = alarmed();
+    const at = START + MINUTE;
+    const found = stage.together.note(
+      'rule example.com',
+      { account: 'u4', at, position: 9, ...OWN },
+      { ...TERMS, limit: 1 },
+    );
+    assert.deepEqual([found?.alarmed, found?.begun], [true, 3]);
+  });
+
   test('is not shortened by what comes late', () => {
     const stage = alarmed();
     assert.deepEqual(stage.note(4, 50), ['u4']);

@@ -72,7 +72,7 @@ describe('a sentence in the hour of grace', () => {
     assert.match(two!, /u2@example\.com: 3 messages within 30m, more than the 2 that are its own; /);
   });
 
-  test('of an account that is taken in an alarm says how many that are, and how many were too many', () => {
+  test('of an account that is taken in an alarm says how many that are, and how many had begun it', () => {
     const watching = new Watching(KNOWN + TOGETHER);
     const turn = (user: number): readonly Verdict[] =>
       watching.pass(1000).send({ account: `u${user}@example.com` }, 3);
@@ -80,7 +80,7 @@ describe('a sentence in the hour of grace', () => {
     for (const user of [1, 2, 3]) turn(user);
     assert.match(
       sentence(turn(4)),
-      /; 1 account that turned abnormal while example\.com is on alarm, since rule "all" had found more than 2 such accounts within 30m\.$/,
+      /; 1 account that turned abnormal while example\.com is on alarm, since rule "all" had found 3 such accounts within 30m\.$/,
     );
   });
 });
