@@ -20,6 +20,7 @@ interface Deed {
 interface Group<Member> {
   /** By account, its last deed. */
   readonly accounts: Map<string, Member>;
+  alarmSince: Instant;
   alarmUntil: Instant;
   /** How many began the alarm. */
   found: number;
@@ -32,6 +33,7 @@ interface Group<Member> {
 export type OutbreaksState<Member = AnomalousAccount> = readonly {
   readonly key: string;
   readonly accounts: readonly Member[];
+  readonly alarmSince: Instant;
   readonly alarmUntil: Instant;
   readonly found: number;
   readonly acted: readonly string[];
@@ -40,7 +42,7 @@ export type OutbreaksState<Member = AnomalousAccount> = readonly {
 
 const newGroup = <Member>(): Group<Member> => ({
   ...{ accounts: new Map<string, Member>(), acted: new Set<string>() },
-  ...{ alarmUntil: 0, idleAt: 0, found: 0 },
+  ...{ alarmSince: 0, alarmUntil: 0, idleAt: 0, found: 0 },
 });
 
 /** What there is to act on. */
@@ -60,7 +62,8 @@ export const GROUPS_MAX = 10_000;
 /**
  * The accounts that lately did the same, by rule and what they have in common: each does little, but all at the same
  * time. When there are too many, an alarm is on, and each account that does it during the alarm is acted on at once. It is over
- * too when so many of them turn out to be innocent, or so many more are allowed, that they would have begun none.
+ * too when so many of them turn out to be innocent, or so many more are allowed, that they would have begun none. As long as it would
+ * have lasted, those who are left count together with those who do it next.
  */
 export class Outbreaks<Member extends Deed = AnomalousAccount> {
   readonly #groups = new Map<string, Group<Member>>();
@@ -88,26 +91,27 @@ export class Outbreaks<Member extends Deed = AnomalousAccount> {
     for (const other of accounts.values()) if (other.at <= at - window) accounts.delete(other.account);
     const before = accounts.size;
     if (accounts.has(account) || before < OUTBREAK_MAX) accounts.set(account, turned);
-    const areEnough = (): boolean => isEnough === undefined || (accounts.size > before && isEnough(accounts));
-    const alarmed = at < group.alarmUntil && group.acted.size > limit;
-    if (!alarmed && (accounts.size <= limit || !areEnough())) return undefined;
-    if (!alarmed) {
-      group.found = accounts.size;
-      group.acted = new Set();
-    }
-    const found = {
-      accounts: alarmed ? [turned] : [...accounts.values()],
-      ...{ count: accounts.size, alarmed, begun: group.found },
-    };
-    // An event that comes late shortens no alarm.
-    if (found.accounts.some((each) => each.isKnownPlace !== true))
+    // An event may come late: it is of the time when it happened.
+    const together = [...accounts.values()].filter((other) => other.at < at + window);
+    const isWithin = at < group.alarmUntil && at > group.alarmSince - window;
+    const resting = isWithin ? group.acted.size : 0;
+    const count = resting + together.length;
+    const areEnough = (): boolean =>
+      isEnough === undefined ||
+      (accounts.size > before && isEnough(new Map(together.map((each) => [each.account, each]))));
+    const alarmed = resting > limit;
+    if (!alarmed && (count <= limit || !areEnough())) return undefined;
+    const acting = alarmed ? [turned] : together;
+    for (const each of acting) accounts.delete(each.account);
+    const isLate = !isWithin && at < group.alarmUntil;
+    if (!isLate && acting.some((each) => each.isKnownPlace !== true)) {
+      if (!isWithin) [group.acted, group.alarmSince] = [new Set(), at];
+      if (!alarmed) group.found = count;
+      for (const each of acting) if (group.acted.size < OUTBREAK_MAX) group.acted.add(each.account);
       group.alarmUntil = Math.max(group.alarmUntil, at + alarm);
-    group.idleAt = Math.max(group.idleAt, group.alarmUntil);
-    for (const each of found.accounts) {
-      accounts.delete(each.account);
-      if (group.acted.size < OUTBREAK_MAX) group.acted.add(each.account);
+      group.idleAt = Math.max(group.idleAt, group.alarmUntil);
     }
-    return found;
+    return { accounts: acting, count: alarmed ? together.length : count, alarmed, begun: group.found };
   }
 
   /** What an account did last in a group. */

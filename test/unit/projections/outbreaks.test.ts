@@ -149,13 +149,38 @@ describe('an alarm', () => {
     for (const account of ['u4', 'u5']) stage.together.forget(account);
     stage.terms = { ...TERMS, limit: 1 };
     assert.deepEqual(stage.note(6, 3), ['u6'], 'a release alone calls nobody innocent');
-    stage.terms = { ...TERMS, limit: 3 };
-    assert.equal(stage.note(7, 4), undefined, 'three are no more than the limit');
+    stage.terms = { ...TERMS, limit: 4 };
+    assert.equal(stage.note(7, 4), undefined, 'the three and this one are no more than the limit');
     const at = START + 4 * MINUTE;
     const isOn = (limit: number): boolean =>
       stage.together.standing('rule example.com', { window: TERMS.window, limit }, at).alarmUntil !==
       undefined;
     assert.deepEqual([isOn(2), isOn(3)], [true, false]);
+  });
+
+  test('goes on with the next one where only some of its accounts turn out to be innocent', () => {
+    const stage = alarmed();
+    stage.together.forget('u1', true);
+    assert.deepEqual(stage.note(4, 1), ['u4'], 'two are left, and this is one too many');
+    assert.deepEqual(stage.note(5, 2), ['u5']);
+  });
+
+  test('that is over comes back by no accounts that send from where they were before', () => {
+    const stage = alarmed();
+    for (const account of ['u1', 'u2', 'u3']) stage.together.forget(account, true);
+    for (const account of [4, 5]) assert.equal(stage.note(account, 1, undefined, true), undefined);
+    assert.deepEqual(stage.note(6, 1, undefined, true), ['u4', 'u5', 'u6']);
+    assert.equal(stage.note(7, 2, undefined, true), undefined);
+  });
+
+  test('takes nobody for what was done long before it, and those who did it long apart are not together', () => {
+    const stage = alarmed();
+    assert.equal(stage.note(4, -31), undefined, 'the alarm began later');
+    assert.deepEqual(stage.note(5, -29), ['u5'], 'it was under way');
+    const apart = new Stage();
+    for (const account of [1, 2]) apart.note(account, 100);
+    assert.equal(apart.note(3, 0), undefined);
+    assert.deepEqual(apart.note(4, 101), ['u1', 'u2', 'u4']);
   });
 
   test('tells how many had begun it, whatever is allowed by now', () => {
