@@ -12,6 +12,7 @@ import type { ApiDependencies } from './dependencies.js';
 import { refuseHeld } from './forget-held.js';
 import type { Route } from './http/route.js';
 import { ok, route } from './http/route.js';
+import { refuseOtherName } from './login-names.js';
 import { checkedSubject, oneOf, position } from './shapes.js';
 
 /** Whom a person can be: others are no persons. */
@@ -72,6 +73,7 @@ export function forgetRoute(deps: ApiDependencies): Route {
     responses: { 200: { description: 'They are forgotten', schema: forgottenShape } },
     async handle({ body, caller, requestId }) {
       const { subject } = body;
+      refuseOtherName(deps, subject);
       const file = await fileNaming(deps, subject.value);
       const named = namedElsewhere(deps, subject.value, file !== undefined);
       const context = { by: `admin:${caller.name}`, correlation: `request:${requestId}` };

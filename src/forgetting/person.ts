@@ -20,16 +20,19 @@ export interface OwnStream {
   readonly stream: string;
   /** What it is called afterwards; undefined if nothing of it stays. */
   readonly renamed: string | undefined;
+  /** It may hold what is told of a domain of the same name, which stays. */
+  readonly isShared?: true;
 }
 
 /** The streams that are theirs alone: those of sends, day summaries and overrides go, and the histories of blocks stay. */
 export function ownStreams({ name, pseudonym }: Person): readonly OwnStream[] {
   const types = ['account', 'address'];
   return [
-    ...[SEND_CATEGORY, PROFILE_CATEGORY].map((category) => ({
-      stream: `${category}-${name}`,
-      renamed: undefined,
-    })),
+    { stream: `${SEND_CATEGORY}-${name}`, renamed: undefined },
+    {
+      ...{ stream: `${PROFILE_CATEGORY}-${name}`, renamed: undefined },
+      ...(domainOf(name) === undefined ? { isShared: true } : {}),
+    },
     ...types.map((type) => ({ stream: `${OVERRIDE_CATEGORY}-${type}:${name}`, renamed: undefined })),
     ...types.map((type) => ({
       stream: `${BLOCK_CATEGORY}-${type}:${name}`,
@@ -105,7 +108,10 @@ export class Rewriter {
     // In the outbox of a node: an event of theirs that the store refused.
     if (type === 'OutboxRefused') return ownStreams(this.#person).some((own) => own.stream === stream);
     if (!ACTIVITY.has(type)) return false;
-    const sender = account ?? returnPath ?? address ?? (subject as Partial<Subject> | undefined)?.value;
+    const { type: kind, value } = (subject ?? {}) as Partial<Subject>;
+    // A domain may have the name of a login.
+    const own = kind === 'account' || kind === 'address' ? value : undefined;
+    const sender = account ?? returnPath ?? address ?? own;
     return typeof sender === 'string' && this.#isName(sender, account !== undefined);
   }
 

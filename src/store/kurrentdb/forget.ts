@@ -87,12 +87,14 @@ export async function forgetIn(
     const events: RecordedEvent[] = [];
     let last = -1;
     let count = 0;
+    let isTheirs = true;
     for await (const event of store.readStream(own.stream)) {
       last = event.revision;
       count++;
       if (own.renamed !== undefined) events.push(event);
+      if (own.isShared === true) isTheirs &&= rewriter.erases(event.type, event.data);
     }
-    if (last < 0) continue;
+    if (last < 0 || !isTheirs) continue;
     mayGoOn();
     await copy(tools, rewriter, own, person, events);
     await erase(tools, own.stream, last);

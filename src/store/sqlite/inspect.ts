@@ -133,11 +133,9 @@ function lookThrough(db: Database.Database): Pick<StoreInspection, 'fault' | 'la
   try {
     const finding = db.pragma('quick_check(1)', { simple: true }) as string;
     if (finding !== 'ok') return { fault: `it is damaged (${finding})` };
-    const last = db
-      .prepare<[], number>('SELECT recorded_at FROM events ORDER BY position DESC LIMIT 1')
-      .pluck()
-      .get();
-    return { lastRecordedAt: last };
+    const last = db.prepare<[], number | null>('SELECT max(recorded_at) FROM events').pluck().get();
+    // By time, not by position: after the clock was set back the newest event says nothing of those before.
+    return { lastRecordedAt: last ?? undefined };
   } catch (error) {
     if (!(error instanceof Database.SqliteError)) throw error;
     return { fault: `it is damaged (${error.message})` };

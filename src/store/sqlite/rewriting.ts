@@ -30,7 +30,7 @@ export function forgetSlice(
 ): ForgottenSlice {
   const goes = new Set(
     own
-      .filter(({ renamed }) => renamed === undefined)
+      .filter(({ renamed, isShared }) => renamed === undefined && isShared !== true)
       .map(({ stream }) => idOf(db, stream))
       .filter((id) => id !== undefined),
   );

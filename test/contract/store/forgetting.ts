@@ -84,6 +84,25 @@ export function forgettingContract(harness: StoreHarness): void {
         );
       }));
 
+    it('what is told of a domain of the same name stays', () =>
+      apart(async ({ store }) => {
+        const mark = v7().slice(-8);
+        const name = `shop-${mark}.example`;
+        const subject = { type: 'domain', value: name };
+        const kept = new Map([
+          [`profile-${name}`, newEvent({ subject, messages: 3 }, { type: 'SenderDaySummarised' })],
+          [`override-domain:${name}`, newEvent({ subject, terms: {} }, { type: 'OverrideSet' })],
+        ]);
+        for (const [stream, event] of kept) await store.append(stream, [event], 'any');
+        await store.append(`send-${name}`, [sent(name)], 'any');
+        const { erased } = await store.forget({ name, pseudonym: pseudonymOf(mark) });
+        assert.equal(erased, 1);
+        for (const [stream, event] of kept) {
+          const [left] = await collect(store.readStream(stream));
+          assert.deepEqual([left?.id, left?.data], [event.id, event.data]);
+        }
+      }));
+
     it('the history of their blocks goes on under the pseudonym, in order, without the name', () =>
       apart(async ({ store }) => {
         const { person } = people();

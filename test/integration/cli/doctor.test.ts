@@ -527,6 +527,10 @@ api: { listen: '127.0.0.1:${api}', tokens: ./tokens.yaml }
     const store = await openSqliteStore({ file, clock: { now: () => systemClock.now() + DAY } });
     await store.append('send-a', newEvents(1), 'any');
     await store.close();
+    // What comes after it was set back does not hide that.
+    const later = await openSqliteStore({ file, clock: systemClock });
+    await later.append('send-a', newEvents(1), 'any');
+    await later.close();
     const early = await doctor(t, { yaml }, cwd);
     assert.equal(early.code, 1);
     early.has('clock', 'problem', /the last event was written at .*, 24h from now; set the clock/);
