@@ -88,30 +88,36 @@ export class Outbreaks<Member extends Deed = AnomalousAccount> {
     this.#keep(key, group);
     group.idleAt = Math.max(group.idleAt, at + window);
     const { accounts } = group;
-    for (const other of accounts.values()) if (other.at <= at - window) accounts.delete(other.account);
-    const before = accounts.size;
-    if (accounts.has(account) || before < OUTBREAK_MAX) accounts.set(account, turned);
     // An event may come late: it is of the time when it happened.
-    const together = [...accounts.values()].filter((other) => other.at < at + window);
+    const isTogether = (other: Member): boolean => other.at < at + window;
+    let near = 0;
+    for (const other of accounts.values()) {
+      if (other.at <= at - window) accounts.delete(other.account);
+      else if (other.account !== account && isTogether(other)) near++;
+    }
+    const before = accounts.size;
+    if (accounts.has(account) || before < OUTBREAK_MAX) {
+      accounts.set(account, turned);
+      near++;
+    }
     const isWithin = at < group.alarmUntil && at > group.alarmSince - window;
     const resting = isWithin ? group.acted.size : 0;
-    const count = resting + together.length;
-    const areEnough = (): boolean =>
-      isEnough === undefined ||
-      (accounts.size > before && isEnough(new Map(together.map((each) => [each.account, each]))));
     const alarmed = resting > limit;
-    if (!alarmed && (count <= limit || !areEnough())) return undefined;
-    const acting = alarmed ? [turned] : together;
+    if (!alarmed && (resting + near <= limit || (isEnough !== undefined && accounts.size === before)))
+      return undefined;
+    const acting = alarmed ? [turned] : [...accounts.values()].filter(isTogether);
+    if (!alarmed && isEnough?.(new Map(acting.map((each) => [each.account, each]))) === false)
+      return undefined;
     for (const each of acting) accounts.delete(each.account);
     const isLate = !isWithin && at < group.alarmUntil;
     if (!isLate && acting.some((each) => each.isKnownPlace !== true)) {
       if (!isWithin) [group.acted, group.alarmSince] = [new Set(), at];
-      if (!alarmed) group.found = count;
+      if (!alarmed) group.found = resting + near;
       for (const each of acting) if (group.acted.size < OUTBREAK_MAX) group.acted.add(each.account);
       group.alarmUntil = Math.max(group.alarmUntil, at + alarm);
       group.idleAt = Math.max(group.idleAt, group.alarmUntil);
     }
-    return { accounts: acting, count: alarmed ? together.length : count, alarmed, begun: group.found };
+    return { accounts: acting, count: alarmed ? near : resting + near, alarmed, begun: group.found };
   }
 
   /** What an account did last in a group. */
