@@ -45,9 +45,10 @@ function found(id) {
     const account = named ?? login;
     return { id, login: account === undefined ? null : Buffer.from(account, 'latin1').toString(), isFrozen };
   } catch (error) {
-    // Exim says other words of a message that has gone.
-    if (/denied/i.test(error.stderr)) throw error;
-    return undefined;
+    const said = `${error.stdout}${error.stderr}`;
+    if (/No such file/i.test(said)) return undefined;
+    // It is there, or may be: an answer that it is done would leave it where it is.
+    throw new Error(`${error.message.trim()} ${error.stdout}`);
   }
 }
 

@@ -155,13 +155,18 @@ describe('deploy/hooks/exim.mjs with a real Exim', { skip: missing() }, () => {
     const exim = path.join(queue.dir, 'bin', 'exim');
     await rm(exim);
     // As Exim says it to a user who is no administrator, where `queue_list_requires_admin` is false.
-    const denied = 'case "$*" in *-bpc*) echo 1;; *) echo "exim: permission denied" >&2; exit 1;; esac';
-    await writeFile(exim, `#!/bin/sh\n${denied}\n`, { mode: 0o755 });
-    for (const queueIds of [['1aaaaa-0000aa-1a'], []]) {
-      const call = { action: 'release', account: 'alice@example.com', queueIds };
-      const { status, stdout, stderr } = queue.call(call);
-      assert.deepEqual([status, stdout], [1, '']);
-      assert.match(stderr, /^Command failed: exim .*permission denied/s);
+    for (const said of [
+      'echo "exim: permission denied" >&2',
+      'echo "Failed to open input file for 1aaaaa-0000aa-1a-H: Permission denied"',
+    ]) {
+      const script = `#!/bin/sh\ncase "$*" in *-bpc*) echo 1;; *) ${said}; exit 1;; esac\n`;
+      await writeFile(exim, script, { mode: 0o755 });
+      for (const queueIds of [['1aaaaa-0000aa-1a'], []]) {
+        const call = { action: 'release', account: 'alice@example.com', queueIds };
+        const { status, stdout, stderr } = queue.call(call);
+        assert.deepEqual([status, stdout], [1, '']);
+        assert.match(stderr, /^Command failed: exim .*permission denied/is);
+      }
     }
   });
 
