@@ -48,7 +48,7 @@ function found(id) {
     const said = `${error.stdout}${error.stderr}`;
     if (/No such file/i.test(said)) return undefined;
     // It is there, or may be: an answer that it is done would leave it where it is.
-    throw new Error(`${error.message.trim()} ${error.stdout}`);
+    throw new Error(`${error.message.trim()} ${error.stdout}`, { cause: error });
   }
 }
 
