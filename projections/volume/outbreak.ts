@@ -90,20 +90,22 @@ export class Outbreaks<Member extends Deed = AnomalousAccount> {
     const { accounts } = group;
     // An event may come late: it is of the time when it happened.
     const isTogether = (other: Member): boolean => other.at < at + window;
-    let near = 0;
+    const isWithin = at < group.alarmUntil && at > group.alarmSince - window;
+    let count = isWithin ? group.acted.size : 0;
+    const alarmed = count > limit;
+    const add = (other: Member): void => {
+      if (!isWithin || !group.acted.has(other.account)) count++;
+    };
     for (const other of accounts.values()) {
       if (other.at <= at - window) accounts.delete(other.account);
-      else if (other.account !== account && isTogether(other)) near++;
+      else if (other.account !== account && isTogether(other)) add(other);
     }
     const before = accounts.size;
     if (accounts.has(account) || before < OUTBREAK_MAX) {
       accounts.set(account, turned);
-      near++;
+      add(turned);
     }
-    const isWithin = at < group.alarmUntil && at > group.alarmSince - window;
-    const resting = isWithin ? group.acted.size : 0;
-    const alarmed = resting > limit;
-    if (!alarmed && (resting + near <= limit || (isEnough !== undefined && accounts.size === before)))
+    if (!alarmed && (count <= limit || (isEnough !== undefined && accounts.size === before)))
       return undefined;
     const acting = alarmed ? [turned] : [...accounts.values()].filter(isTogether);
     if (!alarmed && isEnough?.(new Map(acting.map((each) => [each.account, each]))) === false)
@@ -112,12 +114,12 @@ export class Outbreaks<Member extends Deed = AnomalousAccount> {
     const isLate = !isWithin && at < group.alarmUntil;
     if (!isLate && acting.some((each) => each.isKnownPlace !== true)) {
       if (!isWithin) [group.acted, group.alarmSince] = [new Set(), at];
-      if (!alarmed) group.found = resting + near;
+      if (!alarmed) group.found = count;
       for (const each of acting) if (group.acted.size < OUTBREAK_MAX) group.acted.add(each.account);
       group.alarmUntil = Math.max(group.alarmUntil, at + alarm);
       group.idleAt = Math.max(group.idleAt, group.alarmUntil);
     }
-    return { accounts: acting, count: alarmed ? near : resting + near, alarmed, begun: group.found };
+    return { accounts: acting, count: alarmed ? acting.length : count, alarmed, begun: group.found };
   }
 
   /** What an account did last in a group. */

@@ -12,7 +12,7 @@ import type { ApiDependencies } from './dependencies.js';
 import { refuseHeld } from './forget-held.js';
 import type { Route } from './http/route.js';
 import { ok, route } from './http/route.js';
-import { refuseOtherName } from './login-names.js';
+import { alsoForget } from './login-names.js';
 import { checkedSubject, oneOf, position } from './shapes.js';
 
 /** Whom a person can be: others are no persons. */
@@ -73,7 +73,6 @@ export function forgetRoute(deps: ApiDependencies): Route {
     responses: { 200: { description: 'They are forgotten', schema: forgottenShape } },
     async handle({ body, caller, requestId }) {
       const { subject } = body;
-      refuseOtherName(deps, subject);
       const file = await fileNaming(deps, subject.value);
       const named = namedElsewhere(deps, subject.value, file !== undefined);
       const context = { by: `admin:${caller.name}`, correlation: `request:${requestId}` };
@@ -82,12 +81,16 @@ export function forgetRoute(deps: ApiDependencies): Route {
         byHand = [...byHand, ...(await refuseHeld(deps, name))];
       });
       const ofFile = file === undefined ? [] : [await adviceOn(deps, file, subject.value)];
-      const remains = [...forgotten.remains, ...byHand, ...ofFile, ...named, OUTSIDE];
+      const isWord = forgotten.erased === 0 && domainOf(subject.value) === undefined;
+      const names = [...(isWord ? [ONLY_A_WORD] : []), ...alsoForget(deps, subject.value)];
+      const remains = [...names, ...forgotten.remains, ...byHand, ...ofFile, ...named, OUTSIDE];
       return ok({ ...forgotten, remains } satisfies ForgottenJson);
     },
   });
 }
 
+const ONLY_A_WORD =
+  'Nothing that is stored is of a login of this name alone: only words in sentences and notes were changed.';
 const OUTSIDE =
   'Backups, the log and the journal, and what mail servers keep are not reached from here: see docs/run/privacy.md.';
 

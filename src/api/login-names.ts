@@ -84,3 +84,15 @@ export function refuseOtherName(
   if (isAccount) return;
   throw new InvalidInput(field, `logins of ${value} count for the account ${account}: name that one`);
 }
+
+/** What else is to be forgotten of whoever logs in by this name. */
+export function alsoForget({ mayRename, accountOf }: ApiDependencies, login: string): readonly string[] {
+  const account = accountOf?.(login);
+  if (account !== undefined)
+    return account === login
+      ? []
+      : [`Logins of ${login} count for the account ${account}: forget that one too.`];
+  return mayRename === true && domainOf(login) === undefined
+    ? ['A login without a domain may count under another name, such as with its domain: forget that one too.']
+    : [];
+}

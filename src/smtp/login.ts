@@ -62,14 +62,18 @@ async function tried(
     const other = find(account);
     return other === undefined || (own !== undefined && other.refusal === 'honest') ? own : other;
   };
+  /** What the login was feigned for. It may end before its failure is told: the password may be another one by then. */
+  let met: ActiveBlock | undefined;
   const isFeigned = (account: string): boolean => {
     const block = refusing(account);
-    return block !== undefined && feignedReply(block.refusal) === BAD_CREDENTIALS;
+    const feigns = block !== undefined && feignedReply(block.refusal) === BAD_CREDENTIALS;
+    if (feigns) met = block;
+    return feigns;
   };
   const ended = conversation.endedBlocks(name, context.verifier.accountOf(name) ?? name);
   const result = await verify(context, conversation, auth, isFeigned, ended);
   if (!result.ok) throw failed(context, conversation, attempt, login);
-  const block = refusing(result.account);
+  const block = refusing(result.account) ?? met;
   if (block === undefined || block.refusal === 'honest') {
     metrics.smtp.login('succeeded');
     if (tracing !== undefined) conversation.login = [begun, performance.now()];

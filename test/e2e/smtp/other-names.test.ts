@@ -3,6 +3,7 @@ import type { TestContext } from 'node:test';
 import { describe, test } from 'node:test';
 import { FakeService } from '../../support/auth/fakes.js';
 import { check, FOR_DOVECOT } from '../../support/policy/dovecot.js';
+import { eventually } from '../../support/smtp/eventually.js';
 import { ALICE, PASSWORDS, Stopgap, WRONG } from '../../support/smtp/stopgap.js';
 
 const RIGHT = PASSWORDS[ALICE]!;
@@ -106,6 +107,15 @@ describe('a login that counts for an account of another name', () => {
     await stopgap.block('account', ALICE);
     assert.match(await login('alice'), /^535 /);
     assert.equal((await check(stopgap, 'account=alice')).auth.outcome, 'refused');
+  });
+
+  test('fails for a block that ends before the failure is told: its password may be another one by then', async (t) => {
+    const { stopgap, login, service } = await setUp(t);
+    await stopgap.block('account', ALICE);
+    const tried = login(ALICE);
+    await eventually('the back end is asked', () => service.asked.length === 1);
+    await stopgap.release('account', ALICE);
+    assert.match(await tried, /^535 /);
   });
 
   test('is told of itself where it counts under the name that is typed', async (t) => {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, test } from 'node:test';
 import type { CheckJson } from '../../../src/api/check.js';
+import type { ForgottenJson } from '../../../src/api/forget.js';
 import type { ApiDependencies } from '../../../src/api/index.js';
 import type { Role } from '../../../src/accounts/roles.js';
 import { MINUTE } from '../../../src/kernel/time.js';
@@ -93,6 +94,21 @@ describe('a login that counts for an account of another name', () => {
     accounts = { typed: OTHER };
     await server.sent('typed', 1);
     assert.equal((await server.block('typed'))['subject'].value, 'typed');
+  });
+
+  test('is forgotten with a word on what else is to be', async () => {
+    [accounts, settings] = [{ tom: OTHER }, { mayRename: true }];
+    const remains = async (value: string): Promise<string> => {
+      const body = { subject: { type: 'account', value } };
+      const { status, json } = await server.post('/api/v1/forget', body, { role: 'admin' });
+      assert.equal(status, 200);
+      return (json as unknown as ForgottenJson).remains.join('\n');
+    };
+    const known = await remains('tom');
+    assert.match(known, new RegExp(`Logins of tom count for the account ${OTHER}: forget that one too`));
+    assert.match(known, /^Nothing that is stored is of a login of this name alone/);
+    assert.match(await remains('tim'), /^A login without a domain may count under another name/m);
+    assert.doesNotMatch(await remains('tim@own.example'), /forget that one too|this name alone/);
   });
 
   test('is of the domain of its account, for the administrator of that', async () => {

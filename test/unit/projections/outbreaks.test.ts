@@ -165,6 +165,14 @@ describe('an alarm', () => {
     assert.deepEqual(stage.note(5, 2), ['u5']);
   });
 
+  test('counts each account once, also one that was released and does it again', () => {
+    const stage = alarmed();
+    stage.together.forget('u1', true);
+    stage.together.forget('u2');
+    assert.equal(stage.note(2, 1), undefined, 'two are left, and this is one of them');
+    assert.deepEqual(stage.note(4, 2), ['u2', 'u4']);
+  });
+
   test('that is over comes back by no accounts that send from where they were before', () => {
     const stage = alarmed();
     for (const account of ['u1', 'u2', 'u3']) stage.together.forget(account, true);
