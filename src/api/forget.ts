@@ -81,7 +81,8 @@ export function forgetRoute(deps: ApiDependencies): Route {
         byHand = [...byHand, ...(await refuseHeld(deps, name))];
       });
       const ofFile = file === undefined ? [] : [await adviceOn(deps, file, subject.value)];
-      const isWord = forgotten.erased === 0 && domainOf(subject.value) === undefined;
+      const isWord =
+        forgotten.erased === 0 && forgotten.rewritten > 0 && domainOf(subject.value) === undefined;
       const names = [...(isWord ? [ONLY_A_WORD] : []), ...alsoForget(deps, subject.value)];
       const remains = [...names, ...forgotten.remains, ...byHand, ...ofFile, ...named, OUTSIDE];
       return ok({ ...forgotten, remains } satisfies ForgottenJson);
@@ -90,7 +91,7 @@ export function forgetRoute(deps: ApiDependencies): Route {
 }
 
 const ONLY_A_WORD =
-  'Nothing that is stored is of a login of this name alone: only words in sentences and notes were changed.';
+  'No mail and no limit of a login of this name was stored: only blocks, exemptions and words in sentences were changed.';
 const OUTSIDE =
   'Backups, the log and the journal, and what mail servers keep are not reached from here: see docs/run/privacy.md.';
 

@@ -12,7 +12,7 @@ export interface Names {
   readonly sender: SenderIdentity;
   /** The name that was asked about, in normal form. */
   readonly login: string | undefined;
-  /** What its logins count for as far as that is known, whoever asks: blocks of both names refuse them. */
+  /** The account that its logins count for, as far as that is known. It may be one that the caller may not know of. */
   readonly account: string | undefined;
   /** Whether the caller may not know of that account. */
   readonly isForeign: boolean;
@@ -85,7 +85,7 @@ export function refuseOtherName(
   throw new InvalidInput(field, `logins of ${value} count for the account ${account}: name that one`);
 }
 
-/** What else is to be forgotten of whoever logs in by this name. */
+/** The other name under which a login may count, in words for somebody who has it forgotten. */
 export function alsoForget({ mayRename, accountOf }: ApiDependencies, login: string): readonly string[] {
   const account = accountOf?.(login);
   if (account !== undefined)

@@ -73,7 +73,7 @@ async function tried(
   const ended = conversation.endedBlocks(name, context.verifier.accountOf(name) ?? name);
   const result = await verify(context, conversation, auth, isFeigned, ended);
   if (!result.ok) throw failed(context, conversation, attempt, login);
-  const block = refusing(result.account) ?? met;
+  const block = met ?? refusing(result.account);
   if (block === undefined || block.refusal === 'honest') {
     metrics.smtp.login('succeeded');
     if (tracing !== undefined) conversation.login = [begun, performance.now()];
