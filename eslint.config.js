@@ -21,6 +21,14 @@ export default tseslint.config(
       '@typescript-eslint/switch-exhaustiveness-check': 'error',
       '@typescript-eslint/no-unused-vars': ['error', { argsIgnorePattern: '^_', varsIgnorePattern: '^_' }],
       eqeqeq: 'error',
+      'no-restricted-syntax': [
+        'error',
+        {
+          // A literal that is spread on the spot shows nothing but how the formatter is outwitted.
+          selector: ':matches(SpreadElement, JSXSpreadAttribute) > :matches(ObjectExpression, ArrayExpression)',
+          message: 'Write its elements in its place.',
+        },
+      ],
       'no-duplicate-imports': ['error', { allowSeparateTypeImports: true }],
       'no-console': 'error',
     },

@@ -71,7 +71,10 @@ async function parseOnly(file: string): Promise<Speed> {
 function repeated(file: string, times: number): LogFile {
   const span = 200 * 24 * 3600 * 1000;
   return {
-    ...{ name: file, writtenAt: 0, bytes: undefined, rereadable: true },
+    name: file,
+    writtenAt: 0,
+    bytes: undefined,
+    rereadable: true,
     async *chunks() {
       for (let time = 0; time < times; time++) {
         let rest = '';
@@ -101,7 +104,9 @@ async function footprint(file: string, times: number): Promise<Footprint> {
   let used = 0;
   const candidates = [{ name: 'defaults', rules: parseRules(DEFAULT_RULES) }];
   await runBacktest({
-    ...{ source: new TraceThread(repeated(file, times)), candidates, most: 100 },
+    source: new TraceThread(repeated(file, times)),
+    candidates,
+    most: 100,
     onProgress({ messages }) {
       if (used === 0 && messages > 0.95 * length) used = memory().used - before.used;
     },

@@ -66,8 +66,15 @@ function imposed(n: number): NewEvent {
       : `user${n}@customer${n % 100}.example.com`;
   const rule = n % 20 === 0 ? undefined : RULES[n % RULES.length]!;
   const evidence = {
-    ...{ rule, version: 1, count: 'recipients', window: 10 * SECOND, limit: 100, observed: 101 },
-    ...{ firstPosition: n, lastPosition: n + 1, lastAt: FIRST },
+    rule,
+    version: 1,
+    count: 'recipients',
+    window: 10 * SECOND,
+    limit: 100,
+    observed: 101,
+    firstPosition: n,
+    lastPosition: n + 1,
+    lastAt: FIRST,
     sentence: `${type} ${value}: 101 recipients within 10s; rule "${rule}" allows 100.`,
   };
   const terms = { subject: { type, value }, direction: 'outbound', refusal: 'soft', renewWhileTrying: false };
@@ -121,7 +128,9 @@ async function measured(directory: string, blocks: number): Promise<Measured> {
     );
   }
   const models = new ReadModels({
-    ...{ onVerdict: () => undefined, onBlockEvent: () => undefined, onRulesChanged: () => undefined },
+    onVerdict: () => undefined,
+    onBlockEvent: () => undefined,
+    onRulesChanged: () => undefined,
     onSkipped: ({ position }, reason) => {
       throw new Error(`${position}: ${reason}`);
     },

@@ -53,8 +53,15 @@ export function detector(source: string = RULES): SendVolume {
   const volume = new SendVolume();
   const data = { version: 1, rules: parseRules(source), source, origin: 'file' };
   volume.apply({
-    ...{ id: 'rules', type: 'RulesChanged', at: START, recordedAt: START, by: 'system:rules', data },
-    ...{ stream: 'rules', revision: 0, position: 1 },
+    id: 'rules',
+    type: 'RulesChanged',
+    at: START,
+    recordedAt: START,
+    by: 'system:rules',
+    data,
+    stream: 'rules',
+    revision: 0,
+    position: 1,
   });
   return volume;
 }
@@ -64,9 +71,17 @@ function summary(sender: number, day: number, position: number, peaks: readonly 
   const { account, ehlo, ip } = send(sender, position, START).data as MessageAccepted;
   const data: SenderDaySummarised = {
     subject: { type: 'account', value: account! },
-    ...{ day, messages: 20, recipients: 31, refusedRecipients: 1, bounces: 0, largest: 6 },
+    day,
+    messages: 20,
+    recipients: 31,
+    refusedRecipients: 1,
+    bounces: 0,
+    largest: 6,
     peaks: Object.fromEntries(peaks.map((name, index) => [name, 1 + ((day + index) % 20)])),
-    ...{ networks: [ip!], ehlos: [ehlo!], hours: 0x3ff00, contained: [] },
+    networks: [ip!],
+    ehlos: [ehlo!],
+    hours: 0x3ff00,
+    contained: [],
   };
   const at = (day + 1) * DAY;
   const event = { type: 'SenderDaySummarised', at, recordedAt: at, by: 'system:profiles', data };

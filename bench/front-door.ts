@@ -34,7 +34,8 @@ export async function run(): Promise<Report> {
     closers.push(() => stopgap.stop());
     const postfix = await RealPostfix.start(scope, {
       listeners: ['127.0.0.1:2500 inet n - n - - smtpd'],
-      ...{ outside: sink.port, inside: sink.port },
+      outside: sink.port,
+      inside: sink.port,
       settings: `smtpd_sasl_auth_enable = yes
 smtpd_sasl_type = dovecot
 smtpd_sasl_path = inet:127.0.0.1:${dovecot.port}

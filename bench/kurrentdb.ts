@@ -122,7 +122,9 @@ function appending(
 
 function readingAll(store: EventStore, client: KurrentDBClient): Pair {
   return {
-    ...{ label: 'readAll', events: READ, aim: READ_AIM },
+    label: 'readAll',
+    events: READ,
+    aim: READ_AIM,
     store: () => drained(store.readAll({ limit: READ })),
     bare: () =>
       drained(
@@ -144,7 +146,8 @@ async function drained(events: AsyncIterable<unknown>): Promise<void> {
 
 function subscribing(store: EventStore, client: KurrentDBClient): Pair {
   return {
-    ...{ label: 'subscription', events: READ },
+    label: 'subscription',
+    events: READ,
     async store() {
       let left = READ;
       const subscription = store.subscribe({ after: 0 }, () => {
@@ -172,8 +175,14 @@ function subscribing(store: EventStore, client: KurrentDBClient): Pair {
 function payload(n: number): Record<string, unknown> {
   const account = `user${n % STREAMS}@example.com`;
   return {
-    ...{ account, returnPath: account, recipients: 1, recipientDomains: ['example.org'] },
-    ...{ bytes: 1024 + (n % 4096), ip: '192.0.2.17', ehlo: 'client.example.com', tls: true },
+    account,
+    returnPath: account,
+    recipients: 1,
+    recipientDomains: ['example.org'],
+    bytes: 1024 + (n % 4096),
+    ip: '192.0.2.17',
+    ehlo: 'client.example.com',
+    tls: true,
     note: 'x'.repeat(100),
   };
 }

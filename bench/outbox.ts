@@ -75,8 +75,15 @@ let serial = 0;
 function sent(): NewEvent {
   const account = `user${serial % STREAMS}@example.com`;
   const data = {
-    ...{ direction: 'outbound', account, returnPath: account, ehlo: 'client.example.com', ip: '192.0.2.17' },
-    ...{ transaction: `${serial++}.1`, recipients: 1, size: 2048, recipientDomains: ['example.org'] },
+    direction: 'outbound',
+    account,
+    returnPath: account,
+    ehlo: 'client.example.com',
+    ip: '192.0.2.17',
+    transaction: `${serial++}.1`,
+    recipients: 1,
+    size: 2048,
+    recipientDomains: ['example.org'],
     entitled: true,
   };
   return { id: v7(), type: 'MessageAccepted', at: Date.now(), by: 'smtp:mx.example.com', data };

@@ -24,8 +24,14 @@ function models(shadow: boolean): ReadModels {
   });
   const change = (position: number, type: string, source: string): void =>
     folding.apply({
-      ...{ id: `r${position}`, type, at: START, recordedAt: START, by: 'system:bench', stream: 'rules' },
-      ...{ revision: position, position },
+      id: `r${position}`,
+      type,
+      at: START,
+      recordedAt: START,
+      by: 'system:bench',
+      stream: 'rules',
+      revision: position,
+      position,
       data: { version: 1, rules: parseRules(source), source, origin: 'file' },
     });
   change(1, 'RulesChanged', RULES);

@@ -67,14 +67,16 @@ function sends(sender: number, at: number): NewEvent[] {
   const account = address(sender);
   return Array.from({ length: BATCH }, (_, n) => {
     const data = {
-      ...{ account, returnPath: account, ehlo: `pc${sender}.example.net`, direction: 'outbound' },
-      ...{
-        ip: `198.51.${(sender >> 8) & 255}.${sender & 255}`,
-        transaction: v7(),
-        recipients: 1,
-        size: 20_000,
-      },
-      ...{ recipientDomains: ['example.org'], entitled: true },
+      account,
+      returnPath: account,
+      ehlo: `pc${sender}.example.net`,
+      direction: 'outbound',
+      ip: `198.51.${(sender >> 8) & 255}.${sender & 255}`,
+      transaction: v7(),
+      recipients: 1,
+      size: 20_000,
+      recipientDomains: ['example.org'],
+      entitled: true,
     };
     return { id: v7(), type: 'MessageAccepted', data, at: at + n, by: 'smtp:bench' };
   });
@@ -105,13 +107,14 @@ async function start(directory: string, mode: string): Promise<Started> {
     },
   });
   const snapshots = await Snapshots.open({
-    ...{ folder: path.join(directory, 'snapshots'), categories: FOLDED_CATEGORIES, models, clock },
-    ...{
-      log: pino({ level: 'warn' }, process.stderr),
-      unanswered: () => [],
-      every: Infinity,
-      kept: 35 * DAY,
-    },
+    folder: path.join(directory, 'snapshots'),
+    categories: FOLDED_CATEGORIES,
+    models,
+    clock,
+    log: pino({ level: 'warn' }, process.stderr),
+    unanswered: () => [],
+    every: Infinity,
+    kept: 35 * DAY,
   });
   await snapshots.restore(store);
   const count = (): void => {

@@ -40,14 +40,15 @@ function subject(n: number): Subject {
 function imposed(n: number): BlockEvent {
   const id = `0198${(n >>> 16).toString(16).padStart(4, '0')}-${(n & 65535).toString(16).padStart(4, '0')}-7000-8000-${n.toString(16).padStart(12, '0')}`;
   const data = {
-    ...{ block: id, subject: subject(n), direction: DIRECTIONS[n % 3], description: 'Too many recipients' },
-    ...{
-      refusal: 'soft',
-      until: NOW + 3_600_000 + n * 7,
-      origin: 'rule',
-      rule: 'burst',
-      renewWhileTrying: false,
-    },
+    block: id,
+    subject: subject(n),
+    direction: DIRECTIONS[n % 3],
+    description: 'Too many recipients',
+    refusal: 'soft',
+    until: NOW + 3_600_000 + n * 7,
+    origin: 'rule',
+    rule: 'burst',
+    renewWhileTrying: false,
   };
   const envelope = { id: `e-${id}`, type: 'BlockImposed', at: NOW, by: 'rule:burst@1', position: n + 1 };
   return JSON.parse(JSON.stringify({ ...envelope, data })) as BlockEvent;

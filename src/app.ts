@@ -176,7 +176,9 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
     hasName: (name: string) => tokens.current.hasName(name),
   };
   const operations: OperationDependencies = {
-    ...{ clock, metrics, log: levels.of('api') },
+    clock,
+    metrics,
+    log: levels.of('api'),
     metricsTokens: asksForToken ? authenticator : undefined,
     health: () => health.report(),
     unanswered: () => health.unanswered,
@@ -203,7 +205,10 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
   if (traces !== undefined) closers.push(() => traces.close());
   const tracing = traces?.tracing;
   const { store: opened, outbox } = await openStore({
-    ...{ config, clock, metrics, log: levels.of('store') },
+    config,
+    clock,
+    metrics,
+    log: levels.of('store'),
     isNew: options.newStore,
   });
   const store = instrumented(opened, options, metrics, tracing);
@@ -219,7 +224,14 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
   let createReady = (): Api => starting();
   let dovecot: DovecotPolicy | undefined;
   const follower = await LogFollower.open({
-    ...{ loaded, clock, logs: levels, metrics, tracing, store, outbox, onFatal },
+    loaded,
+    clock,
+    logs: levels,
+    metrics,
+    tracing,
+    store,
+    outbox,
+    onFatal,
     onReplaced: () => turnTo(starting(dovecot?.routes)),
     onRebuilt() {
       if (health.listeners === 'up') turnTo(createReady());
@@ -234,7 +246,10 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
     senders !== undefined && roles.has('smtp') ? await openSmtpRole({ ...senders, accepted }) : undefined;
   const knows = (): boolean => follower.state !== 'starting';
   const recorder = new Recorder({
-    ...{ store, clock, log: levels.of('policy'), by: `policy:${config.smtp.hostname}` },
+    store,
+    clock,
+    log: levels.of('policy'),
+    by: `policy:${config.smtp.hostname}`,
   });
   closers.push(() => recorder.close());
   const mailServers = senders === undefined ? undefined : openMailServers({ ...senders, recorder, knows });
@@ -248,13 +263,28 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
     const placeOf = senders?.placeOf ?? (() => ({}));
     const settings = { ...config.dovecot, refuse: config.policy.refuse };
     dovecot = new DovecotPolicy({
-      ...{ settings, tokens: authenticator, clock, models, knows, recorder, metrics, tracing, placeOf },
+      settings,
+      tokens: authenticator,
+      clock,
+      models,
+      knows,
+      recorder,
+      metrics,
+      tracing,
+      placeOf,
     });
   }
   health.opened({ store, outbox, follower, smtp, policy, dovecot, mailServers });
   metrics.registry.beforeScrape = () =>
     updateGauges(metrics, {
-      ...{ clock, models, store, smtp, outbox, baselines, timedWork: work, logs },
+      clock,
+      models,
+      store,
+      smtp,
+      outbox,
+      baselines,
+      timedWork: work,
+      logs,
       breaker: responder.breaker,
     });
 
@@ -264,14 +294,16 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
   const { store: where, retention } = config;
   const location = { store: where, retention: { sends: retention.sends } };
   createReady = (): Api => {
-    const shared = {
-      ...{ ...operations, outbox, models, mailServers },
-      tokens: authenticator,
-    };
+    const shared = { ...operations, outbox, models, mailServers, tokens: authenticator };
     if (!isApi) return createOperations(shared, dovecot?.routes);
     const { channels } = config.notices;
     const deps: ApiDependencies = {
-      ...{ ...shared, blockCommands, rulesCommands, store, tracing, logs },
+      ...shared,
+      blockCommands,
+      rulesCommands,
+      store,
+      tracing,
+      logs,
       rulesFile: () => follower.rulesFile,
       retention: { sends: retention.sends },
       forgetting: new ForgettingHandler({ store, models, clock, data: config.data }),
@@ -323,7 +355,10 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
         channels.length === 0
           ? undefined
           : new NoticeCommands({
-              ...{ channels, store, models, clock },
+              channels,
+              store,
+              models,
+              clock,
               live: (channel) => follower.channelState(channel),
             }),
       publicUrl: config.api.publicUrl,

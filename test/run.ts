@@ -119,8 +119,8 @@ function unseen(): readonly string[] {
 const reporters = [
   `--test-reporter=${new URL('./support/reporter.js', import.meta.url).href}`,
   '--test-reporter-destination=stdout',
-  ...[`--test-reporter=${new URL('./support/skips.js', import.meta.url).href}`],
-  ...[`--test-reporter-destination=${skips}`],
+  `--test-reporter=${new URL('./support/skips.js', import.meta.url).href}`,
+  `--test-reporter-destination=${skips}`,
 ];
 /** In megabytes: tests make much that is soon gone, and collecting it less often takes a tenth less of the processor. */
 const YOUNG = 32;
@@ -131,8 +131,12 @@ const HUNG = 480_000;
 /** All of them, in milliseconds. What a test that hung has left behind may keep the runner waiting for its output. */
 const ALL_HUNG = 1_500_000;
 const args = [
-  ...['--test', ...reporters, `--test-concurrency=${SIDE_BY_SIDE}`, `--test-timeout=${HUNG}`],
-  ...[`--max-semi-space-size=${YOUNG}`, ...FOR_SHORT_LIVES],
+  '--test',
+  ...reporters,
+  `--test-concurrency=${SIDE_BY_SIDE}`,
+  `--test-timeout=${HUNG}`,
+  `--max-semi-space-size=${YOUNG}`,
+  ...FOR_SHORT_LIVES,
 ];
 
 /** From so many files of tests on, starts of the program are many. */
@@ -170,7 +174,8 @@ const memory = inMemory();
 /** Beside the compiled tests, where libraries are found; of a few tests none is worth its making. */
 const program = files.length < MANY ? undefined : path.join(here, `program-${process.pid}`);
 const env = {
-  ...{ ...process.env, TEST_ANSWERS_SEEN: seen },
+  ...process.env,
+  TEST_ANSWERS_SEEN: seen,
   ...(program === undefined ? {} : { TEST_PROGRAM: await bundled(program) }),
   ...(memory === undefined ? {} : { TMPDIR: memory }),
 };

@@ -96,7 +96,10 @@ export function attacks(
         ehlo: random.of(['win-9f2kq', 'localhost', '[10.1.1.7]', 'user-pc']),
       };
       carryOut({
-        ...{ start, victim, population, random },
+        start,
+        victim,
+        population,
+        random,
         send(at, { account }, recipients, more = {}) {
           accounts.add(account);
           const size = random.whole(1200, 30_000);

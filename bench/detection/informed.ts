@@ -187,7 +187,10 @@ export function informedAttacks(
     const attack = found.length;
     const accounts = new Set<string>();
     carryOut({
-      ...{ start, population, random, thief: new Thief(attack, random) },
+      start,
+      population,
+      random,
+      thief: new Thief(attack, random),
       victim: () => {
         // Two of three have a habit, as far as there are such.
         const fitting = (random.chance(0.65) ? known : free).filter((one) => !taken.has(one));

@@ -59,8 +59,11 @@ function labelled(
   const labels = attacks.map(({ kind, accounts }, index) => {
     const own = messages.filter(({ attack }) => attack === index);
     return {
-      ...{ id: `attack${index}`, kind, accounts },
-      ...{ start: formatInstant(own[0]!.at), end: formatInstant(own.at(-1)!.at) },
+      id: `attack${index}`,
+      kind,
+      accounts,
+      start: formatInstant(own[0]!.at),
+      end: formatInstant(own.at(-1)!.at),
       sent: own.map(({ account, at }) => `${account} ${formatInstant(at)}`),
     };
   });

@@ -43,14 +43,13 @@ const block = (name: string): string =>
 const flow = (name: string): string => `{ name: ${name}, password: "${HASH}" }`;
 const wrong = (name: string): string => `name: ${name}\n    password: none`;
 const override = (n: number): unknown => ({
-  ...{
-    subject: { type: 'account', value: `user${n}@example.com` },
-    factor: 2,
-    limits: { rule1: 5000, rule2: 'off' },
-  },
+  subject: { type: 'account', value: `user${n}@example.com` },
+  factor: 2,
+  limits: { rule1: 5000, rule2: 'off' },
 });
 const exempt = (n: number): unknown => ({
-  ...{ subject: { type: 'account', value: `user${n}@example.com` }, reason: 'r' },
+  subject: { type: 'account', value: `user${n}@example.com` },
+  reason: 'r',
 });
 
 const YAML: readonly (readonly [file: Watched, worst: string, text: string])[] = [

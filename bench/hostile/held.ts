@@ -34,11 +34,9 @@ const READS: Readonly<Record<string, () => Promise<unknown>>> = {
     new ListenerCertificate({ files: { cert: 'tls.crt', key: 'tls.key' }, clock: systemClock }).load(),
   places: () =>
     Geoip.open({
-      ...{
-        files: { country: 'places.mmdb', asn: undefined },
-        clock: systemClock,
-        log: logs.levels.of('files'),
-      },
+      files: { country: 'places.mmdb', asn: undefined },
+      clock: systemClock,
+      log: logs.levels.of('files'),
       metrics: { fileRefused: () => undefined },
     }).then((geoip) => geoip.stop()),
 };

@@ -35,7 +35,11 @@ function askOnce(
 ): Promise<string> {
   return new Promise((resolve) => {
     const made = request({
-      ...{ agent, port: http, host: '127.0.0.1', localAddress: from, path },
+      agent,
+      port: http,
+      host: '127.0.0.1',
+      localAddress: from,
+      path,
       method: method ?? (body === undefined ? 'GET' : 'POST'),
       headers: {
         ...(role === undefined ? {} : { authorization: `Bearer ${TOKENS[role]}` }),
@@ -67,13 +71,12 @@ const V1 = '/api/v1';
 const rules = (count: number): string =>
   JSON.stringify({ version: 1, mode: 'observe', rules: many(count, RULE) });
 const override = (n: number): unknown => ({
-  ...{ subject: { type: 'account', value: `user${n}@example.com` }, factor: 2 },
+  subject: { type: 'account', value: `user${n}@example.com` },
+  factor: 2,
 });
 const odd = (n: number): unknown => ({
-  ...{
-    subject: { type: 'account', value: `${long(200, 'Ü+')}${n}@${long(200, 'ß.')}de` },
-    limits: { [long(64, 'x')]: 1 },
-  },
+  subject: { type: 'account', value: `${long(200, 'Ü+')}${n}@${long(200, 'ß.')}de` },
+  limits: { [long(64, 'x')]: 1 },
 });
 
 /** Each attack and what is ordinary of the same size. */
@@ -132,11 +135,15 @@ const ROUTES: readonly (readonly [door: string, worst: string, attack: Ask, ordi
         `POST dovecot/policy, ${command}`,
         '300 logins of 60 KB',
         {
-          ...{ path: `/dovecot/policy?command=${command}`, role: 'admin' as const, times: 300 },
+          path: `/dovecot/policy?command=${command}`,
+          role: 'admin' as const,
+          times: 300,
           body: JSON.stringify({ login: long(28_000, 'Ü\u0301'), remote: long(2000, ':'), protocol: 'smtp' }),
         },
         {
-          ...{ path: `/dovecot/policy?command=${command}`, role: 'admin' as const, times: 300 },
+          path: `/dovecot/policy?command=${command}`,
+          role: 'admin' as const,
+          times: 300,
           body: JSON.stringify({ login: 'alice@example.com', remote: '192.0.2.7', protocol: 'smtp' }),
         },
       ] as const,
@@ -156,7 +163,9 @@ const ROUTES: readonly (readonly [door: string, worst: string, attack: Ask, ordi
     'POST rules/validate',
     'keys at the limit of tokens',
     {
-      ...{ path: `${V1}/rules/validate`, role: 'viewer', type: YAML },
+      path: `${V1}/rules/validate`,
+      role: 'viewer',
+      type: YAML,
       body: many(4900, (n) => `k${n}: 1`).join('\n'),
     },
     { path: `${V1}/rules/validate`, role: 'viewer', body: rules(10) },
@@ -191,7 +200,8 @@ const ROUTES: readonly (readonly [door: string, worst: string, attack: Ask, ordi
     const path = door === 'PUT' ? `${V1}/rules` : `${V1}/rules/shadow`;
     const put = { method: 'PUT', path, role: 'admin' } as const;
     const exempt = (n: number): unknown => ({
-      ...{ subject: { type: 'account', value: `user${n}@example.com` }, reason: 'r' },
+      subject: { type: 'account', value: `user${n}@example.com` },
+      reason: 'r',
     });
     const usual = { ...put, body: rules(10) };
     return [
@@ -256,7 +266,8 @@ const ROUTES: readonly (readonly [door: string, worst: string, attack: Ask, ordi
     'POST backtests',
     '2 MB: two rule sets at the limit of tokens',
     {
-      ...{ path: `${V1}/backtests`, role: 'operator' },
+      path: `${V1}/backtests`,
+      role: 'operator',
       body: JSON.stringify({
         rules: `version: 1\nrules: [${long(19_900, '1,')}]`,
         against: long(1_900_000, 'a\n'),
@@ -301,7 +312,9 @@ const ROUTES: readonly (readonly [door: string, worst: string, attack: Ask, ordi
     'PUT overrides',
     '8 MB of JSON, the fault in its last element',
     {
-      ...{ method: 'PUT', path: `${V1}/overrides`, role: 'operator' },
+      method: 'PUT',
+      path: `${V1}/overrides`,
+      role: 'operator',
       body: `[${many(8000, (n) => `[${'1,'.repeat(490)}${n}]`).join(',')},x]`,
     },
     { method: 'PUT', path: `${V1}/overrides`, role: 'operator', body: JSON.stringify(many(100, override)) },
@@ -311,7 +324,10 @@ const ROUTES: readonly (readonly [door: string, worst: string, attack: Ask, ordi
     '8 MB of short lines',
     { method: 'PUT', path: `${V1}/overrides`, role: 'operator', type: NDJSON, body: long(8_000_000, '1\n') },
     {
-      ...{ method: 'PUT', path: `${V1}/overrides`, role: 'operator', type: NDJSON },
+      method: 'PUT',
+      path: `${V1}/overrides`,
+      role: 'operator',
+      type: NDJSON,
       body: many(1000, (n) => JSON.stringify(override(n))).join('\n'),
     },
   ],
@@ -331,7 +347,9 @@ const ROUTES: readonly (readonly [door: string, worst: string, attack: Ask, ordi
     'POST blocks',
     '64 KB of name',
     {
-      ...{ path: `${V1}/blocks`, role: 'operator', times: 20 },
+      path: `${V1}/blocks`,
+      role: 'operator',
+      times: 20,
       body: JSON.stringify({
         subject: { type: 'address', value: `${long(30_000, '*a')}@${long(30_000, 'a.')}` },
         reason: 'r',
@@ -343,7 +361,9 @@ const ROUTES: readonly (readonly [door: string, worst: string, attack: Ask, ordi
     'POST exemptions',
     '64 KB of spaces and dots',
     {
-      ...{ path: `${V1}/exemptions`, role: 'operator', times: 20 },
+      path: `${V1}/exemptions`,
+      role: 'operator',
+      times: 20,
       body: JSON.stringify({ subject: { type: 'domain', value: `${long(60_000, ' .')}x` }, reason: 'r' }),
     },
     { path: `${V1}/exemptions`, role: 'operator', body: OTHER_LINE, times: 20 },
@@ -354,7 +374,8 @@ const ROUTES: readonly (readonly [door: string, worst: string, attack: Ask, ordi
         `GET ${path}`,
         '100 long questions',
         {
-          ...{ role: 'viewer' as const, times: 100 },
+          role: 'viewer' as const,
+          times: 100,
           path: `${V1}/${path}?account=${long(4000, '%20.')}&q=${long(3000, '*a')}`,
         },
         {
@@ -387,17 +408,22 @@ async function observeNetworks(target: Target): Promise<void> {
   // Three networks that guess once each are too many for the /56 around them.
   const guess = { id: 'guess', per: 'ip', count: 'authFailures', window: '1d', limit: 1 };
   const exempt = many(1000, (n) => ({
-    ...{ subject: { type: 'ip', value: `2001:db8:${n.toString(16)}::1` }, reason: 'r' },
+    subject: { type: 'ip', value: `2001:db8:${n.toString(16)}::1` },
+    reason: 'r',
   }));
   const rules = [{ ...guess, then: 'block', for: '1h' }];
   await ask(target, {
-    ...{ method: 'PUT', path: `${V1}/rules`, role: 'admin' },
+    method: 'PUT',
+    path: `${V1}/rules`,
+    role: 'admin',
     body: JSON.stringify({ version: 1, mode: 'observe', rules, exempt }),
   });
   const run = Date.now();
   for (let network = 0; network < 3; network++) {
     const failed = many(OBSERVATIONS, (n) => ({
-      ...{ type: 'login-failed', id: `${run} ${network} ${n}`, account: 'a@example.com' },
+      type: 'login-failed',
+      id: `${run} ${network} ${n}`,
+      account: 'a@example.com',
       ip: `2001:db9:${n.toString(16)}:${network}::1`,
     }));
     await ask(target, { path: `${V1}/sends`, role: 'admin', body: JSON.stringify(failed) });

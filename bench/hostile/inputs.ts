@@ -5,14 +5,12 @@ export const many = <Item>(count: number, make: (n: number) => Item): readonly I
 
 /** A rule of its own for each number. */
 export const RULE = (n: number): unknown => ({
-  ...{
-    id: `rule${n}`,
-    per: 'account',
-    count: 'messages',
-    window: `${n + 1}m`,
-    limit: 100 + n,
-    then: 'observe',
-  },
+  id: `rule${n}`,
+  per: 'account',
+  count: 'messages',
+  window: `${n + 1}m`,
+  limit: 100 + n,
+  then: 'observe',
 });
 
 /** A body that is refused at once. */

@@ -42,7 +42,9 @@ export const FILES_AT_FIRST = {
   }),
   'tokens.yaml': JSON.stringify({
     tokens: Object.entries(TOKENS).map(([role, one]) => ({
-      ...{ name: role, role, hash: `sha256:${createHash('sha256').update(one).digest('hex')}` },
+      name: role,
+      role,
+      hash: `sha256:${createHash('sha256').update(one).digest('hex')}`,
     })),
   }),
   'rules.yaml': JSON.stringify({ version: 1, mode: 'observe', rules: [] }),
@@ -118,7 +120,9 @@ export class HostileTarget {
     await this.#ask('held');
     this.#held = 0;
     await run({
-      ...{ ...this.#ports, from, directory: this.#directory },
+      ...this.#ports,
+      from,
+      directory: this.#directory,
       read: async (what) => void (await this.#ask(what)),
       command: (...args) => this.#command(args),
     });

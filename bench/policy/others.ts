@@ -28,7 +28,8 @@ export async function startPostfwd(): Promise<Running | undefined> {
   await answers(port);
   const pid = Number(readFileSync(pidfile, 'utf8'));
   return {
-    ...{ pid, port },
+    pid,
+    port,
     async stop() {
       process.kill(pid, 'SIGTERM');
       while (existsSync(`/proc/${pid}`)) await pause(50);
@@ -47,17 +48,30 @@ export async function startPolicydRateLimit(): Promise<Running | undefined> {
   const { user, group } = whoami();
   const actions = ['success_action: DUNNO', 'fail_action: DUNNO', 'db_error_action: DUNNO'];
   const config = [
-    ...['debug: false', `user: ${user}`, `group: ${group}`, `pidfile: ${directory}/pid`, 'backend: 0'],
-    ...[`sqlite_config: { database: ${directory}/db.sqlite3 }`, `SOCKET: ["127.0.0.1", ${port}]`],
-    ...['socket_permission: 0666', 'limits: [[1000000, 60]]', 'limits_by_id: {}', 'limit_by_sasl: true'],
-    ...['limit_by_sender: false', 'limit_by_ip: false', 'limited_networks: []', ...actions],
-    ...['report: false', 'delay_to_close: 300'],
+    'debug: false',
+    `user: ${user}`,
+    `group: ${group}`,
+    `pidfile: ${directory}/pid`,
+    'backend: 0',
+    `sqlite_config: { database: ${directory}/db.sqlite3 }`,
+    `SOCKET: ["127.0.0.1", ${port}]`,
+    'socket_permission: 0666',
+    'limits: [[1000000, 60]]',
+    'limits_by_id: {}',
+    'limit_by_sasl: true',
+    'limit_by_sender: false',
+    'limit_by_ip: false',
+    'limited_networks: []',
+    ...actions,
+    'report: false',
+    'delay_to_close: 300',
   ];
   await writeFile(file, config.join('\n'));
   const child = spawn(program, ['--file', file], { stdio: 'ignore' });
   await answers(port);
   return {
-    ...{ pid: child.pid!, port },
+    pid: child.pid!,
+    port,
     async stop() {
       const gone = once(child, 'exit');
       child.kill('SIGTERM');

@@ -7,7 +7,10 @@ import { readFileSync } from 'node:fs';
 const options = process.argv.slice(2);
 const run = (args, encoding = 'utf8') =>
   execFileSync('exim', [...options, ...args], {
-    ...{ encoding, maxBuffer: 2 ** 26, timeout: 50_000, killSignal: 'SIGKILL' },
+    encoding,
+    maxBuffer: 2 ** 26,
+    timeout: 50_000,
+    killSignal: 'SIGKILL',
     stdio: ['ignore', 'pipe', 'pipe'],
   });
 

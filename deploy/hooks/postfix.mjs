@@ -7,7 +7,11 @@ import { readFileSync } from 'node:fs';
 const instance = process.argv[2] === undefined ? [] : ['-c', process.argv[2]];
 const run = (program, args, input = '') =>
   execFileSync(program, [...instance, ...args], {
-    ...{ input, encoding: 'utf8', maxBuffer: 2 ** 30, timeout: 50_000, killSignal: 'SIGKILL' },
+    input,
+    encoding: 'utf8',
+    maxBuffer: 2 ** 30,
+    timeout: 50_000,
+    killSignal: 'SIGKILL',
     stdio: ['pipe', 'pipe', 'pipe'],
   });
 

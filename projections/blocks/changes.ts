@@ -39,7 +39,11 @@ export class Changes {
     const why = [note, reason, description].find((text) => typeof text === 'string' && text !== '');
     const held = fields[type === 'HeldMailDecided' ? 'action' : 'held'];
     this.#kept.push({
-      ...{ position, at, by, type, correlation },
+      position,
+      at,
+      by,
+      type,
+      correlation,
       block: block as string | undefined,
       subject: (subject as Subject | undefined) ?? subjectOfKey(keyOf(stream)),
       why: why as string | undefined,

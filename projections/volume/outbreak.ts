@@ -41,8 +41,12 @@ export type OutbreaksState<Member = AnomalousAccount> = readonly {
 }[];
 
 const newGroup = <Member>(): Group<Member> => ({
-  ...{ accounts: new Map<string, Member>(), acted: new Set<string>() },
-  ...{ alarmSince: 0, alarmUntil: 0, idleAt: 0, found: 0 },
+  accounts: new Map<string, Member>(),
+  acted: new Set<string>(),
+  alarmSince: 0,
+  alarmUntil: 0,
+  idleAt: 0,
+  found: 0,
 });
 
 /** What there is to act on. */
@@ -165,7 +169,8 @@ export class Outbreaks<Member extends Deed = AnomalousAccount> {
   /** The opposite of {@link restore}. */
   dump(): OutbreaksState<Member> {
     return [...this.#groups].map(([key, { accounts, acted, ...rest }]) => ({
-      ...{ key, ...rest },
+      key,
+      ...rest,
       accounts: [...accounts.values()],
       acted: [...acted],
     }));

@@ -54,8 +54,18 @@ export type AdminTable = ReadonlyMap<string, AdminRecord>;
 export const NO_ADMINS: AdminTable = new Map();
 
 const FIELDS = [
-  ...['name', 'role', 'password', 'domains', 'totp', 'recovery', 'addedAt'],
-  ...['disabled', 'link', 'linkUntil', 'passkeys', 'revision'],
+  'name',
+  'role',
+  'password',
+  'domains',
+  'totp',
+  'recovery',
+  'addedAt',
+  'disabled',
+  'link',
+  'linkUntil',
+  'passkeys',
+  'revision',
 ];
 
 /** Forms that look alike, such as fullwidth letters, are one name. Lower case may come apart: `J̌` has no letter of its own. */

@@ -20,7 +20,9 @@ export class FailedCredentials {
   /** @param remembered how many are kept; the least used are forgotten */
   constructor(clock: Pick<AlarmClock, 'monotonic'>, remembered = 50_000) {
     this.#failed = recentlyUsed(remembered, {
-      ...{ ttl: REPEATED, ttlResolution: 0, updateAgeOnGet: true },
+      ttl: REPEATED,
+      ttlResolution: 0,
+      updateAgeOnGet: true,
       perf: { now: () => clock.monotonic() + 1 }, // 0 means "never" to it
     });
   }

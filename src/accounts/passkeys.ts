@@ -40,7 +40,11 @@ export function parsePasskey(text: string): Passkey | undefined {
   const [, id, key, counter, addedAt, transports, name] = found as unknown as readonly string[];
   if (!PASSKEY_NAME.test(name!)) return undefined;
   return {
-    ...{ id: id!, key: key!, counter: Number(counter), addedAt: addedAt!, name: name! },
+    id: id!,
+    key: key!,
+    counter: Number(counter),
+    addedAt: addedAt!,
+    name: name!,
     transports: transports === '-' ? [] : transports!.split(','),
   };
 }

@@ -180,7 +180,7 @@ export class PasswordChecker {
     let left = Math.floor(cost / r);
     while (left >= 2) {
       const ln = Math.min(DEFAULT.ln, Math.floor(Math.log2(left)));
-      await derive(password, { ...{ ln, r, p, salt: this.#salt, hash: this.#nobody } });
+      await derive(password, { ln, r, p, salt: this.#salt, hash: this.#nobody });
       left -= 2 ** ln;
     }
   }

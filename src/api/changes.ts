@@ -139,7 +139,12 @@ function changeView({ models: { ledger } }: ApiDependencies, change: Change): Ch
   const id = block === undefined ? undefined : ledger.nameOf(block);
   const requestId = requestIdOf(correlation);
   return {
-    ...{ position: change.position, at: formatInstant(at), by, type, via: viaOf(requestId), requestId },
+    position: change.position,
+    at: formatInstant(at),
+    by,
+    type,
+    via: viaOf(requestId),
+    requestId,
     subject: subject === undefined ? null : subjectView(subject),
     block: id ?? null,
     why: why ?? null,

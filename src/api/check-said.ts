@@ -229,7 +229,9 @@ function ofStanding({ standing, blockOn }: Facts): readonly Known[] {
     const what = line === AS_WRONG_PASSWORD ? 'A login that fails' : `"${line}"`;
     const where = cameAt === undefined ? '' : ` where it comes as it did at ${cameAt}`;
     return {
-      ...{ cause: 'block', block, isGuess: cameAt !== undefined },
+      cause: 'block',
+      block,
+      isGuess: cameAt !== undefined,
       at: cameAt === undefined ? undefined : Date.parse(cameAt),
       reply: line === AS_WRONG_PASSWORD ? FAILED_LOGIN : replyOf(line),
       sentence: `${what} is what ${whichOf(block, blockOn(block))} has the client told${where}.`,
@@ -266,7 +268,9 @@ function refusalsOf({
       ...(stage === 'auth' && !isPerhapsWrong ? ['The password may well be right.'] : []),
     ];
     return {
-      ...{ cause: 'block', at: Date.parse(at), block },
+      cause: 'block',
+      at: Date.parse(at),
+      block,
       reply: reply === AS_WRONG_PASSWORD ? FAILED_LOGIN : replyOf(reply),
       sentence: sentences.join(' '),
     } as const;
@@ -294,7 +298,8 @@ function failedOf({ failed, putOff, isKnown, wasNone }: FailedLogins): readonly 
       : [
           {
             cause: 'password' as const,
-            ...{ at: failed.at, reply: FAILED_LOGIN },
+            at: failed.at,
+            reply: FAILED_LOGIN,
             sentence: `${wrong}: its login failed with 535, ${last(failed)}`,
           },
         ]),
@@ -303,7 +308,8 @@ function failedOf({ failed, putOff, isKnown, wasNone }: FailedLogins): readonly 
       : [
           {
             cause: 'too many logins' as const,
-            ...{ at: putOff.at, reply: LOGIN_PUT_OFF },
+            at: putOff.at,
+            reply: LOGIN_PUT_OFF,
             sentence: `Its login was put off with 454, since too many from its network had failed, ${last(putOff)}`,
           },
         ]),

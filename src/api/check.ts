@@ -186,7 +186,11 @@ async function explainCheck(
     query.said === undefined
       ? null
       : explainSaid(query.said, {
-          ...{ at, failed, hasNoLogin, behindCodes: [], refusals: undefined },
+          at,
+          failed,
+          hasNoLogin,
+          behindCodes: [],
+          refusals: undefined,
           failedSince: failuresKnownSince(deps, now),
           ...(isPast ? await recordedOf(deps, sender, Math.min(now, at + ABOUT)) : recorded),
           atAddress: await namelessAt(deps, sender, Math.min(now, at + ABOUT)),

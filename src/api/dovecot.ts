@@ -235,7 +235,9 @@ export class DovecotPolicy {
     const { login = '' } = attempt;
     const pwhash = hashOf(attempt);
     recorder.loginFailed({
-      ...{ network, ...how, ...placeOf(ip) },
+      network,
+      ...how,
+      ...placeOf(ip),
       // Who does not tell the password (the SASL proxy, CRAM-MD5) cannot tell a repeat: a failure that we made then counts for
       // nothing.
       ...(pwhash === undefined ? {} : { fresh: this.#isFresh(network, login, pwhash) }),

@@ -14,7 +14,9 @@ const MOST_WAITING = 50;
  */
 export class LongReads {
   readonly #turns = new Turns({
-    ...{ atOnce: AT_ONCE, queue: MOST_WAITING, refusal: 'too many answers that take long wait to be made' },
+    atOnce: AT_ONCE,
+    queue: MOST_WAITING,
+    refusal: 'too many answers that take long wait to be made',
   });
 
   /**

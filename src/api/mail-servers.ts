@@ -94,7 +94,9 @@ const itemInput = z.discriminatedUnion(
   [
     z.strictObject({
       type: z.literal('accepted'),
-      ...{ ...head, queueId, ...sender },
+      ...head,
+      queueId,
+      ...sender,
       recipients: wholeUpTo(1_000_000).default(1),
       size: wholeUpTo(2 ** 40, 0)
         .default(0)
@@ -107,7 +109,9 @@ const itemInput = z.discriminatedUnion(
     }),
     z.strictObject({
       type: z.literal('recipients-refused'),
-      ...{ ...head, queueId, ...sender },
+      ...head,
+      queueId,
+      ...sender,
       count: wholeUpTo(1_000_000).default(1).meta({ description: 'So many recipients do not exist.' }),
       code: z.int().min(500, 'must be from 500 to 599').max(599, 'must be from 500 to 599').default(550),
     }),
@@ -271,7 +275,10 @@ function reporting({
     const times = (wanted: Result['result']): number =>
       results.filter(({ result }) => result === wanted).length;
     const outcome = {
-      ...{ recorded: times('recorded'), known: times('known'), refused: times('refused'), results },
+      recorded: times('recorded'),
+      known: times('known'),
+      refused: times('refused'),
+      results,
     };
     const left = times('unavailable');
     if (left === 0) return ok(outcome);

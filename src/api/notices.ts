@@ -137,7 +137,10 @@ function channelView(
   const { name, type, events } = channel;
   const { deliveries, disabled, stuck } = state;
   return {
-    ...{ name, type, events: [...events], disabled },
+    name,
+    type,
+    events: [...events],
+    disabled,
     waiting: deliveries.filter(isUnderWay).length,
     stuck,
     gathered: isLive ? state.gathered : null,
@@ -151,7 +154,13 @@ function noticeView(channel: string, one: Delivery, publicUrl: string | undefine
   const { notice, state, attempts, nextAt, error } = one;
   const { id, kind, at, counts, to = null } = notice;
   return {
-    ...{ id, channel, kind, to, state, at: instantView(at)!, attempts },
+    id,
+    channel,
+    kind,
+    to,
+    state,
+    at: instantView(at)!,
+    attempts,
     title: textOf(notice, publicUrl).title,
     events: sum(counts),
     nextAt: state === 'waiting' ? instantView(nextAt) : null,

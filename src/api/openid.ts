@@ -137,7 +137,8 @@ export class OpenId {
       const url = buildAuthorizationUrl(await this.#provider(), {
         redirect_uri: this.#page + CALLBACK,
         scope: this.#settings.scopes,
-        ...{ state: derived('state', cookie), nonce: derived('nonce', cookie) },
+        state: derived('state', cookie),
+        nonce: derived('nonce', cookie),
         code_challenge: await calculatePKCECodeChallenge(derived('verifier', cookie)),
         code_challenge_method: 'S256',
       });
@@ -194,8 +195,10 @@ export class OpenId {
     url.search = new URL(request.originalUrl, this.#page).search;
     try {
       const tokens = await authorizationCodeGrant(provider, url, {
-        ...{ expectedState: derived('state', cookie), expectedNonce: derived('nonce', cookie) },
-        ...{ pkceCodeVerifier: derived('verifier', cookie), idTokenExpected: true },
+        expectedState: derived('state', cookie),
+        expectedNonce: derived('nonce', cookie),
+        pkceCodeVerifier: derived('verifier', cookie),
+        idTokenExpected: true,
       });
       const claims: Claims = tokens.claims()!;
       // Some providers put groups and names only here.

@@ -154,7 +154,10 @@ function breakerOf(
     name: opened === undefined ? null : name,
     since: instantView(opened?.since),
     until: instantView(opened?.until),
-    ...{ blocks, max, window: span, sentence },
+    blocks,
+    max,
+    window: span,
+    sentence,
   };
 }
 
@@ -169,7 +172,9 @@ function busiestOf(deps: ApiDependencies, now: Instant, busy: readonly Busy[]): 
       const block = activeBlocks.on(subject);
       return {
         subject,
-        ...{ rule, count, limit },
+        rule,
+        count,
+        limit,
         window: formatDuration(window),
         observed: sentOf(closest),
         usual: usualOf(deps, subject, closest, now),

@@ -94,7 +94,8 @@ const passkeyShape = z
   })
   .meta({ id: 'Passkey' });
 const descriptor = z.object({
-  ...{ id: z.string(), type: z.literal('public-key') },
+  id: z.string(),
+  type: z.literal('public-key'),
   transports: z.array(z.string()).optional(),
 });
 const creationShape = z
@@ -115,7 +116,9 @@ const creationShape = z
   .meta({ id: 'PasskeyCreation', description: 'PublicKeyCredentialCreationOptionsJSON of WebAuthn.' });
 const requestShape = z
   .object({
-    ...{ challenge: z.string(), rpId: z.string(), timeout: z.int() },
+    challenge: z.string(),
+    rpId: z.string(),
+    timeout: z.int(),
     userVerification: z.literal('required'),
   })
   .meta({ id: 'PasskeyRequest', description: 'PublicKeyCredentialRequestOptionsJSON of WebAuthn.' });
@@ -129,7 +132,8 @@ export class Passkeys {
   readonly #challenges: Challenges;
   readonly #thread = new SideThread<PasskeyTold, PasskeyAnswer>({
     script: new URL('./passkey-thread.js', import.meta.url),
-    ...{ heap: HEAP, work: 'checking a passkey' },
+    heap: HEAP,
+    work: 'checking a passkey',
   });
   #asked = 0;
 
@@ -169,7 +173,8 @@ export class Passkeys {
         method: 'get',
         path: OWN,
         summary: 'List the own passkeys',
-        ...{ role: 'viewer', scope: 'all' },
+        role: 'viewer',
+        scope: 'all',
         responses: { 200: { description: 'All', schema: z.object({ items: z.array(passkeyShape) }) } },
         handle: ({ caller }) => {
           const { name, passkeys } = this.#account.own(caller);
@@ -239,7 +244,8 @@ export class Passkeys {
       }
       const counter = Math.max(passkey.counter, lastUse()?.counter ?? 0);
       const proved = await this.#check({
-        ...{ kind: 'known', id: ++this.#asked },
+        kind: 'known',
+        id: ++this.#asked,
         options: {
           response: { ...body.credential, response: given(response), clientExtensionResults: {} },
           ...expected(challenge, party),
@@ -266,14 +272,19 @@ export class Passkeys {
       const options = {
         rp: { id: rpId, name: 'Stopgap' },
         user: { id: userHandle(name), name, displayName: name },
-        ...{ challenge, timeout: PATIENCE, attestation: 'none' },
+        challenge,
+        timeout: PATIENCE,
+        attestation: 'none',
         pubKeyCredParams: ALGORITHMS.map((alg) => ({ type: 'public-key', alg })),
         excludeCredentials: passkeys.map(({ id, transports }) => ({
-          ...{ id, type: 'public-key' },
+          id,
+          type: 'public-key',
           ...(transports.length === 0 ? {} : { transports: [...transports] }),
         })),
         authenticatorSelection: {
-          ...{ residentKey: 'required', requireResidentKey: true, userVerification: 'required' },
+          residentKey: 'required',
+          requireResidentKey: true,
+          userVerification: 'required',
         },
       };
       return Promise.resolve(ok(options, { 'Set-Cookie': cookie }));
@@ -291,10 +302,12 @@ export class Passkeys {
     const { id, response } = body.credential;
     const { transports = [], ...signed } = response;
     const proved = await this.#check({
-      ...{ kind: 'new', id: ++this.#asked },
+      kind: 'new',
+      id: ++this.#asked,
       options: {
         response: { ...body.credential, response: signed, clientExtensionResults: {} },
-        ...{ ...expected(challenge, party), supportedAlgorithmIDs: ALGORITHMS },
+        ...expected(challenge, party),
+        supportedAlgorithmIDs: ALGORITHMS,
       },
     });
     if (proved === undefined)
@@ -360,7 +373,9 @@ function userHandle(person: string): string {
 
 function expected(challenge: string, { rpId, origins }: RelyingParty) {
   return {
-    ...{ expectedChallenge: challenge, expectedOrigin: [...origins], expectedRPID: rpId },
+    expectedChallenge: challenge,
+    expectedOrigin: [...origins],
+    expectedRPID: rpId,
     requireUserVerification: true,
   };
 }

@@ -262,11 +262,16 @@ export class People {
     const isLinked = link !== undefined && link.until > this.#deps.clock.now();
     const used = sessions.map((one) => this.#sessions.usedAt(one));
     return {
-      ...{ name, role, domains: [...domains], disabled },
-      ...{ hasPassword: password !== undefined, secondFactor: totp !== undefined },
+      name,
+      role,
+      domains: [...domains],
+      disabled,
+      hasPassword: password !== undefined,
+      secondFactor: totp !== undefined,
       passkeys: passkeys.length,
       linkUntil: isLinked ? formatInstant(link.until) : null,
-      ...{ addedAt: addedAt ?? null, sessions: sessions.length },
+      addedAt: addedAt ?? null,
+      sessions: sessions.length,
       usedAt: instantView(used.length === 0 ? undefined : Math.max(...used)),
     };
   }

@@ -111,9 +111,13 @@ export function rspamdRoutes({
         const [result] = await reports.record(
           [
             {
-              ...{ type: 'accepted', id: newId(), at: clock.now(), ...(qid === '' ? {} : { queueId: qid }) },
+              type: 'accepted',
+              id: newId(),
+              at: clock.now(),
+              ...(qid === '' ? {} : { queueId: qid }),
               names: { account: user, returnPath: from, ehlo: helo, ip },
-              ...{ recipients: Math.min(MOST_RECIPIENTS, Math.max(1, recipients, rcpt.length)), size },
+              recipients: Math.min(MOST_RECIPIENTS, Math.max(1, recipients, rcpt.length)),
+              size,
               recipientDomains: rcpt.flatMap((one) => domainOf(one) ?? []),
             },
           ],

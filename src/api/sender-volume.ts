@@ -76,7 +76,10 @@ export function senderVolumeRoute(
         throw new InvalidInput('step', `makes more than ${MOST_STEPS} steps: take a longer one`);
       const kept = clock.now() - retention.sends;
       const head = {
-        ...{ subject, from: formatInstant(from), to: formatInstant(to), step: formatDuration(step) },
+        subject,
+        from: formatInstant(from),
+        to: formatInstant(to),
+        step: formatDuration(step),
         keptSince: from < kept ? formatInstant(kept) : null,
       };
       if (subject.type !== 'account') {
@@ -108,7 +111,11 @@ async function seriesOf(
 ): Promise<Pick<VolumeJson, 'items' | 'coveredUntil'>> {
   const items = Array.from({ length: Math.ceil((to - from) / step) }, (_, index) => ({
     at: formatInstant(from + index * step),
-    ...{ messages: 0, recipients: 0, bytes: 0, refusedRecipients: 0, refusals: 0 },
+    messages: 0,
+    recipients: 0,
+    bytes: 0,
+    refusedRecipients: 0,
+    refusals: 0,
   }));
   const stream = sendStream(value);
   const begin = await firstAfter(store, stream, ({ recordedAt }) => recordedAt <= from - CLOCK_TOLERANCE);

@@ -263,11 +263,15 @@ export class PersonSessions {
         expected = last.revision;
         await shown(this.#deps, last.position);
       }
-      const events = [decide()].flat().map((fact) => ({
-        ...{ id: newId(), at: clock.now(), by: `admin:${by}` },
-        ...(requestId === undefined ? {} : { correlation: `request:${requestId}` }),
-        ...fact,
-      }));
+      const events = [decide()]
+        .flat()
+        .map((fact) => ({
+          id: newId(),
+          at: clock.now(),
+          by: `admin:${by}`,
+          ...(requestId === undefined ? {} : { correlation: `request:${requestId}` }),
+          ...fact,
+        }));
       try {
         const { position } = await store.append(stream, events, expected);
         return await shown(this.#deps, position);
@@ -345,8 +349,13 @@ export class PersonSessions {
     const { id, person, since, until, network } = session;
     const usedAt = this.usedAt(session);
     return {
-      ...{ id, name: person, network, current: id === caller.session },
-      ...{ since: formatInstant(since), usedAt: formatInstant(usedAt), until: formatInstant(until) },
+      id,
+      name: person,
+      network,
+      current: id === caller.session,
+      since: formatInstant(since),
+      usedAt: formatInstant(usedAt),
+      until: formatInstant(until),
       idleUntil: formatInstant(Math.min(until, usedAt + IDLE)),
     };
   }

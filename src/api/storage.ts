@@ -89,7 +89,9 @@ export function storageRoute({ store, retention }: ApiDependencies): Route {
           const use = categories?.find((found) => found.category === category);
           const age = kept[category];
           return {
-            ...{ name, category, retention: age === undefined ? null : formatDuration(age) },
+            name,
+            category,
+            retention: age === undefined ? null : formatDuration(age),
             events: use?.events ?? (categories === null ? null : 0),
             isEstimate: use?.isEstimate ?? false,
             oldestAt: use === undefined ? null : formatInstant(use.oldestAt),

@@ -13,10 +13,23 @@ export const FEED_CATEGORIES = ['block', 'rules', 'override', 'send', 'held', 'a
 
 /** What events of changes are called. */
 export const CHANGE_TYPES = [
-  ...['BlockImposed', 'BlockExtended', 'BlockShortened', 'BlockReleased', 'HeldMailDecided'],
-  ...['ProposalApproved', 'ProposalDismissed', 'ExemptionGranted', 'ExemptionRevoked'],
-  ...['OverrideSet', 'OverrideRemoved', 'RulesChanged'],
-  ...['ShadowRulesChanged', 'ShadowRulesRemoved', 'ShadowRulesPromoted', 'PersonChanged', 'PersonForgotten'],
+  'BlockImposed',
+  'BlockExtended',
+  'BlockShortened',
+  'BlockReleased',
+  'HeldMailDecided',
+  'ProposalApproved',
+  'ProposalDismissed',
+  'ExemptionGranted',
+  'ExemptionRevoked',
+  'OverrideSet',
+  'OverrideRemoved',
+  'RulesChanged',
+  'ShadowRulesChanged',
+  'ShadowRulesRemoved',
+  'ShadowRulesPromoted',
+  'PersonChanged',
+  'PersonForgotten',
 ];
 
 /** Through what a request came, as its id begins; any other request is of a program. */

@@ -58,7 +58,12 @@ export async function fitRules(
   return history.fitted.map(({ rule, baseline, days, senders, aboveToday }) => {
     const fitted = fitLimit(days, rate);
     return {
-      ...{ rule, today: baseline, days: days.count, senders: senders.size, aboveToday, fitted },
+      rule,
+      today: baseline,
+      days: days.count,
+      senders: senders.size,
+      aboveToday,
+      fitted,
       atMost: fitted === undefined ? undefined : atMost(fitted.above),
       needed: daysNeeded(rate),
     };
@@ -97,10 +102,16 @@ class DayHistory {
 
   constructor(rules: RuleSet) {
     this.#rules = rules;
-    this.fitted = rules.rules.filter(isFittable).map((rule) => ({
-      ...{ rule, baseline: rule.baseline!, peak: peakName(rule.count, rule.leaveOut ?? 0, rule.window) },
-      ...{ days: new CleanDays(), senders: new Set<string>(), aboveToday: 0 },
-    }));
+    this.fitted = rules.rules
+      .filter(isFittable)
+      .map((rule) => ({
+        rule,
+        baseline: rule.baseline!,
+        peak: peakName(rule.count, rule.leaveOut ?? 0, rule.window),
+        days: new CleanDays(),
+        senders: new Set<string>(),
+        aboveToday: 0,
+      }));
   }
 
   apply(event: RecordedEvent): void {

@@ -135,8 +135,13 @@ export function adminVerb(program: Command, io: CliIo): void {
       const people = [...(await readAdmins(await read(options))).values()];
       if (options.json === true) {
         const items = people.map(({ name, role, domains, totp, passkeys, addedAt, disabled }) => ({
-          ...{ name, role, domains, secondFactor: totp !== undefined, passkeys: passkeys.length },
-          ...{ addedAt: addedAt ?? null, disabled },
+          name,
+          role,
+          domains,
+          secondFactor: totp !== undefined,
+          passkeys: passkeys.length,
+          addedAt: addedAt ?? null,
+          disabled,
         }));
         print(io, asJson(items));
       } else if (people.length === 0) {
@@ -149,7 +154,11 @@ export function adminVerb(program: Command, io: CliIo): void {
           return `${totp === undefined ? 'password' : 'password and code'}${other}`;
         };
         const rows = people.map((one) => [
-          ...[one.name, one.role, means(one), one.addedAt ?? '-', one.domains.join(' ') || '-'],
+          one.name,
+          one.role,
+          means(one),
+          one.addedAt ?? '-',
+          one.domains.join(' ') || '-',
         ]);
         print(io, table([['NAME', 'ROLE', 'SIGNS IN BY', 'ADDED', 'DOMAINS'], ...rows]));
       }

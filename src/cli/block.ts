@@ -215,7 +215,8 @@ function listCommand(block: Command, io: CliIo): void {
     .option('--at <time>', 'what was in force or proposed then, as it was then')
     .addOption(
       new Option('--sort <order>', 'newest begins last, until ends first, refused refused most').choices([
-        ...['newest', 'oldest'],
+        'newest',
+        'oldest',
         ...BLOCK_SORTS,
       ]),
     )

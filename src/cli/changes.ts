@@ -37,7 +37,10 @@ export function changesVerb(program: Command, io: CliIo): void {
       if (options.json === true) return print(io, asJson(found));
       if (found.items.length === 0) return note(io, 'no changes');
       const rows = found.items.map((change) => [
-        ...[change.at, printable(actorName(change.by)), whatOf(change), change.via],
+        change.at,
+        printable(actorName(change.by)),
+        whatOf(change),
+        change.via,
         change.subject === null ? '-' : `${change.subject.type} ${printable(change.subject.value)}`,
         printable(change.why ?? ''),
       ]);

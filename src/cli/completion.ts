@@ -27,7 +27,9 @@ export function completionVerb(program: Command, io: CliIo): void {
 function nodesOf(command: Command, path: readonly string[] = []): readonly Node[] {
   const commands = command.commands.filter((one) => one.name() !== 'help');
   const own = {
-    ...{ path, commands, options: command.options.filter((option) => !option.hidden) },
+    path,
+    commands,
+    options: command.options.filter((option) => !option.hidden),
     choices: command.registeredArguments[0]?.argChoices ?? [],
   };
   return [own, ...commands.flatMap((one) => nodesOf(one, [...path, one.name()]))];

@@ -35,8 +35,12 @@ export function exemptVerb(program: Command, io: CliIo): void {
     });
 
   const row = ({ id, subject, by, until, saved, reason }: Exemption): string[] => [
-    ...[printable(id), named(subject), printable(by === null ? 'rules' : actorName(by))],
-    ...[until === null ? 'never' : relative(until, io.clock.now()), String(saved), printable(reason)],
+    printable(id),
+    named(subject),
+    printable(by === null ? 'rules' : actorName(by)),
+    until === null ? 'never' : relative(until, io.clock.now()),
+    String(saved),
+    printable(reason),
   ];
 
   const add = withSpan(

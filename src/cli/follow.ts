@@ -75,7 +75,12 @@ async function follow<Place>(
   const load = (): Promise<Place | undefined> => loadState<Place>(file, name);
   await load();
   const follower = new Follower<Place>({
-    ...{ log, name, load, clock: systemClock, logins: options.logins, inbound: options.inbound === true },
+    log,
+    name,
+    load,
+    clock: systemClock,
+    logins: options.logins,
+    inbound: options.inbound === true,
     save: (place) => writePrivateFile(file, `${JSON.stringify({ version: 1, log: name, place })}\n`),
     report: (items) => client.ask('post', '/api/v1/sends', { body: items }),
     zone: new Zone(options.timezone ?? ownZone(), '--timezone'),

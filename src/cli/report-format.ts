@@ -55,7 +55,10 @@ export function reportText(report: Report, now: Instant): string {
     headed(
       ['TOLD AT', 'TIMES', 'FIRST', 'LAST', 'REPLY'],
       told.map(({ stage, refusals, first, last, reply }) => [
-        ...[stage, String(refusals), first, last],
+        stage,
+        String(refusals),
+        first,
+        last,
         printable(reply),
       ]),
     ),

@@ -117,7 +117,10 @@ function fitJson({ rule, today, days, senders, aboveToday, fitted, atMost, neede
     rule: rule.id,
     today,
     proposed: fitted === undefined ? null : { record: fitted.k, plus: fitted.plus },
-    ...{ senderDays: days, senders, senderDaysNeeded: needed, confidence: CONFIDENCE },
+    senderDays: days,
+    senders,
+    senderDaysNeeded: needed,
+    confidence: CONFIDENCE,
     wrongPer1000SenderDays: { today: per(aboveToday), proposed: per(fitted?.above), atMost: per(atMost) },
   };
 }

@@ -37,7 +37,10 @@ export function senderVerb(program: Command, io: CliIo): void {
       if (found.items.length === 0) return note(io, 'nobody sends, or no rule counts this');
       const rows = found.items.map((one) => [
         `${one.subject.type} ${printable(one.subject.value)}`,
-        ...[String(one.amount), one.count, one.window, one.block ?? '-'],
+        String(one.amount),
+        one.count,
+        one.window,
+        one.block ?? '-',
       ]);
       print(io, table([['SENDER', 'AMOUNT', 'OF', 'WITHIN', 'BLOCK'], ...rows]));
     });
@@ -120,7 +123,11 @@ function sendRow({ at, type, data }: Sender['sends']['items'][number]): readonly
   // The count of a refusal is of attempts.
   const isOfRecipients = type === 'RecipientsRefused';
   return [
-    ...[at, type, text(isOfRecipients ? count : recipients), text(isOfRecipients ? 1 : (count ?? 1))],
-    ...[text(ip), text(ehlo)],
+    at,
+    type,
+    text(isOfRecipients ? count : recipients),
+    text(isOfRecipients ? 1 : (count ?? 1)),
+    text(ip),
+    text(ehlo),
   ];
 }

@@ -50,7 +50,10 @@ export function serveVerb(program: Command, io: CliIo): void {
       const ending = new Ending();
       try {
         const starting = startApp({
-          ...{ loaded, clock: systemClock, logs, newStore: options.newStore },
+          loaded,
+          clock: systemClock,
+          logs,
+          newStore: options.newStore,
           onFatal: (error) => ending.fail(error),
         });
         const app = await Promise.race([starting, ending.why]);

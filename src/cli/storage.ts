@@ -18,7 +18,8 @@ export function storageVerb(program: Command, io: CliIo): void {
     const found = await (await connect(io, options)).get('/api/v1/storage');
     if (options.json === true) return print(io, asJson(found));
     const rows = found.categories.map(({ name, retention, events, isEstimate, oldestAt }) => [
-      ...[name, retention ?? 'for ever'],
+      name,
+      retention ?? 'for ever',
       events === null ? '-' : `${isEstimate ? '~' : ''}${events}`,
       oldestAt ?? '-',
     ]);

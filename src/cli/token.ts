@@ -50,7 +50,10 @@ export function tokenVerb(program: Command, io: CliIo): void {
       const { records } = await readTokens(await file(options));
       if (options.json === true) {
         const items = records.map(({ name, role, domains, addedAt, expiresAt }) => ({
-          ...{ name, role, domains, addedAt: addedAt ?? null },
+          name,
+          role,
+          domains,
+          addedAt: addedAt ?? null,
           expiresAt: expiresAt === undefined ? null : formatInstant(expiresAt),
         }));
         print(io, asJson(items));
@@ -62,7 +65,10 @@ export function tokenVerb(program: Command, io: CliIo): void {
             ? '-'
             : `${expiresAt > io.clock.now() ? 'until' : 'expired'} ${formatInstant(expiresAt)}`;
         const rows = records.map((one) => [
-          ...[one.name, one.role, one.addedAt ?? '-', until(one)],
+          one.name,
+          one.role,
+          one.addedAt ?? '-',
+          until(one),
           one.domains.join(' ') || '-',
         ]);
         print(io, table([['NAME', 'ROLE', 'ADDED', 'ENDS', 'DOMAINS'], ...rows]));

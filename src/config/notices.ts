@@ -17,7 +17,13 @@ export const CHANNEL_TYPES = ['webhook', 'slack', 'teams', 'ntfy', 'matrix', 'ma
 export type ChannelType = (typeof CHANNEL_TYPES)[number];
 
 export const NOTICE_EVENTS = [
-  ...['proposed', 'imposed', 'approved', 'dismissed', 'released', 'expired', 'lapsed'],
+  'proposed',
+  'imposed',
+  'approved',
+  'dismissed',
+  'released',
+  'expired',
+  'lapsed',
   'breaker',
 ] as readonly NoticeEvent[];
 /** What people are told of: what happens to blocks and proposals, and the circuit breaker. */
@@ -162,7 +168,10 @@ export function quietUntil(hours: QuietHours | undefined, now: Instant): Instant
   if (hours === undefined) return undefined;
   const { from, to, zone } = hours;
   const clock = new Intl.DateTimeFormat('en', {
-    ...{ timeZone: zone, hour: '2-digit', minute: '2-digit', hourCycle: 'h23' },
+    timeZone: zone,
+    hour: '2-digit',
+    minute: '2-digit',
+    hourCycle: 'h23',
   });
   const minuteAt = (at: Instant): number => {
     const parts = clock.formatToParts(at);

@@ -53,7 +53,8 @@ const store = {
   holdsSecret: values.holdsPassword,
 };
 const senders: Kind<ReturnType<typeof values.asSenders>> = {
-  ...{ type: 'own | domain | any | map:FILE', parse: values.asSenders },
+  type: 'own | domain | any | map:FILE',
+  parse: values.asSenders,
   show: (policy) => (policy.kind === 'map' ? `map:${policy.file}` : policy.kind),
 };
 const headers: Kind<Readonly<Record<string, string>>> = {

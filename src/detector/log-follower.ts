@@ -153,7 +153,12 @@ export class LogFollower {
     const { channels } = config.notices;
     if (channels.length > 0 && config.roles.includes('worker')) {
       this.#notices = new Notices({
-        ...{ channels, store, models, clock, log: logs.of('notices'), metrics: metrics.notices },
+        channels,
+        store,
+        models,
+        clock,
+        log: logs.of('notices'),
+        metrics: metrics.notices,
         isAlone: config.store.kind === 'sqlite',
         retention: config.retention.sends,
         publicUrl: config.api.publicUrl,

@@ -213,7 +213,11 @@ function anchorOf({ stream, revision, id, position }: Anchor): Anchor {
 
 /** The categories that a node folds if it neither detects nor shows senders. */
 export const DECISIONS_ONLY = [
-  ...[BLOCK_CATEGORY, RULES_CATEGORY, OVERRIDE_CATEGORY, SESSION_CATEGORY, FORGETTING_CATEGORY],
+  BLOCK_CATEGORY,
+  RULES_CATEGORY,
+  OVERRIDE_CATEGORY,
+  SESSION_CATEGORY,
+  FORGETTING_CATEGORY,
 ];
 
 /**
@@ -224,7 +228,10 @@ export const BASELINES_ONLY = [BLOCK_CATEGORY, RULES_CATEGORY, PROFILE_CATEGORY]
 /** Everything that a node folds. */
 export const FOLDED_CATEGORIES = [
   ...DECISIONS_ONLY,
-  ...[SEND_CATEGORY, AUTH_CATEGORY, HELD_CATEGORY, PROFILE_CATEGORY],
+  SEND_CATEGORY,
+  AUTH_CATEGORY,
+  HELD_CATEGORY,
+  PROFILE_CATEGORY,
 ];
 
 /** Events that report what happened. They are known by their type; decisions are recognised as ours by their data. */

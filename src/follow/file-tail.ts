@@ -252,8 +252,11 @@ class OpenLog {
 
   get place(): FilePlace {
     return {
-      ...{ device: this.#device, inode: this.#inode, offset: this.#offset },
-      ...{ before: hashOf(this.#before), writtenAt: this.#writtenAt },
+      device: this.#device,
+      inode: this.#inode,
+      offset: this.#offset,
+      before: hashOf(this.#before),
+      writtenAt: this.#writtenAt,
     };
   }
 

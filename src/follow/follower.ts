@@ -144,11 +144,18 @@ export class Follower<Place> {
     this.#emptyAt = -Infinity;
     const from = await load();
     const assembler = new Assembler({
-      ...{ isOurs, holding: HOLDING, accountOf: (login) => login, entitled: () => true, placeOf: () => ({}) },
+      isOurs,
+      holding: HOLDING,
+      accountOf: (login) => login,
+      entitled: () => true,
+      placeOf: () => ({}),
       onEvent: (event) => this.#take(event, event.mark),
     });
     const file: LogFile = {
-      ...{ name, writtenAt: clock.now(), bytes: undefined, rereadable: false },
+      name,
+      writtenAt: clock.now(),
+      bytes: undefined,
+      rereadable: false,
       chunks: () => this.#chunks(from, assembler),
     };
     const odd = this.#odd;
@@ -156,7 +163,10 @@ export class Follower<Place> {
       file,
       { firstAt: undefined, firstYear: undefined },
       {
-        ...{ zone, year: undefined, onLine: () => undefined, onBytes: () => undefined },
+        zone,
+        year: undefined,
+        onLine: () => undefined,
+        onBytes: () => undefined,
         get now() {
           return clock.now();
         },
@@ -372,8 +382,18 @@ function itemOf({ id: text, at: instant, event, login, total }: PastEvent): Item
       } = event.data;
       const recipients = Math.min(Math.max(total ?? event.data.recipients, 1), MOST_RECIPIENTS);
       return {
-        ...{ type: 'accepted', id, at, queueId, account, returnPath, ehlo, ip, direction },
-        ...{ recipients, size, recipientDomains: [...recipientDomains] },
+        type: 'accepted',
+        id,
+        at,
+        queueId,
+        account,
+        returnPath,
+        ehlo,
+        ip,
+        direction,
+        recipients,
+        size,
+        recipientDomains: [...recipientDomains],
         ...(further === true ? { further } : {}),
       };
     }

@@ -30,7 +30,8 @@ export function ownStreams({ name, pseudonym }: Person): readonly OwnStream[] {
   return [
     { stream: `${SEND_CATEGORY}-${name}`, renamed: undefined },
     {
-      ...{ stream: `${PROFILE_CATEGORY}-${name}`, renamed: undefined },
+      stream: `${PROFILE_CATEGORY}-${name}`,
+      renamed: undefined,
       ...(domainOf(name) === undefined ? { isShared: true } : {}),
     },
     ...types.map((type) => ({ stream: `${OVERRIDE_CATEGORY}-${type}:${name}`, renamed: undefined })),
@@ -50,8 +51,14 @@ export interface EventText {
 
 /** Events that tell of one sender alone. */
 const ACTIVITY = new Set([
-  ...['MessageAccepted', 'RecipientsRefused', 'MessageRefused', 'MessageHeld', 'BounceReceived'],
-  ...['SenderDaySummarised', 'OverrideSet', 'OverrideRemoved'],
+  'MessageAccepted',
+  'RecipientsRefused',
+  'MessageRefused',
+  'MessageHeld',
+  'BounceReceived',
+  'SenderDaySummarised',
+  'OverrideSet',
+  'OverrideRemoved',
 ]);
 
 /** Fields that hold the name of an account, and lists of them. */
@@ -60,7 +67,15 @@ const ACCOUNTS = new Set(['account', 'accounts']);
 const NAMES = new Set([...ACCOUNTS, 'address', 'returnPath', 'sender']);
 /** Fields that people and rules write sentences in. A `source` is the text of rules, and `rules` what was read from it. */
 const TEXTS = new Set([
-  ...['sentence', 'note', 'description', 'reason', 'text', 'title', 'output', 'error', 'items'],
+  'sentence',
+  'note',
+  'description',
+  'reason',
+  'text',
+  'title',
+  'output',
+  'error',
+  'items',
 ]);
 
 /** Where a value is in an event. */

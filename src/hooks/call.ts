@@ -113,7 +113,10 @@ async function post(
 ): Promise<string> {
   const authorization = file === undefined ? undefined : readFileSync(file, 'utf8').split('\n', 1)[0]!.trim();
   const response = await fetch(url, {
-    ...{ method: 'POST', body, signal, redirect: 'error' },
+    method: 'POST',
+    body,
+    signal,
+    redirect: 'error',
     headers: {
       'content-type': 'application/json',
       ...(authorization === undefined ? {} : { authorization }),

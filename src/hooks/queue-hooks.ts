@@ -79,7 +79,11 @@ interface Gone {
 }
 
 const nothingDone = (): Done => ({
-  ...{ asked: 0, acted: 0, moved: 0, through: undefined, output: '' },
+  asked: 0,
+  acted: 0,
+  moved: 0,
+  through: undefined,
+  output: '',
   onItsWay: new Set(),
 });
 

@@ -74,7 +74,10 @@ export function recordOf(
   source: string,
 ): { stream: string; event: NewEvent } {
   const recorded: NewEvent = {
-    ...{ id: idOf(`${source}/${event.type}/${id}`), type: event.type, at, by: IMPORTER },
+    id: idOf(`${source}/${event.type}/${id}`),
+    type: event.type,
+    at,
+    by: IMPORTER,
     ...(correlation === undefined ? {} : { correlation }),
     data: { ...event.data, imported: source },
   };

@@ -20,7 +20,15 @@ function traceLine({ at, event }: PastEvent): string | undefined {
   const { account, returnPath, ehlo, ip, country, asn } = event.data;
   const { recipients, size, recipientDomains, direction } = event.data;
   return JSON.stringify({
-    ...{ time: formatInstant(at), account, returnPath, ehlo, ip, country, asn, recipients, size },
+    time: formatInstant(at),
+    account,
+    returnPath,
+    ehlo,
+    ip,
+    country,
+    asn,
+    recipients,
+    size,
     ...(recipientDomains.length === 0 ? {} : { recipientDomains }),
     ...(direction === 'inbound' ? { direction } : {}),
   });

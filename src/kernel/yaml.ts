@@ -69,7 +69,11 @@ export function parseYaml(
   if (tooDeep !== undefined) throw new YamlRefused(tooDeep, 1, 'is nested too deeply');
   if (exceeds(text, tokens)) throw new YamlRefused(1, 1, `has more than ${tokens} tokens`);
   const document = parseDocument(text, {
-    ...{ lineCounter, stringKeys, uniqueKeys: false, prettyErrors: false, schema: 'core' },
+    lineCounter,
+    stringKeys,
+    uniqueKeys: false,
+    prettyErrors: false,
+    schema: 'core',
     // Its warnings go to standard error, past the log, with the text of the file.
     logLevel: 'error',
   });

@@ -159,7 +159,9 @@ export class SmtpMetrics implements SmtpMeter {
 
   door(direction: MailDirection): ListenerMeter {
     return new ListenerMetrics(direction, {
-      ...{ commands: this.#commands, seconds: this.#seconds, sessions: this.sessions },
+      commands: this.#commands,
+      seconds: this.#seconds,
+      sessions: this.sessions,
       turnedAway: this.#turnedAway,
     });
   }

@@ -161,7 +161,9 @@ export class ChannelState {
         break;
       case 'NoticeAttempted':
         this.#deliveries.change(data.notice, (one) => ({
-          ...{ state: 'sending', attempts: one.attempts + 1, nextAt: at + LEASE },
+          state: 'sending',
+          attempts: one.attempts + 1,
+          nextAt: at + LEASE,
         }));
         break;
       case 'NoticeDelivered':
@@ -302,9 +304,12 @@ export class ChannelState {
   #digest(receiver: string, at: Instant, id: string): Notice {
     const { items, counts, over } = this.#groups.get(receiver)!;
     return {
-      ...{ id, kind: 'events', at },
+      id,
+      kind: 'events',
+      at,
       ...(receiver === ITSELF ? {} : { to: receiver }),
-      ...{ items, counts: { ...counts } },
+      items,
+      counts: { ...counts },
       ...(sum(over) === 0 ? {} : { over: { ...over } }),
     };
   }

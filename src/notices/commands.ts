@@ -104,8 +104,11 @@ export class NoticeCommands {
       channel.type === 'mail' && channel.to === undefined ? Object.values(channel.owners ?? {}) : [];
     const item = owner === undefined ? this.#sample(by) : this.#example(by);
     const notice: Notice = {
-      ...{ id: newId(), kind: 'test', at: this.#options.clock.now() },
-      ...{ items: [item], counts: { [item.event]: 1 } },
+      id: newId(),
+      kind: 'test',
+      at: this.#options.clock.now(),
+      items: [item],
+      counts: { [item.event]: 1 },
       ...(owner === undefined ? {} : { to: owner }),
     };
     if (owner !== undefined) return { notice, texts: channel.texts, isSent: false };
@@ -126,7 +129,12 @@ export class NoticeCommands {
     const until = newest.since === undefined ? newest.lapsesAt : newest.until;
     const { at, by: actor } = newest.history[0]!;
     return {
-      ...{ event, position, at, by: actor, block, subject: { type: subject.type, value: subject.value } },
+      event,
+      position,
+      at,
+      by: actor,
+      block,
+      subject: { type: subject.type, value: subject.value },
       direction,
       why: shortSentence(evidence?.sentence ?? description),
       ...(until === undefined ? {} : { until }),
@@ -138,7 +146,11 @@ export class NoticeCommands {
   #example(by: string): Item {
     const at = this.#options.clock.now();
     return {
-      ...{ event: 'imposed', position: 0, at, by, block: newId() },
+      event: 'imposed',
+      position: 0,
+      at,
+      by,
+      block: newId(),
       subject: { type: 'account', value: 'somebody@example.com' },
       why: 'This is an example: 101 messages in 10m, of 100 allowed.',
       until: at + HOUR,

@@ -141,7 +141,10 @@ const behind = all(shaped<Behind>({ to: optional(text), through: whole }));
 const SHAPES: { readonly [Type in ChannelFact['type']]: Check } = {
   ChannelFollowed: shaped({ through: whole, behind: optional(behind) }),
   NoticeDue: shaped({
-    ...{ notice, through: optional(whole), behind: optional(behind), breakers: optional(all(text)) },
+    notice,
+    through: optional(whole),
+    behind: optional(behind),
+    breakers: optional(all(text)),
   }),
   NoticeKept: shaped({ notice, attempts: whole, nextAt: whole, error: optional(text) }),
   NoticeAttempted: about,
@@ -196,7 +199,11 @@ export function itemOf(event: RecordedEvent & BlockEvent, known: Known | undefin
   const rule = data.rule ?? known?.rule;
   const direction = data.direction ?? known?.direction;
   return {
-    ...{ event: told, position: event.position, at: event.at, by: event.by, block: data.block },
+    event: told,
+    position: event.position,
+    at: event.at,
+    by: event.by,
+    block: data.block,
     ...(subject === undefined ? {} : { subject }),
     ...(direction === undefined ? {} : { direction }),
     why: shortSentence(why),

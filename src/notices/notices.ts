@@ -45,7 +45,15 @@ export interface NoticesOptions extends SenderOptions {
 
 /** After each failure; after the last one it is a dead letter. About three days in all. */
 const PAUSES: readonly Milliseconds[] = [
-  ...[5 * SECOND, 5 * MINUTE, 30 * MINUTE, 2 * HOUR, 5 * HOUR, 10 * HOUR, 14 * HOUR, 20 * HOUR, 24 * HOUR],
+  5 * SECOND,
+  5 * MINUTE,
+  30 * MINUTE,
+  2 * HOUR,
+  5 * HOUR,
+  10 * HOUR,
+  14 * HOUR,
+  20 * HOUR,
+  24 * HOUR,
 ];
 /** Bytes that one append has at most, also where the store takes more: many owners may be told at the same moment. */
 const MOST_BYTES = 1024 * 1024;
@@ -280,8 +288,14 @@ export class Notices {
         if (stateAt(entry, now) !== 'proposed') continue;
         const { id: block, subject, direction, version: position, evidence, description, rule } = entry;
         yield {
-          ...{ event: 'proposed', position, at: entry.proposedAt!, by: `rule:${rule ?? ''}`, block },
-          ...{ subject, direction, why: shortSentence(evidence?.sentence ?? description) },
+          event: 'proposed',
+          position,
+          at: entry.proposedAt!,
+          by: `rule:${rule ?? ''}`,
+          block,
+          subject,
+          direction,
+          why: shortSentence(evidence?.sentence ?? description),
           until: entry.lapsesAt!,
         };
       }

@@ -104,7 +104,10 @@ function post(
     const sent = request(
       target,
       {
-        ...{ method, signal, agent: false, lookup: guarded(lookup) },
+        method,
+        signal,
+        agent: false,
+        lookup: guarded(lookup),
         headers: { 'user-agent': 'stopgap', ...headers, 'content-length': length },
       },
       (response) => {
@@ -190,8 +193,11 @@ async function sendMail(
     ignoreTLS: target.tls === 'off',
     ...(user === undefined ? {} : { auth: { user, pass: pass ?? '' } }),
     tls: { rejectUnauthorized: target.verify, ...(target.ca === undefined ? {} : { ca: target.ca }) },
-    ...{ connectionTimeout: DEADLINE, greetingTimeout: DEADLINE, socketTimeout: DEADLINE },
-    ...{ disableFileAccess: true, disableUrlAccess: true },
+    connectionTimeout: DEADLINE,
+    greetingTimeout: DEADLINE,
+    socketTimeout: DEADLINE,
+    disableFileAccess: true,
+    disableUrlAccess: true,
   });
   const abort = (): void => transport.close();
   signal.addEventListener('abort', abort, { once: true });

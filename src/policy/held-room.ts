@@ -25,8 +25,13 @@ interface Tally {
 }
 
 const noneHeld = (): Tally => ({
-  ...{ revision: -1, settled: -1, version: -1 },
-  ...{ writing: 0, adrift: 0, bytes: 0, isTold: false },
+  revision: -1,
+  settled: -1,
+  version: -1,
+  writing: 0,
+  adrift: 0,
+  bytes: 0,
+  isTold: false,
 });
 
 /** The sums that are too much. */

@@ -52,7 +52,8 @@ export async function openPolicyRole(
   const log = logs.of('policy');
   const service = new PolicyService({
     ...options,
-    ...{ settings: config.policy, contact: config.smtp.softFail.contact },
+    settings: config.policy,
+    contact: config.smtp.softFail.contact,
     onFull: (block, { messages, bytes }) =>
       log.warn(
         { block, messages, bytes },
@@ -80,7 +81,11 @@ export async function openPolicyRole(
     over: (count, spanMs) => log.warn({ count, spanMs }, 'there is room for policy connections again'),
   });
   const listener = new PolicyListener({
-    ...{ listen, clock, log, meter: metrics.policy, answer: (request) => service.answer(request) },
+    listen,
+    clock,
+    log,
+    meter: metrics.policy,
+    answer: (request) => service.answer(request),
     isBehind: () => options.recorder.isBehind,
     onAcceptFailed: ({ message }) => accepting.failed(message),
     room,

@@ -381,8 +381,13 @@ export class Reports {
         const { key, fields, entitled } = this.#senderOf(report.names);
         const domains = new Set(recipientDomains.map(normalizeDomain));
         const data = {
-          ...{ ...fields, transaction: queueId ?? own, recipients, size },
-          ...{ recipientDomains: [...domains].slice(0, MOST_DOMAINS), entitled, ...waited },
+          ...fields,
+          transaction: queueId ?? own,
+          recipients,
+          size,
+          recipientDomains: [...domains].slice(0, MOST_DOMAINS),
+          entitled,
+          ...waited,
         };
         return {
           id: queueId === undefined ? id : queuedMessageId(key, queueId, at),
@@ -402,7 +407,8 @@ export class Reports {
         const { address, ip } = report;
         const data = { address, ...(ip === '' ? {} : { ip }), ...waited };
         return {
-          ...{ id, correlation },
+          id,
+          correlation,
           stream: sendStream(normalizeAddress(address)),
           fact: { type: 'BounceReceived', data, at },
         };
@@ -413,8 +419,12 @@ export class Reports {
         const { fields } = verdicts.senderOf(names);
         const network = clientNetwork(fields.ip ?? ip);
         const data = {
-          ...{ network, ...verdicts.failureOf(names), ...verdicts.placeOf(fields) },
-          ...{ count, since: at, ...waited },
+          network,
+          ...verdicts.failureOf(names),
+          ...verdicts.placeOf(fields),
+          count,
+          since: at,
+          ...waited,
         };
         const fact = { type: 'AuthenticationFailed' as const, data, at };
         const wrong = account === '' || data.kind === 'feigned' ? undefined : { account, network };

@@ -80,7 +80,9 @@ function dataOf(
   return {
     address: returnPath === '' ? (account ?? '') : returnPath,
     ...(account === undefined ? {} : { account }),
-    ...{ entitled, send, kind },
+    entitled,
+    send,
+    kind,
     ...(status === undefined ? {} : { status }),
   };
 }

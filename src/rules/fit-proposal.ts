@@ -63,7 +63,8 @@ function ruleIn(rules: YAMLSeq, id: string): YAMLMap | undefined {
 function limitNode({ baseline }: Rule, { k, plus }: FittedLimit): object {
   const { start, rise, ceiling } = baseline!;
   return {
-    ...{ record: `${k}x`, plus },
+    record: `${k}x`,
+    plus,
     // The records that it was fitted to are bounded by this.
     ...(rise === undefined ? {} : { rise }),
     ...(start > plus ? { start } : {}),

@@ -64,8 +64,14 @@ const baseline = strictObject(
       const added = plus === undefined ? {} : { plus };
       const bounded = rise === undefined ? {} : { rise };
       return {
-        ...{ typical, record, largest, ...added, ...bounded, floor: lowest },
-        ...{ start: start ?? lowest, ceiling: ceiling ?? null },
+        typical,
+        record,
+        largest,
+        ...added,
+        ...bounded,
+        floor: lowest,
+        start: start ?? lowest,
+        ceiling: ceiling ?? null,
       };
     },
   );

@@ -72,9 +72,19 @@ export type SessionEvent = SessionFact & Pick<RecordedEvent, 'at' | 'by'>;
 
 const SHAPES: { readonly [Type in SessionFact['type']]: Check } = {
   SignedIn: shaped<SignedIn>({
-    ...{ session: text, person: text, hash: text, stamp: text, until: whole, network: text },
-    ...{ step: optional(whole), recovery: optional(text), via: optional(oneOf(VIA)), role: optional(text) },
-    ...{ passkey: optional(text), counter: optional(whole), challenge: optional(text) },
+    session: text,
+    person: text,
+    hash: text,
+    stamp: text,
+    until: whole,
+    network: text,
+    step: optional(whole),
+    recovery: optional(text),
+    via: optional(oneOf(VIA)),
+    role: optional(text),
+    passkey: optional(text),
+    counter: optional(whole),
+    challenge: optional(text),
     domains: optional((value) => Array.isArray(value) && value.every(text)),
     sub: optional(text),
   }),

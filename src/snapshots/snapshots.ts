@@ -205,17 +205,16 @@ async function checkAnchors(
 
 /** All that decides what events are folded into, seen from the folder of this program that holds `src`. */
 export const FOLDING: readonly string[] = [
-  ...[
-    'projections',
-    'src/blocks',
-    'src/forgetting',
-    'src/kernel',
-    'src/overrides',
-    'src/rules',
-    'src/sending',
-    'src/sessions',
-  ],
-  ...['src/detector/projector.js', 'src/detector/read-models.js'],
+  'projections',
+  'src/blocks',
+  'src/forgetting',
+  'src/kernel',
+  'src/overrides',
+  'src/rules',
+  'src/sending',
+  'src/sessions',
+  'src/detector/projector.js',
+  'src/detector/read-models.js',
 ];
 
 /**

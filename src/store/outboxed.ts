@@ -50,7 +50,11 @@ export class OutboxedStore implements EventStore {
     this.#remote = remote;
     this.#local = local;
     this.#delivery = new Delivery({
-      ...{ remote, local, clock, log, waiting: () => this.#waiting },
+      remote,
+      local,
+      clock,
+      log,
+      waiting: () => this.#waiting,
       onDone: (stream, events) => this.#done(stream, events),
       refused: (stream, event, reason) => this.#quarantine(stream, event, reason),
     });

@@ -161,7 +161,9 @@ describe('a log of any content', () => {
             text: logOf([SENDING], START, 'iso')
               .map(({ text }) => text.replace('user0@', `${'x'.repeat(60_000)}@`))
               .join('\n'),
-            ...{ packed: false, damage: [], chunk: 3000 },
+            packed: false,
+            damage: [],
+            chunk: 3000,
           },
           false,
         ],

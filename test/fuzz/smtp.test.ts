@@ -64,7 +64,8 @@ describe('a listener under any input', () => {
       {
         smtp: {
           auth: { users: './users.yaml', attemptsPerMinute: 100_000 },
-          ...{ maxRecipients: 5, maxMessageSize: '300kB' },
+          maxRecipients: 5,
+          maxMessageSize: '300kB',
           inbound: { listen: '127.0.0.1:0', domains: ['example.com'], relay: { url: inside.url() } },
         },
         rules: JSON.stringify({ version: 1, rules: [] }),

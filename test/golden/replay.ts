@@ -42,9 +42,8 @@ interface Line {
   readonly shadow?: { readonly load: string } | 'report' | 'promote';
 }
 
-const SENDER = {
-  ...{ account: 'alice@example.com', returnPath: 'alice@example.com', ehlo: 'pc.example.com' },
-  ...{ ip: '198.51.100.7', direction: 'outbound', transaction: 't', entitled: true },
+const SENDER = { account: 'alice@example.com', returnPath: 'alice@example.com', ehlo: 'pc.example.com',
+  ip: '198.51.100.7', direction: 'outbound', transaction: 't', entitled: true,
 };
 const DEFAULTS: Readonly<Record<string, object>> = {
   MessageAccepted: { ...SENDER, recipients: 1, size: 2000, recipientDomains: ['example.org'] },
@@ -65,8 +64,7 @@ export class Replay {
 
   constructor(folder: string) {
     this.#folder = folder;
-    this.#world = new BacktestWorld({
-      ...{ rules: this.#read('rules.yaml').rules, start: START, scheduledJobs: SCHEDULED_JOBS },
+    this.#world = new BacktestWorld({ rules: this.#read('rules.yaml').rules, start: START, scheduledJobs: SCHEDULED_JOBS,
       onVerdict: (verdict) => this.#tripped(verdict),
       onBlockEvent: (changed) => this.#decided(changed),
     });

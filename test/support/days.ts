@@ -10,8 +10,17 @@ export const DAY_0: Day = dayOf(Date.UTC(2026, 0, 1));
 export function summary(day: Day, more: Partial<SenderDaySummarised> = {}): SenderDaySummarised {
   return {
     subject: { type: 'account', value: 'alice@example.com' },
-    ...{ day, messages: 1, recipients: 1, refusedRecipients: 0, bounces: 0, largest: 1 },
-    ...{ peaks: {}, networks: [], ehlos: [], hours: 0, contained: [] },
+    day,
+    messages: 1,
+    recipients: 1,
+    refusedRecipients: 0,
+    bounces: 0,
+    largest: 1,
+    peaks: {},
+    networks: [],
+    ehlos: [],
+    hours: 0,
+    contained: [],
     ...more,
   };
 }

@@ -53,7 +53,11 @@ rules:
     stderr.on('data', (chunk: Buffer) => (texts.err += chunk.toString()));
     stdin.end(input);
     const io: CliIo = {
-      ...{ stdin: stdin as unknown as CliIo['stdin'], stdout, stderr, env: {}, cwd: this.cwd },
+      stdin: stdin as unknown as CliIo['stdin'],
+      stdout,
+      stderr,
+      env: {},
+      cwd: this.cwd,
       clock: { now: () => now },
     };
     const code = await run(['import', 'postfix-log', ...args], io);

@@ -52,7 +52,12 @@ class Kept implements Sink {
 }
 
 const READING: PostfixLogOptions = {
-  ...{ zone: new Zone('UTC'), year: undefined, now: NOW, inbound: false, from: undefined, to: undefined },
+  zone: new Zone('UTC'),
+  year: undefined,
+  now: NOW,
+  inbound: false,
+  from: undefined,
+  to: undefined,
   isOurs: parseNetworks('127.0.0.0/8 [::1]/128'),
   accountOf: normalizeAccount,
   placeOf: () => ({}),

@@ -106,9 +106,21 @@ export class RedisServer {
   #arguments(): readonly string[] {
     const { appendOnly = false, args = [] } = this.options;
     return [
-      ...['--port', String(this.port), '--bind', '127.0.0.1', '--dir', this.dir, '--save', ''],
-      ...['--appendonly', appendOnly ? 'yes' : 'no', '--appendfsync', 'always'],
-      ...['--maxmemory-policy', 'noeviction', ...args],
+      '--port',
+      String(this.port),
+      '--bind',
+      '127.0.0.1',
+      '--dir',
+      this.dir,
+      '--save',
+      '',
+      '--appendonly',
+      appendOnly ? 'yes' : 'no',
+      '--appendfsync',
+      'always',
+      '--maxmemory-policy',
+      'noeviction',
+      ...args,
     ];
   }
 

@@ -77,7 +77,9 @@ export function baselines(models: ReadModels, now: Instant): unknown {
   const today = dayOf(now);
   const due = [...profiles.due(today)].map(({ data }) => data).sort(byText);
   return {
-    ...{ peaks: profiles.peaks.dump(), sizes: profiles.sizes, due },
+    peaks: profiles.peaks.dump(),
+    sizes: profiles.sizes,
+    due,
     of: senders.map(([type, value]) => [profiles.profile(type, value, today), profiles.open(type, value)]),
   };
 }

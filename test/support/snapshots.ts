@@ -28,7 +28,12 @@ export async function node(
   const log = pino({ level: 'trace', base: undefined }, { write: (line: string) => void logs.push(line) });
   const { models, verdicts } = folding();
   const snapshots = await Snapshots.open({
-    ...{ folder, categories: FOLDED_CATEGORIES, models, unanswered: () => [], clock, log },
+    folder,
+    categories: FOLDED_CATEGORIES,
+    models,
+    unanswered: () => [],
+    clock,
+    log,
     kept: 35 * DAY,
     ...more,
   });

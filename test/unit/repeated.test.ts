@@ -118,9 +118,19 @@ describe('an event that a log holds twice', () => {
       { numRuns: 34 },
     );
     for (const type of [
-      ...['MessageAccepted', 'RecipientsRefused', 'BounceReceived', 'AuthenticationFailed'],
-      ...['MessageRefused', 'SenderDaySummarised', 'BlockImposed', 'BlockProposed', 'BlockReleased'],
-      ...['ExemptionGranted', 'OverrideSet', 'RulesChanged', 'ShadowRulesChanged'],
+      'MessageAccepted',
+      'RecipientsRefused',
+      'BounceReceived',
+      'AuthenticationFailed',
+      'MessageRefused',
+      'SenderDaySummarised',
+      'BlockImposed',
+      'BlockProposed',
+      'BlockReleased',
+      'ExemptionGranted',
+      'OverrideSet',
+      'RulesChanged',
+      'ShadowRulesChanged',
     ])
       assert.ok((types.get(type) ?? 0) > 0, `no ${type} came twice`);
   });

@@ -99,7 +99,11 @@ async function backtest(io: CliIo, options: BacktestOption, store: ReadableStore
   const status = new StatusLine(io);
   const begun = io.clock.now();
   const running: BacktestOptions = {
-    ...{ source, candidates, from, to, labels },
+    source,
+    candidates,
+    from,
+    to,
+    labels,
     judge: judgements === undefined ? undefined : (one) => judgements.of(one),
     most: options.cases ?? (json === true ? MOST_CASES : LISTED),
     onDecision: (decision) => decisions?.write(decision),

@@ -35,7 +35,11 @@ const LONGEST_VALUE = 4096;
 
 const STATUS = new Set(['message/delivery-status', 'message/global-delivery-status']);
 const RETURNED = new Set([
-  ...['message/rfc822', 'text/rfc822-headers', 'message/global', 'message/global-headers', 'text/rfc822'],
+  'message/rfc822',
+  'text/rfc822-headers',
+  'message/global',
+  'message/global-headers',
+  'text/rfc822',
 ]);
 const FEEDBACK = 'message/feedback-report';
 /** What a recipient says of mail that it did not want: the other types are about passwords, or say that it was no spam. */
@@ -47,8 +51,10 @@ export async function readReturned(message: Uint8Array): Promise<Reading> {
   let email: Email;
   try {
     email = await PostalMime.parse(rest, {
-      ...{ maxNestingDepth: DEEPEST, maxHeadersSize: LARGEST_HEADER },
-      ...{ forceRfc822Attachments: true, maxRfc822NestingDepth: 0 },
+      maxNestingDepth: DEEPEST,
+      maxHeadersSize: LARGEST_HEADER,
+      forceRfc822Attachments: true,
+      maxRfc822NestingDepth: 0,
     });
   } catch (error) {
     return { nothing: `it cannot be read: ${messageOf(error)}` };

@@ -36,8 +36,11 @@ export function bounceVerb(program: Command, io: CliIo): void {
     const { returned } = reading;
     const id = idOf(JSON.stringify(returned));
     const result = await tell(io, options, {
-      ...{ type: 'returned', id, ...returned },
-      ...{ ids: [...returned.ids], senders: [...returned.senders] },
+      type: 'returned',
+      id,
+      ...returned,
+      ids: [...returned.ids],
+      senders: [...returned.senders],
     });
     print(io, MEANINGS[result] ?? `counts for nothing: ${result}`);
   });

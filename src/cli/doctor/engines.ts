@@ -279,7 +279,9 @@ export async function checkTracing(findings: Findings, { loaded }: World): Promi
   try {
     // An empty export is a valid request, and the collector keeps nothing of it (OTLP 1.3, "Full Success").
     const { ok, status, body } = await fetch(endpoint, {
-      ...{ method: 'POST', body: '{"resourceSpans":[]}', redirect: 'error' },
+      method: 'POST',
+      body: '{"resourceSpans":[]}',
+      redirect: 'error',
       headers: { ...headers, 'content-type': 'application/json' },
       signal: AbortSignal.timeout(PATIENCE),
     });

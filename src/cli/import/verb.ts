@@ -151,7 +151,12 @@ function readingOptions(
   zone: Zone,
 ): Omit<PostfixLogOptions, 'placeOf' | 'entitled' | 'onProgress'> {
   return {
-    ...{ zone, year, from, to, now: io.clock.now(), inbound: inbound === true },
+    zone,
+    year,
+    from,
+    to,
+    now: io.clock.now(),
+    inbound: inbound === true,
     isOurs: parseNetworks(networks, '--networks'),
     accountOf: (login) =>
       normalizeAccount(

@@ -363,9 +363,26 @@ function counts(file: string): unknown {
 
 /** What of a rule names nobody. */
 const RULE_FIELDS = [
-  ...['id', 'description', 'per', 'count', 'window', 'limit', 'then', 'for', 'escalate', 'lapse'],
-  ...['direction', 'refuse', 'renewWhileTrying', 'activeBlocks', 'leaveOut', 'baseline', 'when'],
-  ...['score', 'turned', 'teaches'],
+  'id',
+  'description',
+  'per',
+  'count',
+  'window',
+  'limit',
+  'then',
+  'for',
+  'escalate',
+  'lapse',
+  'direction',
+  'refuse',
+  'renewWhileTrying',
+  'activeBlocks',
+  'leaveOut',
+  'baseline',
+  'when',
+  'score',
+  'turned',
+  'teaches',
 ];
 const SET_FIELDS = ['from', 'version', 'origin', 'mode', 'maxAutomaticBlocks', 'learning', 'exempt'];
 

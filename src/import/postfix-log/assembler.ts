@@ -304,8 +304,11 @@ export class Assembler {
 
   #loginFailed(record: LogRecord, { ip, account }: Said & { kind: 'loginFailed' }): void {
     const data = {
-      ...{ network: clientNetwork(ip), kind: 'genuine' as const, ...this.#options.placeOf(ip) },
-      ...{ count: record.times, since: record.at },
+      network: clientNetwork(ip),
+      kind: 'genuine' as const,
+      ...this.#options.placeOf(ip),
+      count: record.times,
+      since: record.at,
     };
     const event = { type: 'AuthenticationFailed' as const, data };
     this.#add(record.at, undefined, this.#lineId(record), event, account);
@@ -359,7 +362,10 @@ export class Assembler {
     this.#options.onEvent({
       // By its number: were it by how many there are, another reading could count some of them twice.
       id: `${message.id} further ${++message.furthers}`,
-      ...{ at, correlation: message.queueId, mark, total: message.nrcpt },
+      at,
+      correlation: message.queueId,
+      mark,
+      total: message.nrcpt,
       event: { type, data: { ...data, recipients, size: 0, further: true } },
     });
   }

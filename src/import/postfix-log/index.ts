@@ -71,18 +71,22 @@ export async function readPostfixLogs(
   sink: Sink,
 ): Promise<LogSummary> {
   const summary: LogSummary = {
-    ...{
-      files: files.length,
-      bytes: 0,
-      lines: 0,
-      understood: 0,
-      ignored: 0,
-      broken: 0,
-      brokenLines: [],
-      events: {},
-    },
-    ...{ messages: 0, recipients: 0, accounts: new Set<string>(), firstAt: undefined, lastAt: undefined },
-    ...{ outside: { messages: 0, refusedRecipients: 0 }, reinjected: 0, headless: 0 },
+    files: files.length,
+    bytes: 0,
+    lines: 0,
+    understood: 0,
+    ignored: 0,
+    broken: 0,
+    brokenLines: [],
+    events: {},
+    messages: 0,
+    recipients: 0,
+    accounts: new Set<string>(),
+    firstAt: undefined,
+    lastAt: undefined,
+    outside: { messages: 0, refusedRecipients: 0 },
+    reinjected: 0,
+    headless: 0,
   };
   const seen = new SeenIds(REMEMBERED);
   const { from = -Infinity, to = Infinity } = options;

@@ -269,7 +269,11 @@ function readQmgr(text: string, isCut: boolean): Said | Garbled | undefined {
     const from = text.slice(head.length);
     const ends = QUEUED.exec(text);
     return {
-      ...{ kind: 'queued', queueId: queueId!, from, size: undefined, recipients: undefined },
+      kind: 'queued',
+      queueId: queueId!,
+      from,
+      size: undefined,
+      recipients: undefined,
       ...(ends === null ? {} : { claimed: Math.min(Number(ends[4]), MOST_CLAIMED) }),
     };
   }

@@ -28,8 +28,12 @@ export class Zone {
       this.#format = new Intl.DateTimeFormat('en-US', {
         timeZone: name,
         hourCycle: 'h23',
-        ...{ year: 'numeric', month: 'numeric', day: 'numeric' },
-        ...{ hour: 'numeric', minute: 'numeric', second: 'numeric' },
+        year: 'numeric',
+        month: 'numeric',
+        day: 'numeric',
+        hour: 'numeric',
+        minute: 'numeric',
+        second: 'numeric',
       });
     } catch {
       throw new InvalidInput(

@@ -254,8 +254,14 @@ function requestOf(id: number, { name, password, client }: Login): string {
   const { ip, localIp, secure } = client;
   const response = Buffer.from(`\0${name}\0${password}`, 'utf8').toString('base64');
   return [
-    ...['AUTH', id, 'PLAIN', 'service=smtp', 'nologin', 'no-penalty'],
-    ...[`session=${OWN_SESSION}${randomBytes(9).toString('base64url')}`, `lip=${localIp}`],
+    'AUTH',
+    id,
+    'PLAIN',
+    'service=smtp',
+    'nologin',
+    'no-penalty',
+    `session=${OWN_SESSION}${randomBytes(9).toString('base64url')}`,
+    `lip=${localIp}`,
     ...(ip === '' ? [] : [`rip=${ip}`]),
     ...(secure ? ['secured'] : []),
     // It has to be the last.

@@ -76,7 +76,10 @@ export class HttpBackend implements AuthBackend {
   /** What the service says. No error repeats what was sent. */
   async #ask(body: string, signal: AbortSignal): Promise<Verdict> {
     const answer = await fetch(this.#url, {
-      ...{ method: 'POST', body, signal, redirect: 'manual' as const },
+      method: 'POST',
+      body,
+      signal,
+      redirect: 'manual' as const,
       headers: {
         'content-type': 'application/json',
         ...(this.#token === undefined ? {} : { authorization: `Bearer ${this.#token}` }),

@@ -71,7 +71,8 @@ export class LoginVerifier {
     const { failsAfter } = backend;
     if (failsAfter !== undefined) this.#failureAge = new FailureAge(failsAfter, clock);
     this.#memory = recentlyUsed(remembered, {
-      ...{ ttl: backend.memory, ttlResolution: 0 },
+      ttl: backend.memory,
+      ttlResolution: 0,
       perf: { now: () => clock.monotonic() + 1 }, // 0 means "never" to it
     });
   }

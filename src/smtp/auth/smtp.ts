@@ -18,9 +18,15 @@ const AT_ONCE = 20;
 /** Credentials are wrong (RFC 4954), or the account is disabled (RFC 5248). */
 const WRONG: ReadonlySet<number> = new Set([535, 525]);
 const TIMEOUTS: RelayTimeouts = {
-  ...{ connect: DEADLINE, greeting: DEADLINE, command: DEADLINE, clientGone: DEADLINE },
+  connect: DEADLINE,
+  greeting: DEADLINE,
+  command: DEADLINE,
+  clientGone: DEADLINE,
   // No message is sent.
-  ...{ data: MINUTE, block: MINUTE, dot: MINUTE, slowAnswer: MINUTE },
+  data: MINUTE,
+  block: MINUTE,
+  dot: MINUTE,
+  slowAnswer: MINUTE,
 };
 
 /**

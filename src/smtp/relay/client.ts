@@ -17,8 +17,12 @@ const LONGEST_COMMAND = 510;
 export function xforward({ xforward: takes }: Capabilities, client: RelayClient | undefined): string[] {
   if (client === undefined || takes.length === 0) return [];
   return commands('XFORWARD', takes, {
-    ...{ NAME: undefined, ADDR: addressOf(client), PORT: String(client.port) },
-    ...{ PROTO: client.protocol, HELO: client.helo, IDENT: client.ident },
+    NAME: undefined,
+    ADDR: addressOf(client),
+    PORT: String(client.port),
+    PROTO: client.protocol,
+    HELO: client.helo,
+    IDENT: client.ident,
     SOURCE: isLoopback(client.ip) ? 'LOCAL' : 'REMOTE',
   });
 }

@@ -69,8 +69,10 @@ export class Pool {
     this.#outage = new Outage(options);
     this.#idle = new IdleSessions(options);
     this.#waiting = new SessionQueue({
-      ...{ maxWaiting: options.maxWaiting, waitTimeout: options.waitTimeout },
-      ...{ sessions: this.#shares, onTimeout: () => this.#waitedInVain() },
+      maxWaiting: options.maxWaiting,
+      waitTimeout: options.waitTimeout,
+      sessions: this.#shares,
+      onTimeout: () => this.#waitedInVain(),
     });
   }
 

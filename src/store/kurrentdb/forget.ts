@@ -159,7 +159,11 @@ function anew(event: RecordedEvent, rewriter: Rewriter, pseudonym: string): NewE
   const { id, type, version, at, by, correlation, trace } = event;
   const data = rewriter.value(event.data) as object;
   return {
-    ...{ id: idOf(`forgotten/${pseudonym}/${id}`), type, at, by, data: { ...COPIED, ...data } },
+    id: idOf(`forgotten/${pseudonym}/${id}`),
+    type,
+    at,
+    by,
+    data: { ...COPIED, ...data },
     ...(version === undefined ? {} : { version }),
     ...(correlation === undefined ? {} : { correlation }),
     ...(trace === undefined ? {} : { trace }),

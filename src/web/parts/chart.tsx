@@ -44,11 +44,21 @@ export function VolumeChart(props: VolumeChartProps) {
   const kept = query.data?.keptSince ?? undefined;
   return (
     <figure className="chart">
-      <Legend {...{ count, step, window, limit, band, marks }} />
+      <Legend count={count} step={step} window={window} limit={limit} band={band} marks={marks} />
       <div className="chart-plot" role="img" aria-label={summaryOf(points, props)}>
         {query.data !== undefined && (
           <Suspense fallback={null}>
-            <Plot {...{ points, from, to, step, count, window, limit, band, marks }} />
+            <Plot
+              points={points}
+              from={from}
+              to={to}
+              step={step}
+              count={count}
+              window={window}
+              limit={limit}
+              band={band}
+              marks={marks}
+            />
           </Suspense>
         )}
       </div>
@@ -62,7 +72,7 @@ export function VolumeChart(props: VolumeChartProps) {
           What was sent before <Time at={kept} /> is not kept any more.
         </p>
       )}
-      <Table {...{ points, count, window }} />
+      <Table points={points} count={count} window={window} />
     </figure>
   );
 }

@@ -254,7 +254,9 @@ function Chart({
       <VolumeChart
         type={subject.type}
         value={subject.value}
-        {...{ from, to, step }}
+        from={from}
+        to={to}
+        step={step}
         count={chosen?.count === 'messages' ? 'messages' : 'recipients'}
         window={chosen === undefined ? undefined : lengthOf(chosen.window)}
         limit={

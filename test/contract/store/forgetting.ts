@@ -34,8 +34,13 @@ const sent = (account: string, over: object = {}): NewEvent =>
 const imposed = (account: string): NewEvent =>
   newEvent(
     {
-      ...{ block: v7(), subject: { type: 'account', value: account }, direction: 'all' },
-      ...{ description: `asked by ${account}`, refusal: 'soft', until: null, origin: 'admin' },
+      block: v7(),
+      subject: { type: 'account', value: account },
+      direction: 'all',
+      description: `asked by ${account}`,
+      refusal: 'soft',
+      until: null,
+      origin: 'admin',
     },
     { type: 'BlockImposed', by: 'admin:me' },
   );
@@ -55,8 +60,10 @@ export function forgettingContract(harness: StoreHarness): void {
       apart(async ({ store }) => {
         const { person, other } = people();
         const theirs = [
-          ...[`send-${person.name}`, `profile-${person.name}`],
-          ...[`override-account:${person.name}`, `override-address:${person.name}`],
+          `send-${person.name}`,
+          `profile-${person.name}`,
+          `override-account:${person.name}`,
+          `override-address:${person.name}`,
         ];
         for (const stream of theirs)
           await store.append(stream, [sent(person.name), sent(person.name)], 'any');

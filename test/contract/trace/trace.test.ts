@@ -18,7 +18,9 @@ const ADAPTERS: readonly (readonly [name: string, open: (file: LogFile) => Sourc
 const START = Date.UTC(2027, 0, 4);
 const at = (second: number, more: object = {}): string =>
   JSON.stringify({
-    ...{ time: new Date(START + second * 1000).toISOString(), account: 'anna@example.com', recipients: 1 },
+    time: new Date(START + second * 1000).toISOString(),
+    account: 'anna@example.com',
+    recipients: 1,
     ...more,
   });
 
@@ -28,7 +30,9 @@ const text = fc.oneof(
 );
 const message = fc.record(
   {
-    ...{ account: text, returnPath: fc.oneof(text, fc.constant('')), ehlo: text },
+    account: text,
+    returnPath: fc.oneof(text, fc.constant('')),
+    ehlo: text,
     ip: fc.oneof(fc.ipV4(), fc.ipV6()),
     country: fc.constantFrom('FR', 'SE', 'JP', null),
     asn: fc.oneof(fc.integer({ min: 1, max: 2 ** 32 - 1 }), fc.constant(null)),

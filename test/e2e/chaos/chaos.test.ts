@@ -33,10 +33,16 @@ test(
     const { cluster, smtp, apis } = scene;
     for (const value of STEADY)
       await apis[0]!.json('POST', '/api/v1/exemptions', {
-        ...{ subject: { type: 'account', value }, duration: '24h', reason: 'a test' },
+        subject: { type: 'account', value },
+        duration: '24h',
+        reason: 'a test',
       });
     const load = new Load({
-      ...{ smtp, apis, token: cluster.token, steady: STEADY, floods: FLOODS },
+      smtp,
+      apis,
+      token: cluster.token,
+      steady: STEADY,
+      floods: FLOODS,
       random: seeded(SEED + 1),
     });
     await misfortune(t, scene, load);

@@ -50,8 +50,13 @@ test(
     const asking = await Asking.open(t, port);
     const [known, other] = [account('known'), account('other')];
     const item = (queueId: string, recipients: number, more: object = {}): object => ({
-      ...{ type: 'accepted', id: `${queueId}-${recipients}`, queueId, account: account('told'), recipients },
-      ...{ at: new Date().toISOString(), ...more },
+      type: 'accepted',
+      id: `${queueId}-${recipients}`,
+      queueId,
+      account: account('told'),
+      recipients,
+      at: new Date().toISOString(),
+      ...more,
     });
     assert.deepEqual(await report([item('4A1', 1)]), ['recorded']);
     await flood(asking, known, 10);

@@ -60,8 +60,10 @@ async function emptied(): Promise<void> {
 /** `stopgap` on the machine of the SMTP node. */
 async function cli(...args: readonly string[]): Promise<{ stdout: string; stderr: string }> {
   const env = {
-    ...{ PATH: process.env['PATH'], STOPGAP_TOKEN: cluster.token },
-    ...{ STOPGAP_URL: `http://127.0.0.1:${node.served.port('HTTP')}`, ...node.settings },
+    PATH: process.env['PATH'],
+    STOPGAP_TOKEN: cluster.token,
+    STOPGAP_URL: `http://127.0.0.1:${node.served.port('HTTP')}`,
+    ...node.settings,
   };
   return promisify(execFile)(process.execPath, [PROGRAM, ...args], { cwd: node.dir, env });
 }

@@ -44,7 +44,8 @@ async function postfixBehind(t: TestContext, socket: string): Promise<number> {
   t.after(() => outside.stop());
   const postfix = await RealPostfix.start(t, {
     listeners: ['127.0.0.1:2500 inet n - n - - smtpd'],
-    ...{ outside: outside.port, inside: outside.port },
+    outside: outside.port,
+    inside: outside.port,
     settings: [
       'smtpd_sasl_auth_enable = yes',
       'smtpd_sasl_type = dovecot',

@@ -48,9 +48,19 @@ class Queue {
   send(login: string | undefined, to: string, from = 'a@example.com'): string {
     const auth = Buffer.from(`\0${login ?? ''}\0x`).toString('base64');
     const dialogue = [
-      ...['EHLO x', ...(login === undefined ? [] : [`AUTH PLAIN ${auth}`]), `MAIL FROM:<${from}>`],
+      'EHLO x',
+      ...(login === undefined ? [] : [`AUTH PLAIN ${auth}`]),
+      `MAIL FROM:<${from}>`,
       // What looks like a line of the envelope stands below it.
-      ...[`RCPT TO:<${to}>`, 'DATA', 'X: 1', '--auth_id bob@example.com', '', 'Hello', '.', 'QUIT', ''],
+      `RCPT TO:<${to}>`,
+      'DATA',
+      'X: 1',
+      '--auth_id bob@example.com',
+      '',
+      'Hello',
+      '.',
+      'QUIT',
+      '',
     ];
     return /id=(\S+)/.exec(this.exim(['-bs'], dialogue.join('\r\n')))![1]!;
   }

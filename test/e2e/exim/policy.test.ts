@@ -42,7 +42,9 @@ function recipe(): Pick<EximOptions, 'main' | 'acl'> & {
     ([, , lines]) => lines!,
   );
   return {
-    ...{ main: `${main}${localMain}`, router: router!, transport: transport! },
+    main: `${main}${localMain}`,
+    router: router!,
+    transport: transport!,
     acl: `${acl}${localAcl}
 acl_check_rcpt:
 ${localRcpt}${rcpt}
@@ -68,7 +70,10 @@ async function eximAsking(
   const { main, acl } = recipe();
   assert.ok(main.includes('STOPGAP = inet:127.0.0.1:10040'));
   const exim = await RealExim.start(t, {
-    ...{ outside: outside.port, passwords: PASSWORDS, acl, ...sections },
+    outside: outside.port,
+    passwords: PASSWORDS,
+    acl,
+    ...sections,
     main: main.replace('inet:127.0.0.1:10040', where),
   });
   return { exim, outside };
@@ -252,8 +257,13 @@ describe('a real Exim that asks the policy service', { skip: eximMissing() }, ()
     const { exim, outside } = await eximAsking(t, `inet:127.0.0.1:${stopgap.port('policy')}`);
     const user = `uid-${process.getuid!()}@mx.example.com`;
     const letter = (to: string): string[] => [
-      ...['MAIL FROM:<forged@elsewhere.test>', `RCPT TO:<${to}>`, 'DATA'],
-      ...['From: program@example.com', '', 'hello', '.'],
+      'MAIL FROM:<forged@elsewhere.test>',
+      `RCPT TO:<${to}>`,
+      'DATA',
+      'From: program@example.com',
+      '',
+      'hello',
+      '.',
     ];
     const login = `AUTH PLAIN ${Buffer.from(`\0${ALICE}\0${PASSWORDS[ALICE]!}`).toString('base64')}`;
     await exim.speak('-bs', [

@@ -91,7 +91,9 @@ describe('a real Postfix that hands what came back to stopgap bounce', { skip: p
         .map(({ id, stream, data: { transaction } }) => {
           const sender = { address: ALICE, account: ALICE, entitled: true };
           return [
-            ...[stream, 'server:bounces', transaction],
+            stream,
+            'server:bounces',
+            transaction,
             { ...sender, send: id, kind: 'failed', status: '5.1.1' },
           ];
         })

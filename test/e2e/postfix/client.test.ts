@@ -17,7 +17,9 @@ async function inFront(
   t.after(() => outside.stop());
   const postfix = await RealPostfix.start(t, {
     listeners: ['127.0.0.1:2500 inet n - n - - smtpd'],
-    ...{ outside: outside.port, inside: outside.port, settings },
+    outside: outside.port,
+    inside: outside.port,
+    settings,
   });
   const url = `smtp://127.0.0.1:${postfix.ports[0]}?tls=off`;
   const stopgap = await Stopgap.start(t, { smtp: { relay: { url, ...relay } } });

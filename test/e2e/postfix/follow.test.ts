@@ -33,12 +33,17 @@ describe('a real Postfix whose log is followed', { skip: postfixMissing() }, () 
         '127.0.0.1:2500 inet n - n - - smtpd',
         '127.0.0.1:2501 inet n - n - - smtpd\n  -o stopgap=',
       ],
-      ...{ outside: outside.port, inside: outside.port },
+      outside: outside.port,
+      inside: outside.port,
       settings: [
-        ...['smtpd_sasl_auth_enable = yes', 'smtpd_sasl_type = dovecot'],
-        ...[`smtpd_sasl_path = inet:127.0.0.1:${auth}`, `stopgap = ${asks}`],
+        'smtpd_sasl_auth_enable = yes',
+        'smtpd_sasl_type = dovecot',
+        `smtpd_sasl_path = inet:127.0.0.1:${auth}`,
+        `stopgap = ${asks}`,
         'smtpd_recipient_restrictions = $stopgap, permit_mynetworks, permit_sasl_authenticated, reject_unauth_destination',
-        ...['smtpd_end_of_data_restrictions = $stopgap', 'smtpd_relay_restrictions =', ''],
+        'smtpd_end_of_data_restrictions = $stopgap',
+        'smtpd_relay_restrictions =',
+        '',
       ].join('\n'),
     });
     const state = path.join(await workDir(t), 'state.json');

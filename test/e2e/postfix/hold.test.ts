@@ -413,7 +413,10 @@ describe('mail that a real Postfix holds', { skip: postfixMissing() }, () => {
     assert.deepEqual(receivers(outside), ['friend@elsewhere.test']);
     assert.deepEqual(await idsIn(postfix, 'hold'), quarantined);
     const input = JSON.stringify({
-      ...{ action: 'hold-queue', account: ALICE, queueIds: quarantined, again: true },
+      action: 'hold-queue',
+      account: ALICE,
+      queueIds: quarantined,
+      again: true,
     });
     const { stdout } = spawnSync(HOOK, [postfix.dir], { input, encoding: 'utf8' });
     assert.equal(stdout, `held ${quarantined[0]}\nend\n`, 'an earlier call may have held it');

@@ -44,7 +44,9 @@ describe('a real Postfix that asks the policy service', { skip: postfixMissing()
     await thief.quit();
 
     const user = nodemailer.createTransport({
-      ...{ host: '127.0.0.1', port: postfix.ports[0]!, ignoreTLS: true },
+      host: '127.0.0.1',
+      port: postfix.ports[0]!,
+      ignoreTLS: true,
       auth: { user: BOB, pass: PASSWORDS[BOB]! },
     });
     await user.sendMail({ from: BOB, to: 'friend@elsewhere.test', subject: 'Lunch?', text: 'At noon.' });

@@ -50,7 +50,8 @@ test('no link is printed in an evaluation, nor where a reverse proxy signs peopl
   await evaluation.terminate();
   const proxied = await Served.start(t, await workDir(t), {
     ...CONFIGURED,
-    ...{ STOPGAP_API_PROXY_AUTH_FROM: '192.0.2.7', STOPGAP_API_PROXY_AUTH_ROLES: 'a=admin' },
+    STOPGAP_API_PROXY_AUTH_FROM: '192.0.2.7',
+    STOPGAP_API_PROXY_AUTH_ROLES: 'a=admin',
   });
   assert.doesNotMatch(proxied.stdout, LINK);
   await proxied.terminate();

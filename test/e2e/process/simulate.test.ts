@@ -34,8 +34,9 @@ async function simulate(
   const [stdout, stderr] = [new PassThrough(), new PassThrough()];
   const token = existsSync(path.join(cwd, 'token')) ? readFileSync(path.join(cwd, 'token'), 'utf8') : '';
   const env = {
-    ...{ STOPGAP_SMTP_SUBMISSION_LISTEN: served.told('submission') },
-    ...{ STOPGAP_API_LISTEN: served.told('HTTP'), STOPGAP_TOKEN: token },
+    STOPGAP_SMTP_SUBMISSION_LISTEN: served.told('submission'),
+    STOPGAP_API_LISTEN: served.told('HTTP'),
+    STOPGAP_TOKEN: token,
   };
   const code = await run(['simulate', ...more], { ...processIo, stdout, stderr, env, cwd });
   const text = (stream: PassThrough): string => ((stream.read() as Buffer | null) ?? '').toString();

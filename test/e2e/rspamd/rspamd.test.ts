@@ -54,8 +54,12 @@ describe('a real rspamd that tells Stopgap of messages', { skip: rspamdMissing([
       ]),
       [
         ...new Array<unknown>(3).fill([
-          ...['server:rspamd', ALICE, 40],
-          ...[['d0.test', 'd1.test', 'd2.test'], '192.0.2.7', 'pc.test'],
+          'server:rspamd',
+          ALICE,
+          40,
+          ['d0.test', 'd1.test', 'd2.test'],
+          '192.0.2.7',
+          'pc.test',
         ]),
         ['server:rspamd', BOB, 1, ['d0.test'], '192.0.2.7', 'pc.test'],
       ],

@@ -20,7 +20,8 @@ test('twenty accounts given up do not free the next one: at five times its limit
   const password = await hashPassword(PASSWORD, { ln: 4, r: 1, p: 1 });
   const users = [...SACRIFICED, ALICE, BOB].map((name) => ({ name, password }));
   const stopgap = await Stopgap.start(t, {
-    ...{ clock: new ManualClock(), rules: RULES },
+    clock: new ManualClock(),
+    rules: RULES,
     files: { 'many.yaml': JSON.stringify({ users }) },
     smtp: { auth: { users: './many.yaml' } },
   });

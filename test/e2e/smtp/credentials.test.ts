@@ -154,16 +154,12 @@ test('failed logins are limited by network, be they genuine or feigned; the same
       const replies: string[] = [];
       // The first time, as a repeat, and what is left then for others.
       for (const [user, given] of [
-        ...[
-          [ALICE, password],
-          [ALICE, password],
-          [BOB, `${WRONG} 1`],
-          [BOB, `${WRONG} 2`],
-        ],
-        ...[
-          [BOB, `${WRONG} 3`],
-          [ALICE, password],
-        ],
+        [ALICE, password],
+        [ALICE, password],
+        [BOB, `${WRONG} 1`],
+        [BOB, `${WRONG} 2`],
+        [BOB, `${WRONG} 3`],
+        [ALICE, password],
       ] as const)
         replies.push(await attempt(session, user, given));
       await session.quit();

@@ -12,7 +12,13 @@ rules:
 const HERS = 'office.example.com';
 const BOUNCE = [
   'Content-Type: multipart/report; report-type=delivery-status; boundary=b',
-  ...['', '--b', 'Content-Type: message/delivery-status', '', 'Action: failed', '--b--', ''],
+  '',
+  '--b',
+  'Content-Type: message/delivery-status',
+  '',
+  'Action: failed',
+  '--b--',
+  '',
 ].join('\r\n');
 
 test('a client that only gives a name does not get the owner of that name blocked', async (t) => {

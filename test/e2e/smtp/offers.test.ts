@@ -14,7 +14,10 @@ test('a client is offered what the upstream takes, and is told the truth about t
   const stopgap = await Stopgap.start(t, { upstream });
   const session = await stopgap.loggedIn();
   assert.deepEqual(extensions(await session.say('EHLO client.test')), [
-    ...['PIPELINING', '8BITMIME', 'STARTTLS', 'SIZE 50000000'],
+    'PIPELINING',
+    '8BITMIME',
+    'STARTTLS',
+    'SIZE 50000000',
   ]);
   for (const parameter of ['SMTPUTF8', 'RET=HDRS', 'ENVID=x'])
     assert.match(await session.say(`MAIL FROM:<${ALICE}> ${parameter}`), /^555 5\.5\.4 /, parameter);
@@ -37,7 +40,10 @@ test('mail that arrives goes to an upstream of its own, with its own extensions'
   });
   const stranger = await stopgap.stranger();
   assert.deepEqual(extensions(await stranger.say('EHLO mx.far.test')), [
-    ...['PIPELINING', 'DSN', 'STARTTLS', 'SIZE 50000000'],
+    'PIPELINING',
+    'DSN',
+    'STARTTLS',
+    'SIZE 50000000',
   ]);
   assert.match(await stranger.send('someone@far.test', [ALICE]), /^250 /);
   assert.equal(inside.messages.length, 1);
@@ -53,7 +59,10 @@ test('as long as no upstream has answered nothing is offered that it would have 
   const stopgap = await Stopgap.start(t, { smtp: { relay: { url: 'smtp://127.0.0.1:1' } } });
   const session = await stopgap.hello();
   assert.deepEqual(extensions(await session.say('EHLO client.test')), [
-    ...['PIPELINING', 'AUTH PLAIN LOGIN', 'STARTTLS', 'SIZE 50000000'],
+    'PIPELINING',
+    'AUTH PLAIN LOGIN',
+    'STARTTLS',
+    'SIZE 50000000',
   ]);
   await session.quit();
 });

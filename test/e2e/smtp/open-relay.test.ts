@@ -37,7 +37,8 @@ test(
     t.after(() => Promise.all([outside.stop(), inside.stop()]));
     const postfix = await RealPostfix.start(t, {
       listeners: documentedListeners(),
-      ...{ outside: outside.port, inside: inside.port },
+      outside: outside.port,
+      inside: inside.port,
     });
     const [submission, arriving] = postfix.ports as readonly [number, number];
 

@@ -64,7 +64,11 @@ rules:
   ];
   const asks = (version: number): unknown[] => [
     'a rule asks where clients are, and no database tells',
-    ...[WARN, version, 'far', 'geoip.country', true],
+    WARN,
+    version,
+    'far',
+    'geoip.country',
+    true,
   ];
   const stopgap = await Stopgap.start(context, { rules });
   assert.deepEqual(lines(stopgap), [inForce(1), asks(1)]);

@@ -25,7 +25,8 @@ async function shown(port: number, servername: string | undefined, isImplicit: b
     plain.removeAllListeners('data');
   }
   const secure = tls.connect({
-    ...{ socket: plain, rejectUnauthorized: false },
+    socket: plain,
+    rejectUnauthorized: false,
     ...(servername === undefined ? {} : { servername }),
   });
   await once(secure, 'secureConnect');

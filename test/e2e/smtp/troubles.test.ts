@@ -18,7 +18,8 @@ async function scene(t: TestContext, options: StopgapOptions) {
   const clock = new ManualClock();
   const stopgap = await Stopgap.start(t, { ...options, clock });
   return {
-    ...{ clock, stopgap },
+    clock,
+    stopgap,
     /** What the log says from `warn` on of these matters. */
     told: (about: RegExp): unknown[] =>
       stopgap.logs

@@ -20,7 +20,10 @@ async function scene(t: Parameters<typeof Stopgap.start>[0]) {
   const stopgap = await Stopgap.start(t, { upstream, clock });
   const session = await stopgap.loggedIn();
   return {
-    ...{ upstream, clock, stopgap, session },
+    upstream,
+    clock,
+    stopgap,
+    session,
     /** Offers so many recipients, in a transaction each. */
     offer: async (script: Script, times = 1): Promise<void> => {
       upstream.script = script;

@@ -60,7 +60,11 @@ test('one trace goes from an SMTP command through event, verdict, command and bl
     assert.equal(verdict.attributes['stopgap.observed'], 4);
     const inForce = only(chain, 'in force');
     assert.deepEqual(names(collector.ancestry(inForce)), [
-      ...['smtp transaction', 'DATA', 'verdict', 'command act', 'in force'],
+      'smtp transaction',
+      'DATA',
+      'verdict',
+      'command act',
+      'in force',
     ]);
     const marks = [only(chain, 'command act'), inForce, refusal].map(
       (span) => span.attributes['stopgap.block'],
@@ -75,7 +79,10 @@ test('one trace goes from an SMTP command through event, verdict, command and bl
     assert.deepEqual(root!.events, ['MAIL FROM']);
     assert.equal(root!.attributes['stopgap.recipients'], 3);
     assert.deepEqual(below(only(chain, 'DATA')), [
-      ...['fold MessageAccepted', 'relay DATA', 'store append', 'verdict'],
+      'fold MessageAccepted',
+      'relay DATA',
+      'store append',
+      'verdict',
     ]);
     for (const span of chain) assert.ok(span.begun <= span.ended, `${span.name} ends after it began`);
     const data = only(chain, 'DATA');

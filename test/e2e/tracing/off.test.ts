@@ -30,7 +30,8 @@ async function loadedBy(t: TestContext, env: Readonly<Record<string, string>>): 
   const dir = await workDir(t);
   const file = path.join(dir, 'modules.json');
   const probed = {
-    ...{ ...env, PROBE_FILE: file },
+    ...env,
+    PROBE_FILE: file,
     NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(PROBE)}`,
   };
   const served = await Served.start(t, dir, probed, { main: COMPILED });

@@ -21,8 +21,16 @@ rules:
 /** Ten messages, a second apart. */
 async function record(server: ApiServer, account: string): Promise<void> {
   const data: MessageAccepted = {
-    ...{ account, returnPath: account, ehlo: 'pc.example.com', ip: '192.0.2.7', direction: 'outbound' },
-    ...{ transaction: 't', recipients: 1, size: 1000, recipientDomains: ['example.org'], entitled: true },
+    account,
+    returnPath: account,
+    ehlo: 'pc.example.com',
+    ip: '192.0.2.7',
+    direction: 'outbound',
+    transaction: 't',
+    recipients: 1,
+    size: 1000,
+    recipientDomains: ['example.org'],
+    entitled: true,
   };
   for (let sent = 0; sent < 10; sent++) {
     server.clock.advance(SECOND);

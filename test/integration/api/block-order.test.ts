@@ -11,8 +11,15 @@ const values = (items: readonly Answered[]): string[] => items.map(({ subject })
 async function refused(server: ApiServer, account: string, block: string, count: number): Promise<void> {
   const at = server.clock.now();
   const data = {
-    ...{ account, returnPath: account, ip: '192.0.2.7', direction: 'outbound', stage: 'rcpt', block },
-    ...{ reply: '451 4.7.1 Try again later', count, since: at },
+    account,
+    returnPath: account,
+    ip: '192.0.2.7',
+    direction: 'outbound',
+    stage: 'rcpt',
+    block,
+    reply: '451 4.7.1 Try again later',
+    count,
+    since: at,
   };
   const event = { id: newId(), type: 'MessageRefused', data, at, by: 'smtp:test' };
   const { position } = await server.deps.store.append(sendStream(account), [event], 'any');
@@ -68,7 +75,8 @@ describe('the order of a list of blocks', () => {
   test('tells how much each block has refused, also after a restart from the store', async () => {
     const shown = async (): Promise<unknown[]> =>
       (await list('sort=refused&limit=2')).items.map((item) => [
-        ...[item.subject.value, (item as unknown as Refused).refused],
+        item.subject.value,
+        (item as unknown as Refused).refused,
         (item as unknown as Refused).lastRefusedAt,
       ]);
     const before = await shown();
@@ -103,7 +111,10 @@ describe('the order of a list of blocks', () => {
       await other.post(`/api/v1/blocks/${waiting}/approve`, {});
       const then = async (at: string, more = ''): Promise<unknown[]> =>
         (await other.get(`/api/v1/blocks?at=${at}${more}`)).json.items.map((item) => [
-          ...[item.subject.value, item.state, item.endedAt, item.history.length],
+          item.subject.value,
+          item.state,
+          item.endedAt,
+          item.history.length,
         ]);
       assert.deepEqual(await then(inForce), [['later@example.com', 'active', null, 1]]);
       assert.deepEqual(await then(proposed), [['waits@example.com', 'proposed', null, 1]]);

@@ -269,7 +269,9 @@ describe('blocks over HTTP', () => {
       await models.reached(position);
     };
     const longAgo = summary(dayOf(server.clock.now()) - UNSETTLED_DAYS, {
-      ...{ subject: { type: 'account', value: account }, networks: ['192.0.2.7'], ehlos: ['laptop.example'] },
+      subject: { type: 'account', value: account },
+      networks: ['192.0.2.7'],
+      ehlos: ['laptop.example'],
     });
     await fold(profileStream(longAgo.subject), 'SenderDaySummarised', longAgo);
     const block = await server.trip(account, 'block');

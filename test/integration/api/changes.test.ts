@@ -42,7 +42,7 @@ describe('the list of changes', () => {
     assert.deepEqual(told(items), [
       ['admin:the-admin', 'OverrideSet', 'api', 'changes@example.com', 'newsletter'],
       ['admin:the-admin', 'BlockReleased', 'cli', 'changes@example.com', 'called them'],
-      ...[['admin:the-operator', 'BlockImposed', 'page', 'changes@example.com', 'too many']],
+      ['admin:the-operator', 'BlockImposed', 'page', 'changes@example.com', 'too many'],
       ['admin:the-operator', 'ProposalApproved', 'page', 'changes@example.com', 'sure'],
     ]);
     assert.equal(items[1]!.block, ruled);
@@ -77,7 +77,10 @@ describe('the list of changes', () => {
     const subject = { type: 'account', value: 'x@example.com' } as const;
     const one = { at: 0, by: 'admin:a', type: 'OverrideSet', correlation: undefined, block: undefined };
     const kept = Array.from({ length: CHANGES_KEPT }, (_, position) => ({
-      ...{ ...one, position, subject, why: undefined },
+      ...one,
+      position,
+      subject,
+      why: undefined,
     }));
     const models = { ...server.deps.models, changes: { newest: () => kept } };
     const route = changesRoute({ ...server.deps, models } as unknown as ApiDependencies, new LongReads());

@@ -106,7 +106,10 @@ describe('a check of what a mail program said', () => {
   test('names the last answer of the mail server behind with that code, for a day', async () => {
     const at = server.clock.now();
     const events = ([550, 554, 554] as const).map((code, index) => ({
-      ...{ id: newId(), type: 'RecipientsRefused', at: at + index * SECOND, by: 'smtp:test' },
+      id: newId(),
+      type: 'RecipientsRefused',
+      at: at + index * SECOND,
+      by: 'smtp:test',
       data: { account: 'fin@example.com', direction: 'outbound', transaction: 't', count: 1, code },
     }));
     await server.deps.store.append(sendStream('fin@example.com'), events, 'any');
@@ -165,8 +168,13 @@ describe('a check of what a mail program said', () => {
     server.clock.advance(MINUTE);
     const now = server.clock.now();
     const data = {
-      ...{ ip: '203.0.113.9', direction: 'outbound', stage: 'auth', block: network.id },
-      ...{ count: 1, since: now, reply: AS_WRONG_PASSWORD },
+      ip: '203.0.113.9',
+      direction: 'outbound',
+      stage: 'auth',
+      block: network.id,
+      count: 1,
+      since: now,
+      reply: AS_WRONG_PASSWORD,
     };
     const event = { id: newId(), type: 'MessageRefused', at: now, by: 'policy:test', data };
     await server.deps.store.append(sendStream('203.0.113.9'), [event], 'any');

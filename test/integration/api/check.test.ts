@@ -258,8 +258,11 @@ describe('checks over HTTP', () => {
         / 33 logins of it failed with a wrong password, the last at 2026-06-01T12:30:00\.000Z from 192\.0\.2\.7, and 4 logins of it got 454, since too many from that network had failed, the last at 2026-06-01T12:30:00\.000Z from 192\.0\.2\.8; the first at 2026-06-01T12:00:00\.000Z\.$/,
       );
       assert.deepEqual(often.failedLogins, {
-        ...{ failed: 33, putOff: 4, network: '192.0.2.8' },
-        ...{ since: '2026-06-01T12:00:00.000Z', at: '2026-06-01T12:30:00.000Z' },
+        failed: 33,
+        putOff: 4,
+        network: '192.0.2.8',
+        since: '2026-06-01T12:00:00.000Z',
+        at: '2026-06-01T12:30:00.000Z',
       });
       // With another back end nobody knows the account before its first login.
       const fresh = await ask('account=new@example.com');
@@ -448,7 +451,9 @@ describe('checks over HTTP', () => {
     ] as const) {
       const other = await ApiServer.start((deps) => ({
         ...deps,
-        ...{ hasOutboxes: true, asksBesides: '451', dovecotAsks: () => isAsked },
+        hasOutboxes: true,
+        asksBesides: '451',
+        dovecotAsks: () => isAsked,
       }));
       try {
         await other.block('asked@example.com', { refusal: 'soft' });

@@ -56,7 +56,10 @@ describe('exemptions over HTTP', () => {
     const ended = await server.block('ended@lists.example');
     await server.post(`/api/v1/blocks/${ended.id}/release`);
     const named = (block: typeof own) => ({
-      ...{ id: block.id, subject: block.subject, direction: block.direction, until: block.until },
+      id: block.id,
+      subject: block.subject,
+      direction: block.direction,
+      until: block.until,
       release: `/api/v1/blocks/${block.id}/release`,
     });
     const account = await grant('blocked@lists.example');

@@ -192,7 +192,10 @@ describe('POST /api/v1/forget of somebody whose mail is on hold', () => {
   };
   const hold = async (block: string, account: string, ...ids: readonly string[]): Promise<void> => {
     const events = ids.map((transaction) => ({
-      ...{ id: newId(), type: 'MessageHeld', at: server.clock.now(), by: 'policy:test' },
+      id: newId(),
+      type: 'MessageHeld',
+      at: server.clock.now(),
+      by: 'policy:test',
       data: {
         block,
         account,
@@ -222,8 +225,15 @@ describe('POST /api/v1/forget of somebody whose mail is on hold', () => {
       subject: { type: string; value: string };
     };
     const command: BlockCommand = {
-      ...{ kind: 'hook', block, cause, action: 'release', outcome: 'done' },
-      ...{ asked: 1, acted: 1, output: '', through },
+      kind: 'hook',
+      block,
+      cause,
+      action: 'release',
+      outcome: 'done',
+      asked: 1,
+      acted: 1,
+      output: '',
+      through,
     };
     const { blockCommands, models } = server.deps;
     const { position } = await blockCommands.execute(parseSubject(subject.type, subject.value), command, {

@@ -27,8 +27,13 @@ before(async () => {
   const clientSecretFile = `${people.file}.secret`;
   writeFileSync(clientSecretFile, `${CLIENT.secret}\n`);
   settings = {
-    ...{ issuer: provider.issuer, clientId: CLIENT.id, clientSecretFile },
-    ...{ label: 'Example', scopes: 'openid profile', groupsClaim: 'groups', domainsClaim: 'domains' },
+    issuer: provider.issuer,
+    clientId: CLIENT.id,
+    clientSecretFile,
+    label: 'Example',
+    scopes: 'openid profile',
+    groupsClaim: 'groups',
+    domainsClaim: 'domains',
     roles: { 'mail-admins': 'admin', support: 'operator', watchers: 'viewer', agencies: 'domain' },
   };
   await people.restart(withProvider);

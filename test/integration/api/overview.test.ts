@@ -264,8 +264,16 @@ describe('senders over a limit that nothing stops', () => {
     const subject = { type: 'account', value: 'recorded@own.example' } as const;
     const last = (await server.deps.store.head()) + 1;
     const evidence = {
-      ...{ rule: 'burst', version: 2, count: 'recipients', window: 10 * MINUTE, limit: 100, observed: 101 },
-      ...{ firstPosition: last, lastPosition: last, lastAt: server.clock.now(), sentence: 'Too many.' },
+      rule: 'burst',
+      version: 2,
+      count: 'recipients',
+      window: 10 * MINUTE,
+      limit: 100,
+      observed: 101,
+      firstPosition: last,
+      lastPosition: last,
+      lastAt: server.clock.now(),
+      sentence: 'Too many.',
     };
     for (const [value, action] of [
       ['recorded@own.example', 'block'],
@@ -285,8 +293,16 @@ describe('senders over a limit that nothing stops', () => {
       const subject = { type: 'ip', value: `203.0.113.${n + 1}` } as const;
       const last = (await server.deps.store.head()) + 1;
       const evidence = {
-        ...{ rule: 'burst', version: 2, count: 'recipients', window: 10 * MINUTE, limit: 100, observed: 101 },
-        ...{ firstPosition: last, lastPosition: last, lastAt: server.clock.now(), sentence: 'Too many.' },
+        rule: 'burst',
+        version: 2,
+        count: 'recipients',
+        window: 10 * MINUTE,
+        limit: 100,
+        observed: 101,
+        firstPosition: last,
+        lastPosition: last,
+        lastAt: server.clock.now(),
+        sentence: 'Too many.',
       };
       const command = { kind: 'observe', subject, action: 'block', evidence } as const;
       const { position } = await server.deps.blockCommands.execute(subject, command, { by: 'rule:burst@2' });

@@ -13,7 +13,9 @@ before(async () => {
     ...deps,
     vouchers: { evaluation: 'evaluation' },
     proxyAuth: {
-      ...{ from: ['127.0.0.1'], userHeader: 'Remote-User', groupsHeader: 'Remote-Groups' },
+      from: ['127.0.0.1'],
+      userHeader: 'Remote-User',
+      groupsHeader: 'Remote-Groups',
       roles: { a: 'admin' },
     },
   }));

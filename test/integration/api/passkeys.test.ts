@@ -24,7 +24,9 @@ before(async () => {
     publicUrl: PAGE,
     vouchers: { evaluation: 'evaluation' },
     proxyAuth: {
-      ...{ from: ['127.0.0.1'], userHeader: 'Remote-User', groupsHeader: 'Remote-Groups' },
+      from: ['127.0.0.1'],
+      userHeader: 'Remote-User',
+      groupsHeader: 'Remote-Groups',
       roles: { a: 'admin' },
     },
   }));
@@ -172,7 +174,8 @@ describe('a passkey', () => {
     const start = await people.ask('POST', `${SIGN_IN}/begin`);
     const signed = device.create({ challenge: optionsOf(start).challenge, ...PARTY });
     const without = await people.ask('POST', OWN, {
-      ...{ cookie: `${cookie}; ${start.cookie}`, body: { name: 'x', credential: signed } },
+      cookie: `${cookie}; ${start.cookie}`,
+      body: { name: 'x', credential: signed },
     });
     assert.equal(without.status, 400, 'a challenge that needed no password');
     assert.equal((await finish(cookie)).status, 409, 'no challenge');

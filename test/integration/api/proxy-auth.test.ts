@@ -28,7 +28,9 @@ async function ask(
   const json = body === undefined ? [] : ['Content-Type', 'application/json'];
   const { host } = new URL(server.url);
   const request = http.request(new URL(target, server.url), {
-    ...{ method, agent: false, headers: ['Host', host, ...headers, ...json] },
+    method,
+    agent: false,
+    headers: ['Host', host, ...headers, ...json],
   });
   request.end(body === undefined ? undefined : JSON.stringify(body));
   const [response] = (await once(request, 'response')) as [IncomingMessage];
@@ -125,7 +127,8 @@ describe('a reverse proxy that has people sign in', () => {
     await behind(PROXY);
     const open = async (...headers: readonly string[]): Promise<IncomingMessage> => {
       const request = http.request(new URL('/api/v1/events', server.url), {
-        ...{ agent: false, headers: ['Host', new URL(server.url).host, ...headers] },
+        agent: false,
+        headers: ['Host', new URL(server.url).host, ...headers],
       });
       request.end();
       const [response] = (await once(request, 'response')) as [IncomingMessage];

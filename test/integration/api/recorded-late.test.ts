@@ -37,7 +37,11 @@ async function imported(server: ApiServer, many: number, of = server.clock.now()
 async function caughtUp(server: ApiServer, many: number): Promise<void> {
   const now = server.clock.now();
   const items = Array.from({ length: many }, (_, index) => ({
-    ...{ type: 'accepted', id: `late-${index}`, queueId: `4L${index}AAA`, account: ALICE, returnPath: ALICE },
+    type: 'accepted',
+    id: `late-${index}`,
+    queueId: `4L${index}AAA`,
+    account: ALICE,
+    returnPath: ALICE,
     at: formatInstant(now - 23 * HOUR + index * MINUTE),
   }));
   const { text } = await server.post('/api/v1/sends', items, SERVER);

@@ -28,8 +28,16 @@ describe('the containment report of a block', () => {
   async function refused(account: string, block: string, more: object = {}): Promise<void> {
     const at = server.clock.now();
     const data = {
-      ...{ account, returnPath: account, ip: '192.0.2.7', direction: 'outbound', stage: 'auth', block },
-      ...{ reply: '535 5.7.8 Authentication \u202efailed', count: 3, since: at - SECOND, ...more },
+      account,
+      returnPath: account,
+      ip: '192.0.2.7',
+      direction: 'outbound',
+      stage: 'auth',
+      block,
+      reply: '535 5.7.8 Authentication \u202efailed',
+      count: 3,
+      since: at - SECOND,
+      ...more,
     };
     const event = { id: newId(), type: 'MessageRefused', data, at, by: 'smtp:test' };
     await server.deps.store.append(sendStream(account), [event], 'any');
@@ -82,7 +90,11 @@ describe('the containment report of a block', () => {
     await server.sent(account, 9);
     server.clock.advance(40 * MINUTE);
     const id = await server.trip(account, 'block', 'together', {
-      ...{ count: 'accounts', window: 30 * MINUTE, limit: 4, observed: 5, firstPosition },
+      count: 'accounts',
+      window: 30 * MINUTE,
+      limit: 4,
+      observed: 5,
+      firstPosition,
     });
     const { before } = await reportOf(id);
     assert.deepEqual([before?.messages, before?.recipients], [1, 9]);
@@ -140,7 +152,8 @@ describe('the containment report of a block', () => {
 
   test('covers a domain, whose mail lies in the streams of its accounts', async () => {
     const { json } = await server.post('/api/v1/blocks', {
-      ...{ subject: { type: 'domain', value: 'customer.example' }, duration: '1h' },
+      subject: { type: 'domain', value: 'customer.example' },
+      duration: '1h',
     });
     await server.sent('one@customer.example', 2);
     await server.sent('two@mail.customer.example', 3);
@@ -203,9 +216,17 @@ describe('the containment report of a block', () => {
     const { id } = await server.block('held@example.com', { refusal: 'hold' });
     await server.held(id, 'held@example.com', 2);
     assert.deepEqual((await reportOf(id)).held, {
-      ...{ messages: 2, recipients: 4, queued: 0, waiting: 2, decided: null },
-      ...{ moved: 0, sentOn: 0, elsewhere: { released: 0, deleted: 0, waiting: 0 }, others: false },
-      ...{ unheld: 0, full: 0 },
+      messages: 2,
+      recipients: 4,
+      queued: 0,
+      waiting: 2,
+      decided: null,
+      moved: 0,
+      sentOn: 0,
+      elsewhere: { released: 0, deleted: 0, waiting: 0 },
+      others: false,
+      unheld: 0,
+      full: 0,
     });
   });
 
@@ -286,7 +307,10 @@ describe('the containment report of a block', () => {
     const other = await server.block('network@example.com', { refusal: 'hold' });
     await server.held(other.id, account, 2);
     const moved = [0, 1].map((revision) => ({
-      ...{ id: newId(), type: 'HeldMailMoved', at: server.clock.now(), by: 'system:hook' },
+      id: newId(),
+      type: 'HeldMailMoved',
+      at: server.clock.now(),
+      by: 'system:hook',
       data: { block: id, to: other.id, transaction: `q${revision + 1}`, revision },
     }));
     await server.deps.store.append(movedStream(id), moved, 'any');

@@ -27,7 +27,11 @@ describe('returned mail that is reported', () => {
     assert.deepEqual(await results(item), ['recorded']);
   };
   const back = (senders: readonly string[], ids: readonly string[], more: object = {}) => ({
-    ...{ type: 'returned', kind: 'failed', status: '5.1.1', senders, ids },
+    type: 'returned',
+    kind: 'failed',
+    status: '5.1.1',
+    senders,
+    ids,
     ...more,
   });
   const eventsOf = async (account: string): Promise<readonly RecordedEvent[]> => {
@@ -52,8 +56,12 @@ describe('returned mail that is reported', () => {
     assert.deepEqual(more, []);
     assert.equal(bounce!.correlation, '4fQaaa1');
     assert.deepEqual(bounce!.data, {
-      ...{ address: 'Info@example.com', account, entitled: false, send: send!.id },
-      ...{ kind: 'failed', status: '5.1.1' },
+      address: 'Info@example.com',
+      account,
+      entitled: false,
+      send: send!.id,
+      kind: 'failed',
+      status: '5.1.1',
     });
     const { 'list-quality': refused, backscatter } = await countsOf(account);
     assert.deepEqual([refused, backscatter], [1, 1]);
@@ -126,8 +134,14 @@ describe('returned mail that is reported', () => {
   test('is of a message by the id in the Received line of our own listener', async () => {
     const account = 'front@example.com';
     const data = {
-      ...{ account, returnPath: account, direction: 'outbound', transaction: TRANSACTION },
-      ...{ recipients: 1, size: 10, recipientDomains: [], entitled: true },
+      account,
+      returnPath: account,
+      direction: 'outbound',
+      transaction: TRANSACTION,
+      recipients: 1,
+      size: 10,
+      recipientDomains: [],
+      entitled: true,
     };
     const event = { id: TRANSACTION.replace('019a', '019b'), type: 'MessageAccepted', data };
     const written = { ...event, at: server.clock.now(), by: 'smtp:mx.example.com' };

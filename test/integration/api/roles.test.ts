@@ -99,8 +99,16 @@ async function populate(name: string): Promise<void> {
   await server.sent(name, 5);
   const subject: Subject = { type: 'account', value: name };
   const evidence = {
-    ...{ rule: 'looks', version: 1, count: 'recipients', window: MINUTE, limit: 1, observed: 2 },
-    ...{ firstPosition: 1, lastPosition: 1, lastAt: server.clock.now(), sentence: `Account ${name}: 2.` },
+    rule: 'looks',
+    version: 1,
+    count: 'recipients',
+    window: MINUTE,
+    limit: 1,
+    observed: 2,
+    firstPosition: 1,
+    lastPosition: 1,
+    lastAt: server.clock.now(),
+    sentence: `Account ${name}: 2.`,
   };
   await append(blockStream(subject), 'RuleObserved', { subject, evidence, action: 'observe' });
   const held = { account: name, direction: 'outbound', block, transaction: newId(), recipients: 1, size: 10 };

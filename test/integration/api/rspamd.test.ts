@@ -20,7 +20,11 @@ describe('the routes for rspamd', () => {
     const sent = async (action: string) =>
       (
         await server.post(`/rspamd/${TOKENS.server}/sent`, {
-          ...{ user: 'ann@example.com', from: 'ann@example.com', ip: '192.0.2.7', qid: 'A1', action },
+          user: 'ann@example.com',
+          from: 'ann@example.com',
+          ip: '192.0.2.7',
+          qid: 'A1',
+          action,
         })
       ).json;
     assert.deepEqual(await sent('reject'), { result: 'skipped' });

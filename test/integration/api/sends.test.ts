@@ -58,7 +58,11 @@ describe('POST /api/v1/sends', () => {
     };
     const reply = await report([
       {
-        ...{ type: 'accepted', id: 'k1', ...who, recipients: 3, size: 4711 },
+        type: 'accepted',
+        id: 'k1',
+        ...who,
+        recipients: 3,
+        size: 4711,
         recipientDomains: ['One.test', 'two.test', 'one.test'],
       },
       { type: 'recipients-refused', id: 'k2', ...who, count: 4, code: 551 },
@@ -74,18 +78,28 @@ describe('POST /api/v1/sends', () => {
       events.map(({ type, by, correlation, data }) => ({ type, by, correlation, data })),
       [
         {
-          ...{ type: 'MessageAccepted', by: 'server:the-server', correlation: 'k1' },
+          type: 'MessageAccepted',
+          by: 'server:the-server',
+          correlation: 'k1',
           data: {
-            ...{ ...sender, transaction: 'k1', recipients: 3, size: 4711 },
-            ...{ recipientDomains: ['one.test', 'two.test'], entitled: true },
+            ...sender,
+            transaction: 'k1',
+            recipients: 3,
+            size: 4711,
+            recipientDomains: ['one.test', 'two.test'],
+            entitled: true,
           },
         },
         {
-          ...{ type: 'RecipientsRefused', by: 'server:the-server', correlation: 'k2' },
+          type: 'RecipientsRefused',
+          by: 'server:the-server',
+          correlation: 'k2',
           data: { ...sender, transaction: 'k2', count: 4, code: 551, entitled: true },
         },
         {
-          ...{ type: 'BounceReceived', by: 'server:the-server', correlation: 'k3' },
+          type: 'BounceReceived',
+          by: 'server:the-server',
+          correlation: 'k3',
           data: { address: 'Kinds+x@example.com', ip: '192.0.2.9' },
         },
       ],
@@ -93,7 +107,10 @@ describe('POST /api/v1/sends', () => {
     const [failure] = await server.eventsOf('auth-2001:db8::/64');
     assert.equal(failure!.type, 'AuthenticationFailed');
     assert.deepEqual(failure!.data, {
-      ...{ network: '2001:db8::/64', kind: 'genuine', count: 2, since: server.clock.now() },
+      network: '2001:db8::/64',
+      kind: 'genuine',
+      count: 2,
+      since: server.clock.now(),
     });
   });
 
@@ -118,7 +135,9 @@ describe('POST /api/v1/sends', () => {
     await server.restart();
     server.clock.advance(3 * DAY);
     assert.deepEqual(outcomeOf(await report(items)), {
-      ...{ recorded: 0, known: 3, refused: 0 },
+      recorded: 0,
+      known: 3,
+      refused: 0,
       results: ['o1', 'o2', 'o1'].map((id) => ({ id, result: 'known' })),
     });
     assert.equal((await server.eventsOf(`send-${account}`)).length, 2);

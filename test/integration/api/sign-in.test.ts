@@ -189,7 +189,8 @@ describe('a page of another site', () => {
       'multipart/form-data; boundary=x',
     ]) {
       const response = await fetch(new URL('/api/v1/sign-in', server.url), {
-        ...{ method: 'POST', headers: { 'content-type': type } },
+        method: 'POST',
+        headers: { 'content-type': type },
         body: JSON.stringify({ name: 'alice', password: PASSWORD }),
       });
       assert.equal(response.status, 415, type);
@@ -288,7 +289,8 @@ describe('a session', () => {
   test('takes its event feed with it when it ends', async () => {
     const alice = await signIn('alice');
     const request = http.get(new URL('/api/v1/events', server.url), {
-      ...{ headers: { cookie: alice.cookie }, agent: false },
+      headers: { cookie: alice.cookie },
+      agent: false,
     });
     const [response] = (await once(request, 'response')) as [IncomingMessage];
     assert.equal(response.statusCode, 200);

@@ -38,8 +38,12 @@ const onStandIn = async (): Promise<Opened> => {
 };
 
 const actOf = (value: string, id: string): Act => ({
-  ...{ kind: 'act', action: 'propose', subject: parseSubject('account', value), newId: id },
-  ...{ terms: terms(), evidence: evidence({ firstPosition: 1e9, lastPosition: 1e9 }) },
+  kind: 'act',
+  action: 'propose',
+  subject: parseSubject('account', value),
+  newId: id,
+  terms: terms(),
+  evidence: evidence({ firstPosition: 1e9, lastPosition: 1e9 }),
 });
 
 interface Opened {
@@ -190,8 +194,12 @@ for (const [name, open] of [
         await apis.settled();
         assert.equal((await apis.one('DELETE', `${RULES}/shadow`)).status, 204);
         assert.deepEqual((await typesOf('rules')).slice(before), [
-          ...['RulesChanged', 'ShadowRulesChanged', 'ShadowRulesPromoted', 'RulesChanged'],
-          ...['ShadowRulesChanged', 'ShadowRulesRemoved'],
+          'RulesChanged',
+          'ShadowRulesChanged',
+          'ShadowRulesPromoted',
+          'RulesChanged',
+          'ShadowRulesChanged',
+          'ShadowRulesRemoved',
         ]);
       }
     });

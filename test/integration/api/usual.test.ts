@@ -74,9 +74,19 @@ describe('what is usual, over HTTP', () => {
     more: Partial<SenderDaySummarised> = {},
   ): Promise<void> {
     const data: SenderDaySummarised = {
-      ...{ subject: NEWS, day: today - ago, messages: peak, recipients: 2 * peak, refusedRecipients: 1 },
-      ...{ bounces: 0, largest: 9, peaks: { 'messages/1h': peak }, hours: 1 << 9, contained: [] },
-      ...{ networks: ['192.0.2.7'], ehlos: ['pc.example.com'], ...more },
+      subject: NEWS,
+      day: today - ago,
+      messages: peak,
+      recipients: 2 * peak,
+      refusedRecipients: 1,
+      bounces: 0,
+      largest: 9,
+      peaks: { 'messages/1h': peak },
+      hours: 1 << 9,
+      contained: [],
+      networks: ['192.0.2.7'],
+      ehlos: ['pc.example.com'],
+      ...more,
     };
     const event = {
       id: newId(),
@@ -104,14 +114,23 @@ describe('what is usual, over HTTP', () => {
     await summarised(2, 300, { contained: ['a-block'] });
     const { usual, windows } = await shown();
     assert.deepEqual(usual, {
-      ...{ known: true, firstDay: dateOf(30), lastDay: dateOf(2), weeks: 5 },
+      known: true,
+      firstDay: dateOf(30),
+      lastDay: dateOf(2),
+      weeks: 5,
       windows: [{ window: 'messages/1h', typical: 100, record: 100 }],
       largestMessage: { typical: 9, record: 9 },
-      ...{ messages: 400, recipients: 800, refusedRecipients: 4, bounces: 0 },
+      messages: 400,
+      recipients: 800,
+      refusedRecipients: 4,
+      bounces: 0,
       hours: Array.from({ length: 24 }, (_, hour) => (hour === 9 ? 4 : 0)),
       networks: [{ name: '192.0.2.7', lastDay: dateOf(9) }],
       ehlos: [{ name: 'pc.example.com', lastDay: dateOf(9) }],
-      ...{ countries: [], asns: [], placesKnown: [], containedDays: [dateOf(2)] },
+      countries: [],
+      asns: [],
+      placesKnown: [],
+      containedDays: [dateOf(2)],
     });
     assert.equal(windows.find(({ rule }) => rule === 'hour')?.limit, 250);
     assert.equal(windows.find(({ rule }) => rule === 'wide')?.leaveOut, 2);
@@ -148,7 +167,11 @@ describe('what is usual, over HTTP', () => {
       const sender = { account, returnPath: account };
       const { type, data } = sent(clock.now(), 0, sender);
       const messages = Array.from({ length: 3 }, () => ({
-        ...{ type, data, id: newId(), at: clock.now(), by: 'smtp:test' },
+        type,
+        data,
+        id: newId(),
+        at: clock.now(),
+        by: 'smtp:test',
       }));
       ({ position: last } = await store.append(sendStream(account), messages, 'any'));
     }
@@ -170,12 +193,19 @@ describe('what is usual, over HTTP', () => {
     const own = { count: 'messages', window: '20m', limit: 2, ...common, besides };
     const turnedAt = formatInstant(clock.now());
     const ofAccount = (value: string, observed: number, turned: string | null): object => ({
-      ...{ subject: { type: 'account', value }, ...own, observed },
+      subject: { type: 'account', value },
+      ...own,
+      observed,
       outbreak: { ...group, turnedAt: turned },
     });
     const ofDomain = {
-      ...{ subject: { type: 'domain', value: 'example.com' }, count: 'accounts', window: '30m', limit: 3 },
-      ...{ ...common, observed: 2, outbreak: { ...group, turnedAt: null } },
+      subject: { type: 'domain', value: 'example.com' },
+      count: 'accounts',
+      window: '30m',
+      limit: 3,
+      ...common,
+      observed: 2,
+      outbreak: { ...group, turnedAt: null },
     };
     assert.deepEqual(await reading('/api/v1/senders/account/a@example.com'), [
       ofAccount('a@example.com', 3, turnedAt),
@@ -191,9 +221,18 @@ describe('what is usual, over HTTP', () => {
     const habit = { typical: 100, record: 100, weeks: 5, learnt: true };
     const last = (await server.deps.store.head()) + 1;
     const evidence: Evidence = {
-      ...{ rule: 'hour', version: 2, count: 'messages', window: HOUR, limit: 250, observed: 251 },
-      ...{ firstPosition: last, lastPosition: last, lastAt: server.clock.now() },
-      ...{ habit, signals: ['EHLO name win never seen before'], sentence: 'too many' },
+      rule: 'hour',
+      version: 2,
+      count: 'messages',
+      window: HOUR,
+      limit: 250,
+      observed: 251,
+      firstPosition: last,
+      lastPosition: last,
+      lastAt: server.clock.now(),
+      habit,
+      signals: ['EHLO name win never seen before'],
+      sentence: 'too many',
       accounts: ['ann@example.com', 'bob@example.net'],
     };
     const terms: Act['terms'] = {

@@ -27,8 +27,16 @@ class Scene {
   async send(messages: number, account = ANNA.value): Promise<void> {
     for (let sent = 0; sent < messages; sent++) {
       const data: MessageAccepted = {
-        ...{ account, returnPath: account, ehlo: 'pc.example.com', ip: '192.0.2.7', direction: 'outbound' },
-        ...{ transaction: 't', recipients: 1, size: 1000, recipientDomains: [], entitled: true },
+        account,
+        returnPath: account,
+        ehlo: 'pc.example.com',
+        ip: '192.0.2.7',
+        direction: 'outbound',
+        transaction: 't',
+        recipients: 1,
+        size: 1000,
+        recipientDomains: [],
+        entitled: true,
       };
       await this.live.message({ at: this.live.clock.now() + SECOND, data });
     }

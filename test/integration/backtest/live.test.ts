@@ -51,7 +51,14 @@ type Agreed = Pick<
 function agreed({ cases }: CandidateReport): readonly Agreed[] {
   return sorted(
     cases.map(({ subject, rule, proposedAt, blockedAt, until, ended, endedAt, evidence: { sentence } }) => ({
-      ...{ subject, rule, proposedAt, blockedAt, until, ended, endedAt, sentence },
+      subject,
+      rule,
+      proposedAt,
+      blockedAt,
+      until,
+      ended,
+      endedAt,
+      sentence,
     })),
   );
 }

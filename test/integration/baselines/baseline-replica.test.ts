@@ -93,7 +93,10 @@ class Scene {
     };
     const readsOnly = { append: () => Promise.reject(new Error('it writes nothing')), ...change };
     const known = new BaselineReplica({
-      ...{ store: changed(this.store, readsOnly), data: this.dir, clock: this.clock, metrics: new Metrics() },
+      store: changed(this.store, readsOnly),
+      data: this.dir,
+      clock: this.clock,
+      metrics: new Metrics(),
       log: pino({ level: 'debug', base: undefined }, { write }),
       onFatal: (error) => {
         faults.push(error);

@@ -289,7 +289,11 @@ describe('stopgap block', () => {
     );
     const { json } = await server.get(`/api/v1/blocks/${second}`);
     assert.deepEqual(blockShape.strict().parse(json).follows, {
-      ...{ block: first, state: 'released', at, by: 'admin:the-admin', falsePositive: true },
+      block: first,
+      state: 'released',
+      at,
+      by: 'admin:the-admin',
+      falsePositive: true,
       note: 'their newsletter',
     });
   });

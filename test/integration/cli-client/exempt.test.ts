@@ -12,7 +12,14 @@ describe('stopgap exempt', () => {
   test('stopgap exempt lists, adds and revokes', async () => {
     assert.match((await terminal.run('exempt', 'list')).err, /no exemptions/);
     const added = await terminal.run(
-      ...['exempt', 'add', 'account', 'News@Example.com', '--for', '1d', '--reason', 'weekly list'],
+      'exempt',
+      'add',
+      'account',
+      'News@Example.com',
+      '--for',
+      '1d',
+      '--reason',
+      'weekly list',
     );
     assert.deepEqual([added.code, added.out], [0, '']);
     const [, id] = /^account news@example\.com is exempt until .*: ([0-9a-f-]{36})\n$/.exec(added.err)!;
@@ -49,7 +56,13 @@ describe('stopgap exempt', () => {
   test('stopgap exempt revokes by the beginning of an id', async () => {
     const add = async (value: string): Promise<string> => {
       const { err } = await terminal.run(
-        ...['exempt', 'add', 'account', value, '--indefinite', '--reason', 'list'],
+        'exempt',
+        'add',
+        'account',
+        value,
+        '--indefinite',
+        '--reason',
+        'list',
       );
       return /: ([0-9a-f-]{36})\n$/.exec(err)![1]!;
     };

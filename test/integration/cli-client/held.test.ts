@@ -88,8 +88,12 @@ describe('mail that is held for a block', () => {
     const first = (await server.get(`/api/v1/blocks/${id}/held?limit=3`)).json as unknown as Page;
     assert.deepEqual([first.count, idsOf(first)], [4, ['4DDDD', '4CCCC', '4BBBB']]);
     assert.deepEqual(first.items[0], {
-      ...{ queueId: '4DDDD', account: 'alice@example.com', returnPath: '' },
-      ...{ recipients: 2, size: 4711, at: '2026-03-01T12:00:00.000Z' },
+      queueId: '4DDDD',
+      account: 'alice@example.com',
+      returnPath: '',
+      recipients: 2,
+      size: 4711,
+      at: '2026-03-01T12:00:00.000Z',
     });
     const next = (await server.get(`/api/v1/blocks/${id}/held?cursor=${first.next!}`))
       .json as unknown as Page;

@@ -26,7 +26,11 @@ describe('stopgap on notices that were given up', () => {
     }));
     for (const id of [A, B, GONE, SENT]) {
       const notice: Notice = {
-        ...{ id, kind: 'events', at: server.clock.now(), items: [], counts: { imposed: 2 } },
+        id,
+        kind: 'events',
+        at: server.clock.now(),
+        items: [],
+        counts: { imposed: 2 },
       };
       await record({ type: 'NoticeDue', data: { notice, through: 0 } });
       await record({ type: 'NoticeAttempted', data: { notice: id } });
@@ -79,7 +83,12 @@ describe('stopgap on notices that were given up', () => {
     const at = stuck.clock.now();
     const facts = Array.from({ length: MOST_UNDER_WAY }, (): ChannelFact[] => {
       const notice: Notice = {
-        ...{ id: newId(), kind: 'events', at, to: 'a@home.example', items: [], counts: { imposed: 1 } },
+        id: newId(),
+        kind: 'events',
+        at,
+        to: 'a@home.example',
+        items: [],
+        counts: { imposed: 1 },
       };
       const failed = { notice: notice.id, error: 'the mail server refused it: 452', retryAt: at + HOUR };
       return [

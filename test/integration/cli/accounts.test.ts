@@ -194,10 +194,7 @@ test('a token is alone on standard output, and works until it is revoked', async
   assert.equal((await stopgap({ cwd }, 'token', 'revoke', 'agency')).code, 0);
   const json = await stopgap({ cwd }, 'token', 'list', '--json');
   assert.deepEqual(JSON.parse(json.out), [
-    {
-      ...{ name: 'ops', role: 'operator', domains: [], addedAt: '2026-01-02T03:04:05.000Z' },
-      expiresAt: null,
-    },
+    { name: 'ops', role: 'operator', domains: [], addedAt: '2026-01-02T03:04:05.000Z', expiresAt: null },
   ]);
   const twice = await stopgap({ cwd }, 'token', 'add', '--name', 'ops', '--role', 'viewer');
   assert.deepEqual([twice.code, twice.out], [1, '']);
@@ -262,10 +259,7 @@ test('the last administrator goes only by --yes', async (context) => {
     ['anna', 'admin'],
     ['vera', 'viewer'],
   ] as const)
-    await stopgap(
-      { cwd, input: 'correct horse' },
-      ...['admin', 'add', name, '--role', role, '--password-stdin'],
-    );
+    await stopgap({ cwd, input: 'correct horse' }, 'admin', 'add', name, '--role', role, '--password-stdin');
   const refused = await stopgap({ cwd }, 'admin', 'remove', 'anna');
   assert.equal(refused.code, 1);
   assert.match(

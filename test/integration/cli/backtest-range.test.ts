@@ -70,7 +70,10 @@ describe('stopgap backtest --from --to', () => {
     try {
       const data = {
         ...(JSON.parse(LINES[0]!) as object),
-        ...{ direction: 'outbound', transaction: 't', recipientDomains: [], entitled: true },
+        direction: 'outbound',
+        transaction: 't',
+        recipientDomains: [],
+        entitled: true,
       };
       for (let sent = 1; sent <= 3; sent++) await live.message({ at: START + sent * HOUR, data });
       const config = `data: ${path.dirname(live.file)}\nsmtp: { relay: { url: 'smtp://127.0.0.1:25' } }\n`;

@@ -49,7 +49,10 @@ describe('stopgap backtest', () => {
     assert.deepEqual(
       [time, action, type, value, until],
       [
-        ...[formatInstant(START + 5 * SECOND), 'block', 'account', 'alice@example.com'],
+        formatInstant(START + 5 * SECOND),
+        'block',
+        'account',
+        'alice@example.com',
         formatInstant(START + 5 * SECOND + HOUR),
       ],
     );
@@ -75,11 +78,12 @@ describe('stopgap backtest', () => {
   test('stopgap backtest judges by labels', async (t) => {
     const cwd = folder(t);
     const attack = {
-      ...{ id: 'a0', kind: 'burst', accounts: ['alice@example.com'], start: formatInstant(START) },
-      ...{
-        end: formatInstant(START + 19 * SECOND),
-        sent: [`alice@example.com ${formatInstant(START + 9 * SECOND)}`],
-      },
+      id: 'a0',
+      kind: 'burst',
+      accounts: ['alice@example.com'],
+      start: formatInstant(START),
+      end: formatInstant(START + 19 * SECOND),
+      sent: [`alice@example.com ${formatInstant(START + 9 * SECOND)}`],
     };
     writeFileSync(path.join(cwd, 'labels.json'), JSON.stringify({ attacks: [attack], bulk: [] }));
     const { out } = await stopgap(
@@ -103,7 +107,10 @@ describe('stopgap backtest', () => {
     const cwd = folder(t);
     const span = { start: formatInstant(START), end: formatInstant(START + HOUR) };
     const attack = (id: string, account: string, sent: number): object => ({
-      ...{ id, kind: 'burst', accounts: [account], ...span },
+      id,
+      kind: 'burst',
+      accounts: [account],
+      ...span,
       sent: series({ at: START }, sent, SECOND).map(({ at }) => `${account} ${formatInstant(at)}`),
     });
     const args = ['--trace', 'trace.ndjson', '--rules', 'rules.yaml', '--labels', 'labels.json'];
@@ -169,7 +176,10 @@ describe('stopgap backtest', () => {
     try {
       const data = {
         ...(JSON.parse(LINES[0]!) as object),
-        ...{ direction: 'outbound', transaction: 't', recipientDomains: [], entitled: true },
+        direction: 'outbound',
+        transaction: 't',
+        recipientDomains: [],
+        entitled: true,
       };
       await live.message({ at: START + SECOND, data });
       for (const sent of [2, 3])

@@ -31,7 +31,8 @@ async function answering(
 ): Promise<string> {
   const server = http.createServer((request, response) => {
     const bodies: Readonly<Record<string, unknown>> = {
-      ...{ '/healthz': { ...WELL, ...health }, '/readyz': { ready: true } },
+      '/healthz': { ...WELL, ...health },
+      '/readyz': { ready: true },
       ...asked,
     };
     const body = bodies[request.url ?? ''];
@@ -76,14 +77,8 @@ describe('stopgap doctor, of what a running server says of itself', () => {
 
   test('mail that goes past a block is a problem, with who sends so, under which block, and what to look at', async (t) => {
     const items = [
-      {
-        ...{ subject: { type: 'account', value: 'flood@example.com' }, rule: 'burst' },
-        block: null,
-      },
-      {
-        ...{ subject: { type: 'domain', value: 'past.example' }, rule: null },
-        block: '01a20ffb-e5ee',
-      },
+      { subject: { type: 'account', value: 'flood@example.com' }, rule: 'burst', block: null },
+      { subject: { type: 'domain', value: 'past.example' }, rule: null, block: '01a20ffb-e5ee' },
     ];
     const unstopped = { senders: 3, blocked: 2, sentence: 'So it is.', items };
     const listen = await answering(t, {}, { '/api/v1/overview': { unstopped } });

@@ -136,7 +136,10 @@ rules:
       rule: 'day',
       today: { typical: 0, record: 3, largest: 0, plus: 32, rise: 27, floor: 32, start: 32, ceiling: null },
       proposed: { record: 2, plus: 1 },
-      ...{ senderDays: 63, senders: 1, senderDaysNeeded: 47, confidence: 0.9 },
+      senderDays: 63,
+      senders: 1,
+      senderDaysNeeded: 47,
+      confidence: 0.9,
       wrongPer1000SenderDays: { today: 0, proposed: 0, atMost: 36.549 },
     });
     const few = await stopgapVerb({ cwd }, 'rules', 'fit', '--out', 'none.yaml');

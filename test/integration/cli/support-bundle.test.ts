@@ -103,8 +103,12 @@ async function busyInstallation(t: TestContext): Promise<Installation> {
     notices: {
       channels: [
         {
-          ...{ name: 'mail', type: 'mail', to: TOLD[0], from: TOLD[1], domains: TOLD[3] },
-          ...{ owners: `alice@example.com=${TOLD[2]}, ${TOLD[3]}=mallory@example.net` },
+          name: 'mail',
+          type: 'mail',
+          to: TOLD[0],
+          from: TOLD[1],
+          domains: TOLD[3],
+          owners: `alice@example.com=${TOLD[2]}, ${TOLD[3]}=mallory@example.net`,
           smtp: `smtps://notices:${NOTICES_PASSWORD}@127.0.0.1:${await freePort()}`,
         },
       ],
@@ -147,8 +151,14 @@ describe('stopgap support-bundle', () => {
     const { cwd, env, token } = await busyInstallation(t);
     const made = await bundle(cwd, env);
     assert.deepEqual(Object.keys(made.files).sort(), [
-      ...['README.txt', 'configuration.json', 'doctor.json', 'log.ndjson', 'metrics.txt'],
-      ...['rules.json', 'store.json', 'versions.json'],
+      'README.txt',
+      'configuration.json',
+      'doctor.json',
+      'log.ndjson',
+      'metrics.txt',
+      'rules.json',
+      'store.json',
+      'versions.json',
     ]);
     assert.match(path.basename(made.file), /^stopgap-support-\d{8}T\d{6}Z\.tar\.gz$/);
     assert.equal(statSync(made.file).mode & 0o777, 0o600);
@@ -255,7 +265,11 @@ describe('stopgap support-bundle', () => {
     };
     const made = await bundle(cwd, env);
     assert.deepEqual(Object.keys(made.files).sort(), [
-      ...['README.txt', 'configuration.json', 'doctor.json', 'store.json', 'versions.json'],
+      'README.txt',
+      'configuration.json',
+      'doctor.json',
+      'store.json',
+      'versions.json',
     ]);
     assert.match(made.files['README.txt']!, /log\.ndjson {10}not here: no token: set STOPGAP_TOKEN/);
     assert.match(made.files['store.json']!, /not counted: there is none yet/);

@@ -24,7 +24,10 @@ async function stopgap({ cwd, input = '', env = {} }: Given, ...args: string[]) 
   stderr.on('data', (chunk: Buffer) => err.push(chunk.toString()));
   stdin.end(input);
   const io = {
-    ...{ stdin: stdin as unknown as CliIo['stdin'], stdout, stderr, cwd },
+    stdin: stdin as unknown as CliIo['stdin'],
+    stdout,
+    stderr,
+    cwd,
     // Nobody listens there: a server that happens to run on this machine is none of these.
     env: { STOPGAP_API_LISTEN: '127.0.0.1:1', ...env },
     clock: { now: () => Date.parse('2026-01-02T03:04:05Z') },
@@ -81,12 +84,34 @@ test('the users of a passwd-file are added with their hashes, those that are the
 test('an import leaves out each user whose login Dovecot refuses, lets in or gives to another by an extra field', async (context) => {
   const cwd = temporaryDirectory(context);
   for (const field of [
-    ...['allow_nets=192.0.2.0/24', 'allow_real_nets=192.0.2.0/24', 'check_client_fp=ab', 'deny=yes'],
-    ...['fail=yes', 'fail', 'fail:default=yes', 'nologin', 'nologin=yes', 'delay_until=9999999999'],
-    ...['password={SSHA}AAAA', 'password_noscheme=AAAA', 'nopassword', 'noauthenticate', 'reason=gone'],
-    ...['user=bob', 'username=bob', 'domain=example.org', 'login_user=bob', 'passdb_import=fail'],
-    ...['proxy', 'proxy_maybe=y', 'host=192.0.2.1', 'userdb_user=bob', 'userdb_username:default=bob'],
-    ...['userdb_domain=example.org', 'userdb_tempfail=yes', 'userdb_userdb_import=tempfail'],
+    'allow_nets=192.0.2.0/24',
+    'allow_real_nets=192.0.2.0/24',
+    'check_client_fp=ab',
+    'deny=yes',
+    'fail=yes',
+    'fail',
+    'fail:default=yes',
+    'nologin',
+    'nologin=yes',
+    'delay_until=9999999999',
+    'password={SSHA}AAAA',
+    'password_noscheme=AAAA',
+    'nopassword',
+    'noauthenticate',
+    'reason=gone',
+    'user=bob',
+    'username=bob',
+    'domain=example.org',
+    'login_user=bob',
+    'passdb_import=fail',
+    'proxy',
+    'proxy_maybe=y',
+    'host=192.0.2.1',
+    'userdb_user=bob',
+    'userdb_username:default=bob',
+    'userdb_domain=example.org',
+    'userdb_tempfail=yes',
+    'userdb_userdb_import=tempfail',
   ]) {
     const line = `ida:${SESAME.ssha}::::::userdb_x=1  ${field} nodelay\n`;
     writeFileSync(path.join(cwd, 'users'), line);
@@ -101,8 +126,16 @@ test('an import leaves out each user whose login Dovecot refuses, lets in or giv
 test('an import shows nothing of an extra field that is not known, since it may be a piece of a hash or a password', async (context) => {
   const cwd = temporaryDirectory(context);
   for (const odd of [
-    ...['{SSHA}AAAA==', '$2y$10$AAAA', `${'A'.repeat(86)}`, '=AAAA', 'caf\u00e9=AAAA', 'AAAAsecret'],
-    ...['AAAAsecret=', 'AAAA_2031=yes', 'mailAAAA=x', 'failAAAA'],
+    '{SSHA}AAAA==',
+    '$2y$10$AAAA',
+    `${'A'.repeat(86)}`,
+    '=AAAA',
+    'caf\u00e9=AAAA',
+    'AAAAsecret',
+    'AAAAsecret=',
+    'AAAA_2031=yes',
+    'mailAAAA=x',
+    'failAAAA',
   ]) {
     writeFileSync(path.join(cwd, 'users'), `ida:${SESAME.ssha}::::::userdb_x=1  ${odd}\n`);
     const { code, err } = await stopgap({ cwd }, 'user', 'import', 'users');
@@ -115,9 +148,19 @@ test('an import shows nothing of an extra field that is not known, since it may 
 test('an import takes users whose extra fields change nothing of the login', async (context) => {
   const cwd = temporaryDirectory(context);
   const harmless = [
-    ...['userdb_quota_rule=*:storage=1G', 'userdb_mail=mdbox:~/mail', 'userdb_quota/Mail_quota/size=1G'],
-    ...['userdb_user_x=1', 'quota_rule=*:storage=1G', 'mail=maildir:~/Maildir', 'home=/srv/x', 'uid=1000'],
-    ...['gid=1000', 'nodelay', 'nodelay=y', 'event_tenant=7', 'forward_tenant=7'],
+    'userdb_quota_rule=*:storage=1G',
+    'userdb_mail=mdbox:~/mail',
+    'userdb_quota/Mail_quota/size=1G',
+    'userdb_user_x=1',
+    'quota_rule=*:storage=1G',
+    'mail=maildir:~/Maildir',
+    'home=/srv/x',
+    'uid=1000',
+    'gid=1000',
+    'nodelay',
+    'nodelay=y',
+    'event_tenant=7',
+    'forward_tenant=7',
   ];
   writeFileSync(path.join(cwd, 'users'), `ida:${SESAME.ssha}::::::${harmless.join(' ')} \n`);
   const { code, err } = await stopgap({ cwd }, 'user', 'import', 'users');

@@ -72,7 +72,9 @@ describe('timed work while Redis is away', { skip, timeout: 40_000 }, () => {
       t.after(() => proxy.close());
       if (start === 'before') proxy.mute();
       const { work, done } = await world({
-        ...{ redis: `redis://127.0.0.1:${proxy.port}`, silence: 200, openTimeout: 100 },
+        redis: `redis://127.0.0.1:${proxy.port}`,
+        silence: 200,
+        openTimeout: 100,
       });
       work.start(doNothing);
       if (start === 'after') {

@@ -171,16 +171,12 @@ test('stopgap follow journal reads entries from its cursor on, also those that a
     for (const line of text.trimEnd().split('\n')) {
       const [, at, program, pid, said] = /^(\S+) mx (\S+)\[(\d+)\]: (.*)$/.exec(line)!;
       const entry = {
-        ...{
-          __CURSOR: `s=1;i=${++cursor}`,
-          __REALTIME_TIMESTAMP: String(Date.parse(at!) * 1000),
-          _HOSTNAME: 'mx',
-        },
-        ...{
-          SYSLOG_IDENTIFIER: program,
-          _PID: pid,
-          MESSAGE: asBytes ? [...Buffer.from(said!, 'latin1')] : said,
-        },
+        __CURSOR: `s=1;i=${++cursor}`,
+        __REALTIME_TIMESTAMP: String(Date.parse(at!) * 1000),
+        _HOSTNAME: 'mx',
+        SYSLOG_IDENTIFIER: program,
+        _PID: pid,
+        MESSAGE: asBytes ? [...Buffer.from(said!, 'latin1')] : said,
       };
       await appendFile(journal, `${JSON.stringify(entry)}\n`);
     }

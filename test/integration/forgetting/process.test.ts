@@ -43,7 +43,10 @@ const knows = ({ app }: Stopgap, name: string): boolean => serialize(app.models.
 async function refolded({ app }: Stopgap): Promise<object> {
   const nothing = (): void => undefined;
   const models = new ReadModels({
-    ...{ onVerdict: nothing, onBlockEvent: nothing, onRulesChanged: nothing, onSkipped: nothing },
+    onVerdict: nothing,
+    onBlockEvent: nothing,
+    onRulesChanged: nothing,
+    onSkipped: nothing,
   });
   await models.follow(app.store);
   await models.stop();
@@ -83,10 +86,7 @@ describe('a process in which somebody is forgotten', () => {
 
     const [said] = (await stopgap.all('PersonForgotten')) as readonly { by: string; data: object }[];
     assert.equal(said!.by, 'admin:me');
-    assert.deepEqual(said!.data, {
-      pseudonym,
-      ...{ erased: json['erased'], rewritten: json['rewritten'] },
-    });
+    assert.deepEqual(said!.data, { pseudonym, erased: json['erased'], rewritten: json['rewritten'] });
     await send(stopgap, BOB);
     await stopgap.settled();
     assert.deepEqual(stopgap.app.models.dump(), await refolded(stopgap), 'as if it were folded anew');

@@ -20,8 +20,13 @@ const person = { name: 'alice@example.com', pseudonym: 'forgotten-1a2b3c4d@inval
 const sent = (account: string, i: number): NewEvent =>
   newEvent(
     {
-      ...{ account, returnPath: `${account.toUpperCase()}`, ip: '192.0.2.1', direction: 'outbound' },
-      ...{ transaction: `t${i}`, recipients: 1, size: i },
+      account,
+      returnPath: `${account.toUpperCase()}`,
+      ip: '192.0.2.1',
+      direction: 'outbound',
+      transaction: `t${i}`,
+      recipients: 1,
+      size: i,
     },
     { type: 'MessageAccepted' },
   );

@@ -24,14 +24,21 @@ describe('the hook for mail in a queue', () => {
     const [call] = await hook.called(1);
     const subject = { type: 'account', value: ALICE };
     assert.deepEqual(call, {
-      ...{ action: 'hold-queue', block, subject, account: ALICE },
+      action: 'hold-queue',
+      block,
+      subject,
+      account: ALICE,
       queueIds: ['4GONE', '4TWO2', '4ONE1'],
     });
     const [{ data, by, correlation }] = (await runs(there, 1)) as [RecordedEvent & { data: HookRan }];
     const [imposed] = await stopgap.all('BlockImposed');
     const { cause, ...ran } = data;
     assert.deepEqual(ran, {
-      ...{ block, action: 'hold-queue', outcome: 'done', asked: 3, acted: 2 },
+      block,
+      action: 'hold-queue',
+      outcome: 'done',
+      asked: 3,
+      acted: 2,
       output: 'held 4TWO2\nheld 4ONE1',
     });
     assert.deepEqual([cause, by, correlation], [imposed!.position, 'system:hook', `event:${cause}`]);

@@ -15,7 +15,11 @@ import { PROGRAM } from '../../support/program.js';
 const SERVICE = 54_321;
 
 const doing = (more: Partial<Doing> = {}): Doing => ({
-  ...{ gap: 60_000, what: 'login', who: 1, recipients: 2, life: 500 },
+  gap: 60_000,
+  what: 'login',
+  who: 1,
+  recipients: 2,
+  life: 500,
   ...more,
 });
 const START = Date.parse('2026-11-22T10:00:00Z');
@@ -45,8 +49,12 @@ describe('stopgap import postfix-log', () => {
     assert.equal((await stat(folder.path('trace.ndjson'))).mode & 0o777, 0o600, 'it names senders');
     assert.deepEqual(trace[0], {
       time: '2026-11-22T10:01:00.003Z',
-      ...{ account: 'user1@example.com', returnPath: 'user1@example.com', ip: '192.0.2.2' },
-      ...{ recipients: 2, size: 1000, recipientDomains: ['d0.example', 'd1.example'] },
+      account: 'user1@example.com',
+      returnPath: 'user1@example.com',
+      ip: '192.0.2.2',
+      recipients: 2,
+      size: 1000,
+      recipientDomains: ['d0.example', 'd1.example'],
     });
     assert.match(out, /^found +10 messages to 20 recipients, by 1 account$/m);
     assert.match(out, /^ +1 refused recipient\n +1 bounce\n +2 failed logins$/m);
@@ -64,10 +72,14 @@ describe('stopgap import postfix-log', () => {
     ];
     const chain = Array.from({ length: 20_000 }, (_, index) => handedBack(`A${index + 1}`, `A${index}`));
     const lines = [
-      ...[handedBack('SELF', 'SELF'), ...ended('SELF')],
-      ...[`${at}/pickup[1]: B: uid=0 from=<b> orig_id=B`, ...ended('B')],
-      ...[`${at}/smtpd[1]: A0: client=a[192.0.2.1], sasl_username=anna@example.com`],
-      ...[...chain, ...ended(`A${chain.length}`), ...ended('A0')],
+      handedBack('SELF', 'SELF'),
+      ...ended('SELF'),
+      `${at}/pickup[1]: B: uid=0 from=<b> orig_id=B`,
+      ...ended('B'),
+      `${at}/smtpd[1]: A0: client=a[192.0.2.1], sasl_username=anna@example.com`,
+      ...chain,
+      ...ended(`A${chain.length}`),
+      ...ended('A0'),
     ];
     const folder = await ImportFolder.open(t, { 'mail.log': `${lines.join('\n')}\n` });
     const { code, out, err } = await folder.import(['mail.log', '--trace', 'trace.ndjson']);
@@ -139,11 +151,13 @@ describe('stopgap import postfix-log', () => {
       'stopgap.yaml':
         'data: ./data\nsmtp: { relay: { url: smtp://127.0.0.1:25 } }\ngeoip: { country: country.mmdb, asn: asn.mmdb }\n',
       'country.mmdb': mmdb({
-        ...{ type: 'Test-Country', builtAt },
+        type: 'Test-Country',
+        builtAt,
         networks: { '192.0.2.0/24': { country: { iso_code: 'FR' } } },
       }),
       'asn.mmdb': mmdb({
-        ...{ type: 'Test-ASN', builtAt },
+        type: 'Test-ASN',
+        builtAt,
         networks: { '192.0.2.0/24': { autonomous_system_number: 64_500 } },
       }),
     };
@@ -261,7 +275,10 @@ describe('stopgap import postfix-log', () => {
       [
         'RulesChanged',
         ...Array.from({ length: 10 }, () => 'MessageAccepted'),
-        ...['BounceReceived', 'RecipientsRefused', 'AuthenticationFailed', 'AuthenticationFailed'],
+        'BounceReceived',
+        'RecipientsRefused',
+        'AuthenticationFailed',
+        'AuthenticationFailed',
       ],
     );
     const [, message] = stored;
@@ -303,8 +320,17 @@ describe('stopgap import postfix-log', () => {
       ].join('\n'),
     });
     const { out, err } = await folder.import([
-      ...['mail.log', '--trace', '-', '--timezone', 'Europe/Berlin', '--year', '2024'],
-      ...['--account-domain', 'Example.com', '--networks', '198.51.100.0/24'],
+      'mail.log',
+      '--trace',
+      '-',
+      '--timezone',
+      'Europe/Berlin',
+      '--year',
+      '2024',
+      '--account-domain',
+      'Example.com',
+      '--networks',
+      '198.51.100.0/24',
     ]);
     assert.deepEqual(
       parsed(out).map(({ time, account, returnPath }) => [time, account, returnPath]),
@@ -334,7 +360,8 @@ describe('stopgap import postfix-log', () => {
   test('fails if nothing at all was understood, and says so', async (t) => {
     const rubbish = '{"a":1}\n\n{"b":2}\n';
     const folder = await ImportFolder.open(t, {
-      ...{ 'wrong.json': rubbish, 'empty.log': '' },
+      'wrong.json': rubbish,
+      'empty.log': '',
       'others.log': 'Nov 22 10:00:00 mail sshd[7]: Connection closed\n',
       'mail.log': LOG,
     });

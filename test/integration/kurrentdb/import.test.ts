@@ -7,7 +7,11 @@ import { collect } from '../../support/store/events.js';
 
 const START = Date.parse('2026-11-22T10:00:00Z');
 const DOINGS = Array.from({ length: 40 }, (_, who) => ({
-  ...{ gap: 1000, what: 'login' as const, who: who % 4, recipients: 1, life: 10 },
+  gap: 1000,
+  what: 'login' as const,
+  who: who % 4,
+  recipients: 1,
+  life: 10,
 }));
 const LOG = logOf(DOINGS, START, 'iso')
   .map(({ text }) => `${text}\n`)

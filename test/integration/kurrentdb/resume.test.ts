@@ -83,11 +83,17 @@ describe('a KurrentDB subscription', { timeout: PATIENCE }, () => {
         ({ port }) => new Connection(nodes, `127.0.0.1:${port}`, false),
       ) as [Connection, Connection];
       const retention = {
-        ...{ outlived: () => false, mayHaveTaken: () => false, keeps: () => true },
+        outlived: () => false,
+        mayHaveTaken: () => false,
+        keeps: () => true,
         refresh: () => Promise.resolve(),
       } as unknown as Retention;
       const reader = new Reader({
-        ...{ connection: reading, credentials: undefined, retention, timeout, checkOpen: () => undefined },
+        connection: reading,
+        credentials: undefined,
+        retention,
+        timeout,
+        checkOpen: () => undefined,
       });
       const pulse = new Pulse({ interval: 50, head: () => reader.head(), back: () => undefined, report });
       const seen: string[] = [];

@@ -28,15 +28,26 @@ test('notices of one moment to many owners arrive, all of them, though KurrentDB
   const mail = await MailReceiver.start(t);
   const problems: string[] = [];
   const channel = channelOf({
-    ...{ type: 'mail', url: undefined, secret: undefined, smtp: mail.url },
-    ...{ to: 'ops@example.com', events: 'imposed' },
+    type: 'mail',
+    url: undefined,
+    secret: undefined,
+    smtp: mail.url,
+    to: 'ops@example.com',
+    events: 'imposed',
     owners: NAMES.map((name) => `${name}=admin@office-${name}`),
   });
   const notices = new Notices({
-    ...{ channels: [channel], store, models: node.deps.models, clock, isAlone: true, retention: 35 * DAY },
+    channels: [channel],
+    store,
+    models: node.deps.models,
+    clock,
+    isAlone: true,
+    retention: 35 * DAY,
     log: pino({ level: 'warn' }, { write: (line: string) => void problems.push(line) }),
     metrics: new Metrics().notices,
-    ...{ publicUrl: undefined, relay: asRelay('smtp://127.0.0.1:9', '/'), hostname: 'mx.example.com' },
+    publicUrl: undefined,
+    relay: asRelay('smtp://127.0.0.1:9', '/'),
+    hostname: 'mx.example.com',
   });
   t.after(async () => {
     await notices.close();
@@ -52,8 +63,14 @@ test('notices of one moment to many owners arrive, all of them, though KurrentDB
         {
           type: 'BlockImposed',
           data: {
-            ...{ block, subject, direction: 'outbound', description: 'x'.repeat(500), refusal: 'soft' },
-            ...{ until: clock.now() + HOUR, origin: 'admin', renewWhileTrying: false },
+            block,
+            subject,
+            direction: 'outbound',
+            description: 'x'.repeat(500),
+            refusal: 'soft',
+            until: clock.now() + HOUR,
+            origin: 'admin',
+            renewWhileTrying: false,
           },
         },
         { type: 'BlockReleased', data: { block, falsePositive: false } },

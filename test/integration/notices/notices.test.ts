@@ -306,17 +306,25 @@ describe('notices', () => {
     for (const value of ['one@example.com', 'two@example.com']) {
       const subject = parseSubject('account', value);
       const evidence = {
-        ...{ rule: 'many', version: 1, count: 'messages', window: 600_000, limit: 1, observed: 2 },
-        ...{
-          firstPosition: 1,
-          lastPosition: await stopgap.app.store.head(),
-          lastAt: clock.now(),
-          sentence: 'too many',
-        },
+        rule: 'many',
+        version: 1,
+        count: 'messages',
+        window: 600_000,
+        limit: 1,
+        observed: 2,
+        firstPosition: 1,
+        lastPosition: await stopgap.app.store.head(),
+        lastAt: clock.now(),
+        sentence: 'too many',
       };
       const terms: Act['terms'] = {
-        ...{ direction: 'outbound', description: 'd', refusal: 'soft', duration: HOUR, lapse: HOUR },
-        ...{ escalate: undefined, renewWhileTrying: false },
+        direction: 'outbound',
+        description: 'd',
+        refusal: 'soft',
+        duration: HOUR,
+        lapse: HOUR,
+        escalate: undefined,
+        renewWhileTrying: false,
       };
       const act: Act = { kind: 'act', action: 'block', subject, terms, evidence, newId: value };
       const { position } = await stopgap.app.blockCommands.execute(subject, act, { by: 'rule:many@1' });

@@ -49,13 +49,17 @@ describe('of several processes that send notices', () => {
       const workers = [1, 2, 3].map(
         () =>
           new Notices({
-            ...{ channels: [channel], store, models, clock, log: pino({ level: 'silent' }) },
-            ...{ metrics: new Metrics().notices, isAlone: false, retention: 35 * DAY },
-            ...{
-              publicUrl: undefined,
-              relay: asRelay('smtp://127.0.0.1:9', '/'),
-              hostname: 'mx.example.com',
-            },
+            channels: [channel],
+            store,
+            models,
+            clock,
+            log: pino({ level: 'silent' }),
+            metrics: new Metrics().notices,
+            isAlone: false,
+            retention: 35 * DAY,
+            publicUrl: undefined,
+            relay: asRelay('smtp://127.0.0.1:9', '/'),
+            hostname: 'mx.example.com',
           }),
       );
       t.after(async () => {

@@ -174,7 +174,12 @@ class Stage {
     this.#sending.clear();
     const { remote, local } = this.process;
     this.outbox = await OutboxedStore.open({
-      ...{ remote, local, clock, log: pino({ level: 'silent' }), maxEvents: 1000, whenFull: 'defer' },
+      remote,
+      local,
+      clock,
+      log: pino({ level: 'silent' }),
+      maxEvents: 1000,
+      whenFull: 'defer',
       onLost: (events) => (this.lost += events),
     });
   }

@@ -98,13 +98,22 @@ export async function openScene(
     // The distant store outlives the outbox, as it does when the process ends.
     const shared = changed(distant, { close: () => Promise.resolve() });
     const outbox = await OutboxedStore.open({
-      ...{ maxEvents: 1000, whenFull: 'defer', ...options },
-      ...{ remote: shared, local, clock, log: pino({ level: 'silent' }) },
+      maxEvents: 1000,
+      whenFull: 'defer',
+      ...options,
+      remote: shared,
+      local,
+      clock,
+      log: pino({ level: 'silent' }),
       onLost: (events) => (lost += events),
     });
     open = outbox;
     return {
-      ...{ distant, outbox, local, folder, lost: () => lost },
+      distant,
+      outbox,
+      local,
+      folder,
+      lost: () => lost,
       async again() {
         await outbox.close();
         return begin();

@@ -66,8 +66,13 @@ async function begin(
   context.after(() => file.stop());
   await file.start();
   return {
-    ...{ store, models, overrideCommands, clock, file },
-    ...{ lines: lines!, refusals: refusals! },
+    store,
+    models,
+    overrideCommands,
+    clock,
+    file,
+    lines: lines!,
+    refusals: refusals!,
     async write(next) {
       writeFileSync(`${place}.new`, next);
       renameSync(`${place}.new`, place);

@@ -12,9 +12,18 @@ describe('the page while the server is away, in a real browser', { skip: WITHOUT
   after(() => server.stop());
 
   const ALL = [
-    ...['/', '/proposals', '/proposals/018f0000-0000-7000-8000-00000000000a', '/blocks'],
-    ...['/blocks/018f0000-0000-7000-8000-00000000000a', '/senders/account/ann%40example.com', '/rules'],
-    ...['/exemptions', '/notices', '/people', '/changes', '/storage'],
+    '/',
+    '/proposals',
+    '/proposals/018f0000-0000-7000-8000-00000000000a',
+    '/blocks',
+    '/blocks/018f0000-0000-7000-8000-00000000000a',
+    '/senders/account/ann%40example.com',
+    '/rules',
+    '/exemptions',
+    '/notices',
+    '/people',
+    '/changes',
+    '/storage',
   ];
 
   for (const [how, isOffline, screens] of [

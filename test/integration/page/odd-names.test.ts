@@ -20,13 +20,20 @@ describe(
       id = await server.api.trip(NAME, 'block');
       await server.api.trip(`b${NAME}`);
       await server.api.post('/api/v1/exemptions', {
-        ...{ subject: { type: 'account', value: `c${NAME}` }, reason: `as ${NAME}`, duration: '1d' },
+        subject: { type: 'account', value: `c${NAME}` },
+        reason: `as ${NAME}`,
+        duration: '1d',
       });
     });
     after(() => server.stop());
 
     const places = (): readonly string[] => [
-      ...['/', '/blocks', '/proposals', '/exemptions', '/changes', `/blocks/${id}`],
+      '/',
+      '/blocks',
+      '/proposals',
+      '/exemptions',
+      '/changes',
+      `/blocks/${id}`,
       `/senders/account/${encodeURIComponent(NAME)}`,
     ];
 

@@ -165,7 +165,9 @@ describe('the screen of a sender in a real browser', { skip: WITHOUT_BROWSER }, 
 
   test('finds the block on another thing that refused an account which is not blocked itself', async () => {
     const { json: block } = await server.api.post('/api/v1/blocks', {
-      ...{ subject: { type: 'ehlo', value: 'bot.example' }, duration: '1h', description: 'bots' },
+      subject: { type: 'ehlo', value: 'bot.example' },
+      duration: '1h',
+      description: 'bots',
     });
     await server.api.refused('sue@own.example', block['id'], 'auth', '535 5.7.8 Authentication failed');
     const page = await server.open({ as: 'viewer', at: `${ACCOUNT}sue@own.example` });
@@ -178,7 +180,9 @@ describe('the screen of a sender in a real browser', { skip: WITHOUT_BROWSER }, 
 
   test('says at once of a sender that is not blocked itself which other block refuses it, until that ends', async () => {
     const { json: block } = await server.api.post('/api/v1/blocks', {
-      ...{ subject: { type: 'domain', value: 'attacked.example' }, duration: '1h', description: 'attack' },
+      subject: { type: 'domain', value: 'attacked.example' },
+      duration: '1h',
+      description: 'attack',
     });
     await server.api.sent('tim@attacked.example', 1);
     for (const place of [

@@ -40,7 +40,11 @@ describe("Dovecot's auth policy", () => {
     // The second time the credentials are known to fail; what follows is summarised.
     assert.deepEqual(
       (await failures(stopgap)).map(({ stream, data }) => [
-        ...[stream, data.kind, data.block, data.account, data.fresh],
+        stream,
+        data.kind,
+        data.block,
+        data.account,
+        data.fresh,
       ]),
       [
         ['auth-192.0.2.7', 'feigned', block, ALICE, true],
@@ -102,7 +106,9 @@ describe("Dovecot's auth policy", () => {
     await fails({ login: 'typed', success: false });
     const refused = await stopgap.all<MessageRefused>('MessageRefused');
     assert.deepEqual(refused.map(({ stream }) => stream).sort(), [
-      ...['send-198.51.100.9', `send-${ALICE}`, `send-${BOB}`],
+      'send-198.51.100.9',
+      `send-${ALICE}`,
+      `send-${BOB}`,
     ]);
     const events = JSON.stringify(await stopgap.events());
     assert.ok(!events.includes('typed') && !stopgap.logs.some((line) => line.includes('typed')));
@@ -137,9 +143,20 @@ describe("Dovecot's auth policy", () => {
     const counted = async (ip: string): Promise<number> =>
       (await check(stopgap, `ip=${ip}`)).windows!.find(({ rule }) => rule === 'guessing')!.observed;
     const mechs: Readonly<Record<string, number>> = {
-      ...{ 'CRAM-MD5': 3, 'SCRAM-SHA-256': 3, 'scram-sha-1': 3, 'DIGEST-MD5': 3, APOP: 3, NTLM: 3, OTP: 3 },
+      'CRAM-MD5': 3,
+      'SCRAM-SHA-256': 3,
+      'scram-sha-1': 3,
+      'DIGEST-MD5': 3,
+      APOP: 3,
+      NTLM: 3,
+      OTP: 3,
       // Dovecot has what the client sent, or there is no password to guess. The last one is none.
-      ...{ PLAIN: 1, LOGIN: 1, XOAUTH2: 1, OAUTHBEARER: 1, EXTERNAL: 1, '': 1 },
+      PLAIN: 1,
+      LOGIN: 1,
+      XOAUTH2: 1,
+      OAUTHBEARER: 1,
+      EXTERNAL: 1,
+      '': 1,
     };
     const ipOf = (index: number): string => `203.0.113.${index + 1}`;
     for (const [index, mech] of Object.keys(mechs).entries())

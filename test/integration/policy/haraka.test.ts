@@ -35,8 +35,18 @@ function load(url: string, token: string): { readonly plugin: Plugin; readonly w
     logwarn: (line: string) => void warnings.push(line),
   } as unknown as Plugin;
   const sandbox = {
-    ...{ require: createRequire(import.meta.url), exports: plugin, process, Buffer, Math, DENY, DENYSOFT },
-    ...{ setTimeout, clearTimeout, setInterval, clearInterval, setImmediate },
+    require: createRequire(import.meta.url),
+    exports: plugin,
+    process,
+    Buffer,
+    Math,
+    DENY,
+    DENYSOFT,
+    setTimeout,
+    clearTimeout,
+    setInterval,
+    clearInterval,
+    setImmediate,
   };
   vm.runInNewContext(readFileSync(FILE, 'utf8'), sandbox, FILE);
   plugin.register();

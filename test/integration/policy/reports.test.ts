@@ -28,13 +28,21 @@ describe('what mail servers tell over HTTP in a running Stopgap', () => {
   test('is one event with what the policy service recorded of the same queue id, whichever comes first', async (t) => {
     const { stopgap, api, asking } = await started(t);
     const item = (queueId: string) => ({
-      ...{ type: 'accepted', id: `own-${queueId}`, queueId, at: new Date().toISOString() },
-      ...{ account: ALICE, returnPath: ALICE, ip: '192.0.2.7', recipients: 2 },
+      type: 'accepted',
+      id: `own-${queueId}`,
+      queueId,
+      at: new Date().toISOString(),
+      account: ALICE,
+      returnPath: ALICE,
+      ip: '192.0.2.7',
+      recipients: 2,
     });
     assert.equal(await asking.ask({ ...END, queue_id: 'FIRST' }), 'DUNNO');
     await stopgap.settled();
     assert.deepEqual((await api('/api/v1/sends', [item('FIRST'), item('SECOND')])).json, {
-      ...{ recorded: 1, known: 1, refused: 0 },
+      recorded: 1,
+      known: 1,
+      refused: 0,
       results: [
         { id: 'own-FIRST', result: 'known' },
         { id: 'own-SECOND', result: 'recorded' },
@@ -79,10 +87,20 @@ describe('what mail servers tell over HTTP in a running Stopgap', () => {
     assert.equal((await blocked('')).status, 404);
     // As the formatter `json` of rspamd 3 writes it.
     const message = {
-      ...{ ip: '192.0.2.7', user: 'bob@example.com', qid: '4ABC', subject: 'Hi', action: 'add header' },
-      ...{ from: 'bob@example.com', rcpt: ['a@one.test', 'b@two.test'], size: 4711, score: 6.5, fuzzy: [] },
+      ip: '192.0.2.7',
+      user: 'bob@example.com',
+      qid: '4ABC',
+      subject: 'Hi',
+      action: 'add header',
+      from: 'bob@example.com',
+      rcpt: ['a@one.test', 'b@two.test'],
+      size: 4711,
+      score: 6.5,
+      fuzzy: [],
       symbols: [{ name: 'X', score: 6.5, groups: [] }],
-      ...{ message_id: 'x@y', header_from: ['bob@example.com'], scan_time: 12 },
+      message_id: 'x@y',
+      header_from: ['bob@example.com'],
+      scan_time: 12,
     };
     const sent = (body: unknown) => api(`/rspamd/${token}/sent`, body);
     assert.deepEqual((await sent(message)).json, { result: 'recorded' });
@@ -119,7 +137,10 @@ describe('what mail servers tell over HTTP in a running Stopgap', () => {
       { type: 'login-failed', id: 'a', ip: '192.0.2.7', account: ALICE, count: 7 },
       { type: 'login-failed', id: 'b', ip: '192.0.2.7', account: 'bob@example.com' },
       {
-        ...{ type: 'login-failed', id: 'c', ip: '192.0.2.8', account: ALICE },
+        type: 'login-failed',
+        id: 'c',
+        ip: '192.0.2.8',
+        account: ALICE,
         at: new Date(Date.now() - 3_600_000).toISOString(),
       },
     ]);

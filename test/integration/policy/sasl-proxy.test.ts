@@ -56,7 +56,10 @@ async function scene(
   const clock = new ManualClock();
   const asked: SaslLogin[] = [];
   const proxy = new SaslProxy({
-    ...{ listen: { path: listen }, auth, failureDelay: 2000, clock },
+    listen: { path: listen },
+    auth,
+    failureDelay: 2000,
+    clock,
     isBlocked: async (login) => {
       asked.push(login);
       return blocked(login);
@@ -213,9 +216,19 @@ describe('the SASL proxy', () => {
   test('offers no mechanism by which a client knows that its password is right before Stopgap is asked', async (t) => {
     const { connect } = await scene(t, () => true);
     const mechanisms = [
-      ...['PLAIN\tplaintext', 'LOGIN\tplaintext', 'SCRAM-SHA-1\tmutual-auth', 'SCRAM-SHA-256\tmutual-auth'],
-      ...['DIGEST-MD5\tdictionary\tactive\tmutual-auth', 'CRAM-MD5\tdictionary\tactive', 'GSSAPI', 'NTLM'],
-      ...['EXTERNAL', 'XOAUTH2', 'OAUTHBEARER', 'SCRAM-SHA-256-PLUS\tmutual-auth\tchannel-binding', 'NEW'],
+      'PLAIN\tplaintext',
+      'LOGIN\tplaintext',
+      'SCRAM-SHA-1\tmutual-auth',
+      'SCRAM-SHA-256\tmutual-auth',
+      'DIGEST-MD5\tdictionary\tactive\tmutual-auth',
+      'CRAM-MD5\tdictionary\tactive',
+      'GSSAPI',
+      'NTLM',
+      'EXTERNAL',
+      'XOAUTH2',
+      'OAUTHBEARER',
+      'SCRAM-SHA-256-PLUS\tmutual-auth\tchannel-binding',
+      'NEW',
     ];
     const greeting = (offered: readonly string[]): string =>
       `VERSION\t1\t2\n${offered.map((each) => `MECH\t${each}\n`).join('')}SPID\t9\nDONE\n`;
@@ -278,8 +291,11 @@ describe('the SASL proxy', () => {
     const dir = await workDir(t);
     const listen = path.join(dir, 'proxy');
     const proxy = new SaslProxy({
-      ...{ listen: { path: listen }, auth: path.join(dir, 'auth'), failureDelay: 2000 },
-      ...{ clock: new ManualClock(), isBlocked: () => Promise.resolve(false) },
+      listen: { path: listen },
+      auth: path.join(dir, 'auth'),
+      failureDelay: 2000,
+      clock: new ManualClock(),
+      isBlocked: () => Promise.resolve(false),
     });
     await proxy.listen();
     t.after(() => proxy.close());

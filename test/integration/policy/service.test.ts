@@ -223,7 +223,8 @@ describe('the policy service in a running Stopgap', () => {
   test('puts nothing off of a sender that is exempt', async (t) => {
     const { gate, through } = heldBack(t, `send-${ALICE}`);
     const stopgap = await Stopgap.start(t, {
-      ...{ settings: LISTEN, throughStore: through },
+      settings: LISTEN,
+      throughStore: through,
       rules: `${FIXED_RULES}\nexempt:\n  - { subject: { type: account, value: ${ALICE} }, reason: our newsletter }\n`,
     });
     const asking = await Asking.open(t, stopgap.port('policy'));

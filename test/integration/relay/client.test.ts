@@ -11,8 +11,12 @@ const XCLIENT = 'XCLIENT ADDR LOGIN';
 function client(name: string): RelayClient {
   const last = name.length;
   return {
-    ...{ ip: `192.0.2.${last}`, port: 4711, protocol: 'ESMTP', helo: `${name}.example.com` },
-    ...{ login: `${name}@example.com`, ident: 'abc.1' },
+    ip: `192.0.2.${last}`,
+    port: 4711,
+    protocol: 'ESMTP',
+    helo: `${name}.example.com`,
+    login: `${name}@example.com`,
+    ident: 'abc.1',
   };
 }
 

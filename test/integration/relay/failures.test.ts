@@ -25,7 +25,12 @@ const unreachable = (ambiguous: boolean, text: RegExp) => (error: unknown) => {
 const PHASES: readonly Verb[] = ['connect', 'EHLO', 'MAIL', 'RCPT', 'DATA', '.'];
 /** Which of them ends the phase. */
 const TIMEOUTS: Partial<Record<Verb, keyof RelayTimeouts>> = {
-  ...{ connect: 'greeting', EHLO: 'command', MAIL: 'command', RCPT: 'command', DATA: 'data', '.': 'dot' },
+  connect: 'greeting',
+  EHLO: 'command',
+  MAIL: 'command',
+  RCPT: 'command',
+  DATA: 'data',
+  '.': 'dot',
 };
 const silent = (phase: Verb): Script => ({ [phase]: () => '' });
 const killing = (phase: Verb): Script => ({

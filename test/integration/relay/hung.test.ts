@@ -49,7 +49,8 @@ describe('relay: an upstream that swallows what it is sent', () => {
     const notices: string[] = [];
     const unanswered: number[] = [];
     const both = await swallowing(t, {
-      ...{ maxSessions: 1, timeouts: { clientGone: 10 } },
+      maxSessions: 1,
+      timeouts: { clientGone: 10 },
       onNotice: (text) => notices.push(text),
       onUnanswered: () => unanswered.push(1),
     });
@@ -107,7 +108,8 @@ describe('relay: an upstream that swallows what it is sent', () => {
     it(`${lmtp ? 'LMTP' : 'SMTP'}: its spool file is gone before the answer comes`, async (t) => {
       const spoolDir = await temporaryDir(t);
       const body = collectBody(Readable.from([Buffer.from(`${MESSAGE}${'x'.repeat(2000)}\r\n`)]), {
-        ...{ spoolDir, memoryLimit: 1000 },
+        spoolDir,
+        memoryLimit: 1000,
       });
       const both = await swallowing(t, { timeouts: { clientGone: 10 } }, lmtp);
       const hung = await swallowed(both, body);
@@ -181,7 +183,9 @@ describe('relay: an upstream that swallows what it is sent', () => {
     const upstream = await FakeUpstream.start({ script: { connect: () => '' } });
     t.after(() => upstream.stop());
     const relay = relayTo(t, upstream.url(), {
-      ...{ maxSessions: 3, waitTimeout: 30, backoff: { first: 0, most: 0 } },
+      maxSessions: 3,
+      waitTimeout: 30,
+      backoff: { first: 0, most: 0 },
     });
     const refused = Array.from({ length: 3 }, () => assert.rejects(relay.begin(ENVELOPE).offer(TO)));
     await Promise.all(refused);

@@ -19,8 +19,19 @@ describe('durability', () => {
     try {
       const trace = path.join(directory, 'trace');
       await promisify(execFile)(STRACE, [
-        ...['-f', '-y', '-s', '20000', '-o', trace, '-e', 'trace=pwrite64,fsync,fdatasync,write,writev'],
-        ...[process.execPath, LOAD_CHILD, path.join(directory, 'events.db'), 'sequential', String(COUNT)],
+        '-f',
+        '-y',
+        '-s',
+        '20000',
+        '-o',
+        trace,
+        '-e',
+        'trace=pwrite64,fsync,fdatasync,write,writev',
+        process.execPath,
+        LOAD_CHILD,
+        path.join(directory, 'events.db'),
+        'sequential',
+        String(COUNT),
       ]);
       const acknowledgements = judge((await fs.readFile(trace, 'utf8')).split('\n'));
       assert.equal(acknowledgements, COUNT);

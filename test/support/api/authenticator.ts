@@ -26,8 +26,10 @@ export class Authenticator {
     const { x, y } = publicKey.export({ format: 'jwk' }) as { readonly x: string; readonly y: string };
     // {1: 2, 3: -7, -1: 1, -2: x, -3: y} in CBOR (RFC 9053).
     this.#cose = Buffer.concat([
-      ...[Buffer.from('a5010203262001215820', 'hex'), Buffer.from(x, 'base64url')],
-      ...[Buffer.from('225820', 'hex'), Buffer.from(y, 'base64url')],
+      Buffer.from('a5010203262001215820', 'hex'),
+      Buffer.from(x, 'base64url'),
+      Buffer.from('225820', 'hex'),
+      Buffer.from(y, 'base64url'),
     ]);
   }
 
@@ -38,8 +40,9 @@ export class Authenticator {
     const data = dataOf(signing, attested);
     // {fmt: 'none', attStmt: {}, authData} in CBOR.
     const attestation = Buffer.concat([
-      ...[Buffer.from('a363666d74646e6f6e656761747453746d74a0686175746844617461', 'hex')],
-      ...[Buffer.from([0x59, data.length >> 8, data.length & 255]), data],
+      Buffer.from('a363666d74646e6f6e656761747453746d74a0686175746844617461', 'hex'),
+      Buffer.from([0x59, data.length >> 8, data.length & 255]),
+      data,
     ]);
     return this.#credential({
       clientDataJSON: clientData('webauthn.create', signing).toString('base64url'),

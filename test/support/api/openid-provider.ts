@@ -91,8 +91,12 @@ export class OpenIdProvider {
   #metadata(): Claims {
     const at = (path: string): string => this.issuer + path;
     return {
-      ...{ issuer: this.issuer, authorization_endpoint: at('/authorize'), token_endpoint: at('/token') },
-      ...{ jwks_uri: at('/keys'), response_types_supported: ['code'], subject_types_supported: ['public'] },
+      issuer: this.issuer,
+      authorization_endpoint: at('/authorize'),
+      token_endpoint: at('/token'),
+      jwks_uri: at('/keys'),
+      response_types_supported: ['code'],
+      subject_types_supported: ['public'],
       // What it offers must not be what is believed.
       id_token_signing_alg_values_supported: ['RS256', 'HS256', 'none'],
       ...(this.userInfo === undefined ? {} : { userinfo_endpoint: at('/user') }),

@@ -202,7 +202,10 @@ export class ApiServer {
   async held(block: string, account: string, count: number): Promise<void> {
     const data = { block, account, direction: 'outbound', recipients: 2, size: 1 };
     const events = Array.from({ length: count }, (_, n) => ({
-      ...{ id: newId(), type: 'MessageHeld', at: this.clock.now(), by: 'policy:test' },
+      id: newId(),
+      type: 'MessageHeld',
+      at: this.clock.now(),
+      by: 'policy:test',
       data: { ...data, transaction: `q${n + 1}` },
     }));
     await this.deps.store.append(heldStream(block), events, 'any');
@@ -273,7 +276,11 @@ function mailServersOn(
       policy: { refuse: '451', ownNetworks: ['198.51.100.0/24'] },
       smtp: { softFail: { contact: 'postmaster@example.com' } },
     },
-    ...{ store, clock, models, metrics, recorder },
+    store,
+    clock,
+    models,
+    metrics,
+    recorder,
     knows: () => true,
     placeOf: () => ({}),
     senders: () => ({ kind: 'own' }),

@@ -49,7 +49,10 @@ export async function stopgapVerb(
   let now = 0;
   const io: CliIo = {
     stdin: Readable.from([Buffer.from(input)]) as unknown as NodeJS.ReadStream,
-    ...{ stdout: sink('out'), stderr: sink('err'), env: {}, cwd },
+    stdout: sink('out'),
+    stderr: sink('err'),
+    env: {},
+    cwd,
     clock: { now: () => (now += SECOND) },
   };
   const code = await run(args, io);

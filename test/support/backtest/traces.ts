@@ -30,7 +30,10 @@ export function series(first: Line, count: number, every: Milliseconds): readonl
 export function traceFile(lines: readonly string[], chunk = 65_536, name = 'trace.ndjson'): LogFile {
   const bytes = Buffer.from(lines.map((text) => `${text}\n`).join(''));
   return {
-    ...{ name, writtenAt: 0, bytes: bytes.length, rereadable: true },
+    name,
+    writtenAt: 0,
+    bytes: bytes.length,
+    rereadable: true,
     async *chunks(onBytes) {
       for (let start = 0; start < bytes.length; start += chunk) {
         const part = bytes.subarray(start, start + chunk);

@@ -48,7 +48,10 @@ export function operationsOf(document: Document): readonly Operation[] {
     Object.entries(methods).map(([method, described]): Operation => {
       const content = described.requestBody?.content ?? {};
       return {
-        ...{ method: method.toUpperCase(), path, role: described['x-role'], scope: described['x-scope'] },
+        method: method.toUpperCase(),
+        path,
+        role: described['x-role'],
+        scope: described['x-scope'],
         query: (described.parameters ?? []).filter((parameter) => parameter.in === 'query'),
         body: content['application/json']?.schema,
         takesYaml: content['application/yaml'] !== undefined,
@@ -125,8 +128,22 @@ function bodyOf(operation: Operation, all: Readonly<Record<string, Schema>>): fc
   const json = (values: fc.Arbitrary<unknown>): fc.Arbitrary<string> =>
     values.map((each) => JSON.stringify(each) ?? '');
   const odd = fc.constantFrom(
-    ...['', '{', '[', 'null', '"\\ud800"', '{"a":1,"a":2}', '\ufeff{}', '{}{}', '[1e999]', '\0', '-', 'nul'],
-    ...['['.repeat(5000), '{"a":'.repeat(2000), '{"__proto__":{"polluted":true}}', '{"__proto__":null}'],
+    '',
+    '{',
+    '[',
+    'null',
+    '"\\ud800"',
+    '{"a":1,"a":2}',
+    '\ufeff{}',
+    '{}{}',
+    '[1e999]',
+    '\0',
+    '-',
+    'nul',
+    '['.repeat(5000),
+    '{"a":'.repeat(2000),
+    '{"__proto__":{"polluted":true}}',
+    '{"__proto__":null}',
   );
   return fc.oneof(
     { weight: 9, arbitrary: json(value) },
@@ -177,14 +194,12 @@ export function requestsOf(document: Document): fc.Arbitrary<Asked> {
     {
       weight: 1,
       arbitrary: fc.constantFrom(
-        ...[
-          'text/plain',
-          'application/x-ndjson',
-          'application/json; charset=utf-16',
-          'x',
-          ';',
-          'multipart/form-data',
-        ],
+        'text/plain',
+        'application/x-ndjson',
+        'application/json; charset=utf-16',
+        'x',
+        ';',
+        'multipart/form-data',
       ),
     },
   );
@@ -207,7 +222,10 @@ export function requestsOf(document: Document): fc.Arbitrary<Asked> {
         const path = parts.reduce((whole, part) => whole.replace(/\{\w+\}/, () => part), operation.path);
         const contentType = isYaml(body) && operation.takesYaml ? 'application/yaml' : stated;
         return {
-          ...{ operation, method: other === '' ? operation.method : other, who, body },
+          operation,
+          method: other === '' ? operation.method : other,
+          who,
+          body,
           target: `${path}${query}`,
           headers: body === undefined ? more : { 'content-type': contentType, ...more },
         };

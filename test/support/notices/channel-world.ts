@@ -93,7 +93,10 @@ export class World {
   tick(worker = this.workers[0]!): boolean {
     const { breakers, waiting, mostBytes } = this;
     const circumstances: Circumstances = {
-      ...{ breakers, waiting: () => waiting, newId: () => `n${++this.#ids}`, mostBytes },
+      breakers,
+      waiting: () => waiting,
+      newId: () => `n${++this.#ids}`,
+      mostBytes,
     };
     const facts = worker.state.decide(this.now, circumstances);
     if (facts.length === 0 || worker.state.revision !== this.#revision) return false;

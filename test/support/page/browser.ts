@@ -15,8 +15,10 @@ import '../auth/checked-once.js';
 const CHROMIUM = [
   process.env['STOPGAP_TEST_CHROMIUM'],
   // The first has no windows, and takes half as much of the processor.
-  ...['/usr/bin/chromium-headless-shell', '/usr/bin/chromium'],
-  ...['/usr/bin/chromium-browser', '/usr/bin/google-chrome'],
+  '/usr/bin/chromium-headless-shell',
+  '/usr/bin/chromium',
+  '/usr/bin/chromium-browser',
+  '/usr/bin/google-chrome',
   '/Applications/Google Chrome.app/Contents/MacOS/Google Chrome',
 ].find((file) => file !== undefined && file !== '' && existsSync(file));
 

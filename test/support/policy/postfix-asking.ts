@@ -41,7 +41,9 @@ export async function postfixAsking(
   const postfix = await RealPostfix.start(t, {
     // The second is the one through which a content filter gives mail back.
     listeners: ['127.0.0.1:2500 inet n - n - - smtpd', '127.0.0.1:2501 inet n - n - - smtpd\n  -o stopgap='],
-    ...{ outside: outside.port, inside: outside.port, services },
+    outside: outside.port,
+    inside: outside.port,
+    services,
     settings: [
       'smtpd_sasl_auth_enable = yes',
       'smtpd_sasl_type = dovecot',

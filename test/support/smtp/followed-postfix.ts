@@ -19,9 +19,11 @@ export async function followedPostfix(
   const auth = await dovecotAuth(t, PASSWORDS);
   const postfix = await RealPostfix.start(t, {
     listeners: ['127.0.0.1:2500 inet n - n - - smtpd'],
-    ...{ outside: outside.port, inside: outside.port },
+    outside: outside.port,
+    inside: outside.port,
     settings: [
-      ...['smtpd_sasl_auth_enable = yes', 'smtpd_sasl_type = dovecot'],
+      'smtpd_sasl_auth_enable = yes',
+      'smtpd_sasl_type = dovecot',
       `smtpd_sasl_path = inet:127.0.0.1:${auth}`,
       'local_recipient_maps = inline:{alice@example.com=x}',
       '',

@@ -55,7 +55,10 @@ export class RealRspamd {
     // What the rules of the distribution begin with; modules rely on it.
     await writeFile(path.join(dir, 'globals.lua'), 'require("global_functions")()\n');
     const [program, args] = command(RSPAMD, [
-      ...['-f', '-i', '-c', path.join(dir.slice(DEBIAN.length), 'rspamd.conf')],
+      '-f',
+      '-i',
+      '-c',
+      path.join(dir.slice(DEBIAN.length), 'rspamd.conf'),
     ]);
     const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'] });
     const rspamd = new RealRspamd(dir, child, port!);

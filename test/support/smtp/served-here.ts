@@ -26,7 +26,9 @@ export class ServedHere extends Running {
   ): Promise<ServedHere> {
     const loaded = loadConfig({ env: { ...ENVIRONMENT, ...env }, cwd });
     const app = await startApp({
-      ...{ loaded, clock: systemClock, logs: logsOf(pino({ level: 'silent' })) },
+      loaded,
+      clock: systemClock,
+      logs: logsOf(pino({ level: 'silent' })),
       onFatal: (error) => assert.fail(String(error)),
     });
     const served = new ServedHere(app);

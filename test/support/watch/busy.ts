@@ -84,7 +84,9 @@ export class Busy {
     await this.#thief();
     await this.#proposals();
     await this.ask('POST', '/api/v1/blocks', {
-      ...{ subject: { type: 'ehlo', value: 'win-*' }, duration: '1h', description: 'for an hour' },
+      subject: { type: 'ehlo', value: 'win-*' },
+      duration: '1h',
+      description: 'for an hour',
     });
     for (const resource of ['senders', 'rules', 'exemptions']) await this.ask('GET', `/api/v1/${resource}`);
     assert.equal((await fetch(`http://${this.target}/api/v1/blocks`)).status, 401);

@@ -28,10 +28,7 @@ export async function startPrometheus(
   args: readonly string[] = [],
 ): Promise<Server> {
   const file = await configured(dir, 'prometheus', config);
-  return startServer(t, 'prometheus', [
-    ...[`--config.file=${file}`, `--storage.tsdb.path=${dir}/tsdb`],
-    ...args,
-  ]);
+  return startServer(t, 'prometheus', [`--config.file=${file}`, `--storage.tsdb.path=${dir}/tsdb`, ...args]);
 }
 
 /** An Alertmanager likewise. */
@@ -42,7 +39,8 @@ export async function startAlertmanager(
 ): Promise<Server> {
   const file = await configured(dir, 'alertmanager', config);
   return startServer(t, 'alertmanager', [
-    ...[`--config.file=${file}`, `--storage.path=${dir}/alertmanager`],
+    `--config.file=${file}`,
+    `--storage.path=${dir}/alertmanager`,
     '--cluster.listen-address=',
   ]);
 }

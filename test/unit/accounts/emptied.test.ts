@@ -17,7 +17,13 @@ const NAMES = ['a@example.com', 'b@example.com', 'c@example.com'];
 const password = await hashPassword('correct-horse-battery-staple', { ln: 4, r: 1, p: 1 });
 const hash = `sha256:${'0'.repeat(64)}`;
 const rule = (id: string): unknown => ({
-  ...{ id, per: 'account', count: 'recipients', window: '1h', limit: 100, then: 'block', for: '1h' },
+  id,
+  per: 'account',
+  count: 'recipients',
+  window: '1h',
+  limit: 100,
+  then: 'block',
+  for: '1h',
 });
 
 interface Kind {

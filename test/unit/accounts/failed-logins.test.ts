@@ -17,13 +17,18 @@ test('failed logins are counted by account, in any spelling, until an hour has p
   assert.deepEqual(failed.of('a@example.com', later), {
     failed: once('192.0.2.7', NOON),
     putOff: once('192.0.2.8', NOON + 50 * MINUTE),
-    ...{ since: NOON, isKnown: true, wasNone: false },
+    since: NOON,
+    isKnown: true,
+    wasNone: false,
   });
   assert.equal(failed.of('a@example.com', later + 1), undefined);
   failed.note('a@example.com', 'failed', '192.0.2.7', later + 1);
   assert.deepEqual(failed.of('a@example.com', later + 1), {
     failed: once('192.0.2.7', later + 1),
-    ...{ putOff: undefined, since: later + 1, isKnown: true, wasNone: false },
+    putOff: undefined,
+    since: later + 1,
+    isKnown: true,
+    wasNone: false,
   });
 });
 
@@ -34,7 +39,10 @@ test('what is reported late counts by when it was, and not at all where it was c
   failed.note('a@example.com', 'failed', '192.0.2.9', NOON - 2 * HOUR);
   assert.deepEqual(failed.of('a@example.com', NOON), {
     failed: once('192.0.2.7', NOON, 6),
-    ...{ putOff: undefined, since: NOON - 30 * MINUTE, isKnown: true, wasNone: false },
+    putOff: undefined,
+    since: NOON - 30 * MINUTE,
+    isKnown: true,
+    wasNone: false,
   });
 });
 
@@ -66,7 +74,10 @@ test('a name that may be no account is counted apart: a flood of guessed ones pu
   failed.note('b@example.com', 'failed', '192.0.2.7', NOON);
   assert.deepEqual(failed.of('b@example.com', NOON), {
     failed: once('192.0.2.7', NOON, 2),
-    ...{ putOff: undefined, since: NOON, isKnown: true, wasNone: false },
+    putOff: undefined,
+    since: NOON,
+    isKnown: true,
+    wasNone: false,
   });
   failed.note('c@example.com', 'failed', '192.0.2.7', NOON);
   for (let n = 0; n < 10_000; n++) failed.note(`guessed-${n}`, 'failed', '192.0.2.7', NOON);
@@ -85,7 +96,9 @@ test('what is told of an account is the newest, though it is not known any more 
   assert.deepEqual(failed.of('a@example.com', NOON + 2 * HOUR + MINUTE), {
     failed: once('192.0.2.8', NOON + 2 * HOUR),
     putOff: once('192.0.2.9', NOON + 2 * HOUR + MINUTE),
-    ...{ since: NOON + 2 * HOUR, isKnown: false, wasNone: false },
+    since: NOON + 2 * HOUR,
+    isKnown: false,
+    wasNone: false,
   });
 });
 

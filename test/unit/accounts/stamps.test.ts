@@ -26,8 +26,12 @@ const file = path.join(folder, 'admins.yaml');
 after(() => rmSync(folder, { recursive: true }));
 
 const PASSKEY: Passkey = {
-  ...{ id: 'abc_-1', key: 'pQEC', counter: 7, addedAt: '2026-01-31T08:00:00.000Z' },
-  ...{ transports: ['internal', 'usb'], name: 'Büro: #2 "it\'s"' },
+  id: 'abc_-1',
+  key: 'pQEC',
+  counter: 7,
+  addedAt: '2026-01-31T08:00:00.000Z',
+  transports: ['internal', 'usb'],
+  name: 'Büro: #2 "it\'s"',
 };
 
 test('what somebody is again has another stamp than before, so that no session comes back', async () => {

@@ -28,8 +28,17 @@ function entryOf(
   const apply = (fact: BlockFact, at: number, position: number): void =>
     ledger.apply({ ...blockEvent(fact, at, position), revision: position === BEGIN ? 0 : 1 } as BlockEvent);
   const evidence = {
-    ...{ rule: 'burst', version: 1, count: 'messages', window: HOUR, limit: 2, observed: 3 },
-    ...{ firstPosition: 10, lastPosition: 12, lastAt: T0, sentence: 'too many', ...counted },
+    rule: 'burst',
+    version: 1,
+    count: 'messages',
+    window: HOUR,
+    limit: 2,
+    observed: 3,
+    firstPosition: 10,
+    lastPosition: 12,
+    lastAt: T0,
+    sentence: 'too many',
+    ...counted,
   };
   const terms = { subject: { type, value }, direction, description: '', refusal: 'soft' } as const;
   const how = { origin: 'rule', rule: 'burst', renewWhileTrying: false, until: T0 + 9 * HOUR } as const;
@@ -41,8 +50,14 @@ function entryOf(
 function refused(position: number, more: Partial<MessageRefused> = {}): RecordedEvent {
   const at = T0 + position * SECOND;
   const data: MessageRefused = {
-    ...{ stage: 'rcpt', block: 'b1', reply: '451 4.7.1 Try again later', count: 1, since: at },
-    ...{ account: 'alice@example.com', direction: 'outbound', ...more },
+    stage: 'rcpt',
+    block: 'b1',
+    reply: '451 4.7.1 Try again later',
+    count: 1,
+    since: at,
+    account: 'alice@example.com',
+    direction: 'outbound',
+    ...more,
   };
   return event('MessageRefused', data, at, position);
 }
@@ -79,7 +94,7 @@ function letterOf(
     ...found
   }: Omit<Findings, 'held'> & { readonly held: Partial<ReportJson['held']> & Findings['held'] },
 ): string {
-  const whole = { ...{ waiting: 0, decided: null, elsewhere: NONE_ELSEWHERE, others: false }, ...held };
+  const whole = { waiting: 0, decided: null, elsewhere: NONE_ELSEWHERE, others: false, ...held };
   return blockLetter(
     { block: blockView(entry, T0, () => true), ...found, held: whole, coveredUntil: null, keptSince: null },
     undefined,

@@ -469,8 +469,12 @@ describe('where nothing that is known here fits', () => {
     );
     assert.ok(texts.length >= 15);
     for (const text of [
-      ...[...texts, HONEST, '452 Error: too many recipients', '530 Error: authentication Required'],
-      ...['538 Error: Must issue a STARTTLS command first', `450${LATER.slice(3)}`],
+      ...texts,
+      HONEST,
+      '452 Error: too many recipients',
+      '530 Error: authentication Required',
+      '538 Error: Must issue a STARTTLS command first',
+      `450${LATER.slice(3)}`,
       'Error: "552 Error: message exceeds fixed maximum message size 26214400"',
     ])
       assert.match(said(text).sentence, /^Stopgap says so /, text);

@@ -10,8 +10,12 @@ const SMTP = path.resolve(import.meta.dirname, '../../../../src/smtp');
 const LIBRARY = path.dirname(createRequire(import.meta.url).resolve('smtp-server'));
 
 const OWN = ownReplies({
-  ...{ isAsked: false, takesArriving: true, failsReading: false, failsLogins: true },
-  ...{ hasLoginsWorded: false, askedCodes: [450] },
+  isAsked: false,
+  takesArriving: true,
+  failsReading: false,
+  failsLogins: true,
+  hasLoginsWorded: false,
+  askedCodes: [450],
 });
 const isKnown = (said: string): boolean => saidInWords(new SaidText(said), OWN).length > 0;
 

@@ -93,7 +93,10 @@ test('what is remembered is the name and the password together', async () => {
 
 test('a login holds while its back end says so, and for ten minutes where that cannot tell of changes', async () => {
   const backend: AuthBackend = {
-    ...{ memory: MINUTE, pending: 0, dependsOn: () => '', close: () => undefined },
+    memory: MINUTE,
+    pending: 0,
+    dependsOn: () => '',
+    close: () => undefined,
     check: ({ name }) => Promise.resolve(name),
     probe: () => Promise.resolve({ ok: true, detail: '' }),
   };
@@ -118,7 +121,10 @@ test('a login holds while its back end says so, and for ten minutes where that c
 
 test('two logins that read the same when strung together are two', async () => {
   const backend: AuthBackend = {
-    ...{ memory: MINUTE, pending: 0, dependsOn: () => '', close: () => undefined },
+    memory: MINUTE,
+    pending: 0,
+    dependsOn: () => '',
+    close: () => undefined,
     check: ({ name, password }) => Promise.resolve(password === 'c' ? name : undefined),
     probe: () => Promise.resolve({ ok: true, detail: '' }),
   };

@@ -18,7 +18,8 @@ import { eventually } from '../../support/smtp/eventually.js';
 const client = { ip: '2001:db8::7', network: '2001:db8::/64', localIp: '192.0.2.1', secure: true };
 const judge: Judge = ({ password }) => (password === 'sesame' ? 'right' : 'wrong');
 const login = (name: string, password = 'sesame', network = client.network) => ({
-  ...{ name, password },
+  name,
+  password,
   client: { ...client, network },
 });
 
@@ -321,11 +322,7 @@ test('a login beyond ASCII that a web service gives no name to is as wrong as on
   await server.resume();
   t.after(() => server.stop());
   const { clock, log, told } = remote();
-  const backend = new HttpBackend({
-    ...{ clock, log },
-    url: `http://127.0.0.1:${server.port}/`,
-    token: undefined,
-  });
+  const backend = new HttpBackend({ clock, log, url: `http://127.0.0.1:${server.port}/`, token: undefined });
   // Each is `alice@example.com` to a database that compares without accents, without width or without what is not seen.
   const SPELT = [
     'alic\u00e9@example.com',

@@ -38,8 +38,11 @@ describe('labels', () => {
     JSON.stringify({
       attacks: [
         {
-          ...{ id: 'a0', kind: 'burst', accounts: ['victim@example.com'] },
-          ...{ start: formatInstant(START), end: formatInstant(spam.at(-1)!.at) },
+          id: 'a0',
+          kind: 'burst',
+          accounts: ['victim@example.com'],
+          start: formatInstant(START),
+          end: formatInstant(spam.at(-1)!.at),
           sent: spam.map(({ at }) => `victim@example.com ${formatInstant(at)}`),
         },
       ],
@@ -58,20 +61,29 @@ describe('labels', () => {
       ],
     );
     const burst = {
-      ...{ attacks: 1, absent: 0, contained: 1, leakedMedian: 6, leakedP95: 6, leakedShare: 0.3 },
-      ...{ leakedBefore: 6, leakedAfter: 0, caughtBy: { burst: 1 } },
+      attacks: 1,
+      absent: 0,
+      contained: 1,
+      leakedMedian: 6,
+      leakedP95: 6,
+      leakedShare: 0.3,
+      leakedBefore: 6,
+      leakedAfter: 0,
+      caughtBy: { burst: 1 },
     };
     assert.deepEqual(score, {
       ...burst,
-      ...{
-        byKind: { burst },
-        senderDays: 3,
-        blocks: 2,
-        wrongBlocks: 1,
-        wrongBlocksPer1000SenderDays: 333.333333,
-      },
-      ...{ proposals: 0, proposalsPer1000SenderDays: 0, cleanMessages: 3, cleanStoppedShare: 0 },
-      ...{ ownersStoppedShare: 0, bulkStoppedShare: 0.4 },
+      byKind: { burst },
+      senderDays: 3,
+      blocks: 2,
+      wrongBlocks: 1,
+      wrongBlocksPer1000SenderDays: 333.333333,
+      proposals: 0,
+      proposalsPer1000SenderDays: 0,
+      cleanMessages: 3,
+      cleanStoppedShare: 0,
+      ownersStoppedShare: 0,
+      bulkStoppedShare: 0.4,
     });
   });
 
@@ -136,14 +148,8 @@ describe('labels', () => {
     const span = { start: formatInstant(START), end: formatInstant(START + HOUR) };
     const [there, gone] = ['victim@example.com', 'gone@example.com'];
     const attacks = [
-      {
-        ...{ id: 'a0', kind: 'burst', accounts: [there], ...span },
-        sent: sent({ at: START, account: there }, 20),
-      },
-      {
-        ...{ id: 'a1', kind: 'slow', accounts: [gone], ...span },
-        sent: sent({ at: START, account: gone }, absent),
-      },
+      { id: 'a0', kind: 'burst', accounts: [there], ...span, sent: sent({ at: START, account: there }, 20) },
+      { id: 'a1', kind: 'slow', accounts: [gone], ...span, sent: sent({ at: START, account: gone }, absent) },
     ];
     return Labels.parse(JSON.stringify({ attacks, bulk: [] }), 'labels.json');
   }
@@ -154,9 +160,15 @@ describe('labels', () => {
     const { attacks, absent, contained, leakedMedian, byKind } = candidates[0]!.score!;
     assert.deepEqual([attacks, absent, contained, leakedMedian], [1, 1, 1, 6]);
     assert.deepEqual(byKind['slow'], {
-      ...{ attacks: 0, absent: 1, contained: 0 },
-      ...{ leakedMedian: 0, leakedP95: 0, leakedShare: 0 },
-      ...{ leakedBefore: 0, leakedAfter: 0, caughtBy: {} },
+      attacks: 0,
+      absent: 1,
+      contained: 0,
+      leakedMedian: 0,
+      leakedP95: 0,
+      leakedShare: 0,
+      leakedBefore: 0,
+      leakedAfter: 0,
+      caughtBy: {},
     });
     assert.equal((await backtest(lines, [BURST])).labelled, null);
   });
@@ -171,8 +183,11 @@ describe('labels', () => {
     const slow = series({ at: at + 500, account: 'slow@example.com' }, 20, 4 * 60 * SECOND);
     const unseen = series({ at: at + 700, account: 'unseen@example.com' }, 4, SECOND);
     const attack = (id: string, kind: string, sent: readonly Line[]): object => ({
-      ...{ id, kind, accounts: [sent[0]!.account] },
-      ...{ start: formatInstant(sent[0]!.at), end: formatInstant(sent.at(-1)!.at) },
+      id,
+      kind,
+      accounts: [sent[0]!.account],
+      start: formatInstant(sent[0]!.at),
+      end: formatInstant(sent.at(-1)!.at),
       sent: sent.map((each) => `${each.account} ${formatInstant(each.at)}`),
     });
     const attacks = [attack('a', 'flood', back), attack('b', 'slow', slow), attack('c', 'slow', unseen)];
@@ -197,7 +212,8 @@ describe('labels', () => {
 
   test('most of which are not there are those of another trace', async () => {
     await assert.rejects(backtest(lines, [BURST], { labels: beside(21) }), {
-      ...{ name: 'StopgapError', code: 'invalid-input' },
+      name: 'StopgapError',
+      code: 'invalid-input',
       message: 'labels.json: 21 of 41 labelled messages are not in this trace: are these its labels?',
     });
   });

@@ -6,8 +6,14 @@ import { DAY } from '../../../src/kernel/time.js';
 const START = Date.UTC(2027, 0, 4, 12);
 const iso = (at: number): string => new Date(at).toISOString();
 const ATTACK = {
-  ...{ id: 'a0', kind: 'burst', accounts: ['Anna@Example.com'], start: iso(START), end: iso(START + 1000) },
-  ...{ messages: 1, recipients: 1, sent: [`Anna@Example.com ${iso(START)}`] },
+  id: 'a0',
+  kind: 'burst',
+  accounts: ['Anna@Example.com'],
+  start: iso(START),
+  end: iso(START + 1000),
+  messages: 1,
+  recipients: 1,
+  sent: [`Anna@Example.com ${iso(START)}`],
 };
 
 describe('labels', () => {

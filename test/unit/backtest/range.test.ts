@@ -30,8 +30,12 @@ describe('the range of a back-test', () => {
   const whole = { begins: formatInstant(START), ends: formatInstant(END) };
   const nothing = { from: null, to: null, messages: 0, senders: 0, senderDays: 0, blocks: 0 };
   const everything = {
-    ...{ from: whole.begins, to: whole.ends },
-    ...{ messages: 10, senders: 3, senderDays: 3, blocks: 1 },
+    from: whole.begins,
+    to: whole.ends,
+    messages: 10,
+    senders: 3,
+    senderDays: 3,
+    blocks: 1,
   };
   const bert = formatInstant(START + DAY);
   const single = { from: bert, to: bert, messages: 1, senders: 1, senderDays: 1, blocks: 0 };
@@ -74,7 +78,9 @@ describe('the range of a back-test', () => {
     const at: (number | undefined)[] = [];
     const candidates = [{ name: 'rules.yaml', rules: RULES }];
     await runBacktest({
-      ...{ source: new Trace(traceFile(LINES)), candidates, from: END + DAY },
+      source: new Trace(traceFile(LINES)),
+      candidates,
+      from: END + DAY,
       onProgress: (so) => void at.push(so.at),
     });
     assert.equal(at.at(-1), END);

@@ -46,16 +46,25 @@ describe('a back-test', () => {
     assert.deepEqual([accepted.messages, refused.messages], [8, 5]);
     assert.equal(cases.length, 1, 'the two after it do not trip the rule on the evidence of before');
     assert.deepEqual(cases[0], {
-      ...{ subject: { type: 'account', value: 'alice@example.com' }, action: 'block', rule: 'burst' },
-      ...{ proposedAt: null, blockedAt: formatInstant(START + 5 * SECOND) },
-      ...{ until: formatInstant(START + 5 * SECOND + HOUR), ended: 'expired' },
+      subject: { type: 'account', value: 'alice@example.com' },
+      action: 'block',
+      rule: 'burst',
+      proposedAt: null,
+      blockedAt: formatInstant(START + 5 * SECOND),
+      until: formatInstant(START + 5 * SECOND + HOUR),
+      ended: 'expired',
       endedAt: formatInstant(START + 5 * SECOND + HOUR),
       evidence: {
-        ...{ count: 'recipients', window: '10m', limit: 5, observed: 6 },
+        count: 'recipients',
+        window: '10m',
+        limit: 5,
+        observed: 6,
         sentence: 'Account alice@example.com: 6 recipients within 10m; rule "burst" allows 5.',
       },
-      ...{ sentThatDay: { messages: 6, recipients: 6 }, refused: { messages: 5, recipients: 5 } },
-      ...{ judged: null, shared: null },
+      sentThatDay: { messages: 6, recipients: 6 },
+      refused: { messages: 5, recipients: 5 },
+      judged: null,
+      shared: null,
     });
   });
 
@@ -70,8 +79,14 @@ describe('a back-test', () => {
     assert.deepEqual(
       { source, sends, senders, senderDays, from, to, skipped, comparison },
       {
-        ...{ source: 'trace.ndjson', sends: { messages: 4, recipients: 8 }, senders: 2, senderDays: 3 },
-        ...{ from: formatInstant(START), to: formatInstant(START + DAY), skipped: 0, comparison: null },
+        source: 'trace.ndjson',
+        sends: { messages: 4, recipients: 8 },
+        senders: 2,
+        senderDays: 3,
+        from: formatInstant(START),
+        to: formatInstant(START + DAY),
+        skipped: 0,
+        comparison: null,
       },
     );
   });
@@ -132,8 +147,12 @@ exempt:
     assert.ok(Date.parse(cases[0]!.until!) > START + 20 * MINUTE, 'it was renewed');
     assert.deepEqual(told, [
       {
-        ...{ time: formatInstant(START + 40 * SECOND), action: 'block', type: 'account' },
-        ...{ value: 'alice@example.com', until: cases[0]!.until, rule: 'trying' },
+        time: formatInstant(START + 40 * SECOND),
+        action: 'block',
+        type: 'account',
+        value: 'alice@example.com',
+        until: cases[0]!.until,
+        rule: 'trying',
         sentence: 'Account alice@example.com: 3 messages within 10m; rule "trying" allows 2.',
       },
     ]);

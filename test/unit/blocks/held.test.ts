@@ -18,16 +18,14 @@ const NOW = T0 + MINUTE;
 const ran = (more: Partial<HookRan> = {}): BlockFact => ({
   type: 'HookRan',
   data: {
-    ...{
-      block: 'b1',
-      action: 'release',
-      cause: 20,
-      outcome: 'done',
-      asked: 3,
-      acted: 3,
-      output: '',
-      ...more,
-    },
+    block: 'b1',
+    action: 'release',
+    cause: 20,
+    outcome: 'done',
+    asked: 3,
+    acted: 3,
+    output: '',
+    ...more,
   },
 });
 const HELD_QUEUE = ran({ action: 'hold-queue', cause: 10 });
@@ -111,7 +109,10 @@ describe('what the hook is to be called for', () => {
 
   test('a false positive lets the mail go; any other end leaves it where it is', () => {
     assert.deepEqual(taskAfter(imposed(), released(true)), {
-      ...{ action: 'release', cause: 30, isFinal: true, last: undefined },
+      action: 'release',
+      cause: 30,
+      isFinal: true,
+      last: undefined,
     });
     assert.equal(taskAfter(imposed(), released()), undefined);
     assert.equal(taskAfter(imposed(), expired(T0)), undefined);

@@ -35,7 +35,11 @@ const command: fc.Arbitrary<Step['make']> = fc.oneof(
       lag: fc.nat(9),
     })
     .map(({ rule, direction, span, action, lag }): Step['make'] => (now, position, _id, newId) => ({
-      ...{ kind: 'act', action, subject: ALICE, newId, now },
+      kind: 'act',
+      action,
+      subject: ALICE,
+      newId,
+      now,
       terms: terms({
         direction,
         duration: span,
@@ -52,28 +56,50 @@ const command: fc.Arbitrary<Step['make']> = fc.oneof(
     })),
   fc
     .record({
-      ...{ direction, span },
+      direction,
+      span,
       description: fc.option(fc.constantFrom('by hand', 'phished'), { nil: undefined }),
       refusal: fc.option(fc.constantFrom(...REFUSALS), { nil: undefined }),
     })
     .map(({ span, ...asked }): Step['make'] => (now, _position, _id, newId) => ({
-      ...{ kind: 'impose', subject: ALICE, ...asked, newId, now, duration: span },
+      kind: 'impose',
+      subject: ALICE,
+      ...asked,
+      newId,
+      now,
+      duration: span,
     })),
   span.map((length): Step['make'] => (now, _position, block) => ({
-    ...{ kind: 'change-until', block, until: until(now, length), now },
+    kind: 'change-until',
+    block,
+    until: until(now, length),
+    now,
   })),
-  fc.boolean().map((falsePositive): Step['make'] => (now, _position, block) => ({
-    ...{ kind: 'release', block, falsePositive, now },
-  })),
+  fc
+    .boolean()
+    .map((falsePositive): Step['make'] => (now, _position, block) => ({
+      kind: 'release',
+      block,
+      falsePositive,
+      now,
+    })),
   fc
     .constantFrom('approve' as const, 'dismiss' as const, 'expire' as const, 'lapse' as const)
     .map((kind): Step['make'] => (now, _position, block) => ({ kind, block, now })),
   rule.map((rule): Step['make'] => (now, position) => ({
-    ...{ kind: 'renew', duration: HOUR, direction: 'outbound', now },
+    kind: 'renew',
+    duration: HOUR,
+    direction: 'outbound',
+    now,
     evidence: evidence({ rule, firstPosition: position, lastPosition: position, lastAt: now }),
   })),
   span.map((length): Step['make'] => (now, _position, _id, newId) => ({
-    ...{ kind: 'grant', subject: ALICE, until: until(now, length), reason: 'list', newId, now },
+    kind: 'grant',
+    subject: ALICE,
+    until: until(now, length),
+    reason: 'list',
+    newId,
+    now,
   })),
   fc.constant<Step['make']>((now, _position, exemption) => ({ kind: 'revoke', exemption, now })),
 );

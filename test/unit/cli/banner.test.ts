@@ -11,7 +11,9 @@ function shown(
   inbound: readonly object[] = [],
 ): string {
   const config = {
-    ...{ roles, data: '/var/lib/stopgap', rules: '/etc/stopgap/rules.yaml' },
+    roles,
+    data: '/var/lib/stopgap',
+    rules: '/etc/stopgap/rules.yaml',
     smtp: { relay: { target: { maildir: '/var/mail' } }, inbound },
   };
   const loaded = { config, evaluation: false } as unknown as LoadedConfig;

@@ -10,8 +10,13 @@ const SUBJECT = { type: 'account', value: 'alice@example.com' } as const;
 function block(sentence: string | undefined, more: Partial<BlockJson> = {}): BlockJson {
   const evidence = sentence === undefined ? null : { rule: 'minute', sentence };
   return {
-    ...{ subject: SUBJECT, origin: 'rule', rule: 'minute', evidence, follows: null, history: [] },
-    ...{ description: 'More messages within a minute than a person writes' },
+    subject: SUBJECT,
+    origin: 'rule',
+    rule: 'minute',
+    evidence,
+    follows: null,
+    history: [],
+    description: 'More messages within a minute than a person writes',
     ...more,
   } as unknown as BlockJson;
 }
@@ -97,8 +102,15 @@ describe('the details of a block', () => {
   test('name the accounts of the evidence, whose passwords somebody else may have', () => {
     const details = (accounts?: string[]): string => {
       const place = block('Network 192.0.2.66: 3 accounts within 2h; rule "fleet" allows 2.', {
-        ...{ id: '01a2257d', state: 'active', direction: 'outbound', refusal: 'soft', indefinite: true },
-        ...{ proposedAt: null, endedAt: null, since: '2026-11-29T04:08:51.318Z', until: null },
+        id: '01a2257d',
+        state: 'active',
+        direction: 'outbound',
+        refusal: 'soft',
+        indefinite: true,
+        proposedAt: null,
+        endedAt: null,
+        since: '2026-11-29T04:08:51.318Z',
+        until: null,
       });
       return blockDetails({ ...place, evidence: { ...place.evidence!, accounts } }, 0);
     };

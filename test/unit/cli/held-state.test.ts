@@ -5,7 +5,11 @@ import { blockDetails, heldState, heldText } from '../../../src/cli/client-forma
 type Block = Parameters<typeof heldState>[0];
 
 const item = (position: number, type: string, more: object = {}): object => ({
-  ...{ type, position, at: '2026-11-30T04:00:00.000Z', by: 'admin:test', ...more },
+  type,
+  position,
+  at: '2026-11-30T04:00:00.000Z',
+  by: 'admin:test',
+  ...more,
 });
 const released = (cause: number): object =>
   item(40, 'HookRan', {
@@ -14,7 +18,11 @@ const released = (cause: number): object =>
 
 type Held = Parameters<typeof heldState>[1];
 const held = (count: number, more: Partial<Held> = {}): Held => ({
-  ...{ count, decided: null, next: null, others: false, full: false },
+  count,
+  decided: null,
+  next: null,
+  others: false,
+  full: false,
   items: [{ queueId: '4AAAA' } as Held['items'][number]],
   ...more,
 });

@@ -13,14 +13,30 @@ import { ManualClock } from '../../support/manual-clock.js';
 const SUBJECT = { type: 'account', value: 'newsletter@example.com' } as const;
 
 const tripped = (position: number, exempted: boolean): Act => ({
-  ...{ kind: 'act', action: 'block', subject: SUBJECT, newId: newId() },
+  kind: 'act',
+  action: 'block',
+  subject: SUBJECT,
+  newId: newId(),
   terms: {
-    ...{ direction: 'outbound', refusal: 'soft', duration: HOUR, escalate: undefined, lapse: HOUR },
-    ...{ renewWhileTrying: false, description: 'too many' },
+    direction: 'outbound',
+    refusal: 'soft',
+    duration: HOUR,
+    escalate: undefined,
+    lapse: HOUR,
+    renewWhileTrying: false,
+    description: 'too many',
   },
   evidence: {
-    ...{ rule: 'minute', version: 1, count: 'messages', window: MINUTE, limit: 8, observed: 9 },
-    ...{ firstPosition: position, lastPosition: position, lastAt: 0, sentence: 'nine' },
+    rule: 'minute',
+    version: 1,
+    count: 'messages',
+    window: MINUTE,
+    limit: 8,
+    observed: 9,
+    firstPosition: position,
+    lastPosition: position,
+    lastAt: 0,
+    sentence: 'nine',
   },
   ...(exempted ? { exemptedBy: { id: 'x', reason: 'a weekly list' } } : {}),
 });

@@ -8,13 +8,14 @@ const WHOLE =
 test('a provider is taken with its issuer, a client and roles; its scopes and claims have defaults', (context) => {
   const { api } = load(context, { yaml: `${RELAY}api: { ${WHOLE} } }\n` }).config;
   assert.deepEqual(api.openId, {
-    ...{ issuer: 'https://i.example/', clientId: 'c', clientSecretFile: undefined, label: 'OpenID' },
-    ...{
-      scopes: 'openid profile email',
-      groupsClaim: 'groups',
-      roles: { a: 'admin' },
-      domainsClaim: undefined,
-    },
+    issuer: 'https://i.example/',
+    clientId: 'c',
+    clientSecretFile: undefined,
+    label: 'OpenID',
+    scopes: 'openid profile email',
+    groupsClaim: 'groups',
+    roles: { a: 'admin' },
+    domainsClaim: undefined,
   });
   assert.equal(load(context, { yaml: RELAY }).config.api.openId, undefined);
 });

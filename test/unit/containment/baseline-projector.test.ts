@@ -27,7 +27,8 @@ function known(baselines: Baselines, now: number): unknown {
     type === 'account' || type === 'domain' ? [[type, value] as const] : [],
   );
   return {
-    ...{ size: baselines.size, peaks: baselines.peaks.dump() },
+    size: baselines.size,
+    peaks: baselines.peaks.dump(),
     of: senders.map(([type, value]) => baselines.profile(type, value, dayOf(now))),
   };
 }

@@ -54,7 +54,10 @@ beforeEach(() => {
     onSkipped: (_event, reason) => skipped.push(reason),
   });
   containment = new LocalContainment({
-    ...{ models, clock, log: pino({ level: 'silent' }), away: () => true },
+    models,
+    clock,
+    log: pino({ level: 'silent' }),
+    away: () => true,
     baselines: () => (caughtUp ? feed.baselines : undefined),
   });
 });
@@ -148,15 +151,30 @@ describe('a node that is cut off from the store', () => {
     known();
     const since = position;
     const evidence = {
-      ...{ rule: 'hour', version: 1, count: 'messages' as const, window: HOUR, limit: 80, observed: 81 },
-      ...{ firstPosition: since, lastPosition: since, lastAt: clock.now(), sentence: '' },
+      rule: 'hour',
+      version: 1,
+      count: 'messages' as const,
+      window: HOUR,
+      limit: 80,
+      observed: 81,
+      firstPosition: since,
+      lastPosition: since,
+      lastAt: clock.now(),
+      sentence: '',
     };
     const about = { block: 'b1', subject: account(NEWS) };
     record({
       type: 'BlockImposed',
       data: {
-        ...{ ...about, direction: 'outbound', until: clock.now() + HOUR, description: '', refusal: 'soft' },
-        ...{ origin: 'rule', rule: 'hour', evidence, renewWhileTrying: false },
+        ...about,
+        direction: 'outbound',
+        until: clock.now() + HOUR,
+        description: '',
+        refusal: 'soft',
+        origin: 'rule',
+        rule: 'hour',
+        evidence,
+        renewWhileTrying: false,
       },
     });
     record({ type: 'BlockReleased', data: { ...about, falsePositive: true, evidence } });
@@ -247,7 +265,10 @@ describe('a node that has not caught up with what is usual', () => {
 describe('a process that folds sends itself', () => {
   beforeEach(() => {
     containment = new LocalContainment({
-      ...{ models, clock, log: pino({ level: 'silent' }), away: () => true },
+      models,
+      clock,
+      log: pino({ level: 'silent' }),
+      away: () => true,
       baselines: () => models.sendVolume.profiles.baselines,
     });
   });

@@ -35,7 +35,10 @@ beforeEach(() => {
     onFolded: (event) => containment.follow(event),
   });
   containment = new LocalContainment({
-    ...{ models, clock, log: pino({ level: 'silent' }), away: () => away },
+    models,
+    clock,
+    log: pino({ level: 'silent' }),
+    away: () => away,
     baselines: () => undefined,
   });
   use(RULES);
@@ -62,8 +65,14 @@ const ofAlice = senderIdentity({ account: ALICE, direction: 'outbound' });
 const imposed = (until: number): BlockFact => ({
   type: 'BlockImposed',
   data: {
-    ...{ block: 'b1', subject: { type: 'account', value: ALICE }, direction: 'outbound', until },
-    ...{ description: '', refusal: 'soft', origin: 'rule', renewWhileTrying: false },
+    block: 'b1',
+    subject: { type: 'account', value: ALICE },
+    direction: 'outbound',
+    until,
+    description: '',
+    refusal: 'soft',
+    origin: 'rule',
+    renewWhileTrying: false,
   },
 });
 

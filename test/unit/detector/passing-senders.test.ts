@@ -32,7 +32,11 @@ function scene() {
     return newest();
   };
   const verdict: Verdict = {
-    ...{ kind: 'act', rule: RULE!, mode: 'enforce', subject: ALICE, at: clock.now() },
+    kind: 'act',
+    rule: RULE!,
+    mode: 'enforce',
+    subject: ALICE,
+    at: clock.now(),
     evidence: evidence(),
   };
   const verdicts = [verdict];

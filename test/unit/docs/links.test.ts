@@ -4,7 +4,11 @@ import path from 'node:path';
 import { describe, test } from 'node:test';
 
 const PAGES = [
-  ...['README.md', 'HACKING.md', 'CHANGELOG.md', 'bench/detection/README.md', 'deploy/secrets/README.md'],
+  'README.md',
+  'HACKING.md',
+  'CHANGELOG.md',
+  'bench/detection/README.md',
+  'deploy/secrets/README.md',
   ...readdirSync('docs', { recursive: true, encoding: 'utf8' })
     .filter((name) => name.endsWith('.md'))
     .map((name) => `docs/${name}`),

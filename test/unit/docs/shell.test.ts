@@ -5,7 +5,8 @@ import { describe, test } from 'node:test';
 import { shellIn } from '../../support/watch/shell.js';
 
 const PAGES = [
-  ...['README.md', 'HACKING.md'],
+  'README.md',
+  'HACKING.md',
   ...readdirSync('docs', { recursive: true, encoding: 'utf8' })
     .filter((name) => name.endsWith('.md'))
     .map((name) => `docs/${name}`),

@@ -68,14 +68,12 @@ class Scene {
 
   start(): void {
     this.#follower = new Follower({
-      ...{
-        log: this.log,
-        name: 'mail.log',
-        clock: this.clock,
-        zone: new Zone('UTC'),
-        inbound: true,
-        logins: true,
-      },
+      log: this.log,
+      name: 'mail.log',
+      clock: this.clock,
+      zone: new Zone('UTC'),
+      inbound: true,
+      logins: true,
       isOurs: (ip) => ip.startsWith('127.'),
       load: () => Promise.resolve(this.place),
       save: (place) => Promise.resolve(void (this.place = place)),
@@ -290,9 +288,18 @@ describe('a follower of a log', () => {
     assert.deepEqual(
       { ...item, id: '' },
       {
-        ...{ type: 'accepted', id: '', at: stamp(0), queueId: 'A1', account: 'alice@example.com' },
-        ...{ returnPath: 'alice@example.com', ehlo: undefined, ip: '192.0.2.7', direction: 'outbound' },
-        ...{ recipients: 1, size: 100, recipientDomains: [] },
+        type: 'accepted',
+        id: '',
+        at: stamp(0),
+        queueId: 'A1',
+        account: 'alice@example.com',
+        returnPath: 'alice@example.com',
+        ehlo: undefined,
+        ip: '192.0.2.7',
+        direction: 'outbound',
+        recipients: 1,
+        size: 100,
+        recipientDomains: [],
       },
     );
   });
@@ -303,7 +310,7 @@ describe('a follower of a log', () => {
       `${stamp(0)} mx postfix/smtpd[1]: warning: pc[2001:db8::7]: SASL PLAIN authentication failed: (reason unavailable), sasl_username=alice@example.com`,
       `${stamp(0)} mx postfix/pickup[3]: B1: uid=33 from=<anybody@example.com>`,
       `${stamp(0)} mx postfix/qmgr[2]: B1: from=<anybody@example.com>, size=100, nrcpt=1 (queue active)`,
-      ...[`${stamp(0)} mx postfix/smtpd[1]: C1: client=mx[198.51.100.1]`],
+      `${stamp(0)} mx postfix/smtpd[1]: C1: client=mx[198.51.100.1]`,
       `${stamp(0)} mx postfix/qmgr[2]: C1: from=<stranger@elsewhere.test>, size=100, nrcpt=1 (queue active)`,
     );
     scene.log.there = 5;
@@ -485,11 +492,13 @@ describe('a follower of a log', () => {
     const [begin] = message('A1', 0);
     const pad = 'x'.repeat(1900);
     const lines = [
-      ...[begin!, `${stamp(0)} mx postfix/qmgr[2]: A1: from=<${pad}`],
+      begin!,
+      `${stamp(0)} mx postfix/qmgr[2]: A1: from=<${pad}`,
       ...['1', '2', '3'].map(() => `${stamp(0)} mx postfix/smtp[3]: A1: to=<${pad}`),
       `${stamp(1)} mx postfix/qmgr[2]: A1: removed`,
       // The line of its return path is lost.
-      ...[message('A2', 2)[0]!, `${stamp(3)} mx postfix/qmgr[2]: A2: removed`],
+      message('A2', 2)[0]!,
+      `${stamp(3)} mx postfix/qmgr[2]: A2: removed`,
     ];
     for (let place = 0; place <= lines.length; place++) {
       const scene = new Scene({ inbound: false });
@@ -549,7 +558,9 @@ describe('a follower of a log', () => {
     for (const line of [whole, cut, feigned])
       for (const restarts of [false, true])
         assert.deepEqual(await told([begin!, line], [...twenty, removed], restarts), {
-          ...{ soon: [B1], then: 1, all: [20] },
+          soon: [B1],
+          then: 1,
+          all: [20],
         });
     // No delivery is over by then.
     assert.deepEqual(await told([begin!, whole], []), { soon: [B1], then: 0, all: [20] });
@@ -605,8 +616,13 @@ describe('a follower of a log', () => {
       assert.equal(scene.place?.lines, scene.log.lines.length, 'nothing is left to be read');
       assert.deepEqual(
         scene.reported.map(({ type, at, queueId, account, recipients, size, further }) => [
-          ...[type, at, queueId, account],
-          ...[recipients, size, further],
+          type,
+          at,
+          queueId,
+          account,
+          recipients,
+          size,
+          further,
         ]),
         [
           ['accepted', stamp(0), 'A1', 'alice@example.com', 1, 0, undefined],

@@ -73,7 +73,12 @@ describe('a replay of a log out of which somebody was taken', () => {
         const [before, after] = [fold(log), fold(without(log))];
         const blocksOf = ({ models }: typeof before): unknown => ({
           ledger: [...models.ledger.kept()].map(({ id, subject, state, until, direction, rule }) => ({
-            ...{ id, subject, state, until, direction, rule },
+            id,
+            subject,
+            state,
+            until,
+            direction,
+            rule,
           })),
           active: models.activeBlocks.dump(),
         });

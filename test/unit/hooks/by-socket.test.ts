@@ -10,8 +10,11 @@ import { callHook, HookFailed } from '../../../src/hooks/call.js';
 import { ManualClock } from '../../support/manual-clock.js';
 
 const CALL: HookCall = {
-  ...{ action: 'release', block: 'b1', subject: { type: 'account', value: 'a@example.com' } },
-  ...{ account: null, queueIds: ['4ABC'] },
+  action: 'release',
+  block: 'b1',
+  subject: { type: 'account', value: 'a@example.com' },
+  account: null,
+  queueIds: ['4ABC'],
 };
 
 test('deploy/hooks/by-socket.mjs passes a call on, and fails unless the answer came to its end', async (t) => {
@@ -36,7 +39,8 @@ test('deploy/hooks/by-socket.mjs passes a call on, and fails unless the answer c
     callHook(
       {
         run: { command: [path.resolve('deploy/hooks/by-socket.mjs'), place] },
-        ...{ authorization: undefined, clock: new ManualClock() },
+        authorization: undefined,
+        clock: new ManualClock(),
       },
       CALL,
       new AbortController().signal,

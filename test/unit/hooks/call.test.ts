@@ -16,8 +16,11 @@ import { ManualClock } from '../../support/manual-clock.js';
 import { eventually } from '../../support/smtp/eventually.js';
 
 const CALL: HookCall = {
-  ...{ action: 'release', block: 'b1', subject: { type: 'account', value: 'alice@example.com' } },
-  ...{ account: 'alice@example.com', queueIds: ['4ABC', '4DEF'] },
+  action: 'release',
+  block: 'b1',
+  subject: { type: 'account', value: 'alice@example.com' },
+  account: 'alice@example.com',
+  queueIds: ['4ABC', '4DEF'],
 };
 
 /** A program of these lines of JavaScript. */

@@ -144,7 +144,8 @@ describe('deploy/hooks/postfix.mjs lets go of what a content filter has given ba
     'by `sendmail` of the user whom the entry of master.cf names': {
       records: HANDED_IN,
       received: [BY_FILTER, LOGIN],
-      ...{ filter: 'scan:dummy', scan: 'pipeflags=Rq user=root:root null_sender= argv=/x' },
+      filter: 'scan:dummy',
+      scan: 'pipeflags=Rq user=root:root null_sender= argv=/x',
     },
   };
   for (const [title, given] of Object.entries(scenes))
@@ -209,7 +210,8 @@ describe("deploy/hooks/postfix.mjs leaves a stranger's message on hold that name
     'and was handed in by another user than the filter': {
       records: HANDED_IN,
       received: [BY_FILTER.replace('userid 0', 'userid 33'), FORGED],
-      ...{ filter: 'scan:dummy', scan: 'pipeflags=Rq user=root null_sender= argv=/x' },
+      filter: 'scan:dummy',
+      scan: 'pipeflags=Rq user=root null_sender= argv=/x',
     },
     'where mail goes through no filter': { received: [BACK, LOGIN], filter: '' },
   };

@@ -12,10 +12,21 @@ const ALICE = 'alice@example.com';
 const feigned = fc
   .array(
     fc.constantFrom(
-      ...['>', '; from=<', ' to=<c>', ' proto=ESMTP', ' helo=<h>', ' sasl_method=PLAIN'],
-      ...[' sasl_username=<dave@example.com', ' sasl_username=dave@example.com', ' orig_id=9F00'],
-      ...[': Recipient address rejected: ', '>, size=1, nrcpt=1 (queue active)', '>, status=expired'],
-      ...['>, relay=f[127.0.0.1]:10024', ', status=sent (250 queued as 9F00)', '>, orig_to=<y@a.test'],
+      '>',
+      '; from=<',
+      ' to=<c>',
+      ' proto=ESMTP',
+      ' helo=<h>',
+      ' sasl_method=PLAIN',
+      ' sasl_username=<dave@example.com',
+      ' sasl_username=dave@example.com',
+      ' orig_id=9F00',
+      ': Recipient address rejected: ',
+      '>, size=1, nrcpt=1 (queue active)',
+      '>, status=expired',
+      '>, relay=f[127.0.0.1]:10024',
+      ', status=sent (250 queued as 9F00)',
+      '>, orig_to=<y@a.test',
       '> to=<c> proto=ESMTP helo=<h> sasl_method=PLAIN sasl_username=<dave@example.com>',
       '\u2028',
       'ß',
@@ -69,8 +80,13 @@ describe('a line that is cut, wherever that is', () => {
           // Without its reason it is not known to be one.
           if (said === undefined) return;
           assert.deepEqual(said, {
-            ...{ kind: 'refused', queueId: undefined, ip: '192.0.2.7', code: 550, from: '' },
-            ...{ account: undefined, ehlo: undefined },
+            kind: 'refused',
+            queueId: undefined,
+            ip: '192.0.2.7',
+            code: 550,
+            from: '',
+            account: undefined,
+            ehlo: undefined,
           });
         });
         const answer = `proxy-accept: END-OF-MESSAGE: 250 2.0.0 Ok: queued as 2B; from=<${from}> to=<${to}> proto=ESMTP helo=<pc>${end}`;
@@ -206,8 +222,12 @@ describe('a message of a login whose lines are cut', () => {
     const path = 'b'.repeat(1000);
     const lines = [
       ...[begin('A1'), from(path, 9), to('x@a.test', 'deferred (later)')].map((line) => say(line)),
-      ...[late(20, from(path, 9)), late(20, to('x@a.test', 'deferred (later)')), late(20, to('y@a.test'))],
-      ...[late(50, from(path, 9)), late(50, to('x@a.test')), late(50, to('z@a.test'))],
+      late(20, from(path, 9)),
+      late(20, to('x@a.test', 'deferred (later)')),
+      late(20, to('y@a.test')),
+      late(50, from(path, 9)),
+      late(50, to('x@a.test')),
+      late(50, to('z@a.test')),
       late(50, 'qmgr[2]: A1: removed'),
     ].map((line) => line.replace(', nrcpt=9 (queue active)', ''));
     const { events, summary } = await eventsOf([logFile('mail.log', lines)]);
@@ -249,9 +269,12 @@ describe('a message of a login whose lines are cut', () => {
       'smtpd[1]: NOQUEUE: client=pc[192.0.2.7], sasl_method=PLAIN, sasl_username=alice@example.com';
     const path = `"${'b'.repeat(1500)}> to=<c> proto=ESMTP helo=<h> sasl_username=<dave@example.com>"@a.test`;
     const lines = [
-      ...[client, 'smtpd[5]: A1: client=localhost[127.0.0.1]', from(path, 1)],
+      client,
+      'smtpd[5]: A1: client=localhost[127.0.0.1]',
+      from(path, 1),
       `smtpd[1]: proxy-accept: END-OF-MESSAGE: 250 2.0.0 Ok: queued as A1; from=<${path}> to=<x@a.test> proto=ESMTP helo=<pc> sasl_username=<${ALICE}>`,
-      ...[to('x@a.test'), 'qmgr[2]: A1: removed'],
+      to('x@a.test'),
+      'qmgr[2]: A1: removed',
     ];
     for (let most = 900; most <= 1750; most += 7)
       assert.deepEqual(await sends(lines.map((line) => say(line, most))), [[ALICE, 1]], `${most}`);

@@ -54,8 +54,12 @@ describe('what a daemon of Postfix says', () => {
     ] as const) {
       const said = readMessage('smtpd', `16613AA8102: client=${client}, sasl_method=PLAIN, sasl_username=a`);
       assert.deepEqual(said, {
-        ...{ kind: 'taken', queueId: '16613AA8102', ip, account: 'a' },
-        ...{ originalId: undefined, originalIp: undefined },
+        kind: 'taken',
+        queueId: '16613AA8102',
+        ip,
+        account: 'a',
+        originalId: undefined,
+        originalIp: undefined,
       });
     }
   });
@@ -74,11 +78,19 @@ describe('what a daemon of Postfix says', () => {
     const told = (text: string): unknown => readMessage('virtual', text);
     const rest = 'relay=virtual, delay=1, delays=0/0/0/1, dsn=2.0.0, status=sent (delivered to maildir)';
     assert.deepEqual(told(`1A: to=<bob@example.com>, orig_to=<sales@example.com>, ${rest}`), {
-      ...{ kind: 'tried', queueId: '1A', to: 'sales@example.com', deferred: false, toFilter: false },
+      kind: 'tried',
+      queueId: '1A',
+      to: 'sales@example.com',
+      deferred: false,
+      toFilter: false,
       ...NOWHERE,
     });
     assert.deepEqual(told(`1A: to=<bob@mail.example.com>, orig_to=<root>, ${rest}`), {
-      ...{ kind: 'tried', queueId: '1A', to: 'bob@mail.example.com', deferred: false, toFilter: false },
+      kind: 'tried',
+      queueId: '1A',
+      to: 'bob@mail.example.com',
+      deferred: false,
+      toFilter: false,
       ...NOWHERE,
     });
   });
@@ -92,24 +104,33 @@ describe('what a daemon of Postfix says', () => {
     const filter = '127.0.0.1[127.0.0.1]:10024';
     const tried = { kind: 'tried', queueId: '1A', to: 'x@a.test', deferred: false, toFilter: true };
     assert.deepEqual(told('x@a.test', filter, 'sent (250 2.0.0 Ok: queued as 2B)'), {
-      ...{ ...tried, relay: '127.0.0.1', handedTo: '2B' },
+      ...tried,
+      relay: '127.0.0.1',
+      handedTo: '2B',
     });
     assert.deepEqual(told('"queued as 9F"@a.test', 'mx.a.test[2001:db8::7]:25', 'sent (250 OK)'), {
-      ...{
-        ...tried,
-        to: '"queued as 9F"@a.test',
-        relay: '2001:db8::7',
-        handedTo: undefined,
-      },
+      ...tried,
+      to: '"queued as 9F"@a.test',
+      relay: '2001:db8::7',
+      handedTo: undefined,
     });
     assert.deepEqual(told('x@a.test', 'filter', 'sent (delivered via filter service)'), {
-      ...{ ...tried, relay: undefined, handedTo: undefined },
+      ...tried,
+      relay: undefined,
+      handedTo: undefined,
     });
     assert.deepEqual(told('x@a.test', 'mx[private/lmtp]', 'sent (250 2.0.0 <x@a.test> fW4q Saved)'), {
-      ...{ ...tried, toFilter: false, relay: undefined, handedTo: undefined },
+      ...tried,
+      toFilter: false,
+      relay: undefined,
+      handedTo: undefined,
     });
     assert.deepEqual(told('x@a.test', 'none', 'deferred (queued as 2B)'), {
-      ...{ ...tried, deferred: true, toFilter: false, relay: undefined, handedTo: undefined },
+      ...tried,
+      deferred: true,
+      toFilter: false,
+      relay: undefined,
+      handedTo: undefined,
     });
   });
 
@@ -144,7 +165,10 @@ describe('what a daemon of Postfix says', () => {
         `proxy-accept: END-OF-MESSAGE: 250 2.0.0 ${answer}; from=<"queued as 9F"@a.test> to=<x@a.test> proto=ESMTP helo=<pc>`,
       );
     assert.deepEqual(accepted('Ok: queued as 2B'), {
-      ...{ kind: 'proxied', queueId: '2B', account: undefined, ehlo: 'pc' },
+      kind: 'proxied',
+      queueId: '2B',
+      account: undefined,
+      ehlo: 'pc',
     });
     assert.equal(accepted('Ok'), undefined);
   });
@@ -160,15 +184,13 @@ describe('what a daemon of Postfix says', () => {
       ['a@a.test', 'a:?client=b'],
     ] as const)
       assert.deepEqual(rejected(from, ehlo), {
-        ...{
-          kind: 'refused',
-          queueId: undefined,
-          ip: '192.0.2.7',
-          code: 550,
-          from,
-          account: undefined,
-          ehlo,
-        },
+        kind: 'refused',
+        queueId: undefined,
+        ip: '192.0.2.7',
+        code: 550,
+        from,
+        account: undefined,
+        ehlo,
       });
   });
 

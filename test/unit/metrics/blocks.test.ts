@@ -113,8 +113,13 @@ describe('decisions are counted', () => {
     const one = new Case('burst');
     const block = one.decide(
       {
-        ...{ kind: 'impose', subject: ALICE, direction: 'all', description: 'by hand', refusal: 'soft' },
-        ...{ until: T0 + HOUR, newId: 'block-1' },
+        kind: 'impose',
+        subject: ALICE,
+        direction: 'all',
+        description: 'by hand',
+        refusal: 'soft',
+        until: T0 + HOUR,
+        newId: 'block-1',
       },
       'admin:eve',
     );

@@ -32,13 +32,26 @@ describe('the figures of how right rules have been', () => {
     const figures = await figuresOf((position) => [
       rulesChanged(rule('burst', 100) + rule('idle', 100), START, position()),
       ...[
-        ...[block('b1'), released(), block('b2'), release('b2', true), block('b3'), release('b3', false)],
-        ...[block('g1', 'gone'), release('g1', true), block('g2', 'older'), release('g2', true)],
-        ...[proposed(), dismissed, block('b4')],
+        block('b1'),
+        released(),
+        block('b2'),
+        release('b2', true),
+        block('b3'),
+        release('b3', false),
+        block('g1', 'gone'),
+        release('g1', true),
+        block('g2', 'older'),
+        release('g2', true),
+        proposed(),
+        dismissed,
+        block('b4'),
       ].map((fact) => blockEvent(fact, START, position())),
     ]);
     assert.deepEqual(figures.nonzero('stopgap_rule_judgements'), {
-      ...{ 'burst confirmed': 2, 'burst false_positive': 1, 'burst dismissed': 1, 'burst open': 1 },
+      'burst confirmed': 2,
+      'burst false_positive': 1,
+      'burst dismissed': 1,
+      'burst open': 1,
       '(other) false_positive': 2,
     });
     assert.equal(figures.of('stopgap_rule_precision_ratio', { rule: 'burst' }), 0.5);
@@ -58,7 +71,8 @@ describe('the figures of how right rules have been', () => {
       ),
     ]);
     assert.deepEqual(figures.nonzero('stopgap_rule_judgements'), {
-      ...{ 'burst false_positive': 1, 'day false_positive': 1 },
+      'burst false_positive': 1,
+      'day false_positive': 1,
     });
     for (const id of ['burst', 'day'])
       assert.equal(figures.of('stopgap_rule_precision_ratio', { rule: id }), 0);

@@ -52,12 +52,19 @@ function gauged(clock: ManualClock, { facts = [], store = {}, more = {} }: Given
   return {
     clock,
     models: {
-      ...{ activeBlocks, ledger, ready: true, feedPosition: 3, sendVolume: { rules } },
-      ...{ rulePrecision: new RulePrecision(), shadow: {} },
+      activeBlocks,
+      ledger,
+      ready: true,
+      feedPosition: 3,
+      sendVolume: { rules },
+      rulePrecision: new RulePrecision(),
+      shadow: {},
     },
     store: { ...well, ...store },
     breaker: { open: true, blocks: 6, max: 5 },
-    ...{ smtp: undefined, outbox: undefined, timedWork: undefined },
+    smtp: undefined,
+    outbox: undefined,
+    timedWork: undefined,
     logs: { lost: () => ({ stderr: 2, file: 0 }) },
     ...more,
   } as unknown as Gauged;
@@ -90,7 +97,11 @@ describe('gauges', () => {
     assert.equal(figures.of('stopgap_pending_proposals'), 7);
     assert.equal(figures.of('stopgap_oldest_proposal_age_seconds'), 2000 * 60);
     assert.deepEqual(figures.nonzero('stopgap_pending_proposals_by_age'), {
-      ...{ under_15m: 2, '15m_to_1h': 2, '1h_to_4h': 1, '4h_to_1d': 1, over_1d: 1 },
+      under_15m: 2,
+      '15m_to_1h': 2,
+      '1h_to_4h': 1,
+      '4h_to_1d': 1,
+      over_1d: 1,
     });
     const none = await figuresOf();
     assert.equal(none.of('stopgap_oldest_proposal_age_seconds'), 0);
@@ -158,11 +169,9 @@ describe('gauges', () => {
 
   test('tell of the SMTP side, and nothing of an upstream that was not asked yet', async () => {
     const smtp = (state: 'ok' | 'failing' | 'unknown') => ({
-      ...{
-        relay: { sessions: { open: 5, busy: 2, unanswered: 0 } },
-        upstream: { state },
-        checks: { pending: 9 },
-      },
+      relay: { sessions: { open: 5, busy: 2, unanswered: 0 } },
+      upstream: { state },
+      checks: { pending: 9 },
     });
     const well = await figuresOf({ more: { smtp: smtp('ok') } });
     assert.equal(well.of('stopgap_relay_up'), 1);

@@ -27,7 +27,10 @@ function verdict(position: number, subject: Subject = ALICE, id = 'burst'): Verd
 }
 
 const told = (messages: number, recipients: number, position = 10): Through => ({
-  ...{ decidedBy: 'rule', position, messages, recipients },
+  decidedBy: 'rule',
+  position,
+  messages,
+  recipients,
 });
 
 /** Blocked by this process. */
@@ -145,9 +148,9 @@ describe('what got through', () => {
     const tripped = verdict(10);
     counts.begin(tripped);
     for (const data of [
-      { ...{ account: 'alice@example.com', direction: 'outbound' }, recipients: 'many' },
-      { ...{ account: 7, direction: 'outbound' }, recipients: 1 },
-      { ...{ account: 'alice@example.com', direction: 'sideways' }, recipients: 1 },
+      { account: 'alice@example.com', direction: 'outbound', recipients: 'many' },
+      { account: 7, direction: 'outbound', recipients: 1 },
+      { account: 'alice@example.com', direction: 'sideways', recipients: 1 },
     ])
       counts.fold(event('MessageAccepted', data, T0, 11));
     block(counts, tripped);

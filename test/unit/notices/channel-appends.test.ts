@@ -128,8 +128,13 @@ describe('a channel whose notices of one moment are more than one append holds',
     const text = '\u0001'.repeat(500);
     const by = `admin:${'a'.repeat(100)}`;
     const about: Partial<Item> = {
-      ...{ subject: { type: 'account', value }, by, why: text, note: text, rule: 'r'.repeat(100) },
-      ...{ until: NOON + MINUTE, over: { event: 'released', at: NOON, by } },
+      subject: { type: 'account', value },
+      by,
+      why: text,
+      note: text,
+      rule: 'r'.repeat(100),
+      until: NOON + MINUTE,
+      over: { event: 'released', at: NOON, by },
     };
     for (let count = 0; count < MOST_ITEMS; count += 1)
       there.happens({ ...about, block: `01a20ffb-e5ee-7000-8000-${String(count).padStart(12, '0')}` });

@@ -34,7 +34,9 @@ describe('a channel of notices with owners that take nothing', () => {
     world.happens(P);
     world.passes(6 * MINUTE, MINUTE);
     assert.deepEqual(world.toldOf(), {
-      ...{ itself: MOST_UNDER_WAY + 6, 'a@home.example': MOST_UNDER_WAY, 'p@elsewhere.example': 1 },
+      itself: MOST_UNDER_WAY + 6,
+      'a@home.example': MOST_UNDER_WAY,
+      'p@elsewhere.example': 1,
     });
     world.restart();
     assert.equal(world.workers[0]!.state.gathered, 5);
@@ -48,7 +50,9 @@ describe('a channel of notices with owners that take nothing', () => {
     world.away.clear();
     world.passes(2 * HOUR, MINUTE);
     assert.deepEqual(world.toldOf(), {
-      ...{ itself: MOST_UNDER_WAY + 6, 'a@home.example': MOST_UNDER_WAY + 5, 'p@elsewhere.example': 1 },
+      itself: MOST_UNDER_WAY + 6,
+      'a@home.example': MOST_UNDER_WAY + 5,
+      'p@elsewhere.example': 1,
     });
     assert.deepEqual(world.notices.at(-1)!.counts, { imposed: 5 });
     const { state } = world.workers[0]!;

@@ -12,7 +12,12 @@ const itemOf = (
   block: string,
   type: SubjectType = 'account',
 ): Item => ({
-  ...{ event, position, block, at: NOON, by: 'rule:burst@1', why: 'too many' },
+  event,
+  position,
+  block,
+  at: NOON,
+  by: 'rule:burst@1',
+  why: 'too many',
   subject: { type, value: block },
 });
 

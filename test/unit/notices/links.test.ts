@@ -13,7 +13,11 @@ const item = (event: Item['event'], block: string): Item => ({
   why: '',
 });
 const notice = (...items: readonly Item[]): Notice => ({
-  ...{ id: 'n', kind: 'events', at: 0, items, counts: { [items[0]!.event]: items.length } },
+  id: 'n',
+  kind: 'events',
+  at: 0,
+  items,
+  counts: { [items[0]!.event]: items.length },
 });
 
 test('a notice links to its proposal or block on the page, to the list of several, and nowhere without a URL', () => {

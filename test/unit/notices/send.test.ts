@@ -43,7 +43,9 @@ const never = new AbortController().signal;
 
 function sending(channel: Channel, more: Partial<SenderOptions> = {}, notice = NOTICE): Promise<Outcome> {
   const options: SenderOptions = {
-    ...{ clock: systemClock, publicUrl: 'https://stopgap.example.com', hostname: 'mx.example.com' },
+    clock: systemClock,
+    publicUrl: 'https://stopgap.example.com',
+    hostname: 'mx.example.com',
     relay: asRelay('smtp://127.0.0.1:9', '/'),
     ...more,
   };
@@ -255,10 +257,7 @@ describe('a notice is written as the service reads it', () => {
     const [{ receiver, channel }, mail] = [await scene(t), await MailReceiver.start(t)];
     const receivers = [
       channel({ type: 'ntfy', secret: undefined }),
-      channel({
-        ...{ type: 'mail', url: undefined, secret: undefined },
-        ...{ to: 'ops@example.com', smtp: mail.url },
-      }),
+      channel({ type: 'mail', url: undefined, secret: undefined, to: 'ops@example.com', smtp: mail.url }),
     ];
     for (const value of [
       '=?utf-8?q?x=2e_All_is_well?=',
@@ -285,7 +284,8 @@ describe('a notice is written as the service reads it', () => {
   describe('as mail that the server refuses', () => {
     const TO = { to: 'ops@example.com, security@example.com' };
     const forGood = (code: number): Outcome => ({
-      ...{ error: `the mail server refuses this receiver for good: ${code}`, refused: true },
+      error: `the mail server refuses this receiver for good: ${code}`,
+      refused: true,
     });
     const absent = (code: number): string => `${code} 5.1.1 no such user`;
     const forNow = (code: number): Outcome => ({ error: `the mail server refused it: ${code}` });
@@ -378,8 +378,11 @@ describe('a notice is written as the service reads it', () => {
     t.after(() => server.close());
     const { port } = server.address() as AddressInfo;
     const channel = channelOf({
-      ...{ type: 'mail', url: undefined, secret: undefined },
-      ...{ to: 'ops@example.com', smtp: `lmtp://127.0.0.1:${port}` },
+      type: 'mail',
+      url: undefined,
+      secret: undefined,
+      to: 'ops@example.com',
+      smtp: `lmtp://127.0.0.1:${port}`,
     });
     const outcomes = [await sending(channel), await sending(channel), await sending(channel)];
     assert.deepEqual(outcomes, [

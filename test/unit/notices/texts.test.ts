@@ -12,12 +12,23 @@ const TEXTS = [
   'imposed={subject} may not send until {until}, says {rule}.\n{sentence}\nNote of {by}: {note}\nUndo it: {link}',
 ];
 const ITEM: Item = {
-  ...{ event: 'imposed', position: 7, at: NOON, by: 'admin:alice', block: 'b1', until: NOON + HOUR },
-  ...{ subject: { type: 'account', value: 'bob@example.com' }, rule: 'burst' },
-  ...{ why: '101 of 100 <b>*[x](http://evil.example)*</b>\n', note: 'called & {link}' },
+  event: 'imposed',
+  position: 7,
+  at: NOON,
+  by: 'admin:alice',
+  block: 'b1',
+  until: NOON + HOUR,
+  subject: { type: 'account', value: 'bob@example.com' },
+  rule: 'burst',
+  why: '101 of 100 <b>*[x](http://evil.example)*</b>\n',
+  note: 'called & {link}',
 };
 const noticeOf = (item: Item, to?: string): Notice => ({
-  ...{ id: 'n', kind: 'events', at: NOON, items: [item], counts: { [item.event]: 1 } },
+  id: 'n',
+  kind: 'events',
+  at: NOON,
+  items: [item],
+  counts: { [item.event]: 1 },
   ...(to === undefined ? {} : { to }),
 });
 const texts = channelOf({ type: 'slack', secret: undefined, texts: TEXTS }).texts!;

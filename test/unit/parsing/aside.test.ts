@@ -66,7 +66,8 @@ test('rules that were sent as JSON are kept as YAML that means the same', async 
     version: 1,
     rules: [],
     exempt: Array.from({ length: 200 }, (_, n) => ({
-      ...{ subject: { type: 'account', value: `user${n}@example.com` }, reason: 'r' },
+      subject: { type: 'account', value: `user${n}@example.com` },
+      reason: 'r',
     })),
   });
   const [read] = await parseAside('rules', json, 'rules', { rewrite: true });

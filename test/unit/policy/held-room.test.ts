@@ -30,7 +30,9 @@ beforeEach(() => {
   apply({
     type: 'BlockImposed',
     data: {
-      ...{ block: 'b1', subject: { type: 'account', value: 'alice@example.com' }, ...terms },
+      block: 'b1',
+      subject: { type: 'account', value: 'alice@example.com' },
+      ...terms,
       renewWhileTrying: false,
     },
   });

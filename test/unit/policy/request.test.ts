@@ -39,7 +39,10 @@ describe('the reader of policy requests', () => {
           assert.equal(fault, undefined);
           assert.deepEqual(
             requests.map(({ sender, sasl_username, helo_name, protocol_state }) => ({
-              ...{ sender, sasl_username, helo_name, protocol_state },
+              sender,
+              sasl_username,
+              helo_name,
+              protocol_state,
             })),
             attributes.map(({ sender, sasl_username, helo_name }) => ({
               sender: Buffer.from(sender).toString('latin1'),

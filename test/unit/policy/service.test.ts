@@ -82,8 +82,12 @@ describe('the policy service', () => {
     assert.deepEqual(
       { block, account, transaction, recipients, size, country },
       {
-        ...{ block: 'b1', account: 'alice@example.com', transaction: '4ABC' },
-        ...{ recipients: 2, size: 4711, country: 'DE' },
+        block: 'b1',
+        account: 'alice@example.com',
+        transaction: '4ABC',
+        recipients: 2,
+        size: 4711,
+        country: 'DE',
       },
     );
     assert.equal(scene.refused.length, 1);

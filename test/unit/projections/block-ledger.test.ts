@@ -37,8 +37,11 @@ test('of what rules only observed the newest are kept, also by a dump', () => {
       [OBSERVATIONS_KEPT, OBSERVATIONS_KEPT + 2, 3],
     );
     assert.deepEqual(newest[0], {
-      ...{ position: OBSERVATIONS_KEPT + 2, at: T0 + OBSERVATIONS_KEPT + 2 },
-      ...{ subject, action: 'propose', evidence: evidence() },
+      position: OBSERVATIONS_KEPT + 2,
+      at: T0 + OBSERVATIONS_KEPT + 2,
+      subject,
+      action: 'propose',
+      evidence: evidence(),
     });
   }
 });
@@ -81,9 +84,7 @@ describe('a block or proposal right after a person has let go of the subject', (
 
   test('says who released what, when, and whether as a false positive', () => {
     const follows = followed([T0, imposedByRule()], [T0 + MINUTE, released(true)], [T0 + HOUR, again]);
-    assert.deepEqual(follows, {
-      ...{ block: 'b1', state: 'released', at: T0 + MINUTE, by, falsePositive: true },
-    });
+    assert.deepEqual(follows, { block: 'b1', state: 'released', at: T0 + MINUTE, by, falsePositive: true });
   });
 
   test('says who dismissed what, and keeps it when it is approved or changed', () => {
@@ -95,7 +96,12 @@ describe('a block or proposal right after a person has let go of the subject', (
       [T0 + 3 * HOUR, imposedByRule({ block: 'p2' })],
     );
     assert.deepEqual(follows, {
-      ...{ block: 'p1', state: 'dismissed', at: T0 + MINUTE, by, falsePositive: false, note: 'ours' },
+      block: 'p1',
+      state: 'dismissed',
+      at: T0 + MINUTE,
+      by,
+      falsePositive: false,
+      note: 'ours',
     });
   });
 

@@ -58,7 +58,7 @@ function factsOf(
   } as const;
   const renewWhileTrying = false;
   if (how === 'propose') {
-    const proof = { ...{ rule, evidence: evidence({ rule }), renewWhileTrying }, duration: length };
+    const proof = { rule, evidence: evidence({ rule }), renewWhileTrying, duration: length };
     const proposed = { type: 'BlockProposed', data: { ...terms, ...proof, lapsesAt: at + HOUR } } as const;
     if (end === 'dismiss') return [proposed, { type: 'ProposalDismissed', data: { block } }];
     return end === 'lapse' ? [proposed, { type: 'ProposalLapsed', data: { block } }] : [proposed];
@@ -249,8 +249,12 @@ describe('the rows of the ledger', () => {
             data: {
               block: `block-${n}`,
               subject: { type: 'account', value: `a${n}@example.com` },
-              ...{ direction: 'outbound', description, refusal: 'soft', until: null },
-              ...{ origin: 'admin', renewWhileTrying: false },
+              direction: 'outbound',
+              description,
+              refusal: 'soft',
+              until: null,
+              origin: 'admin',
+              renewWhileTrying: false,
             },
           },
           T0,
@@ -282,8 +286,11 @@ describe('the rows of the ledger', () => {
 
   test('count the blocks on a sender that have ended, as a look at every entry would', () => {
     const sender: SenderIdentity = {
-      ...{ account: valueOf('account', 1), address: 'x@b1.org', direction: 'outbound' },
-      ...{ ehlo: valueOf('ehlo', 1), ip: valueOf('ip', 1) },
+      account: valueOf('account', 1),
+      address: 'x@b1.org',
+      direction: 'outbound',
+      ehlo: valueOf('ehlo', 1),
+      ip: valueOf('ip', 1),
     };
     fc.assert(
       fc.property(fc.array(seed, { maxLength: 100 }), instant, (seeds, now) => {

@@ -245,7 +245,8 @@ describe('what is said before a message', () => {
   /** Strange in every way, and as much of it as any rule could ask for. */
   const STRANGE: Partial<ConditionContext> = {
     sender: { direction: 'outbound', ip: '203.0.113.9', ehlo: 'bot', country: 'ZZ', asn: 7 },
-    ...{ distinct: () => 9, share: () => ({ failed: 9, tried: 9 }) },
+    distinct: () => 9,
+    share: () => ({ failed: 9, tried: 9 }),
   };
   const trips = ({ when, score }: { when?: Conditions; score?: Score }, at: ConditionContext): boolean =>
     (when === undefined || metConditions(when, at) !== undefined) &&

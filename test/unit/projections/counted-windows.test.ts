@@ -43,11 +43,11 @@ describe('the windows that rules need', () => {
     const wide = (more: string): boolean => windows('account', rule('a', more))[0]!.wide;
     assert.deepEqual(
       [
-        ...[`${MESSAGES}: 21845`, `${MESSAGES}: 21846`, 'per: account, count: bytes, limit: 1'],
-        ...[
-          `${MESSAGES}: { baseline: 2x, floor: 1 }`,
-          `${MESSAGES}: { baseline: 2x, floor: 1, ceiling: 30000 }`,
-        ],
+        `${MESSAGES}: 21845`,
+        `${MESSAGES}: 21846`,
+        'per: account, count: bytes, limit: 1',
+        `${MESSAGES}: { baseline: 2x, floor: 1 }`,
+        `${MESSAGES}: { baseline: 2x, floor: 1, ceiling: 30000 }`,
       ].map(wide),
       [false, true, true, false, true],
     );
@@ -81,7 +81,9 @@ describe('the windows that rules need', () => {
     );
     const score = `score: { threshold: 1, signals: [{ points: 1, ${share} }] }`;
     assert.deepEqual(brief(windows('account', rule('a', `${MESSAGES}: 3, ${score}`))), [
-      ...['messages 60m: a act', 'bounces 60m: ', 'recipients 60m: '],
+      'messages 60m: a act',
+      'bounces 60m: ',
+      'recipients 60m: ',
     ]);
     assert.deepEqual(brief(windows('account', rule('a', 'per: account, count: networks, limit: 3'))), [
       'messages 60m: ',

@@ -38,7 +38,10 @@ describe('days', () => {
     watching.morning(2);
     assert.deepEqual(
       summaries(watching).map(({ subject, day, messages, bounces }) => [
-        ...[subject.value, day - DAWN / DAY, messages, bounces],
+        subject.value,
+        day - DAWN / DAY,
+        messages,
+        bounces,
       ]),
       [
         [ALICE.value, 0, 1, 1],
@@ -66,7 +69,10 @@ describe('days', () => {
     watching.pass(2 * HOUR).send({ recipients: 6 });
     watching.morning(1);
     assert.deepEqual(summaries(watching)[0]?.peaks, {
-      ...{ 'messages/1h': 4, 'recipients/10m': 95, 'recipients-1/10m': 55, 'recipients-2/10m': 25 },
+      'messages/1h': 4,
+      'recipients/10m': 95,
+      'recipients-1/10m': 55,
+      'recipients-2/10m': 25,
     });
   });
 

@@ -66,7 +66,10 @@ describe('a wide network', () => {
   test('costs a look at what is exempt within it, however much else is exempt, and no address is read again', () => {
     let [looks, readings] = [0, 0];
     const exemption = (id: string, type: 'account' | 'ip', value: string): Exemption => ({
-      ...{ id, reason: 'r', origin: 'admin', saved: 0 },
+      id,
+      reason: 'r',
+      origin: 'admin',
+      saved: 0,
       subject: {
         type,
         get value() {

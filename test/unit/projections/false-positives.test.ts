@@ -49,7 +49,11 @@ describe('a false positive', () => {
     // Then longer windows of messages know of twice nine as well, and others of nothing new
     assert.deepEqual(records(watching), {
       ...before,
-      ...{ 'messages/1m': 18, 'messages/10m': 18, 'messages/30m': 18, 'messages/1h': 18, 'messages/24h': 18 },
+      'messages/1m': 18,
+      'messages/10m': 18,
+      'messages/30m': 18,
+      'messages/1h': 18,
+      'messages/24h': 18,
     });
   });
 

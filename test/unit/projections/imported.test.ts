@@ -87,7 +87,9 @@ describe('imported history', () => {
         for (const { models } of [plain, full]) models.apply(last);
         const seen = (models: typeof plain.models): object => ({
           ...(observables(models, then) as object),
-          ...{ position: 0, lastEventAt: 0, volume: models.sendVolume.dump() },
+          position: 0,
+          lastEventAt: 0,
+          volume: models.sendVolume.dump(),
         });
         assert.deepEqual(seen(full.models), seen(plain.models));
         verdicts += plain.verdicts.length;

@@ -279,7 +279,12 @@ describe('what is known of newcomers', () => {
     const { sendVolume } = town.watching.models;
     const [reading] = sendVolume.readings({ type: 'ip', value: '203.0.113.9' }, town.watching.now);
     assert.deepEqual(reading, {
-      ...{ rule: 'fleet', count: 'accounts', window: 2 * HOUR, observed: 4, limit: 5, direction: 'outbound' },
+      rule: 'fleet',
+      count: 'accounts',
+      window: 2 * HOUR,
+      observed: 4,
+      limit: 5,
+      direction: 'outbound',
       besides: [
         'they are of at least 3 domains (3 now)',
         'they are more than 3 times the accounts that know the place',

@@ -14,8 +14,15 @@ function refused(at: number, count = 1, account = 'bob@own.example', more: objec
   const sender = { account, returnPath: account, ip: '192.0.2.1', direction: 'outbound' };
   const data = { ...sender, stage: 'rcpt', block: 'b1', reply: '550', count, since: at, ...more };
   return {
-    ...{ id: `${at} ${account}`, type: 'MessageRefused', stream: `send-${account}`, by: 'smtp:test' },
-    ...{ position: 1, revision: 0, at, recordedAt: at, data },
+    id: `${at} ${account}`,
+    type: 'MessageRefused',
+    stream: `send-${account}`,
+    by: 'smtp:test',
+    position: 1,
+    revision: 0,
+    at,
+    recordedAt: at,
+    data,
   };
 }
 
@@ -79,7 +86,9 @@ describe('the mail of the last hour', () => {
 describe('a circuit breaker', () => {
   const imposed = (at: number): BlockEvent =>
     ({
-      ...{ type: 'BlockImposed', at, by: 'rule:burst@1' },
+      type: 'BlockImposed',
+      at,
+      by: 'rule:burst@1',
       data: { subject: { type: 'account', value: 'a@own.example' }, direction: 'outbound' },
     }) as unknown as BlockEvent;
   const limits = { max: 3, window: HOUR };

@@ -45,8 +45,15 @@ class Stage {
 const imposed = (block: string, subject: Subject): BlockFact => ({
   type: 'BlockImposed',
   data: {
-    ...{ block, subject, direction: 'outbound', description: '', refusal: 'soft', until: START + DAY },
-    ...{ origin: 'rule', rule: 'burst', renewWhileTrying: false },
+    block,
+    subject,
+    direction: 'outbound',
+    description: '',
+    refusal: 'soft',
+    until: START + DAY,
+    origin: 'rule',
+    rule: 'burst',
+    renewWhileTrying: false,
   },
 });
 const released = (block: string): BlockFact => ({
@@ -63,8 +70,15 @@ describe('a verdict', () => {
     assert.deepEqual(verdict!.subject, ALICE);
     assert.deepEqual([verdict!.kind, verdict!.mode, verdict!.at], ['act', 'enforce', START + 11 * SECOND]);
     assert.deepEqual(verdict!.evidence, {
-      ...{ rule: 'burst', version: 1, count: 'recipients', window: 10 * MINUTE, limit: 10, observed: 11 },
-      ...{ firstPosition: 2, lastPosition: 12, lastAt: START + 11 * SECOND },
+      rule: 'burst',
+      version: 1,
+      count: 'recipients',
+      window: 10 * MINUTE,
+      limit: 10,
+      observed: 11,
+      firstPosition: 2,
+      lastPosition: 12,
+      lastAt: START + 11 * SECOND,
       sentence: 'Account alice@example.com: 11 recipients within 10m; rule "burst" allows 10.',
     });
   });
@@ -145,15 +159,20 @@ describe('the subjects that are counted', () => {
     assert.deepEqual(
       counted({ account: 'Alice@Example.COM', returnPath: 'Alice+x@EXAMPLE.com.', ehlo: 'PC.example.com.' }),
       {
-        ...{ account: 'alice@example.com', address: 'alice@example.com', domain: 'example.com' },
-        ...{ ehlo: 'pc.example.com', ip: '192.0.2.7' },
+        account: 'alice@example.com',
+        address: 'alice@example.com',
+        domain: 'example.com',
+        ehlo: 'pc.example.com',
+        ip: '192.0.2.7',
       },
     );
   });
   test('not a return path, nor its domain, that the account may not speak for', () => {
     const strangers = { returnPath: 'victim@victim.example', entitled: false };
     assert.deepEqual(counted({ ...strangers, ehlo: '', ip: 'x' }), {
-      ...{ account: 'alice@example.com', domain: 'example.com', ip: 'x' },
+      account: 'alice@example.com',
+      domain: 'example.com',
+      ip: 'x',
     });
     assert.deepEqual(counted({ ...strangers, account: 'alice', ehlo: '', ip: 'x' }), {
       account: 'alice',

@@ -14,8 +14,12 @@ const bounce = (watching: Watching): readonly Verdict[] =>
   watching.fold('BounceReceived', { address: ALICE.value });
 const refuse = (watching: Watching, count: number): readonly Verdict[] =>
   watching.fold('RecipientsRefused', {
-    ...{ account: ALICE.value, direction: 'outbound', transaction: 't', entitled: true },
-    ...{ count, code: 550 },
+    account: ALICE.value,
+    direction: 'outbound',
+    transaction: 't',
+    entitled: true,
+    count,
+    code: 550,
   });
 const sentences = (verdicts: readonly Verdict[]): string =>
   verdicts.map(({ evidence }) => evidence.sentence).join('\n');

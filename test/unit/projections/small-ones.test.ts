@@ -116,7 +116,10 @@ describe('circuit breakers', () => {
     blocks.apply(blocked('account', 'messages', 'all'));
     const counts = blocks.breakers.map((breaker) => [breaker, blocks.within(breaker, HOUR, T0)]);
     assert.deepEqual(Object.fromEntries(counts), {
-      ...{ 'ip by logins': 20, 'domain by arrivals': 20, 'ip by sends': 20, 'account by sends': 1 },
+      'ip by logins': 20,
+      'domain by arrivals': 20,
+      'ip by sends': 20,
+      'account by sends': 1,
     });
   });
 });
@@ -186,7 +189,9 @@ describe('exemptions', () => {
       exemptions.covering(parseSubject('ip', value), T0)?.id;
     assert.deepEqual(['2001:db8:7::/48', '2001:db8:7::/56'].map(covering), ['o', 'o']);
     assert.deepEqual(['2001:db8:8::/48', '2001:db8:7:100::/56', '2001:db8:7::/64'].map(covering), [
-      ...[undefined, undefined, undefined],
+      undefined,
+      undefined,
+      undefined,
     ]);
   });
   test('end when they end, when revoked, and when replaced', () => {

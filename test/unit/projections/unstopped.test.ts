@@ -50,7 +50,11 @@ const observed = (at: number, action: Action, subject = ALICE, more: Partial<Evi
 };
 
 const verdict = (at: number, then: Action, observed = 101): Verdict => ({
-  ...{ kind: 'act', rule: rule(then), mode: 'enforce', subject: ALICE, at },
+  kind: 'act',
+  rule: rule(then),
+  mode: 'enforce',
+  subject: ALICE,
+  at,
   evidence: evidence({ observed, lastAt: at }),
 });
 
@@ -128,8 +132,14 @@ test('a sender without a proposal is named until it is blocked, and what it does
 
 test('a sender is named while the rules in force do not allow what it did', () => {
   const limited = (limit: number, more: object = {}): WindowReading => ({
-    ...{ rule: 'burst', count: 'recipients', window: HOUR, direction: 'outbound', observed: 0, limit },
-    ...{ besides: [], ...more },
+    rule: 'burst',
+    count: 'recipients',
+    window: HOUR,
+    direction: 'outbound',
+    observed: 0,
+    limit,
+    besides: [],
+    ...more,
   });
   const named = (event: Event, ...readings: readonly WindowReading[]): number =>
     unstopped(known([event], readings), [], NOW).length;

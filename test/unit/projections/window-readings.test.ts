@@ -111,8 +111,14 @@ describe('accounts that turn together', () => {
     assert.deepEqual(read(watching, user(2))['all']?.outbreak, { ...group, accounts: 1 });
     assert.deepEqual(watching.models.sendVolume.readings(SITE, watching.now), [
       {
-        ...{ rule: 'all', count: 'accounts', window: 30 * MINUTE, direction: 'outbound', besides: [] },
-        ...{ observed: 1, limit: 2, outbreak: { ...group, accounts: 1 } },
+        rule: 'all',
+        count: 'accounts',
+        window: 30 * MINUTE,
+        direction: 'outbound',
+        besides: [],
+        observed: 1,
+        limit: 2,
+        outbreak: { ...group, accounts: 1 },
       },
     ]);
     // Its own window is empty before it is out of the domain's

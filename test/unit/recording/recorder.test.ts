@@ -9,8 +9,14 @@ import type { Appended, EventStore } from '../../../src/store/port.js';
 import { ManualClock } from '../../support/manual-clock.js';
 
 const DATA: MessageAccepted = {
-  ...{ direction: 'outbound', account: 'a@example.com', returnPath: 'a@example.com', transaction: 'q1' },
-  ...{ recipients: 1, size: 1, recipientDomains: [], entitled: true },
+  direction: 'outbound',
+  account: 'a@example.com',
+  returnPath: 'a@example.com',
+  transaction: 'q1',
+  recipients: 1,
+  size: 1,
+  recipientDomains: [],
+  entitled: true,
 };
 
 /** A store that acknowledges what it got when a test wants it. */

@@ -13,8 +13,12 @@ const ALL = parseCapabilities([
   'XCLIENT NAME ADDR PROTO HELO REVERSE_NAME PORT LOGIN DESTADDR DESTPORT',
 ]);
 const CLIENT: RelayClient = {
-  ...{ ip: '192.0.2.7', port: 4711, protocol: 'ESMTP', helo: 'pc.example.com' },
-  ...{ login: 'alice@example.com', ident: 'abc.1' },
+  ip: '192.0.2.7',
+  port: 4711,
+  protocol: 'ESMTP',
+  helo: 'pc.example.com',
+  login: 'alice@example.com',
+  ident: 'abc.1',
 };
 
 describe('what an upstream is told of the client', () => {

@@ -8,7 +8,13 @@ import { InvalidRules, parseRules } from '../../../src/rules/parse.js';
 /* What rules can say of baselines: each key good and bad. Every line of a rule is line 3 of its file, and on. */
 
 const BASE: Readonly<Record<string, string>> = {
-  ...{ id: 'r', per: 'account', count: 'recipients', window: '10m', limit: '100', then: 'block', for: '1h' },
+  id: 'r',
+  per: 'account',
+  count: 'recipients',
+  window: '10m',
+  limit: '100',
+  then: 'block',
+  for: '1h',
 };
 /** A rule with a line for each key: what is given over what {@link BASE} has; undefined leaves a key out. */
 function file(...rules: readonly Readonly<Record<string, string | undefined>>[]): string {
@@ -33,11 +39,12 @@ function faults(text: string): readonly Fault[] {
   return assert.fail(`was accepted:\n${text}`);
 }
 
-const FOLLOWS: Baseline = {
-  ...{ typical: 5, record: 0, largest: 0, floor: 40, start: 40, ceiling: null },
-};
+const FOLLOWS: Baseline = { typical: 5, record: 0, largest: 0, floor: 40, start: 40, ceiling: null };
 const ACCOUNTS = {
-  ...{ per: 'domain', count: 'accounts', window: '30m', limit: '4' },
+  per: 'domain',
+  count: 'accounts',
+  window: '30m',
+  limit: '4',
   turned: '{ count: messages, window: 30m, limit: { baseline: 0.5x, record: 0.5x, floor: 2 } }',
 };
 
@@ -131,11 +138,19 @@ describe('the rest', () => {
   test('of accounts that turn is read', () => {
     const baseline = { typical: 0.5, record: 0.5, largest: 0, floor: 2, start: 2, ceiling: null };
     assert.deepEqual(read(ACCOUNTS).turned, {
-      ...{ count: 'messages', window: 30 * MINUTE, baseline, alarm: 30 * MINUTE, after: 10 * DAY },
+      count: 'messages',
+      window: 30 * MINUTE,
+      baseline,
+      alarm: 30 * MINUTE,
+      after: 10 * DAY,
     });
     const turned = ACCOUNTS.turned.replace('{ count', '{ alarm: 4h, after: 31d, count');
     assert.deepEqual(read({ ...ACCOUNTS, turned }).turned, {
-      ...{ count: 'messages', window: 30 * MINUTE, baseline, alarm: 4 * HOUR, after: 31 * DAY },
+      count: 'messages',
+      window: 30 * MINUTE,
+      baseline,
+      alarm: 4 * HOUR,
+      after: 31 * DAY,
     });
   });
   test('of learning is read, with what it leaves unsaid', () => {
@@ -144,7 +159,9 @@ describe('the rest', () => {
     assert.deepEqual(learning('{}'), LEARNING);
     assert.deepEqual(learning('{ days: 16 }'), { ...LEARNING, days: 16 });
     assert.deepEqual(learning('{ days: 1, age: 1m, installation: 365d }'), {
-      ...{ days: 1, age: MINUTE, installation: 365 * DAY },
+      days: 1,
+      age: MINUTE,
+      installation: 365 * DAY,
     });
   });
 });
@@ -375,7 +392,9 @@ describe('what is wrong is refused, with its line and what would be right', () =
 
   test('more windows that follow baselines than are kept', () => {
     const follows = (index: number): Readonly<Record<string, string>> => ({
-      ...{ id: `r${index}`, window: `${index + 1}m`, limit: '{ baseline: 2x, floor: 9 }' },
+      id: `r${index}`,
+      window: `${index + 1}m`,
+      limit: '{ baseline: 2x, floor: 9 }',
     });
     const many = Array.from({ length: 24 }, (_, index) => follows(index));
     // The same window once more, in another rule and of a domain, is none more; nor is one with a fixed limit.

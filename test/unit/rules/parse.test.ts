@@ -18,8 +18,17 @@ describe('rules', () => {
       maxAutomaticBlocks: { max: 20, window: 10 * MINUTE },
       rules: [
         {
-          ...{ id: 'r', per: 'account', count: 'recipients', window: 10 * MINUTE, limit: 100, then: 'block' },
-          ...{ for: HOUR, lapse: DAY, direction: 'outbound', refuse: 'soft', renewWhileTrying: false },
+          id: 'r',
+          per: 'account',
+          count: 'recipients',
+          window: 10 * MINUTE,
+          limit: 100,
+          then: 'block',
+          for: HOUR,
+          lapse: DAY,
+          direction: 'outbound',
+          refuse: 'soft',
+          renewWhileTrying: false,
         },
       ],
       exempt: [],
@@ -111,13 +120,19 @@ exempt:
     const { rules, exempt, mode, maxAutomaticBlocks } = parseRules(text);
     assert.deepEqual([mode, maxAutomaticBlocks], ['observe', { max: 5, window: HOUR }]);
     assert.deepEqual(rules[0], {
-      ...{ id: 'big.one', description: 'Too much', per: 'domain', count: 'bytes', window: DAY },
-      ...{ limit: 1.5 * 1024 ** 3, then: 'propose', for: null, lapse: 2 * HOUR, direction: 'all' },
-      ...{
-        refuse: 'honest',
-        renewWhileTrying: true,
-        escalate: { factor: 2, max: 7 * DAY, forget: 10 * DAY },
-      },
+      id: 'big.one',
+      description: 'Too much',
+      per: 'domain',
+      count: 'bytes',
+      window: DAY,
+      limit: 1.5 * 1024 ** 3,
+      then: 'propose',
+      for: null,
+      lapse: 2 * HOUR,
+      direction: 'all',
+      refuse: 'honest',
+      renewWhileTrying: true,
+      escalate: { factor: 2, max: 7 * DAY, forget: 10 * DAY },
     });
     const subject = { type: 'account', value: 'news@example.com' };
     assert.deepEqual(exempt, [{ subject, until: Date.UTC(2027, 0, 1), reason: 'weekly' }]);
@@ -301,7 +316,9 @@ describe('explanations', () => {
     const habit = { typical: 12, record: 20, weeks: 6, learnt: true };
     assert.equal(
       explain({ ...rule, leaveOut: 2 }, subject, {
-        ...{ ...seen, habit, overridden: '500 instead of 100, by the override of account alice@example.com' },
+        ...seen,
+        habit,
+        overridden: '500 instead of 100, by the override of account alice@example.com',
         signals: ['network 192.0.2.7 never seen before (1)', '1 points of 1 needed'],
       }),
       'Account alice@example.com: 1,234 recipients within 10m besides its two largest messages; ' +

@@ -21,7 +21,11 @@ const rule = (id: string): Rule => RULES.find((each) => each.id === id)!;
 /** A verdict on alice by {@link RULES}, whose limit is 100. */
 function verdict(observed: number, more: Partial<Verdict> = {}, numbers: Partial<Evidence> = {}): Verdict {
   return {
-    ...{ kind: 'act', rule: rule('burst'), mode: 'enforce', subject: ALICE, at: T0 },
+    kind: 'act',
+    rule: rule('burst'),
+    mode: 'enforce',
+    subject: ALICE,
+    at: T0,
     evidence: evidence({ observed, ...numbers }),
     ...more,
   };
@@ -30,8 +34,11 @@ function verdict(observed: number, more: Partial<Verdict> = {}, numbers: Partial
 /** Given so many blocks within the window, of 20 that are allowed. */
 function given(blocks: number, more: Partial<Circumstances> = {}): Circumstances {
   return {
-    ...{ now: T0, breaker: { max: 20, window: HOUR } },
-    ...{ exemptedBy: () => undefined, automaticBlocks: () => blocks, newId: () => 'new' },
+    now: T0,
+    breaker: { max: 20, window: HOUR },
+    exemptedBy: () => undefined,
+    automaticBlocks: () => blocks,
+    newId: () => 'new',
     ...more,
   };
 }

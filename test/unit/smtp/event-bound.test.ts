@@ -19,15 +19,25 @@ test('the bound on an event is never below what the event of the message comes t
     fc.property(NAME, NAME, NAME, fc.array(NAME, { maxLength: 25 }), (account, returnPath, ehlo, domains) => {
       const longest = Math.max(0, ...domains.map((domain) => nameBytes(normalizeDomain(domain))));
       const data: MessageAccepted = {
-        ...{ direction: 'outbound', account, returnPath, ehlo, ip: '2001:db8:ffff:ffff:ffff:ffff:ffff:ffff' },
-        ...{ country: 'ZZ', asn: 4_294_967_295, transaction: 'abcdefghijklmnop.1000000' },
-        ...{ recipients: 100_000, size: Number.MAX_SAFE_INTEGER, entitled: false },
+        direction: 'outbound',
+        account,
+        returnPath,
+        ehlo,
+        ip: '2001:db8:ffff:ffff:ffff:ffff:ffff:ffff',
+        country: 'ZZ',
+        asn: 4_294_967_295,
+        transaction: 'abcdefghijklmnop.1000000',
+        recipients: 100_000,
+        size: Number.MAX_SAFE_INTEGER,
+        entitled: false,
         recipientDomains: [...new Set(domains.map(normalizeDomain))].slice(0, 20),
       };
       const event = newEvent(
         { ...data, outboxedAt: Date.now() },
         {
-          ...{ type: 'MessageAccepted', trace: TRACE, correlation: data.transaction },
+          type: 'MessageAccepted',
+          trace: TRACE,
+          correlation: data.transaction,
           by: `smtp:${'x'.repeat(255)}`,
         },
       );

@@ -34,16 +34,18 @@ describe('a line of a trace', () => {
 
   test('may leave out what is not known', () => {
     assert.deepEqual(read({ time: TIME, ip: '192.0.2.7', recipients: 1 }), {
-      ...{ account: undefined, returnPath: undefined, ehlo: undefined, ip: '192.0.2.7' },
-      ...{ country: undefined, asn: undefined },
-      ...{
-        direction: 'outbound',
-        transaction: '',
-        recipients: 1,
-        size: 0,
-        recipientDomains: [],
-        entitled: true,
-      },
+      account: undefined,
+      returnPath: undefined,
+      ehlo: undefined,
+      ip: '192.0.2.7',
+      country: undefined,
+      asn: undefined,
+      direction: 'outbound',
+      transaction: '',
+      recipients: 1,
+      size: 0,
+      recipientDomains: [],
+      entitled: true,
     });
     const { returnPath, country, asn } = read({ ...FULL, returnPath: null, country: null, asn: null });
     assert.deepEqual([returnPath, country, asn], [undefined, undefined, undefined]);

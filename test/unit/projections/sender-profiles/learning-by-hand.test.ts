@@ -51,7 +51,9 @@ const seen = (most: number): fc.Arbitrary<Seen> =>
   });
 const asSummary = ({ day, peak, messages, networks, ...rest }: Seen): SenderDaySummarised =>
   summary(DAY_0 + day, {
-    ...{ messages, networks: messages > 0 ? networks : [], ...rest },
+    messages,
+    networks: messages > 0 ? networks : [],
+    ...rest,
     ...(messages > 0 ? {} : { hours: 0, largest: 0 }),
     peaks: messages > 0 ? { [HOUR_PEAK]: peak } : {},
   });
@@ -117,8 +119,10 @@ function byHand(all: readonly SenderDaySummarised[], today: Day): unknown {
     usual: usualBy(({ peaks }) => peaks[HOUR_PEAK] ?? 0),
     largest: usualBy(({ largest }) => largest),
     totals: {
-      ...{ messages: sum('messages'), recipients: sum('recipients') },
-      ...{ refusedRecipients: sum('refusedRecipients'), bounces: sum('bounces') },
+      messages: sum('messages'),
+      recipients: sum('recipients'),
+      refusedRecipients: sum('refusedRecipients'),
+      bounces: sum('bounces'),
     },
     hours: Array.from({ length: 24 }, (_, hour) => ({
       used: telling.filter((week) => week.some(({ hours }) => (hours >> hour) & 1)).length,

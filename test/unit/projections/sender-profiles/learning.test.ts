@@ -156,8 +156,16 @@ describe('what is usual', () => {
 describe('a contained day', () => {
   const known = learn([reached(DAY_0, 4, { largest: 12, networks: ['192.0.2.1'], messages: 20 })]);
   const attack = reached(DAY_0 + 7, 900, {
-    ...{ messages: 900, recipients: 9000, largest: 500, bounces: 40, hours: 0xffffff, contained: ['b1'] },
-    ...{ networks: ['203.0.113.66'], ehlos: ['bot'], countries: ['ZZ'], asns: [64500] },
+    messages: 900,
+    recipients: 9000,
+    largest: 500,
+    bounces: 40,
+    hours: 0xffffff,
+    contained: ['b1'],
+    networks: ['203.0.113.66'],
+    ehlos: ['bot'],
+    countries: ['ZZ'],
+    asns: [64500],
   });
 
   test('teaches nothing above what was known, but keeps that alive', () => {
@@ -319,7 +327,10 @@ describe('a profile', () => {
   test('is never changed, and stays small', () => {
     const days = Array.from({ length: 800 }, (_, day) =>
       reached(DAY_0 + day, day % 50, {
-        ...{ networks: [`n${day}`], ehlos: [`e${day}`], countries: [`c${day}`], asns: [day] },
+        networks: [`n${day}`],
+        ehlos: [`e${day}`],
+        countries: [`c${day}`],
+        asns: [day],
         contained: day % 9 === 0 ? [`b${day}`] : [],
       }),
     );

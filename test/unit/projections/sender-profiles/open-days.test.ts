@@ -12,6 +12,16 @@ const START = DAY_0 * DAY;
 const ALICE = 'alice@example.com';
 const PEAKS = ['messages/1h', 'recipients-1/1m'];
 
+interface Sent {
+  readonly value?: string;
+  readonly recipients?: number;
+  readonly guess?: number;
+  readonly ip?: string;
+  readonly ehlo?: string;
+  readonly country?: string;
+  readonly asn?: number;
+}
+
 /** Days of senders whose summaries are known to the test. */
 class Days {
   readonly closed = new Map<string, Day>();
@@ -24,7 +34,7 @@ class Days {
   /** One message. @returns its row */
   send(
     at: number,
-    { value = ALICE, recipients = 1, guess = -1, ip = '192.0.2.7', ehlo = 'pc', ...more } = {},
+    { value = ALICE, recipients = 1, guess = -1, ip = '192.0.2.7', ehlo = 'pc', ...where }: Sent = {},
   ): number {
     const row = this.days.row(value, dayOf(at), guess);
     if (row < 0) return row;
@@ -32,7 +42,7 @@ class Days {
     amounts.set('messages', 1);
     amounts.set('recipients', recipients);
     this.days.add(row, amounts, at);
-    this.days.place(row, { direction: 'outbound', ip, ehlo, ...more });
+    this.days.place(row, { direction: 'outbound', ip, ehlo, ...where });
     return row;
   }
 
@@ -64,8 +74,16 @@ describe('a day that is open', () => {
     stage.days.peak(row, 0, 11);
     assert.equal(stage.days.peakAt(row, 0), 12);
     assert.deepEqual(only(stage.days.of(ALICE)), {
-      ...{ day: DAY_0, messages: 2, recipients: 13, refusedRecipients: 7, bounces: 2, largest: 9 },
-      ...{ peaks: { 'messages/1h': 12 }, networks: ['192.0.2.7'], ehlos: ['pc'], contained: [] },
+      day: DAY_0,
+      messages: 2,
+      recipients: 13,
+      refusedRecipients: 7,
+      bounces: 2,
+      largest: 9,
+      peaks: { 'messages/1h': 12 },
+      networks: ['192.0.2.7'],
+      ehlos: ['pc'],
+      contained: [],
       hours: (1 << 3) | (1 << 23),
     });
   });
@@ -164,7 +182,7 @@ describe('the places of a sender', () => {
   test('is a network if it is IPv6, and has a country and an operator if they are known', () => {
     const stage = new Days();
     stage.send(START, { ip: '2001:db8:1:2:3::4' });
-    stage.send(START, { ip: '2001:db8:1:2:ffff::5', ...{ country: 'DE', asn: 64500 } });
+    stage.send(START, { ip: '2001:db8:1:2:ffff::5', country: 'DE', asn: 64500 });
     const { networks, countries, asns } = only(stage.days.of(ALICE));
     assert.deepEqual([networks, countries, asns], [['2001:db8:1:2::/64'], ['DE'], [64500]]);
     stage.send(START, { value: 'bob@example.com' });
