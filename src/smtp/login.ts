@@ -136,7 +136,8 @@ async function verify(
 ): Promise<Awaited<ReturnType<typeof verifier.verify>>> {
   const login = auth.username ?? '';
   // Acting for somebody else (RFC 4616 authzid) is not offered.
-  const foreign = auth.authzid !== undefined && auth.authzid !== '' && auth.authzid !== login;
+  const { authzid = '' } = auth;
+  const foreign = authzid !== '' && normalizeAccount(authzid) !== normalizeAccount(login);
   try {
     // It fails then, so it must take the work and the time of a failure.
     const fails = (account: string): boolean => foreign || isBlocked(account);

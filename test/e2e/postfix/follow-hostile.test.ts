@@ -130,6 +130,19 @@ describe('a thief who knows that the log of Postfix is followed', { skip: postfi
     assert.ok(!following.stderr.includes('not understood'), following.stderr);
   });
 
+  test('has nobody else blamed by a name at EHLO that looks like a login', async (t) => {
+    const { stopgap, session } = await scene(t);
+    assert.match(await session.say(`EHLO h> sasl_method=PLAIN sasl_username=<${ALICE}`), /^250-/);
+    assert.match(await session.say('MAIL FROM:<eve@evil.example>'), /^250 /);
+    assert.match(await session.say('RCPT TO:<nobody@example.com>'), /^550 5\.1\.1 /);
+    await session.quit();
+    const refused = async (): Promise<readonly RecipientsRefused[]> =>
+      (await stopgap.all<RecipientsRefused>('RecipientsRefused')).map(({ data }) => data);
+    await eventually('it is recorded', async () => (await refused()).length > 0, SHOWN);
+    const [{ account, ehlo }] = (await refused()) as [RecipientsRefused];
+    assert.deepEqual([account, ehlo], [undefined, `h??sasl_method=PLAIN?sasl_username=?alice?example.com`]);
+  });
+
   test('hides neither a message nor its recipients by a return path that fills the line', async (t) => {
     const { stopgap, postfix, following, session } = await scene(t);
     assert.match(await session.login(ALICE, PASSWORDS[ALICE]!), /^235 /);
