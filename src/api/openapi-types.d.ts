@@ -2747,6 +2747,17 @@ export interface operations {
                                 block: string | null;
                             }[];
                         };
+                        /** @description Blocks that have ended while mail was on hold for them, and on whose mail nobody has decided. With the role domain those of accounts alone. */
+                        held: {
+                            blocks: number;
+                            /** @description What it means; null where there are none. */
+                            sentence: string | null;
+                            /** @description The first 10 of them. */
+                            items: {
+                                block: string;
+                                subject: components["schemas"]["Subject"];
+                            }[];
+                        };
                         /** @description By blocks, one a minute: the last hour, oldest first; the last one is not over. */
                         refusals: number[];
                         /** @description When a message was last taken or refused; null before the first, and for the role domain. */

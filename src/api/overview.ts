@@ -4,6 +4,7 @@ import { stateAt } from '../../projections/blocks/block-entry.js';
 import type { Unstopped } from '../../projections/blocks/unstopped.js';
 import type { Busy } from '../../projections/volume/subject-volumes.js';
 import type { WindowReading } from '../../projections/volume/rule-evaluation.js';
+import { grouped } from '../kernel/printable.js';
 import type { Instant } from '../kernel/time.js';
 import { DAY, formatDuration, formatInstant, SECOND } from '../kernel/time.js';
 import { dayOf, peakName } from '../sending/day-summary.js';
@@ -11,13 +12,29 @@ import type { Subject } from '../sending/subjects.js';
 import type { ApiDependencies } from './dependencies.js';
 import type { LongReads } from './long-reads.js';
 import type { Concerns, Route } from './http/route.js';
-import { ok, route } from './http/route.js';
+import { ok, route, seesMailOf } from './http/route.js';
 import { isUndetected, NOT_BY_THEMSELVES, unstoppedOf, unstoppedShape, unstoppedView } from './unstopped.js';
-import { durationShape, instantShape, instantView, subjectShape } from './shapes.js';
+import { durationShape, instantShape, instantView, subjectShape, subjectView } from './shapes.js';
 
 const BUSIEST = 10;
 /** Of so many that send most the ones closest to a limit are shown. */
 const LOOKED_AT = 50;
+
+/** Blocks that are named whose held mail waits for a decision. */
+const HELD_NAMED = 10;
+
+const heldShape = z
+  .object({
+    blocks: z.int(),
+    sentence: z.string().nullable().meta({ description: 'What it means; null where there are none.' }),
+    items: z
+      .array(z.object({ block: z.string(), subject: subjectShape }))
+      .meta({ description: `The first ${HELD_NAMED} of them.` }),
+  })
+  .meta({
+    description:
+      'Blocks that have ended while mail was on hold for them, and on whose mail nobody has decided. With the role domain those of accounts alone.',
+  });
 
 const overviewShape = z.object({
   now: instantShape,
@@ -28,6 +45,7 @@ const overviewShape = z.object({
   }),
   blocks: z.object({ active: z.int() }),
   unstopped: unstoppedShape,
+  held: heldShape,
   refusals: z
     .array(z.int())
     .meta({ description: 'By blocks, one a minute: the last hour, oldest first; the last one is not over.' }),
@@ -92,6 +110,7 @@ export function overviewRoute(deps: ApiDependencies, reads: LongReads): Route {
         proposals: proposalsOf(deps, now, concerns),
         blocks: { active: activeOf(deps, now, concerns) },
         unstopped: unstoppedView(deps, passing),
+        held: heldOf(deps, now, concerns),
         refusals: [...models.recentMail.refusals(now, own)],
         lastMailAt: isDomains ? null : instantView(lastAt),
         behindSeconds: Math.round(models.lag / SECOND),
@@ -123,6 +142,23 @@ function activeOf({ models }: ApiDependencies, now: Instant, concerns: Concerns)
   for (const block of models.activeBlocks.all())
     if ((block.until === null || block.until > now) && concerns(block)) active++;
   return active;
+}
+
+/** What is held for blocks of accounts is of these accounts. What is held for others may be mail of others. */
+function heldOf({ models }: ApiDependencies, now: Instant, concerns: Concerns): OverviewJson['held'] {
+  const found = models.heldMail
+    .undecided(now)
+    .filter(({ subject }) => concerns(subject) && seesMailOf(subject, concerns));
+  const items = found
+    .slice(0, HELD_NAMED)
+    .map(({ block, subject }) => ({ block, subject: subjectView(subject) }));
+  return { blocks: found.length, sentence: sentenceOf(found.length), items };
+}
+
+function sentenceOf(blocks: number): string | null {
+  if (blocks === 0) return null;
+  const which = blocks === 1 ? 'a block that has ended' : `${grouped(blocks)} blocks that have ended`;
+  return `Mail is still on hold for ${which}, and nobody has decided what becomes of it: its senders believe that it is on its way.`;
 }
 
 function breakerOf(

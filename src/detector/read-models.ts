@@ -4,6 +4,7 @@ import { AutomaticBlocks, RulePrecision } from '../../projections/blocks/rule-pr
 import { Changes } from '../../projections/blocks/changes.js';
 import { BlockLedger } from '../../projections/blocks/block-ledger.js';
 import { Exemptions } from '../../projections/blocks/exemptions.js';
+import { HeldMail } from '../../projections/blocks/held-mail.js';
 import { PastBlocks } from '../../projections/blocks/past-blocks.js';
 import { Overrides } from '../../projections/volume/overrides.js';
 import { RecentMail } from '../../projections/volume/recent-mail.js';
@@ -39,6 +40,7 @@ export interface ReadModelsState extends ProjectorState {
   readonly sessions: ReturnType<Sessions['dump']>;
   readonly recentMail: ReturnType<RecentMail['dump']>;
   readonly pastBlocks: ReturnType<PastBlocks['dump']>;
+  readonly heldMail: ReturnType<HeldMail['dump']>;
 }
 
 export interface ReadModelListeners {
@@ -134,9 +136,13 @@ export class ReadModels extends Projector {
     return this.#models.pastBlocks;
   }
 
+  get heldMail(): HeldMail {
+    return this.#models.heldMail;
+  }
+
   override dump(): ReadModelsState {
     const { activeBlocks, ledger, exemptions, automaticBlocks, overrides, sendVolume } = this.#models;
-    const { changes, shadow, rulePrecision, sessions, recentMail, pastBlocks } = this.#models;
+    const { changes, shadow, rulePrecision, sessions, recentMail, pastBlocks, heldMail } = this.#models;
     return {
       ...super.dump(),
       activeBlocks: activeBlocks.dump(),
@@ -151,6 +157,7 @@ export class ReadModels extends Projector {
       sessions: sessions.dump(),
       recentMail: recentMail.dump(),
       pastBlocks: pastBlocks.dump(),
+      heldMail: heldMail.dump(),
     };
   }
 
@@ -169,6 +176,7 @@ export class ReadModels extends Projector {
     models.sessions.restore(state.sessions);
     models.recentMail.restore(state.recentMail);
     models.pastBlocks.restore(state.pastBlocks);
+    models.heldMail.restore(state.heldMail);
     super.restore(state);
     this.#models = models;
   }
@@ -223,8 +231,9 @@ export class ReadModels extends Projector {
   }
 
   #applyActivity(event: RecordedEvent): readonly Verdict[] {
-    const { pastBlocks, activeBlocks, sendVolume } = this.#models;
+    const { pastBlocks, activeBlocks, sendVolume, heldMail, ledger } = this.#models;
     pastBlocks.sent(event, activeBlocks);
+    heldMail.held(event, (block) => ledger.get(block));
     return sendVolume.apply(event);
   }
 
@@ -251,6 +260,7 @@ export class ReadModels extends Projector {
     this.automaticBlocks.apply(event);
     this.rulePrecision.apply(event);
     this.pastBlocks.apply(event);
+    this.heldMail.apply(event, 'block' in event.data ? this.ledger.get(event.data.block) : undefined);
   }
 
   #useRules(): void {
@@ -286,6 +296,7 @@ function fresh({ endedKept }: ReadModelBounds) {
     sessions: new Sessions(),
     recentMail: new RecentMail(),
     pastBlocks: new PastBlocks(),
+    heldMail: new HeldMail(),
   };
 }
 

@@ -83,6 +83,11 @@ export class BlockMetrics {
     help: 'How long the oldest proposal has waited; 0 where none waits.',
     registers: [],
   });
+  readonly undecided = new Gauge({
+    name: 'stopgap_held_undecided_blocks',
+    help: 'Blocks that have ended while mail was on hold for them, on which nobody has decided.',
+    registers: [],
+  });
 
   constructor(registry: ScrapedRegistry, containment: ContainmentMetrics) {
     this.#containment = containment;
@@ -91,6 +96,7 @@ export class BlockMetrics {
     for (const metric of [this.#refusedAttempts, this.active, this.pending, this.pendingByAge])
       registry.add(metric);
     registry.add(this.oldestProposal);
+    registry.add(this.undecided);
     for (const type of SUBJECT_TYPES) {
       for (const [origin, states] of Object.entries(STATES))
         for (const state of states) this.#transitions.inc({ type, origin, state }, 0);

@@ -68,6 +68,7 @@ export async function updateGauges(metrics: Metrics, gauged: Gauged): Promise<vo
   const now = clock.now();
   updateBlocks(metrics, models.activeBlocks);
   updateProposals(metrics, models.ledger, now);
+  metrics.blocks.undecided.set(models.heldMail.undecided(now).length);
   updateRules(metrics, gauged);
   metrics.judgements.update(models);
   updateSmtp(metrics, gauged);

@@ -62,7 +62,8 @@ export const policy: Row = {
       description: text`
         Calls that hold, release or delete mail in a queue, an hour: done, failed and made again
         (\`retried\`), given up (\`failed\`, ${runbook('StopgapHookGivenUp')}). And how many blocks
-        wait for one.
+        wait for one. Undecided: blocks that have ended with mail on hold
+        (${runbook('StopgapHeldUndecided')}).
       `,
       unit: 'none',
       size: [8, 8],
@@ -72,6 +73,7 @@ export const policy: Row = {
           '{{action}} {{outcome}}',
         ),
         over(series.sum(['instance'], 'stopgap_hook_waiting'), 'waiting: {{instance}}'),
+        over(series.max([], 'stopgap_held_undecided_blocks'), 'undecided'),
       ],
     }),
   ],

@@ -127,8 +127,7 @@ export async function examine(io: CliIo, options: ClientOption): Promise<Finding
       config.notices.channels.length === 0
         ? undefined
         : await asked((client) => client.get('/api/v1/notices'));
-    const unstopped = overview?.unstopped;
-    const told = { server, untold, rules, unstopped, notices };
+    const told = { server, untold, rules, overview, notices };
     const world: World = { loaded, clock: io.clock, asked: place, ...told, store };
     await Promise.all(
       Object.entries(LOOKS).map(async ([name, look]) => {
@@ -164,7 +163,7 @@ export async function examineFiles(loaded: LoadedConfig, clock: Clock): Promise<
     server: undefined,
     untold: 'no running Stopgap is asked',
     rules: undefined,
-    unstopped: undefined,
+    overview: undefined,
     notices: undefined,
     store: undefined,
   };

@@ -112,8 +112,8 @@ export interface World {
   readonly untold: string;
   /** Those in force; undefined if it is not told. */
   readonly rules: Schemas['Rules'] | undefined;
-  /** Who is over a limit, or sends past a block; undefined if it is not told. */
-  readonly unstopped: AnswerOf<'/api/v1/overview'>['unstopped'] | undefined;
+  /** Who sends past a block, and what is held for none in force; undefined if it is not told. */
+  readonly overview: AnswerOf<'/api/v1/overview'> | undefined;
   /** Channels and their notices; undefined if they are not told. */
   readonly notices: AnswerOf<'/api/v1/notices'> | undefined;
   /** The store in its SQLite file; undefined if events are kept elsewhere. */

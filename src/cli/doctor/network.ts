@@ -17,7 +17,10 @@ import { ListenerCertificate } from '../../smtp/tls.js';
 import { newestIn } from '../../snapshots/snapshot-file.js';
 import { isEmpty } from './engines.js';
 import type { Findings, ServerState, World } from './findings.js';
+import type { AnswerOf } from '../client.js';
 import { PATIENCE, patiently } from './findings.js';
+
+type Overview = AnswerOf<'/api/v1/overview'>;
 
 /** Asks the program that listens there for its health; undefined if nothing listens, or no Stopgap. */
 export async function askServer(base: URL): Promise<ServerState | undefined> {
@@ -75,17 +78,34 @@ export async function checkServer(findings: Findings, world: World): Promise<voi
       `rules have tripped, and no detector has acted: nothing stops ${unanswered === 1 ? '1 sender that is' : `${unanswered} senders that are`} over a limit`,
       'see that the process with the role detector runs, and that it reaches the store',
     );
-  checkPastBlocks(findings, world);
+  checkBlocks(findings, world);
 }
 
-/** Whose mail goes past a block: no stranger may ask that, who would learn whether he is blocked. */
-function checkPastBlocks(findings: Findings, { loaded, unstopped, untold }: World): void {
-  if (unstopped === undefined) {
+/** What blocks leave for people to do. No stranger may ask that, who would learn whether he is blocked. */
+function checkBlocks(findings: Findings, { loaded, overview, untold }: World): void {
+  if (overview === undefined) {
     if (loaded.config.roles.includes('api'))
-      findings.notTried(`whether mail goes past the blocks of its senders: ${untold}`);
+      findings.notTried(
+        `whether mail goes past the blocks of its senders, or is on hold for blocks that have ended: ${untold}`,
+      );
     return;
   }
-  const { blocked: past, items } = unstopped;
+  checkPastBlocks(findings, overview.unstopped);
+  checkHeld(findings, overview.held);
+}
+
+function checkHeld(findings: Findings, { blocks, sentence, items }: Overview['held']): void {
+  if (sentence === null) return;
+  const named = items.map(({ block, subject: { type, value } }) => `${block} (${type} ${printable(value)})`);
+  const more = blocks > named.length ? [`${blocks - named.length} more`] : [];
+  findings.warning(
+    `${sentence.replace(/\.$/, '')}: ${[...named, ...more].join(', ')}`,
+    'stopgap block held ID shows it, and decides with --release or --delete',
+  );
+}
+
+/** Whose mail goes past a block. */
+function checkPastBlocks(findings: Findings, { blocked: past, items }: Overview['unstopped']): void {
   if (past === 0) return;
   const named = items.flatMap(({ subject: { type, value }, block }) =>
     block === null ? [] : [`${type} ${printable(value)} (block ${block})`],

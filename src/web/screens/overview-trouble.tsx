@@ -2,6 +2,7 @@ import { useQuery } from '@tanstack/react-query';
 import type { AnswerOf } from '../api.js';
 import { answered, api } from '../api.js';
 import { SubjectLink } from '../parts/blocks.js';
+import { blockPath, useHref } from '../route.js';
 import { spanOf, Time, useNow } from '../time.js';
 import { useRights } from '../who.js';
 
@@ -102,6 +103,27 @@ export function NotStopped({ unstopped }: { unstopped: AnswerOf<'/api/v1/overvie
           </span>
         ))}
         {senders > items.length && ', …'}
+      </p>
+    </div>
+  );
+}
+
+/** Names the blocks that have ended and whose held mail waits for a person. */
+export function StillHeld({ held }: { held: AnswerOf<'/api/v1/overview'>['held'] }) {
+  const href = useHref();
+  const { blocks, sentence, items } = held;
+  if (sentence === null) return null;
+  return (
+    <div className="failure" role="status">
+      <p>
+        <strong>{sentence}</strong>{' '}
+        {items.map(({ block, subject }, index) => (
+          <span key={block}>
+            {index > 0 && ', '}
+            <a href={`#${href(blockPath(block))}`}>{subject.value}</a>
+          </span>
+        ))}
+        {blocks > items.length && ', …'}
       </p>
     </div>
   );

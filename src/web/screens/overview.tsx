@@ -12,7 +12,7 @@ import { Table } from '../parts/table.js';
 import { blockPath, useAt, useHref } from '../route.js';
 import { Time } from '../time.js';
 import { useRights, useWho } from '../who.js';
-import { NoMail, NotStopped, Troubles, useTroubles } from './overview-trouble.js';
+import { NoMail, NotStopped, StillHeld, Troubles, useTroubles } from './overview-trouble.js';
 
 type Overview = AnswerOf<'/api/v1/overview'>;
 
@@ -47,6 +47,7 @@ function Present({ seesServer }: { seesServer: boolean }) {
           <>
             {isCalm(data, troubles.length) && <Calm data={data} />}
             <NotStopped unstopped={data.unstopped} />
+            <StillHeld held={data.held} />
             {seesServer && <NoMail lastMailAt={data.lastMailAt} />}
             <Figures data={data} />
             <div className="columns">
@@ -63,8 +64,12 @@ function Present({ seesServer }: { seesServer: boolean }) {
   );
 }
 
-const isCalm = ({ proposals, breaker, unstopped }: Overview, troubles: number): boolean =>
-  proposals.waiting === 0 && breaker?.open !== true && unstopped.senders === 0 && troubles === 0;
+const isCalm = ({ proposals, breaker, unstopped, held }: Overview, troubles: number): boolean =>
+  proposals.waiting === 0 &&
+  breaker?.open !== true &&
+  unstopped.senders === 0 &&
+  held.blocks === 0 &&
+  troubles === 0;
 
 function Calm({ data: { blocks, mode } }: { data: Overview }) {
   return (
@@ -102,7 +107,7 @@ function Figures({ data }: { data: Overview }) {
         </a>
         <p className="quiet">
           {waiting === 0 ? (
-            'Nothing waits for you.'
+            'None waits for you.'
           ) : (
             <>
               The oldest came <Time at={oldestAt} as="ago" />.{' '}

@@ -17,6 +17,11 @@ interface Overview {
       readonly block: string | null;
     }[];
   };
+  readonly held: {
+    readonly blocks: number;
+    readonly sentence: string | null;
+    readonly items: readonly { readonly subject: { readonly value: string } }[];
+  };
   readonly proposals: { readonly waiting: number; readonly oldestAt: string | null };
   readonly blocks: { readonly active: number };
   readonly refusals: readonly number[];
@@ -120,6 +125,35 @@ describe('the overview', () => {
     assert.equal(breaker.since, formatInstant(server.clock.now()));
     assert.ok(breaker.until > breaker.since);
     assert.match(breaker.sentence, /they only propose/);
+  });
+});
+
+describe('mail that is on hold for blocks that have ended', () => {
+  test('is told until somebody has decided on it, and to the administrator of a domain for accounts of theirs', async (t) => {
+    const server = await ApiServer.start();
+    t.after(() => server.stop());
+    const told = async (role: Call['role'] = 'viewer'): Promise<readonly string[]> => {
+      const { json } = await server.get('/api/v1/overview', { role });
+      const { blocks, sentence, items } = (json as unknown as Overview).held;
+      assert.equal(sentence === null, blocks === 0);
+      return items.map(({ subject }) => subject.value);
+    };
+    const held = async (value: string, type = 'account'): Promise<string> => {
+      const { id } = (await server.block(value, { subject: { type, value } })) as { id: string };
+      await server.held(id, type === 'account' ? value : `ann@${value}`, 2);
+      return id;
+    };
+    const bad = await held('bad@own.example');
+    const domain = await held('own.example', 'domain');
+    const foreign = await held('bad@foreign.example');
+    assert.deepEqual(await told(), [], 'blocks in force are looked at anyway');
+    for (const id of [bad, domain, foreign])
+      assert.equal((await server.post(`/api/v1/blocks/${id}/release`)).status, 200);
+    assert.deepEqual(await told(), ['bad@own.example', 'own.example', 'bad@foreign.example']);
+    assert.deepEqual(await told('domain'), ['bad@own.example']);
+    await server.post(`/api/v1/blocks/${bad}/held`, { action: 'release' });
+    assert.deepEqual(await told(), ['own.example', 'bad@foreign.example']);
+    assert.deepEqual(await told('domain'), []);
   });
 });
 

@@ -47,6 +47,9 @@ async function answering(
   return `127.0.0.1:${(server.address() as AddressInfo).port}`;
 }
 
+const NONE_UNSTOPPED = { senders: 0, blocked: 0, sentence: null, items: [] };
+const NONE_HELD = { blocks: 0, sentence: null, items: [] };
+
 describe('stopgap doctor, of what a running server says of itself', () => {
   test('a worker whose Redis does not answer is told with that part', async (t) => {
     const listen = await answering(t, { status: 'degraded', redis: 'failing' });
@@ -81,12 +84,24 @@ describe('stopgap doctor, of what a running server says of itself', () => {
       { subject: { type: 'domain', value: 'past.example' }, rule: null, block: '01a20ffb-e5ee' },
     ];
     const unstopped = { senders: 3, blocked: 2, sentence: 'So it is.', items };
-    const listen = await answering(t, {}, { '/api/v1/overview': { unstopped } });
+    const listen = await answering(t, {}, { '/api/v1/overview': { unstopped, held: NONE_HELD } });
     const { has } = await doctor(t, { env: { ...QUIET, STOPGAP_API_LISTEN: listen, STOPGAP_TOKEN: 'any' } });
     has(
       'server',
       'problem',
       /^mail of 2 blocked senders has gone past their blocks within a day: .* was not heard: domain past\.example \(block 01a20ffb-e5ee\), 1 more; stopgap block report ID says .* see that each way to send asks Stopgap: docs\/run\/mail-servers\.md#mail-that-goes-past-a-block$/,
+    );
+  });
+
+  test('mail on hold that nobody has decided on is a warning, with its blocks and what to do', async (t) => {
+    const items = [{ block: '01a20ffb-e5ee', subject: { type: 'account', value: 'ann@example.com' } }];
+    const overview = { unstopped: NONE_UNSTOPPED, held: { blocks: 2, sentence: 'So it is.', items } };
+    const listen = await answering(t, {}, { '/api/v1/overview': overview });
+    const { has } = await doctor(t, { env: { ...QUIET, STOPGAP_API_LISTEN: listen, STOPGAP_TOKEN: 'any' } });
+    has(
+      'server',
+      'warning',
+      /^So it is: 01a20ffb-e5ee \(account ann@example\.com\), 1 more; stopgap block held ID shows it, and decides/,
     );
   });
 
@@ -96,7 +111,7 @@ describe('stopgap doctor, of what a running server says of itself', () => {
     has(
       'server',
       'not tried',
-      /^whether mail goes past the blocks of its senders: no token: set STOPGAP_TOKEN or give --token-file/,
+      /^whether mail goes past the blocks of its senders, or is on hold for blocks that have ended: no token: set STOPGAP_TOKEN or give --token-file/,
     );
   });
 
@@ -124,7 +139,7 @@ describe('stopgap doctor, of what a running server says of itself', () => {
     has(
       'server',
       'not tried',
-      /blocks of its senders: http:.* does not take the token .* stopgap token list/,
+      /blocks that have ended: http:.* does not take the token .* stopgap token list/,
     );
   });
 

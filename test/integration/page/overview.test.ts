@@ -46,6 +46,20 @@ describe('the overview in a real browser', { skip: WITHOUT_BROWSER }, () => {
     await server.api.post(`/api/v1/blocks/${id}/release`);
   });
 
+  test('does not say that nothing is burning while held mail waits for a decision, and leads to its block', async () => {
+    const { id } = (await server.api.block('held@example.com')) as unknown as { id: string };
+    await server.api.held(id, 'held@example.com', 2);
+    await server.api.post(`/api/v1/blocks/${id}/release`);
+    const page = await server.open({ as: 'viewer' });
+    await page.getByText('Mail is still on hold for a block that has ended').waitFor();
+    assert.equal(await page.getByText('Nothing is burning.').count(), 0);
+    await assertAccessible(page);
+    await assertReflows(page);
+    await page.getByRole('status').getByRole('link', { name: 'held@example.com' }).click();
+    await page.waitForURL(new RegExp(`#/blocks/${id}$`));
+    await server.api.post(`/api/v1/blocks/${id}/held`, { action: 'delete' });
+  });
+
   describe('with mail, a block and a proposal', () => {
     before(async () => {
       await server.api.sent('busy@example.com', 60);

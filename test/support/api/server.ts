@@ -208,7 +208,8 @@ export class ApiServer {
       by: 'policy:test',
       data: { ...data, transaction: `q${n + 1}` },
     }));
-    await this.deps.store.append(heldStream(block), events, 'any');
+    const { position } = await this.deps.store.append(heldStream(block), events, 'any');
+    await this.deps.models.reached(position);
   }
 
   /** A message of this account is recorded and folded. */

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { ActiveBlocks } from '../../../projections/blocks/active-blocks.js';
 import { BlockLedger } from '../../../projections/blocks/block-ledger.js';
+import { HeldMail } from '../../../projections/blocks/held-mail.js';
 import { RulePrecision } from '../../../projections/blocks/rule-precision.js';
 import type { BlockFact, Until } from '../../../src/blocks/events.js';
 import { HOUR, MINUTE, SECOND } from '../../../src/kernel/time.js';
@@ -28,18 +29,25 @@ function imposed(name: string, until: Until, origin: 'rule' | 'admin' = 'rule'):
 }
 
 interface Given {
+  /** Blocks for which a message is on hold. */
+  readonly held?: readonly string[];
   readonly facts?: readonly BlockFact[];
   readonly store?: object;
   readonly more?: Partial<Gauged>;
 }
 
 /** Everything well, unless given otherwise: 3 of 5 events folded, one of which was written 7 seconds ago. */
-function gauged(clock: ManualClock, { facts = [], store = {}, more = {} }: Given = {}): Gauged {
+function gauged(clock: ManualClock, { facts = [], held = [], store = {}, more = {} }: Given = {}): Gauged {
   const activeBlocks = new ActiveBlocks();
   const ledger = new BlockLedger();
   for (const fact of recorded(facts)) {
     activeBlocks.apply(fact);
     ledger.apply(fact);
+  }
+  const heldMail = new HeldMail();
+  for (const block of held) {
+    const data = { block, transaction: 'q1', recipients: 1, size: 1 };
+    heldMail.held(event('MessageHeld', data, NOON, facts.length + 1), (id) => ledger.get(id));
   }
   const rules = { version: 4, rules: [{}, {}], mode: 'observe' };
   const well = {
@@ -54,6 +62,7 @@ function gauged(clock: ManualClock, { facts = [], store = {}, more = {} }: Given
     models: {
       activeBlocks,
       ledger,
+      heldMail,
       ready: true,
       feedPosition: 3,
       sendVolume: { rules },
@@ -106,6 +115,13 @@ describe('gauges', () => {
     const none = await figuresOf();
     assert.equal(none.of('stopgap_oldest_proposal_age_seconds'), 0);
     assert.equal(none.of('stopgap_pending_proposals_by_age', { age: 'over_1d' }), 0);
+  });
+
+  test('tell how many blocks have ended with mail on hold', async () => {
+    const ended: BlockFact = { type: 'BlockReleased', data: { block: 'a', falsePositive: false } };
+    const facts = [imposed('a', null), imposed('b', null), ended];
+    const figures = await figuresOf({ facts, held: ['a', 'b'] });
+    assert.equal(figures.of('stopgap_held_undecided_blocks'), 1);
   });
 
   test('tell how overdue the most overdue expiry is, of blocks and of proposals', async () => {

@@ -1,0 +1,83 @@
+import type { BlockEvent } from '../../src/blocks/events.js';
+import type { RecordedEvent } from '../../src/kernel/events.js';
+import type { Instant } from '../../src/kernel/time.js';
+import { isHeldEvent } from '../../src/sending/events.js';
+import { HELD_KEPT } from '../../src/sending/most-held.js';
+import type { Subject } from '../../src/sending/subjects.js';
+import type { BlockEntry } from './block-entry.js';
+import { decidedThrough, decisionOn, isEnded, settledThrough } from './block-entry.js';
+
+/** A block that has ended, and for which mail is on hold that waits for a decision. */
+export interface Undecided {
+  readonly block: string;
+  readonly subject: Subject;
+}
+
+/** The newest mail that is held for a block. */
+interface Newest {
+  /** Of its record, in the stream of what is held for the block. */
+  readonly revision: number;
+  readonly position: number;
+  readonly at: Instant;
+  /** Of the block, where it waits for a decision. */
+  readonly undecided: Subject | undefined;
+}
+
+export type HeldMailState = readonly (readonly [block: string, newest: Newest])[];
+
+/** Blocks of which is known that they hold mail, those to which mail came last. */
+const MOST_KNOWN = 10_000;
+
+/**
+ * Which blocks have ended while mail was on hold for them. Nothing ends a hold by itself, and the sender believes that the mail is
+ * on its way: people must learn of it without looking at each block.
+ */
+export class HeldMail {
+  readonly #blocks = new Map<string, Newest>();
+
+  /** Blocks that wait for a decision on what they held: those first of which nothing has been heard for longest. */
+  undecided(now: Instant): readonly Undecided[] {
+    return [...this.#blocks].flatMap(([block, { at, undecided: subject }]) =>
+      subject === undefined || at + HELD_KEPT <= now ? [] : [{ block, subject }],
+    );
+  }
+
+  /** @param entryOf the entry of a block, if it is in memory; what comes late for others changes nothing */
+  held(event: RecordedEvent, entryOf: (block: string) => BlockEntry | undefined): void {
+    if (!isHeldEvent(event)) return;
+    const { revision, position, at } = event;
+    const entry = entryOf(event.data.block);
+    if (entry === undefined) return;
+    this.#put(entry, { revision, position, at, undecided: undefined });
+  }
+
+  /** @param entry as it is after the event, if it is in memory */
+  apply({ type, data }: BlockEvent, entry: BlockEntry | undefined): void {
+    const block = 'block' in data ? data.block : '';
+    const newest = this.#blocks.get(block);
+    if (newest === undefined) return;
+    if (entry !== undefined) this.#put(entry, newest);
+    // It ended long ago, and only its mail is decided on.
+    else if (type === 'HeldMailDecided' && data.action !== 'keep') this.#blocks.delete(block);
+  }
+
+  #put(entry: BlockEntry, newest: Newest): void {
+    const { id: block, subject } = entry;
+    this.#blocks.delete(block);
+    if (settledThrough(entry) >= newest.revision) return;
+    const isDecided = newest.position <= decidedThrough(entry) && decisionOn(entry)?.last !== 'failed';
+    this.#blocks.set(block, { ...newest, undecided: isEnded(entry) && !isDecided ? subject : undefined });
+    if (this.#blocks.size <= MOST_KNOWN) return;
+    for (const oldest of this.#blocks.keys()) return void this.#blocks.delete(oldest);
+  }
+
+  /** The opposite of {@link restore}. */
+  dump(): HeldMailState {
+    return [...this.#blocks];
+  }
+
+  /** Takes over what {@link dump} gave. Must come before anything is applied. */
+  restore(state: HeldMailState): void {
+    for (const [block, newest] of state) this.#blocks.set(block, newest);
+  }
+}
