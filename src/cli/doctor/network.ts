@@ -93,7 +93,7 @@ function checkPastBlocks(findings: Findings, { loaded, unstopped, untold }: Worl
   const more = past > named.length && named.length > 0 ? [`${past - named.length} more`] : [];
   const names = [...named, ...more].join(', ');
   findings.problem(
-    `mail of ${past === 1 ? '1 blocked sender has gone past its block' : `${past} blocked senders has gone past their blocks`} within a day: Stopgap was not asked about it, or its answer was not heard${names === '' ? '' : `: ${names}`}`,
+    `mail of ${past === 1 ? '1 blocked sender has gone past its block' : `${past} blocked senders has gone past their blocks`} within a day: Stopgap was not running or not reachable then, was not asked about it, or was not heard${names === '' ? '' : `: ${names}`}`,
     'stopgap block report ID says when it came and from where; see that each way to send asks Stopgap: docs/run/mail-servers.md#mail-that-goes-past-a-block',
   );
 }

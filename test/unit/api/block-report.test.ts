@@ -158,7 +158,7 @@ describe('a containment report', () => {
     assert.equal(past.first, '2026-03-01T12:29:00.000Z');
     assert.match(
       pastWhy!,
-      /Stopgap was not asked about that mail, or its answer was not heard: see docs\/run/,
+      /Stopgap was not running or not reachable then, was not asked about that mail, or was not heard: see docs\/run/,
     );
     const letter = letterOf(ALICE, found);
     assert.match(letter, /^we stopped mail from the account .* Some of it was sent all the same\.$/m);
