@@ -135,6 +135,9 @@ export async function checkPorts(findings: Findings, world: World): Promise<void
   for (const port of ports) await checkPort(findings, world, port);
 }
 
+/** The unit in deploy/systemd makes it (`RuntimeDirectory=`). */
+const RUNTIME_FOLDER = '/run/stopgap';
+
 /** Whether the socket of the policy service can be made, if it has one. */
 export function checkPolicySocket(findings: Findings, { loaded }: World): void {
   const { roles, policy } = loaded.config;
@@ -143,8 +146,17 @@ export function checkPolicySocket(findings: Findings, { loaded }: World): void {
   const folder = path.dirname(socket);
   try {
     accessSync(folder, constants.W_OK | constants.X_OK);
-    findings.ok(`policy unix:${socket}: the folder can be written to`);
+    // What the unit of a service forbids it is not seen from here.
+    const unit =
+      folder === RUNTIME_FOLDER
+        ? ''
+        : '; a unit with ProtectSystem=strict must name it in ReadWritePaths= (systemctl edit stopgap)';
+    findings.ok(`policy unix:${socket}: this user can write to the folder${unit}`);
   } catch (error) {
+    if (folder === RUNTIME_FOLDER && (error as NodeJS.ErrnoException).code === 'ENOENT') {
+      findings.notTried(`policy unix:${socket}: the unit makes the folder when Stopgap starts`);
+      return;
+    }
     findings.problem(
       `policy.listen: ${folder} ${fileFault(error, 'make it, and give it to the service', 'used')}`,
     );
