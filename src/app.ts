@@ -233,6 +233,8 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
     outbox,
     onFatal,
     onReplaced: () => turnTo(starting(dovecot?.routes)),
+    // The log is followed once all of this is there.
+    onForgotten: () => smtp?.forgetNames(),
     onRebuilt() {
       if (health.listeners === 'up') turnTo(createReady());
     },

@@ -47,7 +47,7 @@ export function blockLetter(report: ReportJson, contact: string | undefined, und
     ...section('What your mail program was told', told(report)),
     ...section('What we hold', held(report, undone)),
     ...section('What was decided', decided(report)),
-    ...section('What you should do', advice(report)),
+    ...section('What you should do', advice(report, undone)),
     ...(report.coveredUntil === null
       ? []
       : [`This report counts what happened until ${timeOf(report.coveredUntil)}.`]),
@@ -165,10 +165,23 @@ function byReply(told: readonly Told[]): readonly Told[] {
   return [...all.values()];
 }
 
-function told(report: ReportJson): readonly string[] {
-  const isFeigned = report.told.some(
+/** Whether a login with the right password was answered like a wrong one. */
+function isFeigned(report: ReportJson): boolean {
+  return report.told.some(
     ({ stage, reply }) => reply === AS_WRONG_PASSWORD || (stage === 'auth' && reply.startsWith('535')),
   );
+}
+
+/** Attempts to send that no mail program makes again by itself (RFC 5321, 4.2.1). */
+function refusedForGood(report: ReportJson): number {
+  return report.told.reduce(
+    (sum, { stage, reply, refusals }) => sum + (stage !== 'auth' && reply.startsWith('5') ? refusals : 0),
+    0,
+  );
+}
+
+function told(report: ReportJson): readonly string[] {
+  const lost = refusedForGood(report);
   return [
     ...byReply(report.told).map(({ reply, refusals, first, last }) => {
       const said =
@@ -185,7 +198,12 @@ function told(report: ReportJson): readonly string[] {
       : [
           `What was to be kept, and could not be, was refused (${timesOf(report.held.unheld)}): it is not with us, and has to be sent again.`,
         ]),
-    ...(isFeigned
+    ...(lost === 0
+      ? []
+      : [
+          `Mail was refused for good (${timesOf(lost)}): it is not with us, and no mail program sends it again by itself.`,
+        ]),
+    ...(isFeigned(report)
       ? [
           'An answer that speaks of a wrong password was ours while mail was stopped: it does not mean that the password was wrong.',
         ]
@@ -230,6 +248,11 @@ function fatesOf(
   return { released, deleted, stillHeld, unknown: rest - stillHeld };
 }
 
+/** Messages that stayed on hold for another block, and of which nobody can say what became. */
+function unknownElsewhere({ held: { moved, elsewhere } }: ReportJson): number {
+  return moved - elsewhere.released - elsewhere.deleted - elsewhere.waiting;
+}
+
 function held(report: ReportJson, undone: Undone): readonly string[] {
   const { messages, recipients, queued, moved, elsewhere } = report.held;
   if (messages === 0) return [];
@@ -237,7 +260,7 @@ function held(report: ReportJson, undone: Undone): readonly string[] {
   const of = (count: number, words: string): readonly string[] =>
     count === 0 ? [] : [`${amount('messages', count)} of these ${words}.`];
   const were = (count: number): string => (count === 1 ? 'was' : 'were');
-  const elsewhereUnknown = moved - elsewhere.released - elsewhere.deleted - elsewhere.waiting;
+  const elsewhereUnknown = unknownElsewhere(report);
   // Nobody is to send again what has gone out since.
   const atFirst = released + elsewhere.released + elsewhereUnknown + unknown === 0 ? '' : ' at first';
   return [
@@ -305,11 +328,12 @@ function decided({ block: { history } }: ReportJson): readonly string[] {
   return more === 0 ? told : [...told, `${more === 1 ? '1 decision' : `${more} decisions`} more`];
 }
 
-function advice({ block: { subject, evidence, falsePositive }, held }: ReportJson): readonly string[] {
-  if (falsePositive)
-    return [
-      `${held.unheld === 0 ? 'Nothing.' : 'Please send again what we refused.'} We are sorry for the trouble.`,
-    ];
+function advice(report: ReportJson, undone: Undone): readonly string[] {
+  const { subject, evidence, falsePositive } = report.block;
+  if (falsePositive) {
+    const lines = adviceAfterMistake(report, undone);
+    return [...lines.slice(0, -1), `${lines.at(-1)!} We are sorry for the trouble.`];
+  }
   if (subject.type === 'domain')
     return [
       'Please ask all who send from this domain whether they know this mail, and tell us what you find.',
@@ -325,4 +349,30 @@ function advice({ block: { subject, evidence, falsePositive }, held }: ReportJso
     'If you sent this mail yourself, please tell us.',
     'If not, somebody else knows the password: please change it, and check your computers and telephones for malware.',
   ];
+}
+
+/** What was put off needs nothing: the mail program sends it by itself. */
+function adviceAfterMistake(report: ReportJson, undone: Undone): readonly string[] {
+  const { held, otherReplies, coveredUntil, keptSince } = report;
+  const { deleted, unknown } = fatesOf(report, undone);
+  const lost = [
+    ...(held.unheld + refusedForGood(report) === 0 ? [] : ['what we refused']),
+    ...(deleted + held.elsewhere.deleted === 0 ? [] : ['what was deleted']),
+  ];
+  const lines = [
+    ...(lost.length === 0 ? [] : [`Please send again ${lost.join(' and ')}.`]),
+    ...(unknown + unknownElsewhere(report) === 0
+      ? []
+      : [
+          'Some of what we held may have been deleted: please ask those whom it was for, and send again what they do not have.',
+        ]),
+    ...(isFeigned(report)
+      ? [
+          'If your mail program asks for the password, please enter it again, and see that nothing is left in its outbox.',
+        ]
+      : []),
+  ];
+  if (lines.length > 0) return lines;
+  const isAllKnown = otherReplies === 0 && coveredUntil === null && keptSince === null;
+  return [isAllKnown ? 'Nothing.' : 'Nothing, as far as we know.'];
 }

@@ -74,6 +74,8 @@ export function forgetRoute(deps: ApiDependencies): Route {
     async handle({ body, caller, requestId }) {
       const { subject } = body;
       const file = await fileNaming(deps, subject.value);
+      // Once they are forgotten the other name is too.
+      const also = alsoForget(deps, subject.value);
       const named = namedElsewhere(deps, subject.value, file !== undefined);
       const context = { by: `admin:${caller.name}`, correlation: `request:${requestId}` };
       let byHand: readonly string[] = [];
@@ -83,7 +85,7 @@ export function forgetRoute(deps: ApiDependencies): Route {
       const ofFile = file === undefined ? [] : [await adviceOn(deps, file, subject.value)];
       const isWord =
         forgotten.erased === 0 && forgotten.rewritten > 0 && domainOf(subject.value) === undefined;
-      const names = [...(isWord ? [ONLY_A_WORD] : []), ...alsoForget(deps, subject.value)];
+      const names = [...(isWord ? [ONLY_A_WORD] : []), ...also];
       const remains = [...names, ...forgotten.remains, ...byHand, ...ofFile, ...named, OUTSIDE];
       return ok({ ...forgotten, remains } satisfies ForgottenJson);
     },

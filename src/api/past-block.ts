@@ -10,7 +10,7 @@ import { seesMailOf } from './http/route.js';
 
 /** Why mail goes past a block, and where it is told what to do. */
 export const PAST_WHY =
-  'Stopgap was not asked about that mail, or its answer was not heard: see docs/run/mail-servers.md#mail-that-goes-past-a-block';
+  'Stopgap was not running or not reachable then, was not asked about that mail, or was not heard: see docs/run/mail-servers.md#mail-that-goes-past-a-block';
 
 /** What went past the block that refuses a sender, where it is all the caller's to see. */
 export function pastSentences(

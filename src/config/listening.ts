@@ -48,6 +48,9 @@ const SOCKET_FAULTS: Readonly<Record<string, string>> = {
   EADDRINUSE: 'is taken by another process, or is no socket: stop that process, or name another path',
   ENOENT: 'is in a folder that does not exist: make the folder, or name another path',
   EACCES: 'cannot be made by this user: give it the folder, or name another path',
+  // The disk is seldom to blame: ProtectSystem=strict shows the service everything so.
+  EROFS:
+    'is where the service may write nothing: name its folder in ReadWritePaths= of the unit (systemctl edit stopgap), or name unix:/run/stopgap/policy',
 };
 
 /** Whether a listener can be reached from this machine alone. */

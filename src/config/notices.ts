@@ -178,13 +178,17 @@ export function quietUntil(hours: QuietHours | undefined, now: Instant): Instant
     const of = (type: string): number => Number(parts.find((part) => part.type === type)!.value);
     return 60 * of('hour') + of('minute');
   };
+  const isQuiet = (minute: number): boolean =>
+    from < to ? minute >= from && minute < to : minute >= from || minute < to;
   const minute = minuteAt(now);
-  const isQuiet = from < to ? minute >= from && minute < to : minute >= from || minute < to;
-  if (!isQuiet) return undefined;
-  const end = Math.floor(now / MINUTE) * MINUTE + ((to - minute + 1440) % 1440) * MINUTE;
-  // The clocks may change before. Where they leave the end out it is looked at again then.
+  if (!isQuiet(minute)) return undefined;
+  let end = Math.floor(now / MINUTE) * MINUTE + ((to - minute + 1440) % 1440) * MINUTE;
+  // The clocks may change before.
   const moved = end + (((to - minuteAt(end) + 2160) % 1440) - 720) * MINUTE;
-  return minuteAt(moved) === to ? moved : end;
+  if (minuteAt(moved) === to) return moved;
+  // They leave the end out: the hours are over when the clocks change.
+  while (!isQuiet(minuteAt(end - MINUTE))) end -= MINUTE;
+  return end;
 }
 
 function asDigest(raw: unknown, base: string): Digest {

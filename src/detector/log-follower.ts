@@ -56,6 +56,8 @@ export interface LogFollowerOptions {
   readonly onFatal: (error: unknown) => void;
   /** The log was replaced: what was known is void. What the process reports from it must be reported again. */
   readonly onReplaced: () => void;
+  /** Somebody was forgotten, now or long ago: what else is in memory of people must go. */
+  readonly onForgotten: () => void;
   /** The process has caught up with the present log. */
   readonly onRebuilt: () => void;
 }
@@ -347,6 +349,7 @@ export class LogFollower {
         if (isForgettingEvent(event)) {
           this.#forgottenAt = event.position;
           this.#options.outbox?.clean();
+          this.#options.onForgotten();
         }
         if (!this.models.ready) return;
         this.#refoldIfDue();

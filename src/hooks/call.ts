@@ -159,9 +159,13 @@ const said = (what: string, text: string): string => {
 const MOST_LINES = 5;
 const MOST_CHARACTERS = 500;
 
+/** By this line by-socket.mjs knows that a hook has come to its end. It tells people nothing. */
+const LAST_LINE = /(^|\n)end\s*$/;
+
 /** The first lines of what a hook said, safe to show. */
 export function firstLines(text: string): string {
   return text
+    .replace(LAST_LINE, '$1')
     .slice(0, 4 * MOST_CHARACTERS)
     .split('\n')
     .map((line) => printable(line).trim())

@@ -69,6 +69,8 @@ export interface SmtpRole {
   readonly failuresForgottenAt: () => Instant;
   /** The account that a login counts for, both in normal form; undefined if it has not been right since the start. */
   readonly accountOf: (login: string) => string | undefined;
+  /** Somebody was forgotten: what accounts log in as goes from memory. */
+  forgetNames(): void;
   /** The last troubles for which clients were put off. */
   readonly putOffs: () => readonly PutOffs[];
   /** Whether an account may use a return path, both in normal form. */
@@ -149,6 +151,7 @@ export async function openSmtpRole(options: SmtpRoleOptions): Promise<SmtpRole> 
     failedLogins: (account) => context.failedLogins.of(account, clock.now()),
     failuresForgottenAt: () => context.failedLogins.forgottenAt,
     accountOf: (login) => verifier.accountOf(login),
+    forgetNames: () => verifier.forgetNames(),
     putOffs: () => context.putOffs.all,
     maySend: (account, returnPath) => maySend(context.senders(), account, returnPath),
     listen,

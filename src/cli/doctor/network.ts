@@ -113,7 +113,7 @@ function checkPastBlocks(findings: Findings, { blocked: past, items }: Overview[
   const more = past > named.length && named.length > 0 ? [`${past - named.length} more`] : [];
   const names = [...named, ...more].join(', ');
   findings.problem(
-    `mail of ${past === 1 ? '1 blocked sender has gone past its block' : `${past} blocked senders has gone past their blocks`} within a day: Stopgap was not asked about it, or its answer was not heard${names === '' ? '' : `: ${names}`}`,
+    `mail of ${past === 1 ? '1 blocked sender has gone past its block' : `${past} blocked senders has gone past their blocks`} within a day: Stopgap was not running or not reachable then, was not asked about it, or was not heard${names === '' ? '' : `: ${names}`}`,
     'stopgap block report ID says when it came and from where; see that each way to send asks Stopgap: docs/run/mail-servers.md#mail-that-goes-past-a-block',
   );
 }
@@ -155,6 +155,9 @@ export async function checkPorts(findings: Findings, world: World): Promise<void
   for (const port of ports) await checkPort(findings, world, port);
 }
 
+/** The unit in deploy/systemd makes it (`RuntimeDirectory=`). */
+const RUNTIME_FOLDER = '/run/stopgap';
+
 /** Whether the socket of the policy service can be made, if it has one. */
 export function checkPolicySocket(findings: Findings, { loaded }: World): void {
   const { roles, policy } = loaded.config;
@@ -163,8 +166,17 @@ export function checkPolicySocket(findings: Findings, { loaded }: World): void {
   const folder = path.dirname(socket);
   try {
     accessSync(folder, constants.W_OK | constants.X_OK);
-    findings.ok(`policy unix:${socket}: the folder can be written to`);
+    // What the unit of a service forbids it is not seen from here.
+    const unit =
+      folder === RUNTIME_FOLDER
+        ? ''
+        : '; a unit with ProtectSystem=strict must name it in ReadWritePaths= (systemctl edit stopgap)';
+    findings.ok(`policy unix:${socket}: this user can write to the folder${unit}`);
   } catch (error) {
+    if (folder === RUNTIME_FOLDER && (error as NodeJS.ErrnoException).code === 'ENOENT') {
+      findings.notTried(`policy unix:${socket}: the unit makes the folder when Stopgap starts`);
+      return;
+    }
     findings.problem(
       `policy.listen: ${folder} ${fileFault(error, 'make it, and give it to the service', 'used')}`,
     );

@@ -83,6 +83,16 @@ export class LoginVerifier {
   }
 
   /**
+   * Forgets which other names accounts log in under: somebody was forgotten, and the event does not say who.
+   * What was right goes too. It was so under as many ended blocks as the names showed.
+   */
+  forgetNames(): void {
+    if (this.#renamed.size === 0) return;
+    this.#renamed.clear();
+    this.#memory.clear();
+  }
+
+  /**
    * @param name as the client gave it
    * @param ended how many blocks on the login have ended: what was right before one ended counts no more
    * @param isBlocked whether the login of an account, in normal form, is answered like a wrong password: then it must take

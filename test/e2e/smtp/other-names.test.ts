@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import type { TestContext } from 'node:test';
 import { describe, test } from 'node:test';
 import { FakeService } from '../../support/auth/fakes.js';
-import { check, FOR_DOVECOT } from '../../support/policy/dovecot.js';
+import { check, FOR_DOVECOT, forget } from '../../support/policy/dovecot.js';
 import { eventually } from '../../support/smtp/eventually.js';
 import { ALICE, PASSWORDS, Stopgap, WRONG } from '../../support/smtp/stopgap.js';
 
@@ -98,6 +98,20 @@ describe('a login that counts for an account of another name', () => {
     await stopgap.release('account', ALICE);
     assert.match(await login('alice'), /^235 /);
     assert.equal(service.asked.length, 2);
+  });
+
+  test('is known no more once its account is forgotten, and is let in from memory no more', async (t) => {
+    const { stopgap, login, service } = await setUp(t);
+    assert.match(await login('alice'), /^235 /);
+    await stopgap.block('account', ALICE);
+    await stopgap.release('account', ALICE);
+    const sentence = async (): Promise<string> => (await check(stopgap, 'account=alice')).sentence;
+    assert.match(await sentence(), /Logins of alice count for the account alice@example\.com/);
+    await forget(stopgap, ALICE);
+    await eventually('the name is gone', async () => !(await sentence()).includes(ALICE));
+    const asked = service.asked.length;
+    assert.match(await login('alice'), /^235 /);
+    assert.equal(service.asked.length, asked + 1);
   });
 
   test('fails where one of both names is blocked softly, and the other honestly', async (t) => {

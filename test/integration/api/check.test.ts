@@ -48,7 +48,7 @@ describe('checks over HTTP', () => {
     const last = formatInstant(server.clock.now());
     assert.ok(
       sentence.includes(
-        `But 2 messages have gone past this block, though it has been in force since ${String(since)}, the last at ${last}: Stopgap was not asked about that mail, or its answer was not heard: see docs/run/mail-servers.md#mail-that-goes-past-a-block.`,
+        `But 2 messages have gone past this block, though it has been in force since ${String(since)}, the last at ${last}: Stopgap was not running or not reachable then, was not asked about that mail, or was not heard: see docs/run/mail-servers.md#mail-that-goes-past-a-block.`,
       ),
       sentence,
     );

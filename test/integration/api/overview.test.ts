@@ -230,7 +230,7 @@ describe('senders over a limit that nothing stops', () => {
     assert.deepEqual([unstopped.senders, unstopped.blocked], [1, 1]);
     assert.equal(
       unstopped.sentence,
-      '1 sender is blocked, and its mail has gone past the block within a day: Stopgap was not asked about that mail, or its answer was not heard: see docs/run/mail-servers.md#mail-that-goes-past-a-block.',
+      '1 sender is blocked, and its mail has gone past the block within a day: Stopgap was not running or not reachable then, was not asked about that mail, or was not heard: see docs/run/mail-servers.md#mail-that-goes-past-a-block.',
     );
     assert.deepEqual(
       unstopped.items.map(({ subject, rule, block }) => [subject.value, rule, block]),

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { describe, test } from 'node:test';
 import { freePort } from '../../support/ports.js';
@@ -26,11 +27,23 @@ describe('stopgap doctor, of mail servers that ask and report', () => {
         'problem',
         /policy\.listen: \S+nowhere does not exist; make it, and give it to the service/,
       ],
-      ['', 'ok', /policy unix:\S+sock: the folder can be written to/],
+      [
+        '',
+        'ok',
+        /policy unix:\S+sock: this user can write to the folder; a unit with ProtectSystem=strict must name it in ReadWritePaths=/,
+      ],
     ] as const) {
       const socket = { ...env, STOPGAP_POLICY_LISTEN: `unix:${path.join(cwd, folder, 'sock')}` };
       (await doctor(t, { env: socket }, cwd)).has('ports', outcome, says);
     }
+
+    // Stopgap may run on this machine.
+    if (!existsSync('/run/stopgap'))
+      (await doctor(t, { env: { ...env, STOPGAP_POLICY_LISTEN: 'unix:/run/stopgap/policy' } }, cwd)).has(
+        'ports',
+        'not tried',
+        /policy unix:\/run\/stopgap\/policy: the unit makes the folder when Stopgap starts/,
+      );
 
     await ServedHere.start(t, cwd, asking);
     const examined = (): Promise<Examined> => doctor(t, { env: asking }, cwd);

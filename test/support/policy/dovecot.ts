@@ -1,10 +1,12 @@
 import { createHash } from 'node:crypto';
 import type { CheckJson } from '../../../src/api/check.js';
+import type { ForgottenJson } from '../../../src/api/forget.js';
 import type { Stopgap, StopgapOptions } from '../smtp/stopgap.js';
 
 /** A token of each kind that tests of Dovecot's auth policy show. */
 export const SERVER_TOKEN = 'sgp_server-token-for-tests';
 export const VIEWER_TOKEN = 'sgp_viewer-token-for-tests';
+const ADMIN_TOKEN = 'sgp_admin-token-for-tests';
 
 const hashOf = (token: string): string => `sha256:${createHash('sha256').update(token).digest('hex')}`;
 
@@ -13,6 +15,7 @@ export const TOKENS_FILE = JSON.stringify({
   tokens: [
     { name: 'dovecot', role: 'server', hash: hashOf(SERVER_TOKEN) },
     { name: 'looker', role: 'viewer', hash: hashOf(VIEWER_TOKEN) },
+    { name: 'keeper', role: 'admin', hash: hashOf(ADMIN_TOKEN) },
   ],
 });
 
@@ -67,4 +70,15 @@ export async function check(stopgap: Stopgap, query: string): Promise<CheckJson>
   });
   if (!response.ok) throw new Error(`${response.status}: ${await response.text()}`);
   return (await response.json()) as CheckJson;
+}
+
+/** @returns what is left to do once an account is forgotten */
+export async function forget(stopgap: Stopgap, value: string): Promise<readonly string[]> {
+  const response = await fetch(`http://127.0.0.1:${stopgap.port('HTTP')}/api/v1/forget`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${ADMIN_TOKEN}`, 'content-type': 'application/json' },
+    body: JSON.stringify({ subject: { type: 'account', value } }),
+  });
+  if (!response.ok) throw new Error(`${response.status}: ${await response.text()}`);
+  return ((await response.json()) as ForgottenJson).remains;
 }

@@ -10,6 +10,7 @@ import type { BlockEvent, BlockFact, Evidence } from '../../../src/blocks/events
 import type { RecordedEvent } from '../../../src/kernel/events.js';
 import { HOUR, MINUTE, SECOND } from '../../../src/kernel/time.js';
 import type { MessageRefused } from '../../../src/sending/events.js';
+import { AS_WRONG_PASSWORD } from '../../../src/smtp/replies.js';
 import type { Direction, SubjectType } from '../../../src/sending/subjects.js';
 import { blockEvent, event, sent } from '../../support/sends.js';
 
@@ -87,12 +88,11 @@ const messagesOf = ({ after, past }: Findings): number[] => [after.messages, pas
 
 const NONE_ELSEWHERE = { released: 0, deleted: 0, waiting: 0 };
 
+type HeldSums = Partial<ReportJson['held']> & Findings['held'];
+
 function letterOf(
   entry: BlockEntry,
-  {
-    held,
-    ...found
-  }: Omit<Findings, 'held'> & { readonly held: Partial<ReportJson['held']> & Findings['held'] },
+  { held, ...found }: Omit<Findings, 'held'> & { readonly held: HeldSums },
 ): string {
   const whole = { waiting: 0, decided: null, elsewhere: NONE_ELSEWHERE, others: false, ...held };
   return blockLetter(
@@ -158,7 +158,7 @@ describe('a containment report', () => {
     assert.equal(past.first, '2026-03-01T12:29:00.000Z');
     assert.match(
       pastWhy!,
-      /Stopgap was not asked about that mail, or its answer was not heard: see docs\/run/,
+      /Stopgap was not running or not reachable then, was not asked about that mail, or was not heard: see docs\/run/,
     );
     const letter = letterOf(ALICE, found);
     assert.match(letter, /^we stopped mail from the account .* Some of it was sent all the same\.$/m);
@@ -342,6 +342,76 @@ describe('a containment report', () => {
     assert.match(letter, again);
     const wrong = letterOf({ ...ALICE, falsePositive: true }, { ...found, held });
     assert.match(wrong, /^- Please send again what we refused\. We are sorry/m);
+  });
+
+  describe('as a letter about a false positive', () => {
+    const WRONG: BlockEntry = { ...ALICE, falsePositive: true };
+    const adviceOf = (entry: BlockEntry, found: Omit<Findings, 'held'> & { held: HeldSums }): string[] =>
+      letterOf(entry, found)
+        .split('What you should do\n')[1]!
+        .split('\n\n')[0]!
+        .split('\n')
+        .map((line) => line.replace(/^- | We are sorry for the trouble\.$/g, ''));
+    const heldMail = event(
+      'MessageHeld',
+      { block: 'b1', transaction: 'q1', recipients: 1, size: 10, direction: 'outbound' },
+      T0 + HOUR,
+      150,
+    );
+
+    test('asks for nothing where mail was only put off, which comes again by itself', () => {
+      const found = reportOf(ALICE, [
+        refused(110),
+        refused(111, { stage: 'auth', reply: '454 4.7.0 Later' }),
+      ]);
+      assert.deepEqual(adviceOf(WRONG, found), ['Nothing.']);
+    });
+
+    test('asks for what was refused for good to be sent again, and says in every letter that it is lost', () => {
+      const honest = { reply: '550 5.7.1 Sending is blocked because of unusual activity' };
+      const found = reportOf(ALICE, [refused(110, honest), refused(111, { ...honest, stage: 'data' })]);
+      assert.deepEqual(adviceOf(WRONG, found), ['Please send again what we refused.']);
+      const lost =
+        /^- Mail was refused for good \(2 times\): it is not with us, and no mail program sends it again by itself\.$/m;
+      assert.match(letterOf(ALICE, found), lost);
+      assert.doesNotMatch(letterOf(ALICE, reportOf(ALICE, [refused(110)])), /refused for good/);
+    });
+
+    test('asks for what was deleted to be sent again, here or where another block held it on', () => {
+      const hook = { action: 'delete', cause: END, outcome: 'done', asked: 1, acted: 1, output: '' } as const;
+      const ran = { type: 'HookRan', at: T0 + HOUR, by: 'system:hook', position: 201, hook } as const;
+      const found = reportOf(ALICE, [heldMail]);
+      const here = { ...WRONG, history: [...WRONG.history, ran] };
+      assert.deepEqual(adviceOf(here, found), ['Please send again what was deleted.']);
+      const elsewhere = { ...NONE_ELSEWHERE, deleted: 1 };
+      const there = { ...found, held: { ...found.held, moved: 1, elsewhere } };
+      assert.deepEqual(adviceOf(WRONG, there), ['Please send again what was deleted.']);
+      const lost = reportOf(ALICE, [heldMail, refused(110, { reply: '550 5.7.1 Blocked' })]);
+      assert.deepEqual(adviceOf(here, lost), ['Please send again what we refused and what was deleted.']);
+    });
+
+    test('asks to look after mail of which nobody can say whether it was deleted', () => {
+      const asks = [
+        'Some of what we held may have been deleted: please ask those whom it was for, and send again what they do not have.',
+      ];
+      const found = reportOf(ALICE, [heldMail]);
+      assert.deepEqual(adviceOf(WRONG, found), asks);
+      assert.deepEqual(adviceOf(WRONG, { ...found, held: { ...found.held, moved: 1 } }), asks);
+      assert.deepEqual(adviceOf(WRONG, { ...found, held: { ...found.held, waiting: 1 } }), ['Nothing.']);
+    });
+
+    test('asks to look at the outbox where a login was answered like a wrong password', () => {
+      const asks = [
+        'If your mail program asks for the password, please enter it again, and see that nothing is left in its outbox.',
+      ];
+      for (const reply of ['535 5.7.8 Authentication credentials invalid', AS_WRONG_PASSWORD])
+        assert.deepEqual(adviceOf(WRONG, reportOf(ALICE, [refused(110, { stage: 'auth', reply })])), asks);
+    });
+
+    test('does not promise that nothing is lost where not all is counted', () => {
+      const found = reportOf(ALICE, [refused(110)]);
+      assert.deepEqual(adviceOf(WRONG, { ...found, otherReplies: 1 }), ['Nothing, as far as we know.']);
+    });
   });
 
   test('tells the customer of both where some mail could be held and some could not', () => {

@@ -372,6 +372,27 @@ test('whose login it was is known of right ones, blocked or not, and as it was l
   assert.equal(verifier.accountOf('anna'), 'anna');
 });
 
+test('under which other name an account logs in is forgotten, with what was right by that name', async () => {
+  const { backend, verifier, took } = elsewhere();
+  await took(verifier.verify('anna', 'sesame'));
+  verifier.forgetNames();
+  assert.equal(verifier.accountOf('anna'), undefined);
+  assert.ok(verifier.isLogin('anna@example.com'), 'nobody else may send from the address');
+  await took(verifier.verify('anna', 'sesame'));
+  assert.equal(backend.checks, 2);
+});
+
+test('what is right stays in memory where all log in by the names of their accounts', async () => {
+  const { backend, verifier, took } = elsewhere();
+  const check = backend.check.bind(backend);
+  backend.check = async (login, begins) =>
+    (await check(login, begins)) === undefined ? undefined : login.name;
+  await took(verifier.verify('anna', 'sesame'));
+  verifier.forgetNames();
+  await took(verifier.verify('anna', 'sesame'));
+  assert.equal(backend.checks, 1);
+});
+
 test('what a back end elsewhere said of one address counts for no other', async () => {
   const { backend, verifier, took } = elsewhere();
   await took(verifier.verify('anna', 'sesame'));

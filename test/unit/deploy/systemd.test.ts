@@ -64,6 +64,11 @@ test('the service may ask which addresses this machine has', () => {
   assert.match(text(`${FOLDER}/stopgap.service`), /^RestrictAddressFamilies=.*\bAF_NETLINK\b/m);
 });
 
+test('the service gets the folder of the socket that the setting is explained by', () => {
+  const [, folder] = /^RuntimeDirectory=(.+)$/m.exec(text(`${FOLDER}/stopgap.service`)) ?? [];
+  assert.ok(text('docs/reference/configuration.md').includes(`unix:/run/${folder}/policy`), folder);
+});
+
 test('the documents name each unit', () => {
   const documents = ['install', 'mail-servers'].map((name) => text(`docs/run/${name}.md`)).join('\n');
   for (const unit of UNITS) assert.ok(documents.includes(unit), unit);

@@ -194,4 +194,10 @@ describe('what a hook says', () => {
     assert.equal(firstLines('\n one \n\u001b[2Jtwo\n3\n4\n5\n6\n'), 'one\n\ufffd[2Jtwo\n3\n4\n5');
     assert.equal(firstLines('x'.repeat(100_000)).length, 500);
   });
+
+  test('is shown without the line by which a hook says that it has come to its end', () => {
+    assert.equal(firstLines('end\n'), '');
+    assert.equal(firstLines('held 4ABC\nend\n\n'), 'held 4ABC');
+    assert.equal(firstLines('end of the queue\nthe end\n'), 'end of the queue\nthe end');
+  });
 });

@@ -453,8 +453,14 @@ test('quiet hours follow the zone that they name, over midnight and over a chang
   // The clocks go back, and forward, in the night.
   assert.equal(quietUntil(night, Date.UTC(2026, 9, 24, 21)), Date.UTC(2026, 9, 25, 6));
   assert.equal(quietUntil(night, Date.UTC(2027, 2, 27, 22)), Date.UTC(2027, 2, 28, 5));
-  const leftOut = { ...night, to: 2 * 60 + 30 };
-  assert.equal(quietUntil(leftOut, Date.UTC(2027, 2, 27, 22)), Date.UTC(2027, 2, 28, 1, 30));
   const past = { from: 20 * 60, to: 30, zone: 'America/Havana' };
   assert.equal(quietUntil(past, Date.UTC(2026, 10, 1, 1)), Date.UTC(2026, 10, 1, 4, 30));
+});
+
+test('quiet hours are over when the clocks go forward past their end', () => {
+  // In Berlin from 02:00 to 03:00 at 01:00 UTC.
+  for (const from of [1 * 60, 22 * 60])
+    for (const to of [2 * 60, 2 * 60 + 1, 2 * 60 + 30, 2 * 60 + 59, 3 * 60])
+      for (const now of [Date.UTC(2027, 2, 28, 0, 30, 15), Date.UTC(2027, 2, 28, 0, 59, 59)])
+        assert.equal(quietUntil({ from, to, zone: 'Europe/Berlin' }, now), Date.UTC(2027, 2, 28, 1));
 });
