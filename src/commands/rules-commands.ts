@@ -4,7 +4,7 @@ import { decideRules, evolveRules, NO_RULES_YET } from '../rules/decide.js';
 import { DEFAULT_RULES } from '../rules/defaults.js';
 import type { RulesChanged, RulesFact, SourcedRules } from '../rules/model.js';
 import { RULES_STREAM } from '../rules/model.js';
-import { parseRules } from '../rules/parse.js';
+import { parseRules, renewedRules } from '../rules/parse.js';
 import type { EventStore } from '../store/port.js';
 import type { CommandContext, Decider, Handled } from './handle-command.js';
 import { handleCommand, readHistory } from './handle-command.js';
@@ -23,6 +23,10 @@ const DECIDER: Decider<RulesCommand, RulesStanding, RulesFact | ShadowFact> = {
     return shadow === undefined ? null : shadowVersion(shadow.version, live);
   },
 };
+
+function changeIn(facts: readonly (RulesFact | ShadowFact)[]): RulesChanged | undefined {
+  return facts.find((fact) => fact.type === 'RulesChanged')?.data;
+}
 
 /** The version of the shadow rules together with that of the rules that they are compared with. */
 export function shadowVersion(shadow: number, live: number): string {
@@ -67,7 +71,22 @@ export class RulesCommandHandler {
       { by },
     );
     this.#loaded = source;
-    return facts.find((fact) => fact.type === 'RulesChanged')?.data ?? before.inForce;
+    return changeIn(facts) ?? before.inForce;
+  }
+
+  /**
+   * Has what is in force extend the built-in rules of this version, if it extends them: an upgrade brings its own, also to rules that
+   * came through the API.
+   *
+   * @returns what is in force then
+   * @throws InvalidRules if the two together are none; what was recorded stays in force. StoreUnavailable
+   */
+  async renew(inForce: RulesChanged): Promise<RulesChanged> {
+    const { source } = inForce;
+    const rules = renewedRules(source);
+    if (rules === undefined) return inForce;
+    const { facts } = await this.execute({ kind: 'renew', rules, source }, { by: 'system:defaults' });
+    return changeIn(facts) ?? inForce;
   }
 
   /** The rule set in force, as recorded; undefined before the first. @throws StoreUnavailable */

@@ -39,6 +39,7 @@ import type { OutboxedStore } from '../store/outboxed.js';
 import type { EventStore } from '../store/port.js';
 import { LogReplaced } from '../store/port.js';
 import type { Tracing } from '../tracing/tracing.js';
+import { InvalidRules } from '../rules/parse.js';
 import { watchRules } from '../watched-files.js';
 import { within } from '../runtime/clock.js';
 
@@ -479,10 +480,27 @@ export class LogFollower {
     const { loaded, logs } = this.#options;
     const builtIn = loaded.evaluation ? EVALUATION_RULES : DEFAULT_RULES;
     const file = this.#rulesFile?.current;
+    const log = logs.of('rules');
     const inForce = await this.#insist(ASKING, () => this.rulesCommands.load(file, builtIn));
-    if (file !== undefined || inForce?.origin !== 'file') return;
-    const { version } = inForce;
-    logs.of('rules').warn({ version }, 'no rules file is configured: those that one had set stay in force');
+    if (inForce === undefined) return;
+    const { version, origin } = inForce;
+    try {
+      const renewed = await this.#insist(ASKING, () => this.rulesCommands.renew(inForce));
+      if (renewed !== inForce)
+        log.info(
+          { version: renewed.version, before: version, origin },
+          'the rules in force extend the built-in ones of this version',
+        );
+    } catch (error) {
+      if (!(error instanceof InvalidRules)) throw error;
+      const { message } = error;
+      log.warn(
+        { version, origin, error: message },
+        'the rules in force do not go with the built-in ones of this version: they stay as they were',
+      );
+    }
+    if (file === undefined && origin === 'file')
+      log.warn({ version }, 'no rules file is configured: those that one had set stay in force');
   }
 
   get #snapshotFolder(): string {

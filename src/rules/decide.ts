@@ -36,6 +36,8 @@ export type RulesCommand =
       /** Of a file: this process has seen another text of it before. */
       readonly isEdited?: boolean;
     }
+  /** Brings what the text in force extends up to date: it was read with the built-in rules of an earlier version. */
+  | { readonly kind: 'renew'; readonly rules: RuleSet; readonly source: string }
   | { readonly kind: 'load'; readonly rules: RuleSet; readonly source: string }
   | { readonly kind: 'remove' }
   | { readonly kind: 'promote' };
@@ -60,6 +62,11 @@ export function decideRules(
     if (origin === 'defaults' && (inForce?.origin ?? origin) !== origin) return [];
     return [{ type: 'RulesChanged', data: { version: next, rules, source, origin } }];
   }
+  if (command.kind === 'renew') {
+    const { rules, source } = command;
+    if (inForce?.source !== source || isSame(inForce.rules, rules)) return [];
+    return [{ type: 'RulesChanged', data: { version: next, rules, source, origin: inForce.origin } }];
+  }
   if (command.kind === 'load') {
     const { rules, source } = command;
     if (shadow?.source === source) return [];
@@ -72,6 +79,11 @@ export function decideRules(
     { type: 'ShadowRulesPromoted', data: { version } },
     { type: 'RulesChanged', data: { version: next, rules, source, origin: 'shadow' } },
   ];
+}
+
+/** As they are recorded. */
+function isSame(a: RuleSet, b: RuleSet): boolean {
+  return JSON.stringify(a) === JSON.stringify(b);
 }
 
 /** Folds one event of the stream of the rules; other events change nothing. */

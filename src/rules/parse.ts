@@ -91,6 +91,17 @@ export function parseRules(text: string, source = 'rules', tokens?: number): Rul
   );
 }
 
+/**
+ * Reads a text anew that was in force with the built-in rules of an earlier version.
+ *
+ * @returns undefined if it does not extend the built-in rules
+ * @throws InvalidRules as {@link parseRules}
+ */
+export function renewedRules(text: string): RuleSet | undefined {
+  const document = parsed(text, new LineCounter(), 'rules');
+  return extended(plain(document, 'rules')) === undefined ? undefined : parseRules(text);
+}
+
 function parsed(text: string, lines: LineCounter, source: string, tokens?: number): Document.Parsed {
   try {
     return parseYaml(text, { lineCounter: lines, tokens });

@@ -69,6 +69,28 @@ describe('rules that replace others', () => {
     assert.deepEqual(after(['file', PLAIN], ['defaults', DEFAULT_RULES]).versions, ['1 file']);
   });
 
+  describe('that extend the built-in ones of an earlier version', () => {
+    const [first, ...others] = parseRules(PLAIN).rules;
+    const earlier = { ...parseRules(PLAIN), rules: others };
+    const renew = (source: string, inForce: RulesStanding['inForce']) =>
+      decideRules({ kind: 'renew', rules: parseRules(PLAIN), source }, { ...NO_RULES_YET, inForce });
+
+    for (const origin of ['file', 'api', 'shadow'] as const)
+      test(`extend those of this one, and stay rules of the same origin (${origin})`, () => {
+        const facts = renew(PLAIN, { version: 4, origin, rules: earlier, source: PLAIN });
+        const { rules, ...rest } = facts[0]!.data as RulesChanged;
+        assert.deepEqual(rest, { version: 5, origin, source: PLAIN });
+        assert.deepEqual(rules.rules[0], first);
+      });
+
+    test('stay as they are where these are the same, or others are in force by now', () => {
+      const same = parseRules(PLAIN);
+      assert.deepEqual(renew(PLAIN, { version: 4, origin: 'api', rules: same, source: PLAIN }), []);
+      assert.deepEqual(renew(PLAIN, { version: 4, origin: 'api', rules: earlier, source: OTHER }), []);
+      assert.deepEqual(renew(PLAIN, undefined), []);
+    });
+  });
+
   describe('after somebody was forgotten whom the file names', () => {
     const naming = (name: string, reason = `newsletter of ${name}`): string =>
       `${PLAIN}exempt:\n  - { subject: { type: account, value: ${name} }, reason: ${reason} }\n`;
