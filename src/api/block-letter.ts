@@ -45,7 +45,7 @@ export function blockLetter(report: ReportJson, contact: string | undefined, und
     ...section('What was sent', sent(report)),
     ...section('What we stopped', stopped(report)),
     ...section('What your mail program was told', told(report)),
-    ...section('What we hold', held(report, undone)),
+    ...section('What we held', held(report, undone)),
     ...section('What was decided', decided(report)),
     ...section('What you should do', advice(report, undone)),
     ...(report.coveredUntil === null
@@ -364,7 +364,7 @@ function adviceAfterMistake(report: ReportJson, undone: Undone): readonly string
     ...(unknown + unknownElsewhere(report) === 0
       ? []
       : [
-          'Some of what we held may have been deleted: please ask those whom it was for, and send again what they do not have.',
+          'Some of what we held may have been deleted, and some may wait still: please ask us before you send it again.',
         ]),
     ...(isFeigned(report)
       ? [

@@ -404,7 +404,7 @@ async function tellHeld(io: CliIo, client: ApiClient, { id }: Block): Promise<vo
   if (decided !== null)
     note(
       io,
-      `${messages(decided.count)} ${decided.count === 1 ? 'is' : 'are'} to be ${decided.action}d: stopgap block show ${id} tells what came of it`,
+      `${messages(decided.count)} ${decided.count === 1 ? 'is' : 'are'} to be ${decided.action}d by the hook, and without one (hooks.run) nothing does: stopgap block show ${id} tells what came of it`,
     );
   const decides = others
     ? OPERATOR_DECIDES

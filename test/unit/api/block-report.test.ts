@@ -335,7 +335,7 @@ describe('a containment report', () => {
     assert.equal(found.held.unheld, 1);
     const held = { ...found.held, waiting: 0 };
     const letter = letterOf(ALICE, { ...found, held });
-    assert.doesNotMatch(letter, /had taken the message|What we hold/);
+    assert.doesNotMatch(letter, /had taken the message|What we held/);
     assert.match(letter, /^- "451 4\.7\.1 Try again later": once, /m);
     const again =
       /^- What was to be kept, and could not be, was refused \(once\): it is not with us, and has to be sent again\.$/m;
@@ -392,7 +392,7 @@ describe('a containment report', () => {
 
     test('asks to look after mail of which nobody can say whether it was deleted', () => {
       const asks = [
-        'Some of what we held may have been deleted: please ask those whom it was for, and send again what they do not have.',
+        'Some of what we held may have been deleted, and some may wait still: please ask us before you send it again.',
       ];
       const found = reportOf(ALICE, [heldMail]);
       assert.deepEqual(adviceOf(WRONG, found), asks);
