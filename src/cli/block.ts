@@ -241,7 +241,7 @@ function listCommand(block: Command, io: CliIo): void {
         const width = options.wide === true ? Infinity : terminalWidth(io);
         print(io, tableWithin(blockRows(items, parseInstant(at ?? '') ?? io.clock.now()), width));
       }
-      if (next !== null && options.json !== true) noteMore(io, limit);
+      if (next !== null) noteMore(io, limit);
     });
 }
 

@@ -34,17 +34,19 @@ export function changesVerb(program: Command, io: CliIo): void {
       const found = await client.get('/api/v1/changes', {
         params: { query: { by, type, value, via, since, until, limit } },
       });
-      if (options.json === true) return print(io, asJson(found));
-      if (found.items.length === 0) return note(io, 'no changes');
-      const rows = found.items.map((change) => [
-        change.at,
-        printable(actorName(change.by)),
-        whatOf(change),
-        change.via,
-        change.subject === null ? '-' : `${change.subject.type} ${printable(change.subject.value)}`,
-        printable(change.why ?? ''),
-      ]);
-      print(io, tableWithin([['AT', 'BY', 'WHAT', 'VIA', 'SUBJECT', 'WHY'], ...rows], terminalWidth(io)));
+      if (options.json === true) print(io, asJson(found));
+      else if (found.items.length === 0) note(io, 'no changes');
+      else {
+        const rows = found.items.map((change) => [
+          change.at,
+          printable(actorName(change.by)),
+          whatOf(change),
+          change.via,
+          change.subject === null ? '-' : `${change.subject.type} ${printable(change.subject.value)}`,
+          printable(change.why ?? ''),
+        ]);
+        print(io, tableWithin([['AT', 'BY', 'WHAT', 'VIA', 'SUBJECT', 'WHY'], ...rows], terminalWidth(io)));
+      }
       if (found.next !== null) noteMore(io, limit);
     });
 }

@@ -28,9 +28,9 @@ export function exemptVerb(program: Command, io: CliIo): void {
     .action(async (options: JsonOption & { limit: string }) => {
       const client = await connect(io, options);
       const found = await client.get('/api/v1/exemptions', { params: { query: { limit: options.limit } } });
-      if (options.json === true) return print(io, asJson(found));
-      if (found.items.length === 0) return note(io, 'no exemptions');
-      print(io, table([['ID', 'SUBJECT', 'BY', 'ENDS', 'SAVED', 'WHY'], ...found.items.map(row)]));
+      if (options.json === true) print(io, asJson(found));
+      else if (found.items.length === 0) note(io, 'no exemptions');
+      else print(io, table([['ID', 'SUBJECT', 'BY', 'ENDS', 'SAVED', 'WHY'], ...found.items.map(row)]));
       if (found.next !== null) noteMore(io, options.limit, 'see Exemptions on the page');
     });
 

@@ -82,8 +82,8 @@ function listCommand(override: Command, io: CliIo): void {
       else {
         const head = ['SUBJECT', 'LIMITS', 'PLAN', 'UNTIL', 'BY', 'REASON'];
         print(io, table([head, ...found.items.flatMap((item) => rows(item, io.clock.now()))]));
-        if (found.next !== null) noteMore(io, limit);
       }
+      if (found.next !== null) noteMore(io, limit);
     });
 }
 

@@ -211,8 +211,8 @@ function shadowCommands(rules: Command, io: CliIo): void {
       const listed = await inShadow(
         client.get('/api/v1/rules/shadow/differences', { params: { query: { kind, rule, limit } } }),
       );
-      if (options.json === true) return print(io, asJson(listed));
-      if (listed.items.length === 0) note(io, 'no differences');
+      if (options.json === true) print(io, asJson(listed));
+      else if (listed.items.length === 0) note(io, 'no differences');
       else print(io, table(differenceRows(listed.items, io.clock.now())));
       if (listed.next !== null) noteMore(io, limit);
     });
@@ -330,9 +330,9 @@ function observedCommand(rules: Command, io: CliIo): void {
       const listed = await client.get('/api/v1/rules/observed', {
         params: { query: { rule, type, since, limit } },
       });
-      if (json === true) return print(io, asJson(listed));
       const width = wide === true ? Infinity : terminalWidth(io);
-      if (listed.items.length === 0) note(io, 'no rule that only observes has tripped');
+      if (json === true) print(io, asJson(listed));
+      else if (listed.items.length === 0) note(io, 'no rule that only observes has tripped');
       else print(io, tableWithin(observedRows(listed.items, io.clock.now()), width));
       if (listed.next !== null) noteMore(io, limit);
     });

@@ -37,6 +37,25 @@ describe('lists on the command line', () => {
     assert.equal((await terminal.run('block', 'list', '--sort', 'size')).code, 2);
   });
 
+  test('say that they go on, also to a script, on standard error', async () => {
+    for (const name of ['one', 'two']) {
+      await server.block(`${name}@example.com`);
+      const subject = { type: 'account', value: `${name}@example.com` };
+      await server.post('/api/v1/exemptions', { subject, reason: 'newsletter' });
+      await server.call('PUT', `/api/v1/overrides/account/${subject.value}`, { body: { factor: 2 } });
+    }
+    for (const list of [['block', 'list'], ['exempt', 'list'], ['override', 'list'], ['changes']])
+      for (const form of [[], ['--json']]) {
+        const { err } = await ran(...list, ...form, '--limit', '1');
+        assert.equal(
+          err,
+          'there are more: raise --limit, or narrow the search\n',
+          [...list, ...form].join(' '),
+        );
+        assert.equal((await ran(...list, ...form, '--limit', '500')).err, '');
+      }
+  });
+
   test('block edit changes the end, sooner or later, the description and how it refuses', async () => {
     const { id } = await server.block('edited@example.com', { duration: '4h' });
     const now = server.clock.now();
