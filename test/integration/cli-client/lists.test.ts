@@ -47,11 +47,7 @@ describe('lists on the command line', () => {
     for (const list of [['block', 'list'], ['exempt', 'list'], ['override', 'list'], ['changes']])
       for (const form of [[], ['--json']]) {
         const { err } = await ran(...list, ...form, '--limit', '1');
-        assert.equal(
-          err,
-          'there are more: raise --limit, or narrow the search\n',
-          [...list, ...form].join(' '),
-        );
+        assert.match(err, /^there are more: raise --limit, or .*\n$/, [...list, ...form].join(' '));
         assert.equal((await ran(...list, ...form, '--limit', '500')).err, '');
       }
   });
