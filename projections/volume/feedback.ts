@@ -1,4 +1,4 @@
-import type { BlockEvent, Evidence } from '../../src/blocks/events.js';
+import type { BlockEvent, BlockImposed, Evidence } from '../../src/blocks/events.js';
 import type { RecordedEvent } from '../../src/kernel/events.js';
 import type { Instant } from '../../src/kernel/time.js';
 import { ceilingOf, isSum } from '../../src/rules/model.js';
@@ -70,10 +70,10 @@ export class Feedback {
         this.#open.set(event.data.block, { subject: event.data.subject, countedUntil: 0, withheld: 0 });
         return;
       case 'BlockImposed': {
-        const { block, subject, evidence } = event.data;
+        const { block, subject, evidence, direction } = event.data;
         const countedUntil = evidence === undefined ? 0 : effectiveAt(event) + evidence.window;
         this.#open.set(block, { subject, countedUntil, withheld: 0 });
-        this.#imposed(block, subject, evidence, effectiveAt(event), judged);
+        this.#imposed({ block, subject, evidence, direction }, effectiveAt(event), judged);
         return;
       }
       case 'BlockReleased':
@@ -94,9 +94,12 @@ export class Feedback {
         return;
       }
       case 'BlockExpired':
-      case 'ProposalLapsed':
+      case 'ProposalLapsed': {
+        const subject = this.subjectOf(event.data.block);
         this.#open.delete(event.data.block);
+        if (subject !== undefined) judged.volumes[subject.type].resume(subject.value, effectiveAt(event));
         return;
+      }
       case 'ProposalApproved':
       case 'BlockExtended':
       case 'BlockShortened':
@@ -121,14 +124,17 @@ export class Feedback {
   }
 
   #imposed(
-    block: string,
-    subject: Subject,
-    evidence: Evidence | undefined,
+    {
+      block,
+      subject,
+      evidence,
+      direction,
+    }: Pick<BlockImposed, 'block' | 'subject' | 'evidence' | 'direction'>,
     at: Instant,
     { rules, volumes }: FeedbackContext,
   ): void {
     // A person's block rests upon no evidence.
-    if (evidence !== undefined) volumes[subject.type].contain(subject.value, at);
+    if (evidence !== undefined) volumes[subject.type].contain(subject.value, at, direction);
     if (subject.type === 'account') this.#outbreaks.forget(subject.value);
     const by = rules.rules.find((rule) => rule.id === evidence?.rule);
     // A rule with `teaches` says "too much for now", not "wrong".

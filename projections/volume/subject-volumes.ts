@@ -4,10 +4,11 @@ import type { Grace, InForce } from '../../src/rules/explain.js';
 import { WINDOW_MAX, ceilingOf } from '../../src/rules/model.js';
 import type { Rule, Sum, VersionedRules } from '../../src/rules/model.js';
 import { widthFactor } from '../../src/sending/identity.js';
-import type { MailDirection, SubjectType } from '../../src/sending/subjects.js';
+import type { Direction, MailDirection, SubjectType } from '../../src/sending/subjects.js';
+import { directionsMeet } from '../../src/sending/subjects.js';
 import type { AnomalousAccount, Excess, Fold, WindowReading } from './rule-evaluation.js';
 import { RuleEvaluation, WindowReadings } from './rule-evaluation.js';
-import { HELD } from './counted-windows.js';
+import { HELD, countedBy } from './counted-windows.js';
 import type { Amounts, LeftOut, Peak, Watch } from './counted-windows.js';
 import { Limits } from './limits.js';
 import type { VolumeContext } from './limits.js';
@@ -360,9 +361,18 @@ export class SubjectVolumes {
     this.#counted.clear(value);
   }
 
-  /** A block was imposed: its evidence is used up for every rule, because it is contained. */
-  contain(value: string, at: Instant): void {
-    this.#counted.use(value, at, (watch) => watch.kind !== 'renew');
+  /** A block was imposed: its evidence is used up for every rule on mail that it stops, because that is contained. */
+  contain(value: string, at: Instant, direction: Direction): void {
+    this.#counted.use(
+      value,
+      at,
+      ({ kind, rule }) => kind !== 'renew' && directionsMeet(direction, countedBy(rule)),
+    );
+  }
+
+  /** A block or proposal has ended by itself: what comes next counts for every rule. */
+  resume(value: string, at: Instant): void {
+    this.#counted.resume(value, at);
   }
 
   /** Subtracts another subject's counts from this one's windows, if both have the same window. */

@@ -16,12 +16,15 @@ export interface WindowsState {
   readonly diversities: DistinctCountsState;
   /** By row of the table: when each watch last tripped. */
   readonly tripped: readonly (readonly [row: number, trips: Float64Array])[];
+  /** By row of the table: what is used up of the bucket of that time; NaN if it is all of it. */
+  readonly used: readonly (readonly [row: number, used: Float64Array])[];
 }
 
 export const NO_WINDOWS: WindowsState = {
   table: { keys: [], free: [], sweep: 0, ...NO_CELLS },
   diversities: {},
   tripped: [],
+  used: [],
 };
 
 /** The columns of the table that hold a window. */
@@ -47,8 +50,14 @@ export class SubjectWindows {
   readonly #watches: readonly Watch[];
   /** By row, by watch. */
   readonly #tripped = new Map<number, Float64Array>();
+  /**
+   * By row, by watch: what is used up of the bucket in which it tripped; NaN if it is all of it. A trip uses it up as a whole, or a
+   * flood of an exempt sender would trip again and again. Once nothing contains the sender any more, what comes next counts.
+   */
+  readonly #used = new Map<number, Float64Array>();
   readonly #evicted = (row: number): void => {
     this.#tripped.delete(row);
+    this.#used.delete(row);
     this.diversities.clear(row);
   };
 
@@ -132,10 +141,24 @@ export class SubjectWindows {
     return this.#observedSince(row, window, watch, at, 0);
   }
 
-  #observedSince(row: number, window: number, { leaveOut }: Watch, at: Instant, since: Instant): number {
+  #observedSince(row: number, window: number, watch: Watch, at: Instant, since: Instant): number {
     const { sum } = this.#places[window]!;
+    const { leaveOut } = watch;
     const all = since === 0 ? this.#table.sum(row, sum, at) : this.#table.sumAfter(row, sum, at, since);
-    return leaveOut === 0 ? all : all - this.largest(row, window, leaveOut, at, since);
+    const whole = leaveOut === 0 ? all : all - this.largest(row, window, leaveOut, at, since);
+    return since === 0 || this.#used.size === 0 ? whole : whole + this.#rest(row, window, watch, at, since);
+  }
+
+  /** What has come since nothing contains the sender any more, within the bucket of that time. */
+  #rest(row: number, window: number, { index, leaveOut }: Watch, at: Instant, since: Instant): number {
+    const used = this.#used.get(row)?.[index] ?? NaN;
+    const { sum, first, second } = this.#places[window]!;
+    if (Number.isNaN(used) || since < this.#table.windowStart(sum, at)) return 0;
+    const rest = this.#table.held(row, sum, since) - used;
+    // Whether the largest messages of the bucket came before nobody knows: they are left out, in the sender's favour.
+    const largest = leaveOut === 0 ? 0 : this.#table.held(row, first!, since);
+    const next = leaveOut === 2 ? this.#table.held(row, second!, since) : 0;
+    return Math.max(0, rest - largest - next);
   }
 
   /** How many different values a rule sees. */
@@ -176,6 +199,29 @@ export class SubjectWindows {
     let trips = this.#tripped.get(row);
     if (trips === undefined) this.#tripped.set(row, (trips = new Float64Array(this.#watches.length)));
     trips[index] = at;
+    const used = this.#used.get(row);
+    if (used !== undefined) used[index] = NaN;
+  }
+
+  /** Nothing contains a subject any more: what it sends from now on counts, also within the bucket in which a rule has tripped. */
+  resume(value: string, at: Instant): void {
+    const row = this.#table.rows.find(value);
+    if (row === undefined || !this.#tripped.has(row)) return;
+    this.windows.forEach(({ watches }, window) => {
+      const column = this.#places[window]!.sum;
+      for (const watch of watches)
+        if (this.#table.isSameBucket(column, this.#trippedAt(row, watch.index), at)) {
+          this.trip(row, watch, at);
+          this.#usesHeld(row, column, watch, at);
+        }
+    });
+  }
+
+  /** What the bucket of `at` holds by now is used up, and no more. */
+  #usesHeld(row: number, column: number, { index }: Watch, at: Instant): void {
+    let used = this.#used.get(row);
+    if (used === undefined) this.#used.set(row, (used = new Float64Array(this.#watches.length).fill(NaN)));
+    used[index] = this.#table.held(row, column, at);
   }
 
   /** Uses up all counts as evidence of the chosen rules. */
@@ -237,14 +283,16 @@ export class SubjectWindows {
       table: this.#table.dump(),
       diversities: this.diversities.dump(),
       tripped: [...this.#tripped].map(([row, trips]) => [row, trips.slice()]),
+      used: [...this.#used].map(([row, used]) => [row, used.slice()]),
     };
   }
 
   /** Takes over what {@link dump} gave under the same rules. Must come before anything is added. */
-  restore({ table, diversities, tripped }: WindowsState): void {
+  restore({ table, diversities, tripped, used }: WindowsState): void {
     this.#table.restore(table);
     this.diversities.restore(diversities);
     for (const [row, trips] of tripped) this.#tripped.set(row, trips.slice());
+    for (const [row, one] of used) this.#used.set(row, one.slice());
   }
 
   #carryTrips(row: number, before: SubjectWindows, oldRow: number): void {
@@ -253,7 +301,11 @@ export class SubjectWindows {
     const old = new Map(before.#watches.map((watch) => [nameOf(watch), trips[watch.index]!]));
     for (const watch of this.#watches) {
       const at = old.get(nameOf(watch)) ?? 0;
-      if (at > 0) this.trip(row, watch, at);
+      if (at === 0) continue;
+      this.trip(row, watch, at);
+      const window = this.windows.findIndex(({ watches }) => watches.includes(watch));
+      // A rule that only observed may block from now on.
+      if (window >= 0) this.#usesHeld(row, this.#places[window]!.sum, watch, at);
     }
   }
 

@@ -203,6 +203,17 @@ export class WindowCells {
     return this.#between(row, column, first, Math.min(bucket, this.#newest(row, column)));
   }
 
+  /** What the bucket of an instant holds. Changes nothing. */
+  held(row: number, column: number, at: Instant): number {
+    return this.#cell(row, column, Math.floor(at / this.#widths[column]!));
+  }
+
+  /** Whether two instants are in one bucket. */
+  isSameBucket(column: number, a: Instant, b: Instant): boolean {
+    const width = this.#widths[column]!;
+    return Math.floor(a / width) === Math.floor(b / width);
+  }
+
   /** The end of a window: `at`, or the newest written bucket if that is later. */
   end(row: number, column: number, at: Instant): Instant {
     return Math.max(at, this.#newest(row, column) * this.#widths[column]!);

@@ -427,7 +427,95 @@ describe('a release', () => {
   });
 });
 
+describe('a block or proposal that ends by itself', () => {
+  /** Its buckets are 24 minutes long. */
+  const DAILY =
+    '  - { id: daily, per: account, count: messages, window: 24h, limit: 5, then: block, for: 1m }';
+
+  /** After six messages, a block by the rule and its end a minute later. */
+  function over(rules: string, more: { recipients?: number } = {}): Stage {
+    const stage = new Stage(rules);
+    for (let count = 1; count <= 5; count++) stage.send(START + count * SECOND, more);
+    assert.equal(stage.send(START + 6 * SECOND, more).length, 1);
+    const { type, data } = imposed('b1', ALICE) as Extract<BlockFact, { type: 'BlockImposed' }>;
+    stage.block(START + 6 * SECOND, { type, data: { ...data, evidence: evidence() } });
+    for (let count = 0; count < 9; count++)
+      assert.deepEqual(stage.send(START + 30 * SECOND, more), [], 'the block is on all of it');
+    stage.block(START + MINUTE, { type: 'BlockExpired', data: { block: 'b1', dueAt: START + MINUTE } });
+    return stage;
+  }
+
+  test('has all that comes next count at once, and nothing of before', () => {
+    const stage = over(DAILY);
+    for (let count = 1; count <= 5; count++) assert.deepEqual(stage.send(START + 61 * SECOND), []);
+    assert.deepEqual(stage.observed(ALICE, START + 62 * SECOND), [5]);
+    const [verdict] = stage.send(START + 62 * SECOND);
+    assert.equal(verdict?.evidence.observed, 6);
+    assert.deepEqual(stage.send(START + 63 * SECOND), [], 'that is used up too');
+  });
+
+  test('has it count in the buckets that follow too, until the window has moved on', () => {
+    const stage = over(DAILY);
+    for (let count = 1; count <= 3; count++) stage.send(START + 61 * SECOND);
+    stage.send(START + HOUR);
+    assert.deepEqual(stage.observed(ALICE, START + HOUR), [4]);
+    assert.deepEqual(stage.observed(ALICE, START + DAY + 30 * MINUTE), [1]);
+  });
+
+  test('leaves out the largest messages of that bucket, whenever they came', () => {
+    const rule = DAILY.replace('messages', 'recipients').replace('limit: 5', 'limit: 40, leaveOut: 1');
+    const stage = over(rule, { recipients: 10 });
+    for (let count = 1; count <= 7; count++) stage.send(START + 61 * SECOND, { recipients: 6 });
+    assert.deepEqual(
+      stage.observed(ALICE, START + 62 * SECOND),
+      [32],
+      '42 without the 10 of a message of before',
+    );
+  });
+
+  test('is minded after a restart from a snapshot', () => {
+    const stage = over(DAILY);
+    stage.send(START + 61 * SECOND);
+    const other = new SendVolume();
+    other.restore(stage.volume.dump());
+    const [reading] = other.readings(ALICE, START + 62 * SECOND);
+    assert.equal(reading!.observed, 1);
+  });
+
+  test('has the sender of a lapsed proposal count again too', () => {
+    const stage = new Stage(DAILY.replace('block', 'propose'));
+    const waits = { duration: HOUR, lapsesAt: START + HOUR, rule: 'daily', evidence: evidence() };
+    const data = { ...imposed('p1', ALICE).data, ...waits };
+    for (let count = 1; count <= 6; count++) stage.send(START + count * SECOND);
+    stage.fold((position) => event('BlockProposed', data, START, position));
+    stage.block(START + MINUTE, { type: 'ProposalLapsed', data: { block: 'p1' } });
+    for (let count = 1; count <= 5; count++) assert.deepEqual(stage.send(START + 61 * SECOND), []);
+    assert.equal(stage.send(START + 61 * SECOND).length, 1);
+  });
+});
+
+test('a block of arriving mail uses up no evidence of rules on mail that is sent', () => {
+  const stage = new Stage(BURST.replace('account', 'address'));
+  const address = { ...ALICE, type: 'address' } as const;
+  stage.send(START, { recipients: 8 });
+  const { type, data } = imposed('b1', address) as Extract<BlockFact, { type: 'BlockImposed' }>;
+  stage.block(START + SECOND, { type, data: { ...data, direction: 'inbound', evidence: evidence() } });
+  assert.deepEqual(stage.observed(address, START + SECOND), [8]);
+  stage.block(START + 2 * SECOND, { type, data: { ...data, block: 'b2', evidence: evidence() } });
+  assert.deepEqual(stage.observed(address, START + 2 * SECOND), [0]);
+});
+
 describe('a change of rules', () => {
+  test('from observe to block has all that comes next count, also of the time in which the rule has tripped', () => {
+    const daily = '  - { id: daily, per: account, count: messages, window: 24h, limit: 5, then: observe }';
+    const stage = new Stage(daily);
+    for (let count = 1; count <= 9; count++) stage.send(START + count * SECOND);
+    const blocking = daily.replace('observe', 'block, for: 1h');
+    stage.fold((position) => rulesChanged(blocking, START + MINUTE, position, 2));
+    for (let count = 1; count <= 5; count++) assert.deepEqual(stage.send(START + MINUTE), []);
+    assert.equal(stage.send(START + MINUTE).length, 1);
+  });
+
   test('carries on the windows that both have, trips and limits included', () => {
     const stage = new Stage(BURST);
     stage.send(START, { recipients: 8 });
