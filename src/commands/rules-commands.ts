@@ -24,10 +24,6 @@ const DECIDER: Decider<RulesCommand, RulesStanding, RulesFact | ShadowFact> = {
   },
 };
 
-function changeIn(facts: readonly (RulesFact | ShadowFact)[]): RulesChanged | undefined {
-  return facts.find((fact) => fact.type === 'RulesChanged')?.data;
-}
-
 /** The version of the shadow rules together with that of the rules that they are compared with. */
 export function shadowVersion(shadow: number, live: number): string {
   return `${shadow}.${live}`;
@@ -71,22 +67,25 @@ export class RulesCommandHandler {
       { by },
     );
     this.#loaded = source;
-    return changeIn(facts) ?? before.inForce;
+    return facts.find((fact) => fact.type === 'RulesChanged')?.data ?? before.inForce;
   }
 
   /**
-   * Has what is in force extend the built-in rules of this version, if it extends them: an upgrade brings its own, also to rules that
-   * came through the API.
+   * Has the rules in force, or those in the shadow, extend the built-in rules of this version, if they extend them: an upgrade brings
+   * its own, also to rules that came through the API.
    *
-   * @returns what is in force then
-   * @throws InvalidRules if the two together are none; what was recorded stays in force. StoreUnavailable
+   * @returns the version that they have now and the one before; undefined if nothing has changed
+   * @throws InvalidRules if the two together are none; what was recorded stays. StoreUnavailable
    */
-  async renew(inForce: RulesChanged): Promise<RulesChanged> {
-    const { source } = inForce;
+  async renew(which: 'inForce' | 'shadow'): Promise<{ version: number; before: number } | undefined> {
+    const standing = (await readHistory(this.#store, DECIDER)).state[which];
+    if (standing === undefined) return undefined;
+    const { source, version: before } = standing;
     const rules = renewedRules(source);
-    if (rules === undefined) return inForce;
-    const { facts } = await this.execute({ kind: 'renew', rules, source }, { by: 'system:defaults' });
-    return changeIn(facts) ?? inForce;
+    if (rules === undefined) return undefined;
+    const kind = which === 'inForce' ? 'renew' : 'load';
+    const { facts } = await this.execute({ kind, rules, source }, { by: 'system:defaults' });
+    return facts[0] === undefined ? undefined : { version: facts[0].data.version, before };
   }
 
   /** The rule set in force, as recorded; undefined before the first. @throws StoreUnavailable */

@@ -480,27 +480,30 @@ export class LogFollower {
     const { loaded, logs } = this.#options;
     const builtIn = loaded.evaluation ? EVALUATION_RULES : DEFAULT_RULES;
     const file = this.#rulesFile?.current;
-    const log = logs.of('rules');
     const inForce = await this.#insist(ASKING, () => this.rulesCommands.load(file, builtIn));
-    if (inForce === undefined) return;
-    const { version, origin } = inForce;
+    if (file === undefined && inForce?.origin === 'file') {
+      const { version } = inForce;
+      logs.of('rules').warn({ version }, 'no rules file is configured: those that one had set stay in force');
+    }
+    await this.#renewRules('inForce');
+    await this.#renewRules('shadow');
+  }
+
+  async #renewRules(which: 'inForce' | 'shadow'): Promise<void> {
+    const log = this.#options.logs.of('rules');
     try {
-      const renewed = await this.#insist(ASKING, () => this.rulesCommands.renew(inForce));
-      if (renewed !== inForce)
-        log.info(
-          { version: renewed.version, before: version, origin },
-          'the rules in force extend the built-in ones of this version',
-        );
+      const renewed = await this.#insist(ASKING, () => this.rulesCommands.renew(which));
+      if (renewed === undefined) return;
+      const { version, before } = renewed;
+      log.info({ which, version, before }, 'rules extend the built-in ones of this version');
     } catch (error) {
       if (!(error instanceof InvalidRules)) throw error;
       const { message } = error;
       log.warn(
-        { version, origin, error: message },
-        'the rules in force do not go with the built-in ones of this version: they stay as they were',
+        { which, error: message },
+        'rules do not go with the built-in ones of this version: they stay as they were',
       );
     }
-    if (file === undefined && origin === 'file')
-      log.warn({ version }, 'no rules file is configured: those that one had set stay in force');
   }
 
   get #snapshotFolder(): string {

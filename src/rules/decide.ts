@@ -69,7 +69,7 @@ export function decideRules(
   }
   if (command.kind === 'load') {
     const { rules, source } = command;
-    if (shadow?.source === source) return [];
+    if (shadow?.source === source && isSame(shadow.rules, rules)) return [];
     return [{ type: 'ShadowRulesChanged', data: { version: shadows + 1, rules, source } }];
   }
   if (shadow === undefined) throw new StopgapError('not-found', 'no rules run in the shadow');

@@ -40,10 +40,23 @@ describe('rules that extend the built-in ones', () => {
       const { version } = stopgap.app.rules;
       await upgraded(stopgap, { origin });
       assert.deepEqual(inForce(stopgap), [origin, version + 2, NOW.rules.length]);
-      assert.match(said(stopgap, 'extend the built-in ones of this version'), /"level":30/);
+      assert.match(
+        said(stopgap, 'extend the built-in ones of this version'),
+        /"level":30,.*"which":"inForce"/,
+      );
       await stopgap.restart();
       assert.deepEqual(inForce(stopgap), [origin, version + 2, NOW.rules.length], 'it is done once');
     });
+
+  test('do so in the shadow too, so that a promotion takes nothing away', async (t) => {
+    const stopgap = await Stopgap.start(t);
+    const commands = new RulesCommandHandler(stopgap.app.store, stopgap.clock);
+    await commands.execute({ kind: 'load', rules: EARLIER, source: EXTENDING }, { by: 'admin:a' });
+    await stopgap.restart();
+    const { version, rules } = stopgap.app.models.shadow.rules!;
+    assert.deepEqual([version, rules.length], [2, NOW.rules.length]);
+    assert.match(said(stopgap, 'rules extend the built-in ones'), /"which":"shadow","version":2,"before":1/);
+  });
 
   test('stay as they were recorded where they do not go with those of a newer version', async (t) => {
     const stopgap = await Stopgap.start(t);
