@@ -60,20 +60,24 @@ export class Limits {
    * @returns null if the rule is off for this subject
    */
   of(watch: Watch, value: string, at: Instant, row = -1): number | null {
-    const { baseline, rule, kind } = watch;
-    const own = baseline === undefined ? watch.limit : this.#remembered(baseline, watch, value, at, row);
+    const { rule, kind } = watch;
+    const own = this.#ownOf(watch, value, at, row);
     if (kind === 'turn') return own;
     const limit = this.#around.overrides.limit(rule.id, this.#type, value, own, at, isOverridable(rule));
     // A count can never exceed a higher limit.
     return limit === null ? null : Math.min(limit, highestLimit(rule.count));
   }
 
-  /** The lowest limit of a window's watches, if none {@link mayBeLower}. */
+  /** The lowest limit of a window's watches without overrides: these may end at any time. Asked only if none {@link mayBeLower}. */
   lowest(window: number, watches: readonly Watch[], value: string, at: Instant, row: number): number {
     const { lowest } = this.#foundOf(value, at, row);
-    return (lowest[window] ??= Math.min(
-      ...watches.map((watch) => this.of(watch, value, at, row) ?? Infinity),
-    ));
+    return (lowest[window] ??= Math.min(...watches.map((watch) => this.#ownOf(watch, value, at, row))));
+  }
+
+  /** A limit without overrides. */
+  #ownOf(watch: Watch, value: string, at: Instant, row: number): number {
+    const { baseline, limit } = watch;
+    return baseline === undefined ? limit : this.#remembered(baseline, watch, value, at, row);
   }
 
   /** The baselines that make a limit; undefined if it is a fixed one. */

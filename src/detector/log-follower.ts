@@ -127,8 +127,10 @@ export class LogFollower {
     const categories = this.#detects || config.roles.includes('api') ? FOLDED_CATEGORIES : DECISIONS_ONLY;
     const { run, authorization } = config.hooks;
     const callsHook = run !== undefined && config.roles.includes('worker');
+    // Who takes reports has to know what was held and is let go.
+    const needsHeld = callsHook || config.roles.includes('policy') || config.roles.includes('smtp');
     this.#categories =
-      callsHook && categories === DECISIONS_ONLY ? [...categories, HELD_CATEGORY] : categories;
+      needsHeld && categories === DECISIONS_ONLY ? [...categories, HELD_CATEGORY] : categories;
     this.blockCommands = new BlockCommandHandler(
       store,
       clock,

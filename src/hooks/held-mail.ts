@@ -97,6 +97,8 @@ export async function recentSends(
     // What Stopgap itself has handed on has another id in the queue.
     if (event.type !== 'MessageAccepted' || event.by.startsWith('smtp:')) continue;
     const data = event.data as MessageAccepted;
+    // A person has let it go, or the hook for one: it is not held once more.
+    if (data.wasHeld === true) continue;
     if (!isOf(subject, direction, data)) continue;
     if (elsewhere.has(data.transaction) && !letGo.has(data.transaction)) continue;
     const { recipientDomains: _, entitled: __, further, ...message } = data;

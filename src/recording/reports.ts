@@ -3,6 +3,7 @@ import { isEntitled } from '../accounts/senders.js';
 import type { FailedLogins } from '../accounts/users.js';
 import { FailedLoginsByAccount } from '../accounts/users.js';
 import type { Config } from '../config/schema.js';
+import type { ReadModels } from '../detector/read-models.js';
 import { StopgapError } from '../kernel/errors.js';
 import type { AlarmClock, Instant, Milliseconds } from '../kernel/time.js';
 import { DAY, MINUTE, SECOND } from '../kernel/time.js';
@@ -88,6 +89,7 @@ export interface ReportsContext {
   readonly recorder: Pick<Recorder, 'reported'>;
   readonly verdicts: Verdicts;
   readonly senders: () => SenderPolicy;
+  readonly models: Pick<ReadModels, 'pastBlocks'>;
   readonly metrics: {
     readonly policy: ReportMeter;
     readonly smtp: Pick<SmtpMeter, 'accepted'>;
@@ -369,7 +371,7 @@ export class Reports {
   }
 
   #place(report: Exclude<Report, { readonly type: 'returned' }>, by: string): Placed {
-    const { verdicts, clock } = this.#context;
+    const { verdicts, clock, models } = this.#context;
     const { id: own, at = clock.now(), queueId } = report;
     const correlation = queueId ?? own;
     const id = idOf(`report/${by}/${report.type}/${own}`);
@@ -387,6 +389,7 @@ export class Reports {
           size,
           recipientDomains: [...domains].slice(0, MOST_DOMAINS),
           entitled,
+          ...(queueId !== undefined && models.pastBlocks.wasHeld(queueId) ? { wasHeld: true } : {}),
           ...waited,
         };
         return {
@@ -472,7 +475,7 @@ export interface MailServers {
 
 export function openMailServers(
   options: Omit<VerdictContext, 'settings' | 'contact' | 'clock' | 'metrics' | 'recorder'> &
-    Pick<ReportsContext, 'senders' | 'store' | 'clock'> & {
+    Pick<ReportsContext, 'senders' | 'store' | 'clock' | 'models'> & {
       readonly config: {
         readonly policy: VerdictContext['settings'];
         readonly smtp: Pick<Config['smtp'], 'softFail'>;

@@ -2,10 +2,11 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import fc from 'fast-check';
 import type { ApiDependencies } from '../../../src/api/index.js';
+import { recentSends } from '../../../src/hooks/held-mail.js';
 import { newId } from '../../../src/runtime/ids.js';
 import { DAY, formatInstant, HOUR, MINUTE, SECOND } from '../../../src/kernel/time.js';
 import type { MessageAccepted } from '../../../src/sending/events.js';
-import { effectiveAt } from '../../../src/sending/events.js';
+import { effectiveAt, sendStream } from '../../../src/sending/events.js';
 import type { EventStore } from '../../../src/store/port.js';
 import { StoreUnavailable } from '../../../src/store/port.js';
 import type { Call, Reply } from '../../support/api/server.js';
@@ -48,6 +49,37 @@ describe('POST /api/v1/sends', () => {
 
   const report = (items: unknown, call: Call = {}): Promise<Reply> =>
     server.post(SENDS, items, { ...SERVER, ...call });
+
+  test('counts no message that was on hold and is let go once more, and tells the hook of none', async () => {
+    const account = 'letgo@example.com';
+    const { id } = (await server.block(account)) as unknown as { id: string };
+    await server.held(id, account, 2);
+    const at = formatInstant(server.clock.now());
+    const items = ['q1', 'q2', 'other'].map((queueId) =>
+      accepted(queueId, { queueId, at, account, returnPath: account }),
+    );
+    assert.deepEqual(resultsOf(await report(items)), ['recorded', 'recorded', 'recorded']);
+    const { store, models, clock } = server.deps;
+    await models.reached(await store.head());
+    const events = [];
+    for await (const { data } of store.readStream(sendStream(account))) events.push(data);
+    assert.deepEqual(
+      events.map(({ transaction, wasHeld }) => [transaction, wasHeld]),
+      [
+        ['q1', true],
+        ['q2', true],
+        ['other', undefined],
+      ],
+    );
+    const readings = models.sendVolume.readings({ type: 'account', value: account }, clock.now());
+    assert.equal(Math.max(...readings.map(({ observed }) => observed)), 1);
+    const entry = models.ledger.get(id)!;
+    const found = await recentSends({ store, models }, entry, new Set(['q1', 'q2']));
+    assert.deepEqual(
+      found.map(({ transaction }) => transaction),
+      ['other'],
+    );
+  });
 
   test('records each kind of event as if Stopgap had seen it', async () => {
     const who = {

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { overrideStream } from '../../../src/overrides/events.js';
 import { DAY, HOUR, MINUTE } from '../../../src/kernel/time.js';
 import type { Subject } from '../../../src/sending/subjects.js';
 import { summary } from '../../support/days.js';
@@ -25,6 +26,16 @@ describe('a limit that follows baselines', () => {
     quick.habit(WEEK.slice(0, 6));
     assert.equal(limit(quick.until(DAWN + 7 * DAY - 1)), 20, 'six days old');
     assert.equal(limit(quick.until(DAWN + 7 * DAY)), 5, 'seven');
+  });
+
+  test('is the rule’s own again as soon as the only override is removed', () => {
+    const watching = new Watching(rule('10'));
+    const subject = { type: 'account', value: ALICE.value } as const;
+    watching.override(subject, { limits: { hour: 100 } });
+    watching.send({}, 50, MINUTE);
+    const data = { subject, origin: 'api' };
+    watching.fold('OverrideRemoved', data, { stream: overrideStream(subject), by: 'admin:test' });
+    assert.equal(watching.send()[0]?.evidence.limit, 10);
   });
 
   test('is as the rules say when somebody counts as known', () => {
