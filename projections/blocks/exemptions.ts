@@ -35,7 +35,7 @@ export class Exemptions {
   readonly #byId = new Map<string, Exemption>();
   #granted = new SubjectIndex<string>();
   #fromRules = new SubjectIndex<string>();
-  readonly #inside = new InsideWide();
+  readonly #inside = new Inside();
   #ruleIds: readonly string[] = [];
   readonly #subjects = new Map<string, Subject>();
 
@@ -60,7 +60,7 @@ export class Exemptions {
     return reason === undefined ? undefined : { id: NEVER_BLOCK, reason };
   }
 
-  /** A wide network must not be blocked if a part of it is exempted. */
+  /** A network must not be blocked if a part of it is exempted: of IPv6 the narrowest that a rule blocks is a /64. */
   #within(network: Subject, now: Instant): { id: string; reason: string } | undefined {
     for (const id of this.#inside.of(network)) {
       const { until, reason } = this.#byId.get(id)!;
@@ -181,7 +181,7 @@ export class Exemptions {
 /** A test for subjects that these exemptions cover, as in {@link Exemptions.covering}. */
 export function coverageOf(exempt: readonly Subject[]): (subject: Subject) => boolean {
   const index = new SubjectIndex<true>();
-  const inside = new InsideWide();
+  const inside = new Inside();
   for (const subject of exempt) {
     index.set(subject, true);
     inside.add(subject, subject.value);
@@ -195,22 +195,22 @@ export function coverageOf(exempt: readonly Subject[]): (subject: Subject) => bo
 
 const NONE: ReadonlySet<string> = new Set();
 
-/** The ids of exempt addresses and networks by the wide networks around them, in the order in which they were added. */
-class InsideWide {
+/** The ids of exempt addresses and networks by the IPv6 networks around them, in the order in which they were added. */
+class Inside {
   readonly #ids = new Map<string, Set<string>>();
 
   add(subject: Subject, id: string): void {
-    for (const wide of wideAround(subject)) {
-      const ids = this.#ids.get(wide);
-      if (ids === undefined) this.#ids.set(wide, new Set([id]));
+    for (const network of networksAround(subject)) {
+      const ids = this.#ids.get(network);
+      if (ids === undefined) this.#ids.set(network, new Set([id]));
       else ids.add(id);
     }
   }
 
   delete(subject: Subject, id: string): void {
-    for (const wide of wideAround(subject)) {
-      const ids = this.#ids.get(wide);
-      if (ids?.delete(id) === true && ids.size === 0) this.#ids.delete(wide);
+    for (const network of networksAround(subject)) {
+      const ids = this.#ids.get(network);
+      if (ids?.delete(id) === true && ids.size === 0) this.#ids.delete(network);
     }
   }
 
@@ -224,9 +224,11 @@ class InsideWide {
   }
 }
 
-/** The wide networks that the first address of an exempt network lies in. */
-function wideAround({ type, value }: Subject): readonly string[] {
-  return type === 'ip' ? widerNetworks(clientNetwork(value.split('/', 1)[0]!)) : [];
+/** The networks that rules may block and that the first address of an exempt IPv6 network lies in: its /64, /56 and /48. */
+function networksAround({ type, value }: Subject): readonly string[] {
+  if (type !== 'ip' || !value.includes(':')) return [];
+  const network = clientNetwork(value.split('/', 1)[0]!);
+  return [network, ...widerNetworks(network)];
 }
 
 function isBehind(a: Exemption, b: Exemption): boolean {

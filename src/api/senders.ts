@@ -303,7 +303,8 @@ async function senderView(
     live !== undefined && stateAt(live, now) === state ? blockView(live, now, concerns) : null;
   const entries = await latestOf(deps, subject, LATEST_BLOCKS);
   const counted = countedAs(subject);
-  const exemption = models.exemptions.covering(subject, now);
+  // What rules would act on: an exemption of a neighbour in its /64 keeps them from this address too.
+  const exemption = models.exemptions.covering(counted, now);
   return {
     subject: subjectView(subject),
     windows: models.sendVolume.readings(counted, now).map((reading) => windowView(counted, reading)),

@@ -4,7 +4,8 @@ import { isEntitled, parseSenderMap } from '../../accounts/senders.js';
 import { Appender, History, ImportedDaySummaries, KnownIds } from '../../import/history.js';
 import { messageOf } from '../../kernel/errors.js';
 import { RulesCommandHandler } from '../../commands/rules-commands.js';
-import { parseRules } from '../../rules/parse.js';
+import type { RulesChanged } from '../../rules/model.js';
+import { InvalidRules, parseRules } from '../../rules/parse.js';
 import { PROFILE_CATEGORY, SUMMARIES_KEPT } from '../../sending/day-summary.js';
 import { AUTH_CATEGORY, SEND_CATEGORY } from '../../sending/events.js';
 import type { EventStore } from '../../store/port.js';
@@ -14,7 +15,7 @@ import { redacted } from '../../store/kurrentdb/connection.js';
 import { openSqliteStore } from '../../store/sqlite/index.js';
 import type { Config } from '../../config.js';
 import type { CliIo } from '../io.js';
-import { note } from '../io.js';
+import { inOneLine, note } from '../io.js';
 import type { PostfixLogOptions } from '../../import/postfix-log/index.js';
 import type { Sink } from '../../import/sink.js';
 
@@ -40,7 +41,7 @@ export async function openHistory(io: CliIo, config: Config): Promise<Target> {
     const { rules: file } = config;
     const source = file === undefined ? undefined : readFileSync(file, 'utf8');
     await blockCommands.load(source === undefined ? undefined : { rules: parseRules(source, file), source });
-    const rules = (await blockCommands.current())!;
+    const rules = await renewed(io, blockCommands, (await blockCommands.current())!);
     // SQLite's store knows every id that it holds; KurrentDB forgets old ones.
     const known = config.store.kind === 'sqlite' ? undefined : await KnownIds.of(store);
     const appender = new Appender(store, { isKnown: (id) => known?.has(id) === true });
@@ -56,6 +57,25 @@ export async function openHistory(io: CliIo, config: Config): Promise<Target> {
   } catch (error) {
     await store.close();
     throw error;
+  }
+}
+
+/** What the next start makes of the rules in force: they may extend the built-in ones of an earlier version. */
+async function renewed(
+  io: CliIo,
+  commands: RulesCommandHandler,
+  inForce: RulesChanged,
+): Promise<RulesChanged> {
+  try {
+    return await commands.renew(inForce);
+  } catch (error) {
+    if (!(error instanceof InvalidRules)) throw error;
+    const why = inOneLine(error.message);
+    note(
+      io,
+      `stopgap: the rules in force do not go with the built-in ones of this version, and stay as they were: ${why}`,
+    );
+    return inForce;
   }
 }
 

@@ -2,7 +2,14 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { MessageAccepted } from '../../../src/sending/events.js';
 import { Dialogue } from '../../support/smtp/dialogue.js';
-import { ALICE, PASSWORDS, Stopgap } from '../../support/smtp/stopgap.js';
+import { ALICE, PASSWORDS, Stopgap, WRONG } from '../../support/smtp/stopgap.js';
+
+const GUESSING = `version: 1
+rules:
+  - { id: guessing, per: ip, count: authFailures, window: 15m, limit: 4, then: block, for: 1h }
+exempt:
+  - { subject: { type: ip, value: '2a01:4f8:1:2::5' }, reason: webmail }
+`;
 
 test('a message that a proxy passes on is recorded, traced and blocked by the address of its client', async (t) => {
   const stopgap = await Stopgap.start(t, {
@@ -84,4 +91,38 @@ test('a client behind a proxy on loopback may log in only with TLS, which either
   assert.match(await session.send(ALICE, ['one@elsewhere.test']), /^250 /);
   await session.quit();
   assert.match(stopgap.upstream.messages[0]!.content.toString(), /with ESMTPSA id/);
+});
+
+test('wrong passwords at a webmail whose one IPv6 address is exempt block nobody in its /64', async (t) => {
+  const stopgap = await Stopgap.start(t, {
+    rules: GUESSING,
+    smtp: { submission: { listen: '127.0.0.1:0', proxy: ['127.0.0.0/8'] } },
+  });
+  const login = async (ip: string, password: string): Promise<string> => {
+    const session = await Dialogue.connect(stopgap.port('submission'));
+    session.write(`PROXY TCP6 ${ip} 2001:db8::1 4711 587\r\n`);
+    assert.match(await session.reply(), /^220 /);
+    await session.say('EHLO webmail.example.com');
+    await session.startTls();
+    await session.say('EHLO webmail.example.com');
+    const reply = await session.login(ALICE, password);
+    await session.quit();
+    return reply;
+  };
+  // What a flood of them has brought is written when it ends.
+  for (const ip of ['2a01:4f8:1:2::5', '2a01:4f8:1:3::5'])
+    for (let index = 0; index < 6; index++) assert.match(await login(ip, WRONG + index), /^535 /);
+  await stopgap.restart();
+  await stopgap.event(({ type, stream }) => type === 'BlockImposed' && stream.includes('2a01:4f8:1:3::'));
+  assert.match(await login('2a01:4f8:1:3::5', PASSWORDS[ALICE]!), /^535 /);
+  assert.match(await login('2a01:4f8:1:2::5', PASSWORDS[ALICE]!), /^235 /);
+
+  await stopgap.event(({ type }) => type === 'ExemptionApplied');
+  const applied = await stopgap.all<{ readonly exemption: string }>('ExemptionApplied');
+  assert.deepEqual(
+    applied.map(({ stream, data }) => [stream, data.exemption]),
+    [['block-ip:2a01:4f8:1:2::/64', 'rules:ip:2a01:4f8:1:2::5']],
+  );
+  const { exemptions } = stopgap.app.models;
+  assert.equal(exemptions.get('rules:ip:2a01:4f8:1:2::5')!.saved, 1);
 });

@@ -49,6 +49,35 @@ describe('exemptions over HTTP', () => {
     assert.equal((await server.call('DELETE', location)).status, 404);
   });
 
+  test('an exemption of one IPv6 address is shown of each address in its /64, names the block there, and a person can block one', async () => {
+    const value = '2a01:4f8:1:2::/64';
+    const block = await server.block('', { subject: { type: 'ip', value } });
+    const subject = { type: 'ip', value: '2a01:4f8:1:2::5' };
+    const granted = await server.post(EXEMPTIONS, { subject, reason: 'webmail', indefinite: true });
+    assert.deepEqual(
+      granted.json.blocks.map(({ id }) => id),
+      [block.id],
+    );
+    await server.post(granted.json.blocks[0].release);
+    for (const ip of [subject.value, '2a01:4f8:1:2::9']) {
+      const { json } = await server.get(`/api/v1/senders/ip/${encodeURIComponent(ip)}`);
+      assert.equal(json.standing.exemption?.id, granted.json.id, ip);
+      const checked = await server.get(`/api/v1/check?ip=${ip}`);
+      assert.deepEqual(
+        checked.json.exemptions.map(({ id }) => id),
+        [granted.json.id],
+      );
+    }
+    const own = await server.block('', { subject });
+    const refused = async (ip: string): Promise<unknown> =>
+      (await server.get(`/api/v1/check?ip=${ip}&direction=inbound`)).json.block?.id;
+    await server.block('', { subject, direction: 'inbound' });
+    assert.equal(own.subject.value, subject.value);
+    assert.notEqual(await refused(subject.value), undefined);
+    assert.equal(await refused('2a01:4f8:1:2::9'), undefined);
+    await server.call('DELETE', `${EXEMPTIONS}/${granted.json.id}`);
+  });
+
   test('an exemption says which blocks go on all the same, and how to release them', async () => {
     const own = await server.block('blocked@lists.example');
     const other = await server.block('other@sub.lists.example', { direction: 'all', duration: '2h' });

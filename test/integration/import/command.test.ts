@@ -3,6 +3,8 @@ import { spawnSync } from 'node:child_process';
 import { chmod, chown, mkdir, readdir, readFile, rm, stat } from 'node:fs/promises';
 import { describe, test } from 'node:test';
 import { LineReader } from '../../../src/backtest/trace/trace.js';
+import { RulesCommandHandler } from '../../../src/commands/rules-commands.js';
+import { parseRules } from '../../../src/rules/parse.js';
 import type { MessageAccepted } from '../../../src/sending/events.js';
 import { openSqliteStore } from '../../../src/store/sqlite/index.js';
 import { ImportFolder } from '../../support/import-folder.js';
@@ -60,6 +62,39 @@ describe('stopgap import postfix-log', () => {
     assert.match(out, /^ +1 refused recipient\n +1 bounce\n +2 failed logins$/m);
     assert.match(out, /^written +10 lines of the trace$/m);
   });
+
+  for (const [what, own, renewed] of [
+    ['extend those of this version', '[]', true],
+    [
+      'stay as they were if they do not go with those of this version, which it says in a line',
+      '[{ id: minute }]',
+      false,
+    ],
+  ] as const)
+    test(`counts in the rules that the next start puts in force: rules on top of the built-in ones ${what}`, async (t) => {
+      const folder = await ImportFolder.open(t, { 'mail.log': LOG });
+      await folder.write({ 'stopgap.yaml': 'data: ./data\nsmtp: { relay: { url: smtp://127.0.0.1:25 } }\n' });
+      assert.equal((await folder.import(['mail.log'])).code, 0);
+      const now = parseRules('version: 1\nextends: defaults\n');
+      // As an earlier version read them, which did not have the first of the built-in rules.
+      const rules = { ...now, rules: now.rules.slice(1) };
+      const source = `version: 1\nextends: defaults\nrules: ${own}\n`;
+      const clock = { now: () => NOW };
+      const store = await openSqliteStore({ file: folder.path('data/events.db'), clock });
+      const change = { kind: 'replace', origin: 'api', rules, source, isEdited: true } as const;
+      await new RulesCommandHandler(store, clock).execute(change, { by: 'admin:a' });
+      await store.close();
+
+      const { code, err } = await folder.import(['mail.log']);
+      assert.equal(code, 0, err);
+      const said = err.split('\n').filter((line) => line.includes('built-in'));
+      if (!renewed)
+        assert.match(said.join('\n'), /^stopgap: the rules in force do not go with .*rules\[0\].*$/);
+      assert.equal(said.length, renewed ? 0 : 1);
+      const last = (await folder.events()).findLast(({ type }) => type === 'RulesChanged');
+      const inForce = (last!.data as { readonly rules: typeof rules }).rules.rules;
+      assert.equal(inForce.length, (renewed ? now : rules).rules.length);
+    });
 
   test('reads on where a message is said to come from itself, or from thousands before it', async (t) => {
     const at = '2026-11-20T03:04:05+00:00 mx postfix';

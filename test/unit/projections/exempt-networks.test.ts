@@ -11,18 +11,21 @@ import { T0, recorded } from '../../support/given.js';
 /** Few values, so that networks meet; a group of zero is written in more than one way. */
 const group = fc.constantFrom('0', '1', '100', 'ff00', 'db8');
 const address = fc
-  .tuple(fc.constant('2001'), group, group, group, group, group, group, group)
+  .tuple(fc.constant('2001:db8'), fc.constantFrom('0', '1'), group, group, group, group, group)
   .map((groups) => groups.join(':'));
 const exempt = fc.oneof(
   fc
-    .tuple(address, fc.constantFrom('', '/128', '/64', '/56', '/48', '/32'))
+    .tuple(address, fc.constantFrom('', '/128', '/80', '/64', '/60', '/56', '/48', '/32'))
     .map(([ip, length]) => parseSubject('ip', `${ip}${length}`)),
   fc.constantFrom(parseSubject('ip', '192.0.2.0/24'), parseSubject('account', 'alice@example.com'), {
     type: 'ip',
     value: 'none',
   } as const),
 );
-const wide = address.chain((ip) => fc.constantFrom(...widerNetworks(clientNetwork(ip))));
+const network = address.chain((ip) => {
+  const own = clientNetwork(ip);
+  return fc.constantFrom(own, ...widerNetworks(own));
+});
 
 const granted = (subjects: readonly Subject[]): Exemptions => {
   const exemptions = new Exemptions();
@@ -34,10 +37,10 @@ const granted = (subjects: readonly Subject[]): Exemptions => {
   return exemptions;
 };
 
-describe('a wide network', () => {
+describe('a network of IPv6', () => {
   test('is covered just where the first address of an exempt network lies in it, or an exempt network holds it', () => {
     fc.assert(
-      fc.property(fc.array(exempt, { maxLength: 8 }), wide, (subjects, value) => {
+      fc.property(fc.array(exempt, { maxLength: 8 }), network, (subjects, value) => {
         const first = value.split('/', 1)[0]!;
         const expected = subjects.some(
           (subject) =>
@@ -45,22 +48,35 @@ describe('a wide network', () => {
             subject.value !== 'none' &&
             (isWithin(subject.value.split('/', 1)[0]!, value) || isWithin(first, subject.value)),
         );
-        const network = { type: 'ip', value } as const;
+        const asked = { type: 'ip', value } as const;
         const exemptions = granted(subjects);
         const restored = new Exemptions();
         restored.restore(exemptions.dump());
         for (const each of [exemptions, restored])
-          assert.equal(each.covering(network, T0) !== undefined, expected);
-        assert.equal(coverageOf(subjects)(network), expected);
+          assert.equal(each.covering(asked, T0) !== undefined, expected);
+        assert.equal(coverageOf(subjects)(asked), expected);
         // What is revoked covers nothing more.
         const revoked = subjects.map((_, index) => ({
           type: 'ExemptionRevoked' as const,
           data: { exemption: `x${index}` },
         }));
         for (const fact of recorded(revoked)) exemptions.apply(fact);
-        assert.equal(exemptions.covering(network, T0), undefined);
+        assert.equal(exemptions.covering(asked, T0), undefined);
       }),
     );
+  });
+
+  test('is covered by one exempt address or narrower network in it, the least that a rule can block, and its neighbour is not', () => {
+    for (const part of ['2a01:4f8:1:2::5', '2a01:4f8:1:2:0:1::/96', '2a01:4f8:1:2:8000::/80']) {
+      const subjects = [parseSubject('ip', part)];
+      for (const covers of [
+        (subject: Subject) => granted(subjects).covering(subject, T0)?.id === 'x0',
+        coverageOf(subjects),
+      ]) {
+        assert.equal(covers(parseSubject('ip', '2a01:4f8:1:2::/64')), true, part);
+        assert.equal(covers(parseSubject('ip', '2a01:4f8:1:3::/64')), false, part);
+      }
+    }
   });
 
   test('costs a look at what is exempt within it, however much else is exempt, and no address is read again', () => {
