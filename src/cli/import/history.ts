@@ -4,7 +4,6 @@ import { isEntitled, parseSenderMap } from '../../accounts/senders.js';
 import { Appender, History, ImportedDaySummaries, KnownIds } from '../../import/history.js';
 import { messageOf } from '../../kernel/errors.js';
 import { RulesCommandHandler } from '../../commands/rules-commands.js';
-import type { RulesChanged } from '../../rules/model.js';
 import { InvalidRules, parseRules } from '../../rules/parse.js';
 import { PROFILE_CATEGORY, SUMMARIES_KEPT } from '../../sending/day-summary.js';
 import { AUTH_CATEGORY, SEND_CATEGORY } from '../../sending/events.js';
@@ -41,7 +40,8 @@ export async function openHistory(io: CliIo, config: Config): Promise<Target> {
     const { rules: file } = config;
     const source = file === undefined ? undefined : readFileSync(file, 'utf8');
     await blockCommands.load(source === undefined ? undefined : { rules: parseRules(source, file), source });
-    const rules = await renewed(io, blockCommands, (await blockCommands.current())!);
+    await renew(io, blockCommands);
+    const rules = (await blockCommands.current())!;
     // SQLite's store knows every id that it holds; KurrentDB forgets old ones.
     const known = config.store.kind === 'sqlite' ? undefined : await KnownIds.of(store);
     const appender = new Appender(store, { isKnown: (id) => known?.has(id) === true });
@@ -61,13 +61,9 @@ export async function openHistory(io: CliIo, config: Config): Promise<Target> {
 }
 
 /** What the next start makes of the rules in force: they may extend the built-in ones of an earlier version. */
-async function renewed(
-  io: CliIo,
-  commands: RulesCommandHandler,
-  inForce: RulesChanged,
-): Promise<RulesChanged> {
+async function renew(io: CliIo, commands: RulesCommandHandler): Promise<void> {
   try {
-    return await commands.renew(inForce);
+    await commands.renew('inForce');
   } catch (error) {
     if (!(error instanceof InvalidRules)) throw error;
     const why = inOneLine(error.message);
@@ -75,7 +71,6 @@ async function renewed(
       io,
       `stopgap: the rules in force do not go with the built-in ones of this version, and stay as they were: ${why}`,
     );
-    return inForce;
   }
 }
 

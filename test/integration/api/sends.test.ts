@@ -61,8 +61,8 @@ describe('POST /api/v1/sends', () => {
     assert.deepEqual(resultsOf(await report(items)), ['recorded', 'recorded', 'recorded']);
     const { store, models, clock } = server.deps;
     await models.reached(await store.head());
-    const events = [];
-    for await (const { data } of store.readStream(sendStream(account))) events.push(data);
+    const events: MessageAccepted[] = [];
+    for await (const { data } of store.readStream(sendStream(account))) events.push(data as MessageAccepted);
     assert.deepEqual(
       events.map(({ transaction, wasHeld }) => [transaction, wasHeld]),
       [
