@@ -40,9 +40,8 @@ describe('lists on the command line', () => {
   test('say that they go on, also to a script, on standard error', async () => {
     for (const name of ['one', 'two']) {
       await server.block(`${name}@example.com`);
-      const subject = { type: 'account', value: `${name}@example.com` };
-      await server.post('/api/v1/exemptions', { subject, reason: 'newsletter' });
-      await server.call('PUT', `/api/v1/overrides/account/${subject.value}`, { body: { factor: 2 } });
+      await ran('exempt', 'add', 'account', `${name}@example.com`, '--indefinite', '--reason', 'newsletter');
+      await ran('override', 'set', 'account', `${name}@example.com`, '--factor', '2', '--reason', 'order');
     }
     for (const list of [['block', 'list'], ['exempt', 'list'], ['override', 'list'], ['changes']])
       for (const form of [[], ['--json']]) {
