@@ -54,8 +54,9 @@ export const NO_CELLS: WindowCellsState = { pages: [], narrow: NO_BLOCKS, wide: 
  * is never too high. A window takes 16 bytes, and a block of cells (120 bytes, or 240 if it is wide) only while more than
  * its newest bucket holds something: most senders are silent for longer than most windows reach back.
  *
- * Events may come out of order: a window ends at its newest event. A narrow bucket saturates at 65,535, a wide one is
- * exact up to 2^24 and rounds to 24 bits beyond.
+ * Events may come out of order: a window ends at its newest event. A narrow bucket holds 65,535, and what is more goes into those
+ * before it: an override may allow more than the rule for which the window was laid out. A wide one is exact up to 2^24 and rounds to
+ * 24 bits beyond.
  */
 export class WindowCells {
   readonly #pages: Page[] = [];
@@ -108,13 +109,15 @@ export class WindowCells {
     if (bucket > newest) this.#moveOn(page, head, column, bucket);
     const sum = (head >> 1) + 1;
     const known = page.u32[head + BLOCK]!;
-    if (known === 0 && bucket >= newest) {
-      return (page.f64[sum] = this.#held(column, page.f64[sum]! + amount));
+    const { wide } = this.#columns[column]!;
+    const alone = page.f64[sum]! + amount;
+    if (known === 0 && bucket >= newest && (wide || alone <= NARROW_MAX)) {
+      return (page.f64[sum] = this.#held(column, alone));
     }
     const block = known === 0 ? this.#spread(page, head, column) : known;
     const cell = (block & (PAGE_ROWS - 1)) * BUCKETS + (bucket % BUCKETS);
     // One branch for each kind of cells: every send comes through here.
-    if (this.#columns[column]!.wide) {
+    if (wide) {
       const cells = this.#wide.writable(block);
       const before = cells[cell]!;
       cells[cell] = before + amount;
@@ -123,7 +126,24 @@ export class WindowCells {
     const cells = this.#narrow.writable(block);
     const before = cells[cell]!;
     cells[cell] = Math.min(NARROW_MAX, before + amount);
-    return (page.f64[sum]! += cells[cell] - before);
+    const put = cells[cell] - before;
+    const more = put < amount ? this.#putBefore(page, head, block, bucket, amount - put) : 0;
+    return (page.f64[sum]! += put + more);
+  }
+
+  /** Puts what a narrow bucket has no room for into those before it. @returns how much found room within the window */
+  #putBefore(page: Page, head: number, block: number, bucket: number, amount: number): number {
+    const cells = this.#narrow.writable(block);
+    const first = this.#narrow.first(block);
+    const oldest = Math.max(0, page.u32[head]! - BUCKETS + 1);
+    let left = amount;
+    for (let each = bucket - 1; each >= oldest && left > 0; each--) {
+      const cell = first + (each % BUCKETS);
+      const put = Math.min(NARROW_MAX - cells[cell]!, left);
+      cells[cell] = cells[cell]! + put;
+      left -= put;
+    }
+    return amount - left;
   }
 
   /**

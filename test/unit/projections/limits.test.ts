@@ -38,6 +38,15 @@ describe('a limit that follows baselines', () => {
     assert.equal(watching.send()[0]?.evidence.limit, 10);
   });
 
+  test('is one that an override sets above what a bucket holds, also for a flood within one bucket', () => {
+    const daily =
+      '  - { id: day, per: account, count: recipients, window: 24h, limit: 400, then: block, for: 1h }';
+    const watching = new Watching(daily);
+    watching.override({ type: 'account', value: ALICE.value }, { limits: { day: 70_000 } });
+    assert.deepEqual(watching.send({ recipients: 1000 }, 70), []);
+    assert.equal(watching.send({ recipients: 1 })[0]?.evidence.observed, 70_001);
+  });
+
   test('is as the rules say when somebody counts as known', () => {
     const watching = new Watching(`version: 1\nlearning: { days: 2, age: 3d }\nrules:\n${rule(LIMIT)}`);
     watching.habit([0, 1]);

@@ -126,14 +126,16 @@ describe('reading', () => {
 });
 
 describe('cells', () => {
-  test('a narrow bucket saturates, and empties to nothing', () => {
+  test('what a narrow bucket has no room for goes into those before it, and empties to nothing', () => {
     const table = new WindowTable([{ window: HOUR, wide: false }]);
     const row = table.row('a', START, nobody);
     assert.equal(table.add(row, 0, START, 65_000), 65_000);
-    assert.equal(table.add(row, 0, START, 65_000), 65_535);
-    assert.equal(table.add(row, 0, START + MINUTE, 65_535), 131_070);
+    assert.equal(table.add(row, 0, START, 65_000), 130_000);
+    assert.equal(table.add(row, 0, START + MINUTE, 65_535), 195_535);
     assert.equal(table.add(row, 0, START + HOUR, 1), 65_536);
+    assert.equal(table.sum(row, 0, START + HOUR), 65_536);
     assert.equal(table.add(row, 0, START + 3 * HOUR, 2), 2);
+    assert.equal(table.add(row, 0, START + 3 * HOUR, 2 ** 32), 60 * 65_535, 'a window holds no more');
   });
 
   test('a wide bucket is exact to 2^24 and near beyond; its sum comes back to nothing', () => {
