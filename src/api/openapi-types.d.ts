@@ -1536,6 +1536,12 @@ export interface components {
             /** @description How often it kept a rule from acting. */
             saved: number;
             savedAt: string | null;
+            /** @description The exemption of the same subject that it took the place of. */
+            replaced: {
+                reason: string;
+                /** @description Null is for ever. */
+                until: string | null;
+            } | null;
             /** @description Blocks in force that it covers, 100 at most: an exemption ends no block, so they go on refusing. */
             blocks: {
                 id: string;

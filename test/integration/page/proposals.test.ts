@@ -185,6 +185,10 @@ describe('the screen of proposals in a real browser', { skip: WITHOUT_BROWSER },
     assert.equal(await stateOf(id), 'dismissed');
     const { text } = await server.api.get('/api/v1/exemptions');
     assert.match(text, /the newsletter/);
+    await page.getByRole('button', { name: 'Undo' }).press('Enter');
+    await page
+      .getByText('Rules act on account news@example.com again. The proposal does not come back.')
+      .waitFor();
   });
 
   test('approves the selected ones with a result for each', async () => {
