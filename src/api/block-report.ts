@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { BlockEntry } from '../../projections/blocks/block-entry.js';
+import type { BlockEntry, HistoryItem } from '../../projections/blocks/block-entry.js';
 import { SeenIds } from '../../projections/blocks/effective-blocks.js';
 import type { PastBlocks } from '../../projections/blocks/past-blocks.js';
 import { showsWayPast, underWay } from '../../projections/blocks/past-blocks.js';
@@ -13,7 +13,7 @@ import type { Count } from '../rules/model.js';
 import type { MessageAccepted, MessageRefused, RecipientsRefused, SenderFields } from '../sending/events.js';
 import { effectiveAt, isHeldEvent, isImported, messagesOf } from '../sending/events.js';
 import { MOST_HELD_WORDS } from '../sending/most-held.js';
-import type { SenderIdentity } from '../sending/subjects.js';
+import type { Direction, MailDirection, SenderIdentity } from '../sending/subjects.js';
 import { directionsMeet, senderIdentity } from '../sending/subjects.js';
 import { blockShape } from './block-view.js';
 import type { Undone } from './held-findings.js';
@@ -55,7 +55,7 @@ export const reportShape = z
     }),
     before: passedShape.nullable().meta({
       description:
-        'What got through before the block: all since the beginning of what the evidence looks at, which may be more than it counts; without evidence within the day before. Null where that is not counted: without evidence, or with one of failed logins alone, and not of an account.',
+        'What got through before the block: all since the beginning of what the evidence looks at, which may be more than it counts; without evidence within the day before. Mail of a direction that the block took in later counts until then, with evidence. Null where that is not counted: without evidence, or with one of failed logins alone, and not of an account.',
     }),
     after: passedShape.meta({
       description:
@@ -157,8 +157,13 @@ export class ContainmentReport {
   readonly #onset: number | undefined;
   /** As {@link onsetOf}, of evidence that counts sends: what came back was sent before. */
   readonly #sends: number;
-  /** Positions of the events that began and ended the block; Infinity if it did not. */
-  readonly #begin: number;
+  /** Position of the event that began the block; Infinity if none did. */
+  readonly #imposed: number;
+  /** What has made it stop mail of a direction: what began it, or took that direction in; undefined if nothing did. */
+  readonly #begin: Readonly<Record<MailDirection, HistoryItem | undefined>>;
+  /** What made the direction of the block another one, in order. */
+  readonly #turns: readonly HistoryItem[];
+  /** Position of the event that ended the block; Infinity if it did not. */
   readonly #end: number;
   /** When it ends: the event that says so may come later. */
   readonly #endsAt: Instant;
@@ -168,8 +173,6 @@ export class ContainmentReport {
   readonly #before = new Passed();
   readonly #after = new Passed();
   readonly #past = new Passed();
-  /** When the block began; Infinity if it did not. */
-  readonly #since: Instant;
   readonly #pastBlocks: Pick<PastBlocks, 'wasHeld'>;
   #letGo = false;
   #bounces = 0;
@@ -189,10 +192,15 @@ export class ContainmentReport {
     this.#heldMail = new HeldFindings(entry, moved);
     this.#onset = onsetOf(entry);
     this.#sends = firstOf(entry, ({ count }) => !COUNTS_NO_SENDS.has(count)) ?? Infinity;
-    this.#begin = history.find(({ type }) => type === 'BlockImposed')?.position ?? Infinity;
+    const begin = history.findIndex(({ type }) => type === 'BlockImposed');
+    this.#turns = begin === -1 ? [] : history.slice(begin + 1).filter(({ replaced }) => replaced?.direction);
+    this.#imposed = history[begin]?.position ?? Infinity;
+    const beginOf = (direction: MailDirection): HistoryItem | undefined =>
+      this.#turns.findLast(({ replaced }) => !directionsMeet(replaced!.direction!, direction)) ??
+      history[begin];
+    this.#begin = { outbound: beginOf('outbound'), inbound: beginOf('inbound') };
     this.#end = history.find(({ type }) => ENDS.has(type))?.position ?? Infinity;
     this.#endsAt = entry.endedAt ?? (entry.state === 'proposed' ? entry.lapsesAt : entry.until) ?? Infinity;
-    this.#since = entry.since ?? Infinity;
     this.#subject.set(entry.subject, true);
   }
 
@@ -235,10 +243,13 @@ export class ContainmentReport {
     if (type !== 'MessageAccepted' && type !== 'RecipientsRefused') return;
     const sender = identityOf(data as SenderFields);
     if (!this.#isOf(sender)) return;
-    const { subject, direction } = this.#entry;
-    const isBefore = place < this.#begin;
-    if (!isBefore && !showsWayPast({ type: subject.type, direction }, sender)) return;
-    const passed = isBefore ? this.#before : this.#sinceBegin(event);
+    const { type: of } = this.#entry.subject;
+    const begin = this.#begin[sender.direction];
+    const isBefore = begin === undefined || place < begin.position;
+    // Without evidence the time before it is the day before the block.
+    if (isBefore && this.#onset === undefined && place > this.#imposed) return;
+    if (!isBefore && !showsWayPast({ type: of, direction: this.#directionAt(place) }, sender)) return;
+    const passed = isBefore ? this.#before : this.#sinceBegin(event, begin.at);
     if (type === 'RecipientsRefused') {
       passed.refusedRecipients += (data as RecipientsRefused).count;
       return;
@@ -246,7 +257,7 @@ export class ContainmentReport {
     const message = data as MessageAccepted;
     // What a mail server reports late comes after what it sent later.
     const isFirst = this.#first === undefined || at < this.#first.at;
-    if (isFirst && place >= this.#sends && place < this.#begin) this.#first = { at, position: place };
+    if (isFirst && place >= this.#sends && isBefore) this.#first = { at, position: place };
     if (!isBefore && this.#pastBlocks.wasHeld(message.transaction))
       this.#heldMail.sentOn(message.transaction);
     passed.add(message, at);
@@ -257,13 +268,18 @@ export class ContainmentReport {
     if (this.#sources.size < MOST_KEPT || this.#sources.has(ip)) this.#sources.set(ip, source);
   }
 
-  /** Where a send counts that came since the block began. */
-  #sinceBegin(event: RecordedEvent): Passed {
+  /** The direction of the block when an event was recorded. */
+  #directionAt(place: number): Direction {
+    return this.#turns.find(({ position }) => position > place)?.replaced?.direction ?? this.#entry.direction;
+  }
+
+  /** Where a send counts that came since the block began, or took in mail of its direction. */
+  #sinceBegin(event: RecordedEvent, begun: Instant): Passed {
     const { further, transaction } = event.data as Partial<MessageAccepted>;
     // Recipients that are told of when their delivery is may be of a message that was taken before.
     if (further === true) return this.#past.messages > 0 ? this.#past : this.#after;
     const at = Math.min(effectiveAt(event), event.recordedAt);
-    if (at <= this.#since + underWay(event)) return this.#after;
+    if (at <= begun + underWay(event)) return this.#after;
     const isLetGo = transaction !== undefined && this.#pastBlocks.wasHeld(transaction);
     this.#letGo ||= isLetGo;
     return isLetGo ? this.#after : this.#past;

@@ -3,7 +3,7 @@ import type { ActiveBlock } from '../../projections/blocks/active-blocks.js';
 import type { Exemption } from '../../projections/blocks/exemptions.js';
 import { coverageOf } from '../../projections/blocks/exemptions.js';
 import type { BlockFact } from '../blocks/events.js';
-import { isOver } from '../blocks/state.js';
+import { exemptionAt, isOver } from '../blocks/state.js';
 import { StopgapError } from '../kernel/errors.js';
 import type { NewEvent } from '../kernel/events.js';
 import { NEVER_BLOCK } from '../rules/model.js';
@@ -55,6 +55,13 @@ export const exemptionShape = z
 const EXEMPT_BLOCKS_NAMED = 100;
 const grantedExemptionShape = exemptionShape
   .extend({
+    replaced: z
+      .object({
+        reason: z.string(),
+        until: instantShape.nullable().meta({ description: 'Null is for ever.' }),
+      })
+      .nullable()
+      .meta({ description: 'The exemption of the same subject that it took the place of.' }),
     blocks: z
       .array(
         z.object({
@@ -176,7 +183,11 @@ export function exemptionRoutes(deps: ApiDependencies, reads: LongReads): readon
           ...replayed(repeated),
         };
         const blocks = exemptBlocksView(await blocksOfExempt([subject], deps), BLOCKS);
-        return { status: isNew ? 201 : 200, body: { ...exemptionView(exemption), blocks }, headers };
+        const before = isNew ? exemptionAt(standing, exemption.at ?? deps.clock.now()) : undefined;
+        const replaced =
+          before === undefined ? null : { reason: before.reason, until: instantView(before.until) };
+        const body = { ...exemptionView(exemption), replaced, blocks };
+        return { status: isNew ? 201 : 200, body, headers };
       },
     }),
     route({

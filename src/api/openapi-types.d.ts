@@ -1401,7 +1401,7 @@ export interface components {
                 /** @description Place in the total order of events. */
                 position: number;
             } | null;
-            /** @description What got through before the block: all since the beginning of what the evidence looks at, which may be more than it counts; without evidence within the day before. Null where that is not counted: without evidence, or with one of failed logins alone, and not of an account. */
+            /** @description What got through before the block: all since the beginning of what the evidence looks at, which may be more than it counts; without evidence within the day before. Mail of a direction that the block took in later counts until then, with evidence. Null where that is not counted: without evidence, or with one of failed logins alone, and not of an account. */
             before: components["schemas"]["PassedMail"] | null;
             /** @description What got through after the block had begun, within a minute, or within 11 of what our own listener had asked about: messages that were under way. Also what was held, and a person has let go while the block was in force. */
             after: components["schemas"]["PassedMail"];
@@ -1536,6 +1536,12 @@ export interface components {
             /** @description How often it kept a rule from acting. */
             saved: number;
             savedAt: string | null;
+            /** @description The exemption of the same subject that it took the place of. */
+            replaced: {
+                reason: string;
+                /** @description Null is for ever. */
+                until: string | null;
+            } | null;
             /** @description Blocks in force that it covers, 100 at most: an exemption ends no block, so they go on refusing. */
             blocks: {
                 id: string;

@@ -70,11 +70,18 @@ interface Called<Data> {
 
 /** The answer's JSON. @throws ApiError */
 export async function answered<Data>(call: Promise<Called<Data>>): Promise<Data> {
+  return (await made(call)).data;
+}
+
+/** As {@link answered}, with whether the request made something new: 200 tells of what was there before. @throws ApiError */
+export async function made<Data>(
+  call: Promise<Called<Data>>,
+): Promise<{ readonly data: Data; readonly isNew: boolean }> {
   const { data, error, response } = await call.catch((thrown: unknown) => {
     if (thrown instanceof DOMException && thrown.name === 'AbortError') throw thrown;
     throw new ApiError(0, undefined, null);
   });
-  if (response.ok) return data as Data;
+  if (response.ok) return { data: data as Data, isNew: response.status === 201 };
   const problem =
     typeof error === 'object' && error !== null && 'detail' in error ? (error as Problem) : undefined;
   throw new ApiError(response.status, problem, response.headers.get('x-request-id'));

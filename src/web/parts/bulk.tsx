@@ -121,7 +121,9 @@ export function BulkDialog({
     };
     await act('release', { note: 'undone' }, chunksOf(targets), new AbortController().signal, tell);
     refresh(client);
-    note(`Released ${released.toLocaleString()} of ${targets.length.toLocaleString()} again.`);
+    note(
+      `Released ${released.toLocaleString()} of ${targets.length.toLocaleString()} again. The proposals do not come back.`,
+    );
     close();
   };
   const leave = (): void => {

@@ -1,7 +1,7 @@
 import { useQuery, useQueryClient } from '@tanstack/react-query';
 import type { QueryClient } from '@tanstack/react-query';
 import type { Block, Subject } from '../api.js';
-import { answered, api } from '../api.js';
+import { answered, api, made } from '../api.js';
 import { useRights } from '../who.js';
 import { subjectName, SUBJECT_OPTIONS } from './blocks.js';
 import { plural } from './counted.js';
@@ -53,7 +53,23 @@ function leftOf({ falsePositive, held }: Values): string {
 export function useDecisions() {
   const client = useQueryClient();
 
-  const release = async (block: Block, values: Values, isUndoable = true): Promise<void> => {
+  const release = async (block: Block, values: Values): Promise<void> => {
+    await letGo(block, values);
+    note(`Released ${subjectName(block.subject)}.`, {
+      undo: () => void again(block, values).catch(fault),
+    });
+    void tellRefused(block);
+  };
+
+  /** Releases what was just blocked. */
+  const undo = async (block: Block): Promise<void> => {
+    await letGo(block, { note: 'undone' });
+    const left = block.proposedAt === null ? '' : ' The proposal does not come back.';
+    note(`Released ${subjectName(block.subject)}.${left}`);
+    void tellRefused(block);
+  };
+
+  const letGo = async (block: Block, values: Values): Promise<void> => {
     const body = {
       ...noteOf(values),
       ...(values['falsePositive'] === 'true' ? { falsePositive: true } : {}),
@@ -61,11 +77,6 @@ export function useDecisions() {
     };
     await answered(api.POST('/api/v1/blocks/{id}/release', { ...path(block), body }));
     refresh(client);
-    note(
-      `Released ${subjectName(block.subject)}.`,
-      isUndoable ? { undo: () => void again(block, values).catch(fault) } : {},
-    );
-    void tellRefused(block);
   };
 
   /** Blocks anew, for the rest of the time: what a release takes back. What cannot be taken back it says. */
@@ -88,9 +99,7 @@ export function useDecisions() {
     const body = { ...noteOf(values), ...spanBody(values) };
     const approved = await answered(api.POST('/api/v1/blocks/{id}/approve', { ...path(block), body }));
     refresh(client);
-    note(`Blocked ${subjectName(block.subject)}.`, {
-      undo: () => void release(approved, { note: 'undone' }, false).catch(fault),
-    });
+    note(`Blocked ${subjectName(block.subject)}.`, { undo: () => void undo(approved).catch(fault) });
   };
 
   const dismiss = async (block: Block, values: Values): Promise<void> => {
@@ -112,19 +121,21 @@ export function useDecisions() {
   };
 
   const impose = async (values: Values): Promise<Block> => {
-    const { type, value = '', direction, description = '', refusal } = values;
+    const { type, value = '', direction, description = '', refusal = '' } = values;
     const body = {
       subject: { type: type as Subject['type'], value },
       direction: direction as Block['direction'],
-      refusal: refusal as Block['refusal'],
-      description,
+      // A block in force keeps what nobody has said anew.
+      ...(refusal === '' ? {} : { refusal: refusal as Block['refusal'] }),
+      ...(description.trim() === '' ? {} : { description }),
       ...spanBody(values),
     };
-    const block = await answered(api.POST('/api/v1/blocks', { body }));
+    const { data: block, isNew } = await made(api.POST('/api/v1/blocks', { body }));
     refresh(client);
-    note(`Blocked ${subjectName(block.subject)}.`, {
-      undo: () => void release(block, { note: 'undone' }, false).catch(fault),
-    });
+    const name = subjectName(block.subject);
+    // A release would end what somebody else has set.
+    if (isNew) note(`Blocked ${name}.`, { undo: () => void undo(block).catch(fault) });
+    else note(`A block of ${name} was in force already: it has all that you asked for now.`);
     return block;
   };
 
@@ -304,6 +315,7 @@ export function ImposeDialog({ subject, close }: { subject?: Subject | undefined
               name="refusal"
               fault={fault('refusal')}
               options={[
+                ['', 'What a block in force says; else that the password is wrong'],
                 ['soft', 'That the password is wrong (soft)'],
                 ['defer', 'To try again later (defer)'],
                 ['honest', 'That it is blocked, and whom to ask (honest)'],

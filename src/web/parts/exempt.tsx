@@ -1,7 +1,7 @@
 import { useQueryClient } from '@tanstack/react-query';
 import { useState } from 'react';
 import type { Schemas, Subject } from '../api.js';
-import { answered, api } from '../api.js';
+import { answered, api, made } from '../api.js';
 import { Time } from '../time.js';
 import { subjectName, SUBJECT_OPTIONS } from './blocks.js';
 import { refresh, useDecisions } from './decisions.js';
@@ -13,6 +13,7 @@ import { fault, note } from './notes.js';
 
 type Exemption = Schemas['Exemption'];
 type Granted = Schemas['GrantedExemption'];
+type Terms = Pick<Exemption, 'subject' | 'reason' | 'until'>;
 type GoingOn = Granted['blocks'][number];
 
 /** What a person can decide on exemptions. Each throws what the server refuses. */
@@ -23,31 +24,60 @@ export function useExemptions() {
     for (const key of ['exemptions', 'check']) void client.invalidateQueries({ queryKey: [key] });
   };
 
-  const exempt = async (subject: Subject, { reason = '', ...values }: Values): Promise<Granted> => {
+  const exempt = async (
+    subject: Subject,
+    { reason = '', ...values }: Values,
+    isOfProposal: boolean,
+  ): Promise<Granted> => {
     const body = { subject, reason, ...spanBody(values) };
-    const granted = await answered(api.POST('/api/v1/exemptions', { body }));
+    const { data: granted, isNew } = await made(api.POST('/api/v1/exemptions', { body }));
     changed();
-    note(`Exempted ${subjectName(granted.subject)}.`, {
-      undo: () => void remove(granted, false).catch(fault),
-    });
+    const name = subjectName(granted.subject);
+    const { replaced } = granted;
+    // What was there before is not ours to take away.
+    if (!isNew) note(`The very same exemption of ${name} was in force already.`);
+    else if (replaced === null)
+      note(`Exempted ${name}.`, { undo: () => void undo(granted, isOfProposal).catch(fault) });
+    else
+      note(`Exempted ${name}. Before, the reason was: ${replaced.reason}`, {
+        undo: () => void putBack({ subject: granted.subject, ...replaced }).catch(fault),
+      });
     return granted;
   };
 
-  const remove = async (exemption: Exemption, isUndoable = true): Promise<void> => {
-    const { id, subject } = exemption;
-    await answered(api.DELETE('/api/v1/exemptions/{id}', { params: { path: { id } } }));
-    changed();
-    note(
-      `Rules act on ${subjectName(subject)} again.`,
-      isUndoable ? { undo: () => void again(exemption).catch(fault) } : {},
-    );
+  const remove = async (exemption: Exemption): Promise<void> => {
+    await revoke(exemption);
+    note(`Rules act on ${subjectName(exemption.subject)} again.`, {
+      undo: () => void again(exemption).catch(fault),
+    });
   };
 
-  const again = async ({ subject, reason, until }: Exemption): Promise<void> => {
+  /** Takes back an exemption that was just granted. */
+  const undo = async (exemption: Exemption, isOfProposal: boolean): Promise<void> => {
+    await revoke(exemption);
+    const left = isOfProposal ? ' The proposal does not come back.' : '';
+    note(`Rules act on ${subjectName(exemption.subject)} again.${left}`);
+  };
+
+  const revoke = async ({ id }: Exemption): Promise<void> => {
+    await answered(api.DELETE('/api/v1/exemptions/{id}', { params: { path: { id } } }));
+    changed();
+  };
+
+  const again = async (exemption: Exemption): Promise<void> => {
+    await grant(exemption);
+    note(`Exempted ${subjectName(exemption.subject)} again.`);
+  };
+
+  const putBack = async (replaced: Terms): Promise<void> => {
+    await grant(replaced);
+    note(`The exemption of ${subjectName(replaced.subject)} is as it was.`);
+  };
+
+  const grant = async ({ subject, reason, until }: Terms): Promise<void> => {
     const span = until === null ? { indefinite: true as const } : { until };
     await answered(api.POST('/api/v1/exemptions', { body: { subject, reason, ...span } }));
     changed();
-    note(`Exempted ${subjectName(subject)} again.`);
   };
 
   return { exempt, remove };
@@ -72,12 +102,11 @@ export function ExemptDialog({
   const [granted, setGranted] = useState<Granted>();
   const send = async ({ type, value = '', ...values }: Values): Promise<void> => {
     proposal?.before();
-    const done = await exempt(subject ?? { type: type as Subject['type'], value }, values).catch(
-      (error: unknown) => {
-        proposal?.failed();
-        throw error;
-      },
-    );
+    const whom = subject ?? { type: type as Subject['type'], value };
+    const done = await exempt(whom, values, proposal !== undefined).catch((error: unknown) => {
+      proposal?.failed();
+      throw error;
+    });
     proposal?.done();
     // An exemption releases nobody: the blocks that go on must be seen at once.
     if (done.blocks.length > 0) setGranted(done);

@@ -53,7 +53,9 @@ function useOverrides() {
       await set(subject, termsOf(layer!));
       note(`Set the limits of ${subjectName(subject)} again.`);
     };
-    note(`Removed the limits of ${subjectName(subject)}.`, { undo: () => void again().catch(fault) });
+    // Limits that are over cannot be set again.
+    const undo = layer?.inForce === true ? { undo: () => void again().catch(fault) } : {};
+    note(`Removed the limits of ${subjectName(subject)}.`, undo);
   };
 
   return { set, remove };

@@ -47,7 +47,8 @@ export function LimitsDialog({
     close();
   };
   const undo = async (): Promise<void> => {
-    if (set.api === null) await removeLimits(subject);
+    // Limits that are over cannot be set again, and hold no more than none.
+    if (set.api?.inForce !== true) await removeLimits(subject);
     else
       await answered(api.PUT('/api/v1/overrides/{type}/{value}', { params: { path }, body: again(set.api) }));
     changed();

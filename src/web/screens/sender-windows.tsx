@@ -143,7 +143,9 @@ function OwnLimits({ subject, windows }: { subject: Subject; windows: readonly W
       changed();
       note(`Set the limits of ${subjectName(subject)} again.`);
     };
-    note(`Removed the own limits of ${subjectName(subject)}.`, { undo: () => void put().catch(fault) });
+    // Limits that are over cannot be set again.
+    const undo = layer?.inForce === true ? { undo: () => void put().catch(fault) } : {};
+    note(`Removed the own limits of ${subjectName(subject)}.`, undo);
   };
   return (
     <>

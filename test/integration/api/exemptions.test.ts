@@ -29,8 +29,8 @@ describe('exemptions over HTTP', () => {
   test('an exemption is granted, read, in force for the rules, and revoked', async () => {
     const granted = await grant('News@example.com');
     assert.equal(granted.status, 201);
-    const { blocks, ...exemption } = granted.json;
-    assert.deepEqual(blocks, []);
+    const { blocks, replaced, ...exemption } = granted.json;
+    assert.deepEqual([blocks, replaced], [[], null]);
     exemptionShape.strict().parse(exemption);
     assert.equal(granted.json.subject.value, 'news@example.com');
     assert.equal(granted.json.until, formatInstant(server.clock.now() + DAY));
@@ -133,6 +133,11 @@ describe('exemptions over HTTP', () => {
     const other = await grant('twice@example.com', { indefinite: true });
     assert.equal(other.status, 201);
     assert.equal(other.json.until, null);
+    const { reason } = first.json;
+    assert.deepEqual(
+      [first, same, other].map(({ json }) => json.replaced),
+      [null, null, { reason, until }],
+    );
     assert.equal((await server.get(`${EXEMPTIONS}/${first.json.id}`)).status, 404);
   });
 

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
+import type { Page } from 'playwright-core';
 import { blockStream } from '../../../src/blocks/events.js';
 import { HOUR, MINUTE, SECOND } from '../../../src/kernel/time.js';
 import { newId } from '../../../src/runtime/ids.js';
@@ -123,6 +124,38 @@ describe('the screen of blocks in a real browser', { skip: WITHOUT_BROWSER }, ()
     await assertAccessible(page);
     await page.keyboard.press('Escape');
     await page.getByRole('dialog').waitFor({ state: 'detached' });
+  });
+
+  async function blockOnPage(page: Page, name: string): Promise<void> {
+    await page.getByRole('button', { name: 'Block a sender' }).click();
+    await page.getByLabel('Its name').fill(name);
+    await page.getByLabel('How long').selectOption('24 hours');
+    await page.getByRole('dialog').getByRole('button', { name: 'Block', exact: true }).click();
+  }
+
+  test('offers no Undo where a block was in force already, which keeps what nobody has said anew', async () => {
+    const { id } = await server.api.block('gil@example.com', { refusal: 'hold', description: 'phished' });
+    const page = await server.open({ as: 'operator', at: '/blocks' });
+    await blockOnPage(page, 'gil@example.com');
+    await page.getByText('A block of account gil@example.com was in force already').waitFor();
+    assert.equal(await page.getByRole('button', { name: 'Undo' }).count(), 0);
+    const { json } = await server.api.get(`/api/v1/blocks/${String(id)}`);
+    const { refusal, description, duration } = json;
+    assert.deepEqual([refusal, description, duration], ['hold', 'phished', '24h']);
+  });
+
+  test('takes a new block back, and says that a proposal that it answered does not come back', async () => {
+    await server.api.trip('pia@example.com');
+    const page = await server.open({ as: 'operator', at: '/blocks' });
+    for (const [name, left] of [
+      ['ned@example.com', ''],
+      ['pia@example.com', ' The proposal does not come back.'],
+    ] as const) {
+      await blockOnPage(page, name);
+      await page.getByText(`Blocked account ${name}.`).waitFor();
+      await page.getByRole('button', { name: 'Undo' }).click();
+      await page.getByText(`Released account ${name}.${left}`, { exact: true }).waitFor();
+    }
   });
 
   test('shows what another person does without being asked', async () => {

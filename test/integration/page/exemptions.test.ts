@@ -52,6 +52,34 @@ describe('the screen of exemptions in a real browser', { skip: WITHOUT_BROWSER }
     await row.getByText('30d').waitFor();
   });
 
+  async function exemptOnPage(page: Page, why: string): Promise<void> {
+    await page.getByRole('button', { name: 'Exempt a sender' }).click();
+    await page.getByLabel('Its name').fill('una@example.com');
+    await page.getByLabel('Why').fill(why);
+    await page.getByLabel('How long').selectOption('Until it is removed by hand');
+    await dialog(page).getByRole('button', { name: 'Exempt', exact: true }).click();
+    await dialog(page).waitFor({ state: 'detached' });
+  }
+
+  test('takes an exemption that replaced another back to that one, and offers no Undo where the same was in force', async () => {
+    await exempt('una@example.com', 'contract 12');
+    const page = await server.open({ as: 'operator', at: '/exemptions' });
+    const row = page.getByRole('row').filter({ hasText: 'una@example.com' });
+    await row.getByText('contract 12').waitFor();
+    await exemptOnPage(page, 'mailing today');
+    await page.getByText('Before, the reason was: contract 12').waitFor();
+    await row.getByText('mailing today').waitFor();
+    await page.getByRole('button', { name: 'Undo' }).click();
+    await row.getByText('contract 12').waitFor();
+    await row.getByText('30d').waitFor();
+    await exemptOnPage(page, 'mailing today');
+    await page.getByRole('button', { name: 'Undo' }).waitFor();
+    await page.reload();
+    await exemptOnPage(page, 'mailing today');
+    await page.getByText('The very same exemption of account una@example.com was in force').waitFor();
+    assert.equal(await page.getByRole('button', { name: 'Undo' }).count(), 0);
+  });
+
   test('shows what is wrong at its field, and keeps what was typed', async () => {
     const page = await server.open({ as: 'operator', at: '/exemptions' });
     await page.getByRole('button', { name: 'Exempt a sender' }).click();

@@ -74,7 +74,7 @@ describe('the screen of proposals in a real browser', { skip: WITHOUT_BROWSER },
     const { json } = await server.api.get(`/api/v1/blocks/${ids[0]}`);
     assert.match(JSON.stringify(json), /many complaints/);
     await page.getByRole('button', { name: 'Undo' }).click();
-    await page.getByText('Released account ann@example.com').waitFor();
+    await page.getByText('Released account ann@example.com. The proposal does not come back.').waitFor();
     assert.equal(await stateOf(ids[0]!), 'released');
     await server.api.post(`/api/v1/blocks/${ids[1]}/dismiss`, {});
   });
@@ -185,6 +185,10 @@ describe('the screen of proposals in a real browser', { skip: WITHOUT_BROWSER },
     assert.equal(await stateOf(id), 'dismissed');
     const { text } = await server.api.get('/api/v1/exemptions');
     assert.match(text, /the newsletter/);
+    await page.getByRole('button', { name: 'Undo' }).press('Enter');
+    await page
+      .getByText('Rules act on account news@example.com again. The proposal does not come back.')
+      .waitFor();
   });
 
   test('approves the selected ones with a result for each', async () => {
@@ -208,7 +212,7 @@ describe('the screen of proposals in a real browser', { skip: WITHOUT_BROWSER },
     await dialog.getByRole('row').filter({ hasText: 'gus@example.com' }).getByText('blocked').waitFor();
     await assertAccessible(page);
     await dialog.getByRole('button', { name: 'Undo: release 1' }).click();
-    await page.getByText('Released 1 of 1 again.').waitFor();
+    await page.getByText('Released 1 of 1 again. The proposals do not come back.').waitFor();
     assert.deepEqual(await Promise.all(ids.map(stateOf)), ['released', 'dismissed']);
   });
 

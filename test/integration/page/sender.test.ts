@@ -111,6 +111,33 @@ describe('the screen of a sender in a real browser', { skip: WITHOUT_BROWSER }, 
     await page.getByText('Set by oscar').waitFor();
   });
 
+  test('takes limits back to none where those of before were over, and brings back none that were over', async () => {
+    const until = new Date(server.api.clock.now() + MINUTE).toISOString();
+    const body = { factor: 3, until };
+    await server.api.call('PUT', '/api/v1/overrides/account/over@example.com', { body });
+    server.api.clock.advance(2 * MINUTE);
+    const page = await server.open({ as: 'operator', at: `${ACCOUNT}over@example.com` });
+    await page.getByText('which is over').waitFor();
+    await page.getByRole('button', { name: 'Set limits' }).press('Enter');
+    const dialog = page.getByRole('dialog');
+    await dialog.getByLabel('Times all limits').fill('2');
+    await dialog.getByLabel('Until').fill('');
+    await dialog.getByLabel('Times all limits').press('Enter');
+    await page.getByRole('button', { name: 'Undo' }).press('Enter');
+    await page.getByText('The limits of account over@example.com are as they were.').waitFor();
+    await page.getByText('which is over').waitFor({ state: 'detached' });
+    const again = new Date(server.api.clock.now() + MINUTE).toISOString();
+    await server.api.call('PUT', '/api/v1/overrides/account/over@example.com', {
+      body: { factor: 3, until: again },
+    });
+    server.api.clock.advance(2 * MINUTE);
+    await page.reload();
+    await page.getByText('which is over').waitFor();
+    await page.getByRole('button', { name: 'Remove own limits' }).press('Enter');
+    await page.getByText('Removed the own limits of account over@example.com').waitFor();
+    assert.equal(await page.getByRole('button', { name: 'Undo' }).count(), 0);
+  });
+
   test('takes digits alone as a limit of its own, and a decimal comma in the factor alone', async () => {
     const page = await server.open({ as: 'operator', at: `${ACCOUNT}comma@example.com` });
     await page.getByRole('button', { name: 'Set limits' }).press('Enter');

@@ -65,6 +65,7 @@ export interface Answered {
   readonly refusals: Some<Answered>;
   readonly refused: boolean;
   readonly release: string;
+  readonly replaced: Answered | null;
   readonly requestId: string;
   readonly rule: string;
   readonly rules: Some<Answered>;

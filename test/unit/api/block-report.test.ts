@@ -16,14 +16,21 @@ import { blockEvent, event, sent } from '../../support/sends.js';
 
 const T0 = Date.UTC(2026, 2, 1, 12);
 const BEGIN = 100;
+const TURNED = 120;
 const END = 200;
 
-/** A block that began at position 100 and was released at 200. */
+/**
+ * A block that began at position 100 and was released at 200.
+ *
+ * @param counted what else its evidence says; null: it has none
+ * @param turned the direction that it has from position 120 on
+ */
 function entryOf(
   type: SubjectType,
   value: string,
   direction: Direction = 'outbound',
-  counted: Partial<Evidence> = {},
+  counted: Partial<Evidence> | null = {},
+  turned?: Direction,
 ): BlockEntry {
   const ledger = new BlockLedger();
   const apply = (fact: BlockFact, at: number, position: number): void =>
@@ -43,7 +50,12 @@ function entryOf(
   };
   const terms = { subject: { type, value }, direction, description: '', refusal: 'soft' } as const;
   const how = { origin: 'rule', rule: 'burst', renewWhileTrying: false, until: T0 + 9 * HOUR } as const;
-  apply({ type: 'BlockImposed', data: { block: 'b1', ...terms, ...how, evidence } }, T0 + MINUTE, BEGIN);
+  const data = { block: 'b1', ...terms, ...how, ...(counted === null ? {} : { evidence }) };
+  apply({ type: 'BlockImposed', data }, T0 + MINUTE, BEGIN);
+  if (turned !== undefined) {
+    const more = { block: 'b1', until: how.until, direction: turned };
+    apply({ type: 'BlockExtended', data: more }, T0 + 25 * MINUTE, TURNED);
+  }
   apply({ type: 'BlockReleased', data: { block: 'b1', falsePositive: false } }, T0 + HOUR, END);
   return ledger.get('b1')!;
 }
@@ -194,6 +206,27 @@ describe('a containment report', () => {
     const forwarded = sent(T0 + 30 * MINUTE, 101, { account: 'uid-33@mx' });
     assert.deepEqual(messagesOf(reportOf(entryOf('domain', 'example.com'), [forwarded])), [0, 0]);
     assert.deepEqual(messagesOf(reportOf(entryOf('account', 'uid-33@mx'), [forwarded])), [0, 1]);
+  });
+
+  test('says by the direction that a block had then which mail went past it', () => {
+    const from = { account: undefined, returnPath: 'eve@third.example' };
+    const outbound = { ...(from as object), direction: 'outbound' as const };
+    const inbound = { ...(from as object), direction: 'inbound' as const };
+    const events = [
+      sent(T0 + 20 * MINUTE, 110, outbound),
+      sent(T0 + 21 * MINUTE, 111, inbound),
+      // This one was under way when the block took in mail that is sent.
+      sent(T0 + 26 * MINUTE, 121, outbound),
+      sent(T0 + 40 * MINUTE, 122, outbound),
+      // A block that is not of mail that arrives alone lets it show no way past.
+      sent(T0 + 41 * MINUTE, 123, inbound),
+    ];
+    const countsOf = (counted: Partial<Evidence> | null): unknown[] => {
+      const found = reportOf(entryOf('domain', 'third.example', 'inbound', counted, 'all'), events);
+      return [found.before?.messages, ...messagesOf(found), found.sources[0]!.messages];
+    };
+    assert.deepEqual(countsOf({}), [1, 1, 2, 4]);
+    assert.deepEqual(countsOf(null), [undefined, 1, 2, 3]);
   });
 
   test('says when it may have begun, since the evidence may count only later sends', () => {
