@@ -18,7 +18,7 @@ import type {
 import type { BlockFact, BlockImposed, Evidence, Feedback, Until } from './events.js';
 import { EXPIRY } from './events.js';
 import type { BlockState, PendingProposal, Standing, StandingBlock } from './state.js';
-import { activeBlock, exemptionAt, isLater, isOver, nameOf, pendingProposal, strongerOf } from './state.js';
+import { activeBlock, exemptionAt, isForgeable, isLater, isOver, nameOf, pendingProposal, strongerOf } from './state.js';
 
 /**
  * The facts that a command causes, given a subject's standing: none if there is nothing left to do.
@@ -305,7 +305,7 @@ function strengthen(
 
 /**
  * Strengthens a block in force by a rule. Anybody can send inbound mail under any name: it never makes senders wait
- * longer, neither by what it adds to their block nor by what it had caused before.
+ * longer, neither by what it adds to their block nor by what it had caused before, unless a person asked for that.
  */
 function strengthenByRule(
   block: StandingBlock,
@@ -315,13 +315,15 @@ function strengthenByRule(
 ): readonly BlockFact[] {
   if (direction === 'inbound' && block.direction !== 'inbound')
     return strengthen(block, block.until, direction, { evidence });
-  const isByArriving = block.rule !== undefined && block.direction === 'inbound' && direction !== 'inbound';
-  if (!isByArriving || until === null || !isLater(block.until, until))
+  const isInherited = block.direction === 'inbound' && direction !== 'inbound' && isForgeable(block.subject);
+  // A block has one end. Its earlier one is safe: mail that goes on arriving trips its rule again, while the sender's own mail
+  // would wait for what others have sent. What a person asked for stays.
+  const end = block.asked !== undefined && isLater(block.asked, until) ? block.asked : until;
+  if (!isInherited || end === null || !isLater(block.until, end))
     return strengthen(block, until, direction, { evidence });
-  const shortened = { ...block, until };
   return [
-    { type: 'BlockShortened', data: { block: block.id, until } },
-    ...strengthen(shortened, until, direction, { evidence }),
+    { type: 'BlockShortened', data: { block: block.id, until: end } },
+    ...strengthen({ ...block, until: end }, end, direction, { evidence }),
   ];
 }
 

@@ -29,6 +29,8 @@ export interface StandingBlock {
   readonly refusal: Refusal;
   readonly since: Instant;
   readonly until: Until;
+  /** The end that a person last set; undefined where only rules have set one. */
+  readonly asked: Until | undefined;
   readonly rule: string | undefined;
   /** The newest evidence. */
   readonly evidence: Evidence | undefined;
@@ -97,6 +99,14 @@ export function isOver(until: Until, now: Instant): boolean {
 /** Null (for ever) is later than any instant or span. */
 export function isLater(a: number | null, b: number | null): boolean {
   return b !== null && (a === null || a > b);
+}
+
+/**
+ * Whether what a sender does in one direction may come from somebody else. Anybody can send mail under any name, while
+ * nobody can hold a TCP connection from an address that is not theirs.
+ */
+export function isForgeable({ type }: Pick<Subject, 'type'>): boolean {
+  return type !== 'ip';
 }
 
 /** The block in force at `now`, whether or not its expiry was recorded yet. */
@@ -286,6 +296,7 @@ function folded(standing: Standing, event: BlockEvent): Standing {
           refusal: data.refusal,
           since: event.at,
           until: data.until,
+          asked: data.origin === 'admin' || isPerson(event.by) ? data.until : undefined,
           rule: data.rule,
           evidence: data.evidence,
           renewWhileTrying: data.renewWhileTrying,
@@ -298,14 +309,20 @@ function folded(standing: Standing, event: BlockEvent): Standing {
       const block = standing.block!;
       const { until, direction, evidence = block.evidence } = event.data;
       const { description = block.description, refusal = block.refusal } = event.data;
+      // Who changes the text of a block has not set its end.
+      const asked = isPerson(event.by) && until !== block.until ? until : block.asked;
       return {
         ...standing,
-        block: { ...block, until, direction, description, refusal, evidence },
+        block: { ...block, until, asked, direction, description, refusal, evidence },
         handled: handle(standing, event.data.evidence),
       };
     }
-    case 'BlockShortened':
-      return { ...standing, block: { ...standing.block!, until: event.data.until } };
+    case 'BlockShortened': {
+      const { until } = event.data;
+      const block = standing.block!;
+      const asked = isPerson(event.by) ? until : block.asked;
+      return { ...standing, block: { ...block, until, asked } };
+    }
     case 'BlockReleased': {
       const strikes = event.data.falsePositive
         ? standing.strikes.filter((strike) => strike.block !== event.data.block)
@@ -329,6 +346,11 @@ function folded(standing: Standing, event: BlockEvent): Standing {
     case 'RuleObserved':
       return { ...standing, handled: handle(standing, event.data.evidence) };
   }
+}
+
+/** Whether an event is signed by a person, and not by a rule or by the program. */
+function isPerson(by: string): boolean {
+  return !by.startsWith('rule:') && !by.startsWith('system:');
 }
 
 function endProposal(standing: Standing, id: string, how: 'dismissed' | 'lapsed'): Standing {

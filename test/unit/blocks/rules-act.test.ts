@@ -1,8 +1,10 @@
 import { describe, test } from 'node:test';
+import type { BlockFact } from '../../../src/blocks/events.js';
 import { DAY, HOUR, MINUTE } from '../../../src/kernel/time.js';
 import { ALICE, T0, at, evidence, given, terms } from '../../support/given.js';
 import {
   act,
+  approved,
   dismissed,
   expired,
   extended,
@@ -11,10 +13,12 @@ import {
   lapsed,
   proposed,
   released,
+  shortened,
 } from './facts.js';
 
 const NOW = T0 + MINUTE;
 const proof = evidence({ lastAt: NOW });
+const EARLIER = evidence({ rule: 'flood', firstPosition: 1, lastPosition: 5 });
 const byRule = (more: object = {}) =>
   imposedByRule({ block: 'new', until: NOW + HOUR, evidence: proof, ...more });
 
@@ -106,6 +110,52 @@ describe('mail that arrives, by anybody who gives a name', () => {
     given([imposedByRule({ until: T0 + DAY, direction: 'inbound', rule: 'flood' })])
       .when(act({ terms: terms({ duration: null }) }))
       .then([extended(null, { direction: 'all', evidence: proof })]);
+  });
+
+  test('has brought about no end that a person set: a rule shortens none of these', () => {
+    const flood = imposedByRule({ until: T0 + DAY, direction: 'inbound', rule: 'flood' });
+    const person = { by: 'admin:alice' };
+    const ends: readonly (readonly [readonly BlockFact[], number | null])[] = [
+      [[flood, { ...extended(null, { direction: 'inbound' }), ...person }], null],
+      [[flood, { ...shortened(T0 + 5 * HOUR), ...person }], T0 + 5 * HOUR],
+      [
+        [
+          proposed({ block: 'b1', direction: 'inbound' }),
+          { ...approved, data: { block: 'b1' } },
+          { ...flood, ...person },
+        ],
+        T0 + DAY,
+      ],
+      [[imposed({ until: T0 + 2 * HOUR, direction: 'inbound' })], T0 + 2 * HOUR],
+    ];
+    for (const [facts, until] of ends)
+      given(facts)
+        .when(act())
+        .then([extended(until, { direction: 'all', evidence: proof })]);
+  });
+
+  test('has brought about what is more than a person asked for: only that is taken back', () => {
+    const byFlood = {
+      ...extended(T0 + DAY, { direction: 'inbound', evidence: EARLIER }),
+      by: 'rule:flood@1',
+    };
+    given([imposed({ until: T0 + 2 * HOUR, direction: 'inbound' }), byFlood])
+      .when(act())
+      .then([
+        { type: 'BlockShortened', data: { block: 'b1', until: T0 + 2 * HOUR } },
+        extended(T0 + 2 * HOUR, { direction: 'all', evidence: proof }),
+      ]);
+    const edited = { ...extended(T0 + DAY, { direction: 'inbound', refusal: 'defer' }), by: 'admin:alice' };
+    given([imposedByRule({ until: T0 + DAY, direction: 'inbound' }), edited])
+      .when(act())
+      .then([shortened(NOW + HOUR), extended(NOW + HOUR, { direction: 'all', evidence: proof })]);
+  });
+
+  test('comes from an IP address that nobody can forge: its block keeps its end', () => {
+    const subject = { type: 'ip', value: '198.51.100.9' } as const;
+    given([imposedByRule({ subject, until: T0 + DAY, direction: 'inbound', rule: 'flood' })])
+      .when(act({ subject, terms: terms({ direction: 'all' }) }))
+      .then([extended(T0 + DAY, { direction: 'all', evidence: proof })]);
   });
 
   test('escalates its own blocks, and none of those who send', () => {
