@@ -1,5 +1,5 @@
 import type { BlockEvent, Refusal, Until } from '../../src/blocks/events.js';
-import { isOver } from '../../src/blocks/state.js';
+import { isForgeable, isOver } from '../../src/blocks/state.js';
 import type { Instant } from '../../src/kernel/time.js';
 import type { Direction, SenderIdentity, Subject, SubjectType } from '../../src/sending/subjects.js';
 import { directionsMeet, uniteDirections } from '../../src/sending/subjects.js';
@@ -92,11 +92,12 @@ export class ActiveBlocks {
     const before = this.#provisional.get(subject);
     if (before === undefined) return this.#provisional.set(subject, block);
     const stronger = isStronger(block, before) ? block : before;
-    // Inbound mail never makes a sender wait longer than its own mail does.
+    // Inbound mail never makes a sender wait longer than its own mail does, as it is decided.
     const sent = [before, block].filter((each) => each.direction !== 'inbound');
+    const isLonger = sent[0] === block && !isForgeable(subject);
     this.#provisional.set(subject, {
       ...stronger,
-      until: sent.length === 1 ? sent[0]!.until : stronger.until,
+      until: sent.length === 1 && !isLonger ? sent[0]!.until : stronger.until,
       direction: uniteDirections(before.direction, block.direction),
     });
   }

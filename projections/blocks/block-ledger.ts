@@ -3,8 +3,8 @@ import { GRACE } from '../../src/blocks/state.js';
 import type { Instant } from '../../src/kernel/time.js';
 import type { Action } from '../../src/rules/model.js';
 import type { MessageRefused } from '../../src/sending/events.js';
-import type { Subject, SubjectType } from '../../src/sending/subjects.js';
-import { SUBJECT_TYPES, subjectKey } from '../../src/sending/subjects.js';
+import type { Direction, MailDirection, Subject, SubjectType } from '../../src/sending/subjects.js';
+import { directionsMeet, SUBJECT_TYPES, subjectKey } from '../../src/sending/subjects.js';
 import type { BlockEntry, Followed } from './block-entry.js';
 import { evolveEntry, isEnded, noted, stateAt } from './block-entry.js';
 import type { BlockRowsState } from './block-rows.js';
@@ -116,13 +116,15 @@ export class BlockLedger {
   }
 
   /**
-   * Until when the newest block or proposal of exactly this subject is the answer to a rule that trips on it: to any (`decided`),
-   * and to one that only proposes (`proposed`). A proposal is so to others when it begins; a block, and a person's decision, until
-   * its end. -Infinity if there never was one.
+   * Until when the newest block or proposal of exactly this subject is the answer to a rule that such mail of it trips: to any
+   * (`decided`), and to one that only proposes (`proposed`). A proposal is so to others when it begins; a block, and a person's
+   * decision, until its end. One of the other direction answers nothing, but a person who let go of it decided on the sender.
+   * -Infinity if there never was one.
    */
-  answerOn(subject: Subject): { readonly decided: Instant; readonly proposed: Instant } {
+  answerOn(subject: Subject, mail: MailDirection): { readonly decided: Instant; readonly proposed: Instant } {
     for (const row of this.rows.on(subject)) {
-      const { began, ends, isUndecided } = this.rows.at(row);
+      const { began, ends, direction, isUndecided, isLetGo } = this.rows.at(row);
+      if (!isLetGo && !directionsMeet(direction, mail)) continue;
       return { decided: isUndecided ? began : ends, proposed: ends };
     }
     return { decided: -Infinity, proposed: -Infinity };
@@ -194,8 +196,10 @@ export interface Observation {
   readonly position: number;
   readonly at: Instant;
   readonly subject: Subject;
-  /** What the rule asks for: `observe`, or what `mode: observe` kept it from. */
+  /** What the rule asks for: `observe`, or what `mode: observe` or a block of the other direction kept it from. */
   readonly action: Action;
+  /** What it would have refused, in that case. */
+  readonly direction?: Direction;
   readonly evidence: Evidence;
 }
 

@@ -1,5 +1,5 @@
 import type { Instant } from '../../src/kernel/time.js';
-import type { SenderIdentity, Subject } from '../../src/sending/subjects.js';
+import type { Direction, SenderIdentity, Subject } from '../../src/sending/subjects.js';
 import { DIRECTIONS, SUBJECT_TYPES, directionsMeet } from '../../src/sending/subjects.js';
 import type { BlockEntry, Followed } from './block-entry.js';
 import type { BlockFilter, BlockSort, Column, Numbers, Segment, Wanted } from './block-segments.js';
@@ -7,6 +7,7 @@ import {
   ACTIVE,
   COLUMNS,
   DIRECTION,
+  DISMISSED,
   EXPIRED,
   has,
   isOutside,
@@ -43,6 +44,9 @@ export interface BlockRow {
   readonly began: Instant;
   /** When it ended, or will; Infinity if somebody has to end it. */
   readonly ends: Instant;
+  readonly direction: Direction;
+  /** Somebody has released or dismissed it. */
+  readonly isLetGo: boolean;
   /** A proposal that nobody has decided on: it waits, or has lapsed. */
   readonly isUndecided: boolean;
   /** Revision of that event in the subject's stream. */
@@ -136,6 +140,8 @@ export class BlockRows {
       begin: numbers.begins[at]!,
       began: numbers.began[at]!,
       ends: numbers.ends[at]!,
+      direction: DIRECTIONS[(numbers.terms[at]! >> DIRECTION) & 3]!,
+      isLetGo: state === RELEASED || state === DISMISSED,
       isUndecided: state === PROPOSED || state === LAPSED,
       revision: numbers.revisions[at]!,
       events: numbers.events[at]!,

@@ -48,7 +48,7 @@ export const STATES: readonly BlockState[] = [
   'dismissed',
   'lapsed',
 ];
-export const [PROPOSED, ACTIVE, RELEASED, EXPIRED, LAPSED] = [0, 1, 2, 3, 5];
+export const [PROPOSED, ACTIVE, RELEASED, EXPIRED, DISMISSED, LAPSED] = [0, 1, 2, 3, 4, 5];
 export const ORIGINS = ['rule', 'admin'] as const;
 /** The bit offset of each field within `terms`. */
 export const [TYPE, DIRECTION, ORIGIN] = [3, 6, 8];

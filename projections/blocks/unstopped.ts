@@ -5,8 +5,8 @@ import type { Action, RuleSet } from '../../src/rules/model.js';
 import { FAR_BEYOND } from '../../src/rules/model.js';
 import type { Verdict } from '../../src/rules/respond.js';
 import { breakerOf, isWanting, mayBlock } from '../../src/rules/respond.js';
-import type { Subject } from '../../src/sending/subjects.js';
-import { subjectKey } from '../../src/sending/subjects.js';
+import type { Direction, MailDirection, Subject } from '../../src/sending/subjects.js';
+import { subjectKey, trippedBy } from '../../src/sending/subjects.js';
 import type { SendVolume } from '../volume/send-volume.js';
 import type { ActiveBlock, ActiveBlocks } from './active-blocks.js';
 import type { BlockLedger } from './block-ledger.js';
@@ -22,8 +22,11 @@ export interface Unstopped {
   readonly rule: string | undefined;
   /** When it tripped, or when mail last went past the block. */
   readonly at: Instant;
-  /** `observe`: rules only observed then; `detector`: no detector has acted on it; `past`: mail goes past its block. */
-  readonly why: 'observe' | 'detector' | 'past';
+  /**
+   * `observe`: rules only observed then; `direction`: the block that it has is of mail of the other direction; `detector`: no
+   * detector has acted on it; `past`: mail goes past its block.
+   */
+  readonly why: 'observe' | 'direction' | 'detector' | 'past';
   /** The id of the block that mail goes past. */
   readonly block?: string;
 }
@@ -50,21 +53,31 @@ const ANSWERED_WITHIN: Milliseconds = 10 * SECOND;
  */
 export function unstopped(known: Known, unanswered: readonly Verdict[], now: Instant): readonly Unstopped[] {
   const found = new Map(undetected(known, unanswered, now).map((one) => [subjectKey(one.subject), one]));
-  const consider = (one: Unstopped, action: Action, observed: number): void => {
+  const consider = (
+    one: Unstopped,
+    action: Action,
+    observed: number,
+    direction: Direction | undefined,
+  ): void => {
     const key = subjectKey(one.subject);
-    if (found.has(key) || isSettled(known, one, now, () => action === 'propose')) return;
-    if (!isAllowed(known, one, observed, now)) found.set(key, one);
+    if (found.has(key) || direction === undefined) return;
+    if (isSettled(known, one, trippedBy(direction), now, () => action === 'propose')) return;
+    if (isAllowed(known, one, observed, now)) return;
+    const isBlocked = known.ledger.caseOn(one.subject, now)?.state === 'active';
+    found.set(key, isBlocked ? { ...one, why: 'direction' } : one);
   };
+  const directionOf = (rule: string): Direction | undefined =>
+    known.sendVolume.rules.rules.find(({ id }) => id === rule)?.direction;
   // Where only observing is wanted, it makes no difference whether a detector has recorded it.
   for (const { kind, mode, rule, subject, at, evidence } of unanswered) {
     const isObserved = kind === 'act' && mode === 'observe' && rule.then !== 'observe';
     if (isObserved && at + rule.window > now)
-      consider({ subject, rule: rule.id, at, why: 'observe' }, rule.then, evidence.observed);
+      consider({ subject, rule: rule.id, at, why: 'observe' }, rule.then, evidence.observed, rule.direction);
   }
-  for (const { subject, action, evidence } of known.ledger.observed.newest()) {
+  for (const { subject, action, evidence, direction } of known.ledger.observed.newest()) {
     const { rule, window, lastAt: at, observed } = evidence;
     if (action !== 'observe' && at + window > now)
-      consider({ subject, rule, at, why: 'observe' }, action, observed);
+      consider({ subject, rule, at, why: 'observe' }, action, observed, direction ?? directionOf(rule));
   }
   for (const { block, lastAt: at } of known.pastBlocks.lately(now, known.activeBlocks)) {
     const subject = { type: block.type, value: block.value };
@@ -83,7 +96,8 @@ export function undetected(known: Known, unanswered: readonly Verdict[], now: In
       continue;
     const one: Unstopped = { subject, rule: rule.id, at, why: 'detector' };
     const key = subjectKey(subject);
-    if (!found.has(key) && !isSettled(known, one, now, () => onlyProposes(known, verdict)))
+    const mail = trippedBy(rule.direction);
+    if (!found.has(key) && !isSettled(known, one, mail, now, () => onlyProposes(known, verdict)))
       found.set(key, one);
   }
   return [...found.values()];
@@ -93,21 +107,24 @@ export function undetected(known: Known, unanswered: readonly Verdict[], now: In
  * Whether something stops it, or did so since, or somebody has decided. A proposal that waits stops nobody: it settles what came
  * before it, and what would be proposed itself. Otherwise a thief has himself proposed, and then floods under its cover.
  *
+ * @param mail what tripped: a block of the other direction does not stop it
  * @param onlyProposes whether a proposal is all that is to come of it
  */
 function isSettled(
   { ledger, activeBlocks, exemptions }: Known,
   { subject, at }: Unstopped,
+  mail: MailDirection,
   now: Instant,
   onlyProposes: () => boolean,
 ): boolean {
-  const { decided, proposed } = ledger.answerOn(subject);
+  const { decided, proposed } = ledger.answerOn(subject, mail);
   return (
     // Nobody sends by that name.
     isPseudonym(subject.value) ||
     decided >= at ||
     (proposed >= at && onlyProposes()) ||
-    activeBlocks.find(asSender(subject), now, (block) => isOfAll(block, subject)) !== undefined ||
+    activeBlocks.find({ ...asSender(subject), direction: mail }, now, (block) => isOfAll(block, subject)) !==
+      undefined ||
     exemptions.covering(subject, now) !== undefined
   );
 }

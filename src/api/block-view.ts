@@ -17,7 +17,7 @@ import { StopgapError } from '../kernel/errors.js';
 import type { Instant, Milliseconds } from '../kernel/time.js';
 import { formatDuration, formatInstant } from '../kernel/time.js';
 import type { SenderIdentity, Subject } from '../sending/subjects.js';
-import { DIRECTIONS } from '../sending/subjects.js';
+import { DIRECTIONS, directionsMeet } from '../sending/subjects.js';
 import type { EventStore } from '../store/port.js';
 import { StoreUnavailable } from '../store/port.js';
 import type { ApiDependencies } from './dependencies.js';
@@ -300,10 +300,15 @@ export async function entriesInForce(
   at: Instant,
 ): Promise<readonly BlockEntry[]> {
   const { rows } = sources.models.ledger;
-  const entries = await entriesOf(
+  const found = await entriesOf(
     sources,
     rows.inForce(sender, at).map((id) => rows.find(id)!),
   );
+  // A row has the direction of now. It may have become wider since, and never becomes narrower.
+  const entries = found.filter((entry) => {
+    const { direction = entry.direction } = termsReplacedSince(entry, at);
+    return directionsMeet(direction, sender.direction);
+  });
   // The actual ends could give another order, since a release ends a block before its time.
   const ends = new Map(entries.map((entry) => [entry.id, untilAt(entry, at) ?? Infinity]));
   return [...entries].sort(({ id: a }, { id: b }) =>

@@ -1812,7 +1812,7 @@ export interface components {
             subject: components["schemas"]["Subject"];
             rule: string;
             /**
-             * @description What the rule asks for: observe, or what mode: observe kept it from.
+             * @description What the rule asks for: observe, or what mode: observe or a block of the other direction kept it from.
              * @enum {string}
              */
             action: "observe" | "propose" | "block";

@@ -58,9 +58,10 @@ export const observedShape = z
     at: instantShape,
     subject: subjectShape,
     rule: z.string(),
-    action: z
-      .enum(ACTIONS)
-      .meta({ description: 'What the rule asks for: observe, or what mode: observe kept it from.' }),
+    action: z.enum(ACTIONS).meta({
+      description:
+        'What the rule asks for: observe, or what mode: observe or a block of the other direction kept it from.',
+    }),
     evidence: evidenceShape,
   })
   .meta({ id: 'Observed', description: 'A rule tripped, and did nothing but say so.' });

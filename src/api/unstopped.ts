@@ -80,8 +80,15 @@ function overLimit(
     ? SEE_DETECTOR
     : sendVolume.rules.mode === 'observe'
       ? OBSERVE
-      : 'rules only observed when they tripped';
+      : otherwise(found, count);
   return [`${which} over a limit, and nothing stops ${count === 1 ? 'it' : 'them'}: ${why}.`];
+}
+
+function otherwise(found: readonly Unstopped[], count: number): string {
+  const ofOther = found.filter(({ why }) => why === 'direction').length;
+  if (ofOther === 0) return 'rules only observed when they tripped';
+  const blocks = 'a block is of mail of the other direction only';
+  return ofOther === count ? blocks : `rules only observed when they tripped, or ${blocks}`;
 }
 
 function pastBlocks(count: number): readonly string[] {

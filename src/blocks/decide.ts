@@ -1,8 +1,8 @@
 import { InvalidInput, StopgapError } from '../kernel/errors.js';
 import type { Instant, Milliseconds } from '../kernel/time.js';
 import { formatInstant, MINUTE } from '../kernel/time.js';
-import type { Direction } from '../sending/subjects.js';
-import { uniteDirections } from '../sending/subjects.js';
+import type { Direction, MailDirection, Subject } from '../sending/subjects.js';
+import { trippedBy, uniteDirections } from '../sending/subjects.js';
 import type {
   Act,
   Approve,
@@ -18,7 +18,18 @@ import type {
 import type { BlockFact, BlockImposed, Evidence, Feedback, Until } from './events.js';
 import { EXPIRY } from './events.js';
 import type { BlockState, PendingProposal, Standing, StandingBlock } from './state.js';
-import { activeBlock, exemptionAt, isLater, isOver, nameOf, pendingProposal, strongerOf } from './state.js';
+import {
+  activeBlock,
+  contains,
+  exemptionAt,
+  isForgeable,
+  isLater,
+  isOver,
+  nameOf,
+  pendingProposal,
+  strongerOf,
+  takingOver,
+} from './state.js';
 
 /**
  * The facts that a command causes, given a subject's standing: none if there is nothing left to do.
@@ -85,8 +96,8 @@ export function decide(command: At<BlockCommand>, standing: Standing): readonly 
 
 function act(command: At<Act>, standing: Standing): readonly BlockFact[] {
   const { evidence, now } = command;
-  if (isStale(evidence, standing)) return [];
-  if (command.onlyPending === true && pendingProposal(standing, now) === undefined) return [];
+  if (isStale(evidence, standing, trippedBy(command.terms.direction))) return [];
+  if (command.onlyPending === true && !isUncontained(command, standing)) return [];
   if (command.action === 'propose' && evidence.lastPosition <= standing.lapsedThrough) return [];
   const exempted = exemptionAt(standing, now) ?? command.exemptedBy;
   if (exempted !== undefined) {
@@ -96,15 +107,26 @@ function act(command: At<Act>, standing: Standing): readonly BlockFact[] {
   return command.action === 'block' ? blockByRule(command, standing) : propose(command, standing);
 }
 
+/** Whether a proposal waits, or a block of the other direction is in the place of one, so that nothing stops the sender yet. */
+function isUncontained({ action, terms, now }: At<Act>, standing: Standing): boolean {
+  if (pendingProposal(standing, now) !== undefined) return true;
+  const block = activeBlock(standing, now);
+  return action === 'block' && block !== undefined && !contains(block, terms.direction);
+}
+
 /**
  * Whether a person has judged this evidence, or a rule has acted on it, or a block that has run out contained it: a
  * detector that lags or replays must do no harm.
+ *
+ * @param mail what tripped; undefined: of either direction
  */
-function isStale(evidence: Evidence, standing: Standing): boolean {
+function isStale(evidence: Evidence, standing: Standing, mail?: MailDirection): boolean {
+  const { outbound, inbound } = standing.containedThrough;
   return (
     evidence.firstPosition <= standing.judgedThrough ||
     evidence.lastPosition <= (standing.handled.get(evidence.rule) ?? 0) ||
-    evidence.lastPosition <= standing.containedThrough
+    evidence.lastPosition <=
+      (mail === undefined ? Math.max(outbound, inbound) : standing.containedThrough[mail])
   );
 }
 
@@ -117,15 +139,18 @@ function blockByRule(command: At<Act>, standing: Standing): readonly BlockFact[]
     return strengthenByRule(standingBlock, until, terms.direction, evidence);
   }
   const until = after(now, duration);
+  const waiting = pendingProposal(standing, now);
+  const direction = waiting === undefined ? terms.direction : takingOver(waiting, terms.direction);
   return [
     ...overdue(standing, now),
+    ...leftBy(waiting, direction),
     {
       type: 'BlockImposed',
       data: {
         // A waiting proposal becomes this block: one case, one entry.
-        block: pendingProposal(standing, now)?.id ?? command.newId,
+        block: waiting?.id ?? command.newId,
         subject: command.subject,
-        direction: terms.direction,
+        direction,
         description: terms.description,
         refusal: terms.refusal,
         until,
@@ -140,7 +165,10 @@ function blockByRule(command: At<Act>, standing: Standing): readonly BlockFact[]
 
 function propose(command: At<Act>, standing: Standing): readonly BlockFact[] {
   const { terms, evidence, now, subject } = command;
-  if (activeBlock(standing, now) !== undefined) return []; // contained already
+  const block = activeBlock(standing, now);
+  // A subject has one block or proposal at a time. What that block lets pass must be told all the same.
+  if (block !== undefined)
+    return contains(block, terms.direction) ? [] : [unanswered(subject, terms.direction, evidence)];
   const duration = escalated(terms, evidence.rule, standing, now);
   const waiting = pendingProposal(standing, now);
   const { refusal, renewWhileTrying, description } = terms;
@@ -183,6 +211,17 @@ function propose(command: At<Act>, standing: Standing): readonly BlockFact[] {
   ];
 }
 
+/** A rule would propose, and a block of the other direction is in the way. */
+function unanswered(subject: Subject, direction: Direction, evidence: Evidence): BlockFact {
+  return { type: 'RuleObserved', data: { subject, action: 'propose', direction, evidence } };
+}
+
+/** What waited for a decision and gets none by a block of the other direction in its place. */
+function leftBy(waiting: PendingProposal | undefined, direction: Direction): readonly BlockFact[] {
+  if (waiting === undefined || contains({ direction }, waiting.direction)) return [];
+  return [unanswered(waiting.subject, waiting.direction, waiting.evidence)];
+}
+
 function renew(command: At<Renew>, standing: Standing): readonly BlockFact[] {
   const { evidence, now } = command;
   const block = activeBlock(standing, now);
@@ -202,8 +241,9 @@ function impose(command: At<Impose>, standing: Standing): readonly BlockFact[] {
   if (isOver(until, now)) throw inThePast('until', now);
   const before = activeBlock(standing, now);
   if (before !== undefined) return imposeAgain(command, before, until);
+  const waiting = pendingProposal(standing, now);
   const data: BlockImposed = {
-    block: pendingProposal(standing, now)?.id ?? command.newId,
+    block: waiting?.id ?? command.newId,
     subject,
     direction,
     description,
@@ -212,7 +252,7 @@ function impose(command: At<Impose>, standing: Standing): readonly BlockFact[] {
     origin: 'admin',
     renewWhileTrying: false,
   };
-  return [...overdue(standing, now), { type: 'BlockImposed', data }];
+  return [...overdue(standing, now), ...leftBy(waiting, direction), { type: 'BlockImposed', data }];
 }
 
 /**
@@ -227,7 +267,9 @@ function imposeAgain(
 ): readonly BlockFact[] {
   if (until !== null && isLater(before.until, until + SAME_END)) {
     const end = before.until === null ? 'until it is released' : `until ${formatInstant(before.until)}`;
-    const message = `block ${before.id} is in force ${end}, which is later: nothing was changed; change when that one ends, or release it`;
+    const isOther = uniteDirections(before.direction, direction) !== before.direction;
+    const than = isOther ? `and refuses ${before.direction} mail only` : 'which is later';
+    const message = `block ${before.id} is in force ${end}, ${than}: nothing was changed; change when that one ends, or release it`;
     throw new StopgapError('conflict', message, { block: before.id, state: 'active' });
   }
   const stronger = strongerOf(before, { until, direction });
@@ -305,7 +347,7 @@ function strengthen(
 
 /**
  * Strengthens a block in force by a rule. Anybody can send inbound mail under any name: it never makes senders wait
- * longer, neither by what it adds to their block nor by what it had caused before.
+ * longer, neither by what it adds to their block nor by what it had caused before, unless a person asked for that.
  */
 function strengthenByRule(
   block: StandingBlock,
@@ -315,13 +357,15 @@ function strengthenByRule(
 ): readonly BlockFact[] {
   if (direction === 'inbound' && block.direction !== 'inbound')
     return strengthen(block, block.until, direction, { evidence });
-  const isByArriving = block.rule !== undefined && block.direction === 'inbound' && direction !== 'inbound';
-  if (!isByArriving || until === null || !isLater(block.until, until))
+  const isInherited = block.direction === 'inbound' && direction !== 'inbound' && isForgeable(block.subject);
+  // A block has one end. Its earlier one is safe: mail that goes on arriving trips its rule again, while the sender's own mail
+  // would wait for what others have sent. What a person asked for stays.
+  const end = block.asked !== undefined && isLater(block.asked, until) ? block.asked : until;
+  if (!isInherited || end === null || !isLater(block.until, end))
     return strengthen(block, until, direction, { evidence });
-  const shortened = { ...block, until };
   return [
-    { type: 'BlockShortened', data: { block: block.id, until } },
-    ...strengthen(shortened, until, direction, { evidence }),
+    { type: 'BlockShortened', data: { block: block.id, until: end } },
+    ...strengthen({ ...block, until: end }, end, direction, { evidence }),
   ];
 }
 

@@ -193,12 +193,14 @@ export interface ExemptionApplied {
   readonly evidence: Evidence;
 }
 
-/** A rule tripped that only observes, permanently or for now: nothing was done. */
+/** A rule tripped, and nothing was done: it only observes, or something keeps it from more. */
 export interface RuleObserved {
   readonly subject: Subject;
   readonly evidence: Evidence;
-  /** What the rule asks for: `observe`, or what `mode: observe` kept it from. */
+  /** What the rule asks for: `observe`, or what `mode: observe` or a block of the other direction kept it from. */
   readonly action: 'observe' | 'propose' | 'block';
+  /** What it would have refused, where a block of the other direction kept it from that. */
+  readonly direction?: Direction;
 }
 
 export type BlockFact =
@@ -290,7 +292,7 @@ const SHAPES: { readonly [Type in BlockFact['type']]: Check } = {
   ExemptionGranted: shaped({ exemption: text, subject, until: wholeOrNull, reason: text }),
   ExemptionRevoked: shaped({ exemption: text }),
   ExemptionApplied: shaped({ exemption: text, evidence }),
-  RuleObserved: shaped({ subject, evidence }),
+  RuleObserved: shaped({ subject, evidence, direction: optional(oneOf(DIRECTIONS)) }),
 };
 
 /** Whether it is a block event of ours, with data that match its type. */

@@ -1,7 +1,7 @@
 import type { Instant, Milliseconds } from '../kernel/time.js';
 import { HOUR } from '../kernel/time.js';
-import type { Direction, Subject } from '../sending/subjects.js';
-import { uniteDirections } from '../sending/subjects.js';
+import type { Direction, MailDirection, Subject } from '../sending/subjects.js';
+import { directionsMeet, MAIL_DIRECTIONS, trippedBy, uniteDirections } from '../sending/subjects.js';
 import type { BlockEvent, Evidence, Refusal, Until } from './events.js';
 import { EXPIRY } from './events.js';
 
@@ -29,6 +29,8 @@ export interface StandingBlock {
   readonly refusal: Refusal;
   readonly since: Instant;
   readonly until: Until;
+  /** The end that a person last set; undefined where only rules have set one. */
+  readonly asked: Until | undefined;
   readonly rule: string | undefined;
   /** The newest evidence. */
   readonly evidence: Evidence | undefined;
@@ -62,8 +64,8 @@ export interface Standing {
   readonly judgedThrough: number;
   /** By rule: the last position of the newest evidence acted upon, so that no evidence is used twice. */
   readonly handled: ReadonlyMap<string, number>;
-  /** Position at which the last block ran out: an earlier trip was contained and needs nothing more. */
-  readonly containedThrough: number;
+  /** Position at which the last block of such mail ran out: an earlier trip was contained and needs nothing more. */
+  readonly containedThrough: Readonly<Record<MailDirection, number>>;
   /** Position at which the last proposal lapsed: an earlier verdict that could only propose has had its answer. */
   readonly lapsedThrough: number;
   /** Strikes, newest last. */
@@ -78,7 +80,7 @@ export const NOTHING_YET: Standing = {
   aliases: new Map(),
   judgedThrough: 0,
   handled: new Map(),
-  containedThrough: 0,
+  containedThrough: { outbound: 0, inbound: 0 },
   lapsedThrough: 0,
   strikes: [],
 };
@@ -99,9 +101,31 @@ export function isLater(a: number | null, b: number | null): boolean {
   return b !== null && (a === null || a > b);
 }
 
+/**
+ * Whether what a sender does in one direction may come from somebody else. Anybody can send mail under any name, while
+ * nobody can hold a TCP connection from an address that is not theirs.
+ */
+export function isForgeable({ type }: Pick<Subject, 'type'>): boolean {
+  return type !== 'ip';
+}
+
 /** The block in force at `now`, whether or not its expiry was recorded yet. */
 export function activeBlock(standing: Standing, now: Instant): StandingBlock | undefined {
   return standing.block !== undefined && !isOver(standing.block.until, now) ? standing.block : undefined;
+}
+
+/** Whether a block stops what has tripped a rule of this direction. */
+export function contains(block: Pick<StandingBlock, 'direction'>, direction: Direction): boolean {
+  return directionsMeet(block.direction, trippedBy(direction));
+}
+
+/**
+ * What a block refuses that a waiting proposal becomes by a rule of this direction: what was proposed too, unless forged
+ * mail alone would have those who send refused without anybody's approval.
+ */
+export function takingOver({ direction, subject }: PendingProposal, asked: Direction): Direction {
+  const isOfOthers = asked === 'inbound' && direction !== 'inbound' && isForgeable(subject);
+  return isOfOthers ? asked : uniteDirections(direction, asked);
 }
 
 export function pendingProposal(standing: Standing, now: Instant): PendingProposal | undefined {
@@ -189,7 +213,13 @@ function beginningOf(known: Known, event: Beginning): readonly BlockEvent[] {
       byItself({ ...event, type: 'ProposalLapsed', data: { block: proposal.id }, at: lapsesAt }),
       event,
     ];
-  return [named(event.type === 'BlockProposed' ? joined(proposal, event) : event, proposal.id)];
+  if (event.type === 'BlockProposed') return [named(joined(proposal, event), proposal.id)];
+  const { data } = event;
+  // Who decided under the proposal's own id knew of it, and a person's block is what that person asked for.
+  if (proposal.id === id || data.origin === 'admin') return [named(event, proposal.id)];
+  return [
+    named({ ...event, data: { ...data, direction: takingOver(proposal, data.direction) } }, proposal.id),
+  ];
 }
 
 /** A block that was imposed or proposed while one is in force. */
@@ -286,6 +316,7 @@ function folded(standing: Standing, event: BlockEvent): Standing {
           refusal: data.refusal,
           since: event.at,
           until: data.until,
+          asked: data.origin === 'admin' || isPerson(event.by) ? data.until : undefined,
           rule: data.rule,
           evidence: data.evidence,
           renewWhileTrying: data.renewWhileTrying,
@@ -298,14 +329,20 @@ function folded(standing: Standing, event: BlockEvent): Standing {
       const block = standing.block!;
       const { until, direction, evidence = block.evidence } = event.data;
       const { description = block.description, refusal = block.refusal } = event.data;
+      // Who changes the text of a block has not set its end.
+      const asked = isPerson(event.by) && until !== block.until ? until : block.asked;
       return {
         ...standing,
-        block: { ...block, until, direction, description, refusal, evidence },
+        block: { ...block, until, asked, direction, description, refusal, evidence },
         handled: handle(standing, event.data.evidence),
       };
     }
-    case 'BlockShortened':
-      return { ...standing, block: { ...standing.block!, until: event.data.until } };
+    case 'BlockShortened': {
+      const { until } = event.data;
+      const block = standing.block!;
+      const asked = isPerson(event.by) ? until : block.asked;
+      return { ...standing, block: { ...block, until, asked } };
+    }
     case 'BlockReleased': {
       const strikes = event.data.falsePositive
         ? standing.strikes.filter((strike) => strike.block !== event.data.block)
@@ -313,7 +350,7 @@ function folded(standing: Standing, event: BlockEvent): Standing {
       return { ...endBlock(standing, 'released'), judgedThrough: event.position, strikes };
     }
     case 'BlockExpired':
-      return { ...endBlock(standing, 'expired'), containedThrough: event.position };
+      return { ...endBlock(standing, 'expired'), containedThrough: contained(standing, event.position) };
     case 'ExemptionGranted': {
       const { exemption, until, reason } = event.data;
       return { ...standing, exemption: { id: exemption, until, reason } };
@@ -329,6 +366,18 @@ function folded(standing: Standing, event: BlockEvent): Standing {
     case 'RuleObserved':
       return { ...standing, handled: handle(standing, event.data.evidence) };
   }
+}
+
+function contained({ block, containedThrough }: Standing, position: number): Standing['containedThrough'] {
+  const [outbound, inbound] = MAIL_DIRECTIONS.map((mail) =>
+    directionsMeet(block!.direction, mail) ? position : containedThrough[mail],
+  );
+  return { outbound: outbound!, inbound: inbound! };
+}
+
+/** Whether an event is signed by a person, and not by a rule or by the program. */
+function isPerson(by: string): boolean {
+  return !by.startsWith('rule:') && !by.startsWith('system:');
 }
 
 function endProposal(standing: Standing, id: string, how: 'dismissed' | 'lapsed'): Standing {

@@ -55,6 +55,11 @@ export function directionsMeet(block: Direction, mail: Direction): boolean {
   return block === 'all' || mail === 'all' || block === mail;
 }
 
+/** The mail that has tripped a rule of this direction. What arrives trips a rule of both as one of inbound mail. */
+export function trippedBy(direction: Direction): MailDirection {
+  return direction === 'inbound' ? 'inbound' : 'outbound';
+}
+
 export function uniteDirections(a: Direction, b: Direction): Direction {
   return a === b ? a : 'all';
 }

@@ -84,6 +84,30 @@ describe('checks of a past instant over HTTP', () => {
     assert.equal((await check('account=past@example.com')).refused, false);
   });
 
+  test('a block refused only mail of the direction that it had then', async () => {
+    const subject = { type: 'domain', value: 'wider.example' };
+    const begin = server.clock.now();
+    server.clock.advance(MINUTE);
+    const block = await server.block('', { subject, direction: 'inbound' });
+    server.clock.advance(MINUTE);
+    const inbound = formatInstant(server.clock.now());
+    server.clock.advance(MINUTE);
+    await server.block('', { subject, direction: 'outbound' });
+    const both = formatInstant(server.clock.now());
+    server.clock.advance(MINUTE);
+    const refused = async (query: string) => (await check(query)).refused;
+    assert.equal(await refused(`account=x@wider.example&at=${inbound}`), false);
+    assert.equal(await refused(`account=x@wider.example&at=${both}`), true);
+    assert.equal(await refused('account=x@wider.example'), true);
+    const arriving = 'returnPath=x@wider.example&direction=inbound';
+    assert.equal(await refused(`${arriving}&at=${inbound}`), true);
+    assert.equal(await refused(`${arriving}&at=${formatInstant(begin)}`), false);
+    const { auth, rcpt, matching } = await check(`account=x@wider.example&at=${inbound}`);
+    assert.deepEqual([auth.outcome, rcpt.outcome, matching], ['passes', 'passes', []]);
+    await server.post(`/api/v1/blocks/${block.id}/release`);
+    assert.equal(await refused(`account=x@wider.example&at=${inbound}`), false, 'also once it has ended');
+  });
+
   test('of several blocks at a past instant the one that was then to end last refuses, whichever was released first', async () => {
     const value = 'past-two@example.com';
     const long = await server.block(value, { duration: '1h', refusal: 'defer' });

@@ -219,6 +219,25 @@ describe('senders over a limit that nothing stops', () => {
     assert.deepEqual(await names(), []);
   });
 
+  test('are named where a rule would propose, and their block is of mail of the other direction', async () => {
+    const { id } = await server.block('other@own.example', { direction: 'inbound', duration: '24h' });
+    await server.trip('other@own.example', 'propose', 'burst', { observed: 500 });
+    const { unstopped } = await overview();
+    assert.deepEqual(
+      unstopped.items.map(({ subject, rule }) => [subject.value, rule]),
+      [['other@own.example', 'burst']],
+    );
+    assert.match(unstopped.sentence!, /: a block is of mail of the other direction only\.$/);
+    const tripped = await server.get('/api/v1/rules/observed');
+    assert.match(tripped.text, /"rule":"burst","action":"propose","subject":\{[^}]*"other@own\.example"/);
+    const again = { subject: { type: 'account', value: 'other@own.example' }, duration: '1h' };
+    const { status, text } = await server.post('/api/v1/blocks', again);
+    assert.equal(status, 409);
+    assert.match(text, /and refuses inbound mail only: nothing was changed/);
+    await server.post(`/api/v1/blocks/${id}/release`);
+    assert.deepEqual(await names(), []);
+  });
+
   test('are named where they are blocked and their mail goes past the block, until a day after', async () => {
     const { id } = await server.block('past@own.example', { indefinite: true });
     server.clock.advance(SECOND);

@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { decide, stateOf } from '../../../src/blocks/decide.js';
-import type { BlockFact } from '../../../src/blocks/events.js';
+import type { BlockFact, BlockImposed } from '../../../src/blocks/events.js';
 import { EXPIRY } from '../../../src/blocks/events.js';
 import { activeBlock, effectsOf, pendingProposal } from '../../../src/blocks/state.js';
 import { HOUR, MINUTE } from '../../../src/kernel/time.js';
+import type { Direction } from '../../../src/sending/subjects.js';
 import { ALICE, T0, at, evidence, given, recorded, standing, terms } from '../../support/given.js';
 import {
   act,
@@ -134,6 +135,23 @@ describe('a block whose end was changed after a second one came', () => {
     assert.equal(active([FIRST, SECOND, shortened(NOW + 1)])?.until, NOW + 1);
     const second = { type: 'BlockShortened', data: { block: 'b2', until: NOW + 1 } } as const;
     assert.equal(active([FIRST, SECOND, second])?.until, NOW + 1);
+  });
+});
+
+describe('a block that a rule imposed while another process proposed one', () => {
+  const directionOf = (waiting: Direction, asked: Direction, more: Partial<BlockImposed> = {}) =>
+    active([proposed({ direction: waiting }), imposedByRule({ block: 'b2', direction: asked, ...more })])
+      ?.direction;
+
+  test('refuses what was proposed too, unless forged mail would have that of those who send refused', () => {
+    assert.equal(directionOf('inbound', 'outbound'), 'all');
+    assert.equal(directionOf('outbound', 'inbound'), 'inbound');
+    assert.equal(directionOf('inbound', 'outbound', { block: 'p1' }), 'outbound', 'its writer knew of it');
+    assert.equal(
+      directionOf('inbound', 'outbound', { origin: 'admin' }),
+      'outbound',
+      'a person asked for it',
+    );
   });
 });
 

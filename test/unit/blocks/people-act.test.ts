@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import type { BlockFact } from '../../../src/blocks/events.js';
+import type { BlockFact, BlockProposed } from '../../../src/blocks/events.js';
 import { activeBlock, isOver } from '../../../src/blocks/state.js';
 import { stateOf } from '../../../src/blocks/decide.js';
 import { DAY, HOUR, MINUTE } from '../../../src/kernel/time.js';
@@ -91,6 +91,35 @@ describe('imposing', () => {
       given([imposed({ until })])
         .when({ ...command, direction: 'all', description: 'phished' })
         .thenError('conflict', 'active');
+  });
+  test('takes the place of a proposal, and records what that was about if it is other mail', () => {
+    const { evidence: proof } = proposed().data as BlockProposed;
+    given([proposed()])
+      .when({ ...command, direction: 'inbound' })
+      .then([
+        {
+          type: 'RuleObserved',
+          data: { subject: ALICE, action: 'propose', direction: 'outbound', evidence: proof },
+        },
+        fresh({ block: 'p1', direction: 'inbound' }),
+      ]);
+  });
+  test('is told which mail the block refuses that ends later, if that is not what was asked for', () => {
+    const told = (direction: 'inbound' | 'all'): string => {
+      try {
+        given([imposed({ until: null, direction })])
+          .when({ ...command, direction: 'outbound' })
+          .facts();
+      } catch (error) {
+        return (error as Error).message;
+      }
+      return 'nothing';
+    };
+    assert.match(
+      told('inbound'),
+      /^block b1 is in force until it is released, and refuses inbound mail only:/,
+    );
+    assert.match(told('all'), /^block b1 is in force until it is released, which is later:/);
   });
   test('a duration counts from the decision', () => {
     const { until: _, ...rest } = command;

@@ -1,5 +1,7 @@
 import { describe, test } from 'node:test';
+import type { BlockFact } from '../../../src/blocks/events.js';
 import { DAY, HOUR, MINUTE } from '../../../src/kernel/time.js';
+import type { Direction } from '../../../src/sending/subjects.js';
 import { ALICE, T0, at, evidence, given, terms } from '../../support/given.js';
 import {
   act,
@@ -11,10 +13,12 @@ import {
   lapsed,
   proposed,
   released,
+  shortened,
 } from './facts.js';
 
 const NOW = T0 + MINUTE;
 const proof = evidence({ lastAt: NOW });
+const EARLIER = evidence({ rule: 'flood', firstPosition: 1, lastPosition: 5 });
 const byRule = (more: object = {}) =>
   imposedByRule({ block: 'new', until: NOW + HOUR, evidence: proof, ...more });
 
@@ -33,6 +37,27 @@ describe('a rule that blocks', () => {
     given([proposed()])
       .when(act())
       .then([byRule({ block: 'p1' })]);
+  });
+
+  test('takes over with a proposal that waits what that was about', () => {
+    given([proposed({ direction: 'inbound' })])
+      .when(act())
+      .then([byRule({ block: 'p1', direction: 'all' })]);
+    const subject = { type: 'ip', value: '198.51.100.9' } as const;
+    given([proposed({ subject })])
+      .when(act({ subject, terms: terms({ direction: 'inbound' }) }))
+      .then([byRule({ block: 'p1', subject, direction: 'all' })]);
+  });
+
+  test('refuses no sent mail for what others may have sent, and records that nothing answers its proposal any more', () => {
+    const old = evidence({ rule: 'day', firstPosition: 1, lastPosition: 5 });
+    for (const direction of ['outbound', 'all'] as const)
+      given([proposed({ direction, rule: 'day', evidence: old })])
+        .when(act({ terms: terms({ direction: 'inbound' }) }))
+        .then([
+          { type: 'RuleObserved', data: { subject: ALICE, action: 'propose', direction, evidence: old } },
+          byRule({ block: 'p1', direction: 'inbound' }),
+        ]);
   });
 
   test('begins again if the proposal has lapsed, and records that', () => {
@@ -106,6 +131,46 @@ describe('mail that arrives, by anybody who gives a name', () => {
     given([imposedByRule({ until: T0 + DAY, direction: 'inbound', rule: 'flood' })])
       .when(act({ terms: terms({ duration: null }) }))
       .then([extended(null, { direction: 'all', evidence: proof })]);
+  });
+
+  test('has brought about no end that a person set: a rule shortens none of these', () => {
+    const flood = imposedByRule({ until: T0 + DAY, direction: 'inbound', rule: 'flood' });
+    const person = { by: 'admin:alice' };
+    const approval: BlockFact = { type: 'ProposalApproved', data: { block: 'b1' } };
+    const ends: readonly (readonly [readonly BlockFact[], number | null])[] = [
+      [[flood, { ...extended(null, { direction: 'inbound' }), ...person }], null],
+      [[flood, { ...shortened(T0 + 5 * HOUR), ...person }], T0 + 5 * HOUR],
+      [[proposed({ block: 'b1', direction: 'inbound' }), approval, { ...flood, ...person }], T0 + DAY],
+      [[imposed({ until: T0 + 2 * HOUR, direction: 'inbound' })], T0 + 2 * HOUR],
+    ];
+    for (const [facts, until] of ends)
+      given(facts)
+        .when(act())
+        .then([extended(until, { direction: 'all', evidence: proof })]);
+  });
+
+  test('has brought about what is more than a person asked for: only that is taken back', () => {
+    const byFlood = {
+      ...extended(T0 + DAY, { direction: 'inbound', evidence: EARLIER }),
+      by: 'rule:flood@1',
+    };
+    given([imposed({ until: T0 + 2 * HOUR, direction: 'inbound' }), byFlood])
+      .when(act())
+      .then([
+        { type: 'BlockShortened', data: { block: 'b1', until: T0 + 2 * HOUR } },
+        extended(T0 + 2 * HOUR, { direction: 'all', evidence: proof }),
+      ]);
+    const edited = { ...extended(T0 + DAY, { direction: 'inbound', refusal: 'defer' }), by: 'admin:alice' };
+    given([imposedByRule({ until: T0 + DAY, direction: 'inbound' }), edited])
+      .when(act())
+      .then([shortened(NOW + HOUR), extended(NOW + HOUR, { direction: 'all', evidence: proof })]);
+  });
+
+  test('comes from an IP address that nobody can forge: its block keeps its end', () => {
+    const subject = { type: 'ip', value: '198.51.100.9' } as const;
+    given([imposedByRule({ subject, until: T0 + DAY, direction: 'inbound', rule: 'flood' })])
+      .when(act({ subject, terms: terms({ direction: 'all' }) }))
+      .then([extended(T0 + DAY, { direction: 'all', evidence: proof })]);
   });
 
   test('escalates its own blocks, and none of those who send', () => {
@@ -189,6 +254,29 @@ describe('a rule that proposes', () => {
   test('holds back if a block contains the subject already', () => {
     given([imposed()]).when(propose()).then([]);
   });
+  test('proposes nothing under a block of the other direction, and records that it tripped', () => {
+    const asked = (direction: Direction) => propose({ terms: terms({ direction }) });
+    const unanswered = (direction: Direction): BlockFact => ({
+      type: 'RuleObserved',
+      data: { subject: ALICE, action: 'propose', direction, evidence: proof },
+    });
+    const cases: readonly (readonly [block: Direction, rule: Direction, isContained: boolean])[] = [
+      ['inbound', 'outbound', false],
+      // Of mail of both directions, what arrives trips a rule of inbound mail.
+      ['inbound', 'all', false],
+      ['inbound', 'inbound', true],
+      ['outbound', 'inbound', false],
+      ['outbound', 'all', true],
+      ['all', 'inbound', true],
+    ];
+    for (const [direction, rule, isContained] of cases)
+      given([imposed({ direction })])
+        .when(asked(rule))
+        .then(isContained ? [] : [unanswered(rule)]);
+    given([imposed({ direction: 'inbound' }), unanswered('outbound')])
+      .when(asked('outbound'))
+      .then([]);
+  });
   test('proposes again once the block is over or the proposal has lapsed', () => {
     given([imposed({ until: NOW })])
       .when(propose())
@@ -268,6 +356,16 @@ describe('evidence that is stale', () => {
     300,
   );
   cases('was contained by a block that ran out (position 20)', [imposed(), expired(T0)], 5, 20);
+
+  test('was contained by no block of the other direction that ran out', () => {
+    const before = evidence({ firstPosition: 5, lastPosition: 15 });
+    given([imposed({ direction: 'inbound' }), expired(T0)])
+      .when(act({ evidence: before }))
+      .then([byRule({ evidence: before })]);
+    given([imposed({ direction: 'inbound' }), expired(T0)])
+      .when(act({ evidence: before, terms: terms({ direction: 'inbound' }) }))
+      .then([]);
+  });
 
   test('could only propose, and the proposal that stood then has lapsed (position 20)', () => {
     const facts = [proposed({ evidence: evidence({ lastPosition: 5 }), lapsesAt: T0 }), lapsed(T0)];
@@ -394,6 +492,16 @@ describe('a rule whose sender has gone on far beyond its limit', () => {
   test('does nothing if a block is in force: it was contained when the rule tripped', () => {
     given([imposed({ until: NOW + MINUTE })])
       .when(act({ onlyPending: true }))
+      .then([]);
+  });
+
+  test('widens a block of the other direction, which stood in the way of a proposal', () => {
+    const other = imposed({ until: T0 + DAY, direction: 'inbound' });
+    given([other])
+      .when(act({ onlyPending: true }))
+      .then([extended(T0 + DAY, { direction: 'all', evidence: proof })]);
+    given([other])
+      .when(act({ onlyPending: true, action: 'propose' }))
       .then([]);
   });
 

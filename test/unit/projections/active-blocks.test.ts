@@ -201,6 +201,23 @@ describe('a verdict', () => {
     assert.equal(active.find(who, NOW), undefined);
   });
 
+  test('refuses an address as long as what it sent brought about, in whichever direction', () => {
+    const active = new ActiveBlocks();
+    const ip = parseSubject('ip', '198.51.100.9');
+    const block = {
+      id: 'p',
+      ...ip,
+      direction: 'inbound',
+      until: NOW + 9,
+      refusal: 'soft',
+      byRule: true,
+    } as const;
+    active.anticipate(ip, block);
+    active.anticipate(ip, { ...block, direction: 'all', until: NOW + 5 });
+    const { until, direction } = active.find(senderIdentity({ ip: ip.value, direction: 'inbound' }), NOW)!;
+    assert.deepEqual([until, direction], [NOW + 9, 'all']);
+  });
+
   test('is the same whether a block is folded once or re-delivered at once', () => {
     const active = new ActiveBlocks();
     const [imposed] = recorded(

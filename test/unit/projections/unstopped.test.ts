@@ -16,7 +16,7 @@ import { parseRules } from '../../../src/rules/parse.js';
 import type { Verdict } from '../../../src/rules/respond.js';
 import { ALICE, T0, evidence } from '../../support/given.js';
 import { blockEvent } from '../../support/sends.js';
-import { dismissed, imposedByRule, lapsed, proposed, released } from '../blocks/facts.js';
+import { dismissed, expired, imposedByRule, lapsed, proposed, released } from '../blocks/facts.js';
 
 const RULES = parseRules(`version: 1
 maxAutomaticBlocks: 2 in 10m
@@ -117,6 +117,37 @@ describe('a sender that a proposal waits on', () => {
     const closed = [...blocks(2, T0 - 20 * MINUTE), waiting];
     assert.deepEqual(undetectedOf(closed, verdict(T0 + MINUTE, 'block')), ['burst detector']);
   });
+});
+
+test('a sender is named although a block, proposal or end of one is of mail of the other direction alone', () => {
+  const named = (...events: readonly Event[]): readonly string[] =>
+    unstopped(known(events), [], NOW).map(({ rule: id, why }) => `${id} ${why}`);
+  const [flood, end] = [observed(T0, 'block'), T0 + 2 * MINUTE];
+  const inbound: Event = [T0 + MINUTE, imposedByRule({ direction: 'inbound' })];
+  assert.deepEqual(named(flood, inbound), ['burst direction']);
+  assert.deepEqual(named(inbound, observed(end, 'propose')), ['slow direction']);
+  assert.deepEqual(named(flood, inbound, [end, expired(end)]), ['burst observe']);
+  assert.deepEqual(named(flood, inbound, [end, released()]), [], 'a person has decided');
+  const both: Event = [end, { type: 'BlockExtended', data: { block: 'b1', until: null, direction: 'all' } }];
+  assert.deepEqual(named(flood, inbound, both), []);
+  const later: Event = [T0 + 3 * MINUTE, imposedByRule({ block: 'b2', direction: 'inbound' })];
+  const before: Event = [T0 + MINUTE, imposedByRule()];
+  assert.deepEqual(named(flood, before, [end, expired(end)], later), [], 'it was blocked since');
+  const waiting: Event = [T0 + MINUTE, proposed({ direction: 'inbound' })];
+  assert.deepEqual(named(observed(T0, 'propose'), waiting), ['slow observe']);
+  const arriving: Event = [
+    T0,
+    {
+      type: 'RuleObserved',
+      data: { subject: ALICE, action: 'propose', direction: 'inbound', evidence: evidence({ window: HOUR }) },
+    },
+  ];
+  assert.deepEqual(named(arriving, [T0 + MINUTE, imposedByRule()]), ['burst direction']);
+  assert.deepEqual(named(arriving, inbound), []);
+
+  const unanswered = (direction: 'inbound' | 'outbound'): number =>
+    undetected(known([[T0, imposedByRule({ direction })]]), [verdict(T0 + MINUTE, 'block')], NOW).length;
+  assert.deepEqual([unanswered('inbound'), unanswered('outbound')], [1, 0]);
 });
 
 test('a sender without a proposal is named until it is blocked, and what it does after a release is named again', () => {
