@@ -105,8 +105,9 @@ export class Feedback {
           this.#profiles.pardon(subject, block, cutShort(evidence, withheld));
           for (const account of newcomersOf(evidence)) this.#profiles.pardon(account, block);
         }
-        const { position } = event;
-        this.#forget(subject, { by, falsePositive, at: effectiveAt(event), position }, judged);
+        const judgement = { by, falsePositive, at: effectiveAt(event), position: event.position } as const;
+        const ofNewcomers = evidence?.accounts !== undefined;
+        this.#forget(subject, ofNewcomers ? { ...judgement, ofNewcomers } : judgement, judged);
         return;
       }
       case 'BlockExpired':
