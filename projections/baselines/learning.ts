@@ -33,7 +33,7 @@ import {
 const PLACES = 48;
 const NOWHERE: readonly string[] = [];
 /** Withheld days that may still be learnt, if their block is taken back as a false positive. */
-const WITHHELD = 4;
+export const WITHHELD = 4;
 
 /** Names of windows whose peaks are kept, in the order of their cells. */
 export type PeakKeys = readonly string[];
@@ -128,7 +128,8 @@ function clipped(profile: Profile, summary: SenderDaySummarised, keys: PeakKeys)
   };
 }
 
-function indexIn(keys: PeakKeys, name: string): number {
+/** The place of a window among those that are kept; one beyond all if it is not. */
+export function indexIn(keys: PeakKeys, name: string): number {
   const index = keys.indexOf(name);
   return index < 0 ? keys.length : index;
 }
@@ -290,5 +291,7 @@ export function withoutPeak(profile: Profile, key: number): Profile {
   const width = cells.length / WEEKS;
   if (FIXED + key >= width) return profile;
   for (let slot = 0; slot < WEEKS; slot++) cells[slot * width + FIXED + key] = 0;
-  return { ...profile, cells };
+  const { tail } = profile;
+  if (tail === undefined) return { ...profile, cells };
+  return { ...profile, cells, tail: { ...tail, before: withoutPeak(tail.before, key) } };
 }

@@ -78,6 +78,18 @@ export interface Profile {
   readonly placed: Readonly<Record<PlaceKind, KnownDays>>;
   /** Days on which it was contained, as they were seen. */
   readonly withheld: readonly SenderDaySummarised[];
+  /** Absent if no block can contain a summarised day any more. */
+  readonly tail?: Tail;
+}
+
+/** The last summarised days, as long as a block that comes later may still contain them. */
+export interface Tail {
+  /** What was known before the first of them. */
+  readonly before: Profile;
+  /** In the order in which they were learnt. */
+  readonly summaries: readonly SenderDaySummarised[];
+  /** The proposals that nobody has decided upon. */
+  readonly proposals: readonly string[];
 }
 
 export const NO_PROFILE: Profile = {
@@ -127,8 +139,9 @@ export function isSettled(
   return places.some((place) => place.since <= day - UNSETTLED_DAYS && near(place.name) === here);
 }
 
-/** Whether nothing is left of it on a day: neither days nor weeks. */
-export function isForgotten({ lastDay, weeks }: Profile, day: Day): boolean {
+/** Whether nothing is left of it on a day: neither days nor weeks, and no proposal that waits. */
+export function isForgotten({ lastDay, weeks, tail }: Profile, day: Day): boolean {
+  if (tail !== undefined && tail.proposals.length > 0) return false;
   return Math.max(lastDay, 7 * Math.max(...weeks) + 6) < day - REMEMBERED_DAYS;
 }
 

@@ -12,7 +12,15 @@ import type { Subject } from '../../src/sending/subjects.js';
 import type { ClosedDay, Profile } from './profile.js';
 import { asOf, isForgotten, NO_PROFILE, REMEMBERED_DAYS } from './profile.js';
 import type { LeastPeak } from './learning.js';
-import { withDay, withFalsePositive, withoutPeak } from './learning.js';
+import { withoutPeak } from './learning.js';
+import {
+  withLateBlock,
+  withoutOldTail,
+  withoutProposal,
+  withPardon,
+  withProposal,
+  withSummary,
+} from './late-blocks.js';
 import type { KeptPeak, OpenDaysState } from './open-days.js';
 import { KeptPeaks, OpenDays } from './open-days.js';
 
@@ -124,13 +132,27 @@ export class SenderProfiles {
     this.#days[subject.type].summarised(subject.value, day);
   }
 
-  /**
-   * A block was imposed: what its subject does on days from `since` on does not count for its baseline, unless it has
-   * been summarised.
-   */
-  contain(subject: Subject, block: string, since: Day): void {
+  /** A block was proposed: it may contain also days that are summarised before anybody decides upon it. */
+  propose(subject: Subject, block: string): void {
     const type = profiledAs(subject);
-    if (type !== undefined) this.#days[type].contain(subject.value, block, since);
+    if (type !== undefined && this.#learns) this.#own.propose(type, subject.value, block);
+  }
+
+  /** A proposal is decided upon. */
+  decide(subject: Subject, block: string): void {
+    const type = profiledAs(subject);
+    if (type !== undefined && this.#learns) this.#own.decide(type, subject.value, block);
+  }
+
+  /**
+   * A block was imposed: what its subject does on days from `since` on does not count for its baseline, also if it has
+   * just been summarised.
+   */
+  contain(subject: Subject, block: string, since: Day, today: Day = since): void {
+    const type = profiledAs(subject);
+    if (type === undefined) return;
+    this.#days[type].contain(subject.value, block, since);
+    if (this.#learns) this.#own.contain(type, subject.value, block, { since, today });
   }
 
   /** A block was taken back as a false positive: what it stopped is learnt like any other day. */
@@ -192,6 +214,7 @@ export class Baselines {
   #profiles = { account: new Map<string, Profile>(), domain: new Map<string, Profile>() };
   #installedAt: Instant = 0;
   #swept: Day = -Infinity;
+  #newest: Day = -Infinity;
   #version = 0;
   /** By EHLO name, how many accounts have it in their profile; only names that rules may block. */
   #users = new Map<string, number>();
@@ -276,9 +299,10 @@ export class Baselines {
     this.#version++;
     this.peaks.seen(Object.keys(peaks), day);
     const before = this.#profiles[type].get(value) ?? NO_PROFILE;
-    this.#set(type, value, withDay(before, summary, this.peaks.names));
+    this.#set(type, value, withSummary(before, summary, this.peaks.names));
     // A day on which events were seen began before the first of them.
     if (this.#installedAt === 0 || day < dayOf(this.#installedAt)) this.#installedAt = day * DAY;
+    this.#dropTails(day);
     this.#sweep(day);
   }
 
@@ -287,8 +311,27 @@ export class Baselines {
     const profile = this.#profiles[type].get(value);
     if (profile === undefined && least === undefined) return;
     this.#version++;
-    const pardoned = withFalsePositive(profile ?? NO_PROFILE, block, least, this.peaks.names);
-    this.#set(type, value, pardoned);
+    this.#set(type, value, withPardon(profile ?? NO_PROFILE, block, least, this.peaks.names));
+  }
+
+  /** A block was proposed. */
+  propose(type: ProfiledType, value: string, block: string): void {
+    this.#set(type, value, withProposal(this.#profiles[type].get(value) ?? NO_PROFILE, block));
+  }
+
+  /** A proposal is decided upon. */
+  decide(type: ProfiledType, value: string, block: string): void {
+    this.#change(type, value, (profile) => withoutProposal(profile, block, this.peaks.names));
+  }
+
+  /** A block was imposed: it contains also the days from `since` on that are known already, if they are the last. */
+  contain(
+    type: ProfiledType,
+    value: string,
+    block: string,
+    when: { readonly since: Day; readonly today: Day },
+  ): void {
+    this.#change(type, value, (profile) => withLateBlock(profile, block, when, this.peaks.names));
   }
 
   /** Cheap: profiles never change. The opposite of {@link restore}. */
@@ -311,6 +354,14 @@ export class Baselines {
     for (const { ehlos } of this.#profiles.account.values()) this.#recount(NO_PROFILE.ehlos, ehlos);
   }
 
+  #change(type: ProfiledType, value: string, change: (profile: Profile) => Profile): void {
+    const before = this.#profiles[type].get(value);
+    const after = before === undefined ? undefined : change(before);
+    if (after === before) return;
+    this.#version++;
+    this.#set(type, value, after);
+  }
+
   #set(type: ProfiledType, value: string, profile: Profile | undefined): void {
     const before = this.#profiles[type].get(value) ?? NO_PROFILE;
     if (profile === undefined) this.#profiles[type].delete(value);
@@ -330,6 +381,18 @@ export class Baselines {
     const users = this.usersOf(ehlo) + change;
     if (users > 0) this.#users.set(ehlo, users);
     else this.#users.delete(ehlo);
+  }
+
+  /** A tail takes more than its profile, so it goes a day after no block can contain it. */
+  #dropTails(day: Day): void {
+    if (day <= this.#newest) return;
+    this.#newest = day;
+    for (const type of PROFILED) {
+      for (const [value, profile] of this.#profiles[type]) {
+        const kept = withoutOldTail(profile, day);
+        if (kept !== profile) this.#profiles[type].set(value, kept);
+      }
+    }
   }
 
   /** Forgotten profiles make room: such a sender already counts as new. */

@@ -20,6 +20,14 @@ interface Open {
   readonly countedUntil: Instant;
   /** What the owner tried in vain until then. */
   readonly withheld: number;
+  /** Of a proposal that waits: what it is about, since its first evidence. */
+  readonly proposed?: Proposed;
+}
+
+interface Proposed {
+  /** The accounts that its evidence names. */
+  readonly accounts: ReadonlySet<string>;
+  readonly since: Instant;
 }
 
 export type FeedbackState = readonly (readonly [block: string, open: Open])[];
@@ -66,20 +74,28 @@ export class Feedback {
 
   apply(event: RecordedEvent & BlockEvent, judged: FeedbackContext): void {
     switch (event.type) {
-      case 'BlockProposed':
-        this.#open.set(event.data.block, { subject: event.data.subject, countedUntil: 0, withheld: 0 });
+      case 'BlockProposed': {
+        const { block, subject, evidence } = event.data;
+        const before = this.#open.get(block)?.proposed;
+        const since = Math.min(before?.since ?? Infinity, beginOf(evidence));
+        const accounts = new Set([...(before?.accounts ?? []), ...(evidence.accounts ?? [])]);
+        this.#open.set(block, { subject, countedUntil: 0, withheld: 0, proposed: { accounts, since } });
+        for (const each of this.#concernedBy(block)) this.#profiles.propose(each, block);
         return;
+      }
       case 'BlockImposed': {
         const { block, subject, evidence, direction } = event.data;
         const countedUntil = evidence === undefined ? 0 : effectiveAt(event) + evidence.window;
-        this.#open.set(block, { subject, countedUntil, withheld: 0 });
         this.#imposed({ block, subject, evidence, direction }, effectiveAt(event), judged);
+        this.#decided(block);
+        this.#open.set(block, { subject, countedUntil, withheld: 0 });
         return;
       }
       case 'BlockReleased':
       case 'ProposalDismissed': {
         const { block } = event.data;
         const subject = this.subjectOf(block);
+        this.#decided(block);
         this.#open.delete(block);
         if (subject === undefined) return;
         const by = event.type === 'BlockReleased' ? 'release' : 'dismissal';
@@ -89,13 +105,15 @@ export class Feedback {
           this.#profiles.pardon(subject, block, cutShort(evidence, withheld));
           for (const account of newcomersOf(evidence)) this.#profiles.pardon(account, block);
         }
-        const { position } = event;
-        this.#forget(subject, { by, falsePositive, at: effectiveAt(event), position }, judged);
+        const judgement = { by, falsePositive, at: effectiveAt(event), position: event.position } as const;
+        const ofNewcomers = evidence?.accounts !== undefined;
+        this.#forget(subject, ofNewcomers ? { ...judgement, ofNewcomers } : judgement, judged);
         return;
       }
       case 'BlockExpired':
       case 'ProposalLapsed': {
         const subject = this.subjectOf(event.data.block);
+        this.#decided(event.data.block);
         this.#open.delete(event.data.block);
         if (subject !== undefined) judged.volumes[subject.type].resume(subject.value, effectiveAt(event));
         return;
@@ -139,10 +157,24 @@ export class Feedback {
     const by = rules.rules.find((rule) => rule.id === evidence?.rule);
     // A rule with `teaches` says "too much for now", not "wrong".
     if (by?.teaches === true) return;
-    const since = evidence === undefined ? at : evidence.lastAt - evidence.window;
-    this.#profiles.contain(subject, block, dayOf(since));
-    // Else the thief's place would be known to them from tomorrow on.
-    for (const account of newcomersOf(evidence)) this.#profiles.contain(account, block, dayOf(since));
+    // A proposal that waited may have newer evidence than that of the day on which it was made.
+    const proposed = this.#open.get(block)?.proposed?.since ?? Infinity;
+    const since = dayOf(Math.min(proposed, evidence === undefined ? at : beginOf(evidence)));
+    // Without the newcomers the thief's place would be known to them from tomorrow on.
+    for (const each of [subject, ...newcomersOf(evidence), ...this.#concernedBy(block)])
+      this.#profiles.contain(each, block, since, dayOf(at));
+  }
+
+  /** Whom a proposal concerns that waits. */
+  #concernedBy(block: string): readonly Subject[] {
+    const { subject, proposed } = this.#open.get(block) ?? {};
+    if (subject === undefined || proposed === undefined) return [];
+    return [subject, ...accountsOf(proposed.accounts)];
+  }
+
+  /** A proposal no longer waits, if there was one. */
+  #decided(block: string): void {
+    for (const each of this.#concernedBy(block)) this.#profiles.decide(each, block);
   }
 
   /** Sends up to here no longer count: neither for the subject nor, if it is an account, for its domain. */
@@ -170,6 +202,14 @@ export function cutShort(evidence: Evidence | undefined, withheld = 0): LeastPea
   return { day: dayOf(lastAt), peak: peakName(count, leaveOut, window), value };
 }
 
+function beginOf({ lastAt, window }: Evidence): Instant {
+  return lastAt - window;
+}
+
 function newcomersOf(evidence: Evidence | undefined): readonly Subject[] {
-  return evidence?.accounts?.map((value) => ({ type: 'account', value })) ?? [];
+  return accountsOf(evidence?.accounts ?? []);
+}
+
+function accountsOf(accounts: Iterable<string>): readonly Subject[] {
+  return Array.from(accounts, (value) => ({ type: 'account', value }));
 }

@@ -81,7 +81,7 @@ function verdictOn(
   const { account, at, position } = newcomer;
   const { type, value } = subject;
   const { id, count, window, limit: untripled } = rule;
-  if (commonName(subject, profiles) !== undefined) return undefined;
+  if (exceptionOf(subject, at, { volumes, profiles }) !== undefined) return undefined;
   const grace = volumes[type].graceOf(value, at);
   const limit = untripled * (grace === undefined ? 1 : GRACE_FACTOR);
   const key = keyOf(rule, value);
@@ -122,7 +122,7 @@ export function newcomerReadings(
     const { id, count, window, direction } = rule;
     const accounts = newcomers.within(keyOf(rule, value), window, now).map(({ account }) => account);
     const limit = rule.limit * (volumes[type].graceOf(value, now) === undefined ? 1 : GRACE_FACTOR);
-    const notNow = commonName({ type, value }, profiles);
+    const notNow = exceptionOf({ type, value }, now, { volumes, profiles });
     const besides = [`they are of at least ${FLEET_DOMAINS} domains (${domainsOf(accounts).size} now)`];
     if (type === 'ip') {
       const areFew = accounts.length > 0 && areExpected(profiles, value, accounts.length, now);
@@ -142,6 +142,20 @@ export function forgetNewcomers(
 ): void {
   for (const rule of rules.rules)
     if (countsNewcomers(rule) && rule.per === type) newcomers.drop(keyOf(rule, value));
+}
+
+/**
+ * Why nobody is a newcomer to a place now, in words. Those who came on the day of a false positive know the place from
+ * the next day on; without this the block would come back each hour until then.
+ */
+function exceptionOf(
+  place: Subject,
+  now: Instant,
+  { volumes, profiles }: Pick<Context, 'volumes' | 'profiles'>,
+): string | undefined {
+  if (volumes[place.type].isWelcoming(place.value, now))
+    return 'a block for newcomers to this place was a false positive today (UTC): nobody is one there until tomorrow';
+  return commonName(place, profiles);
 }
 
 function placeOf({ per }: Rule, { ip, ehlo }: SenderFields): Subject | undefined {

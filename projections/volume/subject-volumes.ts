@@ -3,6 +3,7 @@ import type { Instant } from '../../src/kernel/time.js';
 import type { Grace, InForce } from '../../src/rules/explain.js';
 import { WINDOW_MAX, ceilingOf } from '../../src/rules/model.js';
 import type { Rule, Sum, VersionedRules } from '../../src/rules/model.js';
+import { dayOf } from '../../src/sending/day-summary.js';
 import { widthFactor } from '../../src/sending/identity.js';
 import type { Direction, MailDirection, SubjectType } from '../../src/sending/subjects.js';
 import { directionsMeet } from '../../src/sending/subjects.js';
@@ -22,6 +23,8 @@ export interface JudgedThrough {
   readonly by: Grace;
   /** The verdict was wrong. */
   readonly falsePositive: boolean;
+  /** It was about accounts that had come to a place; absent if not. */
+  readonly ofNewcomers?: boolean;
   readonly at: Instant;
   readonly position: number;
 }
@@ -302,6 +305,12 @@ export class SubjectVolumes {
   /** Why limits are tripled for a subject, if they are. */
   graceOf(value: string, now: Instant): Grace | undefined {
     return this.#graced(value, now)?.by;
+  }
+
+  /** Whether a person has said on this day that those who came to a place were no thieves. */
+  isWelcoming(place: string, now: Instant): boolean {
+    const judged = this.#judged.get(place);
+    return judged?.ofNewcomers === true && judged.falsePositive && dayOf(judged.at) === dayOf(now);
   }
 
   /** The judgement that gives an account its grace, if any. */

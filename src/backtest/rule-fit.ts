@@ -18,6 +18,7 @@ import { LEARNING, isSum, isVolume, pointsOf } from '../rules/model.js';
 import type { Day, SenderDaySummarised } from '../sending/day-summary.js';
 import { PROFILE_CATEGORY, dayOf, holdsAtLeast, isDaySummary, peakName } from '../sending/day-summary.js';
 import type { Subject } from '../sending/subjects.js';
+import { subjectKey } from '../sending/subjects.js';
 import type { ReadableStore } from '../store/open-for-reading.js';
 
 /** What one rule's limit is, and what the installation's own history proposes instead. */
@@ -55,6 +56,7 @@ export async function fitRules(
   const until = await store.head();
   const categories = [...DECISIONS_ONLY, PROFILE_CATEGORY];
   for await (const event of store.readAll({ categories, until })) history.apply(event);
+  history.end();
   return history.fitted.map(({ rule, baseline, days, senders, aboveToday }) => {
     const fitted = fitLimit(days, rate);
     return {
@@ -84,6 +86,22 @@ interface Fitting {
   aboveToday: number;
 }
 
+/** What a clean day says of a rule. */
+interface Finding {
+  readonly fitting: Fitting;
+  readonly sender: string;
+  readonly record: number;
+  /** 0 if the rule did not trip. */
+  readonly reached: number;
+  readonly isAbove: boolean;
+}
+
+/** A day that a block may still contain. */
+interface Waiting {
+  readonly summary: SenderDaySummarised;
+  readonly findings: readonly Finding[];
+}
+
 /** Folds decisions and day summaries as live, and looks at each day just before its baseline learns it. */
 class DayHistory {
   readonly fitted: readonly Fitting[];
@@ -99,38 +117,67 @@ class DayHistory {
    * that.
    */
   readonly #raised = new Map<string, { readonly least: LeastPeak; readonly before: Profile }>();
+  /** By sender. */
+  readonly #waiting = new Map<string, readonly Waiting[]>();
 
   constructor(rules: RuleSet) {
     this.#rules = rules;
-    this.fitted = rules.rules
-      .filter(isFittable)
-      .map((rule) => ({
-        rule,
-        baseline: rule.baseline!,
-        peak: peakName(rule.count, rule.leaveOut ?? 0, rule.window),
-        days: new CleanDays(),
-        senders: new Set<string>(),
-        aboveToday: 0,
-      }));
+    this.fitted = rules.rules.filter(isFittable).map((rule) => ({
+      rule,
+      baseline: rule.baseline!,
+      peak: peakName(rule.count, rule.leaveOut ?? 0, rule.window),
+      days: new CleanDays(),
+      senders: new Set<string>(),
+      aboveToday: 0,
+    }));
   }
 
   apply(event: RecordedEvent): void {
-    if (event.type === 'SenderDaySummarised' && isDaySummary(event.data)) this.#summarised(event.data);
-    else if (isBlockEvent(event) && event.type === 'BlockReleased' && event.data.falsePositive) {
-      this.#takenBack(event.data, event.at);
+    if (event.type === 'SenderDaySummarised' && isDaySummary(event.data)) {
+      const findings = this.#summarised(event.data);
+      this.#models.apply(event);
+      this.#wait({ summary: event.data, findings });
+      return;
     }
+    if (isBlockEvent(event) && event.type === 'BlockReleased' && event.data.falsePositive)
+      this.#takenBack(event.data, event.at);
     this.#models.apply(event);
   }
 
-  #summarised(summary: SenderDaySummarised): void {
+  /** Nothing comes any more: the days that still wait are clean unless a block contains them. */
+  end(): void {
+    for (const waiting of this.#waiting.values()) for (const each of waiting) this.#conclude(each);
+    this.#waiting.clear();
+  }
+
+  /** A day counts once no block can contain it any more. */
+  #wait(latest: Waiting): void {
+    const { subject, day } = latest.summary;
+    const key = subjectKey(subject);
+    const tail = this.#profileOf(subject, day).tail?.summaries ?? [];
+    const waiting: Waiting[] = [];
+    for (const each of [...(this.#waiting.get(key) ?? []), latest]) {
+      if (tail.some((other) => other.day === each.summary.day)) waiting.push(each);
+      else this.#conclude(each);
+    }
+    if (waiting.length > 0) this.#waiting.set(key, waiting);
+    else this.#waiting.delete(key);
+  }
+
+  #conclude({ summary: { subject, day }, findings }: Waiting): void {
+    const { withheld } = this.#profileOf(subject, day);
+    if (!withheld.some((each) => each.day === day)) count(findings);
+  }
+
+  #summarised(summary: SenderDaySummarised): readonly Finding[] {
     const { subject, day, contained } = summary;
     const key = keyOf(subject, day);
     const raised = this.#raised.get(key);
     this.#raised.delete(key);
     const profile = this.#profileOf(subject, day);
     // A day from an import may come after later ones: what was known before it is not known any more.
-    if (contained.length === 0 && day > profile.lastDay)
-      this.#observe(summary, raised?.before ?? profile, raised?.least);
+    if (contained.length > 0 || day <= profile.lastDay) return [];
+    return this.#observed(summary, raised?.before ?? profile, raised?.least);
   }
 
   /** A false positive: its day is clean after all, and would have been as high as it teaches. */
@@ -143,22 +190,31 @@ class DayHistory {
     for (const summary of profile.withheld) {
       if (!summary.contained.includes(block)) continue;
       isSummarised = true;
-      if (summary.contained.length === 1)
-        this.#observe(summary, profile, least?.day === summary.day ? least : undefined);
+      if (summary.contained.length > 1) continue;
+      // It is concluded here.
+      const waiting = this.#waiting.get(subjectKey(of)) ?? [];
+      const others = waiting.filter((each) => each.summary.day !== summary.day);
+      this.#waiting.set(subjectKey(of), others);
+      count(this.#observed(summary, profile, least?.day === summary.day ? least : undefined));
     }
     if (isSummarised || least === undefined) return;
     const key = keyOf(of, least.day);
     this.#raised.set(key, { least, before: this.#raised.get(key)?.before ?? profile });
   }
 
-  #observe(summary: SenderDaySummarised, profile: Profile, least: LeastPeak | undefined): void {
+  #observed(
+    summary: SenderDaySummarised,
+    profile: Profile,
+    least: LeastPeak | undefined,
+  ): readonly Finding[] {
     const { subject, day, messages, peaks } = summary;
     const at = day * DAY;
-    if (messages === 0 || this.#models.exemptions.covering(subject, at) !== undefined) return;
+    if (messages === 0 || this.#models.exemptions.covering(subject, at) !== undefined) return [];
+    const findings: Finding[] = [];
     const { learning = LEARNING } = this.#rules;
     const { peaks: kept } = this.#models.sendVolume.profiles;
     for (const fitting of this.fitted) {
-      const { rule, baseline, peak, days } = fitting;
+      const { rule, baseline, peak } = fitting;
       const number = kept.numberOf(peak);
       const since = kept.since(number);
       if (rule.per !== subject.type || since > day || !isLearnt(profile, day, learning, since)) continue;
@@ -170,14 +226,28 @@ class DayHistory {
       const raised = least !== undefined && holdsAtLeast(peak, least.peak) ? least.value : 0;
       const reached = Math.max(peaks[peak] ?? 0, raised);
       const trips = reached > Math.min(usual.record, limit) && mayTrip(rule, summary, profile, learning);
-      days.add(usual.record, trips ? reached : 0);
-      fitting.senders.add(subject.value);
-      if (trips && reached > limit) fitting.aboveToday++;
+      const isAbove = trips && reached > limit;
+      findings.push({
+        fitting,
+        sender: subject.value,
+        record: usual.record,
+        reached: trips ? reached : 0,
+        isAbove,
+      });
     }
+    return findings;
   }
 
   #profileOf({ type, value }: SenderDaySummarised['subject'], day: Day): Profile {
     return this.#models.sendVolume.profiles.profile(type, value, day);
+  }
+}
+
+function count(findings: readonly Finding[]): void {
+  for (const { fitting, sender, record, reached, isAbove } of findings) {
+    fitting.days.add(record, reached);
+    fitting.senders.add(sender);
+    if (isAbove) fitting.aboveToday++;
   }
 }
 

@@ -87,6 +87,33 @@ describe('the history for a fit', () => {
     assert.equal(Math.floor(fitted!.k * 4) + fitted!.plus, 22);
   });
 
+  test('leaves out a day whose proposal was approved on the next morning', async () => {
+    const watching = flooded((each, verdict) => {
+      const proposal = each.propose(verdict);
+      each.morning(51).impose(verdict, proposal);
+    });
+    const { days: known, aboveToday, fitted } = await only(watching);
+    assert.deepEqual([known, aboveToday], [62, 0]);
+    assert.deepEqual(fitted, { k: 2, plus: 1, above: 0 });
+  });
+
+  test('has such a day once, as high as it teaches, if the block was then taken back', async () => {
+    const watching = flooded((each, verdict) => {
+      const proposal = each.propose(verdict);
+      each.morning(51).impose(verdict, proposal);
+      each.release(proposal, true, verdict);
+    });
+    const { days: known, aboveToday, fitted } = await only(watching);
+    assert.deepEqual([known, aboveToday], [63, 1]);
+    assert.equal(Math.floor(fitted!.k * 4) + fitted!.plus, 22);
+  });
+
+  test('has a day whose proposal nobody approved', async () => {
+    const watching = flooded((each, verdict) => void each.propose(verdict));
+    const { days: known, aboveToday } = await only(watching);
+    assert.deepEqual([known, aboveToday], [63, 1]);
+  });
+
   test('leaves out who has an override of the rule, and who is exempt', async () => {
     const bought = new Watching(HOURLY);
     bought.override({ type: 'account', value: ALICE.value }, { limits: { hour: 500 } });

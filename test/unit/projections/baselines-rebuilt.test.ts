@@ -92,9 +92,13 @@ describe('what senders usually do, once their sends are gone', () => {
   });
 });
 
-function bounded({ networks, ehlos, countries, asns, withheld, cells, weeks, active }: Profile): void {
+function bounded({ networks, ehlos, countries, asns, withheld, cells, weeks, active, tail }: Profile): void {
   for (const places of [networks, ehlos, countries, asns]) assert.ok(places.length <= 48);
   assert.ok(withheld.length <= 4);
   assert.ok(cells.length <= WEEKS * (7 + PEAKS_KEPT));
   assert.deepEqual([weeks.length, active.length], [WEEKS, 13]);
+  if (tail === undefined) return;
+  assert.ok(tail.summaries.length <= (tail.proposals.length > 0 ? 4 : 1));
+  assert.equal(tail.before.tail, undefined);
+  bounded(tail.before);
 }

@@ -179,6 +179,35 @@ describe('a place that was blocked', () => {
     assert.deepEqual(town.send(SIX), []);
   });
 
+  test('is not blocked again for newcomers on the day of the false positive', () => {
+    const town = new Town(FLEET(), days(0, 10), 40);
+    const [verdict] = town.send(SIX);
+    town.watching.release(town.watching.impose(verdict!), true, verdict);
+    town.watching.pass(90 * MINUTE);
+    assert.deepEqual(town.send(days(6, 30)), []);
+    const place = { type: 'ip', value: THERE.ip } as const;
+    const [reading] = town.watching.models.sendVolume.readings(place, town.watching.now);
+    assert.equal(
+      reading?.notNow,
+      'a block for newcomers to this place was a false positive today (UTC): nobody is one there until tomorrow',
+    );
+    // On the next day those who came know it, and it may have three times as many newcomers
+    town.watching.pass(DAY);
+    assert.deepEqual(town.send(days(0, 40)), []);
+  });
+
+  test('is blocked again on that day if the false positive was one of another rule, or none', () => {
+    for (const isOfNewcomers of [false, true]) {
+      const town = new Town(FLEET(), days(0, 10), 40);
+      const [verdict] = town.send(SIX);
+      const { accounts: _accounts, ...evidence } = verdict!.evidence;
+      const of = isOfNewcomers ? verdict! : { ...verdict!, evidence };
+      town.watching.release(town.watching.impose(of), !isOfNewcomers, of);
+      town.watching.pass(90 * MINUTE);
+      assert.equal(town.send(days(6, 12)).length, 1);
+    }
+  });
+
   test('allows three times as many for an hour after a release', () => {
     const town = new Town(FLEET(), days(0, 10), 20);
     const [verdict] = town.send(SIX);
