@@ -263,15 +263,13 @@ export class PersonSessions {
         expected = last.revision;
         await shown(this.#deps, last.position);
       }
-      const events = [decide()]
-        .flat()
-        .map((fact) => ({
-          id: newId(),
-          at: clock.now(),
-          by: `admin:${by}`,
-          ...(requestId === undefined ? {} : { correlation: `request:${requestId}` }),
-          ...fact,
-        }));
+      const events = [decide()].flat().map((fact) => ({
+        id: newId(),
+        at: clock.now(),
+        by: `admin:${by}`,
+        ...(requestId === undefined ? {} : { correlation: `request:${requestId}` }),
+        ...fact,
+      }));
       try {
         const { position } = await store.append(stream, events, expected);
         return await shown(this.#deps, position);

@@ -207,7 +207,10 @@ describe('mail that is held for a block', () => {
     const { out } = await terminal.run('block', 'report', id);
     assert.match(out, /^Of what is listed 2 are to be deleted, and no hook has done it\.$/m);
     const { err } = await terminal.run('block', 'release', id);
-    assert.match(err, /^2 messages are to be deleted by the hook, and without one \(hooks\.run\) nothing does: stopgap block show \S+ tells what came of it$/m);
+    assert.match(
+      err,
+      /^2 messages are to be deleted by the hook, and without one \(hooks\.run\) nothing does: stopgap block show \S+ tells what came of it$/m,
+    );
     assert.match(
       err,
       /^1 message stays on hold: stopgap block held \S+ with --release or --delete decides on all 3$/m,
