@@ -25,7 +25,8 @@ export default tseslint.config(
         'error',
         {
           // A literal that is spread on the spot shows nothing but how the formatter is outwitted.
-          selector: ':matches(SpreadElement, JSXSpreadAttribute) > :matches(ObjectExpression, ArrayExpression)',
+          selector:
+            ':matches(SpreadElement, JSXSpreadAttribute) > :matches(ObjectExpression, ArrayExpression)',
           message: 'Write its elements in its place.',
         },
       ],
