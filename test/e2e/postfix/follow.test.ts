@@ -85,18 +85,13 @@ describe('a real Postfix whose log is followed', { skip: postfixMissing() }, () 
     await postfix.idle();
 
     const all = await accepted(8);
-    assert.deepEqual(all.map(({ account }) => account).sort(), [
-      ALICE,
-      ALICE,
-      ALICE,
-      BOB,
-      BOB,
-      BOB,
-      ...all.slice(-2).map(({ account }) => account),
-    ]);
-    for (const { account } of all.slice(-2)) assert.match(account!, /^uid-0@/);
+    // A message of before the restart may be recorded after these two.
+    const local = all.filter(({ account }) => account!.startsWith('uid-0@'));
+    assert.equal(local.length, 2);
+    const others = all.filter((one) => !local.includes(one)).map(({ account }) => account);
+    assert.deepEqual(others.sort(), [ALICE, ALICE, ALICE, BOB, BOB, BOB]);
     assert.equal(new Set(all.map(({ transaction }) => transaction)).size, 8);
-    for (const { transaction } of all.slice(-3)) assert.ok(postfix.log.includes(`${transaction}: removed`));
+    for (const { transaction } of local) assert.ok(postfix.log.includes(`${transaction}: removed`));
     await eventually(
       'the failed login is recorded',
       async () => (await stopgap.all<AuthenticationFailed>('AuthenticationFailed')).length > 0,
