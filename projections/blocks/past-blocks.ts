@@ -58,8 +58,8 @@ export interface PastBlocksState {
   /** By the block's id, when it began, or took another direction. */
   readonly from: readonly (readonly [block: string, from: Begun])[];
   readonly past: readonly (readonly [block: string, past: PastBlock & { readonly position: number }])[];
-  /** The queue ids of what was held, also for blocks that have ended. */
-  readonly held: readonly string[];
+  /** The queue ids of what was held, also for blocks that have ended; and whether for one on the sender itself. */
+  readonly held: readonly (readonly [transaction: string, isOwn: boolean])[];
 }
 
 /**
@@ -70,7 +70,7 @@ export class PastBlocks {
   readonly #from = new Map<string, Begun>();
   readonly #past = new Map<string, { messages: number; lastAt: Instant; position: number }>();
   /** Without a hook mail stays on hold when its block has ended, and somebody lets it go under another one. */
-  readonly #held = new Set<string>();
+  readonly #held = new Map<string, boolean>();
   /** The send that is being folded: one at a time, so one object is refilled for each. */
   readonly #sender = {
     account: undefined as string | undefined,
@@ -92,6 +92,14 @@ export class PastBlocks {
   /** Whether a message was held for a block: where it is sent on, a person or the hook has let it go. */
   wasHeld(transaction: string): boolean {
     return this.#held.has(transaction);
+  }
+
+  /**
+   * Whether it was so for a block on its account or return path: who let it go has judged its sender. Of a block on a domain, a network
+   * or a name nobody has looked at each of those whose mail it held.
+   */
+  wasJudged(transaction: string): boolean {
+    return this.#held.get(transaction) === true;
   }
 
   /** The blocks in force that mail has gone past within a day. */
@@ -121,8 +129,11 @@ export class PastBlocks {
   }
 
   /** Counts a send for the blocks that should have stopped it, and remembers what is held. */
-  sent(event: RecordedEvent, activeBlocks: Pick<ActiveBlocks, 'forEachOn'>): void {
-    if (isHeldEvent(event)) this.#hold(event.data.transaction);
+  sent(event: RecordedEvent, activeBlocks: Pick<ActiveBlocks, 'forEachOn' | 'byId'>): void {
+    if (isHeldEvent(event)) {
+      const type = activeBlocks.byId(event.data.block)?.type;
+      this.#hold(event.data.transaction, type === 'account' || type === 'address');
+    }
     if (this.#from.size === 0) return;
     if (event.type !== 'MessageAccepted' || isImported(event)) return;
     const { account, returnPath, ehlo, ip, direction, further, transaction } = event.data as MessageAccepted;
@@ -160,10 +171,10 @@ export class PastBlocks {
     past.lastAt = Math.max(past.lastAt, this.#at);
   };
 
-  #hold(transaction: string): void {
-    this.#held.add(transaction);
+  #hold(transaction: string, isOwn: boolean): void {
+    this.#held.set(transaction, isOwn);
     if (this.#held.size > MOST_REMEMBERED)
-      for (const oldest of this.#held) return void this.#held.delete(oldest);
+      for (const oldest of this.#held.keys()) return void this.#held.delete(oldest);
   }
 
   /** The opposite of {@link restore}. */
@@ -179,6 +190,6 @@ export class PastBlocks {
   restore({ from, past, held }: PastBlocksState): void {
     for (const [block, begun] of from) this.#from.set(block, begun);
     for (const [block, one] of past) this.#past.set(block, { ...one });
-    for (const transaction of held) this.#held.add(transaction);
+    for (const [transaction, isOwn] of held) this.#held.set(transaction, isOwn);
   }
 }

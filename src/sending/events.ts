@@ -38,7 +38,7 @@ export interface MessageAccepted extends SenderFields {
   readonly entitled: boolean;
   /** Recipients of a message that an earlier event of the same transaction has recorded without them: it is no other message. */
   readonly further?: boolean;
-  /** It was on hold for a block, and somebody has let it go: nothing counts it once more as what its sender does now. */
+  /** It was on hold for a block on its sender, and somebody has let it go: nothing counts it once more as what its sender does now. */
   readonly wasHeld?: boolean;
 }
 

@@ -59,8 +59,17 @@ describe('POST /api/v1/sends', () => {
       accepted(queueId, { queueId, at, account, returnPath: account }),
     );
     assert.deepEqual(resultsOf(await report(items)), ['recorded', 'recorded', 'recorded']);
+    // Of a block on a domain nobody has judged each of its senders.
+    const { id: ofDomain } = (await server.block('', {
+      subject: { type: 'domain', value: 'letgo.example' },
+    })) as unknown as { id: string };
+    await server.held(ofDomain, 'one@letgo.example', 3);
+    const names = { account: 'one@letgo.example', returnPath: 'one@letgo.example' };
+    await report([accepted('q3', { queueId: 'q3', at, ...names })]);
     const { store, models, clock } = server.deps;
     await models.reached(await store.head());
+    const one = models.sendVolume.readings({ type: 'account', value: names.account }, clock.now());
+    assert.equal(Math.max(...one.map(({ observed }) => observed)), 1);
     const events: MessageAccepted[] = [];
     for await (const { data } of store.readStream(sendStream(account))) events.push(data as MessageAccepted);
     assert.deepEqual(
