@@ -204,6 +204,9 @@ const SWEEP_DAYS: Day = 30;
 
 interface BaselinesState {
   readonly installedAt: Instant;
+  /** The newest day that was summarised, and the day of the last sweep; -Infinity before the first. */
+  readonly newest: Day;
+  readonly swept: Day;
   readonly peaks: readonly KeptPeak[];
   readonly profiles: Readonly<Record<ProfiledType, readonly (readonly [value: string, profile: Profile])[]>>;
 }
@@ -339,15 +342,19 @@ export class Baselines {
     const { account, domain } = this.#profiles;
     return {
       installedAt: this.#installedAt,
+      newest: this.#newest,
+      swept: this.#swept,
       peaks: this.peaks.dump(),
       profiles: { account: [...account], domain: [...domain] },
     };
   }
 
   /** Takes over what {@link dump} gave, instead of all that it held. */
-  restore({ installedAt, peaks, profiles }: BaselinesState): void {
+  restore({ installedAt, newest, swept, peaks, profiles }: BaselinesState): void {
     this.#version++;
     this.#installedAt = installedAt;
+    this.#newest = newest;
+    this.#swept = swept;
     this.peaks.restore(peaks);
     this.#profiles = { account: new Map(profiles.account), domain: new Map(profiles.domain) };
     this.#users = new Map();

@@ -253,7 +253,16 @@ export class SubjectWindows {
     this.windows.forEach((window, number) => {
       const other = from.windows.findIndex((each) => isSame(window, each));
       if (other < 0) return;
-      this.#table.subtract(row, this.#places[number]!.sum, from.#table, fromRow, from.#places[other]!.sum);
+      const column = this.#places[number]!.sum;
+      const heldOf = ({ index }: Watch): number => this.#table.held(row, column, this.#trippedAt(row, index));
+      const before = window.watches.map(heldOf);
+      this.#table.subtract(row, column, from.#table, fromRow, from.#places[other]!.sum);
+      const used = this.#used.get(row);
+      // What is gone of a bucket is no longer used up of it either.
+      window.watches.forEach((watch, each) => {
+        if (used !== undefined)
+          used[watch.index] = Math.max(0, used[watch.index]! - (before[each]! - heldOf(watch)));
+      });
     });
   }
 
@@ -298,14 +307,20 @@ export class SubjectWindows {
   #carryTrips(row: number, before: SubjectWindows, oldRow: number): void {
     const trips = before.#tripped.get(oldRow);
     if (trips === undefined) return;
-    const old = new Map(before.#watches.map((watch) => [nameOf(watch), trips[watch.index]!]));
+    const old = new Map(before.#watches.map((watch) => [nameOf(watch), watch.index]));
     for (const watch of this.#watches) {
-      const at = old.get(nameOf(watch)) ?? 0;
+      const index = old.get(nameOf(watch)) ?? -1;
+      const at = trips[index] ?? 0;
       if (at === 0) continue;
       this.trip(row, watch, at);
       const window = this.windows.findIndex(({ watches }) => watches.includes(watch));
       // A rule that only observed may block from now on.
-      if (window >= 0) this.#usesHeld(row, this.#places[window]!.sum, watch, at);
+      if (window < 0) continue;
+      this.#usesHeld(row, this.#places[window]!.sum, watch, at);
+      // What came since its block had ended is no more used up than before.
+      const known = before.#used.get(oldRow)?.[index] ?? NaN;
+      const used = this.#used.get(row)!;
+      if (known < used[watch.index]!) used[watch.index] = known;
     }
   }
 

@@ -482,6 +482,30 @@ describe('a block or proposal that ends by itself', () => {
     assert.equal(reading!.observed, 1);
   });
 
+  test('goes on counting over a change of rules', () => {
+    const stage = over(DAILY);
+    for (let count = 1; count <= 5; count++) stage.send(START + 61 * SECOND);
+    stage.fold((position) => rulesChanged(DAILY, START + 62 * SECOND, position, 2));
+    assert.deepEqual(stage.observed(ALICE, START + 62 * SECOND), [5]);
+    assert.equal(stage.send(START + 63 * SECOND).length, 1);
+  });
+
+  test('counts at once also where a colleague’s mail leaves the window', () => {
+    const rules = DAILY.replace('account', 'domain').replace('limit: 5', 'limit: 50');
+    const stage = new Stage(rules + BURST.replace('  -', '\n  -').replace('limit: 10', 'limit: 1000'));
+    const domain: Subject = { type: 'domain', value: 'example.com' };
+    const bob = { account: 'bob@example.com', returnPath: 'bob@example.com' };
+    for (let count = 1; count <= 45; count++) stage.send(START + SECOND);
+    for (let count = 1; count <= 6; count++) stage.send(START + 2 * SECOND, bob);
+    const { type, data } = imposed('d1', domain) as Extract<BlockFact, { type: 'BlockImposed' }>;
+    stage.block(START + 2 * SECOND, { type, data: { ...data, evidence: evidence() } });
+    stage.block(START + MINUTE, { type: 'BlockExpired', data: { block: 'd1', dueAt: START + MINUTE } });
+    stage.block(START + MINUTE, imposed('a1', ALICE));
+    stage.block(START + MINUTE, released('a1'));
+    stage.send(START + 61 * SECOND, bob);
+    assert.deepEqual(stage.observed(domain, START + 61 * SECOND), [1]);
+  });
+
   test('has the sender of a lapsed proposal count again too', () => {
     const stage = new Stage(DAILY.replace('block', 'propose'));
     const waits = { duration: HOUR, lapsesAt: START + HOUR, rule: 'daily', evidence: evidence() };
