@@ -5,6 +5,7 @@ import { isHeldEvent } from '../../src/sending/events.js';
 import { HELD_KEPT } from '../../src/sending/most-held.js';
 import type { Subject } from '../../src/sending/subjects.js';
 import type { BlockEntry } from './block-entry.js';
+import type { BlockLedger } from './block-ledger.js';
 import { decidedThrough, decisionOn, isEnded, settledThrough } from './block-entry.js';
 
 /** A block that has ended, and for which mail is on hold that waits for a decision. */
@@ -42,11 +43,11 @@ export class HeldMail {
     );
   }
 
-  /** @param entryOf the entry of a block, if it is in memory; what comes late for others changes nothing */
-  held(event: RecordedEvent, entryOf: (block: string) => BlockEntry | undefined): void {
+  /** What comes late for a block that is not in memory changes nothing. */
+  held(event: RecordedEvent, ledger: Pick<BlockLedger, 'get'>): void {
     if (!isHeldEvent(event)) return;
     const { revision, position, at } = event;
-    const entry = entryOf(event.data.block);
+    const entry = ledger.get(event.data.block);
     if (entry === undefined) return;
     this.#put(entry, { revision, position, at, undecided: undefined });
   }

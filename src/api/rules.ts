@@ -236,7 +236,8 @@ let drafts = 0;
 let lastDraft: Promise<unknown> = Promise.resolve();
 
 /**
- * Reads rules that are only tried, one set after the other. So rules to put in force wait for one at most; files are read in another thread.
+ * Reads rules that are only tried, one set after the other. So rules to put in force wait for one at most. Files are read in
+ * another thread.
  *
  * @throws InvalidRules; StopgapError `unavailable` where many wait already
  */

@@ -112,7 +112,8 @@ type Open = Map<string, { readonly subject: Subject; readonly from: Instant }>;
 
 /**
  * What people have said of the blocks and proposals that were recorded. One that was released as a false positive, or
- * dismissed, was wrong; a block that ran out, or that was released without that word, was right. An approved proposal is judged by its block.
+ * dismissed, was wrong; a block that ran out, or that was released without that word, was right. An
+ * approved proposal is judged by its block.
  */
 export class RecordedFeedback {
   readonly #judged = new Map<string, Judged[]>();

@@ -233,7 +233,7 @@ export class ReadModels extends Projector {
   #applyActivity(event: RecordedEvent): readonly Verdict[] {
     const { pastBlocks, activeBlocks, sendVolume, heldMail, ledger } = this.#models;
     pastBlocks.sent(event, activeBlocks);
-    heldMail.held(event, (block) => ledger.get(block));
+    heldMail.held(event, ledger);
     return sendVolume.apply(event);
   }
 

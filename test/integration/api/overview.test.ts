@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
+import type { Evidence } from '../../../src/blocks/events.js';
 import { DAY, formatInstant, HOUR, MINUTE, SECOND } from '../../../src/kernel/time.js';
 import { newId } from '../../../src/runtime/ids.js';
 import { sendStream } from '../../../src/sending/events.js';
@@ -171,6 +172,23 @@ describe('senders over a limit that nothing stops', () => {
   const checked = async (account: string): Promise<string> =>
     (await server.get(`/api/v1/check?account=${account}`)).json.sentence;
 
+  /** The evidence of a rule that has just tripped. */
+  const tripped = async (): Promise<Evidence> => {
+    const last = (await server.deps.store.head()) + 1;
+    return {
+      rule: 'burst',
+      version: 2,
+      count: 'recipients',
+      window: 10 * MINUTE,
+      limit: 100,
+      observed: 101,
+      firstPosition: last,
+      lastPosition: last,
+      lastAt: server.clock.now(),
+      sentence: 'Too many.',
+    };
+  };
+
   test('are named while no detector acts, once it has had its time, and nothing says that rules block', async () => {
     await server.sent('flood@own.example', 120);
     await server.sent('flood@foreign.example', 120);
@@ -315,19 +333,7 @@ describe('senders over a limit that nothing stops', () => {
 
   test('are known too by what a detector has recorded that only observes', async () => {
     const subject = { type: 'account', value: 'recorded@own.example' } as const;
-    const last = (await server.deps.store.head()) + 1;
-    const evidence = {
-      rule: 'burst',
-      version: 2,
-      count: 'recipients',
-      window: 10 * MINUTE,
-      limit: 100,
-      observed: 101,
-      firstPosition: last,
-      lastPosition: last,
-      lastAt: server.clock.now(),
-      sentence: 'Too many.',
-    };
+    const evidence = await tripped();
     for (const [value, action] of [
       ['recorded@own.example', 'block'],
       ['noted@own.example', 'observe'],
@@ -344,19 +350,7 @@ describe('senders over a limit that nothing stops', () => {
   test('name accounts first, whatever networks strangers make trip after them', async () => {
     for (let n = 0; n < 12; n++) {
       const subject = { type: 'ip', value: `203.0.113.${n + 1}` } as const;
-      const last = (await server.deps.store.head()) + 1;
-      const evidence = {
-        rule: 'burst',
-        version: 2,
-        count: 'recipients',
-        window: 10 * MINUTE,
-        limit: 100,
-        observed: 101,
-        firstPosition: last,
-        lastPosition: last,
-        lastAt: server.clock.now(),
-        sentence: 'Too many.',
-      };
+      const evidence = await tripped();
       const command = { kind: 'observe', subject, action: 'block', evidence } as const;
       const { position } = await server.deps.blockCommands.execute(subject, command, { by: 'rule:burst@2' });
       await server.deps.models.reached(position);

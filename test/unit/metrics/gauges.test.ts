@@ -47,7 +47,7 @@ function gauged(clock: ManualClock, { facts = [], held = [], store = {}, more = 
   const heldMail = new HeldMail();
   for (const block of held) {
     const data = { block, transaction: 'q1', recipients: 1, size: 1 };
-    heldMail.held(event('MessageHeld', data, NOON, facts.length + 1), (id) => ledger.get(id));
+    heldMail.held(event('MessageHeld', data, NOON, facts.length + 1), ledger);
   }
   const rules = { version: 4, rules: [{}, {}], mode: 'observe' };
   const well = {

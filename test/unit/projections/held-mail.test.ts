@@ -45,7 +45,7 @@ function folded(events: readonly (BlockFact | 'held')[], ledger = new BlockLedge
   const mail = new HeldMail();
   for (const [index, fact] of events.entries()) {
     if (fact === 'held') {
-      mail.held(held(index), (id) => ledger.get(id));
+      mail.held(held(index), ledger);
       continue;
     }
     const one = blockEvent(fact, T0, index) as RecordedEvent & BlockEvent;
