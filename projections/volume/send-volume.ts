@@ -128,7 +128,7 @@ export class SendVolume {
     switch (event.type) {
       case 'MessageAccepted': {
         const data = event.data as MessageAccepted;
-        if (data.wasHeld === true) return NONE;
+        if (data.wasJudged === true) return NONE;
         const fold = this.#begin(event, data.direction, data, data);
         const { amounts } = this.#counting;
         amounts.set('messages', messagesOf(data));

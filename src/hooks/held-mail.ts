@@ -98,7 +98,7 @@ export async function recentSends(
     if (event.type !== 'MessageAccepted' || event.by.startsWith('smtp:')) continue;
     const data = event.data as MessageAccepted;
     // A person has let it go, or the hook for one: it is not held once more.
-    if (data.wasHeld === true) continue;
+    if (data.wasJudged === true) continue;
     if (!isOf(subject, direction, data)) continue;
     if (elsewhere.has(data.transaction) && !letGo.has(data.transaction)) continue;
     const { recipientDomains: _, entitled: __, further, ...message } = data;

@@ -389,7 +389,7 @@ export class Reports {
           size,
           recipientDomains: [...domains].slice(0, MOST_DOMAINS),
           entitled,
-          ...(queueId !== undefined && models.pastBlocks.wasJudged(queueId) ? { wasHeld: true } : {}),
+          ...(queueId !== undefined && models.pastBlocks.wasJudged(queueId) ? { wasJudged: true } : {}),
           ...waited,
         };
         return {

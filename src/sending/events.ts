@@ -39,7 +39,7 @@ export interface MessageAccepted extends SenderFields {
   /** Recipients of a message that an earlier event of the same transaction has recorded without them: it is no other message. */
   readonly further?: boolean;
   /** It was on hold for a block on its sender, and somebody has let it go: nothing counts it once more as what its sender does now. */
-  readonly wasHeld?: boolean;
+  readonly wasJudged?: boolean;
 }
 
 /** How many messages the event adds. */

@@ -73,7 +73,7 @@ describe('POST /api/v1/sends', () => {
     const events: MessageAccepted[] = [];
     for await (const { data } of store.readStream(sendStream(account))) events.push(data as MessageAccepted);
     assert.deepEqual(
-      events.map(({ transaction, wasHeld }) => [transaction, wasHeld]),
+      events.map(({ transaction, wasJudged }) => [transaction, wasJudged]),
       [
         ['q1', true],
         ['q2', true],
