@@ -10,6 +10,7 @@ import { BlockCommandHandler } from '../commands/block-commands.js';
 import { OverrideCommandHandler } from '../commands/override-commands.js';
 import { OverridesFile } from '../commands/overrides-file.js';
 import { RulesCommandHandler } from '../commands/rules-commands.js';
+import { RulesLoader } from '../commands/rules-loader.js';
 import { DaySummaryRecorder, planTimedWork, taskRunner, timedTasks } from './scheduled-jobs.js';
 import { dismissExempt, letGoWhenBack } from './housekeeping.js';
 import { QueueHooks } from '../hooks/queue-hooks.js';
@@ -39,7 +40,6 @@ import type { OutboxedStore } from '../store/outboxed.js';
 import type { EventStore } from '../store/port.js';
 import { LogReplaced } from '../store/port.js';
 import type { Tracing } from '../tracing/tracing.js';
-import { InvalidRules } from '../rules/parse.js';
 import { watchRules } from '../watched-files.js';
 import { within } from '../runtime/clock.js';
 
@@ -94,6 +94,7 @@ export class LogFollower {
   readonly #log: Logger;
   readonly #detects: boolean;
   readonly #categories: readonly string[];
+  readonly #rules: RulesLoader;
   #rulesFile: WatchedFile<SourcedRules> | undefined;
   #overrides: OverridesFile | undefined;
   #snapshots: Snapshots | undefined;
@@ -138,6 +139,13 @@ export class LogFollower {
       tracing,
     );
     this.rulesCommands = new RulesCommandHandler(store, clock);
+    this.#rules = new RulesLoader({
+      rulesCommands: this.rulesCommands,
+      file: () => this.#rulesFile?.current,
+      builtIn: loaded.evaluation ? EVALUATION_RULES : DEFAULT_RULES,
+      insist: (work) => this.#insist(ASKING, work),
+      log: logs.of('rules'),
+    });
     const listeners = this.#listeners();
     const models = (this.models = new ReadModels(listeners));
     const log = logs.of('rules');
@@ -217,9 +225,7 @@ export class LogFollower {
     const { config } = loaded;
     if (this.#notices !== undefined) await prepareToSend(config.notices.channels);
     if (this.#detects && config.rules !== undefined) {
-      // If the rules change while the store is away, only the newest are put in force when it is back.
-      const rulesCommands = { load: () => this.#loadRules() };
-      this.#rulesFile = await watchRules(config.rules, rulesCommands, logs.of('files'), metrics.rules);
+      this.#rulesFile = await watchRules(config.rules, this.#rules, logs.of('files'), metrics.rules);
     }
     if (this.#detects) {
       this.#overrides = await OverridesFile.open({
@@ -390,7 +396,7 @@ export class LogFollower {
     const { models, responder } = this;
     this.#head = undefined;
     await this.#insist(ASKING, () => store.head());
-    if (this.#detects) await this.#loadRules();
+    if (this.#detects) await this.#rules.load();
     const snapshots = (this.#snapshots = await this.#openSnapshots());
     // The events up to the snapshot also had effects outside the models: these are made up for.
     for (const verdict of await this.#insist(ASKING, () => snapshots.restore(store)))
@@ -476,36 +482,6 @@ export class LogFollower {
     await this.#notices?.start();
     const spanMs = Math.round(performance.now() - began);
     this.#log.info({ spanMs }, 'somebody was forgotten: all that is known was folded anew without them');
-  }
-
-  async #loadRules(): Promise<void> {
-    const { loaded, logs } = this.#options;
-    const builtIn = loaded.evaluation ? EVALUATION_RULES : DEFAULT_RULES;
-    const file = this.#rulesFile?.current;
-    const inForce = await this.#insist(ASKING, () => this.rulesCommands.load(file, builtIn));
-    if (file === undefined && inForce?.origin === 'file') {
-      const { version } = inForce;
-      logs.of('rules').warn({ version }, 'no rules file is configured: those that one had set stay in force');
-    }
-    await this.#renewRules('inForce');
-    await this.#renewRules('shadow');
-  }
-
-  async #renewRules(which: 'inForce' | 'shadow'): Promise<void> {
-    const log = this.#options.logs.of('rules');
-    try {
-      const renewed = await this.#insist(ASKING, () => this.rulesCommands.renew(which));
-      if (renewed === undefined) return;
-      const { version, before } = renewed;
-      log.info({ which, version, before }, 'rules extend the built-in ones of this version');
-    } catch (error) {
-      if (!(error instanceof InvalidRules)) throw error;
-      const { message } = error;
-      log.warn(
-        { which, error: message },
-        'rules do not go with the built-in ones of this version: they stay as they were',
-      );
-    }
   }
 
   get #snapshotFolder(): string {

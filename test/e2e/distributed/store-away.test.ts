@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { after, afterEach, before, test } from 'node:test';
+import type { RulesChanged } from '../../../src/rules/model.js';
 import type { MessageAccepted } from '../../../src/sending/events.js';
 import { account } from '../../support/distributed/accounts.js';
 import { awaited } from '../../support/distributed/awaited.js';
@@ -10,6 +11,8 @@ import type { Node } from '../../support/distributed/node.js';
 import { floodAt, sendOne } from '../../support/distributed/sends.js';
 import { skipOnRealServer as skip } from '../../support/kurrentdb/forms.js';
 
+const AWAY = 'the store does not answer: it is waited for';
+const READ = 'a file was read again';
 /** The built-in rule: more than a hundred recipients within ten minutes. */
 const LIMIT = 100;
 const NAMES = ['blocked', 'steady', 'flood', 'killed', 'twice', 'fault', 'full', 'guessed'];
@@ -229,15 +232,20 @@ test('a rules file that changes while the store is away is in force once it is b
   const file = path.join(cluster.dir, 'rules.yaml');
   const before = await readFile(file, 'utf8');
   await cluster.killStore();
-  await writeFile(file, `${before}# changed\n`);
-  await awaited('the detector would record it', () =>
-    detector.served.stderr.includes('the store does not answer: it is waited for'),
-  );
+  const said = detector.served.stderr.length;
+  const changed = `${before}# changed\n`;
+  await writeFile(file, changed);
+  const since = (): string => detector.served.stderr.slice(said);
+  await awaited('the detector would record it', () => since().includes(READ) && since().includes(AWAY));
   const after = `${before}# changed once more\n`;
   await writeFile(file, after);
+  await awaited('the newest is read', () => since().split(READ).length > 2);
   await cluster.storeBack();
   await awaited('the newest is in force', async () => {
     const { source } = await detector.json<{ source: string }>('GET', '/api/v1/rules');
     return source === after;
   });
+  const sources = (await cluster.events(['rules'])).map(({ data }) => (data as RulesChanged).source);
+  assert.deepEqual(sources.slice(-1), [after]);
+  assert.ok(!sources.includes(changed), 'what no longer holds is not recorded');
 });
