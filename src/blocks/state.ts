@@ -140,7 +140,7 @@ export function exemptionAt(standing: Standing, now: Instant): StandingExemption
 
 /** What is needed of a subject to read its next event. A {@link Standing} is one. */
 export interface Known {
-  readonly block: Pick<StandingBlock, 'id' | 'until' | 'direction'> | undefined;
+  readonly block: Pick<StandingBlock, 'id' | 'until' | 'asked' | 'direction'> | undefined;
   readonly proposal: PendingProposal | undefined;
   /** Blocks and proposals that have ended, by id. */
   readonly ended: { has(id: string): boolean };
@@ -166,14 +166,19 @@ export function effectsOf(known: Known, event: BlockEvent): readonly BlockEvent[
       return beginningOf(known, event);
     case 'BlockExtended': {
       if (block?.id !== nameOf(known, event.data.block)) return [];
-      const { until, direction } = event.data;
       return [
-        { ...event, data: { ...event.data, block: block.id, ...strongerOf(block, { until, direction }) } },
+        {
+          ...event,
+          data: { ...event.data, block: block.id, ...addedTo(block, event.data, isPerson(event.by)) },
+        },
       ];
     }
     case 'BlockExpired':
       return block?.id === nameOf(known, event.data.block) ? [byItself(named(event, block.id))] : [];
-    case 'BlockShortened':
+    case 'BlockShortened': {
+      if (block?.id !== nameOf(known, event.data.block)) return [];
+      return isPerson(event.by) ? [named(event, block.id)] : shortenedByRule(block, event);
+    }
     case 'BlockReleased':
       return block?.id === nameOf(known, event.data.block) ? [named(event, block.id)] : [];
     case 'ProposalLapsed':
@@ -226,11 +231,35 @@ function beginningOf(known: Known, event: Beginning): readonly BlockEvent[] {
 function strengthening(block: NonNullable<Known['block']>, event: Beginning): BlockEvent {
   const { type, data } = event;
   const { evidence } = data;
-  const stronger = strongerOf(block, type === 'BlockImposed' ? data : block);
+  const stronger = type === 'BlockImposed' ? addedTo(block, data, isAsked(event)) : strongerOf(block, block);
   const said = type === 'BlockImposed' && data.origin === 'admin' ? { note: data.description } : {};
   const proof = evidence === undefined ? {} : { evidence };
   const extended = { block: data.block, ...stronger, ...proof, ...said };
   return named({ ...event, type: 'BlockExtended', data: extended }, block.id);
+}
+
+/**
+ * What is in force after somebody has added to a block without having seen it as it is. Forged mail makes nobody who
+ * sends wait longer, see {@link isForgeable}.
+ */
+function addedTo(
+  block: NonNullable<Known['block']>,
+  { until, direction }: Pick<StandingBlock, 'until' | 'direction'>,
+  isAskedFor: boolean,
+): Pick<StandingBlock, 'until' | 'direction'> {
+  const isOfOthers = !isAskedFor && direction === 'inbound' && block.direction !== 'inbound';
+  return strongerOf(block, { until: isOfOthers ? block.until : until, direction });
+}
+
+/** A rule shortens a block of arriving mail alone, and to no earlier end than a person has asked for. */
+function shortenedByRule(
+  { id, until, asked, direction }: NonNullable<Known['block']>,
+  event: Extract<Naming, { readonly type: 'BlockShortened' }>,
+): readonly BlockEvent[] {
+  const { until: wanted } = event.data;
+  const end = asked !== undefined && isLater(asked, wanted) ? asked : wanted;
+  if (direction !== 'inbound' || end === null || !isLater(until, end)) return [];
+  return [named({ ...event, data: { ...event.data, until: end } }, id)];
 }
 
 /** A proposal that was made while another waits: the terms of the longer one hold. */
@@ -316,7 +345,7 @@ function folded(standing: Standing, event: BlockEvent): Standing {
           refusal: data.refusal,
           since: event.at,
           until: data.until,
-          asked: data.origin === 'admin' || isPerson(event.by) ? data.until : undefined,
+          asked: isAsked(event) ? data.until : undefined,
           rule: data.rule,
           evidence: data.evidence,
           renewWhileTrying: data.renewWhileTrying,
@@ -373,6 +402,11 @@ function contained({ block, containedThrough }: Standing, position: number): Sta
     directionsMeet(block!.direction, mail) ? position : containedThrough[mail],
   );
   return { outbound: outbound!, inbound: inbound! };
+}
+
+/** Whether a person set its end, by a block of their own or by the approval of a proposal. */
+function isAsked({ data, by }: Extract<BlockEvent, { readonly type: 'BlockImposed' }>): boolean {
+  return data.origin === 'admin' || isPerson(by);
 }
 
 /** Whether an event is signed by a person, and not by a rule or by the program. */

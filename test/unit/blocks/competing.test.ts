@@ -10,6 +10,7 @@ import { ALICE, T0, at, evidence, given, recorded, standing, terms } from '../..
 import {
   act,
   approved,
+  byPerson,
   dismissed,
   expired,
   extended,
@@ -132,9 +133,38 @@ describe('a block whose end was changed after a second one came', () => {
   });
 
   test('is shortened for a person who asks for it, by either id', () => {
-    assert.equal(active([FIRST, SECOND, shortened(NOW + 1)])?.until, NOW + 1);
-    const second = { type: 'BlockShortened', data: { block: 'b2', until: NOW + 1 } } as const;
+    assert.equal(active([FIRST, SECOND, byPerson(shortened(NOW + 1))])?.until, NOW + 1);
+    const second = byPerson({ type: 'BlockShortened', data: { block: 'b2', until: NOW + 1 } });
     assert.equal(active([FIRST, SECOND, second])?.until, NOW + 1);
+  });
+});
+
+describe('a rule that did not see what somebody else had just made of a block', () => {
+  const ofArriving = imposedByRule({ direction: 'inbound', until: T0 + 8 * HOUR });
+
+  test('shortens it to the end that a person has asked for, and no further', () => {
+    const asked = byPerson(extended(T0 + 6 * HOUR, { direction: 'inbound' }));
+    const [until, later] = [T0 + 10 * HOUR, byPerson(extended(T0 + 10 * HOUR, { direction: 'inbound' }))];
+    assert.equal(active([ofArriving, shortened(T0 + HOUR)])?.until, T0 + HOUR);
+    assert.equal(active([ofArriving, later, shortened(T0 + HOUR)])?.until, until);
+    const renewed = extended(T0 + 9 * HOUR, { direction: 'inbound' });
+    const shorter = imposedByRule({ direction: 'inbound', until: T0 + 2 * HOUR });
+    assert.equal(active([shorter, asked, renewed, shortened(T0 + HOUR)])?.until, T0 + 6 * HOUR);
+  });
+
+  test('shortens none that refuses what the sender submits by now', () => {
+    const forBoth = byPerson(extended(T0 + 8 * HOUR, { direction: 'all' }));
+    assert.equal(active([ofArriving, forBoth, shortened(T0 + HOUR)])?.until, T0 + 8 * HOUR);
+    const byRule = extended(T0 + 8 * HOUR, { direction: 'all' });
+    assert.equal(active([ofArriving, byRule, shortened(T0 + HOUR)])?.until, T0 + 8 * HOUR);
+  });
+
+  test('makes nobody who sends wait longer for the mail that has arrived under that name', () => {
+    const flood = extended(T0 + 20 * HOUR, { direction: 'inbound' });
+    assert.equal(active([FIRST, flood])?.until, T0 + HOUR);
+    const block = active([FIRST, imposedByRule({ block: 'b2', direction: 'inbound', until: null })]);
+    assert.deepEqual([block?.until, block?.direction], [T0 + HOUR, 'all']);
+    assert.equal(active([FIRST, byPerson(flood)])?.until, T0 + 20 * HOUR);
   });
 });
 

@@ -56,6 +56,7 @@ export function proposed(more: Partial<BlockProposed> = {}): BlockFact {
   };
 }
 
+export const byPerson = (fact: BlockFact): BlockFact => ({ ...fact, by: 'admin:me' });
 export const extended = (until: number | null, more: object = {}): BlockFact => ({
   type: 'BlockExtended',
   data: { block: 'b1', until, direction: 'outbound', ...more },

@@ -7,6 +7,7 @@ import { DAY, HOUR, MINUTE } from '../../../src/kernel/time.js';
 import { ALICE, T0, evidence, given, standing } from '../../support/given.js';
 import {
   approved,
+  byPerson,
   dismissed,
   expired,
   extended,
@@ -338,7 +339,7 @@ describe('the timers’ commands', () => {
     given([imposed(), extended(T0 + DAY)])
       .when(expire(T0 + HOUR))
       .then([]);
-    given([imposed(), shortened(T0 + MINUTE)])
+    given([imposed(), byPerson(shortened(T0 + MINUTE))])
       .when(expire(NOW))
       .then([expired(T0 + MINUTE)]);
   });
