@@ -135,7 +135,9 @@ function blockByRule(command: At<Act>, standing: Standing): readonly BlockFact[]
   const duration = escalated(terms, evidence.rule, standing, now);
   const standingBlock = activeBlock(standing, now);
   if (standingBlock !== undefined) {
-    const until = after(tripped(evidence, now), duration);
+    // What that block does not stop is refused from now on.
+    const from = contains(standingBlock, terms.direction) ? tripped(evidence, now) : now;
+    const until = after(from, duration);
     return strengthenByRule(standingBlock, until, terms.direction, evidence);
   }
   const until = after(now, duration);

@@ -133,6 +133,15 @@ describe('mail that arrives, by anybody who gives a name', () => {
       .then([extended(null, { direction: 'all', evidence: proof })]);
   });
 
+  test('has brought about a block that ends no earlier than one of its own would, however late its sends were reported', () => {
+    given([imposedByRule({ until: T0 + DAY, direction: 'inbound', rule: 'flood' })])
+      .when(act({ evidence: { ...proof, lastAt: NOW - 2 * HOUR } }))
+      .then([
+        shortened(NOW + HOUR),
+        extended(NOW + HOUR, { direction: 'all', evidence: { ...proof, lastAt: NOW - 2 * HOUR } }),
+      ]);
+  });
+
   test('has brought about no end that a person set: a rule shortens none of these', () => {
     const flood = imposedByRule({ until: T0 + DAY, direction: 'inbound', rule: 'flood' });
     const person = { by: 'admin:alice' };
