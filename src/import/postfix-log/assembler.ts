@@ -266,7 +266,7 @@ export class Assembler {
   }
 
   #tried({ host, at, times }: LogRecord, said: Said & { kind: 'tried' }): void {
-    const { queueId, to, deferred, toFilter, relay, handedTo } = said;
+    const { queueId, to, deferred, toFilter, toProgram, relay, handedTo } = said;
     const message = this.#messageOf(keyOf(host, queueId));
     if (message === undefined) return;
     message.addRecipient(to, deferred, times);
@@ -274,6 +274,8 @@ export class Assembler {
     // A server elsewhere may answer with any id, also with that of what it has sent itself.
     if (!toFilter || (relay !== undefined && !isLoopback(relay))) return;
     message.handed = true;
+    // Of a chain of filters the first message is the one that is known by its name.
+    if (toProgram) (this.#originalOf(message) ?? message).handedToProgram = true;
     const next = handedTo === undefined ? undefined : this.#messageOf(keyOf(host, handedTo));
     if (next !== undefined && next.account === undefined && message.root !== next) next.original ??= message;
   }
@@ -373,7 +375,7 @@ export class Assembler {
   /**
    * Where a message was here before: a filter has handed it back. Known by what the filter or the delivery to it says, or
    * because it has the same Message-ID and return path, and comes without a login from this machine after one that was delivered to what
-   * may be a filter, or from elsewhere after one that had a login. A program may give all its messages one Message-ID: what has left for
+   * may be a filter (by the `sendmail` command: to a program), or from elsewhere after one that had a login. A program may give all its messages one Message-ID: what has left for
    * good was no other message before.
    */
   #originalOf(message: Message): Message | undefined {

@@ -29,6 +29,8 @@ export class Message {
   isOver = false;
   /** It was delivered to what may be a filter of this machine. */
   handed = false;
+  /** Such a filter, of it or of what came back as it, was a program. */
+  handedToProgram = false;
   /** How many recipients it had when it came back from filters, as far as only names tell. */
   returned = 0;
   /** The message that a filter has handed back as this one. */
@@ -130,11 +132,10 @@ export class Message {
   }
 
   /** Whether it may come from a filter of this machine that has got another. */
-  mayComeFrom({ handed, uid }: Message): boolean {
-    // A filter does not get what the `sendmail` command hands in only to hand it in so again.
-    const isLocal =
-      this.client === undefined ? this.uid === undefined || uid === undefined : isLoopback(this.client);
-    return handed && isLocal;
+  mayComeFrom({ handed, handedToProgram, uid }: Message): boolean {
+    if (this.client !== undefined) return handed && isLoopback(this.client);
+    // A server hands nothing back by the `sendmail` command, and no filter gets what that hands in only to hand it in so again.
+    return this.uid === undefined ? handed : handedToProgram && uid === undefined;
   }
 
   /** @param times by how many lines that are the same */

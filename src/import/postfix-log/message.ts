@@ -57,6 +57,8 @@ export type Said =
       readonly deferred: boolean;
       /** Whether a filter may have got it: a program, an address, or what answered with an id. No mailbox does. */
       readonly toFilter: boolean;
+      /** Whether that is a program (`pipe`): it alone may hand back by the `sendmail` command. */
+      readonly toProgram: boolean;
       /** The address of the next server; undefined where it is a program, a socket or a mailbox. */
       readonly relay: string | undefined;
       /** The id from the next server: if that is this machine again, it is the same message. */
@@ -304,8 +306,16 @@ function readTried(daemon: string, text: string, isCut: boolean): Said | Garbled
   if (isCut && found !== null) {
     const end = text.indexOf(BEFORE_RELAY);
     const to = recipientOf(text.slice(found[0].length, end < 0 ? undefined : end));
-    const unknown = { deferred: false, toFilter: false, relay: undefined, handedTo: undefined };
-    return { kind: 'tried', queueId: found[1]!, to, ...unknown };
+    return {
+      kind: 'tried',
+      queueId: found[1]!,
+      to,
+      deferred: false,
+      toFilter: false,
+      toProgram: false,
+      relay: undefined,
+      handedTo: undefined,
+    };
   }
   const relay = text.indexOf(BEFORE_RELAY);
   const said = text.indexOf(', status=', relay);
@@ -318,12 +328,14 @@ function readTried(daemon: string, text: string, isCut: boolean): Said | Garbled
   const next = addressOf(RELAY.exec(text.slice(relay, said))?.[1]);
   const isNamed = NAMES_AN_ID.test(text.slice(0, relay));
   const handedTo = isSent && !isNamed ? HANDED.exec(text.slice(said))?.[1] : undefined;
+  const toProgram = isSent && daemon === 'pipe';
   return {
     kind: 'tried',
     queueId,
     to: recipientOf(text.slice(found[0].length, relay)),
     deferred: status === 'deferred',
-    toFilter: isSent && (daemon === 'pipe' || (next ?? handedTo) !== undefined),
+    toFilter: toProgram || (isSent && (next ?? handedTo) !== undefined),
+    toProgram,
     relay: next,
     handedTo,
   };

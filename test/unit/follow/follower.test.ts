@@ -334,7 +334,7 @@ describe('a follower of a log', () => {
       say(`cleanup[4]: ${id}: message-id=<same@form>`);
       say(`qmgr[2]: ${id}: from=<form@example.com>, size=100, nrcpt=${recipients} (queue active)`);
       say(
-        `smtp[5]: ${id}: to=<x@a.test>, relay=${relay}, delay=1, dsn=2.0.0, status=sent (250 queued as B1)`,
+        `${relay === 'filter' ? 'pipe' : 'smtp'}[5]: ${id}: to=<x@a.test>, relay=${relay}, delay=1, dsn=2.0.0, status=sent (250 queued as B1)`,
       );
       say(`qmgr[2]: ${id}: removed`);
     };
@@ -399,6 +399,50 @@ describe('a follower of a log', () => {
     assert.deepEqual(
       filtered.reported.map(({ queueId, account }) => [queueId, account]),
       [['D1', 'alice']],
+    );
+  });
+
+  test('counts what the sendmail command hands in with the Message-ID of mail that a filter got by SMTP, and once what a program hands back', async () => {
+    const scene = new Scene({ inbound: false });
+    const say = (text: string): number => scene.log.lines.push(`${stamp(0)} mx postfix/${text}`);
+    const begins = (id: string, begin: string, name: string): void => {
+      say(begin);
+      say(`cleanup[4]: ${id}: message-id=<${name}>`);
+      say(`qmgr[2]: ${id}: from=<t@evil.test>, size=100, nrcpt=50 (queue active)`);
+    };
+    const handsOn = (id: string, delivery: string): void => {
+      for (let to = 0; to < 50; to++)
+        say(`${delivery.replace('ID', id).replace(' relay', ` to=<u${to}@a.test>, relay`)}`);
+      say(`qmgr[2]: ${id}: removed`);
+    };
+    const sent = 'delay=1, dsn=2.0.0, status=sent';
+    const servers = ['127.0.0.1[127.0.0.1]:10024', 'mx[/run/amavis.sock]'];
+    for (const [index, server] of servers.entries()) {
+      // A stranger's message goes through the filter, which is a server, and so does what a web page then sends under its name.
+      const throughServer = (id: string, begin: string): void => {
+        begins(id, begin, `server-${index}`);
+        begins(`${id}F`, `smtpd[8]: ${id}F: client=localhost[127.0.0.1]`, `server-${index}`);
+        handsOn(id, `smtp[5]: ID: relay=${server}, ${sent} (250 OK: queued as ${id}F)`);
+        handsOn(`${id}F`, `smtp[6]: ID: relay=mx.a.test[198.51.100.1]:25, ${sent} (250 OK)`);
+      };
+      throughServer(`A${index}`, `smtpd[1]: A${index}: client=out[203.0.113.9]`);
+      for (const id of [`B${index}`, `C${index}`, `D${index}`])
+        throughServer(id, `pickup[3]: ${id}: uid=33 from=<t@evil.test>`);
+    }
+    // Two filters in a row: a server that answers with no id, then a program.
+    begins('E1', 'smtpd[1]: E1: client=pc[192.0.2.7], sasl_method=PLAIN, sasl_username=alice', 'program');
+    handsOn('E1', `smtp[5]: ID: relay=127.0.0.1[127.0.0.1]:10024, ${sent} (250 OK)`);
+    begins('E2', 'smtpd[8]: E2: client=localhost[127.0.0.1]', 'program');
+    handsOn('E2', `pipe[7]: ID: relay=filter, ${sent} (delivered via filter service)`);
+    begins('E3', 'pickup[3]: E3: uid=99 from=<t@evil.test>', 'program');
+    handsOn('E3', `smtp[6]: ID: relay=mx.a.test[198.51.100.1]:25, ${sent} (250 OK)`);
+    scene.log.there = scene.log.lines.length;
+    scene.start();
+    await scene.pass(MINUTE);
+    await scene.stop();
+    assert.deepEqual(
+      scene.reported.map(({ queueId, account, recipients }) => [queueId, account, recipients]),
+      [...['B0', 'C0', 'D0', 'B1', 'C1', 'D1'].map((id) => [id, 'uid-33@mx', 50]), ['E1', 'alice', 50]],
     );
   });
 

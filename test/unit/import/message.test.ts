@@ -3,7 +3,7 @@ import { describe, test } from 'node:test';
 import type { Said } from '../../../src/import/postfix-log/message.js';
 import { readMessage } from '../../../src/import/postfix-log/message.js';
 
-const NOWHERE = { relay: undefined, handedTo: undefined };
+const NOWHERE = { toProgram: false, relay: undefined, handedTo: undefined };
 
 /* What the golden logs in test/integration/import do not show: the forms that are told apart line by line. */
 describe('what a daemon of Postfix says', () => {
@@ -102,7 +102,14 @@ describe('what a daemon of Postfix says', () => {
         `1A: to=<${to}>, relay=${relay}, delay=1, dsn=2.0.0, status=${said}`,
       );
     const filter = '127.0.0.1[127.0.0.1]:10024';
-    const tried = { kind: 'tried', queueId: '1A', to: 'x@a.test', deferred: false, toFilter: true };
+    const tried = {
+      kind: 'tried',
+      queueId: '1A',
+      to: 'x@a.test',
+      deferred: false,
+      toFilter: true,
+      toProgram: false,
+    };
     assert.deepEqual(told('x@a.test', filter, 'sent (250 2.0.0 Ok: queued as 2B)'), {
       ...tried,
       relay: '127.0.0.1',
@@ -116,6 +123,7 @@ describe('what a daemon of Postfix says', () => {
     });
     assert.deepEqual(told('x@a.test', 'filter', 'sent (delivered via filter service)'), {
       ...tried,
+      toProgram: true,
       relay: undefined,
       handedTo: undefined,
     });
