@@ -103,8 +103,14 @@ function takesEventsOf({ store, outbox }: Pick<Parts, 'store' | 'outbox'>): bool
   return store.healthy && outbox?.away !== true;
 }
 
-function reportsOf({ events, signs, lastAt }: Reported): Readonly<Record<string, unknown>> {
-  return { events, signs, lastAt: lastAt === undefined ? null : formatInstant(lastAt) };
+/** Of followers without the names of their tokens, which may be anything. */
+function reportsOf({ events, signs, lastAt, followers }: Reported): Readonly<Record<string, unknown>> {
+  return {
+    events,
+    signs,
+    lastAt: lastAt === undefined ? null : formatInstant(lastAt),
+    followers: followers.map((one) => ({ signs: one.signs, lastAt: formatInstant(one.lastAt) })),
+  };
 }
 
 /** For a process that keeps its timed work in Redis. */

@@ -67,7 +67,7 @@ export interface FollowerOptions<Place> {
 const PACE: Milliseconds = 250;
 /** How often the place is written down, at most. */
 const SAVE: Milliseconds = SECOND;
-/** How often the server hears that the follower is there, at least. */
+/** How often the server hears that the follower is there, whatever else it hears. */
 const SIGN: Milliseconds = 5 * MINUTE;
 /** Zones differ by a quarter of an hour at least, and no line takes that long to come. */
 const LATE = 14 * MINUTE;
@@ -104,7 +104,7 @@ export class Follower<Place> {
   #starts: { readonly mark: number; readonly place: Place }[] = [];
   #saved = '';
   #savedAt: Milliseconds = -Infinity;
-  #reportedAt: Milliseconds = -Infinity;
+  #signedAt: Milliseconds = -Infinity;
   /** When all that the log had was read: what it says after that is written later. */
   #emptyAt: Instant = -Infinity;
 
@@ -247,8 +247,10 @@ export class Follower<Place> {
       this.#putOff = [];
       this.#putOff = await this.#report(again);
     }
-    // So that somebody who looks sees that a follower is there, and finds nothing in its log.
-    if (clock.monotonic() >= this.#reportedAt + SIGN) await this.#report([]);
+    // Events alone do not say that it is a follower who reports them, whose silence means something.
+    if (clock.monotonic() < this.#signedAt + SIGN) return;
+    await this.#report([]);
+    this.#signedAt = clock.monotonic();
   }
 
   /**
@@ -286,7 +288,6 @@ export class Follower<Place> {
   }
 
   #goOn(left: readonly Found[]): readonly Found[] {
-    this.#reportedAt = this.#options.clock.monotonic();
     this.#backoff.reset();
     this.#trouble.worked();
     return left;
@@ -304,6 +305,8 @@ export class Follower<Place> {
   /** Resolves when it is time to try again. @throws the error, if it is a fault of ours */
   async #afterFailure(error: unknown): Promise<void> {
     if (!isPassing(error)) throw error;
+    // A server that was started anew has forgotten who was there.
+    this.#signedAt = -Infinity;
     this.#trouble.failed(messageOf(error));
     await this.#pause(this.#backoff.next());
   }

@@ -45,6 +45,8 @@ const MOST_LOOKED_AT = 5000;
 const LOOKS = { atOnce: 2, queue: 500, refusal: 'too many reports wait to be looked into' };
 /** So many messages are remembered of which the rest may be reported while the store cannot be read. */
 const MOST_SENT = 10_000;
+/** Of so many followers it is remembered when they were heard. */
+const MOST_FOLLOWERS = 100;
 /** What a batch may take: less than a request may. */
 const PATIENCE: Milliseconds = 10 * SECOND;
 
@@ -139,10 +141,19 @@ interface Batch {
 /** What has been reported since the start. */
 export interface Reported {
   readonly events: number;
-  /** How often a follower of a log that says nothing let hear that it is there. */
+  /** How often a follower of a log let hear that it is there. */
   readonly signs: number;
   /** The last time that somebody reported, also nothing. */
   readonly lastAt: Instant | undefined;
+  /** Those who let hear that they are there, each under its token, as they came. */
+  readonly followers: readonly Heard[];
+}
+
+/** A follower. */
+export interface Heard {
+  readonly signs: number;
+  /** The last time that it reported, also nothing. */
+  readonly lastAt: Instant;
 }
 
 /** Records what others saw, each event once. */
@@ -156,14 +167,19 @@ export class Reports {
   readonly #sent = recentlyUsed<string, SentBefore>(MOST_SENT);
   /** The last of those that look for the rest of a message, by stream and queue id: the next one is to find what it records. */
   readonly #resting = new Map<string, Promise<unknown>>();
-  #reported: Reported = { events: 0, signs: 0, lastAt: undefined };
+  #events = 0;
+  #signs = 0;
+  #lastAt: Instant | undefined;
+  /** By who reports. */
+  readonly #followers = new Map<string, Heard>();
 
   constructor(context: ReportsContext) {
     this.#context = context;
   }
 
   get reported(): Reported {
-    return this.#reported;
+    const followers = [...this.#followers.values()];
+    return { events: this.#events, signs: this.#signs, lastAt: this.#lastAt, followers };
   }
 
   /** Logins of an account, in normal form, that were reported lately as failed with a wrong password; undefined if none were. */
@@ -185,13 +201,7 @@ export class Reports {
    */
   async record(reports: readonly Report[], by: string): Promise<readonly ReportResult[]> {
     const { store, clock, metrics } = this.#context;
-    const { events, signs } = this.#reported;
-    const isSign = reports.length === 0;
-    this.#reported = {
-      events: events + reports.length,
-      signs: signs + (isSign ? 1 : 0),
-      lastAt: clock.now(),
-    };
+    this.#hear(reports, by);
     const until = clock.monotonic() + PATIENCE;
     const results: ReportResult[] = [];
     const batch: Batch = { by, until, done: new Map(), lately: new Map(), isAway: false, isUnread: false };
@@ -204,6 +214,17 @@ export class Reports {
     }
     reports.forEach(({ type }, index) => metrics.policy.reported(type, results[index]!));
     return results;
+  }
+
+  #hear(reports: readonly Report[], by: string): void {
+    const lastAt = this.#context.clock.now();
+    const sign = reports.length === 0 ? 1 : 0;
+    this.#events += reports.length;
+    this.#signs += sign;
+    this.#lastAt = lastAt;
+    const before = this.#followers.get(by);
+    if (before === undefined && (sign === 0 || this.#followers.size >= MOST_FOLLOWERS)) return;
+    this.#followers.set(by, { signs: (before?.signs ?? 0) + sign, lastAt });
   }
 
   async #write(report: Report, batch: Batch): Promise<ReportResult> {

@@ -78,8 +78,14 @@ export function checkDovecot(findings: Findings, { loaded, server }: World): voi
   );
 }
 
-/** A follower whose log says nothing lets hear from it every five minutes. */
+/** A follower lets hear from it every five minutes. */
 const SILENT = 15 * MINUTE;
+
+interface ReportsTold {
+  readonly events?: number;
+  readonly lastAt?: string | null;
+  readonly followers?: readonly { readonly lastAt: string }[];
+}
 
 /** Whether who reports what it has seen, such as a follower of a log, still does, and has seen anything. */
 export function checkReports(findings: Findings, { server, clock }: World): void {
@@ -87,28 +93,26 @@ export function checkReports(findings: Findings, { server, clock }: World): void
     findings.notTried('what was reported: no running Stopgap answers');
     return;
   }
-  const {
-    events = 0,
-    signs = 0,
-    lastAt,
-  } = (server.health['reports'] ?? {}) as Record<string, number | string>;
-  const last = parseInstant(String(lastAt));
-  if (last === undefined) {
+  const { events = 0, lastAt, followers = [] } = (server.health['reports'] ?? {}) as ReportsTold;
+  if (parseInstant(String(lastAt)) === undefined) {
     findings.notTried('nobody has reported anything since the start');
     return;
   }
-  const since = clock.now() - last;
+  const all = followers.length;
   if (events === 0)
     findings.warning(
       'a follower reports, and has found nothing since the start',
       `see that it reads the log that the mail server writes; ${RECIPE}`,
     );
-  if (signs !== 0 && since > SILENT)
+  const silences = followers
+    .map((follower) => clock.now() - parseInstant(follower.lastAt)!)
+    .filter((since) => since > SILENT);
+  if (silences.length > 0)
     findings.warning(
-      `nobody has reported for ${formatDuration(since)}`,
-      'see that stopgap follow runs and reaches this server',
+      `${silences.length} of ${all} followers ${silences.length === 1 ? 'has not reported for' : 'have not reported for up to'} ${formatDuration(Math.max(...silences))}`,
+      'see that stopgap follow runs on each host and reaches this server; of one that was taken out this ends with the next start',
     );
-  findings.ok(`${events} events reported since the start`);
+  findings.ok(`${events} events reported since the start${all === 0 ? '' : `; followers: ${all}`}`);
 }
 
 type Asked = Readonly<Record<'rcpt' | 'data' | 'endOfMessage' | 'withLogin' | 'unheld' | 'full', number>>;

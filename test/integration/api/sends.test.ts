@@ -90,6 +90,29 @@ describe('POST /api/v1/sends', () => {
     );
   });
 
+  test('knows of each token by which a follower reports when it was heard last, and of no other', async () => {
+    const own = await ApiServer.start();
+    const ask = (role: 'server' | 'admin', items: unknown): Promise<Reply> =>
+      own.post(SENDS, items, { role });
+    const { reports } = own.deps.mailServers!;
+    const began = own.clock.now();
+    await ask('admin', [accepted('f1')]);
+    assert.deepEqual(reports.reported.followers, []);
+    await ask('server', []);
+    await ask('admin', []);
+    own.clock.advance(MINUTE);
+    await ask('admin', [accepted('f2')]);
+    const { followers } = reports.reported;
+    assert.deepEqual(followers, [
+      { signs: 1, lastAt: began },
+      { signs: 1, lastAt: began + MINUTE },
+    ]);
+    for (let other = 0; other < 300; other++) await reports.record([], `server:other-${other}`);
+    assert.equal(reports.reported.followers.length, 100, 'they are bounded');
+    assert.deepEqual(reports.reported.followers.slice(0, 2), followers);
+    await own.stop();
+  });
+
   test('records each kind of event as if Stopgap had seen it', async () => {
     const who = {
       account: 'kinds@example.com',

@@ -174,7 +174,7 @@ describe('stopgap doctor, of mail servers that ask and report', () => {
     );
     await report([{ type: 'accepted', id: '1', account: 'alice@example.com' }]);
     const well = await examined();
-    well.has('reports', 'ok', /1 events reported since the start/);
+    well.has('reports', 'ok', /1 events reported since the start; followers: 1/);
     assert.equal(well.findings.filter(({ check }) => check === 'reports').length, 1);
   });
 

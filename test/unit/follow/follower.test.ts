@@ -750,6 +750,35 @@ describe('a follower of a log', () => {
     );
   });
 
+  test('lets hear from it every five minutes, however much it reports, and once a server answers again that may have been started anew', async () => {
+    const scene = new Scene();
+    let signs = 0;
+    scene.answer = (items) => {
+      if (items.length === 0) signs++;
+      return { results: items.map(() => ({ result: 'recorded' })) };
+    };
+    scene.start();
+    await scene.pass(SECOND);
+    assert.equal(signs, 1);
+    for (let minute = 0; minute < 10; minute++) {
+      const failed = 'SASL PLAIN authentication failed: (reason unavailable), sasl_username=alice';
+      scene.log.lines.push(`${stamp(minute * 60)} mx postfix/smtpd[1]: warning: pc[192.0.2.7]: ${failed}`);
+      scene.log.there = scene.log.lines.length;
+      await scene.pass(MINUTE);
+    }
+    assert.equal(scene.reported.length, 10);
+    assert.equal(signs, 3);
+    scene.isAway = true;
+    scene.log.lines.push(...message('A1', 600), `${stamp(600)} mx postfix/qmgr[2]: A1: removed`);
+    scene.log.there = scene.log.lines.length;
+    await scene.pass(10 * SECOND);
+    scene.isAway = false;
+    await scene.pass(20 * SECOND);
+    await scene.stop();
+    assert.equal(scene.reported.length, 11);
+    assert.equal(signs, 4);
+  });
+
   test('lets hear from it where the log says nothing, and tells what the server refuses and what it cannot read', async () => {
     const scene = new Scene();
     scene.answer = (items) => ({
