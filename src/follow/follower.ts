@@ -165,6 +165,7 @@ export class Follower<Place> {
       {
         zone,
         year: undefined,
+        live: true,
         onLine: () => undefined,
         onBytes: () => undefined,
         get now() {

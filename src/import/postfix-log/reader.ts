@@ -37,6 +37,8 @@ export interface ReaderOptions {
   readonly zone: Zone;
   /** The year of each file's first line; undefined: inferred. Only for lines that name none. */
   readonly year: number | undefined;
+  /** Lines are written now: one that names no year is of the last twelve months. */
+  readonly live?: boolean;
   /** Lines later than this, by more than a day, are not believed. */
   readonly now: Instant;
   /** Each line is counted; then it is blank, of others or taken, or else broken. */
@@ -175,6 +177,13 @@ export class LogReader {
   }
 
   #yearOf(stamp: Stamp): number {
+    const { live, now } = this.#options;
+    if (live === true) {
+      // By itself: what one line says, of a wrong time or of years ago, must not move all that follow.
+      const years = new YearCounter();
+      years.add(stamp);
+      return years.firstYear(now);
+    }
     const turns = this.#years.add(stamp);
     // If it can be read only once, the first line is taken for one of the last twelve months.
     this.#firstYear ??= this.#years.firstYear(this.#file.writtenAt);

@@ -6,7 +6,7 @@ import type { FollowerOptions, Item, LiveLog, Outcome, Piece } from '../../../sr
 import { Follower } from '../../../src/follow/follower.js';
 import { Zone } from '../../../src/import/postfix-log/index.js';
 import { StopgapError } from '../../../src/kernel/errors.js';
-import { MINUTE, SECOND } from '../../../src/kernel/time.js';
+import { DAY, MINUTE, SECOND } from '../../../src/kernel/time.js';
 import { ManualClock, NOON } from '../../support/manual-clock.js';
 import { doings, logOf } from '../../support/postfix.js';
 
@@ -747,6 +747,34 @@ describe('a follower of a log', () => {
     assert.match(
       scene.told.join('\n'),
       /^mail\.log: lines that come now bear an earlier time.*--timezone right/,
+    );
+  });
+
+  test('counts what a log without years says now, though it has more than a year and a line of no time that was', async () => {
+    const traditional = (at: number): string => {
+      const [, , day, time] = [...new Date(at).toISOString().matchAll(/\d\d+(?:[:.]\d+)*/g)].map(String);
+      const month = new Date(at).toLocaleString('en', { month: 'short', timeZone: 'UTC' });
+      return `${month} ${day!.replace(/^0/, ' ')} ${time!.slice(0, 8)}`;
+    };
+    const scene = new Scene();
+    const say = (id: string, at: number): void => {
+      scene.log.lines.push(...message(id, 0).map((line) => `${traditional(at)}${line.slice(24)}`));
+      scene.log.there = scene.log.lines.length;
+    };
+    const now = scene.clock.now();
+    // Read again after a restart.
+    for (const days of [420, 300, 1]) say(`B${days}`, now - days * DAY);
+    scene.place = { lines: scene.log.there };
+    // The server refuses what is of no time, or of long ago.
+    scene.log.lines.push(`${traditional(now + 8 * DAY)} mx postfix/qmgr[2]: D1: removed`);
+    scene.log.lines.push(`${traditional(now + 20 * DAY)} mx postfix/qmgr[2]: D2: removed`);
+    say('A1', now);
+    scene.start();
+    await scene.pass(15 * SECOND);
+    await scene.stop();
+    assert.deepEqual(
+      scene.reported.filter(({ queueId }) => queueId === 'A1').map(({ at }) => at),
+      [new Date(now).toISOString()],
     );
   });
 
