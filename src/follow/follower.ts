@@ -79,7 +79,9 @@ const HOLDING = { disorder: 2 * SECOND, patience: 10 * SECOND, patienceUncounted
 /** Items of one report, and characters of their JSON: the server takes 1,000 and 1 MiB. */
 const MOST_ITEMS = 500;
 const LARGEST = 256 * 1024;
+/** Of one event the server takes no more. One line of rsyslog may stand for any number. */
 const MOST_RECIPIENTS = 1_000_000;
+const MOST_FAILED = 10_000;
 const PAUSES = { first: SECOND, most: MINUTE };
 /** What is read to know more of later lines, and was reported before. */
 const CONTEXT = -1;
@@ -402,7 +404,8 @@ function itemOf({ id: text, at: instant, event, login, total }: PastEvent): Item
       };
     }
     case 'RecipientsRefused': {
-      const { account, returnPath, ehlo, ip, direction, count, code } = event.data;
+      const { account, returnPath, ehlo, ip, direction, code } = event.data;
+      const count = Math.min(event.data.count, MOST_RECIPIENTS);
       // Without any of these it says of nobody that they did it.
       if (account === undefined && returnPath === '' && ip === undefined) return undefined;
       return { type: 'recipients-refused', id, at, account, returnPath, ehlo, ip, direction, count, code };
@@ -410,7 +413,8 @@ function itemOf({ id: text, at: instant, event, login, total }: PastEvent): Item
     case 'BounceReceived':
       return { type: 'bounce', id, at, ...event.data };
     case 'AuthenticationFailed': {
-      const { network, count } = event.data;
+      const { network } = event.data;
+      const count = Math.min(event.data.count, MOST_FAILED);
       // Of an IPv6 network any address will do: they count together.
       return { type: 'login-failed', id, at, account: login, ip: network.split('/')[0], count };
     }

@@ -326,6 +326,30 @@ describe('a follower of a log', () => {
     );
   });
 
+  test('reports no more of what rsyslog has merged than the server takes for one event', async () => {
+    const scene = new Scene();
+    const merged = (times: number, text: string): number =>
+      scene.log.lines.push(`${stamp(0)} mx postfix/smtpd[1]: message repeated ${times} times: [ ${text}]`);
+    const failed = 'SASL PLAIN authentication failed: (reason unavailable), sasl_username=alice';
+    const refused =
+      '550 5.1.1 <x@a.test>: Recipient address rejected: User unknown; from=<form@a.test> to=<x@a.test> proto=ESMTP helo=<pc>';
+    merged(10_001, `warning: pc[192.0.2.7]: ${failed}`);
+    merged(9_999, `warning: pc[192.0.2.8]: ${failed}`);
+    merged(1_000_001, `NOQUEUE: reject: RCPT from pc[127.0.0.1]: ${refused}`);
+    scene.log.there = scene.log.lines.length;
+    scene.start();
+    await scene.pass(15 * SECOND);
+    await scene.stop();
+    assert.deepEqual(
+      scene.reported.map(({ type, count }) => [type, count]),
+      [
+        ['login-failed', 10_000],
+        ['login-failed', 9_999],
+        ['recipients-refused', 1_000_000],
+      ],
+    );
+  });
+
   test('counts each message of a program that gives all of them one Message-ID, and once each that a filter hands back', async () => {
     const scene = new Scene({ inbound: false });
     const say = (text: string): number => scene.log.lines.push(`${stamp(0)} mx postfix/${text}`);
