@@ -172,11 +172,12 @@ export class ChannelState {
       case 'NoticeFailed': {
         const { error, retryAt, gone } = data;
         if (gone) this.#disabled = true;
-        this.#deliveries.change(data.notice, ({ notice: { kind } }) => {
-          if (retryAt === null) return { state: 'dead', error, settledAt: at };
+        this.#deliveries.change(data.notice, ({ notice: { kind }, told: before }) => {
+          const told = [...before, ...(data.told ?? [])];
+          if (retryAt === null) return { state: 'dead', error, settledAt: at, told };
           const isUrgent = kind === 'breaker' || kind === 'test';
           const quiet = isUrgent ? undefined : quietUntil(this.#rules.quietHours, retryAt);
-          return { state: 'waiting', error, nextAt: quiet ?? retryAt };
+          return { state: 'waiting', error, nextAt: quiet ?? retryAt, told };
         });
         break;
       }

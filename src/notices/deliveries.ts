@@ -11,6 +11,8 @@ export interface Delivery {
   readonly nextAt: Instant;
   readonly error: string | undefined;
   readonly settledAt: Instant | undefined;
+  /** Those of several addresses that took it already. */
+  readonly told: readonly string[];
 }
 
 /** What is recorded of one that waits. */
@@ -44,10 +46,10 @@ export class Deliveries {
   }
 
   /** What was recorded of it again moves it on in the stream alone. */
-  put({ notice, attempts, nextAt, error }: Waiting, revision: number): void {
+  put({ notice, attempts, nextAt, error, told = [] }: Waiting, revision: number): void {
     const { id, to = ITSELF } = notice;
     if (!this.#all.has(id)) {
-      this.#all.set(id, { notice, state: 'waiting', attempts, nextAt, error, settledAt: undefined });
+      this.#all.set(id, { notice, state: 'waiting', attempts, nextAt, error, settledAt: undefined, told });
       this.underWay.change(to, 1);
     }
     this.#recorded.set(id, revision);
@@ -72,9 +74,15 @@ export class Deliveries {
   *recordedLongAgo(revision: number): Generator<Waiting> {
     for (const [id, recorded] of this.#recorded) {
       if (revision - recorded <= MOST_SINCE) continue;
-      const { notice, state, attempts, nextAt, error } = this.#all.get(id)!;
+      const { notice, state, attempts, nextAt, error, told } = this.#all.get(id)!;
       if (state !== 'waiting' || notice.kind === 'test') continue;
-      yield { notice, attempts, nextAt, ...(error === undefined ? {} : { error }) };
+      yield {
+        notice,
+        attempts,
+        nextAt,
+        ...(error === undefined ? {} : { error }),
+        ...(told.length === 0 ? {} : { told }),
+      };
     }
   }
 }

@@ -85,12 +85,16 @@ export type ChannelFact =
         readonly attempts: number;
         readonly nextAt: Instant;
         readonly error?: string;
+        readonly told?: readonly string[];
       }
     >
   /** Somebody sends it now; nobody else does until the lease is over. */
   | Fact<'NoticeAttempted', { readonly notice: string }>
   | Fact<'NoticeDelivered', { readonly notice: string }>
-  /** `retryAt` null: it is a dead letter. `gone`: the receiver wants no more (410). */
+  /**
+   * `retryAt` null: it is a dead letter. `gone`: the receiver wants no more (410). `told`: addresses that took it all the same, and
+   * do not get it again.
+   */
   | Fact<
       'NoticeFailed',
       {
@@ -98,6 +102,7 @@ export type ChannelFact =
         readonly error: string;
         readonly retryAt: Instant | null;
         readonly gone?: true;
+        readonly told?: readonly string[];
       }
     >
   | Fact<'NoticeResent', { readonly notice: string }>
@@ -146,10 +151,16 @@ const SHAPES: { readonly [Type in ChannelFact['type']]: Check } = {
     behind: optional(behind),
     breakers: optional(all(text)),
   }),
-  NoticeKept: shaped({ notice, attempts: whole, nextAt: whole, error: optional(text) }),
+  NoticeKept: shaped({
+    notice,
+    attempts: whole,
+    nextAt: whole,
+    error: optional(text),
+    told: optional(all(text)),
+  }),
   NoticeAttempted: about,
   NoticeDelivered: about,
-  NoticeFailed: shaped({ notice: text, error: text, retryAt: wholeOrNull }),
+  NoticeFailed: shaped({ notice: text, error: text, retryAt: wholeOrNull, told: optional(all(text)) }),
   NoticeResent: about,
   BreakerClosed: shaped({ breakers: all(text) }),
 };

@@ -304,13 +304,13 @@ export class Notices {
     return { breakers: openBreakers(models, now), waiting, newId, mostBytes };
   }
 
-  async #send(channel: Channel, { notice, attempts }: Delivery): Promise<void> {
+  async #send(channel: Channel, { notice, attempts, told }: Delivery): Promise<void> {
     const { log, metrics, clock } = this.#options;
     const { signal } = this.#closing;
     const attempt = attempts + 1;
-    const outcome = await sendNotice(channel, notice, this.#options, signal);
+    const outcome = await sendNotice(channel, notice, this.#options, signal, told);
     // The answer is not known: it is sent again with the same id.
-    if (signal.aborted && outcome.error !== undefined) return;
+    if (signal.aborted && outcome.error !== undefined && outcome.told === undefined) return;
     const fields = { channel: channel.name, notice: notice.id, attempt };
     const fact = this.#factOf(notice.id, attempt, outcome, clock.now());
     if (fact.type === 'NoticeDelivered') {
@@ -329,7 +329,7 @@ export class Notices {
   #factOf(
     notice: string,
     attempt: number,
-    { error, gone, refused, retryAfter = 0 }: Outcome,
+    { error, gone, refused, retryAfter = 0, told }: Outcome,
     now: Instant,
   ): ChannelFact {
     if (error === undefined) return { type: 'NoticeDelivered', data: { notice } };
@@ -339,7 +339,10 @@ export class Notices {
         ? undefined
         : Math.max(pauseAfter(attempt, PAUSES), retryAfter);
     const retryAt = pause === undefined ? null : Math.round(now + pause);
-    return { type: 'NoticeFailed', data: { notice, error, retryAt } };
+    return {
+      type: 'NoticeFailed',
+      data: { notice, error, retryAt, ...(told === undefined ? {} : { told }) },
+    };
   }
 
   /** Records what came of an attempt, as soon as the store takes it. */

@@ -9,6 +9,7 @@ import type { RelaySettings } from '../config/values.js';
 import type { AlarmClock, Instant, Milliseconds } from '../kernel/time.js';
 import { DAY, SECOND } from '../kernel/time.js';
 import { within } from '../runtime/clock.js';
+import { normalizeAccount } from '../sending/identity.js';
 import type { Notice } from './events.js';
 import type { HttpRequest } from './formats.js';
 import { headerText, plainOf, requestOf } from './formats.js';
@@ -21,6 +22,8 @@ export interface Outcome {
   readonly gone?: true;
   /** The mail server takes nothing for this receiver, now or later. */
   readonly refused?: true;
+  /** Addresses that took it in this attempt, as {@link normalizeAccount} writes them, where others did not. */
+  readonly told?: readonly string[];
   /** How long the receiver asks to wait. */
   readonly retryAfter?: Milliseconds;
 }
@@ -48,18 +51,19 @@ export async function prepareToSend(channels: readonly Channel[]): Promise<void>
   if (channels.some(({ type }) => type === 'mail')) await import('nodemailer');
 }
 
-/** Sends a notice once. Never throws. */
+/** Sends a notice once. Never throws. @param told addresses that took it before, and do not get it again */
 export async function sendNotice(
   channel: Channel,
   notice: Notice,
   options: SenderOptions,
   closing: AbortSignal,
+  told: readonly string[] = [],
 ): Promise<Outcome> {
   const deadline = new AbortController();
   const signal = AbortSignal.any([closing, deadline.signal]);
   const attempt =
     channel.type === 'mail'
-      ? sendMail(channel, notice, options, signal)
+      ? sendMail(channel, notice, options, signal, told)
       : post(requestOf(channel, notice, options.publicUrl, options.clock.now()), options, signal);
   let stop = (): void => undefined;
   // A mail server that hangs must not keep the process from ending.
@@ -178,7 +182,12 @@ async function sendMail(
   notice: Notice,
   { relay, hostname, publicUrl }: SenderOptions,
   signal: AbortSignal,
+  told: readonly string[],
 ): Promise<Outcome> {
+  const all = notice.to === undefined ? (to ?? []) : [notice.to];
+  const rest = all.filter((address) => !told.includes(normalizeAccount(address)));
+  // Who has not taken it is no receiver any more.
+  if (rest.length === 0) return {};
   const target = (smtp ?? relay).target;
   if ('maildir' in target || 'path' in target.address) return { error: 'no mail server is named' };
   const [user, pass] = loginOf(target.authPlain?.());
@@ -205,7 +214,7 @@ async function sendMail(
     const text = textOf(notice, publicUrl, texts);
     const { accepted, rejectedErrors = [] } = await transport.sendMail({
       from: { name: 'Stopgap', address: from ?? `stopgap@${hostname}` },
-      to: notice.to === undefined ? [...(to ?? [])] : [notice.to],
+      to: rest,
       subject: headerText(text.title),
       messageId: `<${notice.id}@${hostname}>`,
       // No automatic answer may come of it.
@@ -214,7 +223,11 @@ async function sendMail(
       html: htmlOf(text),
     });
     // LMTP answers for each receiver once it has the message, and that is no error there.
-    return accepted.length > 0 ? {} : failureOf({ rejectedErrors });
+    if (rejectedErrors.length === 0) return {};
+    const failure = failureOf({ rejectedErrors });
+    if (accepted.length === 0) return failure;
+    const error = `of ${all.length} addresses ${rejectedErrors.length} did not take it: ${failure.error}`;
+    return { ...failure, error, told: accepted.map(normalizeAccount) };
   } finally {
     signal.removeEventListener('abort', abort);
     transport.close();

@@ -300,6 +300,37 @@ describe('notices', () => {
     assert.deepEqual((await mail.got(1))[0]!.to, ['alice@home.example']);
   });
 
+  test('are tried again for those addresses of several that did not take them, over a restart too, and come to the others once', async (t) => {
+    const mail = await MailReceiver.start(t);
+    const channel = { type: 'mail', url: undefined, secret: undefined, smtp: mail.url };
+    const there = await scene(t, { ...channel, to: 'ops@example.com, grey@example.com, gone@example.com' });
+    const { stopgap, clock } = there;
+    const failed = async (): Promise<number> =>
+      (await states(there)).filter((type) => type === 'NoticeFailed').length;
+    mail.refused
+      .set('grey@example.com', '450 4.7.1 greylisted')
+      .set('gone@example.com', '550 5.1.1 no such user');
+    await stopgap.block('account', ALICE);
+    await passing(there, 10 * SECOND, 'it arrives at one', () => mail.mails.length >= 1);
+    await eventually('that is recorded', async () => (await failed()) === 1);
+    const [first] = (await stopgap.events()).filter(({ type }) => type === 'NoticeFailed');
+    const { error, retryAt } = first!.data as Record<string, unknown>;
+    assert.equal(error, 'of 3 addresses 2 did not take it: the mail server refused it: 450');
+    assert.ok(Number(retryAt) > clock.now());
+    await stopgap.restart();
+    mail.refused.delete('grey@example.com');
+    await passing(there, MINUTE, 'it arrives at the other', () => mail.mails.length >= 2);
+    await eventually('that is recorded', async () => (await failed()) === 2);
+    assert.deepEqual(
+      mail.mails.map(({ to }) => to),
+      [['ops@example.com'], ['grey@example.com']],
+    );
+    await eventually('it is a dead letter', () => {
+      const [one] = stopgap.app.channelState('ops')?.deliveries ?? [];
+      return one?.state === 'dead' && one.error!.endsWith('refuses this receiver for good: 550');
+    });
+  });
+
   test('tell of an open circuit breaker in quiet hours too', async (t) => {
     const rules = 'version: 1\nmaxAutomaticBlocks: 2 in 1h\nrules: []\n';
     const { stopgap, clock, receiver } = await scene(t, { quietHours: '00:00-23:59' }, rules);

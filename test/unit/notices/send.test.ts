@@ -41,7 +41,12 @@ const NOTICE: Notice = {
 
 const never = new AbortController().signal;
 
-function sending(channel: Channel, more: Partial<SenderOptions> = {}, notice = NOTICE): Promise<Outcome> {
+function sending(
+  channel: Channel,
+  more: Partial<SenderOptions> = {},
+  notice = NOTICE,
+  told?: readonly string[],
+): Promise<Outcome> {
   const options: SenderOptions = {
     clock: systemClock,
     publicUrl: 'https://stopgap.example.com',
@@ -49,7 +54,7 @@ function sending(channel: Channel, more: Partial<SenderOptions> = {}, notice = N
     relay: asRelay('smtp://127.0.0.1:9', '/'),
     ...more,
   };
-  return sendNotice(channel, notice, options, never);
+  return sendNotice(channel, notice, options, never, told);
 }
 
 /** A header as a reader sees it: encoded words are decoded, and white space between two of them is none (RFC 2047). */
@@ -338,10 +343,43 @@ describe('a notice is written as the service reads it', () => {
         assert.deepEqual(await sending(channel, {}, notice), outcome);
       });
 
-    test('it has arrived where one receiver of several has it', async (t) => {
+    for (const [said, outcome] of [
+      ['450 4.7.1 greylisted', forNow(450)],
+      [absent(550), forGood(550)],
+    ] as const)
+      test(`it tells which of several addresses took it, and goes to the others alone from then on, after: ${said}`, async (t) => {
+        const { mail, channel } = await refusing(t);
+        mail.refused.set('security@example.com', said);
+        const told = ['ops@example.com'];
+        const error = `of 2 addresses 1 did not take it: ${outcome.error}`;
+        assert.deepEqual(await sending(channel), { ...outcome, error, told });
+        assert.deepEqual(await sending(channel, {}, NOTICE, told), outcome);
+        mail.refused.clear();
+        assert.deepEqual(await sending(channel, {}, NOTICE, told), {});
+        assert.deepEqual(
+          mail.mails.map(({ to }) => to),
+          [['ops@example.com'], ['security@example.com']],
+        );
+      });
+
+    test('it knows an address again that is written in capitals and with a domain that is not ASCII', async (t) => {
       const { mail, channel } = await refusing(t);
-      mail.refused.set('ops@example.com', 550);
-      assert.deepEqual(await sending(channel), {});
+      mail.refused.set('security@example.com', 450);
+      const to = 'Ops@BÜCHER.example, ops@bücher.example, security@example.com';
+      const several = {
+        ...channel,
+        to: channelOf({ type: 'mail', url: undefined, secret: undefined, to }).to,
+      };
+      const { told } = await sending(several);
+      mail.refused.clear();
+      assert.deepEqual(await sending(several, {}, NOTICE, told), {});
+      assert.deepEqual(mail.mails.at(-1)!.to, ['security@example.com']);
+    });
+
+    test('it is sent to nobody where all addresses that are still named have it', async (t) => {
+      const { mail, channel } = await refusing(t);
+      assert.deepEqual(await sending(channel, {}, NOTICE, ['ops@example.com', 'security@example.com']), {});
+      assert.deepEqual(mail.mails, []);
     });
 
     test('it is tried again unless the mailboxes of all are refused for good, in whichever order', async (t) => {
