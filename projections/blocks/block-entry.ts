@@ -86,7 +86,7 @@ export function termsReplacedSince({ history }: BlockEntry, at: Instant): Partia
 }
 
 /** The state at `now`, including what has fallen due without a record. */
-export function stateAt(entry: BlockEntry, now: Instant): BlockState {
+export function stateAt(entry: Pick<BlockEntry, 'state' | 'until' | 'lapsesAt'>, now: Instant): BlockState {
   if (entry.state === 'active' && isOver(entry.until!, now)) return 'expired';
   if (entry.state === 'proposed' && entry.lapsesAt! <= now) return 'lapsed';
   return entry.state;

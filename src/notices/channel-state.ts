@@ -7,6 +7,7 @@ import type { Delivery } from './deliveries.js';
 import { Deliveries, isUnderWay, MOST_SINCE } from './deliveries.js';
 import type { Behind, ChannelEvent, ChannelFact, Decision, Item, Notice } from './events.js';
 import { decisionOf } from './events.js';
+import type { Standing } from './gathering.js';
 import { Gathering, MOST_ITEMS, sum } from './gathering.js';
 import { receiversOf } from './receivers.js';
 import { Room } from './room.js';
@@ -31,6 +32,8 @@ export interface Circumstances {
   readonly breakers: readonly OpenBreaker[];
   /** Proposals that wait for an answer; asked for only where it matters. */
   readonly waiting: () => Iterable<Item>;
+  /** Of a block or a proposal; undefined if nothing is known of it. */
+  readonly standingOf: (block: string) => Standing | undefined;
   readonly newId: () => string;
   /** Bytes that one append may have. */
   readonly mostBytes: number;
@@ -226,6 +229,7 @@ export class ChannelState {
     for (const data of this.#deliveries.recordedLongAgo(Number(this.#revision)))
       record({ type: 'NoticeKept', data });
     const follow = (data: Decision): void => record({ type: 'ChannelFollowed', data });
+    if ((this.#flushAt(now) ?? Infinity) <= now) this.#settle(now, circumstances);
     const flushAt = this.#flushAt(now);
     if (flushAt === undefined) {
       for (const fact of this.#repeats(now, circumstances)) record(fact);
@@ -264,6 +268,14 @@ export class ChannelState {
         ? this.#checkedAt!
         : Math.max(since + digest.wait, this.#deliveries.lastAt + digest.interval);
     return Math.max(at, quietUntil(quietHours, Math.max(at, now)) ?? 0);
+  }
+
+  /** Takes how all that has gathered stands now, when it is to be told. */
+  #settle(now: Instant, { standingOf }: Circumstances): void {
+    for (const [receiver, group] of this.#groups) {
+      group.settle(now, standingOf);
+      if (group.isEmpty) this.#groups.delete(receiver);
+    }
   }
 
   /** Receivers for whom something has gathered, and who take more. */

@@ -1,3 +1,6 @@
+import type { BlockEntry } from '../../projections/blocks/block-entry.js';
+import { stateAt } from '../../projections/blocks/block-entry.js';
+import { EXPIRY } from '../blocks/events.js';
 import type { NoticeEvent } from '../config/notices.js';
 import type { Instant } from '../kernel/time.js';
 import type { SubjectType } from '../sending/subjects.js';
@@ -10,6 +13,9 @@ export const MOST_ITEMS = 50;
 export const MOST_WAITING = 10_000;
 
 type Counts = Partial<Record<NoticeEvent, number>>;
+
+/** How a block or a proposal stands. */
+export type Standing = Pick<BlockEntry, 'state' | 'until' | 'lapsesAt' | 'endedAt'>;
 
 export function sum(counts: Readonly<Counts>): number {
   return Object.values(counts).reduce((total, count) => total + count, 0);
@@ -27,6 +33,13 @@ class OfOneType {
   readonly proposed = new Map<string, number>();
   /** Blocks in force that are among what is counted: as what, and where. */
   readonly blocked = new Map<string, { readonly event: 'imposed' | 'approved'; readonly position: number }>();
+
+  /** It ends, or lapses, at another time than was said. */
+  move(position: number, until: Instant | null | undefined): void {
+    const item = this.items.get(position);
+    if (item === undefined || until === undefined || item.until === until) return;
+    this.items.set(position, { ...item, until });
+  }
 }
 
 /** What gathers for one receiver until it is told. */
@@ -101,20 +114,52 @@ export class Gathering {
    */
   #heed({ event, block, subject, at, by }: Item): void {
     if (block === undefined) return;
-    const { proposed, blocked, items } = this.#types.get(subject?.type)!;
-    const where = proposed.get(block);
-    if (where !== undefined) {
-      proposed.delete(block);
-      items.delete(where);
-      const rest = this.counts.proposed! - 1;
-      if (rest === 0) delete this.counts.proposed;
-      else this.counts.proposed = rest;
+    const ofType = this.#types.get(subject?.type)!;
+    this.#drop(ofType, block);
+    if (event === 'released' || event === 'expired') this.#end(ofType, block, { event, at, by });
+  }
+
+  /**
+   * Takes how all of it stands when it is told: with the end that it has by now, and without what has run out, even if nobody
+   * has recorded that yet.
+   */
+  settle(now: Instant, standingOf: (block: string) => Standing | undefined): void {
+    for (const ofType of this.#types.values()) {
+      const { proposed, blocked } = ofType;
+      for (const [block, position] of proposed) {
+        const standing = standingOf(block);
+        const state = standing && stateAt(standing, now);
+        if (state === 'lapsed') this.#drop(ofType, block);
+        else if (state === 'proposed') ofType.move(position, standing!.lapsesAt);
+      }
+      for (const [block, { position }] of blocked) {
+        const standing = standingOf(block);
+        const state = standing && stateAt(standing, now);
+        if (state === 'active') ofType.move(position, standing!.until);
+        if (state !== 'expired') continue;
+        const at = standing!.endedAt ?? standing!.until!;
+        this.#end(ofType, block, { event: 'expired', at, by: EXPIRY });
+      }
     }
+  }
+
+  /** Nobody is asked for this proposal any more. */
+  #drop({ proposed, items }: OfOneType, block: string): void {
+    const where = proposed.get(block);
+    if (where === undefined) return;
+    proposed.delete(block);
+    items.delete(where);
+    const rest = this.counts.proposed! - 1;
+    if (rest === 0) delete this.counts.proposed;
+    else this.counts.proposed = rest;
+  }
+
+  #end({ blocked, items }: OfOneType, block: string, over: NonNullable<Item['over']>): void {
     const told = blocked.get(block);
-    if (told === undefined || (event !== 'released' && event !== 'expired')) return;
+    if (told === undefined) return;
     blocked.delete(block);
     this.over[told.event] = (this.over[told.event] ?? 0) + 1;
     const item = items.get(told.position);
-    if (item !== undefined) items.set(told.position, { ...item, over: { event, at, by } });
+    if (item !== undefined) items.set(told.position, { ...item, over });
   }
 }

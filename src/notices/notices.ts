@@ -301,7 +301,8 @@ export class Notices {
       }
     }
     const mostBytes = Math.min(MOST_BYTES, store.maxAppendBytes);
-    return { breakers: openBreakers(models, now), waiting, newId, mostBytes };
+    const standingOf: Circumstances['standingOf'] = (block) => models.ledger.get(block);
+    return { breakers: openBreakers(models, now), waiting, standingOf, newId, mostBytes };
   }
 
   async #send(channel: Channel, { notice, attempts, told }: Delivery): Promise<void> {

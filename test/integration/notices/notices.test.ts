@@ -5,7 +5,7 @@ import type { TestContext } from 'node:test';
 import { describe, test } from 'node:test';
 import { Webhook } from 'standardwebhooks';
 import type { Act } from '../../../src/blocks/commands.js';
-import { HOUR, MINUTE, SECOND } from '../../../src/kernel/time.js';
+import { formatInstant, HOUR, MINUTE, SECOND } from '../../../src/kernel/time.js';
 import { MOST_READ } from '../../../src/notices/deliveries.js';
 import type { ChannelFact } from '../../../src/notices/events.js';
 import { BY_NOTICES } from '../../../src/notices/events.js';
@@ -180,6 +180,32 @@ describe('notices', () => {
     await stopgap.restart();
     await passing({ stopgap, clock }, 10 * SECOND, 'it arrives', () => receiver.received.length === 1);
     assert.deepEqual(receiver.received.map(eventsOf), [['imposed']]);
+  });
+
+  test('of what has gathered tell of the end that it has by then', async (t) => {
+    const there = await scene(t, { quietHours: '12:00-12:05' });
+    const { stopgap, clock, receiver } = there;
+    const end = clock.now() + 48 * HOUR;
+    await stopgap.block('account', ALICE, { until: clock.now() + 40 * SECOND });
+    await stopgap.block('account', ALICE, { until: end });
+    await passing(there, 10 * SECOND, 'it arrives', () => receiver.received.length === 1);
+    const [item] = bodyOf(receiver.received[0]!).data.items;
+    assert.deepEqual([item!['event'], item!['until'], item!['over']], ['imposed', formatInstant(end), null]);
+  });
+
+  test('tell of what ran out while nothing ran as over, also before that is recorded', async (t) => {
+    const there = await scene(t, { quietHours: '12:00-12:05', events: 'imposed' });
+    const { stopgap, clock, receiver } = there;
+    const end = clock.now() + 75 * SECOND;
+    await stopgap.block('account', ALICE, { until: end });
+    await stopgap.stop();
+    clock.advance(6 * MINUTE);
+    await stopgap.open();
+    await passing(there, 10 * SECOND, 'it arrives', () => receiver.received.length === 1);
+    const [{ event, over }] = bodyOf(receiver.received[0]!).data.items as [
+      Record<string, Record<string, unknown>>,
+    ];
+    assert.deepEqual([event, over!['event']], ['imposed', 'expired']);
   });
 
   test('of what had gathered are sent after a start also where what was decided last is far back in the stream', async (t) => {

@@ -5,6 +5,7 @@ import { ChannelState } from '../../../src/notices/channel-state.js';
 import { MOST_READ } from '../../../src/notices/deliveries.js';
 import type { ChannelEvent, ChannelFact, Item, Notice } from '../../../src/notices/events.js';
 import { BY_NOTICES } from '../../../src/notices/events.js';
+import type { Standing } from '../../../src/notices/gathering.js';
 import { sum } from '../../../src/notices/gathering.js';
 import { newId } from '../../../src/runtime/ids.js';
 import { eventBytes } from '../../../src/store/port.js';
@@ -31,6 +32,7 @@ export class World {
   now = NOON;
   breakers: readonly OpenBreaker[] = [];
   waiting: readonly Item[] = [];
+  readonly standing = new Map<string, Standing>();
   /** Bytes that the store takes at once. */
   mostBytes = Infinity;
   /** Receivers that take nothing. */
@@ -95,6 +97,7 @@ export class World {
     const circumstances: Circumstances = {
       breakers,
       waiting: () => waiting,
+      standingOf: (block) => this.standing.get(block),
       newId: () => `n${++this.#ids}`,
       mostBytes,
     };

@@ -128,6 +128,77 @@ describe('a channel of notices', () => {
     );
   });
 
+  test('tells of a block and of a proposal with the end that they have when it is told, and a retry says the same', () => {
+    const world = new World(RULES);
+    const of = { lapsesAt: NOON + HOUR, endedAt: undefined };
+    for (const [block, until] of [
+      ['b1', NOON + 2 * DAY],
+      ['b2', null],
+    ] as const) {
+      world.happens({ block, until: NOON + 40 * SECOND });
+      world.standing.set(block, { ...of, state: 'active', until });
+    }
+    world.happens({ block: 'p1', event: 'proposed', until: NOON + 40 * SECOND });
+    world.standing.set('p1', { ...of, state: 'proposed', until: undefined });
+    world.away.add('itself');
+    world.passes(MINUTE);
+    for (const [block, entry] of world.standing)
+      world.standing.set(block, { ...entry, until: NOON + DAY, lapsesAt: NOON + DAY });
+    world.away.clear();
+    world.passes(2 * HOUR, MINUTE);
+    const [{ items, over }, ...others] = world.notices as [Notice];
+    assert.deepEqual(
+      items.map(({ block, until }) => [block, until]),
+      [
+        ['b1', NOON + 2 * DAY],
+        ['b2', null],
+        ['p1', NOON + HOUR],
+      ],
+    );
+    assert.deepEqual([over, others], [undefined, []]);
+    assert.deepEqual(
+      world.workers[0]!.state.deliveries.map(({ state, notice }) => [state, notice.items]),
+      [['delivered', items]],
+    );
+  });
+
+  test('tells of what has run out before it was told as over, and asks for no such decision, though nobody has recorded it', () => {
+    const until = NOON + 10 * SECOND;
+    const world = new World({ ...RULES, events: ['proposed', 'imposed', 'expired', 'lapsed'] });
+    const of = { until, lapsesAt: until, endedAt: undefined };
+    for (let count = 0; count < 2 * MOST_ITEMS; count += 1) {
+      world.happens({ block: `b${count}`, until });
+      world.happens({ block: `p${count}`, event: 'proposed', until });
+      world.standing.set(`b${count}`, { ...of, state: 'active' });
+      world.standing.set(`p${count}`, { ...of, state: 'proposed' });
+    }
+    world.passes(40 * SECOND);
+    const [{ items, counts, over }] = world.notices as [Notice];
+    assert.deepEqual([counts, over], [{ imposed: 2 * MOST_ITEMS }, { imposed: 2 * MOST_ITEMS }]);
+    assert.deepEqual(items[0]!.over, { event: 'expired', at: until, by: 'system:expiry' });
+    world.happens({ event: 'expired', block: 'b1', by: 'system:expiry' });
+    world.happens({ event: 'lapsed', block: 'p1', by: 'system:expiry' });
+    world.passes(6 * MINUTE);
+    assert.deepEqual(world.told().slice(1), ['events itself {"expired":1,"lapsed":1} +330s']);
+  });
+
+  test('tells nothing where every proposal that waited has lapsed, and goes on after a start', () => {
+    const world = new World({ ...RULES, events: ['proposed'] });
+    const until = NOON + 10 * SECOND;
+    world.happens({ event: 'proposed', block: 'p1', until });
+    world.standing.set('p1', { until: undefined, lapsesAt: until, endedAt: undefined, state: 'proposed' });
+    world.passes(MINUTE);
+    world.restart();
+    world.passes(MINUTE);
+    assert.deepEqual([world.told(), world.workers[0]!.state.gathered], [[], 0]);
+    world.happens({ event: 'proposed', block: 'p2' });
+    world.passes(MINUTE);
+    assert.deepEqual(
+      world.notices.map(({ items }) => items.map(({ block }) => block)),
+      [['p2']],
+    );
+  });
+
   test('counts as over also what it does not name', () => {
     const world = new World(RULES);
     for (let count = 0; count < 2 * MOST_ITEMS; count += 1) world.happens({ block: `b${count}` });
