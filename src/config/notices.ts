@@ -5,7 +5,7 @@ import { z } from 'zod';
 import { fileFault } from '../accounts/private-file.js';
 import type { Instant, Milliseconds } from '../kernel/time.js';
 import { DAY, HOUR, MINUTE } from '../kernel/time.js';
-import { domainOf, normalizeAddress, normalizeDomain } from '../sending/identity.js';
+import { domainOf, normalizeAccount, normalizeAddress, normalizeDomain } from '../sending/identity.js';
 import type { SubjectType } from '../sending/subjects.js';
 import { SUBJECT_TYPES } from '../sending/subjects.js';
 import type { Kind, Surroundings } from './setting.js';
@@ -109,6 +109,10 @@ function asAddress(text: string): string {
 
 const asAddresses = (raw: unknown): readonly string[] => listOf(raw).map(asAddress);
 
+/** Whether mail to this address comes to who has this name: with a `+tag` it comes to who has none, too. */
+export const isAtItself = (name: string, address: string): boolean =>
+  name === normalizeAccount(address) || name === normalizeAddress(address);
+
 /** `account=address` or `domain=address`, several. */
 function asOwners(raw: unknown): Readonly<Record<string, string>> {
   const owners: Record<string, string> = {};
@@ -120,11 +124,12 @@ function asOwners(raw: unknown): Readonly<Record<string, string>> {
       );
     const key = entry.slice(0, equals).trim();
     const address = asAddress(entry.slice(equals + 1).trim());
-    const name = key.includes('@') ? normalizeAddress(key) : normalizeDomain(key);
-    if (name === normalizeAddress(address))
+    const name = key.includes('@') ? normalizeAccount(key) : normalizeDomain(key);
+    if (isAtItself(name, address))
       throw new WrongValue(
         `"${name}" would be told at its own address, which may be the thief's; name another`,
       );
+    if (Object.hasOwn(owners, name)) throw new WrongValue(`"${name}" has two owners; keep one`);
     owners[name] = address;
   }
   return owners;

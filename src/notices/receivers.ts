@@ -1,7 +1,7 @@
-import { isInDomains, isOwned } from '../config/notices.js';
+import { isAtItself, isInDomains, isOwned } from '../config/notices.js';
 import type { Channel } from '../config/schema.js';
-import { domainOf, normalizeAddress } from '../sending/identity.js';
-import type { Item } from './events.js';
+import { domainOf } from '../sending/identity.js';
+import type { Item, Notice } from './events.js';
 import { ITSELF } from './under-way.js';
 
 type Told = Pick<Channel, 'events' | 'types' | 'domains' | 'owners' | 'type' | 'to'>;
@@ -12,16 +12,25 @@ type Told = Pick<Channel, 'events' | 'types' | 'domains' | 'owners' | 'type' | '
  */
 export function receiversOf(told: Told, item: Item): readonly string[] {
   if (!wants(told, item)) return [];
-  const { owners, type, to } = told;
-  const { subject } = item;
+  const { type, to } = told;
   const itself = type !== 'mail' || to !== undefined ? [ITSELF] : [];
-  if (owners === undefined || subject === undefined || !isOwned(subject)) return itself;
+  const owner = ownerOf(told, item);
+  return owner === undefined ? itself : [...itself, owner];
+}
+
+/** Whether it goes to the channel itself, or all that it names is still that owner's. */
+export function isStillTold(told: Pick<Told, 'owners'>, { to, items }: Notice): boolean {
+  if (to === undefined) return true;
+  return Object.values(told.owners ?? {}).includes(to) && items.every((item) => ownerOf(told, item) === to);
+}
+
+function ownerOf({ owners }: Pick<Told, 'owners'>, { subject }: Item): string | undefined {
+  if (owners === undefined || subject === undefined || !isOwned(subject)) return undefined;
   const domain = subject.type === 'domain' ? subject.value : domainOf(subject.value);
   // A sender may be called `constructor`.
-  const ownerOf = (name: string) => (Object.hasOwn(owners, name) ? owners[name] : undefined);
-  const owner = ownerOf(subject.value) ?? (domain === undefined ? undefined : ownerOf(domain));
-  if (owner === undefined || normalizeAddress(owner) === subject.value) return itself;
-  return [...itself, owner];
+  const named = (name: string) => (Object.hasOwn(owners, name) ? owners[name] : undefined);
+  const owner = named(subject.value) ?? (domain === undefined ? undefined : named(domain));
+  return owner === undefined || isAtItself(subject.value, owner) ? undefined : owner;
 }
 
 function wants({ events, types, domains }: Told, { event, subject, by, rule }: Item): boolean {

@@ -13,6 +13,7 @@ import { normalizeAccount } from '../sending/identity.js';
 import type { Notice } from './events.js';
 import type { HttpRequest } from './formats.js';
 import { headerText, plainOf, requestOf } from './formats.js';
+import { isStillTold } from './receivers.js';
 import { textOf } from './texts.js';
 
 /** What came of an attempt. The error never holds a URL, an address or what the receiver said. */
@@ -20,7 +21,7 @@ export interface Outcome {
   readonly error?: string;
   /** The receiver wants no more. */
   readonly gone?: true;
-  /** The mail server takes nothing for this receiver, now or later. */
+  /** The mail server takes nothing for this receiver, now or later, or nothing may be sent there any more. */
   readonly refused?: true;
   /** Addresses that took it in this attempt, as {@link normalizeAccount} writes them, where others did not. */
   readonly told?: readonly string[];
@@ -59,6 +60,9 @@ export async function sendNotice(
   closing: AbortSignal,
   told: readonly string[] = [],
 ): Promise<Outcome> {
+  // The configuration may be another one than when the notice was made.
+  if (!isStillTold(channel, notice))
+    return { error: 'it is no owner any more whom this was to be sent to', refused: true };
   const deadline = new AbortController();
   const signal = AbortSignal.any([closing, deadline.signal]);
   const attempt =

@@ -73,6 +73,21 @@ describe('notices.channels', () => {
       { ...MAIL, owners: 'A@x.example=a+b@X.example' },
       /at its own address/,
     ],
+    [
+      'an owner of an account with a tag at that very address',
+      { ...MAIL, owners: 'a+shop@x.example=A+shop@x.example' },
+      /"a\+shop@x\.example" would be told at its own address/,
+    ],
+    [
+      'two owners of one domain',
+      { ...MAIL, owners: ['c.example=first@x.example', 'C.example.=second@x.example'] },
+      /"c\.example" has two owners; keep one/,
+    ],
+    [
+      'two owners of one account',
+      { ...MAIL, owners: 'b@x.example=c@x.example, a@x.example=c@x.example, A@x.example=c@x.example' },
+      /"a@x\.example" has two owners; keep one/,
+    ],
     ['an owner without an address', { ...MAIL, owners: 'x.example' }, /names nobody/],
     [
       'a setting for mail beside a webhook',
@@ -117,6 +132,16 @@ describe('notices.channels', () => {
       problemsOf(t, { yaml: yamlOf(WEBHOOK, WEBHOOK) }).join('\n'),
       /channels\[1\]\.name: "ops" is another/,
     );
+  });
+
+  test('keeps the tag of an account that has an owner, and takes a sender who is called as a property of every object', (t) => {
+    const owners = 'A+shop@x.example=a@home.example, A@x.example=b@home.example, constructor=c@home.example';
+    const [channel] = load(t, { yaml: yamlOf({ ...MAIL, owners }) }).config.notices.channels;
+    assert.deepEqual(channel!.owners, {
+      'a+shop@x.example': 'a@home.example',
+      'a@x.example': 'b@home.example',
+      constructor: 'c@home.example',
+    });
   });
 
   test('reads secrets from files, and shows none of them', (t) => {

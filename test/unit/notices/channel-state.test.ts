@@ -318,6 +318,21 @@ describe('a channel of notices', () => {
     );
   });
 
+  test('tells the owner of an account with a tag in its name, and nobody at the very address that is blocked', () => {
+    const owners = { 'a+shop@example.com': 'a@home.example', 'example.com': 'B+shop@example.com' };
+    const world = new World({ ...RULES, to: undefined, owners });
+    for (const value of ['a+shop@example.com', 'a@example.com', 'b+shop@example.com', 'b@example.com'])
+      world.happens({ subject: { type: 'account', value } });
+    world.passes(MINUTE);
+    assert.deepEqual(
+      world.notices.map(({ to, items }) => [to, items.map(({ subject }) => subject?.value)]),
+      [
+        ['a@home.example', ['a+shop@example.com']],
+        ['B+shop@example.com', ['a@example.com']],
+      ],
+    );
+  });
+
   test('tells no owner of an EHLO name or an IP address, since any stranger may say the name of any domain', () => {
     const types = ['account', 'domain', 'ehlo', 'ip'] as const;
     const owners = { 'o5.example': 'boss@home.example', '192.0.2.7': 'boss@home.example' };

@@ -300,7 +300,8 @@ describe('a notice is written as the service reads it', () => {
     ): Promise<{ readonly mail: MailReceiver; readonly channel: Channel }> {
       const mail = await MailReceiver.start(t);
       const settings = { type: 'mail', url: undefined, secret: undefined, smtp: mail.url };
-      return { mail, channel: channelOf({ ...settings, ...TO }) };
+      const owners = 'alice@example.com=alice@home.example';
+      return { mail, channel: channelOf({ ...settings, ...TO, owners }) };
     }
 
     for (const [said, outcome] of [
@@ -396,6 +397,34 @@ describe('a notice is written as the service reads it', () => {
       }
       assert.deepEqual(outcomes, [forNow(452), forNow(550), forNow(554), forGood(550)]);
     });
+  });
+
+  test('it is given up unsent where its receiver is no owner any more, or not of all that it names', async (t) => {
+    const mail = await MailReceiver.start(t);
+    const notice = { ...NOTICE, to: 'alice@home.example' };
+    const settings = {
+      type: 'mail',
+      url: undefined,
+      secret: undefined,
+      to: 'ops@example.com',
+      smtp: mail.url,
+    };
+    const outcomes: Outcome[] = [];
+    for (const owners of [
+      undefined,
+      'alice@example.com=other@home.example',
+      'bob@example.com=alice@home.example',
+      'alice@example.com=other@home.example, example.com=alice@home.example',
+      'example.com=alice@home.example',
+    ])
+      outcomes.push(await sending(channelOf({ ...settings, owners }), {}, notice));
+    outcomes.push(await sending(channelOf(), {}, notice));
+    const refused = { error: 'it is no owner any more whom this was to be sent to', refused: true };
+    assert.deepEqual(outcomes, [refused, refused, refused, refused, {}, refused]);
+    assert.deepEqual(
+      mail.mails.map(({ to }) => to),
+      [['alice@home.example']],
+    );
   });
 
   test('over LMTP: a mailbox that is refused once the message is there did not get it', async (t) => {
