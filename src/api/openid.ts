@@ -37,7 +37,7 @@ const MOST_DOMAINS = 1000;
 const COOKIE = '__Host-stopgap-openid';
 const COOKIE_FORM = /^([0-9a-z]{1,12})\.[\w-]{43}$/;
 
-/** From the one that may do least: of several groups the one counts that may do most. */
+/** From the one that may do least. */
 const RANKS: readonly Role[] = ['domain', 'viewer', 'operator', 'admin'];
 const rankOf = (role: string | undefined): number => RANKS.findIndex((one) => one === role);
 
@@ -183,7 +183,7 @@ export class OpenId {
   }
 
   /** For whom the provider vouches to this browser. @throws Refused; what the library throws */
-  async #vouchedFor({ request }: Asked): Promise<Entrant> {
+  async #vouchedFor({ request, requestId }: Asked): Promise<Entrant> {
     const cookie = cookieOf(request, COOKIE, COOKIE_FORM);
     const age = this.#deps.clock.now() - Number.parseInt(cookie?.split('.')[0] ?? '', 36);
     if (cookie === undefined || !(age >= 0 && age <= AT_PROVIDER) || this.#shown.has(cookie))
@@ -201,16 +201,18 @@ export class OpenId {
         idTokenExpected: true,
       });
       const claims: Claims = tokens.claims()!;
-      // Some providers put groups and names only here.
+      // Some providers put groups, domains and names only here.
       const { email, email_verified: isVerified } = claims;
+      const { groupsClaim, domainsClaim = groupsClaim } = this.#settings;
       const isWhole =
-        this.#settings.groupsClaim in claims &&
+        groupsClaim in claims &&
+        (domainsClaim in claims || this.#roleOf(claims) !== 'domain') &&
         nameOf(claims) !== claims['sub'] &&
         (email === undefined || isVerified !== undefined);
       const hasMore = provider.serverMetadata().userinfo_endpoint !== undefined;
       const more =
         isWhole || !hasMore ? {} : await fetchUserInfo(provider, tokens.access_token, String(claims['sub']));
-      return this.#entrant({ ...more, ...claims });
+      return await this.#entrant({ ...more, ...claims }, requestId);
     } catch (thrown) {
       // The secret or the keys may be others by now.
       this.#known = undefined;
@@ -218,8 +220,31 @@ export class OpenId {
     }
   }
 
-  #entrant(claims: Claims): Entrant {
-    const { groupsClaim, roles, domainsClaim } = this.#settings;
+  /** What the provider says of somebody now holds for their older sessions too: those with other rights end. */
+  async #entrant(claims: Claims, requestId: string): Promise<Entrant> {
+    const sub = createHash('sha256').update(String(claims['sub'])).digest('hex');
+    const end = (person?: Entrant): Promise<void> =>
+      this.#sessions.endOthers('openid', sub, requestId, person);
+    try {
+      const person = this.#person(claims, sub);
+      await end(person);
+      return person;
+    } catch (thrown) {
+      if (thrown instanceof Refused && thrown.why === 'no-role') await end();
+      throw thrown;
+    }
+  }
+
+  /** Of several groups the one counts that may do most. */
+  #roleOf(claims: Claims): Role | undefined {
+    const { groupsClaim, roles } = this.#settings;
+    const own = listOf(claims[groupsClaim], MOST_GROUPS).flatMap((group) =>
+      Object.hasOwn(roles, group) ? [roles[group]!] : [],
+    );
+    return own.sort((a, b) => rankOf(b) - rankOf(a))[0];
+  }
+
+  #person(claims: Claims, sub: string): Entrant {
     const name = normalizeAdmin(nameOf(claims));
     if (!NAME.test(name)) throw new Refused('name', `the name ${name.slice(0, 100)} cannot be used`);
     // Two of one name could not be told apart in what is recorded.
@@ -227,16 +252,13 @@ export class OpenId {
       throw new Refused('name-taken', `${name} is in the file of administrators`);
     if (this.#deps.tokens.hasName(name))
       throw new Refused('name-taken', `there is a token ${name}: revoke it, and make one of another name`);
-    const own = listOf(claims[groupsClaim], MOST_GROUPS).flatMap((group) =>
-      Object.hasOwn(roles, group) ? [roles[group]!] : [],
-    );
-    const role = own.sort((a, b) => rankOf(b) - rankOf(a))[0];
+    const role = this.#roleOf(claims);
     if (role === undefined)
       throw new Refused('no-role', `no group of ${name} has a role in api.openId.roles`);
     try {
-      const given = role === 'domain' ? listOf(claims[domainsClaim ?? ''], MOST_DOMAINS) : [];
+      const { domainsClaim = '' } = this.#settings;
+      const given = role === 'domain' ? listOf(claims[domainsClaim], MOST_DOMAINS) : [];
       const stamp = openIdStamp(this.#settings);
-      const sub = createHash('sha256').update(String(claims['sub'])).digest('hex');
       return { name, role, domains: domainsOf(role, given), stamp, via: 'openid', sub };
     } catch (thrown) {
       if (thrown instanceof StopgapError) throw new Refused('no-role', `${name}: ${thrown.message}`);

@@ -1,4 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto';
+import { isDeepStrictEqual } from 'node:util';
 import { z } from 'zod';
 import type { Session } from '../../projections/sessions/sessions.js';
 import type { AdminTable } from '../accounts/admins.js';
@@ -224,6 +225,22 @@ export class PersonSessions {
     }
   }
 
+  /**
+   * Records the end of the sessions of somebody who is in no file of ours, but of those with that person's name and rights.
+   *
+   * @param sub as in {@link Entrant}
+   * @param person who they are now, by the one who vouches; undefined if they may not sign in any more
+   */
+  async endOthers(via: Via, sub: string, requestId: string, person?: Entrant): Promise<void> {
+    for (const session of this.#inForce()) {
+      if (session.via !== via || session.sub !== sub) continue;
+      if (person !== undefined && isSame(session, person)) continue;
+      const data = { session: session.id, reason: 'revoked' } as const;
+      await this.record(session.person, requestId, () => ({ type: 'SessionEnded', data }));
+      this.#onEnded(session.id);
+    }
+  }
+
   /** The sessions of a person that have not ended. @param vouches who vouches for them; undefined for one of the file */
   of(name: string, vouches?: Via): readonly Session[] {
     return this.#inForce().filter(({ person, via }) => person === name && via === vouches);
@@ -369,6 +386,11 @@ function isOf(caller: Caller, { person, via }: Session): boolean {
   return (
     caller.role === 'admin' || (caller.session !== undefined && person === caller.name && via === caller.via)
   );
+}
+
+function isSame({ person, role, domains = [] }: Session, now: Entrant): boolean {
+  const isEqual = isDeepStrictEqual(new Set(domains), new Set(now.domains));
+  return person === now.name && role === now.role && isEqual;
 }
 
 function hashOf(token: string): string {

@@ -131,6 +131,41 @@ describe('a person of an OpenID provider', () => {
     await people.restart(withProvider);
   });
 
+  test('has domains also where the provider tells of them only when it is asked, and of groups and name in the token', async () => {
+    await people.restart(withProvider);
+    const claims = { sub: 'sub-4', preferred_username: 'carl', groups: 'agencies' };
+    provider.userInfo = { sub: 'sub-4', domains: ['own.example'] };
+    const cookie = sessionOf(await enter(claims))!;
+    const { body } = await people.ask('GET', 'session', { cookie });
+    assert.deepEqual([body['role'], body['domains']], ['domain', ['own.example']]);
+    provider.userInfo = { sub: 'sub-4' };
+    assertRefused(await enter(claims), 'no-role');
+    await people.restart(withProvider);
+  });
+
+  test('keeps the older sessions of another browser that have the same rights, and no others', async () => {
+    const base = { sub: 'sub-5', preferred_username: 'dora' };
+    const statusOf = async (cookie: string): Promise<number> =>
+      (await people.ask('GET', 'session', { cookie })).status;
+    let former: string | undefined;
+    for (const [claims, status] of [
+      [{ groups: 'mail-admins' }, 0],
+      [{ groups: ['others', 'mail-admins'] }, 200],
+      [{ groups: 'support' }, 401],
+      [{ groups: 'agencies', domains: ['a.example', 'b.example'] }, 401],
+      [{ groups: 'agencies', domains: ['b.example', 'a.example'] }, 200],
+      [{ groups: 'agencies', domains: 'a.example' }, 401],
+      [{ groups: 'agencies', domains: 'a.example', preferred_username: 'dora-2' }, 401],
+    ] as const) {
+      const cookie = sessionOf(await enter({ ...base, ...claims }))!;
+      if (former !== undefined) assert.equal(await statusOf(former), status, JSON.stringify(claims));
+      former = cookie;
+    }
+    const other = sessionOf(await enter({ sub: 'sub-6', preferred_username: 'emil', groups: 'support' }))!;
+    assertRefused(await enter(base), 'no-role');
+    assert.deepEqual([await statusOf(former!), await statusOf(other)], [401, 200]);
+  });
+
   test('is not let in without a group that has a role, with a name that is none, or with that of a person of the file or a token', async () => {
     for (const groups of [undefined, [], ['others', 'constructor', '__proto__'], { a: 'mail-admins' }, 7])
       assertRefused(await enter({ ...ALICE, groups }), 'no-role');
