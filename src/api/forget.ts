@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { z } from 'zod';
-import { Rewriter } from '../forgetting/person.js';
-import { InvalidInput } from '../kernel/errors.js';
+import { adminNames, Rewriter } from '../forgetting/person.js';
+import { InvalidInput, StopgapError } from '../kernel/errors.js';
 import { LONGEST_NAME } from '../kernel/printable.js';
 import { namesBefore } from '../kernel/pseudonym.js';
 import type { SourcedRules } from '../rules/model.js';
@@ -80,6 +80,7 @@ export function forgetRoute(deps: ApiDependencies): Route {
       const context = { by: `admin:${caller.name}`, correlation: `request:${requestId}` };
       let byHand: readonly string[] = [];
       const forgotten = await deps.forgetting.execute(subject, context, async (name) => {
+        refuseAdmin(deps, name, caller.name);
         byHand = [...byHand, ...(await refuseHeld(deps, name))];
       });
       const ofFile = file === undefined ? [] : [await adviceOn(deps, file, subject.value)];
@@ -90,6 +91,26 @@ export function forgetRoute(deps: ApiDependencies): Route {
       return ok({ ...forgotten, remains } satisfies ForgottenJson);
     },
   });
+}
+
+/**
+ * What was recorded of somebody who signs in here goes: the codes that are used up would work again.
+ *
+ * @throws StopgapError `conflict`
+ */
+function refuseAdmin({ admins }: ApiDependencies, name: string, caller: string): void {
+  const names = adminNames(name);
+  const admin = names.find((one) => admins?.().has(one) === true);
+  if (admin !== undefined)
+    throw new StopgapError(
+      'conflict',
+      `${admin} may sign in here: remove them first (stopgap admin remove ${admin}, or People on the page)`,
+    );
+  if (names.includes(caller))
+    throw new StopgapError(
+      'conflict',
+      `${caller} is who asks, and would be recorded again: another admin has to ask`,
+    );
 }
 
 const ONLY_A_WORD =

@@ -6,6 +6,7 @@ import { PROFILE_CATEGORY } from '../sending/day-summary.js';
 import { SEND_CATEGORY } from '../sending/events.js';
 import { domainOf, normalizeAccount, normalizeAddress } from '../sending/identity.js';
 import type { Subject } from '../sending/subjects.js';
+import { sessionStream } from '../sessions/events.js';
 
 /** Somebody who is to be forgotten. Plain data: it goes to another thread. */
 export interface Person {
@@ -24,7 +25,10 @@ export interface OwnStream {
   readonly isShared?: true;
 }
 
-/** The streams that are theirs alone: those of sends, day summaries and overrides go, and the histories of blocks stay. */
+/**
+ * The streams that are theirs alone: those of sends, day summaries, overrides and sessions go, and the histories of blocks stay. A
+ * session under a pseudonym would be nobody's, and would have its rights all the same.
+ */
 export function ownStreams({ name, pseudonym }: Person): readonly OwnStream[] {
   const types = ['account', 'address'];
   return [
@@ -35,11 +39,20 @@ export function ownStreams({ name, pseudonym }: Person): readonly OwnStream[] {
       ...(domainOf(name) === undefined ? { isShared: true } : {}),
     },
     ...types.map((type) => ({ stream: `${OVERRIDE_CATEGORY}-${type}:${name}`, renamed: undefined })),
+    ...adminNames(name).map((admin) => ({ stream: sessionStream(admin), renamed: undefined })),
     ...types.map((type) => ({
       stream: `${BLOCK_CATEGORY}-${type}:${name}`,
       renamed: `${BLOCK_CATEGORY}-${type}:${pseudonym}`,
     })),
   ];
+}
+
+/** How somebody of this name may be called who signs in here. A login that is no address need not be the person of that name. */
+export function adminNames(name: string): readonly string[] {
+  const domain = domainOf(name);
+  if (domain === undefined) return [];
+  const inUnicode = `${name.slice(0, -domain.length)}${domainToUnicode(domain) || domain}`;
+  return [...new Set([name, inUnicode])];
 }
 
 export interface EventText {

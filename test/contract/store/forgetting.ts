@@ -64,13 +64,14 @@ export function forgettingContract(harness: StoreHarness): void {
           `profile-${person.name}`,
           `override-account:${person.name}`,
           `override-address:${person.name}`,
+          `session-${person.name}`,
         ];
         for (const stream of theirs)
           await store.append(stream, [sent(person.name), sent(person.name)], 'any');
         const kept = [sent(other), sent(other)];
         await store.append(`send-${other}`, kept, 'any');
         const { erased } = await store.forget(person);
-        assert.equal(erased, 8);
+        assert.equal(erased, 10);
         for (const stream of theirs) assert.deepEqual(await collect(store.readStream(stream)), []);
         const all = await collect(store.readAll());
         assert.deepEqual(

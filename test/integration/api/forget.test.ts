@@ -6,6 +6,7 @@ import { parseRules } from '../../../src/rules/parse.js';
 import { newId } from '../../../src/runtime/ids.js';
 import { heldStream, movedStream } from '../../../src/sending/events.js';
 import { parseSubject } from '../../../src/sending/subjects.js';
+import { PeopleServer } from '../../support/api/people.js';
 import { ApiServer } from '../../support/api/server.js';
 
 const FORGET = '/api/v1/forget';
@@ -78,6 +79,57 @@ describe('POST /api/v1/forget', () => {
     assert.equal((await forget('next@example.org')).forgotten.erased, 1);
     const changes = await server.get('/api/v1/changes?type=PersonForgotten');
     assert.equal(changes.json.items.length, 2);
+  });
+});
+
+describe('POST /api/v1/forget of somebody who signs in here', () => {
+  let people: PeopleServer;
+  before(async () => {
+    people = await PeopleServer.start();
+    await people.add('root@example.com', 'admin');
+    await people.add('anna@example.com', 'domain', ['example.com']);
+    await people.add('bert', 'viewer');
+  });
+  after(() => people.stop());
+
+  const forget = (value: string, cookie: string, type = 'account') =>
+    people.ask('POST', 'forget', { cookie, body: { subject: { type, value } } });
+
+  test('is refused until they are removed, and then erases what is recorded of their sessions', async () => {
+    const { cookie } = await people.signIn('root@example.com');
+    const theirs = (await people.signIn('anna@example.com')).cookie;
+    await people.server.sent('anna@example.com', 1);
+    for (const [value, type] of [
+      ['Anna@example.com', 'account'],
+      ['anna+tag@example.com', 'address'],
+    ] as const) {
+      const { status, body } = await forget(value, cookie, type);
+      assert.equal(status, 409, JSON.stringify(body));
+      assert.match(
+        String(body['detail']),
+        /^anna@example\.com may sign in here: remove them first \(stopgap admin remove/,
+      );
+    }
+    assert.equal(await people.status(theirs), 200);
+    assert.equal((await people.ask('DELETE', 'people/anna@example.com', { cookie })).status, 204);
+    assert.match(await people.recorded('anna@example.com'), /SignedIn.*PersonChanged/);
+    const { status, body } = await forget('anna@example.com', cookie);
+    assert.equal(status, 200, JSON.stringify(body));
+    assert.equal(await people.recorded('anna@example.com'), '[]');
+    assert.deepEqual([await people.status(theirs), await people.status(cookie)], [401, 200]);
+    const stored = [];
+    for await (const event of people.server.deps.store.readAll()) stored.push(event);
+    assert.doesNotMatch(JSON.stringify(stored), /anna/);
+  });
+
+  test('is refused of who asks, and is about nobody else of the same word', async () => {
+    const { cookie } = await people.signIn('root@example.com');
+    assert.equal((await forget('root@example.com', cookie)).status, 409);
+    const { cookie: other } = await people.signIn('bert');
+    await people.server.sent('bert', 1);
+    assert.equal((await forget('bert', cookie)).status, 200);
+    assert.match(await people.recorded('bert'), /SignedIn/);
+    assert.equal(await people.status(other), 200);
   });
 });
 

@@ -6,6 +6,10 @@ import { describe, test } from 'node:test';
 import { serialize } from 'node:v8';
 import { ReadModels } from '../../../src/detector/read-models.js';
 import { FORGETTING_FILE } from '../../../src/commands/forgetting.js';
+import { DAY } from '../../../src/kernel/time.js';
+import { envelope, newId } from '../../../src/runtime/ids.js';
+import type { SessionFact } from '../../../src/sessions/events.js';
+import { sessionStream } from '../../../src/sessions/events.js';
 import type { EventStore } from '../../../src/store/port.js';
 import { tokenOf } from '../../support/policy/token.js';
 import { changed } from '../../support/store/changed.js';
@@ -59,12 +63,27 @@ async function assertBlocked(stopgap: Stopgap, block: string): Promise<void> {
   assert.ok(JSON.stringify(events).includes(block), 'the store has it under their name');
 }
 
+/** They have signed in at a provider, which needs nothing here but this. */
+async function signIn({ app }: Stopgap, person: string): Promise<void> {
+  const now = Date.now();
+  const session = { session: newId(), person, hash: 'h', stamp: 's', until: now + DAY, network: '192.0.2.1' };
+  const signedIn: SessionFact = { type: 'SignedIn', data: { ...session, via: 'openid', role: 'admin' } };
+  const events = envelope([signedIn], { by: `admin:${person}` }, now);
+  const { position } = await app.store.append(sessionStream(person), events, 'any');
+  await app.models.reached(position);
+}
+
+const signedIn = ({ app }: Stopgap): readonly string[] =>
+  app.models.sessions.all(Date.now()).map(({ person }) => person);
+
 describe('a process in which somebody is forgotten', () => {
   test('knows nothing of them in memory, on disk and after a restart, and goes on with all others', async (t) => {
     const stopgap = await Stopgap.start(t);
     const token = await tokenOf(stopgap, 'me', 'admin');
     await send(stopgap, ALICE);
     await send(stopgap, BOB);
+    for (const who of [ALICE, BOB]) await signIn(stopgap, who);
+    assert.deepEqual(signedIn(stopgap), [ALICE, BOB]);
     const block = await stopgap.block('account', ALICE);
     const refused = await forget(stopgap, token, ALICE);
     assert.deepEqual([refused.status, refused.json['code']], [409, 'conflict'], 'a block is in force');
@@ -83,6 +102,7 @@ describe('a process in which somebody is forgotten', () => {
     await eventually('it is gone from memory', () => !knows(stopgap, ALICE));
     await eventually('it is gone from the disk', () => filesThatName(stopgap, ALICE) === '');
     assert.deepEqual(stopgap.app.models.ledger.get(block)?.subject, { type: 'account', value: pseudonym });
+    assert.deepEqual(signedIn(stopgap), [BOB]);
 
     const [said] = (await stopgap.all('PersonForgotten')) as readonly { by: string; data: object }[];
     assert.equal(said!.by, 'admin:me');

@@ -12,6 +12,7 @@ const CORE: Readonly<Record<string, readonly string[]>> = {
   'src/rules/': ['src/overrides/', 'src/blocks/', 'src/sending/', 'src/kernel/', 'yaml', 'zod'],
   'src/sessions/': ['src/kernel/'],
   'src/forgetting/': [
+    'src/sessions/',
     'src/rules/',
     'src/overrides/',
     'src/blocks/',

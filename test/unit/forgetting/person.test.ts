@@ -191,6 +191,18 @@ describe('taking a person out of an event', () => {
     assert.ok(performance.now() - began < 1000);
   });
 
+  test('erases sessions of theirs, in either way a domain is written, and none of a login that is no address', () => {
+    const sessionsOf = (name: string): readonly string[] =>
+      ownStreams({ name, pseudonym: P }).flatMap(({ stream }) =>
+        stream.startsWith('session-') ? [stream] : [],
+      );
+    assert.deepEqual(sessionsOf('alice'), []);
+    assert.deepEqual(sessionsOf('a@xn--bcher-kva.example'), [
+      'session-a@xn--bcher-kva.example',
+      'session-a@bücher.example',
+    ]);
+  });
+
   test('keeps the streams of histories of blocks and no others', () => {
     assert.deepEqual(
       ownStreams(person).map(({ stream, renamed }) => [stream, renamed]),
@@ -199,6 +211,7 @@ describe('taking a person out of an event', () => {
         ['profile-alice.b@example.com', undefined],
         ['override-account:alice.b@example.com', undefined],
         ['override-address:alice.b@example.com', undefined],
+        ['session-alice.b@example.com', undefined],
         ['block-account:alice.b@example.com', `block-account:${P}`],
         ['block-address:alice.b@example.com', `block-address:${P}`],
       ],
