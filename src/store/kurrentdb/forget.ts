@@ -26,7 +26,10 @@ const hashOf = (stream: string): string => createHash('sha256').update(stream).d
 export class Erasures {
   readonly #read: () => AsyncIterable<RecordedEvent>;
   /** By hash, the last revision that is gone. */
-  readonly #through = new Map<string, number>();
+  #through: ReadonlyMap<string, number> = new Map();
+  /** Reads that have begun, and which of them gave what is known. */
+  #begun = 0;
+  #known = 0;
   /** The name that was asked for last: events of a stream come in runs. */
   #asked = { stream: '', through: -1 };
 
@@ -38,18 +41,27 @@ export class Erasures {
     return new Erasures(() => reader.readStream(ERASED_STREAM));
   }
 
-  /** Learns what any process has deleted so far; true if that was new. @throws StoreUnavailable */
+  /**
+   * Learns what any process has deleted so far; true if that is not what was known. Only what the log says now counts:
+   * where an older or an empty one has taken its place, it may hold what the former one had deleted.
+   *
+   * @throws StoreUnavailable
+   */
   async refresh(): Promise<boolean> {
-    let isNew = false;
+    const begun = ++this.#begun;
+    const found = new Map<string, number>();
     for await (const { data } of this.#read()) {
       const { hash, through } = data as Partial<StreamErased>;
       if (typeof hash !== 'string' || typeof through !== 'number') continue;
-      if (through <= (this.#through.get(hash) ?? -1)) continue;
-      this.#through.set(hash, through);
-      isNew = true;
+      if (through > (found.get(hash) ?? -1)) found.set(hash, through);
     }
+    // A read that began later knows more.
+    if (begun < this.#known) return false;
+    this.#known = begun;
+    const before = this.#through;
+    this.#through = found;
     this.#asked = { stream: '', through: -1 };
-    return isNew;
+    return found.size !== before.size || [...found].some(([hash, through]) => before.get(hash) !== through);
   }
 
   has({ stream, revision }: Pick<RecordedEvent, 'stream' | 'revision'>): boolean {
