@@ -60,9 +60,9 @@ export interface KurrentStoreOptions {
  * - An append under `any` of which the stream holds a part is written in several appends: if one of them fails, those
  *   before it have been written.
  * - `duplicate` is reported if this process can know: by positions that it had seen when the append was sent.
- * - `setRetention` lasts for this process. It puts `$maxAge` on each stream of the category at its first append, and
- *   passes over what is older in `readAll` and subscriptions. Deleting is the server's scavenge, which runs on each
- *   node: `sweep` deletes nothing and resolves with 0.
+ * - `setRetention` lasts for this process. It puts `$maxAge` on each stream of the category with its first append, which
+ *   resolves when both are written, and passes over what is older in `readAll` and subscriptions. Deleting is the
+ *   server's scavenge, which runs on each node: `sweep` deletes nothing and resolves with 0.
  * - At most 1 MiB an append, as the server is set by default; ids must be UUIDs; streams must not begin with `$`.
  *
  * @throws StoreRefused if the URL cannot be used, or the server refuses user or password
@@ -167,7 +167,7 @@ export class KurrentEventStore implements EventStore {
       timeout,
       newest: (stream, limit) => this.#reader.stream(stream, { direction: 'backwards', limit }),
       emptied: (stream, revision) => this.#retention.emptied(stream, revision),
-      written: (stream, fresh) => this.#retention.touch(stream, fresh),
+      provide: (stream) => this.#retention.provide(stream),
       limited: (error) => this.#learnLimit(error),
     });
   }
@@ -333,7 +333,6 @@ export class KurrentEventStore implements EventStore {
 
   async #shut(): Promise<void> {
     await this.#appender.drained();
-    await this.#retention.stop();
     this.#closed = true;
     for (const subscription of this.#subscriptions)
       subscription.abort(new StoreUnavailable('the store was closed'));

@@ -154,7 +154,7 @@ export class Writes {
     expected: Expected,
     events: readonly Proposed[],
   ): Promise<Outcome | undefined> {
-    if (this.faults.stalled.includes('append')) return undefined;
+    if (this.faults.stalled.includes('append') || this.faults.stalledStream === stream) return undefined;
     const size = events.reduce(
       (sum, { type, data, metadata }) => sum + data.length + metadata.length + 2 * type.length,
       0,
