@@ -6,7 +6,7 @@ import { categoryOf } from '../../kernel/events.js';
 import { newId, idOf } from '../../runtime/ids.js';
 import type { Clock } from '../../kernel/time.js';
 import type { Imported } from '../../sending/events.js';
-import type { EventStore, Forgotten } from '../port.js';
+import { StoreUnavailable, type EventStore, type Forgotten } from '../port.js';
 
 /** Which streams were deleted, up to which revision. Other processes that read everything pass over what it names. */
 const ERASED_STREAM = 'erased-streams';
@@ -75,8 +75,8 @@ export class Erasures {
 export interface ForgettingTools {
   readonly store: Pick<EventStore, 'readStream' | 'readAll' | 'append'>;
   readonly clock: Clock;
-  /** Deletes a stream, so that it can begin again. */
-  readonly deleteStream: (stream: string) => Promise<unknown>;
+  /** Deletes a stream, so that it can begin again; false if this is no longer the revision of its last event. */
+  readonly deleteStream: (stream: string, last: number) => Promise<boolean>;
 }
 
 const BY = 'system:forgetting';
@@ -96,22 +96,28 @@ export async function forgetIn(
   const rewriter = new Rewriter(person);
   let [erased, rewritten] = [0, 0];
   for (const own of ownStreams(person)) {
-    const events: RecordedEvent[] = [];
-    let last = -1;
-    let count = 0;
-    let isTheirs = true;
-    for await (const event of store.readStream(own.stream)) {
-      last = event.revision;
-      count++;
-      if (own.renamed !== undefined) events.push(event);
-      if (own.isShared === true) isTheirs &&= rewriter.erases(event.type, event.data);
+    // What others append meanwhile is read, and goes the same way, before the stream is deleted.
+    for (let from = 0, isGone = false; !isGone;) {
+      const events: RecordedEvent[] = [];
+      let last = -1;
+      let count = 0;
+      let isTheirs = true;
+      for await (const event of store.readStream(own.stream, { from })) {
+        last = event.revision;
+        count++;
+        if (own.renamed !== undefined) events.push(event);
+        if (own.isShared === true) isTheirs &&= rewriter.erases(event.type, event.data);
+      }
+      if (last < 0 && from > 0)
+        throw new StoreUnavailable('others write to what is to be forgotten: try again');
+      if (last < 0 || !isTheirs) break;
+      mayGoOn();
+      await copy(tools, rewriter, own, person, events);
+      isGone = await erase(tools, own.stream, last);
+      from = last + 1;
+      if (own.renamed === undefined) erased += count;
+      else rewritten += count;
     }
-    if (last < 0 || !isTheirs) continue;
-    mayGoOn();
-    await copy(tools, rewriter, own, person, events);
-    await erase(tools, own.stream, last);
-    if (own.renamed === undefined) erased += count;
-    else rewritten += count;
   }
   let [passing, staying] = [0, 0];
   for await (const { stream, type, by, data } of store.readAll()) {
@@ -182,10 +188,14 @@ function anew(event: RecordedEvent, rewriter: Rewriter, pseudonym: string): NewE
   };
 }
 
-async function erase({ store, clock, deleteStream }: ForgettingTools, stream: string, through: number) {
+async function erase(
+  { store, clock, deleteStream }: ForgettingTools,
+  stream: string,
+  through: number,
+): Promise<boolean> {
   const data: StreamErased = { hash: hashOf(stream), through };
   // First, so that no reader of everything finds the events of a stream that is gone.
   const event = { id: newId(), type: 'StreamErased', at: clock.now(), by: BY, data };
   await store.append(ERASED_STREAM, [event], 'any');
-  await deleteStream(stream);
+  return deleteStream(stream, through);
 }

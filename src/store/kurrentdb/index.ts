@@ -1,4 +1,4 @@
-import type { MaxAppendSizeExceededError } from '@kurrent/kurrentdb-client';
+import { WrongExpectedVersionError, type MaxAppendSizeExceededError } from '@kurrent/kurrentdb-client';
 import type { Person } from '../../forgetting/person.js';
 import { errorOf, InvalidInput } from '../../kernel/errors.js';
 import type { NewEvent, RecordedEvent } from '../../kernel/events.js';
@@ -21,6 +21,7 @@ import type {
 import { checkAppend, LogReplaced, StoreRefused, StoreUnavailable } from '../port.js';
 import { Appender } from './appender.js';
 import { Connection, measureSkew, Nodes, probe, redacted } from './connection.js';
+import { safeNumber } from './envelope.js';
 import { answered, atLeader, isRefusal, portError } from './errors.js';
 import { Pulse } from './feed.js';
 import { Erasures, forgetIn } from './forget.js';
@@ -291,13 +292,20 @@ export class KurrentEventStore implements EventStore {
   async forget(person: Person, mayGoOn?: () => void): Promise<Forgotten> {
     this.#checkOpen();
     const { clock, appendTimeout: timeout } = this.#settings;
-    const deleteStream = (stream: string): Promise<unknown> =>
-      answered(
-        timeout,
-        atLeader(() => this.#writing.client.deleteStream(stream)),
-      ).catch((error: unknown) => {
-        throw portError(error, 'deleting a stream');
-      });
+    const deleteStream = async (stream: string, last: number): Promise<boolean> => {
+      const expectedRevision = BigInt(last);
+      const attempt = () => this.#writing.client.deleteStream(stream, { expectedRevision });
+      try {
+        await answered(timeout, atLeader(attempt));
+        return true;
+      } catch (error) {
+        if (!(error instanceof WrongExpectedVersionError)) throw portError(error, 'deleting a stream');
+        if (typeof error.actualState !== 'bigint') return true;
+        // The refusal may have come before that for which it refuses can be read.
+        await this.#reader.last(stream, safeNumber(error.actualState));
+        return false;
+      }
+    };
     const forgotten = await forgetIn({ store: this, clock, deleteStream }, person, mayGoOn);
     // Streams that begin again have no retention yet.
     this.#retention.forget();

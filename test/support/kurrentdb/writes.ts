@@ -132,8 +132,12 @@ export class Writes {
     call: ServerUnaryCall<StreamsPb.DeleteReq, StreamsPb.DeleteResp>,
     answer: sendUnaryData<StreamsPb.DeleteResp>,
   ): void => {
-    this.log.delete(message.nameOf(call.request.getOptions()!.getStreamIdentifier()));
-    answer(null, new streams.DeleteResp().setNoPosition(new shared.Empty()));
+    const options = call.request.getOptions()!;
+    const stream = message.nameOf(options.getStreamIdentifier());
+    const expected = options.hasRevision() ? Number(options.getRevision()) : undefined;
+    const actual = this.log.delete(stream, expected);
+    if (actual === undefined) answer(null, new streams.DeleteResp().setNoPosition(new shared.Empty()));
+    else answer(wrongDeletion(stream, expected!, actual));
   };
 
   readonly tombstone = (
@@ -222,6 +226,15 @@ function batchError(
   if (outcome.current !== undefined) wrong.setCurrentStreamRevision(String(outcome.current));
   if (typeof expected === 'number') wrong.setExpectedStreamPosition(String(expected));
   return message.errorStatus('Wrong expected version', wrong, 'WrongExpectedVersion');
+}
+
+function wrongDeletion(stream: string, expected: number, actual: number): Partial<ServiceError> {
+  return failure(status.FAILED_PRECONDITION, `Append failed due to WrongExpectedVersion.`, {
+    exception: 'wrong-expected-version',
+    'stream-name': stream,
+    'expected-version': String(expected),
+    'actual-version': String(actual),
+  });
 }
 
 function tooLarge(most: number): Partial<ServiceError> {
