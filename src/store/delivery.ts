@@ -62,6 +62,8 @@ export class Delivery {
   #held = { events: 0, bytes: 0 };
   /** Positions of what has arrived and is not deleted yet. */
   readonly #arrived = new Set<number>();
+  /** Positions of what is being kept elsewhere, since the store refuses it. */
+  readonly #refused = new Set<number>();
   #deleting: Promise<void> | undefined;
   #stopped = false;
   #changed = false;
@@ -93,6 +95,11 @@ export class Delivery {
   /** Whether the event at this position of the local store has arrived: soon it will be deleted there. */
   hasArrived(position: number): boolean {
     return this.#arrived.has(position);
+  }
+
+  /** Whether the event at this position goes from the local store without another attempt to deliver it. */
+  isGoing(position: number): boolean {
+    return this.#arrived.has(position) || this.#refused.has(position);
   }
 
   /** More was written, or it was given up: looks again. */
@@ -178,10 +185,16 @@ export class Delivery {
         lane.alone = count;
         return;
       }
+      const { position } = lane.events[0]!.event;
+      this.#refused.add(position);
       try {
         await refused(lane.stream, events[0]!, messageOf(error));
+        this.#done(lane, count);
+        return;
       } catch (fault) {
         return this.#later(lane, fault);
+      } finally {
+        this.#refused.delete(position);
       }
     }
     this.#done(lane, count);

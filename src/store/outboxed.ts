@@ -133,10 +133,19 @@ export class OutboxedStore implements EventStore {
    * @throws StopgapError `not-found` for an id that is not in quarantine; StoreUnavailable
    */
   retry(ids?: readonly string[]): Promise<number> {
-    const keep = async (stream: string, event: NewEvent): Promise<void> => {
-      await this.#write(stream, event);
-    };
+    const keep = (stream: string, event: NewEvent): Promise<void> => this.#writeAgain(stream, event);
     return release(this.#local, ids, keep, () => this.#quarantined--);
+  }
+
+  /** The copy that was refused may still be here. It does not wait, and its id lets no other be written. */
+  async #writeAgain(stream: string, event: NewEvent): Promise<void> {
+    for (;;) {
+      const { duplicate, position } = await this.#write(stream, event);
+      if (!duplicate || !this.#delivery.isGoing(position)) return;
+      await this.#delivery.deleteArrived();
+      if (this.#delivery.hasArrived(position))
+        throw new StoreUnavailable('this disk does not delete what was refused before: try again');
+    }
   }
 
   readStream: EventStore['readStream'] = (stream, options) => this.#remote.readStream(stream, options);
@@ -217,22 +226,18 @@ export class OutboxedStore implements EventStore {
     }
     if (this.#waiting === 0) log.warn('events wait on this disk for the store');
     const at = clock.now();
-    const known = await Promise.all(events.map((event) => this.#write(stream, marked(event, at))));
-    return known.every(Boolean);
+    const written = await Promise.all(events.map((event) => this.#write(stream, marked(event, at))));
+    return written.every(({ duplicate }) => duplicate);
   }
 
-  /**
-   * One at a time, since a local store does not say how many of several it had already.
-   *
-   * @returns whether it waits already
-   */
-  async #write(stream: string, event: NewEvent): Promise<boolean> {
+  /** One at a time, since a local store does not say how many of several it had already. */
+  async #write(stream: string, event: NewEvent): Promise<Appended> {
     this.#count(stream, 1);
     try {
-      // What waits already under the same id is not written again.
-      const { duplicate } = await this.#local.append(stream, [event], 'any');
-      if (duplicate) this.#count(stream, -1);
-      return duplicate;
+      // What is here already under the same id is not written again.
+      const appended = await this.#local.append(stream, [event], 'any');
+      if (appended.duplicate) this.#count(stream, -1);
+      return appended;
     } catch (error) {
       this.#count(stream, -1);
       throw error;

@@ -39,8 +39,8 @@ export interface AppenderTools {
   readonly newest: (stream: string, limit: number) => AsyncIterable<RecordedEvent>;
   /** Whether all that a stream holds, up to a revision that a refusal has named, has outlived its retention. */
   readonly emptied: (stream: string, revision: number) => Promise<boolean>;
-  /** A stream was written to; `fresh` if it was its first append. */
-  readonly written: (stream: string, fresh: boolean) => void;
+  /** Sets the retention of a stream, which is sent at once; undefined if it is known to be set. */
+  readonly provide: (stream: string) => Promise<void> | undefined;
   /** The server takes less at once than was sent. */
   readonly limited: (error: MaxAppendSizeExceededError) => void;
 }
@@ -57,6 +57,8 @@ interface Request {
   sent: number;
   /** Highest position that was known when it was first sent. */
   known: number;
+  /** The retention of its stream is being set. */
+  provided: Promise<void> | undefined;
   /** Its caller has been answered. */
   over: boolean;
   /** Lets others pass the gate. */
@@ -134,6 +136,7 @@ export class Appender {
         client: undefined,
         sent: 0,
         known: 0,
+        provided: undefined,
         over: false,
         release: undefined,
         twin: undefined,
@@ -166,6 +169,8 @@ export class Appender {
     // Until the client has its stream of appends open, it does not keep their order.
     if (this.#warm !== this.#tools.connection.client) request.release = this.gate.hold();
     request.known = this.#head;
+    // Ahead of the events, and not after them: a process that ends in between would leave them without it.
+    request.provided = this.#tools.provide(request.stream);
     // The server may have been started again since, and then knows nothing of the first attempt.
     if (expected === 'any' && this.#doubtful.size > 0 && events.some(({ id }) => this.#doubtful.has(id))) {
       this.#finish(request, this.#piecemeal(request));
@@ -241,9 +246,16 @@ export class Appender {
   #succeed(request: Request, appended: Appended): void {
     // Its caller knows of a failure: that a server answers too late does not make it a healthy one.
     if (request.over) return;
+    const { provided, events } = request;
+    if (provided !== undefined) {
+      request.provided = undefined;
+      this.#finish(
+        request,
+        provided.then(() => appended),
+      );
+      return;
+    }
     this.#tools.health.succeed();
-    const { stream, events } = request;
-    this.#tools.written(stream, appended.revision === events.length - 1 && !appended.duplicate);
     if (this.#doubtful.size > 0) for (const { id } of events) this.#doubtful.delete(id);
     this.#end(request);
     request.resolve(appended);

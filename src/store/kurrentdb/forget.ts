@@ -6,7 +6,7 @@ import { categoryOf } from '../../kernel/events.js';
 import { newId, idOf } from '../../runtime/ids.js';
 import type { Clock } from '../../kernel/time.js';
 import type { Imported } from '../../sending/events.js';
-import type { EventStore, Forgotten } from '../port.js';
+import { StoreUnavailable, type EventStore, type Forgotten } from '../port.js';
 
 /** Which streams were deleted, up to which revision. Other processes that read everything pass over what it names. */
 const ERASED_STREAM = 'erased-streams';
@@ -26,7 +26,10 @@ const hashOf = (stream: string): string => createHash('sha256').update(stream).d
 export class Erasures {
   readonly #read: () => AsyncIterable<RecordedEvent>;
   /** By hash, the last revision that is gone. */
-  readonly #through = new Map<string, number>();
+  #through: ReadonlyMap<string, number> = new Map();
+  /** Reads that have begun, and which of them gave what is known. */
+  #begun = 0;
+  #known = 0;
   /** The name that was asked for last: events of a stream come in runs. */
   #asked = { stream: '', through: -1 };
 
@@ -38,18 +41,27 @@ export class Erasures {
     return new Erasures(() => reader.readStream(ERASED_STREAM));
   }
 
-  /** Learns what any process has deleted so far; true if that was new. @throws StoreUnavailable */
+  /**
+   * Learns what any process has deleted so far; true if that is not what was known. Only what the log says now counts:
+   * where an older or an empty one has taken its place, it may hold what the former one had deleted.
+   *
+   * @throws StoreUnavailable
+   */
   async refresh(): Promise<boolean> {
-    let isNew = false;
+    const begun = ++this.#begun;
+    const found = new Map<string, number>();
     for await (const { data } of this.#read()) {
       const { hash, through } = data as Partial<StreamErased>;
       if (typeof hash !== 'string' || typeof through !== 'number') continue;
-      if (through <= (this.#through.get(hash) ?? -1)) continue;
-      this.#through.set(hash, through);
-      isNew = true;
+      if (through > (found.get(hash) ?? -1)) found.set(hash, through);
     }
+    // A read that began later knows more.
+    if (begun < this.#known) return false;
+    this.#known = begun;
+    const before = this.#through;
+    this.#through = found;
     this.#asked = { stream: '', through: -1 };
-    return isNew;
+    return found.size !== before.size || [...found].some(([hash, through]) => before.get(hash) !== through);
   }
 
   has({ stream, revision }: Pick<RecordedEvent, 'stream' | 'revision'>): boolean {
@@ -63,8 +75,8 @@ export class Erasures {
 export interface ForgettingTools {
   readonly store: Pick<EventStore, 'readStream' | 'readAll' | 'append'>;
   readonly clock: Clock;
-  /** Deletes a stream, so that it can begin again. */
-  readonly deleteStream: (stream: string) => Promise<unknown>;
+  /** Deletes a stream, so that it can begin again; false if this is no longer the revision of its last event. */
+  readonly deleteStream: (stream: string, last: number) => Promise<boolean>;
 }
 
 const BY = 'system:forgetting';
@@ -84,22 +96,28 @@ export async function forgetIn(
   const rewriter = new Rewriter(person);
   let [erased, rewritten] = [0, 0];
   for (const own of ownStreams(person)) {
-    const events: RecordedEvent[] = [];
-    let last = -1;
-    let count = 0;
-    let isTheirs = true;
-    for await (const event of store.readStream(own.stream)) {
-      last = event.revision;
-      count++;
-      if (own.renamed !== undefined) events.push(event);
-      if (own.isShared === true) isTheirs &&= rewriter.erases(event.type, event.data);
+    // What others append meanwhile is read, and goes the same way, before the stream is deleted.
+    for (let from = 0, isGone = false; !isGone;) {
+      const events: RecordedEvent[] = [];
+      let last = -1;
+      let count = 0;
+      let isTheirs = true;
+      for await (const event of store.readStream(own.stream, { from })) {
+        last = event.revision;
+        count++;
+        if (own.renamed !== undefined) events.push(event);
+        if (own.isShared === true) isTheirs &&= rewriter.erases(event.type, event.data);
+      }
+      if (last < 0 && from > 0)
+        throw new StoreUnavailable('others write to what is to be forgotten: try again');
+      if (last < 0 || !isTheirs) break;
+      mayGoOn();
+      await copy(tools, rewriter, own, person, events);
+      isGone = await erase(tools, own.stream, last);
+      from = last + 1;
+      if (own.renamed === undefined) erased += count;
+      else rewritten += count;
     }
-    if (last < 0 || !isTheirs) continue;
-    mayGoOn();
-    await copy(tools, rewriter, own, person, events);
-    await erase(tools, own.stream, last);
-    if (own.renamed === undefined) erased += count;
-    else rewritten += count;
   }
   let [passing, staying] = [0, 0];
   for await (const { stream, type, by, data } of store.readAll()) {
@@ -170,10 +188,14 @@ function anew(event: RecordedEvent, rewriter: Rewriter, pseudonym: string): NewE
   };
 }
 
-async function erase({ store, clock, deleteStream }: ForgettingTools, stream: string, through: number) {
+async function erase(
+  { store, clock, deleteStream }: ForgettingTools,
+  stream: string,
+  through: number,
+): Promise<boolean> {
   const data: StreamErased = { hash: hashOf(stream), through };
   // First, so that no reader of everything finds the events of a stream that is gone.
   const event = { id: newId(), type: 'StreamErased', at: clock.now(), by: BY, data };
   await store.append(ERASED_STREAM, [event], 'any');
-  await deleteStream(stream);
+  return deleteStream(stream, through);
 }

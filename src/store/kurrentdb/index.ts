@@ -1,4 +1,4 @@
-import type { MaxAppendSizeExceededError } from '@kurrent/kurrentdb-client';
+import { WrongExpectedVersionError, type MaxAppendSizeExceededError } from '@kurrent/kurrentdb-client';
 import type { Person } from '../../forgetting/person.js';
 import { errorOf, InvalidInput } from '../../kernel/errors.js';
 import type { NewEvent, RecordedEvent } from '../../kernel/events.js';
@@ -21,6 +21,7 @@ import type {
 import { checkAppend, LogReplaced, StoreRefused, StoreUnavailable } from '../port.js';
 import { Appender } from './appender.js';
 import { Connection, measureSkew, Nodes, probe, redacted } from './connection.js';
+import { safeNumber } from './envelope.js';
 import { answered, atLeader, isRefusal, portError } from './errors.js';
 import { Pulse } from './feed.js';
 import { Erasures, forgetIn } from './forget.js';
@@ -60,9 +61,9 @@ export interface KurrentStoreOptions {
  * - An append under `any` of which the stream holds a part is written in several appends: if one of them fails, those
  *   before it have been written.
  * - `duplicate` is reported if this process can know: by positions that it had seen when the append was sent.
- * - `setRetention` lasts for this process. It puts `$maxAge` on each stream of the category at its first append, and
- *   passes over what is older in `readAll` and subscriptions. Deleting is the server's scavenge, which runs on each
- *   node: `sweep` deletes nothing and resolves with 0.
+ * - `setRetention` lasts for this process. It puts `$maxAge` on each stream of the category with its first append, which
+ *   resolves when both are written, and passes over what is older in `readAll` and subscriptions. Deleting is the
+ *   server's scavenge, which runs on each node: `sweep` deletes nothing and resolves with 0.
  * - At most 1 MiB an append, as the server is set by default; ids must be UUIDs; streams must not begin with `$`.
  *
  * @throws StoreRefused if the URL cannot be used, or the server refuses user or password
@@ -167,7 +168,7 @@ export class KurrentEventStore implements EventStore {
       timeout,
       newest: (stream, limit) => this.#reader.stream(stream, { direction: 'backwards', limit }),
       emptied: (stream, revision) => this.#retention.emptied(stream, revision),
-      written: (stream, fresh) => this.#retention.touch(stream, fresh),
+      provide: (stream) => this.#retention.provide(stream),
       limited: (error) => this.#learnLimit(error),
     });
   }
@@ -291,13 +292,20 @@ export class KurrentEventStore implements EventStore {
   async forget(person: Person, mayGoOn?: () => void): Promise<Forgotten> {
     this.#checkOpen();
     const { clock, appendTimeout: timeout } = this.#settings;
-    const deleteStream = (stream: string): Promise<unknown> =>
-      answered(
-        timeout,
-        atLeader(() => this.#writing.client.deleteStream(stream)),
-      ).catch((error: unknown) => {
-        throw portError(error, 'deleting a stream');
-      });
+    const deleteStream = async (stream: string, last: number): Promise<boolean> => {
+      const expectedRevision = BigInt(last);
+      const attempt = () => this.#writing.client.deleteStream(stream, { expectedRevision });
+      try {
+        await answered(timeout, atLeader(attempt));
+        return true;
+      } catch (error) {
+        if (!(error instanceof WrongExpectedVersionError)) throw portError(error, 'deleting a stream');
+        if (typeof error.actualState !== 'bigint') return true;
+        // The refusal may have come before that for which it refuses can be read.
+        await this.#reader.last(stream, safeNumber(error.actualState));
+        return false;
+      }
+    };
     const forgotten = await forgetIn({ store: this, clock, deleteStream }, person, mayGoOn);
     // Streams that begin again have no retention yet.
     this.#retention.forget();
@@ -333,7 +341,6 @@ export class KurrentEventStore implements EventStore {
 
   async #shut(): Promise<void> {
     await this.#appender.drained();
-    await this.#retention.stop();
     this.#closed = true;
     for (const subscription of this.#subscriptions)
       subscription.abort(new StoreUnavailable('the store was closed'));

@@ -9,21 +9,16 @@ import { categoryOf, type RecordedEvent } from '../../kernel/events.js';
 import { SECOND, type Clock, type Milliseconds } from '../../kernel/time.js';
 import type { Connection } from './connection.js';
 import { fromResolved, reaches, safeNumber, sending, type Resolved } from './envelope.js';
-import { atLeader, answered } from './errors.js';
+import { StoreUnavailable } from '../port.js';
+import { atLeader, answered, portError } from './errors.js';
 import type { Erasures } from './forget.js';
 import { recentlyUsed } from '../../runtime/recently-used.js';
 
 /** Bound on the streams that are known to carry the right `$maxAge`: a few MB. */
 const REMEMBERED_STREAMS = 50_000;
 
-/** Streams looked at side by side: appends go first. */
-const AT_ONCE = 4;
-
 /** How often others may be faster to write a stream's metadata. */
 const ATTEMPTS = 5;
-
-/** Streams that may wait to be looked at; more are looked at when they are next appended to. */
-const MOST_WAITING = 10_000;
 
 export interface RetentionTools {
   readonly connection: Connection;
@@ -37,19 +32,18 @@ export interface RetentionTools {
 
 /**
  * Keeps `$maxAge` in the metadata of each stream as it is set for the stream's category. KurrentDB knows no retention
- * of categories, so each stream is looked at after its first append by this process, and written to only if it differs.
+ * of categories, so each stream is seen to with its first append by this process, and written to only if it differs. That
+ * append is not answered before: whoever appends to it no more has nothing left to be made up for.
  * The server hides what is too old from reads of the stream at once, and from everything only at its scavenge: until
  * then it is passed over here.
  */
 export class Retention {
   readonly #tools: RetentionTools;
   readonly #ages = new Map<string, Milliseconds | undefined>();
+  /** Streams that carry it, or soon will. */
   readonly #done = recentlyUsed<string, true>(REMEMBERED_STREAMS);
-  /** Streams to be looked at, each with whether it was new. */
-  readonly #waiting = new Map<string, boolean>();
-  #running = 0;
-  #stopped = false;
-  #idle: (() => void)[] = [];
+  /** Streams that are being seen to. */
+  readonly #underWay = new Map<string, Promise<void>>();
 
   constructor(tools: RetentionTools) {
     this.#tools = tools;
@@ -62,12 +56,12 @@ export class Retention {
     }
     if (this.#ages.has(category) && this.#ages.get(category) === maxAge) return;
     this.#ages.set(category, maxAge);
-    this.#done.clear();
+    this.forget();
   }
 
   /** Learns which streams were deleted: where one begins again, it has no retention yet. @throws StoreUnavailable */
   async refresh(): Promise<void> {
-    if (await this.#tools.erased.refresh()) this.#done.clear();
+    if (await this.#tools.erased.refresh()) this.forget();
   }
 
   /** Whether the server hides it, or will: by its age, or since its stream was deleted. */
@@ -91,36 +85,36 @@ export class Retention {
     return this.#ages.get(categoryOf(stream)) === undefined;
   }
 
-  /** The log was replaced: its streams are checked again. */
+  /** Streams are checked again: the log was replaced, or they may have lost it. */
   forget(): void {
     this.#done.clear();
+    this.#underWay.clear();
   }
 
-  /** A stream was appended to; if it was `fresh`, it has no metadata that would have to be read. */
-  touch(stream: string, fresh: boolean): void {
-    if (
-      this.#stopped ||
-      this.#ages.size === 0 ||
-      !this.#ages.has(categoryOf(stream)) ||
-      this.#done.has(stream)
-    )
-      return;
-    if (this.#waiting.size >= MOST_WAITING) return;
+  /**
+   * Sees that a stream carries `$maxAge` as it should; undefined if it is known to. What is sent to the server for that
+   * is sent within this call, so that an append that is sent next comes after it.
+   *
+   * @throws what makes a store unavailable: it is tried again with the append. A refusal is reported.
+   */
+  provide(stream: string): Promise<void> | undefined {
+    if (this.#ages.size === 0 || !this.#ages.has(categoryOf(stream))) return undefined;
+    const before = this.#underWay.get(stream);
+    if (before !== undefined || this.#done.has(stream)) return before;
     this.#done.set(stream, true);
-    this.#waiting.set(stream, fresh);
-    if (this.#running < AT_ONCE) void this.#work();
-  }
-
-  /** Resolves once no stream is being looked at; those that wait are left for their next append. */
-  async stop(): Promise<void> {
-    this.#stopped = true;
-    this.#waiting.clear();
-    await this.settled();
-  }
-
-  /** Resolves once every stream touched so far has been looked at. */
-  async settled(): Promise<void> {
-    while (this.#running > 0) await new Promise<void>((resolve) => this.#idle.push(resolve));
+    const looking = this.#look(stream)
+      .catch((error: unknown) => {
+        this.#done.delete(stream);
+        if (portError(error, 'setting a retention') instanceof StoreUnavailable) throw error;
+        this.#tools.report(`the retention of ${stream} could not be set`, error);
+      })
+      .finally(() => {
+        if (this.#underWay.get(stream) === looking) this.#underWay.delete(stream);
+      });
+    // Nobody waits for it where the append itself has failed.
+    looking.catch(() => undefined);
+    this.#underWay.set(stream, looking);
+    return looking;
   }
 
   /**
@@ -173,28 +167,13 @@ export class Retention {
     }
   }
 
-  async #work(): Promise<void> {
-    this.#running++;
-    for (let [next] = this.#waiting; next; [next] = this.#waiting) {
-      const [stream, fresh] = next;
-      this.#waiting.delete(stream);
-      try {
-        await this.#look(stream, fresh);
-      } catch (error) {
-        this.#done.delete(stream);
-        this.#tools.report(`the retention of ${stream} could not be set`, error);
-      }
-    }
-    this.#running--;
-    for (const wake of this.#idle.splice(0)) wake();
-  }
-
-  async #look(stream: string, fresh: boolean): Promise<void> {
+  async #look(stream: string): Promise<void> {
     const age = this.#ages.get(categoryOf(stream));
     // Whole seconds from 1 on is what the server takes.
     const $maxAge = age === undefined ? undefined : Math.max(1, Math.ceil(age / SECOND));
     const metastream = `$$${stream}`;
-    let found = fresh ? undefined : (await this.#tools.last(metastream))?.event;
+    // Most streams are new, and have none that would have to be read; of others the write is refused.
+    let found = age === undefined ? (await this.#tools.last(metastream))?.event : undefined;
     for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
       const before = (found?.data ?? {}) as Record<string, unknown>;
       if (before.$maxAge === $maxAge) return;

@@ -2,12 +2,13 @@ import assert from 'node:assert/strict';
 import fs from 'node:fs/promises';
 import path from 'node:path';
 import { describe, it } from 'node:test';
+import { pseudonymOf } from '../../../src/kernel/pseudonym.js';
 import { HOUR, type Instant } from '../../../src/kernel/time.js';
 import { LogReplaced } from '../../../src/store/port.js';
 import { direct } from '../../support/kurrentdb/direct.js';
 import { Follower, PATIENCE, Scene } from '../../support/kurrentdb/scene.js';
 import { eventually } from '../../support/smtp/eventually.js';
-import { newEvents } from '../../support/store/events.js';
+import { collect, ids, newEvents } from '../../support/store/events.js';
 
 describe('a log of KurrentDB that is another one', { timeout: PATIENCE }, () => {
   it('is recognised although it is longer than the former one', () =>
@@ -88,4 +89,35 @@ describe('a log of KurrentDB that is another one', { timeout: PATIENCE }, () => 
       assert.equal(follower.seen.length, 0);
       assert.ok(scene.reports.length > 0, 'it was doubted before');
     }));
+
+  for (const isOlder of [false, true]) {
+    const how = isOlder ? 'is from before that' : 'began empty';
+    it(`hides nothing of somebody who was forgotten in the former one if it ${how}`, () =>
+      Scene.play(async (scene) => {
+        const server = await scene.server();
+        const store = await scene.store(server.url, { silence: 50 });
+        const alice = 'block-account:alice@example.com';
+        const old = newEvents(3);
+        await store.append(alice, old, 'none');
+        const backup = await fs.readFile(scene.log);
+        await store.forget({ name: 'alice@example.com', pseudonym: pseudonymOf('a') });
+        await store.append('block-b', newEvents(5), 'none');
+        const follower = new Follower(store, { after: 0, categories: ['block'] });
+        await follower.reached(8);
+        assert.ok(follower.seen.every(({ stream }) => stream !== alice));
+        await server.kill();
+        if (isOlder) await fs.writeFile(scene.log, backup);
+        else await fs.rm(scene.log);
+        await scene.restarted(server);
+        await assert.rejects(follower.subscription.ended, LogReplaced);
+        const young = newEvents(1);
+        await store.append(alice, young, 'any');
+        const wanted = ids(isOlder ? [...old, ...young] : young);
+        const again = new Follower(store, { after: 0, categories: ['block'] });
+        await again.subscription.caughtUp;
+        assert.deepEqual(again.ids, wanted);
+        assert.deepEqual(ids(await collect(store.readStream(alice))), wanted);
+        assert.deepEqual(ids(await collect(store.readAll({ categories: ['block'] }))), wanted);
+      }));
+  }
 });

@@ -1,11 +1,13 @@
 import assert from 'node:assert/strict';
+import fs from 'node:fs/promises';
 import { describe, it } from 'node:test';
 import { pseudonymOf } from '../../../src/kernel/pseudonym.js';
 import { InvalidInput } from '../../../src/kernel/errors.js';
 import { DAY, HOUR, SECOND } from '../../../src/kernel/time.js';
-import { WrongExpectedRevision } from '../../../src/store/port.js';
+import type { KurrentStoreOptions } from '../../../src/store/kurrentdb/index.js';
+import { StoreUnavailable, WrongExpectedRevision } from '../../../src/store/port.js';
 import { direct } from '../../support/kurrentdb/direct.js';
-import { Follower, PATIENCE, Scene } from '../../support/kurrentdb/scene.js';
+import { Follower, insist, PATIENCE, Scene, SHORT } from '../../support/kurrentdb/scene.js';
 import type { StandIn } from '../../support/kurrentdb/stand-in.js';
 import { eventually } from '../../support/smtp/eventually.js';
 import { ManualClock } from '../../support/manual-clock.js';
@@ -34,8 +36,9 @@ async function tools(stage: Scene) {
     await server.tell({ do: 'time', now: clock.now() });
   };
   await advance(0);
-  const open = () => stage.store(server.url, { clock });
-  return { server, clock, advance, open, store: await open(), reports: stage.reports };
+  const open = (options: Partial<KurrentStoreOptions> = {}) => stage.store(server.url, { clock, ...options });
+  const { reports, log } = stage;
+  return { server, clock, advance, open, store: await open(), reports, log };
 }
 
 type Tools = Awaited<ReturnType<typeof tools>>;
@@ -56,6 +59,35 @@ describe('retention in KurrentDB', { timeout: PATIENCE }, () => {
       await store.close();
       assert.deepEqual(await metadata(server, 'send-a'), [{ $maxAge: (35 * DAY) / SECOND }]);
       assert.deepEqual(await metadata(server, 'block-a'), []);
+    }));
+
+  it('is set when an append is answered, of however many streams that never get another', () =>
+    scene(async ({ server, store, log }) => {
+      await store.setRetention('send', DAY);
+      const streams = Array.from({ length: 400 }, (_, i) => `send-${i}`);
+      await Promise.all(streams.map((stream) => store.append(stream, [newEvent()], 'any')));
+      await server.kill();
+      const lines = (await fs.readFile(log, 'utf8')).trim().split('\n');
+      const written = new Set(lines.map((line) => (JSON.parse(line) as { stream: string }).stream));
+      assert.deepEqual(
+        streams.filter((stream) => !written.has(`$$${stream}`)),
+        [],
+      );
+    }));
+
+  it('is set by the next attempt at an append where it could not be set', () =>
+    scene(async ({ server, open, reports }) => {
+      const store = await open({ appendTimeout: SHORT });
+      await store.setRetention('send', DAY);
+      await insist(store, 'send-b', [newEvent()]);
+      await server.tell({ do: 'faults', stalledStream: '$$send-a' });
+      const events = [newEvent()];
+      await assert.rejects(store.append('send-a', events, 'any'), StoreUnavailable);
+      await server.tell({ do: 'heal' });
+      await insist(store, 'send-a', events);
+      assert.deepEqual(await metadata(server, 'send-a'), [{ $maxAge: DAY / SECOND }]);
+      assert.deepEqual(ids(await collect(store.readStream('send-a'))), ids(events));
+      assert.deepEqual(reports, []);
     }));
 
   it('changes a `$maxAge` that was set otherwise, leaves the other metadata, and removes it', () =>

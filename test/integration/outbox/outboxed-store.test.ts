@@ -5,7 +5,8 @@ import type { NewEvent } from '../../../src/kernel/events.js';
 import type { StopgapError } from '../../../src/kernel/errors.js';
 import { StoreUnavailable } from '../../../src/store/port.js';
 import type { Quarantined } from '../../../src/store/delivery.js';
-import { quarantined } from '../../../src/store/delivery.js';
+import { QUARANTINE_STREAM, quarantined } from '../../../src/store/delivery.js';
+import { Gate } from '../../support/gate.js';
 import { ManualClock } from '../../support/manual-clock.js';
 import { eventually } from '../../support/smtp/eventually.js';
 import { collect, ids, newEvent, newEvents, START, TRACE } from '../../support/store/events.js';
@@ -346,6 +347,59 @@ describe('an outbox', () => {
     await delivered(scene, clock);
     assert.equal(outbox.quarantined, 0);
     assert.deepEqual(new Set(ids(await collect(distant.readAll()))), new Set([one.id, two.id]));
+    await emptied(scene);
+  });
+
+  test('keeps in quarantine what it tries once more as long as the refused copy cannot be deleted', async (t) => {
+    const clock = new ManualClock();
+    const scene = await openScene(t, clock);
+    const { distant, local, outbox } = scene;
+    distant.refuses = 'Poison';
+    const poison = newEvent({}, { type: 'Poison' });
+    const remove = local.remove.bind(local);
+    local.remove = () => Promise.reject(new StoreUnavailable('the disk is full'));
+    await outbox.append(ALICE, [poison], 'any');
+    await delivered(scene, clock);
+    assert.equal(outbox.quarantined, 1);
+    distant.refuses = undefined;
+    await assert.rejects(outbox.retry(), StoreUnavailable);
+    assert.deepEqual(
+      (await quarantineOf(scene)).map(({ event }) => event.id),
+      [poison.id],
+    );
+    local.remove = remove;
+    assert.equal(await outbox.retry(), 1);
+    await delivered(scene, clock);
+    assert.deepEqual(ids(await collect(distant.readStream(ALICE))), [poison.id]);
+    await emptied(scene);
+    assert.equal(outbox.quarantined, 0);
+  });
+
+  test('tries once more what was refused a moment ago, before the refused copy is deleted', async (t) => {
+    const clock = new ManualClock();
+    const scene = await openScene(t, clock);
+    const { distant, local, outbox } = scene;
+    distant.refuses = 'Poison';
+    const poison = newEvent({}, { type: 'Poison' });
+    const append = local.append.bind(local);
+    const [written, answered] = [new Gate(), new Gate()];
+    local.append = async (...args) => {
+      const appended = await append(...args);
+      if (args[0] === QUARANTINE_STREAM) {
+        written.open();
+        await answered.opened;
+      }
+      return appended;
+    };
+    await outbox.append(ALICE, [poison], 'any');
+    await written.opened;
+    distant.refuses = undefined;
+    const retried = outbox.retry();
+    await collect(local.readAll());
+    answered.open();
+    assert.equal(await retried, 1);
+    await delivered(scene, clock);
+    assert.deepEqual(ids(await collect(distant.readStream(ALICE))), [poison.id]);
     await emptied(scene);
   });
 

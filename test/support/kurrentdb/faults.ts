@@ -13,6 +13,8 @@ export interface Member {
 export class Faults {
   /** These are taken in and never answered, and nothing is written. */
   stalled: readonly Operation[] = [];
+  /** So are appends to this stream. */
+  stalledStream: string | undefined;
   /** Appends are written and never answered. */
   mute = false;
   /** Appends are answered so many milliseconds late. */

@@ -107,8 +107,12 @@ export class Log {
     this.committed.clear();
   }
 
-  delete(stream: string): void {
+  /** @returns the revision of its last event, if that is not the expected one: then nothing is deleted */
+  delete(stream: string, expected?: number): number | undefined {
+    const current = this.streams.get(stream)?.events.at(-1)?.revision ?? -1;
+    if (expected !== undefined && current !== expected) return current;
     this.append(`$$${stream}`, 'any', [systemEvent('$metadata', { $tb: Number.MAX_SAFE_INTEGER })]);
+    return undefined;
   }
 
   tombstone(stream: string): void {

@@ -120,6 +120,7 @@ function obey(command: Command, bound: number): void {
     case 'heal':
       Object.assign(faults, {
         stalled: [],
+        stalledStream: undefined,
         mute: false,
         slow: 0,
         leader: undefined,

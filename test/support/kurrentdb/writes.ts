@@ -132,8 +132,12 @@ export class Writes {
     call: ServerUnaryCall<StreamsPb.DeleteReq, StreamsPb.DeleteResp>,
     answer: sendUnaryData<StreamsPb.DeleteResp>,
   ): void => {
-    this.log.delete(message.nameOf(call.request.getOptions()!.getStreamIdentifier()));
-    answer(null, new streams.DeleteResp().setNoPosition(new shared.Empty()));
+    const options = call.request.getOptions()!;
+    const stream = message.nameOf(options.getStreamIdentifier());
+    const expected = options.hasRevision() ? Number(options.getRevision()) : undefined;
+    const actual = this.log.delete(stream, expected);
+    if (actual === undefined) answer(null, new streams.DeleteResp().setNoPosition(new shared.Empty()));
+    else answer(wrongDeletion(stream, expected!, actual));
   };
 
   readonly tombstone = (
@@ -154,7 +158,7 @@ export class Writes {
     expected: Expected,
     events: readonly Proposed[],
   ): Promise<Outcome | undefined> {
-    if (this.faults.stalled.includes('append')) return undefined;
+    if (this.faults.stalled.includes('append') || this.faults.stalledStream === stream) return undefined;
     const size = events.reduce(
       (sum, { type, data, metadata }) => sum + data.length + metadata.length + 2 * type.length,
       0,
@@ -222,6 +226,15 @@ function batchError(
   if (outcome.current !== undefined) wrong.setCurrentStreamRevision(String(outcome.current));
   if (typeof expected === 'number') wrong.setExpectedStreamPosition(String(expected));
   return message.errorStatus('Wrong expected version', wrong, 'WrongExpectedVersion');
+}
+
+function wrongDeletion(stream: string, expected: number, actual: number): Partial<ServiceError> {
+  return failure(status.FAILED_PRECONDITION, `Append failed due to WrongExpectedVersion.`, {
+    exception: 'wrong-expected-version',
+    'stream-name': stream,
+    'expected-version': String(expected),
+    'actual-version': String(actual),
+  });
 }
 
 function tooLarge(most: number): Partial<ServiceError> {
