@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { SendVolume } from '../../../projections/volume/send-volume.js';
-import type { BlockFact } from '../../../src/blocks/events.js';
+import type { BlockFact, BlockImposed } from '../../../src/blocks/events.js';
 import type { RecordedEvent } from '../../../src/kernel/events.js';
 import { UNREADABLE } from '../../../src/kernel/events.js';
 import { DAY, HOUR, MINUTE, SECOND } from '../../../src/kernel/time.js';
@@ -42,7 +42,7 @@ class Stage {
   }
 }
 
-const imposed = (block: string, subject: Subject): BlockFact => ({
+const imposed = (block: string, subject: Subject): Extract<BlockFact, { type: 'BlockImposed' }> => ({
   type: 'BlockImposed',
   data: {
     block,
@@ -56,6 +56,11 @@ const imposed = (block: string, subject: Subject): BlockFact => ({
     renewWhileTrying: false,
   },
 });
+/** The same block, by the rule's evidence. */
+function imposedBy(more: Partial<BlockImposed> & Pick<BlockImposed, 'block' | 'subject'>): BlockFact {
+  const { type, data } = imposed(more.block, more.subject);
+  return { type, data: { ...data, evidence: evidence({ lastAt: START }), ...more } };
+}
 const released = (block: string): BlockFact => ({
   type: 'BlockReleased',
   data: { block, falsePositive: false },
@@ -188,6 +193,48 @@ describe('the subjects that are counted', () => {
     const observed = (value: string): number | undefined =>
       stage.observed({ type: 'address', value }, START)[0];
     assert.deepEqual([observed('bob@example.com'), observed('list@example.com')], [1, 1]);
+  });
+  describe('a return path that a proposal was about, and that never was a login:', () => {
+    const info: Subject = { type: 'address', value: 'info@example.com' };
+    const PATH =
+      '  - { id: path, per: address, count: messages, window: 1h, limit: 5, then: propose, for: 1h }';
+    const path = evidence({ rule: 'path', count: 'messages', lastAt: START });
+    const { until: _until, origin: _origin, ...terms } = imposed('p1', info).data;
+    const waits = { duration: HOUR, lapsesAt: START + HOUR, rule: 'path', evidence: path };
+    const proposal: BlockFact = {
+      type: 'BlockProposed',
+      data: { ...terms, ...waits, direction: 'inbound' },
+    };
+    const dismissed = (falsePositive: boolean): BlockFact => ({
+      type: 'ProposalDismissed',
+      data: { block: 'p1', falsePositive, evidence: path },
+    });
+    const ends: Readonly<Record<string, BlockFact>> = {
+      'has lapsed': { type: 'ProposalLapsed', data: { block: 'p1' } },
+      'is dismissed': dismissed(false),
+      'is a block': imposedBy({ block: 'p1', subject: info, direction: 'inbound' }),
+    };
+    const all = { ...ends, waits: undefined, 'is dismissed as a false positive': dismissed(true) };
+    for (const [end, fact] of Object.entries(all)) {
+      test(`a login that sends under it counts for it when the proposal ${end}`, () => {
+        const stage = new Stage(PATH);
+        stage.block(START, proposal);
+        if (fact !== undefined) stage.block(START + SECOND, fact);
+        for (let count = 1; count <= 5; count++)
+          stage.send(START + 2 * HOUR, { account: 'zoe@example.com', returnPath: info.value });
+        assert.deepEqual(stage.observed(info, START + 2 * HOUR), [5]);
+        assert.equal(stage.volume.profiles.knows('account', info.value), false);
+      });
+    }
+    for (const [end, fact] of Object.entries(ends)) {
+      test(`its profile is gone when the proposal ${end}`, () => {
+        const stage = new Stage(PATH);
+        stage.block(START, proposal);
+        assert.equal(stage.volume.profiles.sizes.profiles, 1);
+        stage.block(START + SECOND, fact);
+        assert.equal(stage.volume.profiles.sizes.profiles, 0);
+      });
+    }
   });
   test('an IPv6 client by its /64, an IPv4 one behind a dual-stack listener by its address', () => {
     assert.equal(counted({ ip: '2001:db8:0:1:2:3:4:5' })['ip'], '2001:db8:0:1::/64');
@@ -437,7 +484,7 @@ describe('a block or proposal that ends by itself', () => {
     const stage = new Stage(rules);
     for (let count = 1; count <= 5; count++) stage.send(START + count * SECOND, more);
     assert.equal(stage.send(START + 6 * SECOND, more).length, 1);
-    const { type, data } = imposed('b1', ALICE) as Extract<BlockFact, { type: 'BlockImposed' }>;
+    const { type, data } = imposed('b1', ALICE);
     stage.block(START + 6 * SECOND, { type, data: { ...data, evidence: evidence() } });
     for (let count = 0; count < 9; count++)
       assert.deepEqual(stage.send(START + 30 * SECOND, more), [], 'the block is on all of it');
@@ -497,7 +544,7 @@ describe('a block or proposal that ends by itself', () => {
     const bob = { account: 'bob@example.com', returnPath: 'bob@example.com' };
     for (let count = 1; count <= 45; count++) stage.send(START + SECOND);
     for (let count = 1; count <= 6; count++) stage.send(START + 2 * SECOND, bob);
-    const { type, data } = imposed('d1', domain) as Extract<BlockFact, { type: 'BlockImposed' }>;
+    const { type, data } = imposed('d1', domain);
     stage.block(START + 2 * SECOND, { type, data: { ...data, evidence: evidence() } });
     stage.block(START + MINUTE, { type: 'BlockExpired', data: { block: 'd1', dueAt: START + MINUTE } });
     stage.block(START + MINUTE, imposed('a1', ALICE));
@@ -522,7 +569,7 @@ test('a block of arriving mail uses up no evidence of rules on mail that is sent
   const stage = new Stage(BURST.replace('account', 'address'));
   const address = { ...ALICE, type: 'address' } as const;
   stage.send(START, { recipients: 8 });
-  const { type, data } = imposed('b1', address) as Extract<BlockFact, { type: 'BlockImposed' }>;
+  const { type, data } = imposed('b1', address);
   stage.block(START + SECOND, { type, data: { ...data, direction: 'inbound', evidence: evidence() } });
   assert.deepEqual(stage.observed(address, START + SECOND), [8]);
   stage.block(START + 2 * SECOND, { type, data: { ...data, block: 'b2', evidence: evidence() } });
