@@ -5,7 +5,8 @@ import { ceilingOf, isSum } from '../../src/rules/model.js';
 import { dayOf, peakName } from '../../src/sending/day-summary.js';
 import { effectiveAt } from '../../src/sending/events.js';
 import { domainOf } from '../../src/sending/identity.js';
-import type { Subject } from '../../src/sending/subjects.js';
+import type { Direction, MailDirection, Subject } from '../../src/sending/subjects.js';
+import { directionsMeet, MAIL_DIRECTIONS } from '../../src/sending/subjects.js';
 import type { LeastPeak } from '../baselines/learning.js';
 import type { SenderProfiles } from '../baselines/sender-profiles.js';
 import type { FeedbackContext, JudgedThrough } from './subject-volumes.js';
@@ -16,6 +17,8 @@ import type { Outbreaks } from './outbreak.js';
 /** An open block or proposal. */
 interface Open {
   readonly subject: Subject;
+  /** The mail that it refuses, or would refuse. */
+  readonly direction: Direction;
   /** Attempts after that say nothing of the run which was cut short. */
   readonly countedUntil: Instant;
   /** What the owner tried in vain until then. */
@@ -75,20 +78,32 @@ export class Feedback {
   apply(event: RecordedEvent & BlockEvent, judged: FeedbackContext): void {
     switch (event.type) {
       case 'BlockProposed': {
-        const { block, subject, evidence } = event.data;
+        const { block, subject, direction, evidence } = event.data;
         const before = this.#open.get(block)?.proposed;
         const since = Math.min(before?.since ?? Infinity, beginOf(evidence));
         const accounts = new Set([...(before?.accounts ?? []), ...(evidence.accounts ?? [])]);
-        this.#open.set(block, { subject, countedUntil: 0, withheld: 0, proposed: { accounts, since } });
+        const proposed = { accounts, since };
+        this.#open.set(block, { subject, direction, countedUntil: 0, withheld: 0, proposed });
         for (const each of this.#concernedBy(block)) this.#profiles.propose(each, block);
         return;
       }
       case 'BlockImposed': {
         const { block, subject, evidence, direction } = event.data;
-        const countedUntil = evidence === undefined ? 0 : effectiveAt(event) + evidence.window;
         this.#imposed({ block, subject, evidence, direction }, effectiveAt(event), judged);
         this.#decided(block);
-        this.#open.set(block, { subject, countedUntil, withheld: 0 });
+        this.#open.set(block, { subject, direction, ...attemptsFrom(effectiveAt(event), evidence) });
+        return;
+      }
+      case 'BlockExtended': {
+        const { block, direction, evidence } = event.data;
+        const open = this.#open.get(block);
+        const added = open === undefined ? undefined : addedBy(direction, open.direction);
+        if (open === undefined || added === undefined) return;
+        // Of this mail it is a block from now on. What it stops already was contained when it began.
+        const at = effectiveAt(event);
+        this.#imposed({ block, subject: open.subject, evidence, direction: added }, at, judged);
+        const counted = added === 'outbound' ? attemptsFrom(at, evidence) : {};
+        this.#open.set(block, { ...open, direction, ...counted });
         return;
       }
       case 'BlockReleased':
@@ -119,7 +134,6 @@ export class Feedback {
         return;
       }
       case 'ProposalApproved':
-      case 'BlockExtended':
       case 'BlockShortened':
       case 'ExemptionGranted':
       case 'ExemptionRevoked':
@@ -153,6 +167,8 @@ export class Feedback {
   ): void {
     // A person's block rests upon no evidence.
     if (evidence !== undefined) volumes[subject.type].contain(subject.value, at, direction);
+    // What is sent goes on, and only that is learnt: else strangers could keep anybody from being known.
+    if (!directionsMeet(direction, 'outbound')) return;
     if (subject.type === 'account') this.#outbreaks.forget(subject.value);
     const by = rules.rules.find((rule) => rule.id === evidence?.rule);
     // A rule with `teaches` says "too much for now", not "wrong".
@@ -200,6 +216,16 @@ export function cutShort(evidence: Evidence | undefined, withheld = 0): LeastPea
   const tried = count === 'messages' || count === 'recipients' ? observed + withheld : observed;
   const value = Math.max(CUT_SHORT * observed, Math.min(tried, ceilingOf(limit)));
   return { day: dayOf(lastAt), peak: peakName(count, leaveOut, window), value };
+}
+
+/** From a block of sent mail on, its owner's attempts count for one window of the rule. */
+function attemptsFrom(at: Instant, evidence: Evidence | undefined): Pick<Open, 'countedUntil' | 'withheld'> {
+  return { countedUntil: evidence === undefined ? 0 : at + evidence.window, withheld: 0 };
+}
+
+/** The mail that a block refuses now and did not before; undefined if there is none. */
+function addedBy(direction: Direction, before: Direction): MailDirection | undefined {
+  return MAIL_DIRECTIONS.find((mail) => directionsMeet(direction, mail) && !directionsMeet(before, mail));
 }
 
 function beginOf({ lastAt, window }: Evidence): Instant {

@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { SendVolume } from '../../../projections/volume/send-volume.js';
-import type { BlockFact, BlockImposed } from '../../../src/blocks/events.js';
+import type { BlockExtended, BlockFact, BlockImposed } from '../../../src/blocks/events.js';
 import type { RecordedEvent } from '../../../src/kernel/events.js';
 import { UNREADABLE } from '../../../src/kernel/events.js';
 import { DAY, HOUR, MINUTE, SECOND } from '../../../src/kernel/time.js';
 import type { Verdict } from '../../../src/rules/respond.js';
-import type { Subject } from '../../../src/sending/subjects.js';
+import type { MailDirection, Subject } from '../../../src/sending/subjects.js';
 import { ALICE, evidence } from '../../support/given.js';
 import { blockEvent, event, failed, rulesChanged, sent } from '../../support/sends.js';
 import { ended } from '../../support/steps.js';
@@ -61,6 +61,10 @@ function imposedBy(more: Partial<BlockImposed> & Pick<BlockImposed, 'block' | 's
   const { type, data } = imposed(more.block, more.subject);
   return { type, data: { ...data, evidence: evidence({ lastAt: START }), ...more } };
 }
+const expired = (block: string, dueAt: number): BlockFact => ({
+  type: 'BlockExpired',
+  data: { block, dueAt },
+});
 const released = (block: string): BlockFact => ({
   type: 'BlockReleased',
   data: { block, falsePositive: false },
@@ -574,6 +578,86 @@ test('a block of arriving mail uses up no evidence of rules on mail that is sent
   assert.deepEqual(stage.observed(address, START + SECOND), [8]);
   stage.block(START + 2 * SECOND, { type, data: { ...data, block: 'b2', evidence: evidence() } });
   assert.deepEqual(stage.observed(address, START + 2 * SECOND), [0]);
+});
+
+describe('a block of arriving mail that the sender’s own mail makes one of both', () => {
+  const address: Subject = { ...ALICE, type: 'address' };
+  const RULES = `  - { id: in, per: address, direction: inbound, count: messages, window: 24h, limit: 10, then: block, for: 24h }
+  - { id: hour, per: address, count: messages, window: 1h, limit: 20, then: block, for: 1m }
+  - { id: day, per: address, count: messages, window: 24h, limit: 25, then: block, for: 24h }`;
+  const inbound = { account: undefined, direction: 'inbound' } as const;
+  const extended = (more: Partial<BlockExtended>): BlockFact => {
+    const data = { block: 'b1', until: START + DAY, direction: 'all', ...more } as const;
+    return { type: 'BlockExtended', data };
+  };
+
+  /** A block of one direction, made before there was anything else. */
+  function blocked(direction: MailDirection): Stage {
+    const stage = new Stage(RULES);
+    stage.block(START, imposedBy({ block: 'b1', subject: address, direction, rule: 'in' }));
+    for (let count = 1; count <= 6; count++) stage.send(START + SECOND, inbound);
+    for (let count = 1; count <= 21; count++) stage.send(START + SECOND);
+    return stage;
+  }
+  const own = evidence({ rule: 'hour', lastAt: START + SECOND });
+
+  test('uses up the evidence of all rules on what it now stops too, and has what comes after it count', () => {
+    const stage = blocked('inbound');
+    stage.block(START + 2 * SECOND, extended({ evidence: own }));
+    assert.deepEqual(stage.observed(address, START + 2 * SECOND), [6, 0, 0]);
+    stage.block(START + MINUTE, expired('b1', START + MINUTE));
+    for (let count = 1; count <= 5; count++) assert.deepEqual(stage.send(START + 61 * SECOND), []);
+    assert.deepEqual(stage.observed(address, START + 61 * SECOND), [6, 5, 5]);
+  });
+
+  test('uses up nothing of mail that it had stopped before, by a later end or once more', () => {
+    const stage = blocked('inbound');
+    stage.block(START + 2 * SECOND, extended({ direction: 'inbound', evidence: own }));
+    assert.deepEqual(stage.observed(address, START + 2 * SECOND), [6, 0, 21]);
+    stage.block(START + 2 * SECOND, extended({ evidence: own }));
+    stage.send(START + HOUR);
+    stage.block(START + HOUR, extended({ evidence: own }));
+    assert.deepEqual(stage.observed(address, START + HOUR), [6, 1, 1]);
+  });
+
+  test('uses up arriving mail alone where it was one of sent mail', () => {
+    const stage = blocked('outbound');
+    stage.block(START + 2 * SECOND, extended({ evidence: own }));
+    assert.deepEqual(stage.observed(address, START + 2 * SECOND), [0, 0, 21]);
+  });
+
+  test('uses up nothing where a person made it so', () => {
+    const stage = blocked('inbound');
+    stage.block(START + 2 * SECOND, extended({}));
+    assert.deepEqual(stage.observed(address, START + 2 * SECOND), [6, 0, 21]);
+  });
+
+  test('contains the day from then on, also after a restart from a snapshot', () => {
+    const stage = blocked('inbound');
+    const [day] = stage.volume.profiles.open('account', ALICE.value);
+    assert.deepEqual(day?.contained, []);
+    const other = new SendVolume();
+    other.restore(stage.volume.dump());
+    for (const volume of [stage.volume, other]) {
+      volume.apply(blockEvent(extended({ evidence: own }), START + 2 * SECOND, 99));
+      const days = volume.profiles.open('account', ALICE.value);
+      assert.deepEqual(
+        days.map(({ contained }) => contained),
+        [['b1']],
+      );
+    }
+  });
+});
+
+test('a block of arriving mail contains no day on which its subject sends', () => {
+  const address: Subject = { ...ALICE, type: 'address' };
+  const stage = new Stage(BURST);
+  stage.send(START);
+  stage.block(START + SECOND, imposedBy({ block: 'b1', subject: address, direction: 'inbound' }));
+  const contained = (): unknown => stage.volume.profiles.open('account', ALICE.value)[0]?.contained;
+  assert.deepEqual(contained(), []);
+  stage.block(START + SECOND, imposedBy({ block: 'b2', subject: address }));
+  assert.deepEqual(contained(), ['b2']);
 });
 
 describe('a change of rules', () => {
