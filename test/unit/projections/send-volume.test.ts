@@ -541,6 +541,44 @@ describe('a block or proposal that ends by itself', () => {
     assert.equal(stage.send(START + 63 * SECOND).length, 1);
   });
 
+  test('leaves its evidence used when the rule comes to count otherwise, at the second change of rules too', () => {
+    const flood =
+      '  - { id: flood, per: account, count: messages, window: 10m, limit: 5, then: block, for: 1m }';
+    const rules = (rule: string, limit: number): string =>
+      `${rule}\n  - { id: other, per: account, count: messages, window: 24h, limit: ${limit}, then: observe }
+  - { id: wide, per: account, count: recipients, window: 10m, limit: 5000, then: observe }`;
+    const others = {
+      window: flood.replace('window: 10m', 'window: 24h'),
+      count: flood.replace('messages', 'recipients').replace('limit: 5', 'limit: 30'),
+    };
+    for (const [what, other] of Object.entries(others)) {
+      const stage = new Stage(rules(flood, 1000));
+      for (let count = 1; count <= 6; count++) stage.send(START + count * 15 * SECOND, { recipients: 9 });
+      const end = START + 3 * MINUTE;
+      stage.block(START + 91 * SECOND, imposedBy({ block: 'b1', subject: ALICE }));
+      stage.block(end, expired('b1', end));
+      stage.fold((position) => rulesChanged(rules(flood, 1200), START + 4 * MINUTE, position, 2));
+      stage.fold((position) => rulesChanged(rules(other, 1200), START + 5 * MINUTE, position, 3));
+      const [observed] = stage.observed(ALICE, START + 5 * MINUTE);
+      assert.equal(observed, 0, what);
+      assert.deepEqual(stage.send(START + 6 * MINUTE), [], what);
+    }
+  });
+
+  test('leaves nothing in its domain’s count of an account that has sent since, and is released', () => {
+    const rules = DAILY.replace('account', 'domain').replace('limit: 5', 'limit: 30');
+    const stage = new Stage(rules + BURST.replace('  -', '\n  -').replace('limit: 10', 'limit: 1000'));
+    const domain: Subject = { type: 'domain', value: 'example.com' };
+    for (let count = 1; count <= 31; count++) stage.send(START + SECOND, { account: 'bob@example.com' });
+    stage.block(START + 2 * SECOND, imposedBy({ block: 'd1', subject: domain }));
+    stage.block(START + MINUTE, expired('d1', START + MINUTE));
+    for (let count = 1; count <= 21; count++) stage.send(START + 61 * SECOND);
+    stage.block(START + 62 * SECOND, imposed('a1', ALICE));
+    assert.deepEqual(stage.observed(domain, START + 62 * SECOND), [21]);
+    stage.block(START + 63 * SECOND, released('a1'));
+    assert.deepEqual(stage.observed(domain, START + 63 * SECOND), [0]);
+  });
+
   test('counts at once also where a colleague’s mail leaves the window', () => {
     const rules = DAILY.replace('account', 'domain').replace('limit: 5', 'limit: 50');
     const stage = new Stage(rules + BURST.replace('  -', '\n  -').replace('limit: 10', 'limit: 1000'));
