@@ -109,15 +109,17 @@ export class Feedback {
       case 'BlockReleased':
       case 'ProposalDismissed': {
         const { block } = event.data;
-        const subject = this.subjectOf(block);
+        const open = this.#open.get(block);
         this.#decided(block);
         this.#open.delete(block);
-        if (subject === undefined) return;
+        if (open === undefined) return;
+        const { subject } = open;
         const by = event.type === 'BlockReleased' ? 'release' : 'dismissal';
         const { falsePositive = false, evidence } = event.data;
         const withheld = event.type === 'BlockReleased' ? event.data.withheld : undefined;
         if (falsePositive) {
-          this.#profiles.pardon(subject, block, cutShort(evidence, withheld));
+          const ofSent = isOfSent(open, evidence, judged);
+          this.#profiles.pardon(subject, block, ofSent ? cutShort(evidence, withheld) : undefined);
           for (const account of newcomersOf(evidence)) this.#profiles.pardon(account, block);
         }
         const judgement = { by, falsePositive, at: effectiveAt(event), position: event.position } as const;
@@ -204,6 +206,13 @@ export class Feedback {
     this.#outbreaks.forget(subject.value, judgement.falsePositive);
     this.#newcomers.forget(subject.value);
   }
+}
+
+/** Whether sent mail is what tripped: what arrives says nothing of what its subject sends. */
+function isOfSent({ direction }: Open, evidence: Evidence | undefined, { rules }: FeedbackContext): boolean {
+  if (!directionsMeet(direction, 'outbound')) return false;
+  // A block of both directions may go by a rule on either.
+  return rules.rules.find(({ id }) => id === evidence?.rule)?.direction !== 'inbound';
 }
 
 /**

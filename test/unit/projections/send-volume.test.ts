@@ -1,12 +1,14 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { baselineOf } from '../../../projections/baselines/profile.js';
 import { SendVolume } from '../../../projections/volume/send-volume.js';
 import type { BlockExtended, BlockFact, BlockImposed } from '../../../src/blocks/events.js';
 import type { RecordedEvent } from '../../../src/kernel/events.js';
 import { UNREADABLE } from '../../../src/kernel/events.js';
 import { DAY, HOUR, MINUTE, SECOND } from '../../../src/kernel/time.js';
 import type { Verdict } from '../../../src/rules/respond.js';
-import type { MailDirection, Subject } from '../../../src/sending/subjects.js';
+import { dayOf } from '../../../src/sending/day-summary.js';
+import type { Direction, MailDirection, Subject } from '../../../src/sending/subjects.js';
 import { ALICE, evidence } from '../../support/given.js';
 import { blockEvent, event, failed, rulesChanged, sent } from '../../support/sends.js';
 import { ended } from '../../support/steps.js';
@@ -696,6 +698,25 @@ test('a block of arriving mail contains no day on which its subject sends', () =
   assert.deepEqual(contained(), []);
   stage.block(START + SECOND, imposedBy({ block: 'b2', subject: address }));
   assert.deepEqual(contained(), ['b2']);
+});
+
+test('a false positive of a rule on arriving mail teaches nothing of what its subject sends', () => {
+  const address: Subject = { ...ALICE, type: 'address' };
+  const rules =
+    '  - { id: in, per: address, direction: inbound, count: messages, window: 1h, limit: 9, then: block, for: 1h }';
+  const record = (direction: Direction, rule: string): number => {
+    const stage = new Stage(`${rules}\n${BURST.replace('recipients', 'messages').replace('10m', '1h')}`);
+    const of = evidence({ rule, count: 'messages', window: HOUR, lastAt: START });
+    stage.block(START, imposedBy({ block: 'b1', subject: address, direction, evidence: of }));
+    stage.block(START, { type: 'BlockReleased', data: { block: 'b1', falsePositive: true, evidence: of } });
+    const today = dayOf(START);
+    return baselineOf(stage.volume.profiles.profile('account', ALICE.value, today), 0, today, -Infinity)
+      .record;
+  };
+  assert.equal(record('inbound', 'in'), 0);
+  assert.equal(record('inbound', 'of both'), 0, 'what arrived tripped a rule of both directions');
+  assert.equal(record('all', 'in'), 0, 'a block of both, whose newest evidence is of what arrived');
+  assert.equal(record('all', 'burst'), 202);
 });
 
 describe('a change of rules', () => {
