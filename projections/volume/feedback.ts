@@ -1,6 +1,13 @@
-import type { BlockEvent, BlockImposed, Evidence } from '../../src/blocks/events.js';
+import type {
+  BlockEvent,
+  BlockImposed,
+  BlockReleased,
+  Evidence,
+  ProposalDismissed,
+} from '../../src/blocks/events.js';
 import type { RecordedEvent } from '../../src/kernel/events.js';
 import type { Instant } from '../../src/kernel/time.js';
+import type { VersionedRules } from '../../src/rules/model.js';
 import { ceilingOf, isSum } from '../../src/rules/model.js';
 import { dayOf, peakName } from '../../src/sending/day-summary.js';
 import { effectiveAt } from '../../src/sending/events.js';
@@ -32,6 +39,9 @@ interface Proposed {
   readonly accounts: ReadonlySet<string>;
   readonly since: Instant;
 }
+
+/** A block or proposal that a person has decided upon. */
+type Judged = Pick<ProposalDismissed, 'block' | 'evidence'> & Pick<BlockReleased, 'withheld'>;
 
 export type FeedbackState = readonly (readonly [block: string, open: Open])[];
 
@@ -75,6 +85,19 @@ export class Feedback {
     return this.#open.get(block)?.withheld ?? 0;
   }
 
+  /**
+   * What the tripped window would have reached without a block or proposal that is called wrong; undefined if it has no peaks, or if
+   * arriving mail tripped it, which says nothing of what its subject sends.
+   */
+  taughtBy(judged: Judged, { rules }: VersionedRules): LeastPeak | undefined {
+    const { block, evidence, withheld } = judged;
+    const direction = this.#open.get(block)?.direction ?? 'all';
+    // A block of both directions may go by a rule on either.
+    const by = rules.find(({ id }) => id === evidence?.rule);
+    const isOfSent = directionsMeet(direction, 'outbound') && by?.direction !== 'inbound';
+    return isOfSent ? cutShort(evidence, withheld) : undefined;
+  }
+
   apply(event: RecordedEvent & BlockEvent, judged: FeedbackContext): void {
     switch (event.type) {
       case 'BlockProposed': {
@@ -109,17 +132,15 @@ export class Feedback {
       case 'BlockReleased':
       case 'ProposalDismissed': {
         const { block } = event.data;
-        const open = this.#open.get(block);
+        const subject = this.subjectOf(block);
+        const least = this.taughtBy(event.data, judged.rules);
         this.#decided(block);
         this.#open.delete(block);
-        if (open === undefined) return;
-        const { subject } = open;
+        if (subject === undefined) return;
         const by = event.type === 'BlockReleased' ? 'release' : 'dismissal';
         const { falsePositive = false, evidence } = event.data;
-        const withheld = event.type === 'BlockReleased' ? event.data.withheld : undefined;
         if (falsePositive) {
-          const ofSent = isOfSent(open, evidence, judged);
-          this.#profiles.pardon(subject, block, ofSent ? cutShort(evidence, withheld) : undefined);
+          this.#profiles.pardon(subject, block, least);
           for (const account of newcomersOf(evidence)) this.#profiles.pardon(account, block);
         }
         const judgement = { by, falsePositive, at: effectiveAt(event), position: event.position } as const;
@@ -208,18 +229,11 @@ export class Feedback {
   }
 }
 
-/** Whether sent mail is what tripped: what arrives says nothing of what its subject sends. */
-function isOfSent({ direction }: Open, evidence: Evidence | undefined, { rules }: FeedbackContext): boolean {
-  if (!directionsMeet(direction, 'outbound')) return false;
-  // A block of both directions may go by a rule on either.
-  return rules.rules.find(({ id }) => id === evidence?.rule)?.direction !== 'inbound';
-}
-
 /**
- * What the tripped window would have reached; undefined if none has peaks. Each attempt of the owner was a message to
+ * What a window would have reached; undefined if none has peaks. Each attempt of the owner was a message to
  * somebody; but a mail program may try one message many times, so attempts say no more than that it was far beyond.
  */
-export function cutShort(evidence: Evidence | undefined, withheld = 0): LeastPeak | undefined {
+function cutShort(evidence: Evidence | undefined, withheld = 0): LeastPeak | undefined {
   if (evidence === undefined || !isSum(evidence.count)) return undefined;
   const { count, window, leaveOut = 0, observed, limit, lastAt } = evidence;
   const tried = count === 'messages' || count === 'recipients' ? observed + withheld : observed;
