@@ -30,7 +30,7 @@ interface Open {
   readonly countedUntil: Instant;
   /** What the owner tried in vain until then. */
   readonly withheld: number;
-  /** Of a proposal that waits: what it is about, since its first evidence. */
+  /** Of a proposal that waits and is about sent mail: whom it concerns, since its first evidence. */
   readonly proposed?: Proposed;
 }
 
@@ -102,11 +102,16 @@ export class Feedback {
     switch (event.type) {
       case 'BlockProposed': {
         const { block, subject, direction, evidence } = event.data;
+        const waits = { subject, direction, countedUntil: 0, withheld: 0 };
+        // No day will be contained by it: else each name that strangers forge would take a profile.
+        if (!directionsMeet(direction, 'outbound')) {
+          this.#open.set(block, waits);
+          return;
+        }
         const before = this.#open.get(block)?.proposed;
         const since = Math.min(before?.since ?? Infinity, beginOf(evidence));
         const accounts = new Set([...(before?.accounts ?? []), ...(evidence.accounts ?? [])]);
-        const proposed = { accounts, since };
-        this.#open.set(block, { subject, direction, countedUntil: 0, withheld: 0, proposed });
+        this.#open.set(block, { ...waits, proposed: { accounts, since } });
         for (const each of this.#concernedBy(block)) this.#profiles.propose(each, block);
         return;
       }

@@ -207,10 +207,11 @@ describe('the subjects that are counted', () => {
     const path = evidence({ rule: 'path', count: 'messages', lastAt: START });
     const { until: _until, origin: _origin, ...terms } = imposed('p1', info).data;
     const waits = { duration: HOUR, lapsesAt: START + HOUR, rule: 'path', evidence: path };
-    const proposal: BlockFact = {
+    const proposalOf = (direction: Direction): BlockFact => ({
       type: 'BlockProposed',
-      data: { ...terms, ...waits, direction: 'inbound' },
-    };
+      data: { ...terms, ...waits, direction },
+    });
+    const proposal = proposalOf('all');
     const dismissed = (falsePositive: boolean): BlockFact => ({
       type: 'ProposalDismissed',
       data: { block: 'p1', falsePositive, evidence: path },
@@ -219,6 +220,7 @@ describe('the subjects that are counted', () => {
       'has lapsed': { type: 'ProposalLapsed', data: { block: 'p1' } },
       'is dismissed': dismissed(false),
       'is a block': imposedBy({ block: 'p1', subject: info, direction: 'inbound' }),
+      'is a block of both directions': imposedBy({ block: 'p1', subject: info, direction: 'all' }),
     };
     const all = { ...ends, waits: undefined, 'is dismissed as a false positive': dismissed(true) };
     for (const [end, fact] of Object.entries(all)) {
@@ -241,6 +243,14 @@ describe('the subjects that are counted', () => {
         assert.equal(stage.volume.profiles.sizes.profiles, 0);
       });
     }
+    test('it has no profile while a proposal on arriving mail alone waits, until that is about sent mail too', () => {
+      const stage = new Stage(PATH);
+      const { profiles } = stage.volume;
+      stage.block(START, proposalOf('inbound'));
+      assert.equal(profiles.sizes.profiles, 0);
+      stage.block(START, proposal);
+      assert.deepEqual(profiles.profile('account', info.value, dayOf(START)).tail?.proposals, ['p1']);
+    });
   });
   test('an IPv6 client by its /64, an IPv4 one behind a dual-stack listener by its address', () => {
     assert.equal(counted({ ip: '2001:db8:0:1:2:3:4:5' })['ip'], '2001:db8:0:1::/64');
