@@ -145,6 +145,11 @@ export function isForgotten({ lastDay, weeks, tail }: Profile, day: Day): boolea
   return Math.max(lastDay, 7 * Math.max(...weeks) + 6) < day - REMEMBERED_DAYS;
 }
 
+/** Whether it says nothing: no day is known, nothing was learnt, and nothing waits. */
+export function isBlank({ lastDay, weeks, tail }: Profile): boolean {
+  return lastDay < 0 && tail === undefined && weeks.every((week) => week < 0);
+}
+
 /** Whether it sent on one of the days that are remembered. */
 export function sentOn({ active }: Pick<Profile, 'active'>, day: Day): boolean {
   return ((active[(day >>> 5) % RING_WORDS]! >>> (day & 31)) & 1) === 1;

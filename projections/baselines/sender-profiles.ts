@@ -10,7 +10,7 @@ import { dayOf, isDaySummary } from '../../src/sending/day-summary.js';
 import { neverBlock } from '../../src/rules/model.js';
 import type { Subject } from '../../src/sending/subjects.js';
 import type { ClosedDay, Profile } from './profile.js';
-import { asOf, isForgotten, NO_PROFILE, REMEMBERED_DAYS } from './profile.js';
+import { asOf, isBlank, isForgotten, NO_PROFILE, REMEMBERED_DAYS } from './profile.js';
 import type { LeastPeak } from './learning.js';
 import { withoutPeak } from './learning.js';
 import {
@@ -247,9 +247,10 @@ export class Baselines {
     return asOf(this.#profiles[type].get(value) ?? NO_PROFILE, day);
   }
 
-  /** Whether any day of a sender is known. */
+  /** Whether any day of a sender is known. A proposal or a judgement gives a profile also to a name that never sent. */
   has(type: ProfiledType, value: string): boolean {
-    return this.#profiles[type].has(value);
+    const profile = this.#profiles[type].get(value);
+    return profile !== undefined && profile.lastDay >= 0;
   }
 
   /** Whether a sender's day, or a later one, is known already. */
@@ -371,7 +372,7 @@ export class Baselines {
 
   #set(type: ProfiledType, value: string, profile: Profile | undefined): void {
     const before = this.#profiles[type].get(value) ?? NO_PROFILE;
-    if (profile === undefined) this.#profiles[type].delete(value);
+    if (profile === undefined || isBlank(profile)) this.#profiles[type].delete(value);
     else this.#profiles[type].set(value, profile);
     if (type === 'account') this.#recount(before.ehlos, (profile ?? NO_PROFILE).ehlos);
   }

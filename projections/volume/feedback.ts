@@ -1,11 +1,19 @@
-import type { BlockEvent, BlockImposed, Evidence } from '../../src/blocks/events.js';
+import type {
+  BlockEvent,
+  BlockImposed,
+  BlockReleased,
+  Evidence,
+  ProposalDismissed,
+} from '../../src/blocks/events.js';
 import type { RecordedEvent } from '../../src/kernel/events.js';
 import type { Instant } from '../../src/kernel/time.js';
+import type { VersionedRules } from '../../src/rules/model.js';
 import { ceilingOf, isSum } from '../../src/rules/model.js';
 import { dayOf, peakName } from '../../src/sending/day-summary.js';
 import { effectiveAt } from '../../src/sending/events.js';
 import { domainOf } from '../../src/sending/identity.js';
-import type { Subject } from '../../src/sending/subjects.js';
+import type { Direction, MailDirection, Subject } from '../../src/sending/subjects.js';
+import { directionsMeet, MAIL_DIRECTIONS } from '../../src/sending/subjects.js';
 import type { LeastPeak } from '../baselines/learning.js';
 import type { SenderProfiles } from '../baselines/sender-profiles.js';
 import type { FeedbackContext, JudgedThrough } from './subject-volumes.js';
@@ -16,11 +24,13 @@ import type { Outbreaks } from './outbreak.js';
 /** An open block or proposal. */
 interface Open {
   readonly subject: Subject;
+  /** The mail that it refuses, or would refuse. */
+  readonly direction: Direction;
   /** Attempts after that say nothing of the run which was cut short. */
   readonly countedUntil: Instant;
   /** What the owner tried in vain until then. */
   readonly withheld: number;
-  /** Of a proposal that waits: what it is about, since its first evidence. */
+  /** Of a proposal that waits and is about sent mail: whom it concerns, since its first evidence. */
   readonly proposed?: Proposed;
 }
 
@@ -29,6 +39,9 @@ interface Proposed {
   readonly accounts: ReadonlySet<string>;
   readonly since: Instant;
 }
+
+/** A block or proposal that a person has decided upon. */
+type Judged = Pick<ProposalDismissed, 'block' | 'evidence'> & Pick<BlockReleased, 'withheld'>;
 
 export type FeedbackState = readonly (readonly [block: string, open: Open])[];
 
@@ -72,37 +85,67 @@ export class Feedback {
     return this.#open.get(block)?.withheld ?? 0;
   }
 
+  /**
+   * What the tripped window would have reached without a block or proposal that is called wrong; undefined if it has no peaks, or if
+   * arriving mail tripped it, which says nothing of what its subject sends.
+   */
+  taughtBy(judged: Judged, { rules }: VersionedRules): LeastPeak | undefined {
+    const { block, evidence, withheld } = judged;
+    const direction = this.#open.get(block)?.direction ?? 'all';
+    // A block of both directions may go by a rule on either.
+    const by = rules.find(({ id }) => id === evidence?.rule);
+    const isOfSent = directionsMeet(direction, 'outbound') && by?.direction !== 'inbound';
+    return isOfSent ? cutShort(evidence, withheld) : undefined;
+  }
+
   apply(event: RecordedEvent & BlockEvent, judged: FeedbackContext): void {
     switch (event.type) {
       case 'BlockProposed': {
-        const { block, subject, evidence } = event.data;
+        const { block, subject, direction, evidence } = event.data;
+        const waits = { subject, direction, countedUntil: 0, withheld: 0 };
+        // No day will be contained by it: else each name that strangers forge would take a profile.
+        if (!directionsMeet(direction, 'outbound')) {
+          this.#open.set(block, waits);
+          return;
+        }
         const before = this.#open.get(block)?.proposed;
         const since = Math.min(before?.since ?? Infinity, beginOf(evidence));
         const accounts = new Set([...(before?.accounts ?? []), ...(evidence.accounts ?? [])]);
-        this.#open.set(block, { subject, countedUntil: 0, withheld: 0, proposed: { accounts, since } });
+        this.#open.set(block, { ...waits, proposed: { accounts, since } });
         for (const each of this.#concernedBy(block)) this.#profiles.propose(each, block);
         return;
       }
       case 'BlockImposed': {
         const { block, subject, evidence, direction } = event.data;
-        const countedUntil = evidence === undefined ? 0 : effectiveAt(event) + evidence.window;
         this.#imposed({ block, subject, evidence, direction }, effectiveAt(event), judged);
         this.#decided(block);
-        this.#open.set(block, { subject, countedUntil, withheld: 0 });
+        this.#open.set(block, { subject, direction, ...attemptsFrom(effectiveAt(event), evidence) });
+        return;
+      }
+      case 'BlockExtended': {
+        const { block, direction, evidence } = event.data;
+        const open = this.#open.get(block);
+        const added = open === undefined ? undefined : addedBy(direction, open.direction);
+        if (open === undefined || added === undefined) return;
+        // Of this mail it is a block from now on. What it stops already was contained when it began.
+        const at = effectiveAt(event);
+        this.#imposed({ block, subject: open.subject, evidence, direction: added }, at, judged);
+        const counted = added === 'outbound' ? attemptsFrom(at, evidence) : {};
+        this.#open.set(block, { ...open, direction, ...counted });
         return;
       }
       case 'BlockReleased':
       case 'ProposalDismissed': {
         const { block } = event.data;
         const subject = this.subjectOf(block);
+        const least = this.taughtBy(event.data, judged.rules);
         this.#decided(block);
         this.#open.delete(block);
         if (subject === undefined) return;
         const by = event.type === 'BlockReleased' ? 'release' : 'dismissal';
         const { falsePositive = false, evidence } = event.data;
-        const withheld = event.type === 'BlockReleased' ? event.data.withheld : undefined;
         if (falsePositive) {
-          this.#profiles.pardon(subject, block, cutShort(evidence, withheld));
+          this.#profiles.pardon(subject, block, least);
           for (const account of newcomersOf(evidence)) this.#profiles.pardon(account, block);
         }
         const judgement = { by, falsePositive, at: effectiveAt(event), position: event.position } as const;
@@ -119,7 +162,6 @@ export class Feedback {
         return;
       }
       case 'ProposalApproved':
-      case 'BlockExtended':
       case 'BlockShortened':
       case 'ExemptionGranted':
       case 'ExemptionRevoked':
@@ -153,6 +195,8 @@ export class Feedback {
   ): void {
     // A person's block rests upon no evidence.
     if (evidence !== undefined) volumes[subject.type].contain(subject.value, at, direction);
+    // What is sent goes on, and only that is learnt: else strangers could keep anybody from being known.
+    if (!directionsMeet(direction, 'outbound')) return;
     if (subject.type === 'account') this.#outbreaks.forget(subject.value);
     const by = rules.rules.find((rule) => rule.id === evidence?.rule);
     // A rule with `teaches` says "too much for now", not "wrong".
@@ -191,15 +235,25 @@ export class Feedback {
 }
 
 /**
- * What the tripped window would have reached; undefined if none has peaks. Each attempt of the owner was a message to
+ * What a window would have reached; undefined if none has peaks. Each attempt of the owner was a message to
  * somebody; but a mail program may try one message many times, so attempts say no more than that it was far beyond.
  */
-export function cutShort(evidence: Evidence | undefined, withheld = 0): LeastPeak | undefined {
+function cutShort(evidence: Evidence | undefined, withheld = 0): LeastPeak | undefined {
   if (evidence === undefined || !isSum(evidence.count)) return undefined;
   const { count, window, leaveOut = 0, observed, limit, lastAt } = evidence;
   const tried = count === 'messages' || count === 'recipients' ? observed + withheld : observed;
   const value = Math.max(CUT_SHORT * observed, Math.min(tried, ceilingOf(limit)));
   return { day: dayOf(lastAt), peak: peakName(count, leaveOut, window), value };
+}
+
+/** From a block of sent mail on, its owner's attempts count for one window of the rule. */
+function attemptsFrom(at: Instant, evidence: Evidence | undefined): Pick<Open, 'countedUntil' | 'withheld'> {
+  return { countedUntil: evidence === undefined ? 0 : at + evidence.window, withheld: 0 };
+}
+
+/** The mail that a block refuses now and did not before; undefined if there is none. */
+function addedBy(direction: Direction, before: Direction): MailDirection | undefined {
+  return MAIL_DIRECTIONS.find((mail) => directionsMeet(direction, mail) && !directionsMeet(before, mail));
 }
 
 function beginOf({ lastAt, window }: Evidence): Instant {

@@ -1,3 +1,4 @@
+import type { BlockReleased } from '../../src/blocks/events.js';
 import { isBlockEvent } from '../../src/blocks/events.js';
 import type { RecordedEvent } from '../../src/kernel/events.js';
 import type { Instant, Milliseconds } from '../../src/kernel/time.js';
@@ -18,6 +19,7 @@ import { CLOCK_TOLERANCE, effectiveAt, isImported, messagesOf } from '../../src/
 import { normalizeAddress } from '../../src/sending/identity.js';
 import type { MailDirection, Subject, SubjectType } from '../../src/sending/subjects.js';
 import { SUBJECT_TYPES } from '../../src/sending/subjects.js';
+import type { LeastPeak } from '../baselines/learning.js';
 import type { Baselines, SenderProfilesState } from '../baselines/sender-profiles.js';
 import { SenderProfiles } from '../baselines/sender-profiles.js';
 import { isOwnPlace } from './conditions.js';
@@ -260,6 +262,11 @@ export class SendVolume {
   /** How often the owner of a blocked account tried within one window of the rule after the block began. */
   withheldBy(block: string): number {
     return this.#feedback.withheldBy(block);
+  }
+
+  /** What a false positive teaches: see {@link Feedback.taughtBy}. */
+  taughtBy(released: BlockReleased): LeastPeak | undefined {
+    return this.#feedback.taughtBy(released, this.#rules);
   }
 
   /** How many subjects of each type have a row. */

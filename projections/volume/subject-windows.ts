@@ -34,6 +34,17 @@ interface WindowPlace {
   readonly second: number | undefined;
 }
 
+/** A watch that the previous rule set had too. */
+interface CarriedWatch {
+  readonly watch: Watch;
+  /** Its index among the watches of that set. */
+  readonly before: number;
+  /** Of its sum; undefined for one on a distinct count. */
+  readonly column: number | undefined;
+  /** Whether it looks at the same window as before: what was used up of another one says nothing. */
+  readonly isSameWindow: boolean;
+}
+
 /**
  * The counts of each subject of one type, by rows: its windows, its distinct counts, and when each rule last tripped on
  * it, because evidence is used once.
@@ -254,15 +265,12 @@ export class SubjectWindows {
       const other = from.windows.findIndex((each) => isSame(window, each));
       if (other < 0) return;
       const column = this.#places[number]!.sum;
-      const heldOf = ({ index }: Watch): number => this.#table.held(row, column, this.#trippedAt(row, index));
-      const before = window.watches.map(heldOf);
       this.#table.subtract(row, column, from.#table, fromRow, from.#places[other]!.sum);
       const used = this.#used.get(row);
-      // What is gone of a bucket is no longer used up of it either.
-      window.watches.forEach((watch, each) => {
-        if (used !== undefined)
-          used[watch.index] = Math.max(0, used[watch.index]! - (before[each]! - heldOf(watch)));
-      });
+      if (used === undefined) return;
+      // Whether what is gone of a bucket had come before or after nobody knows: what is not used up goes first, in the sender's favour.
+      for (const { index } of window.watches)
+        used[index] = Math.min(used[index]!, this.#table.held(row, column, this.#trippedAt(row, index)));
     });
   }
 
@@ -273,11 +281,12 @@ export class SubjectWindows {
       return old < 0 ? [] : columnPairs(this.#places[number]!, before.#places[old]!);
     });
     if (shared.length === 0) return;
+    const watches = this.#carriedWatches(before);
     for (const [value, oldRow] of before.#table.rows.entries()) {
       const row = this.#table.row(value, before.#table.touchedAt(oldRow), this.#evicted);
       for (const [column, old] of shared) this.#table.copy(row, column, before.#table, oldRow, old);
       this.diversities.copy(row, before.diversities, oldRow);
-      this.#carryTrips(row, before, oldRow);
+      this.#carryTrips(row, watches, before, oldRow);
     }
   }
 
@@ -304,19 +313,31 @@ export class SubjectWindows {
     for (const [row, one] of used) this.#used.set(row, one.slice());
   }
 
-  #carryTrips(row: number, before: SubjectWindows, oldRow: number): void {
+  /** The watches that the previous rule set had too. */
+  #carriedWatches(before: SubjectWindows): readonly CarriedWatch[] {
+    const old = new Map(before.#watches.map((watch) => [nameOf(watch), watch]));
+    return this.#watches.flatMap((watch) => {
+      const known = old.get(nameOf(watch));
+      if (known === undefined) return [];
+      const number = this.windows.findIndex(({ watches }) => watches.includes(watch));
+      const window = this.windows[number];
+      const knownWindow = before.windows.find(({ watches }) => watches.includes(known));
+      const isSameWindow = window !== undefined && knownWindow !== undefined && isSame(window, knownWindow);
+      return [{ watch, before: known.index, column: this.#places[number]?.sum, isSameWindow }];
+    });
+  }
+
+  #carryTrips(row: number, watches: readonly CarriedWatch[], before: SubjectWindows, oldRow: number): void {
     const trips = before.#tripped.get(oldRow);
     if (trips === undefined) return;
-    const old = new Map(before.#watches.map((watch) => [nameOf(watch), watch.index]));
-    for (const watch of this.#watches) {
-      const index = old.get(nameOf(watch)) ?? -1;
-      const at = trips[index] ?? 0;
+    for (const { watch, before: index, column, isSameWindow } of watches) {
+      const at = trips[index]!;
       if (at === 0) continue;
       this.trip(row, watch, at);
-      const window = this.windows.findIndex(({ watches }) => watches.includes(watch));
       // A rule that only observed may block from now on.
-      if (window < 0) continue;
-      this.#usesHeld(row, this.#places[window]!.sum, watch, at);
+      if (column === undefined) continue;
+      this.#usesHeld(row, column, watch, at);
+      if (!isSameWindow) continue;
       // What came since its block had ended is no more used up than before.
       const known = before.#used.get(oldRow)?.[index] ?? NaN;
       const used = this.#used.get(row)!;

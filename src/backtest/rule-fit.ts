@@ -1,5 +1,4 @@
 import { anyNew } from '../../projections/volume/conditions.js';
-import { cutShort } from '../../projections/volume/feedback.js';
 import type { LeastPeak } from '../../projections/baselines/learning.js';
 import type { PlaceKind, Profile } from '../../projections/baselines/profile.js';
 import { baselineOf, baselineOfLargest, lastSeen } from '../../projections/baselines/profile.js';
@@ -181,10 +180,11 @@ class DayHistory {
   }
 
   /** A false positive: its day is clean after all, and would have been as high as it teaches. */
-  #takenBack({ block, subject, evidence, withheld }: BlockReleased, at: Instant): void {
+  #takenBack(released: BlockReleased, at: Instant): void {
+    const { block, subject } = released;
     if (subject === undefined) return;
     const of = { type: subject.type === 'domain' ? 'domain' : 'account', value: subject.value } as const;
-    const least = cutShort(evidence, withheld);
+    const least = this.#models.sendVolume.taughtBy(released);
     const profile = this.#profileOf(of, dayOf(at));
     let isSummarised = false;
     for (const summary of profile.withheld) {

@@ -76,6 +76,17 @@ describe('the history for a fit', () => {
     assert.equal(Math.floor(fitted!.k * 4) + fitted!.plus, 22);
   });
 
+  test('has a day as high as its sent mail, if the false positive was of arriving mail', async () => {
+    const watching = flooded((each, verdict) => {
+      const rule = { ...verdict.rule, direction: 'inbound' } as const;
+      const arrived = { ...verdict, rule, subject: { ...ALICE, type: 'address' } } as const;
+      each.release(each.impose(arrived), true, arrived);
+    });
+    const { days: known, aboveToday, fitted } = await only(watching);
+    assert.deepEqual([known, aboveToday], [63, 1]);
+    assert.equal(Math.floor(fitted!.k * 4) + fitted!.plus, 11);
+  });
+
   test('has a day whose block was taken back after the day was over', async () => {
     const watching = flooded((each, verdict) => {
       const block = each.impose(verdict);

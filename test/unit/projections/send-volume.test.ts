@@ -1,12 +1,14 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { baselineOf } from '../../../projections/baselines/profile.js';
 import { SendVolume } from '../../../projections/volume/send-volume.js';
-import type { BlockFact } from '../../../src/blocks/events.js';
+import type { BlockExtended, BlockFact, BlockImposed } from '../../../src/blocks/events.js';
 import type { RecordedEvent } from '../../../src/kernel/events.js';
 import { UNREADABLE } from '../../../src/kernel/events.js';
 import { DAY, HOUR, MINUTE, SECOND } from '../../../src/kernel/time.js';
 import type { Verdict } from '../../../src/rules/respond.js';
-import type { Subject } from '../../../src/sending/subjects.js';
+import { dayOf } from '../../../src/sending/day-summary.js';
+import type { Direction, MailDirection, Subject } from '../../../src/sending/subjects.js';
 import { ALICE, evidence } from '../../support/given.js';
 import { blockEvent, event, failed, rulesChanged, sent } from '../../support/sends.js';
 import { ended } from '../../support/steps.js';
@@ -42,7 +44,7 @@ class Stage {
   }
 }
 
-const imposed = (block: string, subject: Subject): BlockFact => ({
+const imposed = (block: string, subject: Subject): Extract<BlockFact, { type: 'BlockImposed' }> => ({
   type: 'BlockImposed',
   data: {
     block,
@@ -55,6 +57,15 @@ const imposed = (block: string, subject: Subject): BlockFact => ({
     rule: 'burst',
     renewWhileTrying: false,
   },
+});
+/** The same block, by the rule's evidence. */
+function imposedBy(more: Partial<BlockImposed> & Pick<BlockImposed, 'block' | 'subject'>): BlockFact {
+  const { type, data } = imposed(more.block, more.subject);
+  return { type, data: { ...data, evidence: evidence({ lastAt: START }), ...more } };
+}
+const expired = (block: string, dueAt: number): BlockFact => ({
+  type: 'BlockExpired',
+  data: { block, dueAt },
 });
 const released = (block: string): BlockFact => ({
   type: 'BlockReleased',
@@ -188,6 +199,58 @@ describe('the subjects that are counted', () => {
     const observed = (value: string): number | undefined =>
       stage.observed({ type: 'address', value }, START)[0];
     assert.deepEqual([observed('bob@example.com'), observed('list@example.com')], [1, 1]);
+  });
+  describe('a return path that a proposal was about, and that never was a login:', () => {
+    const info: Subject = { type: 'address', value: 'info@example.com' };
+    const PATH =
+      '  - { id: path, per: address, count: messages, window: 1h, limit: 5, then: propose, for: 1h }';
+    const path = evidence({ rule: 'path', count: 'messages', lastAt: START });
+    const { until: _until, origin: _origin, ...terms } = imposed('p1', info).data;
+    const waits = { duration: HOUR, lapsesAt: START + HOUR, rule: 'path', evidence: path };
+    const proposalOf = (direction: Direction): BlockFact => ({
+      type: 'BlockProposed',
+      data: { ...terms, ...waits, direction },
+    });
+    const proposal = proposalOf('all');
+    const dismissed = (falsePositive: boolean): BlockFact => ({
+      type: 'ProposalDismissed',
+      data: { block: 'p1', falsePositive, evidence: path },
+    });
+    const ends: Readonly<Record<string, BlockFact>> = {
+      'has lapsed': { type: 'ProposalLapsed', data: { block: 'p1' } },
+      'is dismissed': dismissed(false),
+      'is a block': imposedBy({ block: 'p1', subject: info, direction: 'inbound' }),
+      'is a block of both directions': imposedBy({ block: 'p1', subject: info, direction: 'all' }),
+    };
+    const all = { ...ends, waits: undefined, 'is dismissed as a false positive': dismissed(true) };
+    for (const [end, fact] of Object.entries(all)) {
+      test(`a login that sends under it counts for it when the proposal ${end}`, () => {
+        const stage = new Stage(PATH);
+        stage.block(START, proposal);
+        if (fact !== undefined) stage.block(START + SECOND, fact);
+        for (let count = 1; count <= 5; count++)
+          stage.send(START + 2 * HOUR, { account: 'zoe@example.com', returnPath: info.value });
+        assert.deepEqual(stage.observed(info, START + 2 * HOUR), [5]);
+        assert.equal(stage.volume.profiles.knows('account', info.value), false);
+      });
+    }
+    for (const [end, fact] of Object.entries(ends)) {
+      test(`its profile is gone when the proposal ${end}`, () => {
+        const stage = new Stage(PATH);
+        stage.block(START, proposal);
+        assert.equal(stage.volume.profiles.sizes.profiles, 1);
+        stage.block(START + SECOND, fact);
+        assert.equal(stage.volume.profiles.sizes.profiles, 0);
+      });
+    }
+    test('it has no profile while a proposal on arriving mail alone waits, until that is about sent mail too', () => {
+      const stage = new Stage(PATH);
+      const { profiles } = stage.volume;
+      stage.block(START, proposalOf('inbound'));
+      assert.equal(profiles.sizes.profiles, 0);
+      stage.block(START, proposal);
+      assert.deepEqual(profiles.profile('account', info.value, dayOf(START)).tail?.proposals, ['p1']);
+    });
   });
   test('an IPv6 client by its /64, an IPv4 one behind a dual-stack listener by its address', () => {
     assert.equal(counted({ ip: '2001:db8:0:1:2:3:4:5' })['ip'], '2001:db8:0:1::/64');
@@ -437,7 +500,7 @@ describe('a block or proposal that ends by itself', () => {
     const stage = new Stage(rules);
     for (let count = 1; count <= 5; count++) stage.send(START + count * SECOND, more);
     assert.equal(stage.send(START + 6 * SECOND, more).length, 1);
-    const { type, data } = imposed('b1', ALICE) as Extract<BlockFact, { type: 'BlockImposed' }>;
+    const { type, data } = imposed('b1', ALICE);
     stage.block(START + 6 * SECOND, { type, data: { ...data, evidence: evidence() } });
     for (let count = 0; count < 9; count++)
       assert.deepEqual(stage.send(START + 30 * SECOND, more), [], 'the block is on all of it');
@@ -490,6 +553,44 @@ describe('a block or proposal that ends by itself', () => {
     assert.equal(stage.send(START + 63 * SECOND).length, 1);
   });
 
+  test('leaves its evidence used when the rule comes to count otherwise, at the second change of rules too', () => {
+    const flood =
+      '  - { id: flood, per: account, count: messages, window: 10m, limit: 5, then: block, for: 1m }';
+    const rules = (rule: string, limit: number): string =>
+      `${rule}\n  - { id: other, per: account, count: messages, window: 24h, limit: ${limit}, then: observe }
+  - { id: wide, per: account, count: recipients, window: 10m, limit: 5000, then: observe }`;
+    const others = {
+      window: flood.replace('window: 10m', 'window: 24h'),
+      count: flood.replace('messages', 'recipients').replace('limit: 5', 'limit: 30'),
+    };
+    for (const [what, other] of Object.entries(others)) {
+      const stage = new Stage(rules(flood, 1000));
+      for (let count = 1; count <= 6; count++) stage.send(START + count * 15 * SECOND, { recipients: 9 });
+      const end = START + 3 * MINUTE;
+      stage.block(START + 91 * SECOND, imposedBy({ block: 'b1', subject: ALICE }));
+      stage.block(end, expired('b1', end));
+      stage.fold((position) => rulesChanged(rules(flood, 1200), START + 4 * MINUTE, position, 2));
+      stage.fold((position) => rulesChanged(rules(other, 1200), START + 5 * MINUTE, position, 3));
+      const [observed] = stage.observed(ALICE, START + 5 * MINUTE);
+      assert.equal(observed, 0, what);
+      assert.deepEqual(stage.send(START + 6 * MINUTE), [], what);
+    }
+  });
+
+  test('leaves nothing in its domain’s count of an account that has sent since, and is released', () => {
+    const rules = DAILY.replace('account', 'domain').replace('limit: 5', 'limit: 30');
+    const stage = new Stage(rules + BURST.replace('  -', '\n  -').replace('limit: 10', 'limit: 1000'));
+    const domain: Subject = { type: 'domain', value: 'example.com' };
+    for (let count = 1; count <= 31; count++) stage.send(START + SECOND, { account: 'bob@example.com' });
+    stage.block(START + 2 * SECOND, imposedBy({ block: 'd1', subject: domain }));
+    stage.block(START + MINUTE, expired('d1', START + MINUTE));
+    for (let count = 1; count <= 21; count++) stage.send(START + 61 * SECOND);
+    stage.block(START + 62 * SECOND, imposed('a1', ALICE));
+    assert.deepEqual(stage.observed(domain, START + 62 * SECOND), [21]);
+    stage.block(START + 63 * SECOND, released('a1'));
+    assert.deepEqual(stage.observed(domain, START + 63 * SECOND), [0]);
+  });
+
   test('counts at once also where a colleague’s mail leaves the window', () => {
     const rules = DAILY.replace('account', 'domain').replace('limit: 5', 'limit: 50');
     const stage = new Stage(rules + BURST.replace('  -', '\n  -').replace('limit: 10', 'limit: 1000'));
@@ -497,7 +598,7 @@ describe('a block or proposal that ends by itself', () => {
     const bob = { account: 'bob@example.com', returnPath: 'bob@example.com' };
     for (let count = 1; count <= 45; count++) stage.send(START + SECOND);
     for (let count = 1; count <= 6; count++) stage.send(START + 2 * SECOND, bob);
-    const { type, data } = imposed('d1', domain) as Extract<BlockFact, { type: 'BlockImposed' }>;
+    const { type, data } = imposed('d1', domain);
     stage.block(START + 2 * SECOND, { type, data: { ...data, evidence: evidence() } });
     stage.block(START + MINUTE, { type: 'BlockExpired', data: { block: 'd1', dueAt: START + MINUTE } });
     stage.block(START + MINUTE, imposed('a1', ALICE));
@@ -522,11 +623,110 @@ test('a block of arriving mail uses up no evidence of rules on mail that is sent
   const stage = new Stage(BURST.replace('account', 'address'));
   const address = { ...ALICE, type: 'address' } as const;
   stage.send(START, { recipients: 8 });
-  const { type, data } = imposed('b1', address) as Extract<BlockFact, { type: 'BlockImposed' }>;
+  const { type, data } = imposed('b1', address);
   stage.block(START + SECOND, { type, data: { ...data, direction: 'inbound', evidence: evidence() } });
   assert.deepEqual(stage.observed(address, START + SECOND), [8]);
   stage.block(START + 2 * SECOND, { type, data: { ...data, block: 'b2', evidence: evidence() } });
   assert.deepEqual(stage.observed(address, START + 2 * SECOND), [0]);
+});
+
+describe('a block of arriving mail that the sender’s own mail makes one of both', () => {
+  const address: Subject = { ...ALICE, type: 'address' };
+  const RULES = `  - { id: in, per: address, direction: inbound, count: messages, window: 24h, limit: 10, then: block, for: 24h }
+  - { id: hour, per: address, count: messages, window: 1h, limit: 20, then: block, for: 1m }
+  - { id: day, per: address, count: messages, window: 24h, limit: 25, then: block, for: 24h }`;
+  const inbound = { account: undefined, direction: 'inbound' } as const;
+  const extended = (more: Partial<BlockExtended>): BlockFact => {
+    const data = { block: 'b1', until: START + DAY, direction: 'all', ...more } as const;
+    return { type: 'BlockExtended', data };
+  };
+
+  /** A block of one direction, made before there was anything else. */
+  function blocked(direction: MailDirection): Stage {
+    const stage = new Stage(RULES);
+    stage.block(START, imposedBy({ block: 'b1', subject: address, direction, rule: 'in' }));
+    for (let count = 1; count <= 6; count++) stage.send(START + SECOND, inbound);
+    for (let count = 1; count <= 21; count++) stage.send(START + SECOND);
+    return stage;
+  }
+  const own = evidence({ rule: 'hour', lastAt: START + SECOND });
+
+  test('uses up the evidence of all rules on what it now stops too, and has what comes after it count', () => {
+    const stage = blocked('inbound');
+    stage.block(START + 2 * SECOND, extended({ evidence: own }));
+    assert.deepEqual(stage.observed(address, START + 2 * SECOND), [6, 0, 0]);
+    stage.block(START + MINUTE, expired('b1', START + MINUTE));
+    for (let count = 1; count <= 5; count++) assert.deepEqual(stage.send(START + 61 * SECOND), []);
+    assert.deepEqual(stage.observed(address, START + 61 * SECOND), [6, 5, 5]);
+  });
+
+  test('uses up nothing of mail that it had stopped before, by a later end or once more', () => {
+    const stage = blocked('inbound');
+    stage.block(START + 2 * SECOND, extended({ direction: 'inbound', evidence: own }));
+    assert.deepEqual(stage.observed(address, START + 2 * SECOND), [6, 0, 21]);
+    stage.block(START + 2 * SECOND, extended({ evidence: own }));
+    stage.send(START + HOUR);
+    stage.block(START + HOUR, extended({ evidence: own }));
+    assert.deepEqual(stage.observed(address, START + HOUR), [6, 1, 1]);
+  });
+
+  test('uses up arriving mail alone where it was one of sent mail', () => {
+    const stage = blocked('outbound');
+    stage.block(START + 2 * SECOND, extended({ evidence: own }));
+    assert.deepEqual(stage.observed(address, START + 2 * SECOND), [0, 0, 21]);
+  });
+
+  test('uses up nothing where a person made it so', () => {
+    const stage = blocked('inbound');
+    stage.block(START + 2 * SECOND, extended({}));
+    assert.deepEqual(stage.observed(address, START + 2 * SECOND), [6, 0, 21]);
+  });
+
+  test('contains the day from then on, also after a restart from a snapshot', () => {
+    const stage = blocked('inbound');
+    const [day] = stage.volume.profiles.open('account', ALICE.value);
+    assert.deepEqual(day?.contained, []);
+    const other = new SendVolume();
+    other.restore(stage.volume.dump());
+    for (const volume of [stage.volume, other]) {
+      volume.apply(blockEvent(extended({ evidence: own }), START + 2 * SECOND, 99));
+      const days = volume.profiles.open('account', ALICE.value);
+      assert.deepEqual(
+        days.map(({ contained }) => contained),
+        [['b1']],
+      );
+    }
+  });
+});
+
+test('a block of arriving mail contains no day on which its subject sends', () => {
+  const address: Subject = { ...ALICE, type: 'address' };
+  const stage = new Stage(BURST);
+  stage.send(START);
+  stage.block(START + SECOND, imposedBy({ block: 'b1', subject: address, direction: 'inbound' }));
+  const contained = (): unknown => stage.volume.profiles.open('account', ALICE.value)[0]?.contained;
+  assert.deepEqual(contained(), []);
+  stage.block(START + SECOND, imposedBy({ block: 'b2', subject: address }));
+  assert.deepEqual(contained(), ['b2']);
+});
+
+test('a false positive of a rule on arriving mail teaches nothing of what its subject sends', () => {
+  const address: Subject = { ...ALICE, type: 'address' };
+  const rules =
+    '  - { id: in, per: address, direction: inbound, count: messages, window: 1h, limit: 9, then: block, for: 1h }';
+  const record = (direction: Direction, rule: string): number => {
+    const stage = new Stage(`${rules}\n${BURST.replace('recipients', 'messages').replace('10m', '1h')}`);
+    const of = evidence({ rule, count: 'messages', window: HOUR, lastAt: START });
+    stage.block(START, imposedBy({ block: 'b1', subject: address, direction, evidence: of }));
+    stage.block(START, { type: 'BlockReleased', data: { block: 'b1', falsePositive: true, evidence: of } });
+    const today = dayOf(START);
+    return baselineOf(stage.volume.profiles.profile('account', ALICE.value, today), 0, today, -Infinity)
+      .record;
+  };
+  assert.equal(record('inbound', 'in'), 0);
+  assert.equal(record('inbound', 'of both'), 0, 'what arrived tripped a rule of both directions');
+  assert.equal(record('all', 'in'), 0, 'a block of both, whose newest evidence is of what arrived');
+  assert.equal(record('all', 'burst'), 202);
 });
 
 describe('a change of rules', () => {
