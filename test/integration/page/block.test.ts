@@ -154,6 +154,67 @@ describe('the screen of one block in a real browser', { skip: WITHOUT_BROWSER },
     assert.equal(await releasedWith('ria@own.example', true), 'null');
   });
 
+  /** A block by a rule with mail that a hook has held, which is to be deleted. */
+  async function toBeDeleted(account: string): Promise<string> {
+    const block = await server.api.trip(account, 'block');
+    await server.api.held(block, account, 3);
+    await server.api.post(`/api/v1/blocks/${block}/held`, { action: 'delete' });
+    return block;
+  }
+  const decidedOn = async (block: string): Promise<unknown> =>
+    ((await server.api.get(`/api/v1/blocks/${block}/held`)).json as unknown as { decided: unknown }).decided;
+
+  test('releases nothing before it knows what mail is held, and asks what becomes of that', async () => {
+    const block = await toBeDeleted('slow@own.example');
+    const page = await server.open({ as: 'operator', at: `/blocks/${block}` });
+    let answer = (): void => undefined;
+    const asked = new Promise<void>((resolve) => (answer = resolve));
+    await page.route('**/held?*', async (route) => (await asked, route.continue()));
+    await page.getByRole('button', { name: 'Release' }).click();
+    const dialog = page.getByRole('dialog');
+    await dialog.getByLabel('The rule was wrong').check();
+    await dialog.getByRole('button', { name: 'Release' }).click();
+    await dialog.getByText('Asking what mail is held').waitFor();
+    answer();
+    await dialog.getByText('3 messages are held: say what becomes of them.').waitFor();
+    assert.deepEqual(await decidedOn(block), { action: 'delete', count: 3, failed: false });
+    await dialog.getByLabel('Mail that is held (3 messages)').selectOption('Delete it');
+    await dialog.getByRole('button', { name: 'Release' }).click();
+    await page.getByText('oscar released it').waitFor();
+    assert.deepEqual(await decidedOn(block), { action: 'delete', count: 3, failed: false });
+  });
+
+  test('says where it cannot know what was decided on held mail, and changes that by no release unasked', async () => {
+    const releasedWith = async (account: string, choice: string | undefined): Promise<unknown> => {
+      const block = await toBeDeleted(account);
+      const page = await server.open({ as: 'operator', at: `/blocks/${block}` });
+      const body = { type: 'about:blank', title: 'x', status: 400, detail: 'The store does not answer.' };
+      await page.route('**/held?*', (route) =>
+        route.fulfill({ status: 400, contentType: 'application/problem+json', body: JSON.stringify(body) }),
+      );
+      await page.getByRole('button', { name: 'Release' }).click();
+      const dialog = page.getByRole('dialog');
+      await dialog.getByText('Stopgap cannot say what mail is held: The store does not answer.').waitFor();
+      const held = dialog.getByLabel('Mail that is held');
+      const offered = ['As was decided; else keep it', 'Keep it', 'Deliver it', 'Delete it'];
+      assert.deepEqual(await held.getByRole('option').allInnerTexts(), offered);
+      await assertAccessible(page);
+      if (choice !== undefined) {
+        await dialog.getByLabel('The rule was wrong').check();
+        await dialog.getByRole('button', { name: 'Release' }).click();
+        await dialog.getByText('Say what becomes of it where the rule was wrong.').waitFor();
+        await held.selectOption(choice);
+      }
+      await dialog.getByRole('button', { name: 'Release' }).click();
+      await page.getByText('oscar released it').waitFor();
+      return decidedOn(block);
+    };
+    const decided = { action: 'delete', count: 3, failed: false };
+    assert.deepEqual(await releasedWith('gone@own.example', undefined), decided);
+    assert.deepEqual(await releasedWith('lost@own.example', 'Delete it'), decided);
+    assert.equal(await releasedWith('kept@own.example', 'Keep it'), null);
+  });
+
   test('says of a decision that another one replaced how much of it the hook had done', async () => {
     const account = 'sam@own.example';
     const block = (await server.api.block(account, { refusal: 'hold' }))['id'];
