@@ -8,7 +8,7 @@ import { plural } from './counted.js';
 import { Dialog } from './dialog.js';
 import { Check, Choice, Field, FieldFault, Form, SpanField, spanBody, TextField } from './forms.js';
 import type { Values } from './forms.js';
-import { fault, note } from './notes.js';
+import { note } from './notes.js';
 import { checkOf, isAskable, isRefusedBy } from './other-block.js';
 
 type Held = 'release' | 'delete' | 'keep';
@@ -56,7 +56,7 @@ export function useDecisions() {
   const release = async (block: Block, values: Values): Promise<void> => {
     await letGo(block, values);
     note(`Released ${subjectName(block.subject)}.`, {
-      undo: () => void again(block, values).catch(fault),
+      undo: () => again(block, values),
     });
     void tellRefused(block);
   };
@@ -99,7 +99,7 @@ export function useDecisions() {
     const body = { ...noteOf(values), ...spanBody(values) };
     const approved = await answered(api.POST('/api/v1/blocks/{id}/approve', { ...path(block), body }));
     refresh(client);
-    note(`Blocked ${subjectName(block.subject)}.`, { undo: () => void undo(approved).catch(fault) });
+    note(`Blocked ${subjectName(block.subject)}.`, { undo: () => undo(approved) });
   };
 
   const dismiss = async (block: Block, values: Values): Promise<void> => {
@@ -134,7 +134,7 @@ export function useDecisions() {
     refresh(client);
     const name = subjectName(block.subject);
     // A release would end what somebody else has set.
-    if (isNew) note(`Blocked ${name}.`, { undo: () => void undo(block).catch(fault) });
+    if (isNew) note(`Blocked ${name}.`, { undo: () => undo(block) });
     else note(`A block of ${name} was in force already: it has all that you asked for now.`);
     return block;
   };

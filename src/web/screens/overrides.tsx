@@ -70,7 +70,7 @@ function useOverrides() {
       note(`Set the limits of ${subjectName(subject)} again.`);
     };
     // Limits that are over cannot be set again.
-    const undo = layer?.inForce === true ? { undo: () => void again().catch(fault) } : {};
+    const undo = layer?.inForce === true ? { undo: () => again() } : {};
     note(`Removed the limits of ${subjectName(subject)}.`, undo);
   };
 

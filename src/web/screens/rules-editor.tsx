@@ -7,7 +7,7 @@ import { CodeEditor } from '../parts/code-editor.js';
 import { Dialog } from '../parts/dialog.js';
 import { Diff } from '../parts/diff.js';
 import { Form } from '../parts/forms.js';
-import { fault, note } from '../parts/notes.js';
+import { note } from '../parts/notes.js';
 import { Failure } from '../parts/states.js';
 import { Time } from '../time.js';
 import { RULES_DRAFT, useRights } from '../who.js';
@@ -169,7 +169,7 @@ function ForceDialog({
         refresh();
         note('The rules of before are in force again.');
       };
-      note(`Version ${version} of the rules is in force.`, { undo: () => void undo().catch(fault) });
+      note(`Version ${version} of the rules is in force.`, { undo: () => undo() });
       close();
     } catch (thrown) {
       if (!(thrown instanceof ApiError) || thrown.status !== 412) throw thrown;

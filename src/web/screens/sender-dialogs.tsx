@@ -6,7 +6,7 @@ import { refresh } from '../parts/decisions.js';
 import { Dialog } from '../parts/dialog.js';
 import { Field, Form, instantOf, TextField } from '../parts/forms.js';
 import type { Values } from '../parts/forms.js';
-import { fault as showFault, note } from '../parts/notes.js';
+import { note } from '../parts/notes.js';
 import { factorOf, limitOf } from '../parts/numbers.js';
 
 export type Override = Schemas['OverrideDetail'];
@@ -43,7 +43,7 @@ export function LimitsDialog({
     const body = bodyOf(values, set.api, isDomain);
     await answered(api.PUT('/api/v1/overrides/{type}/{value}', { params: { path, header: version }, body }));
     changed();
-    note(`Set the limits of ${subjectName(subject)}.`, { undo: () => void undo().catch(showFault) });
+    note(`Set the limits of ${subjectName(subject)}.`, { undo: () => undo() });
     close();
   };
   const undo = async (): Promise<void> => {

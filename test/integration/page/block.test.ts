@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
+import type { Route } from 'playwright-core';
 import { DAY, MINUTE } from '../../../src/kernel/time.js';
 import { newId } from '../../../src/runtime/ids.js';
 import { movedStream, sendStream } from '../../../src/sending/events.js';
@@ -106,6 +107,28 @@ describe('the screen of one block in a real browser', { skip: WITHOUT_BROWSER },
     await page.getByRole('dialog').getByRole('button', { name: 'Release' }).press('Enter');
     await page.getByText('oscar released it').waitFor();
     assert.equal(await page.getByRole('button', { name: 'Release' }).count(), 0);
+  });
+
+  test('says what was not undone while the server was away, and undoes it when asked again', async () => {
+    const block = (await server.api.block('net@own.example'))['id'];
+    const page = await server.open({ as: 'operator', at: `/blocks/${block}` });
+    await page.getByRole('button', { name: 'Release' }).click();
+    await page.getByRole('dialog').getByRole('button', { name: 'Release' }).click();
+    await page.getByText('Released account net@own.example.').waitFor();
+    const away = (route: Route): Promise<void> =>
+      route.request().method() === 'POST' ? route.abort() : route.continue();
+    await page.route('**/api/v1/blocks', away);
+    const told = page.getByText(
+      'This was not undone: “Released account net@own.example.” Stopgap does not answer.',
+    );
+    for (let times = 0; times < 2; times++) {
+      await page.getByRole('button', { name: 'Undo' }).click();
+      await told.waitFor();
+    }
+    await page.unroute('**/api/v1/blocks', away);
+    await page.getByRole('button', { name: 'Undo' }).click();
+    await page.getByText('Blocked account net@own.example again.').waitFor();
+    assert.equal(await told.count(), 0);
   });
 
   test('says in the history what clients are told from then on, where a person changed that', async () => {
