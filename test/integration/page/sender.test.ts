@@ -111,6 +111,22 @@ describe('the screen of a sender in a real browser', { skip: WITHOUT_BROWSER }, 
     await page.getByText('Set by oscar').waitFor();
   });
 
+  test('says that an exemption dismisses the proposal that waits, and that an Undo does not bring it back', async () => {
+    const id = await server.api.trip('exempt@own.example');
+    const page = await server.open({ as: 'operator', at: '/senders/account/exempt@own.example' });
+    await page.getByRole('button', { name: 'Exempt', exact: true }).click();
+    const dialog = page.getByRole('dialog');
+    await dialog.getByText('A proposal that waits for it is dismissed.').waitFor();
+    await dialog.getByLabel('Why').fill('weekly list');
+    await dialog.getByLabel('Why').press('Enter');
+    await page
+      .getByText('Exempted account exempt@own.example. The proposal that waited is dismissed.')
+      .waitFor();
+    assert.equal((await server.api.get(`/api/v1/blocks/${id}`)).json['state'], 'dismissed');
+    await page.getByRole('button', { name: 'Undo' }).click();
+    await page.getByText('The proposal does not come back.').waitFor();
+  });
+
   test('refuses an end of limits, and a time of what was seen, of which a part is missing', async () => {
     await server.api.sent('half@own.example', 1);
     const page = await server.open({ as: 'operator', at: '/senders/account/half@own.example' });
