@@ -132,6 +132,15 @@ describe('the screen of rules in a real browser', { skip: WITHOUT_BROWSER }, () 
     await page.getByText('Only the new rules stop: 1 case').click();
     await page.getByRole('link', { name: 'ann@example.com' }).waitFor();
     await assertAccessible(page);
+    const other = page.getByText('The rules above have changed since: this result is not of them.');
+    assert.equal(await other.count(), 0);
+    await change(page, 'limit: 2\n', 'limit: 3\n');
+    await other.waitFor();
+    await change(page, 'limit: 3\n', 'limit: 2\n');
+    await other.waitFor({ state: 'detached' });
+    await page.reload();
+    await page.getByText('This result may be of other rules than those above.').waitFor();
+    await assertAccessible(page);
   });
 
   test('runs rules in the shadow, puts them in force, and removes a shadow', async () => {
