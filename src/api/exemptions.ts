@@ -62,6 +62,10 @@ const grantedExemptionShape = exemptionShape
       })
       .nullable()
       .meta({ description: 'The exemption of the same subject that it took the place of.' }),
+    dismissed: z
+      .string()
+      .nullable()
+      .meta({ description: 'The proposal of the same subject that it dismissed, if one waited.' }),
     blocks: z
       .array(
         z.object({
@@ -186,7 +190,8 @@ export function exemptionRoutes(deps: ApiDependencies, reads: LongReads): readon
         const before = isNew ? exemptionAt(standing, exemption.at ?? deps.clock.now()) : undefined;
         const replaced =
           before === undefined ? null : { reason: before.reason, until: instantView(before.until) };
-        const body = { ...exemptionView(exemption), replaced, blocks };
+        const dismissed = facts.find((fact) => fact.type === 'ProposalDismissed')?.data.block ?? null;
+        const body = { ...exemptionView(exemption), replaced, dismissed, blocks };
         return { status: isNew ? 201 : 200, body, headers };
       },
     }),

@@ -1542,6 +1542,8 @@ export interface components {
                 /** @description Null is for ever. */
                 until: string | null;
             } | null;
+            /** @description The proposal of the same subject that it dismissed, if one waited. */
+            dismissed: string | null;
             /** @description Blocks in force that it covers, 100 at most: an exemption ends no block, so they go on refusing. */
             blocks: {
                 id: string;

@@ -1,14 +1,14 @@
 import { useQuery, useQueryClient } from '@tanstack/react-query';
-import type { QueryClient } from '@tanstack/react-query';
-import type { Block, Subject } from '../api.js';
+import type { QueryClient, UseQueryResult } from '@tanstack/react-query';
+import type { AnswerOf, Block, Subject } from '../api.js';
 import { answered, api, made } from '../api.js';
 import { useRights } from '../who.js';
 import { subjectName, SUBJECT_OPTIONS } from './blocks.js';
 import { plural } from './counted.js';
 import { Dialog } from './dialog.js';
-import { Check, Choice, Field, Form, SpanField, spanBody, TextField } from './forms.js';
+import { Check, Choice, Field, FieldFault, Form, SpanField, spanBody, TextField } from './forms.js';
 import type { Values } from './forms.js';
-import { fault, note } from './notes.js';
+import { note } from './notes.js';
 import { checkOf, isAskable, isRefusedBy } from './other-block.js';
 
 type Held = 'release' | 'delete' | 'keep';
@@ -56,7 +56,7 @@ export function useDecisions() {
   const release = async (block: Block, values: Values): Promise<void> => {
     await letGo(block, values);
     note(`Released ${subjectName(block.subject)}.`, {
-      undo: () => void again(block, values).catch(fault),
+      undo: () => again(block, values),
     });
     void tellRefused(block);
   };
@@ -99,7 +99,7 @@ export function useDecisions() {
     const body = { ...noteOf(values), ...spanBody(values) };
     const approved = await answered(api.POST('/api/v1/blocks/{id}/approve', { ...path(block), body }));
     refresh(client);
-    note(`Blocked ${subjectName(block.subject)}.`, { undo: () => void undo(approved).catch(fault) });
+    note(`Blocked ${subjectName(block.subject)}.`, { undo: () => undo(approved) });
   };
 
   const dismiss = async (block: Block, values: Values): Promise<void> => {
@@ -134,7 +134,7 @@ export function useDecisions() {
     refresh(client);
     const name = subjectName(block.subject);
     // A release would end what somebody else has set.
-    if (isNew) note(`Blocked ${name}.`, { undo: () => void undo(block).catch(fault) });
+    if (isNew) note(`Blocked ${name}.`, { undo: () => undo(block) });
     else note(`A block of ${name} was in force already: it has all that you asked for now.`);
     return block;
   };
@@ -147,13 +147,12 @@ interface DecisionDialog {
   readonly close: () => void;
 }
 
-const NONE_HELD = { count: 0, decided: null, others: false };
+type HeldMail = AnswerOf<'/api/v1/blocks/{id}/held'>;
 
-/** What becomes of held mail where nothing is said. */
-function unlessSaid(
-  decided: { action: 'release' | 'delete'; failed: boolean } | null,
-  mayBeWrong: boolean,
-): string {
+/** What becomes of held mail where nothing is said. @param held undefined where it is not known */
+function unlessSaid(held: HeldMail | undefined, mayBeWrong: boolean): string {
+  if (held === undefined) return 'As was decided; else keep it';
+  const { decided } = held;
   const asDecided =
     decided === null || decided.failed
       ? undefined
@@ -164,11 +163,33 @@ function unlessSaid(
     : `Deliver it if the rule was wrong, else as was decided: ${asDecided}`;
 }
 
+/**
+ * A rule that was wrong has held mail delivered, also where its deletion was decided: nobody asks for that unseen.
+ *
+ * @throws FieldFault where mail is held of which nothing was said
+ */
+async function seen(asked: UseQueryResult<HeldMail>, wasWrong: boolean): Promise<void> {
+  const now = asked.isPending ? await asked.refetch({ cancelRefetch: false }) : asked;
+  if (now.isSuccess && now.data.count > 0) {
+    const messages =
+      now.data.count === 1 ? '1 message is' : `${now.data.count.toLocaleString()} messages are`;
+    const them = now.data.count === 1 ? 'it' : 'them';
+    throw new FieldFault([{ field: 'held', message: `${messages} held: say what becomes of ${them}.` }]);
+  }
+  if (now.isError && (asked.isPending || wasWrong))
+    throw new FieldFault([
+      {
+        field: 'held',
+        message: `Say what becomes of it${asked.isPending ? '' : ' where the rule was wrong'}.`,
+      },
+    ]);
+}
+
 export function ReleaseDialog({ block, close }: DecisionDialog) {
   const { release } = useDecisions();
   const { operates } = useRights();
   // A hook holds what a blocked account has in the queue, however the block refuses.
-  const { data: { count: waiting, decided, others } = NONE_HELD } = useQuery({
+  const asked = useQuery({
     queryKey: ['block', block.id, 'held'],
     queryFn: () =>
       answered(
@@ -176,13 +197,24 @@ export function ReleaseDialog({ block, close }: DecisionDialog) {
           params: { path: { id: block.id }, query: { limit: '1' } },
         }),
       ),
+    // What was decided when the dialog was open before may be old.
+    gcTime: 0,
   });
+  const held = asked.isSuccess ? asked.data : undefined;
+  const { count: waiting = 0, decided, others = false } = held ?? {};
   const mayBeWrong = operates && block.rule !== null;
+  const send = async (values: Values): Promise<void> => {
+    if ((values['held'] ?? '') === '' && held === undefined)
+      await seen(asked, values['falsePositive'] === 'true');
+    await release(block, values);
+    close();
+  };
   return (
     <Dialog title={`Release ${subjectName(block.subject)}`} close={close}>
-      <Form send={(values) => release(block, values).then(close)} action="Release" cancel={close}>
+      <Form send={send} action="Release" cancel={close}>
         {(fault) => (
           <>
+            {asked.isPending && <p className="quiet loading">Asking what mail is held…</p>}
             {mayBeWrong && (
               <Check
                 label="The rule was wrong: what was sent is usual from now on"
@@ -190,20 +222,25 @@ export function ReleaseDialog({ block, close }: DecisionDialog) {
                 fault={fault('falsePositive')}
               />
             )}
-            {(block.refusal === 'hold' || waiting > 0) && (
+            {(block.refusal === 'hold' || waiting > 0 || asked.isError) && (
               <Choice
                 label={
                   waiting > 0 ? `Mail that is held (${plural(waiting, 'message')})` : 'Mail that is held'
                 }
                 name="held"
                 fault={fault('held')}
+                hint={
+                  asked.isError ? `Stopgap cannot say what mail is held: ${asked.error.message}` : undefined
+                }
                 options={[
-                  ['', unlessSaid(decided, mayBeWrong)],
+                  ['', unlessSaid(held, mayBeWrong)],
                   // The server refuses these where some of it is mail of others.
                   ...(others
                     ? []
                     : ([
-                        ...(mayBeWrong || decided !== null ? [['keep', 'Keep it'] as const] : []),
+                        ...(mayBeWrong || held === undefined || decided !== null
+                          ? [['keep', 'Keep it'] as const]
+                          : []),
                         ['release', 'Deliver it'],
                         ['delete', 'Delete it'],
                       ] as const)),

@@ -24,23 +24,20 @@ export function useExemptions() {
     for (const key of ['exemptions', 'check']) void client.invalidateQueries({ queryKey: [key] });
   };
 
-  const exempt = async (
-    subject: Subject,
-    { reason = '', ...values }: Values,
-    isOfProposal: boolean,
-  ): Promise<Granted> => {
+  const exempt = async (subject: Subject, { reason = '', ...values }: Values): Promise<Granted> => {
     const body = { subject, reason, ...spanBody(values) };
     const { data: granted, isNew } = await made(api.POST('/api/v1/exemptions', { body }));
     changed();
     const name = subjectName(granted.subject);
-    const { replaced } = granted;
+    const { replaced, dismissed } = granted;
+    const also = dismissed === null ? '' : ' The proposal that waited is dismissed.';
+    const left = dismissed === null ? '' : ' The proposal does not come back.';
     // What was there before is not ours to take away.
-    if (!isNew) note(`The very same exemption of ${name} was in force already.`);
-    else if (replaced === null)
-      note(`Exempted ${name}.`, { undo: () => void undo(granted, isOfProposal).catch(fault) });
+    if (!isNew) note(`The very same exemption of ${name} was in force already.${also}`);
+    else if (replaced === null) note(`Exempted ${name}.${also}`, { undo: () => undo(granted, left) });
     else
-      note(`Exempted ${name}. Before, the reason was: ${replaced.reason}`, {
-        undo: () => void putBack({ subject: granted.subject, ...replaced }).catch(fault),
+      note(`Exempted ${name}.${also} Before, the reason was: ${replaced.reason}`, {
+        undo: () => putBack({ subject: granted.subject, ...replaced }, left),
       });
     return granted;
   };
@@ -48,14 +45,13 @@ export function useExemptions() {
   const remove = async (exemption: Exemption): Promise<void> => {
     await revoke(exemption);
     note(`Rules act on ${subjectName(exemption.subject)} again.`, {
-      undo: () => void again(exemption).catch(fault),
+      undo: () => again(exemption),
     });
   };
 
   /** Takes back an exemption that was just granted. */
-  const undo = async (exemption: Exemption, isOfProposal: boolean): Promise<void> => {
+  const undo = async (exemption: Exemption, left: string): Promise<void> => {
     await revoke(exemption);
-    const left = isOfProposal ? ' The proposal does not come back.' : '';
     note(`Rules act on ${subjectName(exemption.subject)} again.${left}`);
   };
 
@@ -69,9 +65,9 @@ export function useExemptions() {
     note(`Exempted ${subjectName(exemption.subject)} again.`);
   };
 
-  const putBack = async (replaced: Terms): Promise<void> => {
+  const putBack = async (replaced: Terms, left: string): Promise<void> => {
     await grant(replaced);
-    note(`The exemption of ${subjectName(replaced.subject)} is as it was.`);
+    note(`The exemption of ${subjectName(replaced.subject)} is as it was.${left}`);
   };
 
   const grant = async ({ subject, reason, until }: Terms): Promise<void> => {
@@ -103,7 +99,7 @@ export function ExemptDialog({
   const send = async ({ type, value = '', ...values }: Values): Promise<void> => {
     proposal?.before();
     const whom = subject ?? { type: type as Subject['type'], value };
-    const done = await exempt(whom, values, proposal !== undefined).catch((error: unknown) => {
+    const done = await exempt(whom, values).catch((error: unknown) => {
       proposal?.failed();
       throw error;
     });
@@ -119,8 +115,10 @@ export function ExemptDialog({
       close={close}
     >
       <p className="quiet">
-        No rule proposes or blocks it. Blocks by hand still hold.
-        {proposal !== undefined && ' This proposal is dismissed.'}
+        No rule proposes or blocks it. Blocks by hand still hold.{' '}
+        {proposal === undefined
+          ? 'A proposal that waits for it is dismissed.'
+          : 'This proposal is dismissed.'}
       </p>
       <Form send={send} action="Exempt" cancel={close}>
         {(faultOf) => (

@@ -5,6 +5,47 @@ import { InOwnZone } from '../time.js';
 
 export type Values = Readonly<Record<string, string>>;
 
+/** What the page itself refuses, at a field. */
+export class FieldFault extends Error {
+  readonly faults: readonly FaultAt[];
+
+  constructor(faults: readonly FaultAt[]) {
+    super(faults.map(({ message }) => message).join(' '));
+    this.faults = faults;
+  }
+}
+
+interface FaultAt {
+  readonly field: string;
+  readonly message: string;
+}
+
+function faultsOf(error: Error | undefined): readonly FaultAt[] {
+  if (error instanceof FieldFault) return error.faults;
+  return error instanceof ApiError ? (error.problem?.errors ?? []) : [];
+}
+
+/** A day without a time is nothing to a form, as if the field were empty. */
+function refuseHalfTyped(form: HTMLFormElement): void {
+  const half = [...form.elements].filter(
+    (field): field is HTMLInputElement => field instanceof HTMLInputElement && field.validity.badInput,
+  );
+  if (half.length > 0)
+    throw new FieldFault(
+      half.map(({ name, required }) => ({
+        field: name,
+        message: `Give the day and the time${required ? '.' : ', or leave it empty.'}`,
+      })),
+    );
+}
+
+/** When a field for day and time says, in the reader's zone, as the API takes it. */
+export function instantOf(local: string): string {
+  const at = new Date(local);
+  // The server says what is wrong with it.
+  return Number.isNaN(at.getTime()) ? local : at.toISOString();
+}
+
 /**
  * A form that keeps what was typed, and shows what the server says at the field that it names.
  *
@@ -26,7 +67,7 @@ export function Form({
   const [isSending, setSending] = useState(false);
   const [error, setError] = useState<Error>();
   const form = useRef<HTMLFormElement>(null);
-  const faults = error instanceof ApiError ? (error.problem?.errors ?? []) : [];
+  const faults = faultsOf(error);
 
   useEffect(() => {
     if (error !== undefined) form.current?.querySelector<HTMLElement>('[aria-invalid=true]')?.focus();
@@ -41,9 +82,11 @@ export function Form({
         typeof value === 'string' ? value : '',
       ]),
     );
+    const { currentTarget } = event;
     setSending(true);
     setError(undefined);
     try {
+      refuseHalfTyped(currentTarget);
       await send(values);
     } catch (thrown) {
       setError(thrown as Error);
@@ -250,6 +293,5 @@ export function spanBody(values: Values): { duration?: string; until?: string; i
   const { span = '', until = '' } = values;
   if (span === 'indefinite') return { indefinite: true };
   if (span !== 'until') return span === '' ? {} : { duration: span };
-  const at = new Date(until);
-  return { until: Number.isNaN(at.getTime()) ? until : at.toISOString() };
+  return { until: instantOf(until) };
 }

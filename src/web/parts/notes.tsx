@@ -1,11 +1,14 @@
 import { useSyncExternalStore } from 'react';
+import { ApiError } from '../api.js';
+
+type Undo = () => void | Promise<void>;
 
 /** What was just done, with a way back where there is one. */
 interface Note {
   readonly id: number;
   readonly text: string;
   readonly isFault: boolean;
-  readonly undo: (() => void) | undefined;
+  readonly undo: Undo | undefined;
 }
 
 /** How long a note can be seen; the pointer or the focus on it keeps it. */
@@ -39,7 +42,7 @@ function schedule(id: number, after: number): void {
 /** Says what was done. @returns a function that takes the note away */
 export function note(
   text: string,
-  { undo, isFault = false, shown = SHOWN }: { undo?: () => void; isFault?: boolean; shown?: number } = {},
+  { undo, isFault = false, shown = SHOWN }: { undo?: Undo; isFault?: boolean; shown?: number } = {},
 ): () => void {
   const id = ++lastId;
   become([...notes, { id, text, isFault, undo }].slice(-MOST));
@@ -54,6 +57,20 @@ export function clearNotes(): void {
 
 export function fault(error: unknown): void {
   note(error instanceof Error ? error.message : String(error), { isFault: true, shown: 2 * SHOWN });
+}
+
+/** Takes back what a note tells of. Where only the server was away, it can be tried again. */
+async function takeBack(text: string, undo: Undo): Promise<void> {
+  try {
+    await undo();
+  } catch (error) {
+    const mayBeOver = error instanceof ApiError && (error.status === 0 || error.status >= 500);
+    note(`This was not undone: “${text}” ${(error as Error).message}`, {
+      isFault: true,
+      shown: 3 * SHOWN,
+      ...(mayBeOver ? { undo: () => takeBack(text, undo) } : {}),
+    });
+  }
 }
 
 /** The place where notes appear. It is always there, so that screen readers follow it. */
@@ -82,7 +99,7 @@ export function Notes() {
               type="button"
               onClick={() => {
                 leave(id);
-                undo();
+                void takeBack(text, undo);
               }}
             >
               Undo

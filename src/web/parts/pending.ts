@@ -1,7 +1,7 @@
 import { useSyncExternalStore } from 'react';
 import type { QueryClient } from '@tanstack/react-query';
 import type { Block } from '../api.js';
-import { answered, api } from '../api.js';
+import { answered, api, ApiError } from '../api.js';
 import { subjectName } from './blocks.js';
 import { refresh } from './decisions.js';
 import { fault, note } from './notes.js';
@@ -19,6 +19,8 @@ interface Pending {
 }
 
 let pending: ReadonlyMap<string, Pending> = new Map();
+/** What a session did not live to send. */
+let unsent: readonly Block[] = [];
 const listeners = new Set<() => void>();
 
 function become(next: ReadonlyMap<string, Pending>): void {
@@ -46,6 +48,7 @@ async function send(id: string, keepalive = false): Promise<boolean> {
     note(`Dismissed the proposal for ${subjectName(block.subject)}.`);
     return true;
   } catch (error) {
+    if (error instanceof ApiError && error.status === 401) unsent = [...unsent, block];
     fault(
       new Error(
         `The proposal for ${subjectName(block.subject)} was not dismissed: ${(error as Error).message}`,
@@ -63,9 +66,15 @@ export async function sendPending(): Promise<boolean> {
   return !sent.includes(false);
 }
 
-/** Gives up what waits: somebody else has signed in, and it must not go out under their name. */
-export function dropPending(): void {
-  for (const id of pending.keys()) take(id);
+/**
+ * Gives up what waits: somebody has signed in, and it must not go out under another's name.
+ *
+ * @returns what was not dismissed, also since the session had ended
+ */
+export function dropPending(): readonly Block[] {
+  const dropped = [...unsent, ...[...pending.keys()].map((id) => take(id)!.block)];
+  unsent = [];
+  return dropped;
 }
 
 /** What was not sent when the page is left is sent then: browsers let such a request outlive its page. */
@@ -77,6 +86,7 @@ addEventListener('pagehide', () => {
 export function dismissLater(client: QueryClient, block: Block, body: Pending['body']): void {
   const { id, subject } = block;
   if (pending.has(id)) return;
+  unsent = unsent.filter((one) => one.id !== id);
   const as = body.falsePositive === true ? ' as a false positive' : '';
   const hideNote = note(
     `The proposal for ${subjectName(subject)} will be dismissed${as} in ${UNDO / 1000} s.`,

@@ -2,12 +2,12 @@ import { useInfiniteQuery, useQuery as useServerQuery, useQueryClient } from '@t
 import { useMemo, useState } from 'react';
 import { actorName } from '../../kernel/actor.js';
 import type { Schemas } from '../api.js';
-import { answered, api } from '../api.js';
+import { answered, api, ApiError } from '../api.js';
 import { subjectName, SubjectLink } from '../parts/blocks.js';
 import { Dialog } from '../parts/dialog.js';
 import { AskOperators } from '../parts/exempt.js';
 import type { Values } from '../parts/forms.js';
-import { Choice, Field, Form } from '../parts/forms.js';
+import { Choice, Field, FieldFault, Form, instantOf } from '../parts/forms.js';
 import { fault, note } from '../parts/notes.js';
 import { factorOf, limitOf } from '../parts/numbers.js';
 import type { Column } from '../parts/rows.js';
@@ -30,6 +30,8 @@ interface Terms {
 }
 
 const PAGE = 500;
+/** The version of limits that nobody has ever set. */
+const NEVER_SET = 0;
 
 function useOverrides() {
   const client = useQueryClient();
@@ -46,6 +48,20 @@ function useOverrides() {
     refresh();
   };
 
+  /** Sets the limits of a sender that has none. @returns what it has, if it has some: then nothing is set */
+  const setFirst = async (subject: Override['subject'], terms: Terms): Promise<Override | undefined> => {
+    try {
+      await set(subject, terms, NEVER_SET);
+      return undefined;
+    } catch (thrown) {
+      if (!(thrown instanceof ApiError) || thrown.status !== 412) throw thrown;
+    }
+    const had = await answered(api.GET('/api/v1/overrides/{type}/{value}', { params: pathOf(subject) }));
+    if (had.api?.inForce === true) return had;
+    await set(subject, terms, had.version);
+    return undefined;
+  };
+
   const remove = async ({ subject, api: layer }: Override): Promise<void> => {
     await answered(api.DELETE('/api/v1/overrides/{type}/{value}', { params: pathOf(subject), body: {} }));
     refresh();
@@ -54,11 +70,11 @@ function useOverrides() {
       note(`Set the limits of ${subjectName(subject)} again.`);
     };
     // Limits that are over cannot be set again.
-    const undo = layer?.inForce === true ? { undo: () => void again().catch(fault) } : {};
+    const undo = layer?.inForce === true ? { undo: () => again() } : {};
     note(`Removed the limits of ${subjectName(subject)}.`, undo);
   };
 
-  return { set, remove };
+  return { set, setFirst, remove };
 }
 
 /** What was set, as the API takes it again. */
@@ -214,8 +230,10 @@ export function OverridesPart() {
       )}
       {dialog !== undefined && (
         <OverrideDialog
+          key={dialog.override === undefined ? 'new' : 'known'}
           subject={dialog.override?.subject}
           override={dialog.override}
+          edit={(override) => setDialog({ override })}
           close={() => setDialog(undefined)}
         />
       )}
@@ -251,23 +269,34 @@ function wordsOf({ limits, factor, total }: Pick<Layer, 'limits' | 'factor' | 't
   return [...of({ limits, factor }), ...(total === null ? [] : of(total, 'in all '))].join(', ');
 }
 
+const hasAlready = ({ api: own }: Override): string =>
+  `It has limits of its own: ${wordsOf(own!)}. These would take their place.`;
+
 interface Row {
   readonly key: number;
   readonly rule: string;
   readonly limit: string;
 }
 
-/** Sets what one sender may do. @param override what is set by now, if known */
-export function OverrideDialog({
+/**
+ * Sets what one sender may do.
+ *
+ * @param override what is set by now, if known
+ * @param edit begins with what is set
+ */
+function OverrideDialog({
   subject,
   override,
+  edit,
   close,
 }: {
   subject?: Override['subject'] | undefined;
   override?: Override | undefined;
+  edit: (override: Override) => void;
   close: () => void;
 }) {
-  const { set } = useOverrides();
+  const { set, setFirst } = useOverrides();
+  const [had, setHad] = useState<Override>();
   const rules = useServerQuery({ queryKey: ['rules'], queryFn: () => answered(api.GET('/api/v1/rules')) });
   const before = override?.api ?? undefined;
   const [type, setType] = useState(subject?.type ?? 'account');
@@ -308,10 +337,14 @@ export function OverrideDialog({
       ...(isDomain && Object.keys(total).length > 0 ? { total } : {}),
       ...(plan.trim() === '' ? {} : { plan: plan.trim() }),
       ...(reason.trim() === '' ? {} : { reason: reason.trim() }),
-      ...(until === '' ? {} : { until: new Date(until).toISOString() }),
+      ...(until === '' ? {} : { until: instantOf(until) }),
     };
     const chosen = subject ?? { type, value: value.trim() || ' ' };
-    await set(chosen, terms, override?.version);
+    if (override === undefined) {
+      const found = await setFirst(chosen, terms);
+      setHad(found);
+      if (found !== undefined) throw new FieldFault([{ field: 'value', message: hasAlready(found) }]);
+    } else await set(chosen, terms, override.version);
     note(`Set the limits of ${subjectName(chosen)}.`);
     close();
   };
@@ -341,6 +374,11 @@ export function OverrideDialog({
                   autoComplete="off"
                   spellCheck={false}
                 />
+                {had !== undefined && (
+                  <button type="button" onClick={() => edit(had)}>
+                    Edit what it has
+                  </button>
+                )}
               </>
             )}
             <Field

@@ -56,16 +56,16 @@ function usePeople() {
       const { role, domains } = person;
       note(`${person.name} may do other things now.`, {
         undo: () =>
-          void change(person.name, {
+          change(person.name, {
             role: role as PersonRole,
             ...(role === 'domain' ? { domains } : {}),
-          }).catch(fault),
+          }),
       });
     },
     async disable({ name, disabled }: Person): Promise<void> {
       await change(name, { disabled: !disabled });
       note(disabled ? `${name} may sign in again.` : `${name} may not sign in. Their sessions have ended.`, {
-        undo: () => void change(name, { disabled }).catch(fault),
+        undo: () => change(name, { disabled }),
       });
     },
     async removePasskeys({ name }: Person): Promise<void> {

@@ -20,6 +20,16 @@ const DAY = 24 * 60 * 60 * 1000;
 /** Cases that are listed. */
 const SHOWN = 50;
 
+/** The back-test that is shown, and what this tab tried by it: a draft, or undefined for the rules in force. */
+interface Chosen {
+  readonly id: string;
+  readonly tried?: string | undefined;
+}
+
+/** Whether a result is of the rules that are shown. Nobody says what rules another's was of. */
+const isOfThese = (chosen: Chosen | undefined, draft: string | undefined): boolean =>
+  chosen !== undefined && 'tried' in chosen && chosen.tried === draft;
+
 /** Tries rules on what has been recorded. @param draft undefined: those in force are tried */
 export function BacktestPart({
   draft,
@@ -32,12 +42,12 @@ export function BacktestPart({
 }) {
   const { operates } = useRights();
   const client = useQueryClient();
-  const [chosen, setChosen] = useState<string>();
+  const [chosen, setChosen] = useState<Chosen>();
   const newest = useServerQuery({
     queryKey: ['backtests'],
     queryFn: () => answered(api.GET('/api/v1/backtests')),
   });
-  const id = chosen ?? newest.data?.items[0]?.id;
+  const id = chosen?.id ?? newest.data?.items[0]?.id;
   const job = useServerQuery({
     queryKey: ['backtest', id],
     queryFn: () => answered(api.GET('/api/v1/backtests/{id}', { params: { path: { id: id! } } })),
@@ -51,10 +61,10 @@ export function BacktestPart({
     try {
       const begun = await answered(api.POST('/api/v1/backtests', { body: { ...from, ...rules } }));
       client.setQueryData(['backtest', begun.id], begun);
-      setChosen(begun.id);
+      setChosen({ id: begun.id, tried: draft });
     } catch (thrown) {
       const running = thrown instanceof ApiError ? thrown.problem?.['running'] : undefined;
-      if (typeof running === 'string') setChosen(running);
+      if (typeof running === 'string') setChosen({ id: running });
       throw thrown;
     }
   };
@@ -91,6 +101,14 @@ export function BacktestPart({
         <p className="quiet">An operator can try rules on what was recorded.</p>
       )}
       {job.isError && <Failure error={job.error} retry={() => void job.refetch()} />}
+      {job.data !== undefined && !isOfThese(chosen, draft) && (
+        <p>
+          <span className="tag tag-warn">Note</span>{' '}
+          {chosen !== undefined && 'tried' in chosen
+            ? 'The rules above have changed since: this result is not of them.'
+            : 'This result may be of other rules than those above.'}
+        </p>
+      )}
       {job.data !== undefined && <Job job={job.data} cancel={operates ? cancel : undefined} />}
     </section>
   );

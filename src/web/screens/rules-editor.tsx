@@ -7,7 +7,7 @@ import { CodeEditor } from '../parts/code-editor.js';
 import { Dialog } from '../parts/dialog.js';
 import { Diff } from '../parts/diff.js';
 import { Form } from '../parts/forms.js';
-import { fault, note } from '../parts/notes.js';
+import { note } from '../parts/notes.js';
 import { Failure } from '../parts/states.js';
 import { Time } from '../time.js';
 import { RULES_DRAFT, useRights } from '../who.js';
@@ -29,15 +29,11 @@ export function useRefreshRules(): () => void {
 /** The source of the rules: changed, checked while one types, tried, and put in force. */
 export function RulesEditor({ rules, isNow }: { rules: Rules; isNow: boolean }) {
   const { administers, operates } = useRights();
-  const [draft, setDraft] = useDraft(rules.source);
+  const { draft, base, type, begin } = useDraft(rules);
   const [dialog, setDialog] = useState<'force' | 'shadow'>();
-  // What the draft began with: others may put rules in force while one types.
-  const [base, setBase] = useState({ version: rules.version, source: rules.source });
   const isChanged = draft !== base.source;
   useEffect(() => {
-    if (isChanged || base.version === rules.version) return;
-    setBase({ version: rules.version, source: rules.source });
-    setDraft(rules.source);
+    if (!isChanged && base.version !== rules.version) begin(rules);
   });
   const paused = usePaused(draft);
   const check = useServerQuery({
@@ -55,7 +51,7 @@ export function RulesEditor({ rules, isNow }: { rules: Rules; isNow: boolean }) 
       <CodeEditor
         label={administers ? 'The rules, as YAML' : 'The rules in force, to try changes on'}
         value={draft}
-        change={isNow && operates ? setDraft : undefined}
+        change={isNow && operates ? type : undefined}
         faults={check.data?.faults ?? []}
       />
       <div className="line">
@@ -78,7 +74,7 @@ export function RulesEditor({ rules, isNow }: { rules: Rules; isNow: boolean }) 
         </span>
         <span className="grow" />
         {isChanged && (
-          <button type="button" onClick={() => setDraft(base.source)}>
+          <button type="button" onClick={() => type(base.source)}>
             Discard the changes
           </button>
         )}
@@ -98,6 +94,12 @@ export function RulesEditor({ rules, isNow }: { rules: Rules; isNow: boolean }) 
           </>
         )}
       </div>
+      {isChanged && base.version !== rules.version && (
+        <p>
+          <span className="tag tag-warn">Note</span> Version {rules.version} is in force since you began with
+          version {base.version}.
+        </p>
+      )}
       {check.isError && <Failure error={check.error} retry={() => void check.refetch()} />}
       {isChecked &&
         check.data.warnings.map((warning) => (
@@ -111,10 +113,9 @@ export function RulesEditor({ rules, isNow }: { rules: Rules; isNow: boolean }) 
           draft={draft}
           base={base}
           close={close}
-          taken={setBase}
+          taken={begin}
           theirs={(theirs) => {
-            setBase(theirs);
-            setDraft(theirs.source);
+            begin(theirs);
             close();
           }}
         />
@@ -168,8 +169,7 @@ function ForceDialog({
         refresh();
         note('The rules of before are in force again.');
       };
-      note(`Version ${version} of the rules is in force.`, { undo: () => void undo().catch(fault) });
-      sessionStorage.removeItem(RULES_DRAFT);
+      note(`Version ${version} of the rules is in force.`, { undo: () => undo() });
       close();
     } catch (thrown) {
       if (!(thrown instanceof ApiError) || thrown.status !== 412) throw thrown;
@@ -255,15 +255,38 @@ function usePaused(value: string): string {
   return paused;
 }
 
-/** A draft that is kept while other screens are seen, until the tab is closed. */
-function useDraft(source: string): [string, (draft: string) => void] {
-  const [draft, setDraft] = useState(() => sessionStorage.getItem(RULES_DRAFT) ?? source);
-  return [
+/**
+ * A draft that is kept while other screens are seen, until the tab is closed.
+ * With it is what it began with: others may put rules in force meanwhile, and theirs must not be undone unseen.
+ */
+function useDraft(inForce: Base): {
+  draft: string;
+  base: Base;
+  type: (draft: string) => void;
+  begin: (base: Base) => void;
+} {
+  const [{ draft, base }, setKept] = useState(() => readDraft() ?? begun(inForce));
+  const keep = (next: Draft): void => {
+    setKept(next);
+    if (next.draft === next.base.source) sessionStorage.removeItem(RULES_DRAFT);
+    else sessionStorage.setItem(RULES_DRAFT, JSON.stringify(next));
+  };
+  return {
     draft,
-    (next) => {
-      setDraft(next);
-      if (next === source) sessionStorage.removeItem(RULES_DRAFT);
-      else sessionStorage.setItem(RULES_DRAFT, next);
-    },
-  ];
+    base,
+    type: (typed) => keep({ draft: typed, base }),
+    begin: (from) => keep(begun(from)),
+  };
+}
+
+interface Draft {
+  readonly draft: string;
+  readonly base: Base;
+}
+
+const begun = ({ version, source }: Base): Draft => ({ draft: source, base: { version, source } });
+
+function readDraft(): Draft | undefined {
+  const kept = sessionStorage.getItem(RULES_DRAFT);
+  return kept === null ? undefined : (JSON.parse(kept) as Draft);
 }

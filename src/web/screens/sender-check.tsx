@@ -61,7 +61,7 @@ export function CheckPanel({ subject }: { subject: Subject }) {
                 name="when"
                 type="datetime-local"
                 step="1"
-                fault={fault('at')}
+                fault={fault('at') ?? fault('when')}
               />
               <Choice
                 label="Mail"

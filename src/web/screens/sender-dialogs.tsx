@@ -4,9 +4,9 @@ import { answered, api } from '../api.js';
 import { subjectName } from '../parts/blocks.js';
 import { refresh } from '../parts/decisions.js';
 import { Dialog } from '../parts/dialog.js';
-import { Field, Form, TextField } from '../parts/forms.js';
+import { Field, Form, instantOf, TextField } from '../parts/forms.js';
 import type { Values } from '../parts/forms.js';
-import { fault as showFault, note } from '../parts/notes.js';
+import { note } from '../parts/notes.js';
 import { factorOf, limitOf } from '../parts/numbers.js';
 
 export type Override = Schemas['OverrideDetail'];
@@ -43,7 +43,7 @@ export function LimitsDialog({
     const body = bodyOf(values, set.api, isDomain);
     await answered(api.PUT('/api/v1/overrides/{type}/{value}', { params: { path, header: version }, body }));
     changed();
-    note(`Set the limits of ${subjectName(subject)}.`, { undo: () => void undo().catch(showFault) });
+    note(`Set the limits of ${subjectName(subject)}.`, { undo: () => undo() });
     close();
   };
   const undo = async (): Promise<void> => {
@@ -120,9 +120,8 @@ function bodyOf(values: Values, kept: Layer | null, isDomain: boolean): Override
     ...(Object.keys(limits).length === 0 ? {} : { limits }),
     ...(factor.trim() === '' ? {} : { factor: factorOf(factor) }),
   };
-  const at = new Date(until);
   const rest = {
-    until: until === '' ? null : Number.isNaN(at.getTime()) ? until : at.toISOString(),
+    until: until === '' ? null : instantOf(until),
     ...(reason.trim() === '' ? {} : { reason: reason.trim() }),
     ...(kept === null || kept.plan === null ? {} : { plan: kept.plan }),
   };

@@ -144,7 +144,7 @@ function OwnLimits({ subject, windows }: { subject: Subject; windows: readonly W
       note(`Set the limits of ${subjectName(subject)} again.`);
     };
     // Limits that are over cannot be set again.
-    const undo = layer?.inForce === true ? { undo: () => void put().catch(fault) } : {};
+    const undo = layer?.inForce === true ? { undo: () => put() } : {};
     note(`Removed the own limits of ${subjectName(subject)}.`, undo);
   };
   return (

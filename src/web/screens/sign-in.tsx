@@ -3,12 +3,13 @@ import { useQuery as useServerQuery, useQueryClient } from '@tanstack/react-quer
 import type { ReactNode } from 'react';
 import { useState } from 'react';
 import { useLocation } from 'wouter';
-import type { Who } from '../api.js';
+import type { Block, Who } from '../api.js';
 import { answered, api, ApiError, urlOf } from '../api.js';
 import icon from '../favicon.svg';
+import { subjectName } from '../parts/blocks.js';
 import type { Values } from '../parts/forms.js';
 import { Check, Field, Form } from '../parts/forms.js';
-import { clearNotes } from '../parts/notes.js';
+import { clearNotes, note } from '../parts/notes.js';
 import { hasPasskeys, signInByPasskey } from '../parts/passkey.js';
 import { dropPending } from '../parts/pending.js';
 import { Failure } from '../parts/states.js';
@@ -33,12 +34,13 @@ const ERRORS: Readonly<Record<string, string>> = {
 /** Whether a place is one of those that sign in by a link. */
 export const isLink = (path: string): boolean => /^\/(?:first|link)\/./.test(path);
 
-/** Nothing that somebody else has seen or begun here stays. */
-export function forgetSeen(client: QueryClient): void {
-  dropPending();
+/** Nothing that somebody else has seen or begun here stays. @returns of what a dismissal was begun and is given up */
+export function forgetSeen(client: QueryClient): readonly Block[] {
+  const dropped = dropPending();
   clearNotes();
   sessionStorage.removeItem(RULES_DRAFT);
   client.removeQueries({ predicate: ({ queryKey }) => queryKey[0] !== 'session' });
+  return dropped;
 }
 
 export function SignInScreen() {
@@ -46,7 +48,15 @@ export function SignInScreen() {
   const [path] = useLocation();
   const [, place, token = ''] = path.split('/');
   const enter = (who: Who): void => {
-    forgetSeen(client);
+    const before = client.getQueryData<Who>(['session']);
+    const dropped = forgetSeen(client);
+    // Nobody else is told what another began.
+    if (before?.by === who.by)
+      for (const { subject } of dropped)
+        note(`The proposal for ${subjectName(subject)} was not dismissed: your session had ended before.`, {
+          isFault: true,
+          shown: 30_000,
+        });
     client.setQueryData(['session'], who);
     // What was asked for before is shown, but no link that has been used.
     if (place === 'sign-in' || isLink(path)) navigate('/', { replace: true });

@@ -29,8 +29,8 @@ describe('exemptions over HTTP', () => {
   test('an exemption is granted, read, in force for the rules, and revoked', async () => {
     const granted = await grant('News@example.com');
     assert.equal(granted.status, 201);
-    const { blocks, replaced, ...exemption } = granted.json;
-    assert.deepEqual([blocks, replaced], [[], null]);
+    const { blocks, replaced, dismissed, ...exemption } = granted.json;
+    assert.deepEqual([blocks, replaced, dismissed], [[], null, null]);
     exemptionShape.strict().parse(exemption);
     assert.equal(granted.json.subject.value, 'news@example.com');
     assert.equal(granted.json.until, formatInstant(server.clock.now() + DAY));
@@ -117,7 +117,7 @@ describe('exemptions over HTTP', () => {
 
   test('a proposal of an exempt subject is dismissed, with the reason', async () => {
     const proposal = await server.trip('proposed@example.com', 'propose');
-    await grant('proposed@example.com');
+    assert.equal((await grant('proposed@example.com')).json.dismissed, proposal);
     const { json } = await server.get(`/api/v1/blocks/${proposal}`);
     assert.equal(json.state, 'dismissed');
     const { type, by, note } = json.history.at(-1)!;

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
+import type { Route } from 'playwright-core';
 import { DAY, MINUTE } from '../../../src/kernel/time.js';
 import { newId } from '../../../src/runtime/ids.js';
 import { movedStream, sendStream } from '../../../src/sending/events.js';
@@ -108,6 +109,28 @@ describe('the screen of one block in a real browser', { skip: WITHOUT_BROWSER },
     assert.equal(await page.getByRole('button', { name: 'Release' }).count(), 0);
   });
 
+  test('says what was not undone while the server was away, and undoes it when asked again', async () => {
+    const block = (await server.api.block('net@own.example'))['id'];
+    const page = await server.open({ as: 'operator', at: `/blocks/${block}` });
+    await page.getByRole('button', { name: 'Release' }).click();
+    await page.getByRole('dialog').getByRole('button', { name: 'Release' }).click();
+    await page.getByText('Released account net@own.example.').waitFor();
+    const away = (route: Route): Promise<void> =>
+      route.request().method() === 'POST' ? route.abort() : route.continue();
+    await page.route('**/api/v1/blocks', away);
+    const told = page.getByText(
+      'This was not undone: “Released account net@own.example.” Stopgap does not answer.',
+    );
+    for (let times = 0; times < 2; times++) {
+      await page.getByRole('button', { name: 'Undo' }).click();
+      await told.waitFor();
+    }
+    await page.unroute('**/api/v1/blocks', away);
+    await page.getByRole('button', { name: 'Undo' }).click();
+    await page.getByText('Blocked account net@own.example again.').waitFor();
+    assert.equal(await told.count(), 0);
+  });
+
   test('says in the history what clients are told from then on, where a person changed that', async () => {
     const subject = { type: 'account', value: 'ida@own.example' };
     const { id: block, until } = await server.api.block(subject.value);
@@ -152,6 +175,67 @@ describe('the screen of one block in a real browser', { skip: WITHOUT_BROWSER },
     const decided = JSON.stringify({ action: 'delete', count: 2, failed: false });
     assert.equal(await releasedWith('pia@own.example', false), decided);
     assert.equal(await releasedWith('ria@own.example', true), 'null');
+  });
+
+  /** A block by a rule with mail that a hook has held, which is to be deleted. */
+  async function toBeDeleted(account: string): Promise<string> {
+    const block = await server.api.trip(account, 'block');
+    await server.api.held(block, account, 3);
+    await server.api.post(`/api/v1/blocks/${block}/held`, { action: 'delete' });
+    return block;
+  }
+  const decidedOn = async (block: string): Promise<unknown> =>
+    ((await server.api.get(`/api/v1/blocks/${block}/held`)).json as unknown as { decided: unknown }).decided;
+
+  test('releases nothing before it knows what mail is held, and asks what becomes of that', async () => {
+    const block = await toBeDeleted('slow@own.example');
+    const page = await server.open({ as: 'operator', at: `/blocks/${block}` });
+    let answer = (): void => undefined;
+    const asked = new Promise<void>((resolve) => (answer = resolve));
+    await page.route('**/held?*', async (route) => (await asked, route.continue()));
+    await page.getByRole('button', { name: 'Release' }).click();
+    const dialog = page.getByRole('dialog');
+    await dialog.getByLabel('The rule was wrong').check();
+    await dialog.getByRole('button', { name: 'Release' }).click();
+    await dialog.getByText('Asking what mail is held').waitFor();
+    answer();
+    await dialog.getByText('3 messages are held: say what becomes of them.').waitFor();
+    assert.deepEqual(await decidedOn(block), { action: 'delete', count: 3, failed: false });
+    await dialog.getByLabel('Mail that is held (3 messages)').selectOption('Delete it');
+    await dialog.getByRole('button', { name: 'Release' }).click();
+    await page.getByText('oscar released it').waitFor();
+    assert.deepEqual(await decidedOn(block), { action: 'delete', count: 3, failed: false });
+  });
+
+  test('says where it cannot know what was decided on held mail, and changes that by no release unasked', async () => {
+    const releasedWith = async (account: string, choice: string | undefined): Promise<unknown> => {
+      const block = await toBeDeleted(account);
+      const page = await server.open({ as: 'operator', at: `/blocks/${block}` });
+      const body = { type: 'about:blank', title: 'x', status: 400, detail: 'The store does not answer.' };
+      await page.route('**/held?*', (route) =>
+        route.fulfill({ status: 400, contentType: 'application/problem+json', body: JSON.stringify(body) }),
+      );
+      await page.getByRole('button', { name: 'Release' }).click();
+      const dialog = page.getByRole('dialog');
+      await dialog.getByText('Stopgap cannot say what mail is held: The store does not answer.').waitFor();
+      const held = dialog.getByLabel('Mail that is held');
+      const offered = ['As was decided; else keep it', 'Keep it', 'Deliver it', 'Delete it'];
+      assert.deepEqual(await held.getByRole('option').allInnerTexts(), offered);
+      await assertAccessible(page);
+      if (choice !== undefined) {
+        await dialog.getByLabel('The rule was wrong').check();
+        await dialog.getByRole('button', { name: 'Release' }).click();
+        await dialog.getByText('Say what becomes of it where the rule was wrong.').waitFor();
+        await held.selectOption(choice);
+      }
+      await dialog.getByRole('button', { name: 'Release' }).click();
+      await page.getByText('oscar released it').waitFor();
+      return decidedOn(block);
+    };
+    const decided = { action: 'delete', count: 3, failed: false };
+    assert.deepEqual(await releasedWith('gone@own.example', undefined), decided);
+    assert.deepEqual(await releasedWith('lost@own.example', 'Delete it'), decided);
+    assert.equal(await releasedWith('kept@own.example', 'Keep it'), null);
   });
 
   test('says of a decision that another one replaced how much of it the hook had done', async () => {

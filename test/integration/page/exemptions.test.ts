@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import type { Page } from 'playwright-core';
+import type { Locator, Page } from 'playwright-core';
 import { assertAccessible, assertReflows, PageServer, WITHOUT_BROWSER } from '../../support/page/browser.js';
 
 const LIMITS = '/exemptions?part=limits';
@@ -136,6 +136,58 @@ describe('the screen of exemptions in a real browser', { skip: WITHOUT_BROWSER }
     await page.getByLabel('Limit, or off').press('Enter');
     const row = page.getByRole('row').filter({ hasText: 'comma@example.com' });
     await row.getByText('1.5 times the limits, day off').waitFor();
+  });
+
+  test('refuses an end of which a part is missing, at its field, and sets nothing', async () => {
+    const page = await server.open({ as: 'operator', at: LIMITS });
+    let sent = 0;
+    page.on('request', (request) => (sent += request.method() === 'GET' ? 0 : 1));
+    const half = async (until: Locator): Promise<void> => {
+      await until.focus();
+      await page.keyboard.type('31122026');
+      await page.keyboard.press('Enter');
+      await dialog(page)
+        .getByText(/^Give the day and the time(?:, or leave it empty)?\.$/)
+        .waitFor();
+      await page.locator('input[name=until][aria-invalid=true]').and(page.locator(':focus')).waitFor();
+    };
+    await page.getByRole('button', { name: 'Set limits' }).click();
+    await page.getByLabel('Its name').fill('half@example.com');
+    await page.getByLabel('Times the limits of the rules').fill('2');
+    await half(page.getByLabel('Until (empty: for ever)'));
+    await assertAccessible(page);
+    await page.keyboard.press('Escape');
+    await page.getByRole('link', { name: 'Exemptions' }).first().click();
+    await page.getByRole('button', { name: 'Exempt a sender' }).click();
+    await page.getByLabel('Its name').fill('half@example.com');
+    await page.getByLabel('Why').fill('order mails');
+    await page.getByLabel('How long').selectOption('Until…');
+    await half(page.getByLabel('Until', { exact: true }));
+    assert.equal(sent, 0);
+  });
+
+  test('sets no limits in place of those that a sender has unless one has seen them', async () => {
+    const path = '/api/v1/overrides/account/gold@own.example';
+    const body = { factor: 5, limits: { burst: 400 }, plan: 'gold', reason: 'contract 17' };
+    await server.api.call('PUT', path, { body });
+    const page = await server.open({ as: 'operator', at: LIMITS });
+    await page.getByRole('button', { name: 'Set limits' }).click();
+    await page.getByLabel('Its name').fill('Gold@own.example');
+    await page.getByLabel('Times the limits of the rules').fill('2');
+    await page.getByLabel('Plan').press('Enter');
+    await dialog(page).getByText('It has limits of its own: 5 times the limits, burst 400').waitFor();
+    await page.locator('input[name=value][aria-invalid=true]').waitFor();
+    await assertAccessible(page);
+    const { json } = await server.api.get(path);
+    assert.match(JSON.stringify(json), /"limits":\{"burst":400\},"factor":5/);
+    await dialog(page).getByRole('button', { name: 'Edit what it has' }).press('Enter');
+    assert.equal(await page.getByLabel('Times the limits of the rules').inputValue(), '5');
+    assert.equal(await page.getByLabel('Limit, or off').inputValue(), '400');
+    await page.getByLabel('Times the limits of the rules').fill('6');
+    await page.getByLabel('Plan').press('Enter');
+    const row = page.getByRole('row').filter({ hasText: 'gold@own.example' });
+    await row.getByText('6 times the limits, burst 400').waitFor();
+    await row.getByText('gold: contract 17').waitFor();
   });
 
   test('edits the limits of a sender from what they are', async () => {

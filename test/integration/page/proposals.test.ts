@@ -143,6 +143,33 @@ describe('the screen of proposals in a real browser', { skip: WITHOUT_BROWSER },
     await server.api.post(`/api/v1/blocks/${id}/dismiss`, {});
   });
 
+  for (const [when, isSent] of [
+    ['while it waits', false],
+    ['when its time is over', true],
+  ] as const)
+    test(`says to who signs in again that a dismissal was not made, where the session had ended ${when}`, async () => {
+      const value = isSent ? 'vic@example.com' : 'uwe@example.com';
+      const id = await server.api.trip(value);
+      const page = await server.open({ as: 'operator', at: '/proposals' });
+      await choose(page, value);
+      await page.keyboard.press('d');
+      await row(page, value).getByText('Dismissed in').waitFor();
+      const { json } = await server.api.get('/api/v1/sessions');
+      const sessions = json['items'] as unknown as readonly { id: string; name: string }[];
+      for (const one of sessions.filter(({ name }) => name === PEOPLE.operator))
+        await server.api.call('DELETE', `/api/v1/sessions/${one.id}`);
+      if (isSent) await page.clock.runFor(8000);
+      else await page.evaluate(`location.hash = '/people'`);
+      await page.getByLabel('Name').fill(PEOPLE.operator);
+      await page.getByLabel('Password').fill(PASSWORD);
+      await page.getByRole('button', { name: 'Sign in', exact: true }).click();
+      await page
+        .getByText(`The proposal for account ${value} was not dismissed: your session had ended before.`)
+        .waitFor();
+      assert.equal(await stateOf(id), 'proposed');
+      await server.api.post(`/api/v1/blocks/${id}/dismiss`, {});
+    });
+
   test('sends a dismissal once its time is over', async () => {
     const id = await server.api.trip('cora@example.com');
     const page = await server.open({ as: 'operator', at: '/proposals' });

@@ -92,6 +92,35 @@ describe('the screen of rules in a real browser', { skip: WITHOUT_BROWSER }, () 
     await server.api.call('PUT', '/api/v1/rules', { body: { source: before } });
   });
 
+  test('keeps with a draft what it began with, so that another’s change is told after the page is loaded again', async () => {
+    const before = await source();
+    const page = await server.open({ as: 'admin', at: EDIT });
+    await change(page, 'limit: 100\n', 'limit: 130\n');
+    await page.getByText('changed and valid').waitFor();
+    const other = before.replace('limit: 1000\n', 'limit: 1100\n');
+    await server.api.call('PUT', '/api/v1/rules', { body: { source: other } });
+    await page.reload();
+    await page.getByText('changed and valid').waitFor();
+    assert.match(await editor(page).inputValue(), /limit: 130\n/);
+    await page.getByText(/Version \d+ is in force since you began/).waitFor();
+    await page.getByRole('button', { name: 'Put in force' }).click();
+    const dialog = page.getByRole('dialog');
+    // What one has changed oneself: the difference to what one began with.
+    assert.equal(await dialog.getByText('limit: 1100').count(), 0);
+    await dialog.getByRole('button', { name: 'Put in force' }).click();
+    await dialog.getByRole('alert').getByText('has put version').waitFor();
+    await dialog.getByText('-     limit: 1100').waitFor();
+    assert.equal(await source(), other);
+    await dialog.getByRole('button', { name: 'Cancel' }).click();
+    await page.getByRole('button', { name: 'Discard the changes' }).click();
+    await page.getByText(/^version \d+, in force$/).waitFor();
+    assert.equal(await editor(page).inputValue(), other);
+    await page.reload();
+    await page.getByText(/^version \d+, in force$/).waitFor();
+    assert.equal(await editor(page).inputValue(), other);
+    await server.api.call('PUT', '/api/v1/rules', { body: { source: before } });
+  });
+
   test('tries rules before and after on what was recorded, and tells the result in words', async () => {
     const page = await server.open({ as: 'operator', at: EDIT });
     await change(page, 'limit: 100\n', 'limit: 2\n');
@@ -102,6 +131,15 @@ describe('the screen of rules in a real browser', { skip: WITHOUT_BROWSER }, () 
     await page.getByRole('table', { name: 'Before and after' }).getByText('Messages stopped').waitFor();
     await page.getByText('Only the new rules stop: 1 case').click();
     await page.getByRole('link', { name: 'ann@example.com' }).waitFor();
+    await assertAccessible(page);
+    const other = page.getByText('The rules above have changed since: this result is not of them.');
+    assert.equal(await other.count(), 0);
+    await change(page, 'limit: 2\n', 'limit: 3\n');
+    await other.waitFor();
+    await change(page, 'limit: 3\n', 'limit: 2\n');
+    await other.waitFor({ state: 'detached' });
+    await page.reload();
+    await page.getByText('This result may be of other rules than those above.').waitFor();
     await assertAccessible(page);
   });
 

@@ -111,6 +111,50 @@ describe('the screen of a sender in a real browser', { skip: WITHOUT_BROWSER }, 
     await page.getByText('Set by oscar').waitFor();
   });
 
+  test('says that an exemption dismisses the proposal that waits, and that an Undo does not bring it back', async () => {
+    const id = await server.api.trip('exempt@own.example');
+    const page = await server.open({ as: 'operator', at: '/senders/account/exempt@own.example' });
+    await page.getByRole('button', { name: 'Exempt', exact: true }).click();
+    const dialog = page.getByRole('dialog');
+    await dialog.getByText('A proposal that waits for it is dismissed.').waitFor();
+    await dialog.getByLabel('Why').fill('weekly list');
+    await dialog.getByLabel('Why').press('Enter');
+    await page
+      .getByText('Exempted account exempt@own.example. The proposal that waited is dismissed.')
+      .waitFor();
+    assert.equal((await server.api.get(`/api/v1/blocks/${id}`)).json['state'], 'dismissed');
+    await page.getByRole('button', { name: 'Undo' }).click();
+    await page.getByText('The proposal does not come back.').waitFor();
+  });
+
+  test('refuses an end of limits, and a time of what was seen, of which a part is missing', async () => {
+    await server.api.sent('half@own.example', 1);
+    const page = await server.open({ as: 'operator', at: '/senders/account/half@own.example' });
+    const sent: string[] = [];
+    page.on('request', (request) => sent.push(`${request.method()} ${request.url()}`));
+    const half = async (name: string): Promise<void> => {
+      const field = page.locator(`input[name=${name}]`);
+      await field.focus();
+      await page.keyboard.type('31122026');
+      await field.press('Enter');
+      await page.getByText('Give the day and the time, or leave it empty.').waitFor();
+      await page.locator(`input[name=${name}][aria-invalid=true]`).and(page.locator(':focus')).waitFor();
+    };
+    await page.getByRole('button', { name: 'Set limits' }).click();
+    await page.getByLabel('Times all limits').fill('10');
+    await half('until');
+    await page.getByRole('dialog').getByRole('button', { name: 'Cancel' }).click();
+    await page.getByRole('dialog').waitFor({ state: 'detached' });
+    await page.getByLabel('What their program said').fill('535');
+    await half('when');
+    assert.deepEqual(
+      sent.filter((one) => /^(?!GET)|[?&]said=/.test(one)),
+      [],
+    );
+    const { json } = await server.api.get('/api/v1/overrides/account/half@own.example');
+    assert.equal((json as unknown as { api: unknown }).api, null);
+  });
+
   test('takes limits back to none where those of before were over, and brings back none that were over', async () => {
     const until = new Date(server.api.clock.now() + MINUTE).toISOString();
     const body = { factor: 3, until };

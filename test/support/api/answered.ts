@@ -66,6 +66,7 @@ export interface Answered {
   readonly refused: boolean;
   readonly release: string;
   readonly replaced: Answered | null;
+  readonly dismissed: string | null;
   readonly requestId: string;
   readonly rule: string;
   readonly rules: Some<Answered>;
