@@ -1,5 +1,8 @@
 import { useEffect, useRef } from 'react';
 
+/** Those that go through a list, and may be held down. */
+const HELD: readonly string[] = ['j', 'k'];
+
 /**
  * A key of the whole page. It means nothing while someone types, or a dialog is open.
  *
@@ -12,6 +15,8 @@ export function useKey(key: string, act: (() => void) | undefined): void {
     const press = (event: KeyboardEvent): void => {
       if (event.key !== key || event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented)
         return;
+      // The next one that shows would be decided on by the same press.
+      if (event.repeat && !HELD.includes(key)) return;
       const now = latest.current;
       if (now === undefined) return;
       const target = event.target as HTMLElement;

@@ -80,7 +80,7 @@ export function Rows<Item extends { readonly id: string }>({
   const table = useRef<HTMLDivElement>(null);
   const [offset, setOffset] = useState(0);
   const [place, setPlace] = useState<{ index: number; id: string | undefined }>({ index: -1, id: undefined });
-  const anchor = useRef<number | undefined>(undefined);
+  const anchor = useRef<{ index: number; id: string } | undefined>(undefined);
   const idAt = (index: number): string => items.idAt?.(index) ?? items.at(index)!.id;
   const current = whereIs(place, items.length, idAt);
   const setCurrent = (index: number): void => setPlace({ index, id: idAt(index) });
@@ -141,20 +141,24 @@ export function Rows<Item extends { readonly id: string }>({
 
   // A row that had the focus and is gone leaves it to the one that took its place.
   const hasFocus = useRef(false);
+  const isGiven = useRef(false);
   useLayoutEffect(() => {
     if (!hasFocus.current || document.activeElement !== document.body || current < 0) return;
+    isGiven.current = true;
     table.current?.querySelector<HTMLElement>(`[data-index="${current}"]`)?.focus({ preventScroll: true });
+    isGiven.current = false;
   });
 
   const select = (index: number, isRange: boolean): void => {
     if (selection === undefined) return;
     const ids = new Set(selection.ids);
-    const from = isRange ? (anchor.current ?? index) : index;
+    const last = isRange && anchor.current !== undefined ? whereIs(anchor.current, items.length, idAt) : -1;
+    const from = last >= 0 && idAt(last) === anchor.current?.id ? last : index;
     const isOn = !ids.has(idAt(index));
     for (let one = Math.min(from, index); one <= Math.max(from, index); one++)
       if (isOn) ids.add(idAt(one));
       else ids.delete(idAt(one));
-    anchor.current = index;
+    anchor.current = { index, id: idAt(index) };
     selection.change(ids);
   };
   const onKeyDown = (event: React.KeyboardEvent): void => {
@@ -249,7 +253,8 @@ export function Rows<Item extends { readonly id: string }>({
               style={{ transform: `translateY(${start - offset}px)` }}
               onFocus={() => {
                 if (current !== index) setCurrent(index);
-                if (item !== undefined && item.id !== shownId) onCurrent?.(item);
+                // Nobody has gone there who was given the focus.
+                if (item !== undefined && !isGiven.current) onCurrent?.(item);
               }}
             >
               {selection !== undefined && (

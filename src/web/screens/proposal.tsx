@@ -23,6 +23,8 @@ interface Detail {
   readonly isPending: boolean;
   readonly takeBack: () => void;
   readonly hasKeys: boolean;
+  /** Whether it shows by itself: nobody has chosen it. */
+  readonly isUnasked: boolean;
   /** Whether it took the place of the list, and of the row that had the focus. */
   readonly isAlone: boolean;
   /** Before it is decided, so that its event is known to be one's own; and where that failed. */
@@ -35,12 +37,15 @@ interface Detail {
 
 /** How long one stays at a proposal before its facts are fetched, in milliseconds: going down a list fetches none. */
 const STAYS = 150;
+/** How long one is shown that nobody has chosen before keys decide on it, in milliseconds. They may be meant for what was there before. */
+const SEEN = 1000;
 
 /** One proposal: what is known, and what can be done. */
 export function ProposalDetail(detail: Detail) {
-  const { id, listed, decided, isAlone } = detail;
+  const { id, listed, decided, isAlone, isUnasked } = detail;
   const at = useAt();
-  const hasStayed = useStayed();
+  const hasStayed = useStayed(STAYS);
+  const isSeen = useStayed(SEEN);
   const query = useQuery({
     queryKey: ['block', id],
     queryFn: () => answered(api.GET('/api/v1/blocks/{id}', { params: { path: { id } } })),
@@ -74,18 +79,19 @@ export function ProposalDetail(detail: Detail) {
         </span>
       </div>
       {block.evidence !== null ? <p>{block.evidence.sentence}</p> : <p>{block.description}</p>}
-      {isOver ? <Outcome block={block} decided={decided} /> : <Decide {...detail} block={block} />}
+      {isOver && <Outcome block={block} decided={decided} />}
+      <Decide {...detail} block={block} isOver={isOver} hasKeys={detail.hasKeys && (isSeen || !isUnasked)} />
       {hasStayed && <ProposalFacts block={block} />}
     </section>
   );
 }
 
-function useStayed(): boolean {
+function useStayed(length: number): boolean {
   const [hasStayed, set] = useState(false);
   useEffect(() => {
-    const timer = setTimeout(() => set(true), STAYS);
+    const timer = setTimeout(() => set(true), length);
     return () => clearTimeout(timer);
-  }, []);
+  }, [length]);
   return hasStayed;
 }
 
@@ -138,6 +144,7 @@ function outcomeOf(block: Block, { by, type }: Block['history'][number]): string
 
 function Decide({
   block,
+  isOver,
   isPending,
   takeBack,
   hasKeys,
@@ -146,14 +153,15 @@ function Decide({
   approved,
   dismiss,
   exempt,
-}: Detail & { readonly block: Block }) {
+}: Detail & { readonly block: Block; readonly isOver: boolean }) {
   const { approve } = useDecisions();
   const { decides, operates } = useRights();
   const at = useAt();
   const form = useRef<HTMLFormElement>(null);
   const [isSending, setSending] = useState(false);
   const [error, setError] = useState<Error>();
-  const canDecide = decides && at === undefined && !isPending && !isSending;
+  const [isTyped, setTyped] = useState(false);
+  const canDecide = decides && at === undefined && !isOver && !isPending && !isSending;
   const faults = error instanceof ApiError ? error : undefined;
   const valuesOf = () => {
     const data = new FormData(form.current!);
@@ -170,6 +178,7 @@ function Decide({
     before(block);
     try {
       await approve(block, valuesOf());
+      setTyped(false);
       approved(block);
     } catch (thrown) {
       failed(block);
@@ -181,6 +190,7 @@ function Decide({
   const doDismiss = (falsePositive: boolean): void => {
     if (!canDecide) return;
     const note = valuesOf().note.trim();
+    setTyped(false);
     dismiss(block, { ...(note === '' ? {} : { note }), ...(falsePositive ? { falsePositive } : {}) });
   };
   const keys = hasKeys && canDecide;
@@ -189,6 +199,8 @@ function Decide({
   useKey('f', keys && operates ? () => doDismiss(true) : undefined);
   useKey('e', keys && operates ? () => exempt(block) : undefined);
   if (!decides || at !== undefined) return null;
+  // Whoever is still typing goes on in the field: elsewhere the letters would be keys.
+  if (isOver && !isTyped) return null;
   if (isPending)
     return (
       <div className="notice" role="status">
@@ -207,7 +219,14 @@ function Decide({
   const of = (field: string): string | undefined => faults?.of(field);
   const isShown = ['note', 'duration', 'until'].some((field) => of(field) !== undefined);
   return (
-    <form ref={form} noValidate onSubmit={submit} className="decide" aria-label="Decide">
+    <form
+      ref={form}
+      noValidate
+      onSubmit={submit}
+      onInput={() => setTyped(true)}
+      className="decide"
+      aria-label="Decide"
+    >
       <div className="decide-fields">
         <SpanField
           fault={of}
@@ -224,28 +243,32 @@ function Decide({
           <InOwnZone text={error.message} />
         </p>
       )}
-      <div className="buttons">
-        <button type="submit" className="danger" disabled={isSending} title="Key: a">
-          Approve
-        </button>
-        <button type="button" onClick={() => doDismiss(false)} title="Key: d">
-          Dismiss
-        </button>
-        {operates && (
-          <>
-            <button
-              type="button"
-              onClick={() => doDismiss(true)}
-              title="The rule was wrong: what was sent is usual from now on. Key: f"
-            >
-              False positive
-            </button>
-            <button type="button" onClick={() => exempt(block)} title="No rule acts on it then. Key: e">
-              Exempt…
-            </button>
-          </>
-        )}
-      </div>
+      {isOver ? (
+        <p className="quiet">What you typed here was not sent.</p>
+      ) : (
+        <div className="buttons">
+          <button type="submit" className="danger" disabled={isSending} title="Key: a">
+            Approve
+          </button>
+          <button type="button" onClick={() => doDismiss(false)} title="Key: d">
+            Dismiss
+          </button>
+          {operates && (
+            <>
+              <button
+                type="button"
+                onClick={() => doDismiss(true)}
+                title="The rule was wrong: what was sent is usual from now on. Key: f"
+              >
+                False positive
+              </button>
+              <button type="button" onClick={() => exempt(block)} title="No rule acts on it then. Key: e">
+                Exempt…
+              </button>
+            </>
+          )}
+        </div>
+      )}
     </form>
   );
 }

@@ -55,11 +55,20 @@ export function ProposalsScreen({ id }: { id: string | undefined }) {
   const canDecide = decides && at === undefined;
 
   const [selected, select] = useState(NONE);
-  const [current, setCurrent] = useState<string>();
+  const [place, setPlace] = useState<{ id: string | undefined; at: string | undefined }>();
+  const current = place !== undefined && place.at === at ? place.id : undefined;
+  const setCurrent = useCallback((next: string | undefined) => setPlace({ id: next, at }), [at]);
   const [focus, setFocus] = useState<{ id: string }>();
   const [dialog, setDialog] = useState<{ is: BulkAction } | { is: 'exempt'; block: Block }>();
+  const idsOf = (): readonly string[] => Array.from({ length: list.length }, (_, index) => list.idAt!(index));
   const firstId = list.length > 0 ? list.idAt!(0) : undefined;
-  const shown = id ?? (isWide ? (current ?? firstId) : undefined);
+  const waits = (one: string): boolean => !pending.has(one) && !others.has(one) && !mine.current.has(one);
+  // The first stays shown once it is: a newer one must not take its place while somebody reads it, or writes a note.
+  const firstWaiting = isWide && id === undefined && current === undefined ? idsOf().find(waits) : undefined;
+  if (firstWaiting !== undefined) setCurrent(firstWaiting);
+  const shown = id ?? (isWide ? (current ?? firstWaiting ?? firstId) : undefined);
+  const shownNow = useRef(shown);
+  shownNow.current = shown;
   const acting = shown ?? current;
 
   const show = useCallback(
@@ -67,7 +76,7 @@ export function ProposalsScreen({ id }: { id: string | undefined }) {
       setCurrent(next);
       if (isWide) navigate(href(proposalPath(next), { sort: query['sort'] }), { replace: true });
     },
-    [isWide, href, query],
+    [isWide, href, query, setCurrent],
   );
   const open = (next: string): void => navigate(href(proposalPath(next), { sort: query['sort'] }));
   const back = (): void => {
@@ -77,9 +86,10 @@ export function ProposalsScreen({ id }: { id: string | undefined }) {
 
   /** The next one that waits is chosen, so that a person goes on without looking for it. */
   const goOn = (decided: string): void => {
-    const ids = Array.from({ length: list.length }, (_, index) => list.idAt!(index));
+    // Who looks at another one by the time that the server answers stays there.
+    if (shownNow.current !== decided) return;
+    const ids = idsOf();
     const index = ids.indexOf(decided);
-    const waits = (one: string): boolean => one !== decided && !pending.has(one) && !others.has(one);
     const next = ids.slice(index + 1).find(waits) ?? ids.slice(0, Math.max(index, 0)).findLast(waits);
     if (next === undefined) {
       setCurrent(undefined);
@@ -124,6 +134,7 @@ export function ProposalsScreen({ id }: { id: string | undefined }) {
         takeBack(shown);
       }}
       hasKeys={selected.size === 0}
+      isUnasked={id === undefined}
       isAlone={!isWide}
       before={(block) => mine.current.add(block.id)}
       failed={(block) => mine.current.delete(block.id)}
@@ -197,7 +208,7 @@ export function ProposalsScreen({ id }: { id: string | undefined }) {
                 ]}
                 selection={canDecide ? { ids: selected, change: select } : undefined}
                 current={isWide ? shown : current}
-                onCurrent={(block) => show(block.id)}
+                onCurrent={(block) => block.id !== (isWide ? id : current) && show(block.id)}
                 focus={focus}
                 open={(block) => open(block.id)}
                 onRange={pages.onRange}

@@ -196,6 +196,118 @@ describe('the screen of proposals in a real browser', { skip: WITHOUT_BROWSER },
     await server.api.post(`/api/v1/blocks/${other}/dismiss`, {});
   });
 
+  test('keeps showing what it shows while a rule proposes more, and the note that is being typed', async () => {
+    const { api } = server;
+    const old = await api.trip('xenia@example.com');
+    const page = await server.open({ as: 'operator', at: '/proposals' });
+    await page.getByText('Live').waitFor();
+    await page.getByRole('heading', { level: 2, name: 'xenia@example.com' }).waitFor();
+    const note = page.getByLabel('Note');
+    await note.click();
+    await page.keyboard.type('called her, ');
+    api.clock.advance(1000);
+    const fresh = await api.trip('yara@example.com');
+    await row(page, 'yara@example.com').waitFor();
+    assert.match(
+      await page.getByRole('table').getByRole('row').nth(1).innerText(),
+      /yara/,
+      'it is the first',
+    );
+    await page.keyboard.type('and a friend');
+    assert.equal(await note.inputValue(), 'called her, and a friend');
+    await page.getByLabel('Order').selectOption('subject');
+    await row(page, 'xenia@example.com').waitFor();
+    await page.getByRole('heading', { level: 2, name: 'xenia@example.com' }).waitFor();
+    assert.equal(await note.inputValue(), 'called her, and a friend');
+    await page.getByRole('button', { name: 'Dismiss', exact: true }).click();
+    await page.getByRole('heading', { level: 2, name: 'yara@example.com' }).waitFor();
+    await page.clock.runFor(8000);
+    await eventually('the one that was shown is dismissed', async () => (await stateOf(old)) === 'dismissed');
+    assert.equal(await stateOf(fresh), 'proposed');
+    await api.post(`/api/v1/blocks/${fresh}/dismiss`, {});
+  });
+
+  test('takes no letter of a note for a key once another person has decided, and shows no other proposal', async () => {
+    const { api } = server;
+    const other = await api.trip('tom@example.com');
+    api.clock.advance(1000);
+    const id = await api.trip('una@example.com');
+    const page = await server.open({ as: 'operator', at: '/proposals' });
+    await page.getByText('Live').waitFor();
+    await choose(page, 'una@example.com');
+    await page.getByLabel('Note').click();
+    await page.keyboard.type('Jack paid, ');
+    await api.post(`/api/v1/blocks/${id}/approve`, {});
+    await page.getByText('What you typed here was not sent.').waitFor();
+    await page.getByRole('link', { name: 'Open the block' }).waitFor();
+    await page.keyboard.type('jk and a friend');
+    assert.equal(await page.getByLabel('Note').inputValue(), 'Jack paid, jk and a friend');
+    await row(page, 'una@example.com').focus();
+    await row(page, 'una@example.com').getByText('approved it').waitFor();
+    // A decided one leaves the list after a minute.
+    await page.clock.setFixedTime(api.clock.now() + 2 * MINUTE);
+    await page.clock.runFor(6000);
+    await row(page, 'una@example.com').waitFor({ state: 'detached' });
+    await row(page, 'tom@example.com').and(page.locator(':focus')).waitFor();
+    await page.keyboard.press('a');
+    await page.getByRole('heading', { level: 2, name: 'una@example.com' }).waitFor();
+    assert.equal(await page.getByRole('heading', { level: 2, name: 'tom@example.com' }).count(), 0);
+    assert.equal(await stateOf(other), 'proposed');
+    await api.post(`/api/v1/blocks/${other}/dismiss`, {});
+  });
+
+  test('takes no key for one that has come up by itself until it was there for a moment', async () => {
+    const page = await server.open({ as: 'operator', at: '/proposals' });
+    await page.getByText('No proposal waits.').waitFor();
+    await page.getByText('Live').waitFor();
+    await page.clock.pauseAt(server.api.clock.now() + 1000);
+    const id = await server.api.trip('vito@example.com');
+    await page.clock.runFor(400);
+    await page.getByRole('button', { name: 'Approve' }).waitFor();
+    await page.keyboard.press('d');
+    assert.equal(await page.getByText('will be dismissed').count(), 0);
+    await page.clock.runFor(1000);
+    await page.keyboard.press('d');
+    await page.getByText('will be dismissed').first().waitFor();
+    await server.api.post(`/api/v1/blocks/${id}/dismiss`, {});
+  });
+
+  test('decides on one proposal while a key is held down', async () => {
+    const { api } = server;
+    const ids = [await api.trip('wim@example.com'), await api.trip('xaver@example.com')];
+    const page = await server.open({ as: 'operator', at: '/proposals?sort=subject' });
+    await choose(page, 'wim@example.com');
+    await page.keyboard.down('f');
+    await page.getByRole('heading', { level: 2, name: 'xaver@example.com' }).waitFor();
+    await page.keyboard.down('f');
+    await page.keyboard.up('f');
+    assert.equal(await page.getByText('Dismissed in').count(), 1);
+    await row(page, 'wim@example.com').getByRole('button', { name: 'Undo' }).click();
+    for (const id of ids) await api.post(`/api/v1/blocks/${id}/dismiss`, {});
+  });
+
+  test('stays at the one that is looked at by the time that an approval before is answered', async () => {
+    const { api } = server;
+    const names = ['ada@example.com', 'ben@example.com', 'cleo@example.com'];
+    const ids = await Promise.all(names.map((name) => api.trip(name)));
+    const page = await server.open({ as: 'operator', at: '/proposals?sort=subject' });
+    await choose(page, 'ada@example.com');
+    let answer = (): void => undefined;
+    const waited = new Promise<void>((resolve) => (answer = resolve));
+    await page.route('**/approve', async (route) => {
+      await waited;
+      await route.continue();
+    });
+    await page.keyboard.press('a');
+    await choose(page, 'cleo@example.com');
+    await page.getByLabel('Note').fill('a school');
+    answer();
+    await page.getByText('Blocked account ada@example.com').waitFor();
+    await page.getByRole('heading', { level: 2, name: 'cleo@example.com' }).waitFor();
+    assert.equal(await page.getByLabel('Note').inputValue(), 'a school');
+    for (const id of ids.slice(1)) await api.post(`/api/v1/blocks/${id}/dismiss`, {});
+  });
+
   test('exempts the sender for a reason, and dismisses the proposal', async () => {
     const id = await server.api.trip('news@example.com');
     const page = await server.open({ as: 'operator', at: '/proposals' });
