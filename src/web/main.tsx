@@ -4,7 +4,7 @@ import { createRoot } from 'react-dom/client';
 import { Router } from 'wouter';
 import { ApiError } from './api.js';
 import { App } from './app.js';
-import { useHashPath, useHashSearch } from './route.js';
+import { useHashPath } from './route.js';
 import './styles/index.css';
 
 /** A session that has ended shows the sign-in, whatever asked. */
@@ -33,7 +33,7 @@ const client = new QueryClient({
 createRoot(document.getElementById('root')!).render(
   <StrictMode>
     <QueryClientProvider client={client}>
-      <Router hook={useHashPath} searchHook={useHashSearch} hrefs={(href) => `#${href}`}>
+      <Router hook={useHashPath} hrefs={(href) => `#${href}`}>
         <App />
       </Router>
     </QueryClientProvider>

@@ -1,5 +1,4 @@
 import { useCallback, useMemo, useSyncExternalStore } from 'react';
-import { useSearch } from 'wouter';
 
 /**
  * The place within the page is the part of the URL after `#`. Browsers do not send it: no proxy's log holds the address of
@@ -7,6 +6,8 @@ import { useSearch } from 'wouter';
  */
 const placeOf = (): string => location.hash.slice(1) || '/';
 const pathNow = (): string => placeOf().split('?')[0]!;
+/** For the router, which decodes what it is given: its parts are to be decoded once, when they are apart. */
+const pathForRouter = (): string => pathNow().replaceAll('%', '%25');
 const searchNow = (): string => placeOf().split('?')[1] ?? '';
 
 function onChange(notify: () => void): () => void {
@@ -25,19 +26,14 @@ export function navigate(to: string, { replace = false }: { replace?: boolean } 
 
 /** For wouter's Router. */
 export function useHashPath(): [string, typeof navigate] {
-  return [useSyncExternalStore(onChange, pathNow), navigate];
-}
-
-/** For wouter's Router. */
-export function useHashSearch(): string {
-  return useSyncExternalStore(onChange, searchNow);
+  return [useSyncExternalStore(onChange, pathForRouter), navigate];
 }
 
 export type Query = Readonly<Record<string, string | undefined>>;
 
 /** The query of this place, and a function that changes some of it. An empty value leaves it. */
 export function useQuery(): [Readonly<Record<string, string>>, (change: Query) => void] {
-  const search = useSearch();
+  const search = useSyncExternalStore(onChange, searchNow);
   const query = useMemo(() => Object.fromEntries(new URLSearchParams(search)), [search]);
   const change = useCallback((some: Query) => {
     const next = { ...Object.fromEntries(new URLSearchParams(searchNow())), ...some };
@@ -68,7 +64,7 @@ export const senderPath = ({ type, value }: { type: string; value: string }): st
   `/senders/${type}/${encodeURIComponent(value)}`;
 export const blockPath = (id: string): string => `/blocks/${id}`;
 
-/** A part of a path as it was before it was encoded: the router leaves `@` and `/` as they came. */
+/** A part of a path as it was before it was encoded. */
 export function decoded(part: string): string {
   try {
     return decodeURIComponent(part);

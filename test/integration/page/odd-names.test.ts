@@ -2,6 +2,41 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { assertAccessible, PageServer, WITHOUT_BROWSER } from '../../support/page/browser.js';
 
+describe('names with a percent sign in a real browser', { skip: WITHOUT_BROWSER }, () => {
+  let server: PageServer;
+  before(async () => {
+    server = await PageServer.start();
+  });
+  after(() => server.stop());
+
+  const NAMES = ['user%shop.example@own.example', 'bo%62@own.example', 'a%2fb%2525%@own.example'];
+
+  for (const name of NAMES)
+    test(`${name} leads to its own sender from the list and from the search`, async () => {
+      await server.api.block(name);
+      const page = await server.open({ as: 'operator', at: '/blocks' });
+      await page.getByRole('table', { name: 'Blocks' }).getByRole('link', { name, exact: true }).click();
+      const heading = page.getByRole('heading', { level: 1, name: `${name} account` });
+      await heading.waitFor();
+      await page.getByRole('button', { name: 'Release' }).waitFor();
+      await page.evaluate("location.hash = '/'");
+      await page.getByRole('heading', { level: 1, name: 'Overview' }).waitFor();
+      await page.getByRole('searchbox').fill(name);
+      await page.keyboard.press('Enter');
+      await heading.waitFor();
+      await page.getByRole('button', { name: 'Release' }).waitFor();
+    });
+
+  test('a search for one finds it, and no other', async () => {
+    await server.api.block('bo%62@own.example');
+    await server.api.block('bob@own.example');
+    const page = await server.open({ as: 'operator', at: '/blocks?q=bo%2562' });
+    await page.getByRole('link', { name: 'bo%62@own.example' }).waitFor();
+    assert.equal(await page.getByLabel('Search', { exact: true }).inputValue(), 'bo%62');
+    assert.equal(await page.getByRole('link', { name: 'bob@own.example' }).count(), 0);
+  });
+});
+
 describe(
   'names that turn the direction of writing, or hold what is not seen, in a real browser',
   {
