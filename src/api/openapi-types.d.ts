@@ -2740,6 +2740,15 @@ export interface operations {
                         blocks: {
                             active: number;
                         };
+                        /** @description What GET /healthz tells of this process, for the page, to which a reverse proxy may not pass that. Null is what it does not tell. With the role domain readModels alone. */
+                        health: {
+                            readModels: string;
+                            store: string | null;
+                            relay: string | null;
+                            redis: string | null;
+                            quarantine: number | null;
+                            clockSkewSeconds: number | null;
+                        };
                         /** @description Senders that a rule has tripped on, and that are not blocked, proposed or exempt: rules only observe, or no detector acts. One that is proposed is among them once a rule that blocks has tripped on it later. And blocked ones whose mail has gone past their block within a day. */
                         unstopped: {
                             senders: number;

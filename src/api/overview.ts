@@ -36,6 +36,20 @@ const heldShape = z
       'Blocks that have ended while mail was on hold for them, and on whose mail nobody has decided. With the role domain those of accounts alone.',
   });
 
+const healthShape = z
+  .object({
+    readModels: z.string(),
+    store: z.string().nullable(),
+    relay: z.string().nullable(),
+    redis: z.string().nullable(),
+    quarantine: z.int().nullable(),
+    clockSkewSeconds: z.int().nullable(),
+  })
+  .meta({
+    description:
+      'What GET /healthz tells of this process, for the page, to which a reverse proxy may not pass that. Null is what it does not tell. With the role domain readModels alone.',
+  });
+
 const overviewShape = z.object({
   now: instantShape,
   proposals: z.object({
@@ -44,6 +58,7 @@ const overviewShape = z.object({
     lapsing: z.int().meta({ description: 'So many lapse within a day.' }),
   }),
   blocks: z.object({ active: z.int() }),
+  health: healthShape,
   unstopped: unstoppedShape,
   held: heldShape,
   refusals: z
@@ -109,6 +124,7 @@ export function overviewRoute(deps: ApiDependencies, reads: LongReads): Route {
         now: formatInstant(now),
         proposals: proposalsOf(deps, now, concerns),
         blocks: { active: activeOf(deps, now, concerns) },
+        health: healthOf(deps, isDomains),
         unstopped: unstoppedView(deps, passing),
         held: heldOf(deps, now, concerns),
         refusals: [...models.recentMail.refusals(now, own)],
@@ -120,6 +136,19 @@ export function overviewRoute(deps: ApiDependencies, reads: LongReads): Route {
       } satisfies OverviewJson);
     },
   });
+}
+
+function healthOf(deps: ApiDependencies, isDomains: boolean): OverviewJson['health'] {
+  const report = deps.health();
+  const { readModels, store, relay, redis = null } = report;
+  if (isDomains)
+    return { readModels, store: null, relay: null, redis: null, quarantine: null, clockSkewSeconds: null };
+  const numberOf = (detail: string): number | null => {
+    const told = report[detail];
+    return typeof told === 'number' ? told : null;
+  };
+  const [quarantine, clockSkewSeconds] = [numberOf('quarantine'), numberOf('clockSkewSeconds')];
+  return { readModels, store, relay, redis, quarantine, clockSkewSeconds };
 }
 
 function proposalsOf(

@@ -1,10 +1,9 @@
-import { useQuery } from '@tanstack/react-query';
 import type { AnswerOf } from '../api.js';
-import { answered, api } from '../api.js';
 import { SubjectLink } from '../parts/blocks.js';
 import { blockPath, useHref } from '../route.js';
 import { spanOf, Time, useNow } from '../time.js';
-import { useRights } from '../who.js';
+
+type Overview = AnswerOf<'/api/v1/overview'>;
 
 interface Trouble {
   readonly what: string;
@@ -13,58 +12,45 @@ interface Trouble {
 }
 
 /** What is wrong with Stopgap itself, or with what is behind it. */
-export function useTroubles(): readonly Trouble[] {
-  const { seesServer } = useRights();
-  const health = useQuery({
-    queryKey: ['health'],
-    queryFn: () => answered(api.GET('/healthz')),
-    refetchInterval: 10_000,
-  });
-  return health.data === undefined ? [] : troublesOf(health.data, seesServer);
-}
-
-type Health = Readonly<Record<string, unknown>>;
-
-function troublesOf(health: Health, seesServer: boolean): readonly Trouble[] {
+export function troublesOf({ health, behindSeconds }: Overview, seesServer: boolean): readonly Trouble[] {
   const found: Trouble[] = [];
-  const isOld = health['readModels'] === 'behind';
-  if (isOld)
+  if (health.readModels === 'behind')
     found.push({
-      what: `What you see is ${spanOf(1000 * Number(health['lagSeconds'] ?? 0))} old.`,
+      what: `What you see is ${spanOf(1000 * behindSeconds)} old.`,
       advice:
         'Blocks that are in force go on. Look at the load of this machine and at the connection to the store.',
     });
   if (!seesServer) return found.map(({ what }) => ({ what, advice: 'Blocks that are in force go on.' }));
-  if (health['store'] === 'failing')
+  if (health.store === 'failing')
     found.push({
       what: 'The store does not take what happens.',
       advice:
         'Nothing can be decided until it does. Look whether its disk is full or the database is down; the log of Stopgap says why.',
     });
-  if (health['relay'] === 'failing')
+  if (health.relay === 'failing')
     found.push({
       what: 'The mail server behind Stopgap does not answer.',
       advice:
         'Everybody who sends hears 451, and tries again later. Look whether it runs, and whether smtp.relay names it.',
     });
-  if (health['relay'] === 'unanswered')
+  if (health.relay === 'unanswered')
     found.push({
       what: 'The mail server behind Stopgap has not answered the last message that it was sent.',
       advice:
         'It takes connections. Who sent that message waits, or hears 451 and tries again. Look into its log, and whether its disk is full. This ends when it answers a message, or ten minutes after the one that it did not answer.',
     });
-  if (health['redis'] === 'failing')
+  if (health.redis === 'failing')
     found.push({
       what: 'Redis does not answer.',
       advice: 'Blocks still begin and refuse; what is timed (ends, notices) waits until it is back.',
     });
-  const kept = Number(health['quarantine'] ?? 0);
+  const kept = health.quarantine ?? 0;
   if (kept > 0)
     found.push({
       what: `The store has refused ${kept.toLocaleString()} events of this node.`,
       advice: 'They are kept on its disk. Look into the log for the reason, then run: stopgap outbox retry',
     });
-  const skew = Math.abs(Number(health['clockSkewSeconds'] ?? 0));
+  const skew = Math.abs(health.clockSkewSeconds ?? 0);
   if (skew >= 60)
     found.push({
       what: `The clock of this machine is ${spanOf(skew * 1000)} off the store's.`,
@@ -88,7 +74,7 @@ export function Troubles({ troubles }: { troubles: readonly Trouble[] }) {
 }
 
 /** Names who is over a limit or blocked while nothing stops it. */
-export function NotStopped({ unstopped }: { unstopped: AnswerOf<'/api/v1/overview'>['unstopped'] }) {
+export function NotStopped({ unstopped }: { unstopped: Overview['unstopped'] }) {
   const { senders, sentence, items } = unstopped;
   if (sentence === null) return null;
   return (
@@ -109,7 +95,7 @@ export function NotStopped({ unstopped }: { unstopped: AnswerOf<'/api/v1/overvie
 }
 
 /** Names the blocks that have ended and whose held mail waits for a person. */
-export function StillHeld({ held }: { held: AnswerOf<'/api/v1/overview'>['held'] }) {
+export function StillHeld({ held }: { held: Overview['held'] }) {
   const href = useHref();
   const { blocks, sentence, items } = held;
   if (sentence === null) return null;

@@ -12,7 +12,7 @@ import { Table } from '../parts/table.js';
 import { blockPath, useAt, useHref } from '../route.js';
 import { Time } from '../time.js';
 import { useRights, useWho } from '../who.js';
-import { NoMail, NotStopped, StillHeld, Troubles, useTroubles } from './overview-trouble.js';
+import { NoMail, NotStopped, StillHeld, Troubles, troublesOf } from './overview-trouble.js';
 
 type Overview = AnswerOf<'/api/v1/overview'>;
 
@@ -33,7 +33,6 @@ export function OverviewScreen() {
 }
 
 function Present({ seesServer }: { seesServer: boolean }) {
-  const troubles = useTroubles();
   const overview = useQuery({
     queryKey: ['overview', 'now'],
     queryFn: () => answered(api.GET('/api/v1/overview')),
@@ -41,11 +40,12 @@ function Present({ seesServer }: { seesServer: boolean }) {
   });
   return (
     <>
-      <Troubles troubles={troubles} />
+      <Troubles troubles={overview.data === undefined ? [] : troublesOf(overview.data, seesServer)} />
       <Loaded query={overview}>
         {(data) => (
           <>
-            {isCalm(data, troubles.length) && <Calm data={data} />}
+            {/* What cannot be asked for now may burn. */}
+            {!overview.isError && isCalm(data, seesServer) && <Calm data={data} />}
             <NotStopped unstopped={data.unstopped} />
             <StillHeld held={data.held} />
             {seesServer && <NoMail lastMailAt={data.lastMailAt} />}
@@ -64,12 +64,12 @@ function Present({ seesServer }: { seesServer: boolean }) {
   );
 }
 
-const isCalm = ({ proposals, breaker, unstopped, held }: Overview, troubles: number): boolean =>
-  proposals.waiting === 0 &&
-  breaker?.open !== true &&
-  unstopped.senders === 0 &&
-  held.blocks === 0 &&
-  troubles === 0;
+const isCalm = (data: Overview, seesServer: boolean): boolean =>
+  data.proposals.waiting === 0 &&
+  data.breaker?.open !== true &&
+  data.unstopped.senders === 0 &&
+  data.held.blocks === 0 &&
+  troublesOf(data, seesServer).length === 0;
 
 function Calm({ data: { blocks, mode } }: { data: Overview }) {
   return (

@@ -8,6 +8,7 @@ import { ApiServer } from '../../support/api/server.js';
 import type { Call } from '../../support/api/server.js';
 
 interface Overview {
+  readonly health: Readonly<Record<string, unknown>>;
   readonly unstopped: {
     readonly senders: number;
     readonly blocked: number;
@@ -65,6 +66,25 @@ describe('the overview', () => {
     assert.deepEqual([refusals.length, Math.max(...refusals)], [60, 0]);
     assert.equal(breaker!.open, false);
     assert.match(breaker!.sentence, /block by themselves: 0 of at most/);
+  });
+
+  test('tells how the process is, and of that nothing but its age to the administrator of a domain', async () => {
+    const { health } = server;
+    const before = { ...health };
+    Object.assign(health, { relay: 'failing', readModels: 'behind', quarantine: 2, clockSkewSeconds: 61 });
+    const own = { store: null, relay: null, redis: null, quarantine: null, clockSkewSeconds: null };
+    assert.deepEqual((await overview('domain')).health, { readModels: 'behind', ...own });
+    assert.deepEqual((await overview()).health, {
+      readModels: 'behind',
+      store: 'ok',
+      relay: 'failing',
+      redis: null,
+      quarantine: 2,
+      clockSkewSeconds: 61,
+    });
+    Object.assign(health, { relay: before.relay, readModels: before.readModels });
+    delete health['quarantine'];
+    delete health['clockSkewSeconds'];
   });
 
   test('counts what waits and is in force, and names who is closest to a limit first', async () => {

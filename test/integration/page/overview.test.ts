@@ -20,6 +20,15 @@ describe('the overview in a real browser', { skip: WITHOUT_BROWSER }, () => {
     await assertReflows(page);
   });
 
+  test('does not go on saying that nothing is burning once the server does not answer', async () => {
+    const page = await server.open({ as: 'viewer' });
+    await page.getByText('Nothing is burning.').waitFor();
+    await page.route('**/api/v1/overview', (route) => route.abort());
+    await page.clock.runFor(20_000);
+    await page.getByText('Stopgap does not answer.').waitFor();
+    await page.getByText('Nothing is burning.').waitFor({ state: 'detached' });
+  });
+
   test('does not say that nothing is burning while nothing stops a sender over its limit, and names it', async () => {
     await server.api.sent('flood@example.com', 120);
     server.api.clock.advance(MINUTE);
@@ -102,6 +111,19 @@ describe('the overview in a real browser', { skip: WITHOUT_BROWSER }, () => {
       const text = await page.locator('main').innerText();
       assert.doesNotMatch(text, /example\.com|Circuit breaker/);
       await page.getByText('Of own.example').waitFor();
+    });
+
+    test('says what is wrong behind it also where a reverse proxy passes no /healthz', async () => {
+      const { health } = server.api;
+      const before = { ...health };
+      Object.assign(health, { relay: 'failing', status: 'degraded' });
+      const page = await server.open({ as: 'viewer', at: '/people' });
+      await page.route('**/healthz', (route) => route.fulfill({ status: 403, body: 'Forbidden' }));
+      await page.goto(`${server.api.url}#/`);
+      await page.getByRole('heading', { name: 'Blocks in force' }).waitFor();
+      await page.getByText('The mail server behind Stopgap does not answer.').waitFor();
+      assert.equal(await page.getByText('Nothing is burning.').count(), 0);
+      Object.assign(health, before);
     });
 
     test('says in words what is wrong behind it, and what to do', async () => {
