@@ -47,10 +47,13 @@ export function searchOf(query: Query): string {
   return given.length === 0 ? '' : `?${new URLSearchParams(given)}`;
 }
 
-/** The past instant that the page shows, as ISO 8601; undefined for now. It goes along from screen to screen. */
+/**
+ * The past instant that the page shows, as ISO 8601; undefined for now, and where the place names no instant. It goes along
+ * from screen to screen.
+ */
 export function useAt(): string | undefined {
   const [{ at }] = useQuery();
-  return at;
+  return at === undefined || Number.isNaN(Date.parse(at)) ? undefined : at;
 }
 
 /** A path to another screen that keeps the past instant. */

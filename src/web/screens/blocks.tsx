@@ -142,6 +142,11 @@ export function BlocksScreen() {
     ],
     [canDecide, hasOneState, href, isRoomy, operates],
   );
+  const { sort: _, ...matching } = filter;
+  const matchingKey = JSON.stringify(matching);
+  const [allOf, setAllOf] = useState('');
+  // All that match another search were never meant.
+  if (selected === 'all' && allOf !== matchingKey) select(NONE);
   const isAllMatching = selected === 'all';
   const everything = useMemo(
     () => ({ has: () => true, size: Infinity }) as unknown as ReadonlySet<string>,
@@ -198,7 +203,7 @@ export function BlocksScreen() {
             {isAllMatching ? `All ${count.toLocaleString()} matching` : count.toLocaleString()} selected
           </span>
           {!isAllMatching && filter.state === 'active' && total !== undefined && total > count && (
-            <button type="button" onClick={() => select('all')}>
+            <button type="button" onClick={() => (setAllOf(matchingKey), select('all'))}>
               Select all {total.toLocaleString()} matching
             </button>
           )}

@@ -232,6 +232,41 @@ describe('the screen of blocks in a real browser', { skip: WITHOUT_BROWSER }, ()
     assert.deepEqual(await page.evaluate<string[]>(cut), []);
   });
 
+  test('shows what is now where the place names no instant', async () => {
+    const page = await server.open({ as: 'operator', at: '/blocks?at=yesterday' });
+    await page.getByRole('link', { name: 'cleo@example.com' }).waitFor();
+    await page.getByRole('button', { name: 'As of now' }).waitFor();
+  });
+
+  test('selects with Shift from the row that was selected last, also where others have come before it', async () => {
+    const { api } = server;
+    const names = ['ra', 'rb', 'rc'].map((name) => `${name}@range.example`);
+    for (const name of names) await api.block(name);
+    const page = await server.open({ as: 'operator', at: '/blocks?q=range.example&sort=subject' });
+    await page.getByText('Live').waitFor();
+    const row = (name: string) => page.getByRole('row').filter({ hasText: name });
+    await row('rb@').getByRole('checkbox').click();
+    for (const name of ['a', 'b', 'c']) await api.block(`${name}@range.example`);
+    await page.getByText('6 blocks').waitFor();
+    await row('rc@')
+      .getByRole('checkbox')
+      .click({ modifiers: ['Shift'] });
+    await page.getByText('2 selected').waitFor();
+    for (const name of ['rb@', 'rc@']) assert.ok(await row(name).getByRole('checkbox').isChecked());
+  });
+
+  test('selects nothing any more once all that matched a search were selected and the search is another', async () => {
+    for (const name of ['one', 'two']) await server.api.block(`${name}@wide.example`);
+    const page = await server.open({ as: 'operator', at: '/blocks?q=wide.example' });
+    await page.getByText('2 blocks').waitFor();
+    await page.getByRole('checkbox', { name: 'Select row 1', exact: true }).click();
+    await page.getByRole('button', { name: 'Select all 2 matching' }).click();
+    await page.getByText('All 2 matching selected').waitFor();
+    await page.getByLabel('Search', { exact: true }).fill('example');
+    await page.getByRole('link', { name: 'cleo@example.com' }).waitFor();
+    assert.equal(await page.getByRole('region', { name: 'What is selected' }).count(), 0);
+  });
+
   test('releases all that match, also those that are not loaded, and lists what was released already', async () => {
     await blockMany(260);
     const page = await server.open({ as: 'operator', at: '/blocks?q=bulk' });
