@@ -138,21 +138,44 @@ function Standing({ sender: { subject, standing } }: { sender: Sender }) {
   );
 }
 
-/** What refuses it where it is not blocked itself: a block on its domain, on where it came from last, or a wider one. */
-function useOtherBlock(subject: Subject, isBlocked: boolean, at?: string): Check | undefined {
+/**
+ * What refuses it where it is not blocked itself: a block on its domain, on where it came from last, or a wider one.
+ *
+ * @returns `asked`, or the error, while that is not known
+ */
+function useOtherBlock(
+  subject: Subject,
+  isBlocked: boolean,
+  at?: string,
+): Check | Error | 'asked' | undefined {
   const { type, value } = subject;
   const query = { ...checkOf(subject), ...(at === undefined ? {} : { at }) };
-  const { data } = useQuery({
+  const isAsked = !isBlocked && isAskable(subject);
+  const { data, error } = useQuery({
     queryKey: ['sender', type, value, 'check', at],
     queryFn: () => answered(api.GET('/api/v1/check', { params: { query } })),
-    enabled: !isBlocked && isAskable(subject),
+    enabled: isAsked,
     refetchInterval: at === undefined ? 15_000 : false,
   });
-  return !isBlocked && data?.refused === true && isRefusedBy(subject, data.block) ? data : undefined;
+  if (!isAsked) return undefined;
+  if (error !== null) return error;
+  if (data === undefined) return 'asked';
+  return data.refused && isRefusedBy(subject, data.block) ? data : undefined;
 }
 
-function OtherBlock({ check: { sentence, block } }: { check: Check }) {
+function OtherBlock({ check }: { check: Check | Error | 'asked' }) {
   const href = useHref();
+  if (check === 'asked') return <p className="quiet loading">Loading…</p>;
+  if (check instanceof Error)
+    return (
+      <div className="panel panel-warn" role="status">
+        <p>
+          <strong>Not blocked itself.</strong> Whether something else refuses it is not known now:{' '}
+          <InOwnZone text={check.message} />
+        </p>
+      </div>
+    );
+  const { sentence, block } = check;
   return (
     <div className="panel panel-bad">
       <p>
@@ -167,9 +190,14 @@ type Asked = 'block' | 'release' | 'approve' | 'dismiss' | 'exempt';
 
 function Actions({ sender: { subject, standing } }: { sender: Sender }) {
   const { decides, operates } = useRights();
-  const [asked, ask] = useState<Asked>();
-  const close = (): void => ask(undefined);
   const { block, proposal, exemption } = standing;
+  const about = block?.id ?? proposal?.id;
+  const [dialog, setDialog] = useState<{ asked: Asked; about: string | undefined }>();
+  const ask = (what: Asked): void => setDialog({ asked: what, about });
+  const close = (): void => setDialog(undefined);
+  const asked = dialog?.asked;
+  // Nobody has asked to release, or to decide on, one that came after.
+  const isOfThis = dialog?.about === about;
   const button = (what: Asked, text: string, className = '') => (
     <button type="button" className={className} onClick={() => ask(what)}>
       {text}
@@ -183,9 +211,13 @@ function Actions({ sender: { subject, standing } }: { sender: Sender }) {
       {operates && block === null && proposal === null && button('block', 'Block', 'danger')}
       {operates && exemption === null && button('exempt', 'Exempt')}
       {asked === 'block' && <ImposeDialog subject={subject} close={close} />}
-      {asked === 'release' && block !== null && <ReleaseDialog block={block} close={close} />}
-      {asked === 'approve' && proposal !== null && <ApproveDialog block={proposal} close={close} />}
-      {asked === 'dismiss' && proposal !== null && <DismissDialog block={proposal} close={close} />}
+      {asked === 'release' && isOfThis && block !== null && <ReleaseDialog block={block} close={close} />}
+      {asked === 'approve' && isOfThis && proposal !== null && (
+        <ApproveDialog block={proposal} close={close} />
+      )}
+      {asked === 'dismiss' && isOfThis && proposal !== null && (
+        <DismissDialog block={proposal} close={close} />
+      )}
       {asked === 'exempt' && <ExemptDialog subject={subject} close={close} />}
     </div>
   );

@@ -359,6 +359,36 @@ describe('the screen of a sender in a real browser', { skip: WITHOUT_BROWSER }, 
     await page.getByRole('alert').getByText('in your domains').waitFor();
   });
 
+  test('does not say that a sender is not blocked while nobody can tell whether its domain is', async () => {
+    const { id } = (await server.api.block('evil.example', {
+      subject: { type: 'domain', value: 'evil.example' },
+    })) as unknown as { id: string };
+    await server.api.sent('ann@evil.example', 1);
+    const page = await server.open({ as: 'operator', at: '/blocks' });
+    await page.getByRole('table').waitFor();
+    await page.route('**/api/v1/check?*', (route) => route.fulfill({ status: 503, body: '' }));
+    await page.goto(`${server.api.url}#${ACCOUNT}ann@evil.example`);
+    await page.getByText('Whether something else refuses it is not known now').waitFor();
+    assert.equal(await page.getByText('Not blocked.').count(), 0);
+    await assertAccessible(page);
+    await server.api.post(`/api/v1/blocks/${id}/release`, {});
+  });
+
+  test('does not ask to release a later block than the one that another person has released meanwhile', async () => {
+    const first = await server.api.block('zed@example.com');
+    const page = await server.open({ as: 'operator', at: `${ACCOUNT}zed@example.com` });
+    await page.getByText('Live').waitFor();
+    await page.getByRole('button', { name: 'Release' }).click();
+    await page.getByRole('dialog').waitFor();
+    await server.api.post(`/api/v1/blocks/${first['id']}/release`, {});
+    await page.getByRole('dialog').waitFor({ state: 'detached' });
+    await server.api.block('zed@example.com', { description: 'a second thief' });
+    await page.getByText('a second thief').first().waitFor();
+    assert.equal(await page.getByRole('dialog').count(), 0);
+    await page.getByRole('button', { name: 'Release' }).click();
+    await page.getByRole('dialog').waitFor();
+  });
+
   test('of a past instant shows what was then, and offers nothing to change', async () => {
     const at = new Date(server.api.clock.now() - 30 * MINUTE).toISOString();
     const page = await server.open({ as: 'admin', at: `${ACCOUNT}bob@example.com?at=${at}` });
