@@ -46,6 +46,8 @@ export interface Renew {
   /** The direction of the attempted mail. */
   readonly direction: Direction;
   readonly evidence: Evidence;
+  /** As of {@link Act}. */
+  readonly exemptedBy?: Act['exemptedBy'];
 }
 
 /** The responder's: a rule tripped that may only observe. */

@@ -100,11 +100,17 @@ function act(command: At<Act>, standing: Standing): readonly BlockFact[] {
   if (command.onlyPending === true && !isUncontained(command, standing)) return [];
   if (command.action === 'propose' && evidence.lastPosition <= standing.lapsedThrough) return [];
   const exempted = exemptionAt(standing, now) ?? command.exemptedBy;
-  if (exempted !== undefined) {
-    const { id: exemption, reason } = exempted;
-    return [{ type: 'ExemptionApplied', data: { exemption, reason, action: command.action, evidence } }];
-  }
+  if (exempted !== undefined) return [spared(exempted, command.action, evidence)];
   return command.action === 'block' ? blockByRule(command, standing) : propose(command, standing);
+}
+
+/** A rule would have acted, and an exemption keeps it from that. */
+function spared(
+  { id: exemption, reason }: NonNullable<Act['exemptedBy']>,
+  action: Act['action'],
+  evidence: Evidence,
+): BlockFact {
+  return { type: 'ExemptionApplied', data: { exemption, reason, action, evidence } };
 }
 
 /** Whether a proposal waits, or a block of the other direction is in the place of one, so that nothing stops the sender yet. */
@@ -231,7 +237,9 @@ function renew(command: At<Renew>, standing: Standing): readonly BlockFact[] {
   // Anybody may make attempts of inbound mail, so these do not extend a block that refuses outbound mail.
   if (command.direction === 'inbound' && block.direction !== 'inbound') return [];
   if (isStale(evidence, standing)) return [];
-  return strengthen(block, tripped(evidence, now) + command.duration, block.direction, { evidence });
+  const later = strengthen(block, tripped(evidence, now) + command.duration, block.direction, { evidence });
+  const exempted = exemptionAt(standing, now) ?? command.exemptedBy;
+  return later.length === 0 || exempted === undefined ? later : [spared(exempted, 'block', evidence)];
 }
 
 /** Ends that differ by no more count as one: the same request, sent several times at once, is decided several times. */

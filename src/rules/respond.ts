@@ -104,14 +104,15 @@ function isFarBeyond({ rule, evidence }: Verdict): boolean {
 /** The response to a verdict. Live traffic and a back-test both use it. */
 export function respond(verdict: Verdict, circumstances: Circumstances): Response {
   const { rule, subject, evidence, kind, mode } = verdict;
-  if (kind === 'renew' && mode === 'enforce') {
-    return only({ kind, duration: rule.for!, direction: rule.direction, evidence });
-  }
   if (rule.then === 'observe' || mode === 'observe') {
     return only({ kind: 'observe', subject, action: rule.then, evidence });
   }
   const { now, breaker } = circumstances;
   const exemptedBy = circumstances.exemptedBy(subject);
+  if (kind === 'renew') {
+    const renew = { kind, duration: rule.for!, direction: rule.direction, evidence };
+    return only(exemptedBy === undefined ? renew : { ...renew, exemptedBy });
+  }
   const terms = termsOf(rule, evidence.sentence);
   const id = circumstances.newId();
   const act: Act = {

@@ -464,6 +464,26 @@ describe('renewal', () => {
       .when(arriving)
       .then([extended(NOW + HOUR, { direction: 'inbound', evidence: proof })]);
   });
+  test('is kept back by an exemption: the block ends when it was to end', () => {
+    const exempt = { id: 'x1', reason: 'a weekly list' };
+    const applied = (exemption: string): BlockFact => ({
+      type: 'ExemptionApplied',
+      data: { exemption, reason: 'a weekly list', action: 'block', evidence: proof },
+    });
+    given([trying])
+      .when({ ...renew, exemptedBy: exempt })
+      .then([applied('x1')]);
+    const granted: BlockFact = {
+      type: 'ExemptionGranted',
+      data: { exemption: 'x2', subject: ALICE, until: null, reason: 'a weekly list' },
+    };
+    given([trying, granted])
+      .when(renew)
+      .then([applied('x2')]);
+    given([imposedByRule()])
+      .when({ ...renew, exemptedBy: exempt })
+      .then([]);
+  });
   test('cannot bring back a block that is over', () => {
     given([imposedByRule({ renewWhileTrying: true, until: NOW })])
       .when(renew)

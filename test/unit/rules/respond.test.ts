@@ -146,3 +146,26 @@ describe('a sender that has gone on far beyond its limit', () => {
     assert.deepEqual([(command as Act).action, anticipated?.id], ['block', 'p1']);
   });
 });
+
+describe('refused attempts that go on', () => {
+  const renewal = (then: Rule['then'], more: Partial<Circumstances> = {}) =>
+    respond(verdict(101, { kind: 'renew', rule: { ...rule('burst'), then } }), given(0, more)).command;
+
+  test('keep a block of a rule up, unless an exemption keeps the rule back', () => {
+    const exemptedBy = { id: 'x1', reason: 'a weekly list' };
+    assert.equal(renewal('block').kind, 'renew');
+    assert.deepEqual(renewal('block', { exemptedBy: () => exemptedBy }), {
+      ...renewal('block'),
+      exemptedBy,
+    });
+  });
+
+  test('are only recorded once the rule is to observe', () => {
+    assert.deepEqual(renewal('observe'), {
+      kind: 'observe',
+      subject: ALICE,
+      action: 'observe',
+      evidence: evidence({ observed: 101 }),
+    });
+  });
+});
