@@ -15,23 +15,36 @@ import type { ApiDependencies } from './dependencies.js';
 import type { Answer, ApiRequest, Concerns, Route } from './http/route.js';
 import { refuseOtherName } from './login-names.js';
 import { route } from './http/route.js';
-import { noteInput, oneOf, oneSpan, spanInputs, spanOf, subjectInput } from './shapes.js';
+import { noteInput, oneOf, oneSpan, optionalSpanOf, spanInputs, spanOf, subjectInput } from './shapes.js';
 
 export const BLOCKS = '/api/v1/blocks';
+
+const description = z.string('must be a text').max(500, 'at most 500 characters');
 
 const creationOf = (deps: ApiDependencies) =>
   z
     .strictObject({
       subject: subjectInput(isSeenBy(deps)),
       direction: oneOf(DIRECTIONS).default('outbound'),
-      description: z.string('must be a text').max(500, 'at most 500 characters').optional(),
+      description: description.optional(),
       refusal: oneOf(REFUSALS)
         .optional()
         .meta({ description: 'soft unless given; a block in force keeps its own.' }),
       ...spanInputs,
     })
     .check(oneSpan(1));
-const change = z.strictObject({ ...spanInputs, note: noteInput.optional() }).check(oneSpan(1));
+const change = z
+  .strictObject({
+    ...spanInputs,
+    description: description.optional(),
+    refusal: oneOf(REFUSALS).optional(),
+    note: noteInput.optional(),
+  })
+  .check(oneSpan(0))
+  .refine(({ note: _, ...changes }) => Object.keys(changes).length > 0, {
+    path: ['duration'],
+    message: 'nothing to change: give duration, until, indefinite: true, description or refusal',
+  });
 
 /** Blocks and proposals: create, read, change when they end. */
 export function blockRoutes(deps: ApiDependencies): readonly Route[] {
@@ -94,19 +107,21 @@ export function blockRoutes(deps: ApiDependencies): readonly Route[] {
     route<unknown, z.infer<typeof change>>({
       method: 'patch',
       path: `${BLOCKS}/{id}`,
-      summary: 'Change when an active block ends; a duration counts from now',
+      summary: 'Change an active block: its end, description, refusal; a duration counts from now',
       role: 'operator',
       scope: 'none',
       body: { schema: change },
       responses: { 200: { description: 'The block as it is now', schema: blockShape } },
       async handle(request) {
         const entry = await findEntry(deps, request.params['id']!, request.concerns);
-        const { note, ...span } = request.body;
+        const { description, refusal, note, ...span } = request.body;
         const command = {
-          kind: 'change-until' as const,
+          kind: 'change' as const,
           block: entry.id,
-          ...spanOf(span),
-          ...(note === undefined ? {} : { note }),
+          span: optionalSpanOf(span),
+          description,
+          refusal,
+          note,
         };
         return actOn(request, entry, command, deps);
       },

@@ -134,7 +134,7 @@ export interface paths {
         delete?: never;
         options?: never;
         head?: never;
-        /** Change when an active block ends; a duration counts from now */
+        /** Change an active block: its end, description, refusal; a duration counts from now */
         patch: operations["patch_blocks_id"];
         trace?: never;
     };
@@ -3108,6 +3108,9 @@ export interface operations {
                     until?: string;
                     /** @constant */
                     indefinite?: true;
+                    description?: string;
+                    /** @enum {string} */
+                    refusal?: "soft" | "defer" | "honest" | "hold";
                     note?: string;
                 };
             };

@@ -250,7 +250,7 @@ class People {
       case 'BlockExtended':
       case 'BlockShortened': {
         const { block: recorded, until } = event.data;
-        if (isPersons) this.#toBlock(event, recorded, (block) => ({ kind: 'change-until', block, until }));
+        if (isPersons) this.#toBlock(event, recorded, (block) => ({ kind: 'change', block, span: { until } }));
         return;
       }
       case 'BlockReleased': {

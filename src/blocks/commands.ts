@@ -107,11 +107,15 @@ export interface DecideHeld {
 /** The worker's: what the hook did. */
 export type ReportHook = HookRan & { readonly kind: 'hook' };
 
-export type ChangeUntil = Span & {
-  readonly kind: 'change-until';
+/** A person's: what is absent stays as it is. */
+export interface Change {
+  readonly kind: 'change';
   readonly block: string;
-  readonly note?: string;
-};
+  readonly span?: Span | undefined;
+  readonly description?: string | undefined;
+  readonly refusal?: Refusal | undefined;
+  readonly note?: string | undefined;
+}
 
 /** The timer's: harmless at any time, any number of times. */
 export interface Expire {
@@ -148,7 +152,7 @@ export type BlockCommand =
   | Release
   | DecideHeld
   | ReportHook
-  | ChangeUntil
+  | Change
   | Expire
   | Lapse
   | Grant

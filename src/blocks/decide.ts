@@ -8,7 +8,7 @@ import type {
   Approve,
   At,
   BlockCommand,
-  ChangeUntil,
+  Change,
   Grant,
   Impose,
   Renew,
@@ -77,8 +77,8 @@ export function decide(command: At<BlockCommand>, standing: Standing): readonly 
       const { kind: _kind, now: _now, ...ran } = command;
       return [{ type: 'HookRan', data: { ...ran, block: requireImposed(standing, command.block, now) } }];
     }
-    case 'change-until':
-      return changeUntil(command, standing);
+    case 'change':
+      return change(command, standing);
     case 'expire':
       return standing.block?.id === nameOf(standing, command.block) ? expiry(standing, now) : [];
     case 'lapse':
@@ -270,11 +270,8 @@ function impose(command: At<Impose>, standing: Standing): readonly BlockFact[] {
  *
  * @throws StopgapError `conflict` if it was to end earlier: that would undo what somebody else set
  */
-function imposeAgain(
-  { direction, description, refusal }: Impose,
-  before: StandingBlock,
-  until: Until,
-): readonly BlockFact[] {
+function imposeAgain(asked: Impose, before: StandingBlock, until: Until): readonly BlockFact[] {
+  const { direction } = asked;
   if (until !== null && isLater(before.until, until + SAME_END)) {
     const end = before.until === null ? 'until it is released' : `until ${formatInstant(before.until)}`;
     const isOther = uniteDirections(before.direction, direction) !== before.direction;
@@ -283,10 +280,7 @@ function imposeAgain(
     throw new StopgapError('conflict', message, { block: before.id, state: 'active' });
   }
   const stronger = strongerOf(before, { until, direction });
-  const changes = {
-    ...(description === undefined || description === before.description ? {} : { description }),
-    ...(refusal === undefined || refusal === before.refusal ? {} : { refusal }),
-  };
+  const changes = changesOf(before, asked);
   const isSame = stronger.until === before.until && stronger.direction === before.direction;
   if (isSame && Object.keys(changes).length === 0) return [];
   return [{ type: 'BlockExtended', data: { block: before.id, ...stronger, ...changes } }];
@@ -307,17 +301,34 @@ function approve(command: At<Approve>, standing: Standing): readonly BlockFact[]
   ];
 }
 
-function changeUntil(command: At<ChangeUntil>, standing: Standing): readonly BlockFact[] {
-  const { now } = command;
-  const until = endOf(command, now);
+function change(command: At<Change>, standing: Standing): readonly BlockFact[] {
+  const { now, span } = command;
   const block = requireActive(standing, command.block, now, 'changed');
+  const until = span === undefined ? block.until : endOf(span, now);
   if (isOver(until, now)) throw inThePast('until', now, '; to end the block now, release it');
-  if (until === block.until) return [];
+  const { id, direction } = block;
+  const changes = changesOf(block, command);
   const note = noted(command.note);
-  if (isLater(until, block.until)) {
-    return [{ type: 'BlockExtended', data: { block: block.id, until, direction: block.direction, ...note } }];
-  }
-  return [{ type: 'BlockShortened', data: { block: block.id, until: until!, ...note } }];
+  const isShorter = isLater(block.until, until);
+  const facts: BlockFact[] = [];
+  if (isShorter) facts.push({ type: 'BlockShortened', data: { block: id, until: until!, ...note } });
+  if (isLater(until, block.until) || Object.keys(changes).length > 0)
+    facts.push({
+      type: 'BlockExtended',
+      data: { block: id, until, direction, ...changes, ...(isShorter ? {} : note) },
+    });
+  return facts;
+}
+
+/** What a person says of a block that is not so yet. */
+function changesOf(
+  block: StandingBlock,
+  { description, refusal }: Pick<Impose, 'description' | 'refusal'>,
+): Pick<Impose, 'description' | 'refusal'> {
+  return {
+    ...(description === undefined || description === block.description ? {} : { description }),
+    ...(refusal === undefined || refusal === block.refusal ? {} : { refusal }),
+  };
 }
 
 /** Rules must not act on an exempt subject, so its proposal ends too. A block in force stays. */

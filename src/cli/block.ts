@@ -10,7 +10,7 @@ import { BLOCK_SORTS } from '../../projections/blocks/block-segments.js';
 import { parseInstant } from '../kernel/time.js';
 import { askedSubject, DIRECTIONS, SUBJECT_TYPES } from '../sending/subjects.js';
 import type { ApiClient, JsonOption, QueryOf } from './client.js';
-import { connect, withJson } from './client.js';
+import { connect, PART_OF_ID, withJson } from './client.js';
 import type { Block, HeldMail } from './client-format.js';
 import { blockDetails, blockRows, ending, heldState, heldText, OPERATOR_DECIDES } from './client-format.js';
 import { refusedBy } from './refused.js';
@@ -293,7 +293,7 @@ function editCommand(block: Command, io: CliIo): void {
   edit
     .option('--description <text>', 'why it is there')
     .addOption(new Option('--refusal <refusal>', 'how it refuses').choices([...REFUSALS]))
-    .option('--note <text>', 'why its end changes')
+    .option('--note <text>', 'why it changes')
     .action(async (name: string, value: string | undefined, options: EditOption) => {
       const { description, refusal } = options;
       const span = spanOf(options);
@@ -303,19 +303,11 @@ function editCommand(block: Command, io: CliIo): void {
           exitCode: 2,
         });
       const client = await connect(io, options);
-      let changed = await find(client, named(name, value), 'active');
-      if (isSpan)
-        changed = await client.ask('patch', '/api/v1/blocks/{id}', {
-          params: { path: { id: changed.id } },
-          body: { ...span, ...noted(options.note) },
-        });
-      if (description !== undefined || refusal !== undefined) {
-        const { subject, direction, until, indefinite } = changed;
-        const same = indefinite ? { indefinite } : { until: until! };
-        changed = await client.ask('post', '/api/v1/blocks', {
-          body: { subject, direction, ...same, description, refusal },
-        });
-      }
+      const { id } = await find(client, named(name, value), 'active');
+      const changed = await client.ask('patch', '/api/v1/blocks/{id}', {
+        params: { path: { id } },
+        body: { ...span, description, refusal, ...noted(options.note) },
+      });
       show(io, options, changed);
     });
 }
@@ -441,7 +433,7 @@ async function find(client: ApiClient, what: Named, state?: 'active' | 'proposed
         throw isNone ? await noneOf(client, what, state) : thrown;
       });
   }
-  if (type === undefined && /^[0-9a-f-]{1,36}$/i.test(text)) {
+  if (type === undefined && PART_OF_ID.test(text)) {
     const { items } = await client.get('/api/v1/blocks', {
       params: { query: { id: text.toLowerCase(), limit: '5' } },
     });

@@ -39,6 +39,9 @@ export function withJson(command: Command): Command {
   return withClient(command).option('--json', 'as JSON');
 }
 
+/** The beginning of an id that may stand for it. All begin with the time, so that few letters could be of any, or only of one. */
+export const PART_OF_ID = /^[0-9a-f]{8}[0-9a-f-]{0,28}$/i;
+
 export type { AnswerOf, QueryOf, Schemas } from '../api/openapi-calls.js';
 
 /** One request, when its types have been checked. */

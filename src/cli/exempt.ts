@@ -5,7 +5,7 @@ import { printable } from '../kernel/printable.js';
 import type { SubjectType } from '../sending/subjects.js';
 import { askedSubject, SUBJECT_TYPES } from '../sending/subjects.js';
 import type { ApiClient, JsonOption, Schemas } from './client.js';
-import { connect, withClient } from './client.js';
+import { connect, PART_OF_ID, withClient } from './client.js';
 import { relative } from './client-format.js';
 import type { CliIo } from './io.js';
 import { asJson, done, note, noteMore, print, table, warn } from './io.js';
@@ -127,7 +127,7 @@ async function idOf(client: ApiClient, exemption: string, value: string | undefi
 
 /** Whether it is of what a person wrote, in any spelling of it: a subject, or the beginning of an id. */
 function isOf({ id, subject }: Exemption, text: string): boolean {
-  if (id === text || (/^[0-9a-f-]+$/i.test(text) && id.startsWith(text.toLowerCase()))) return true;
+  if (id === text || (PART_OF_ID.test(text) && id.startsWith(text.toLowerCase()))) return true;
   try {
     return askedSubject(subject.type, text).value === subject.value;
   } catch (thrown) {

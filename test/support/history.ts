@@ -253,7 +253,7 @@ class System {
       case 'release':
         return this.#decide(subject, { kind: what, block: block?.id ?? '', falsePositive });
       case 'change':
-        return this.#decide(subject, { kind: 'change-until', block: block?.id ?? '', until });
+        return this.#decide(subject, { kind: 'change', block: block?.id ?? '', span: { until } });
       case 'grant':
         return this.#decide(subject, { kind: what, subject, until: null, reason: 'test', newId });
       case 'revoke':

@@ -67,8 +67,10 @@ describe('stopgap exempt', () => {
       return /: ([0-9a-f-]{36})\n$/.exec(err)![1]!;
     };
     const [first, second] = [await add('one@example.com'), await add('two@example.com')];
-    const several = await terminal.run('exempt', 'revoke', first.slice(0, 4));
+    const several = await terminal.run('exempt', 'revoke', first.slice(0, 8));
     assert.match(several.err, /several exemptions are of .*: give an id, or the type before it/);
+    const few = await terminal.run('exempt', 'revoke', first.slice(0, 7));
+    assert.match(few.err, /there is no exemption [0-9a-f]{7} in force/);
     const length = [...first].findIndex((letter, index) => letter !== second[index]) + 1;
     const { code, err } = await terminal.run('exempt', 'revoke', first.slice(0, length).toUpperCase());
     assert.deepEqual([code, err], [0, `the exemption ${first} is revoked\n`]);

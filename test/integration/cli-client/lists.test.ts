@@ -65,9 +65,39 @@ describe('lists on the command line', () => {
     );
     await ran('block', 'edit', id, '--description', 'known by now');
     assert.equal((await server.get(`/api/v1/blocks/${id}`)).json.description, 'known by now');
+    await ran('block', 'edit', id, '--for', '2h', '--description', 'and for less long', '--refusal', 'defer');
+    const { json: both } = await server.get(`/api/v1/blocks/${id}`);
+    assert.deepEqual(
+      [both.until, both.description, both.refusal],
+      [formatInstant(server.clock.now() + 2 * HOUR), 'and for less long', 'defer'],
+    );
+    const tooLong = await terminal.run('block', 'edit', id, '--for', '1h', '--description', 'x'.repeat(501));
+    assert.match(tooLong.err, /at most 500 characters/);
+    assert.deepEqual((await server.get(`/api/v1/blocks/${id}`)).json, both);
     const nothing = await terminal.run('block', 'edit', id);
     assert.deepEqual([nothing.code, nothing.out], [2, '']);
     assert.match(nothing.err, /say what: --for/);
+  });
+
+  test('block edit changes no block that has ended, and no few letters stand for an id', async () => {
+    const { id } = await server.block('released@example.com', { duration: '4h' });
+    assert.match((await terminal.run('block', 'release', id.slice(0, 7))).err, /there is no block/);
+    await ran('block', 'release', id);
+    for (const name of [id, id.slice(0, 30)])
+      for (const change of [
+        ['--description', 'ticket 4711'],
+        ['--refusal', 'hold'],
+        ['--for', '1h'],
+      ]) {
+        const { code, err } = await terminal.run('block', 'edit', name, ...change);
+        assert.deepEqual(
+          [code, err.includes('is released: only an active block can be changed')],
+          [1, true],
+          err,
+        );
+      }
+    const { json } = await server.get('/api/v1/blocks?value=released@example.com&state=active');
+    assert.deepEqual(json.items, []);
   });
 
   test('sender show counts refused attempts as times, and refused recipients as recipients', async () => {

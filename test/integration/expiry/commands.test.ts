@@ -104,13 +104,13 @@ describe('timed work as the ledger sees it', { skip, timeout: 60_000 }, () => {
     assert.deepEqual(await delayed(), [jobId({ ...task, dueAt: first })]);
     await blockCommands.execute(
       account('a'),
-      { kind: 'change-until', block: 'a', until: first + HOUR },
+      { kind: 'change', block: 'a', span: { until: first + HOUR } },
       admin,
     );
     await folded.count(2);
     await work.settled();
     assert.deepEqual(await delayed(), [jobId({ ...task, dueAt: first + HOUR })]);
-    await blockCommands.execute(account('a'), { kind: 'change-until', block: 'a', until: second }, admin);
+    await blockCommands.execute(account('a'), { kind: 'change', block: 'a', span: { until: second } }, admin);
     await folded.count(4);
     assert.deepEqual(await history('a'), ['BlockImposed', 'BlockExtended', 'BlockShortened', 'BlockExpired']);
     const expired = folded.all[3]!;
@@ -152,7 +152,7 @@ describe('timed work as the ledger sees it', { skip, timeout: 60_000 }, () => {
     await impose('b', until);
     await blockCommands.execute(
       account('b'),
-      { kind: 'change-until', block: 'b', until: until + HOUR },
+      { kind: 'change', block: 'b', span: { until: until + HOUR } },
       admin,
     );
     const { work, done } = await startProcess();

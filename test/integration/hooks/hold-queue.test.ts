@@ -105,7 +105,7 @@ describe('the hook that is to hold what waits in a queue', () => {
     await hook.called(1);
     // As a rule does each time that it finds more.
     const longer = async (hours: number): Promise<void> => {
-      await decide(there, { kind: 'change-until', block, until: clock.now() + hours * HOUR });
+      await decide(there, { kind: 'change', block, span: { until: clock.now() + hours * HOUR } });
       await stopgap.settled();
     };
     await longer(30);

@@ -96,7 +96,7 @@ describe('two blocks imposed on one subject at once', () => {
 
     test(`can both be changed as ${id}`, () => {
       given([FIRST, SECOND])
-        .when({ kind: 'change-until', block: id, until: T0 + 3 * HOUR, now: NOW })
+        .when({ kind: 'change', block: id, span: { until: T0 + 3 * HOUR }, now: NOW })
         .then([extended(T0 + 3 * HOUR, { direction: 'all' })]);
     });
 

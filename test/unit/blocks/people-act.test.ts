@@ -224,7 +224,8 @@ describe('approving and dismissing', () => {
 
 describe('releasing and changing the end', () => {
   const release = { kind: 'release', block: 'b1', falsePositive: true, note: 'cleaned', now: NOW } as const;
-  const change = (until: number | null) => ({ kind: 'change-until', block: 'b1', until, now: NOW }) as const;
+  const change = (until: number | null) =>
+    ({ kind: 'change', block: 'b1', span: { until }, now: NOW }) as const;
 
   test('releases, with who was right and why', () => {
     const data = { block: 'b1', falsePositive: true, subject: ALICE, note: 'cleaned' };
@@ -303,6 +304,31 @@ describe('releasing and changing the end', () => {
         .thenError(code, state);
     });
   }
+});
+
+describe('a change of what a block says', () => {
+  const change = { kind: 'change', block: 'b1', now: NOW } as const;
+  const blocked = imposed({ until: T0 + HOUR });
+
+  test('leaves all that it does not name, the end included', () => {
+    given([blocked])
+      .when({ ...change, description: 'ticket 4711', note: 'as told' })
+      .then([extended(T0 + HOUR, { description: 'ticket 4711', note: 'as told' })]);
+    given([blocked])
+      .when({ ...change, description: 'by hand', refusal: 'soft' })
+      .then([]);
+  });
+
+  test('goes with an earlier end in one', () => {
+    given([blocked])
+      .when({ ...change, span: { until: NOW + MINUTE }, refusal: 'defer' })
+      .then([shortened(NOW + MINUTE), extended(NOW + MINUTE, { refusal: 'defer' })]);
+  });
+
+  test('is no end that a person set', () => {
+    const facts = [imposedByRule({ until: T0 + HOUR }), byPerson(extended(T0 + HOUR, { refusal: 'defer' }))];
+    assert.equal(standing(facts).block?.asked, undefined);
+  });
 });
 
 describe('the timers’ commands', () => {

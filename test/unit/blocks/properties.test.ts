@@ -70,9 +70,9 @@ const command: fc.Arbitrary<Step['make']> = fc.oneof(
       duration: span,
     })),
   span.map((length): Step['make'] => (now, _position, block) => ({
-    kind: 'change-until',
+    kind: 'change',
     block,
-    until: until(now, length),
+    span: { until: until(now, length) },
     now,
   })),
   fc.boolean().map((falsePositive): Step['make'] => (now, _position, block) => ({
@@ -178,11 +178,11 @@ describe('any sequence of commands', () => {
     });
   });
 
-  test('never brings a block’s end forward, except by change-until or an end', () => {
+  test('never brings a block’s end forward, except by a change or an end', () => {
     forAll((history) => {
       play(history, ({ before, after, command, now }) => {
         const was = activeBlock(before, now);
-        if (was === undefined || command.kind === 'change-until' || command.kind === 'release') return;
+        if (was === undefined || command.kind === 'change' || command.kind === 'release') return;
         const is = activeBlock(after, now);
         assert.equal(is?.id, was.id, `${command.kind} ended a block in force`);
         // Those who send do not inherit what mail that arrives has brought about, beyond what a person asked for.

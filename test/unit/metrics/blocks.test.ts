@@ -123,8 +123,8 @@ describe('decisions are counted', () => {
       },
       'admin:eve',
     );
-    one.decide({ kind: 'change-until', block, until: T0 + 3 * HOUR }, 'admin:eve');
-    one.decide({ kind: 'change-until', block, until: T0 + 2 * HOUR }, 'admin:eve');
+    one.decide({ kind: 'change', block, span: { until: T0 + 3 * HOUR } }, 'admin:eve');
+    one.decide({ kind: 'change', block, span: { until: T0 + 2 * HOUR } }, 'admin:eve');
     one.decide({ kind: 'release', block, falsePositive: true }, 'admin:eve');
     const figures = await one.figures();
     assert.deepEqual(figures.nonzero('stopgap_block_transitions_total'), {
