@@ -125,7 +125,7 @@ const HOLD_QUEUE_WITHIN: Milliseconds = DAY;
  * one to keep the mail.
  */
 function decisionsOf({ history }: BlockEntry): readonly HookTask[] {
-  const end = history.find(({ type }) => type === 'BlockReleased' || type === 'BlockExpired');
+  const end = history.find(isEndItem);
   const asking = history.filter(isAsking);
   return asking.flatMap((item): HookTask[] => {
     const { position: cause } = item;
@@ -181,6 +181,10 @@ function hasQueue({ subject, direction }: BlockEntry): boolean {
   return (subject.type === 'account' || subject.type === 'address') && direction !== 'inbound';
 }
 
+function isEndItem({ type }: HistoryItem): boolean {
+  return type === 'BlockReleased' || type === 'BlockExpired';
+}
+
 /** Whether a person said by it what is to become of held mail. */
 function isAsking(item: HistoryItem): boolean {
   return item.held === 'keep' || actionOf(item) !== undefined;
@@ -190,6 +194,14 @@ function actionOf({ type, held, falsePositive = false }: HistoryItem): HeldActio
   if (type === 'BlockReleased')
     return heldActionOf({ falsePositive, ...(held === undefined ? {} : { held }) });
   return held === 'keep' ? undefined : held;
+}
+
+/** What an entry says of its end and of held mail, for where many are kept: what it was blocked for is left out. */
+export function onHeldMail(entry: BlockEntry): BlockEntry {
+  const history = entry.history.filter(
+    (item) => isAsking(item) || item.hook !== undefined || isEndItem(item),
+  );
+  return { ...entry, history, description: '', evidence: undefined, follows: undefined };
 }
 
 /** Revision of the last event in the stream of held mail that was released or deleted; -1 before that. */

@@ -6,7 +6,14 @@ import { HELD_KEPT } from '../../src/sending/most-held.js';
 import type { Subject } from '../../src/sending/subjects.js';
 import type { BlockEntry } from './block-entry.js';
 import type { BlockLedger } from './block-ledger.js';
-import { decidedThrough, decisionOn, isEnded, settledThrough } from './block-entry.js';
+import {
+  decidedThrough,
+  decisionOn,
+  evolveEntry,
+  isEnded,
+  onHeldMail,
+  settledThrough,
+} from './block-entry.js';
 
 /** A block that has ended, and for which mail is on hold that waits for a decision. */
 export interface Undecided {
@@ -20,8 +27,10 @@ interface Newest {
   readonly revision: number;
   readonly position: number;
   readonly at: Instant;
-  /** Of the block, where it waits for a decision. */
-  readonly undecided: Subject | undefined;
+  /** The block, as far as {@link onHeldMail} goes: what is decided on it counts also when it has left memory. */
+  readonly entry: BlockEntry;
+  /** Whether it has ended, and its mail waits for a decision. */
+  readonly isUndecided: boolean;
 }
 
 export type HeldMailState = readonly (readonly [block: string, newest: Newest])[];
@@ -38,36 +47,49 @@ export class HeldMail {
 
   /** Blocks that wait for a decision on what they held: those first of which nothing has been heard for longest. */
   undecided(now: Instant): readonly Undecided[] {
-    return [...this.#blocks].flatMap(([block, { at, undecided: subject }]) =>
-      subject === undefined || at + HELD_KEPT <= now ? [] : [{ block, subject }],
+    return [...this.#blocks].flatMap(
+      ([
+        block,
+        {
+          at,
+          isUndecided,
+          entry: { subject },
+        },
+      ]) => (!isUndecided || at + HELD_KEPT <= now ? [] : [{ block, subject }]),
     );
   }
 
-  /** What comes late for a block that is not in memory changes nothing. */
-  held(event: RecordedEvent, ledger: Pick<BlockLedger, 'get'>): void {
+  /** Blocks of which mail is on hold still, as far as it is known here: decided on or not. */
+  *unsettled(): IterableIterator<BlockEntry> {
+    for (const { entry } of this.#blocks.values()) yield entry;
+  }
+
+  /** What comes late for a block that is neither in memory nor known here changes nothing. */
+  held(event: RecordedEvent, ledger: Pick<BlockLedger, 'get' | 'nameOf'>): void {
     if (!isHeldEvent(event)) return;
     const { revision, position, at } = event;
-    const entry = ledger.get(event.data.block);
-    if (entry === undefined) return;
-    this.#put(entry, { revision, position, at, undecided: undefined });
+    const block = ledger.nameOf(event.data.block);
+    const entry = ledger.get(block) ?? this.#blocks.get(block)?.entry;
+    if (entry !== undefined) this.#put(entry, { revision, position, at });
   }
 
   /** @param entry as it is after the event, if it is in memory */
-  apply({ type, data }: BlockEvent, entry: BlockEntry | undefined): void {
-    const block = 'block' in data ? data.block : '';
+  apply(event: BlockEvent, entry: BlockEntry | undefined): void {
+    const block = 'block' in event.data ? event.data.block : '';
     const newest = this.#blocks.get(block);
     if (newest === undefined) return;
-    if (entry !== undefined) this.#put(entry, newest);
     // It ended long ago, and only its mail is decided on.
-    else if (type === 'HeldMailDecided' && data.action !== 'keep') this.#blocks.delete(block);
+    const known = entry ?? evolveEntry(newest.entry, event);
+    if (known !== undefined) this.#put(known, newest);
   }
 
-  #put(entry: BlockEntry, newest: Newest): void {
-    const { id: block, subject } = entry;
+  #put(entry: BlockEntry, { revision, position, at }: Pick<Newest, 'revision' | 'position' | 'at'>): void {
+    const { id: block } = entry;
     this.#blocks.delete(block);
-    if (settledThrough(entry) >= newest.revision) return;
-    const isDecided = newest.position <= decidedThrough(entry) && decisionOn(entry)?.last !== 'failed';
-    this.#blocks.set(block, { ...newest, undecided: isEnded(entry) && !isDecided ? subject : undefined });
+    if (settledThrough(entry) >= revision) return;
+    const isDecided = position <= decidedThrough(entry) && decisionOn(entry)?.last !== 'failed';
+    const isUndecided = isEnded(entry) && !isDecided;
+    this.#blocks.set(block, { revision, position, at, entry: onHeldMail(entry), isUndecided });
     if (this.#blocks.size <= MOST_KNOWN) return;
     for (const oldest of this.#blocks.keys()) return void this.#blocks.delete(oldest);
   }

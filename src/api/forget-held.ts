@@ -4,7 +4,7 @@ import { Rewriter } from '../forgetting/person.js';
 import { StopgapError } from '../kernel/errors.js';
 import { HELD_CATEGORY, isHeldEvent, isMovedEvent, isQueueId } from '../sending/events.js';
 import { HELD_KEPT } from '../sending/most-held.js';
-import { entriesOf } from './block-view.js';
+import { entriesOf } from '../detector/ledger-entries.js';
 import type { ApiDependencies } from './dependencies.js';
 
 /** A message that is listed as held, by its revision in the list. */

@@ -5,7 +5,7 @@ import type { RecordedEvent } from '../kernel/events.js';
 import { givenUpOf } from '../kernel/given-up.js';
 import type { HeldEvent } from '../sending/events.js';
 import { heldStream, isHeldEvent, isQueueId, senderOfHeld } from '../sending/events.js';
-import { entriesOf } from './block-view.js';
+import { entriesOf } from '../detector/ledger-entries.js';
 import type { ApiDependencies } from './dependencies.js';
 import type { Concerns } from './http/route.js';
 

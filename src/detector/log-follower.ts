@@ -412,7 +412,7 @@ export class LogFollower {
     feed.ended.catch((error: unknown) => this.#ended(error));
     this.#tellRules();
     this.work?.replan(timedTasks(models.ledger));
-    this.#hooks?.adopt(models.ledger);
+    this.#hooks?.adopt();
     await this.#insist(ACTING, async () => this.#overrides?.start());
     await this.#insist(ACTING, async () => this.#notices?.start());
     // A snapshot that was there and was not used may be of before.

@@ -1,6 +1,7 @@
 import type { ActiveBlock } from '../../projections/blocks/active-blocks.js';
 import type { BlockEntry } from '../../projections/blocks/block-entry.js';
 import { settledThrough } from '../../projections/blocks/block-entry.js';
+import { entryNamed } from '../detector/ledger-entries.js';
 import type { ReadModels } from '../detector/read-models.js';
 import type { NewEvent, RecordedEvent } from '../kernel/events.js';
 import type { Clock, Instant, Milliseconds } from '../kernel/time.js';
@@ -118,16 +119,17 @@ export async function recentSends(
  * listed with it already.
  */
 async function listed(
-  { store, models }: Sources,
+  sources: Sources,
   { id, subject: { value } }: BlockEntry,
   from: Instant,
 ): Promise<ReadonlySet<string>> {
+  const { store, models } = sources;
   const held = new Set<string>();
   const seen = new Set<string>();
   const read = async (block: string): Promise<void> => {
     if (seen.has(block)) return;
     seen.add(block);
-    const entry = models.ledger.get(block);
+    const entry = await entryNamed(sources, block);
     const moved = await movedFrom(store, block);
     const first = entry === undefined ? 0 : settledThrough(entry) + 1;
     for await (const event of store.readStream(heldStream(block), { from: first, limit: MOST_HELD })) {
@@ -142,7 +144,7 @@ async function listed(
   for (const type of ['account', 'address'] as const) {
     for (const row of models.ledger.rows.on({ type, value })) {
       const { id: other } = models.ledger.rows.at(row);
-      const entry = models.ledger.get(other);
+      const entry = await entryNamed(sources, other);
       // The newest come first. What is long over holds nothing that is looked for.
       if (entry === undefined || (entry.since ?? entry.proposedAt ?? 0) < from) break;
       await read(other);

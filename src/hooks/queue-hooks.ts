@@ -1,9 +1,9 @@
 import type { Logger } from 'pino';
 import type { BlockEntry, HookTask } from '../../projections/blocks/block-entry.js';
 import { hookTasksOf, isEnded, mayHoldQueue, settledThrough } from '../../projections/blocks/block-entry.js';
-import type { BlockLedger } from '../../projections/blocks/block-ledger.js';
 import type { BlockFact, HookRan } from '../blocks/events.js';
 import type { BlockCommandHandler } from '../commands/block-commands.js';
+import { entryNamed } from '../detector/ledger-entries.js';
 import type { ReadModels } from '../detector/read-models.js';
 import { messageOf, StopgapError } from '../kernel/errors.js';
 import type { RecordedEvent } from '../kernel/events.js';
@@ -22,7 +22,7 @@ import { byBlock, heldId, movedFrom, recentSends, recordMoved, withoutOthers } f
 
 export interface QueueHooksOptions extends HookOptions {
   readonly store: EventStore;
-  readonly models: Pick<ReadModels, 'ledger' | 'reached' | 'refusing'>;
+  readonly models: Pick<ReadModels, 'ledger' | 'heldMail' | 'reached' | 'refusing'>;
   readonly blockCommands: BlockCommandHandler;
   readonly clock: AlarmClock;
   readonly log: Logger;
@@ -113,18 +113,23 @@ export class QueueHooks {
   }
 
   /** Looks at all blocks again: after a start, or with another log. */
-  adopt(ledger: BlockLedger): void {
+  adopt(): void {
     this.#failures.clear();
     this.#gone.clear();
     this.#left.clear();
     for (const cancel of this.#paused.values()) cancel();
     this.#paused.clear();
     this.#waiting.clear();
-    const now = this.#options.clock.now();
-    for (const entry of ledger.kept()) {
+    const { clock, models } = this.#options;
+    const now = clock.now();
+    for (const entry of models.ledger.kept()) {
       // An earlier process may have begun what nothing asks for any more.
       if (hookTasksOf(entry, now).length > 0 || mayHoldQueue(entry, now)) this.#wait(entry.id, false);
     }
+    // Mail stays on hold for longer than its block is in memory.
+    for (const entry of models.heldMail.unsettled())
+      if (models.ledger.get(entry.id) === undefined && hookTasksOf(entry, now).length > 0)
+        this.#wait(entry.id, false);
   }
 
   /** Something has happened to a block. */
@@ -138,8 +143,12 @@ export class QueueHooks {
   /** Mail was held. Of a block that has ended, a decision to release holds for this too. */
   held(event: RecordedEvent): void {
     if (!isHeldEvent(event)) return;
-    const entry = this.#options.models.ledger.get(event.data.block);
-    if (entry !== undefined && isEnded(entry) && !this.#paused.has(entry.id)) this.#wait(entry.id, true);
+    const { ledger } = this.#options.models;
+    const block = ledger.nameOf(event.data.block);
+    const entry = ledger.get(block);
+    // What has left memory has ended.
+    const hasEnded = entry === undefined ? ledger.has(block) : isEnded(entry);
+    if (hasEnded && !this.#paused.has(block)) this.#wait(block, true);
   }
 
   /** Ends a call under way: it is made again at the next start. */
@@ -182,11 +191,17 @@ export class QueueHooks {
 
   /** Does what is asked for of a block, one thing after the other: none overtakes one that is to be tried again. */
   async #lookAt(block: string, isLate: boolean): Promise<void> {
-    const { models, clock } = this.#options;
+    const { clock } = this.#options;
     const seen = new Set<number>();
     let isAsked = false;
     for (;;) {
-      const entry = models.ledger.get(block);
+      let entry: BlockEntry | undefined;
+      try {
+        entry = await entryNamed(this.#options, block);
+      } catch (fault) {
+        this.#pause(block, 1, fault);
+        return;
+      }
       if (entry === undefined || this.#closing.signal.aborted) return;
       const tasks = hookTasksOf(entry, clock.now());
       if (!(await this.#replaced(entry, tasks))) return;
@@ -235,9 +250,10 @@ export class QueueHooks {
   }
 
   /** Whether it is still to be done: people change their minds while the hook is at work. */
-  #isWanted({ id }: BlockEntry, { action, cause }: HookTask): boolean {
-    const entry = this.#options.models.ledger.get(id);
-    if (action === 'hold-queue' || entry === undefined) return true;
+  async #isWanted({ id }: BlockEntry, { action, cause }: HookTask): Promise<boolean> {
+    if (action === 'hold-queue') return true;
+    const entry = await entryNamed(this.#options, id);
+    if (entry === undefined) return true;
     return hookTasksOf(entry, this.#options.clock.now()).some((task) => task.cause === cause);
   }
 
@@ -268,7 +284,7 @@ export class QueueHooks {
         return true;
       }
       for await (const batch of this.#batches(entry, task, done)) {
-        if (!this.#isWanted(entry, task)) return true;
+        if (!(await this.#isWanted(entry, task))) return true;
         if (action === 'hold-queue' && !isAgain && done.asked === 0) await this.#begins(entry.id);
         const acted = await this.#call(entry, { action, isAgain }, batch, done);
         if (action === 'hold-queue') continue;
@@ -445,7 +461,7 @@ export class QueueHooks {
     this.#failures.set(key, failures);
     metrics.ran(task.action, 'retried');
     const now = this.#options.clock.now();
-    const known = this.#options.models.ledger.get(block) ?? entry;
+    const known = (await entryNamed(this.#options, block)) ?? entry;
     // The block has ended meanwhile: what comes next is seen to at once.
     if (hookTasksOf(known, now).every(({ cause }) => cause !== task.cause)) return true;
     if (failures < ATTEMPTS) {
