@@ -91,6 +91,12 @@ export class BlockLedger {
     return this.#entries.get(this.nameOf(id));
   }
 
+  /** What a block is on, even one that ended long ago. */
+  subjectOf(id: string): Subject | undefined {
+    const row = this.rows.find(this.nameOf(id));
+    return row === undefined ? undefined : this.rows.at(row).subject;
+  }
+
   /** The rule that caused a block, even one that ended long ago. */
   ruleOf(id: string): string | undefined {
     return this.rows.ruleOf(this.nameOf(id));

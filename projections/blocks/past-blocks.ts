@@ -11,10 +11,11 @@ import {
   normalizeAddress,
   normalizeEhlo,
 } from '../../src/sending/identity.js';
-import type { Direction, MailDirection, SenderIdentity } from '../../src/sending/subjects.js';
+import type { Direction, MailDirection, SenderIdentity, Subject } from '../../src/sending/subjects.js';
 import { directionsMeet } from '../../src/sending/subjects.js';
 import { isOver } from '../../src/blocks/state.js';
 import type { ActiveBlock, ActiveBlocks } from './active-blocks.js';
+import type { BlockLedger } from './block-ledger.js';
 
 /** What is accepted within this after a block began was under way then: it was asked about before, or its host's clock differs. */
 const UNDER_WAY: Milliseconds = MINUTE;
@@ -54,12 +55,20 @@ interface Begun {
   readonly direction: Direction;
 }
 
+/** Whether a message was held for a block on its sender itself, or the id of one of which nothing is recorded yet. */
+type HeldFor = boolean | string;
+
 export interface PastBlocksState {
   /** By the block's id, when it began, or took another direction. */
   readonly from: readonly (readonly [block: string, from: Begun])[];
   readonly past: readonly (readonly [block: string, past: PastBlock & { readonly position: number }])[];
-  /** The queue ids of what was held, also for blocks that have ended; and whether for one on the sender itself. */
-  readonly held: readonly (readonly [transaction: string, isOwn: boolean])[];
+  /** The queue ids of what was held, also for blocks that have ended. */
+  readonly held: readonly (readonly [transaction: string, held: HeldFor])[];
+}
+
+/** Whether a block on this is on a sender itself. */
+function isOwn(subject: Subject | undefined): boolean {
+  return subject?.type === 'account' || subject?.type === 'address';
 }
 
 /**
@@ -70,7 +79,7 @@ export class PastBlocks {
   readonly #from = new Map<string, Begun>();
   readonly #past = new Map<string, { messages: number; lastAt: Instant; position: number }>();
   /** Without a hook mail stays on hold when its block has ended, and somebody lets it go under another one. */
-  readonly #held = new Map<string, boolean>();
+  readonly #held = new Map<string, HeldFor>();
   /** The send that is being folded: one at a time, so one object is refilled for each. */
   readonly #sender = {
     account: undefined as string | undefined,
@@ -98,8 +107,9 @@ export class PastBlocks {
    * Whether it was so for a block on its account or return path: who let it go has judged its sender. Of a block on a domain, a network
    * or a name nobody has looked at each of those whose mail it held.
    */
-  wasJudged(transaction: string): boolean {
-    return this.#held.get(transaction) === true;
+  wasJudged(transaction: string, ledger: Pick<BlockLedger, 'subjectOf'>): boolean {
+    const held = this.#held.get(transaction);
+    return typeof held === 'string' ? isOwn(ledger.subjectOf(held)) : held === true;
   }
 
   /** The blocks in force that mail has gone past within a day. */
@@ -129,10 +139,16 @@ export class PastBlocks {
   }
 
   /** Counts a send for the blocks that should have stopped it, and remembers what is held. */
-  sent(event: RecordedEvent, activeBlocks: Pick<ActiveBlocks, 'forEachOn' | 'byId'>): void {
+  sent(
+    event: RecordedEvent,
+    activeBlocks: Pick<ActiveBlocks, 'forEachOn'>,
+    ledger: Pick<BlockLedger, 'subjectOf'>,
+  ): void {
     if (isHeldEvent(event)) {
-      const type = activeBlocks.byId(event.data.block)?.type;
-      this.#hold(event.data.transaction, type === 'account' || type === 'address');
+      const { transaction, block } = event.data;
+      // It may have ended, and be recorded later than mail that it holds already.
+      const subject = ledger.subjectOf(block);
+      this.#hold(transaction, subject === undefined ? block : isOwn(subject));
     }
     if (this.#from.size === 0) return;
     if (event.type !== 'MessageAccepted' || isImported(event)) return;
@@ -171,8 +187,10 @@ export class PastBlocks {
     past.lastAt = Math.max(past.lastAt, this.#at);
   };
 
-  #hold(transaction: string, isOwn: boolean): void {
-    this.#held.set(transaction, isOwn);
+  #hold(transaction: string, held: HeldFor): void {
+    // What was held for its sender may be held on for a block on a domain: that takes nothing back.
+    const before = this.#held.get(transaction);
+    this.#held.set(transaction, before === undefined || before === false || held === true ? held : before);
     if (this.#held.size > MOST_REMEMBERED)
       for (const oldest of this.#held.keys()) return void this.#held.delete(oldest);
   }
@@ -190,6 +208,6 @@ export class PastBlocks {
   restore({ from, past, held }: PastBlocksState): void {
     for (const [block, begun] of from) this.#from.set(block, begun);
     for (const [block, one] of past) this.#past.set(block, { ...one });
-    for (const [transaction, isOwn] of held) this.#held.set(transaction, isOwn);
+    for (const [transaction, one] of held) this.#held.set(transaction, one);
   }
 }

@@ -232,7 +232,7 @@ export class ReadModels extends Projector {
 
   #applyActivity(event: RecordedEvent): readonly Verdict[] {
     const { pastBlocks, activeBlocks, sendVolume, heldMail, ledger } = this.#models;
-    pastBlocks.sent(event, activeBlocks);
+    pastBlocks.sent(event, activeBlocks, ledger);
     heldMail.held(event, ledger);
     return sendVolume.apply(event);
   }

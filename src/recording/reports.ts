@@ -91,7 +91,7 @@ export interface ReportsContext {
   readonly recorder: Pick<Recorder, 'reported'>;
   readonly verdicts: Verdicts;
   readonly senders: () => SenderPolicy;
-  readonly models: Pick<ReadModels, 'pastBlocks'>;
+  readonly models: Pick<ReadModels, 'ledger' | 'pastBlocks'>;
   readonly metrics: {
     readonly policy: ReportMeter;
     readonly smtp: Pick<SmtpMeter, 'accepted'>;
@@ -410,7 +410,9 @@ export class Reports {
           size,
           recipientDomains: [...domains].slice(0, MOST_DOMAINS),
           entitled,
-          ...(queueId !== undefined && models.pastBlocks.wasJudged(queueId) ? { wasJudged: true } : {}),
+          ...(queueId !== undefined && models.pastBlocks.wasJudged(queueId, models.ledger)
+            ? { wasJudged: true }
+            : {}),
           ...waited,
         };
         return {

@@ -51,9 +51,15 @@ describe('POST /api/v1/sends', () => {
     server.post(SENDS, items, { ...SERVER, ...call });
 
   test('counts no message that was on hold and is let go once more, and tells the hook of none', async () => {
-    const account = 'letgo@example.com';
+    const account = 'letgo@moved.example';
     const { id } = (await server.block(account)) as unknown as { id: string };
     await server.held(id, account, 2);
+    const { id: ofIts } = (await server.block('', {
+      subject: { type: 'domain', value: 'moved.example' },
+    })) as unknown as { id: string };
+    // The account is let go, and its mail is held on for its domain.
+    await server.post(`/api/v1/blocks/${id}/release`, { falsePositive: true });
+    await server.held(ofIts, account, 1);
     const at = formatInstant(server.clock.now());
     const items = ['q1', 'q2', 'other'].map((queueId) =>
       accepted(queueId, { queueId, at, account, returnPath: account }),

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { ActiveBlocks } from '../../../projections/blocks/active-blocks.js';
+import { BlockLedger } from '../../../projections/blocks/block-ledger.js';
 import type { PastBlock } from '../../../projections/blocks/past-blocks.js';
 import { PastBlocks } from '../../../projections/blocks/past-blocks.js';
 import type { BlockEvent, BlockFact } from '../../../src/blocks/events.js';
@@ -32,13 +33,15 @@ const letGo: BlockFact = { type: 'HeldMailDecided', data: { block: 'b1', action:
 /** What the read models do with these. */
 class Folded {
   readonly past = new PastBlocks();
+  readonly ledger = new BlockLedger();
   readonly #active = new ActiveBlocks();
 
   given(...events: readonly RecordedEvent[]): this {
     for (const one of events) {
-      this.past.sent(one, this.#active);
+      this.past.sent(one, this.#active, this.ledger);
       if (one.stream !== 'block-test') continue;
       this.#active.apply(one as BlockEvent);
+      this.ledger.apply(one as BlockEvent);
       this.past.apply(one as RecordedEvent & BlockEvent);
     }
     return this;
@@ -198,6 +201,37 @@ describe('mail that goes past a block', () => {
       assert.equal(others?.messages, 1, 'a release lets nothing else go');
       one.given(blockEvent(released, T0 + 2 * HOUR, 16), blockEvent(imposed(), T0 + 3 * HOUR, 17));
       assert.equal(one.given(sent(T0 + 4 * HOUR, 18, { transaction: 'Q2' })).found, undefined);
+    }
+  });
+
+  test('is known as judged once it was held for a block on its sender, whenever and for whatever else it is held', () => {
+    const hold = (transaction: string, of: string, position: number): RecordedEvent => {
+      const held = { block: of, transaction, recipients: 1, size: 1, direction: 'outbound' };
+      return event('MessageHeld', held, T0 + MINUTE, position, { stream: `held-${of}` });
+    };
+    const { data: terms } = imposed('domain', 'example.com');
+    const domain: BlockFact = { type: 'BlockImposed', data: { ...terms, block: 'b2' } };
+    const folded = given(
+      hold('EARLY', 'b1', 8),
+      hold('NOBODYS', 'b2', 9),
+      block,
+      blockEvent(domain, T0, 11),
+      hold('MOVED', 'b1', 12),
+      hold('DOMAIN', 'b2', 13),
+      hold('BOTH', 'b2', 14),
+      hold('BOTH', 'b1', 15),
+      blockEvent(released, T0 + HOUR, 16),
+      hold('MOVED', 'b2', 17),
+      hold('EARLY', 'b2', 18),
+      hold('LATE', 'b1', 19),
+    );
+    const again = new PastBlocks();
+    again.restore(folded.past.dump());
+    for (const past of [folded.past, again]) {
+      const judged = ['EARLY', 'NOBODYS', 'MOVED', 'DOMAIN', 'BOTH', 'LATE', 'NEVER'].filter((transaction) =>
+        past.wasJudged(transaction, folded.ledger),
+      );
+      assert.deepEqual(judged, ['EARLY', 'MOVED', 'BOTH', 'LATE']);
     }
   });
 
