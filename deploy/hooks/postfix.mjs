@@ -233,7 +233,8 @@ switch (action) {
   }
   case 'release':
     act('-H', held, 'hold');
-    for (const id of held) run('postqueue', ['-i', id]);
+    // Where Postfix does not run now, it delivers them once it does.
+    for (const id of held) runs('postqueue', '-i', id);
     tell('released', held);
     break;
   case 'delete':

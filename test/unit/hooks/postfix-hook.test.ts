@@ -71,6 +71,8 @@ interface Scene {
   readonly entries?: string;
   /** What the entry `scan` of master.cf runs. */
   readonly scan?: string;
+  /** Whether Postfix runs, and is told to deliver. */
+  readonly isUp?: boolean;
 }
 
 /** Has the hook hold once more what came as FIRST; the copy is on hold. Gives the ids in the queue that it releases then. */
@@ -82,6 +84,7 @@ async function released(
     filter = 'scan:[127.0.0.1]:10024',
     entries = '',
     scan = 'smtp -o smtp_send_xforward_command=yes',
+    isUp = true,
   } = settings;
   const dir = await mkdtemp(path.join(tmpdir(), 'stopgap-hook-'));
   t.after(() => rm(dir, { recursive: true, force: true }));
@@ -100,8 +103,8 @@ async function released(
     'postconf -hx content_filter': `${filter}\n`,
     'postconf -Px': entries,
     'postconf -hF scan_unix_command': scan,
-    [`postqueue -i ${COPY}`]: '',
   };
+  if (isUp) await writeFile(path.join(dir, `postqueue -i ${COPY}`), '');
   for (const [name, answer] of Object.entries(answers)) await writeFile(path.join(dir, name), answer);
   const { status, stdout, stderr } = spawnSync(HOOK, {
     input: JSON.stringify({
@@ -152,6 +155,10 @@ describe('deploy/hooks/postfix.mjs lets go of what a content filter has given ba
     test(title, async (t) => {
       assert.equal(await released(t, given), COPY);
     });
+});
+
+test('deploy/hooks/postfix.mjs tells what it has let go, also where Postfix does not run and delivers nothing now', async (t) => {
+  assert.equal(await released(t, { received: [BACK, LOGIN], isUp: false }), COPY);
 });
 
 describe("deploy/hooks/postfix.mjs leaves a stranger's message on hold that names the id of a held one", () => {
