@@ -1,7 +1,7 @@
 import type { BlockEvent, Until } from '../../src/blocks/events.js';
-import { isOver } from '../../src/blocks/state.js';
+import { isLater, isOver } from '../../src/blocks/state.js';
 import type { Instant } from '../../src/kernel/time.js';
-import type { VersionedRules } from '../../src/rules/model.js';
+import type { RuleExemption, VersionedRules } from '../../src/rules/model.js';
 import { NEVER_BLOCK, neverBlock } from '../../src/rules/model.js';
 import { clientNetwork, widerNetworks } from '../../src/sending/identity.js';
 import type { SenderIdentity, Subject } from '../../src/sending/subjects.js';
@@ -124,14 +124,20 @@ export class Exemptions {
     const before = new Map(this.#ruleIds.map((id) => [id, this.#byId.get(id)]));
     for (const id of this.#ruleIds) this.#remove(id);
     this.#fromRules = new SubjectIndex();
-    this.#ruleIds = rules.exempt.map(({ subject, until, reason }) => {
-      const id = `rules:${subjectKey(subject)}`;
+    const exempt = new Map<string, RuleExemption>();
+    for (const exemption of rules.exempt) {
+      const id = `rules:${subjectKey(exemption.subject)}`;
+      const twin = exempt.get(id);
+      // Rules of an earlier version may name a subject twice: then the longer exemption holds.
+      if (twin === undefined || isLater(exemption.until, twin.until)) exempt.set(id, exemption);
+    }
+    this.#ruleIds = [...exempt.keys()];
+    for (const [id, { subject, until, reason }] of exempt) {
       const { saved = 0, savedAt } = before.get(id) ?? {};
       const used = savedAt === undefined ? {} : { savedAt };
       this.#put({ id, subject, until, reason, origin: 'rules', saved, ...used });
       this.#fromRules.set(subject, id);
-      return id;
-    });
+    }
   }
 
   apply(event: BlockEvent): void {

@@ -156,15 +156,16 @@ export class ShadowRules {
     const verdicts = volume.apply(event);
     const now = event.recordedAt;
     comparison.advance(now);
-    this.#note('live', live.verdicts, live, volume, now, comparison);
-    this.#note('shadow', verdicts, { exemptions, sendVolume: volume }, live.sendVolume, now, comparison);
+    const shadow = { exemptions, sendVolume: volume };
+    this.#note('live', live.verdicts, live, shadow, now, comparison);
+    this.#note('shadow', verdicts, shadow, live, now, comparison);
   }
 
   #note(
     side: 'live' | 'shadow',
     verdicts: readonly Verdict[],
     own: Pick<Live, 'exemptions' | 'sendVolume'>,
-    other: SendVolume,
+    other: Pick<Live, 'exemptions' | 'sendVolume'>,
     now: Instant,
     comparison: VerdictComparison,
   ): void {
@@ -173,7 +174,7 @@ export class ShadowRules {
       if (action === undefined) continue;
       const { subject, evidence, at, rule } = verdict;
       const lasts = action === 'block' ? (rule.for ?? DAY) : rule.lapse;
-      comparison.note(side, subject, { action, evidence, at }, lasts, () => nearest(other, subject, at));
+      comparison.note(side, subject, { action, evidence, at }, lasts, () => restOf(other, subject, at, now));
     }
   }
 }
@@ -195,6 +196,21 @@ function askedFor(
     newId: () => '',
   });
   return command.kind === 'act' && command.exemptedBy === undefined ? command.action : undefined;
+}
+
+/** Why a rule set asks for nothing yet. */
+type Rest = Pick<ComparedCase, 'nearest' | 'exempt'>;
+
+function restOf(
+  { exemptions, sendVolume }: Pick<Live, 'exemptions' | 'sendVolume'>,
+  subject: Subject,
+  at: Instant,
+  now: Instant,
+): Rest {
+  const exempted = exemptions.covering(subject, now);
+  if (exempted !== undefined) return { exempt: exempted.reason };
+  const reading = nearest(sendVolume, subject, at);
+  return reading === undefined ? {} : { nearest: reading };
 }
 
 /**
@@ -234,6 +250,8 @@ export interface ComparedCase {
   readonly shadow?: ComparedVerdict;
   /** While only one has tripped: the window of the other that was nearest to its limit at that moment. */
   readonly nearest?: WindowReading;
+  /** While only one has tripped: why the other exempted the subject at that moment. */
+  readonly exempt?: string;
 }
 
 export type Tally = Readonly<Record<ComparisonKind, number>>;
@@ -296,14 +314,14 @@ export class VerdictComparison {
    * Records that one of the two sets asks for something now.
    *
    * @param lasts how long its request would be in force
-   * @param nearest of the other set, computed only if a case begins
+   * @param rest of the other set, computed only if a case begins
    */
   note(
     side: 'live' | 'shadow',
     subject: Subject,
     asked: ComparedVerdict,
     lasts: Milliseconds,
-    nearest: () => WindowReading | undefined,
+    rest: () => Rest,
   ): void {
     const key = subjectKey(subject);
     const before = this.#open.get(key);
@@ -314,15 +332,14 @@ export class VerdictComparison {
     const until = Math.max(before?.until ?? 0, ends);
     this.#nextEnd = Math.min(this.#nextEnd, until);
     if (before === undefined) {
-      const reading = nearest();
-      const far = reading === undefined ? {} : { nearest: reading };
-      this.#open.set(key, { number: ++this.#cases, subject, until, [side]: asked, ...far });
+      this.#open.set(key, { number: ++this.#cases, subject, until, [side]: asked, ...rest() });
       if (this.#open.size > MOST_OPEN) for (const oldest of this.#open.keys()) return this.#settle(oldest);
       return;
     }
-    const { nearest: near, ...rest } = before;
-    const far = own === undefined || near === undefined ? {} : { nearest: near };
-    this.#open.set(key, { ...rest, until, [side]: asked, ...far });
+    const { nearest: _, exempt: __, ...tripped } = before;
+    // Once both have tripped neither is at rest.
+    const kept = own === undefined ? tripped : before;
+    this.#open.set(key, { ...kept, until, [side]: asked });
   }
 
   /** The differences of the two sets, the newest first, including those not settled yet. */

@@ -1,5 +1,4 @@
 import type { Evidence } from '../../src/blocks/events.js';
-import { GRACE_FACTOR } from '../../src/blocks/state.js';
 import type { Instant, Milliseconds } from '../../src/kernel/time.js';
 import { formatDuration } from '../../src/kernel/time.js';
 import type { InForce } from '../../src/rules/explain.js';
@@ -309,17 +308,21 @@ export class WindowReadings {
   readonly #counted: SubjectWindows;
   readonly #conclusions: RuleEvaluation;
   readonly #graced: (value: string, now: Instant) => Graced | undefined;
+  readonly #factor: (value: string, now: Instant) => number;
 
+  /** @param factor on the limits of a subject, as verdicts have it */
   constructor(
     limits: Limits,
     counted: SubjectWindows,
     conclusions: RuleEvaluation,
     graced: (value: string, now: Instant) => Graced | undefined,
+    factor: (value: string, now: Instant) => number,
   ) {
     this.#limits = limits;
     this.#counted = counted;
     this.#conclusions = conclusions;
     this.#graced = graced;
+    this.#factor = factor;
   }
 
   /** The readings for every rule that acts on the subject itself, except those that are off for it. */
@@ -367,10 +370,6 @@ export class WindowReadings {
       observed: row === undefined ? 0 : this.#counted.observed(row, number, watch, now),
       ...(notNow === undefined ? {} : { notNow }),
     };
-  }
-
-  #factor(value: string, now: Instant): number {
-    return this.#graced(value, now) === undefined ? 1 : GRACE_FACTOR;
   }
 
   #watches(kind: Watch['kind']): readonly (readonly [watch: Watch, window: number])[] {

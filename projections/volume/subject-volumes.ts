@@ -71,7 +71,8 @@ export class SubjectVolumes {
     this.#counted = new SubjectWindows(type, rules.rules);
     this.#conclusions = new RuleEvaluation(type, rules, around, this.#limits, this.#counted);
     const graced = (value: string, now: Instant): JudgedThrough | undefined => this.#graced(value, now);
-    this.#readings = new WindowReadings(this.#limits, this.#counted, this.#conclusions, graced);
+    const factor = (value: string, now: Instant): number => this.factor(value, now);
+    this.#readings = new WindowReadings(this.#limits, this.#counted, this.#conclusions, graced, factor);
     this.#profiles = around.profiles;
     this.#days = type === 'account' || type === 'domain' ? around.profiles.days(type) : undefined;
     this.numberPeaks();

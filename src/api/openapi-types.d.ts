@@ -1992,7 +1992,7 @@ export interface components {
                 at: string;
                 evidence: components["schemas"]["Evidence"];
             } | null;
-            /** @description Where only one set tripped: the fullest window of the other, just then. */
+            /** @description Where only one set tripped: the fullest window of the other, just then; null where that exempts the subject. */
             nearest: components["schemas"]["Window"] | null;
             /** @description Id of the block or proposal that came of it. */
             block: string | null;

@@ -91,9 +91,10 @@ export const differenceShape = z
     sentence: z.string(),
     live: verdictShape.nullable().meta({ description: 'What the rules in force asked for.' }),
     shadow: verdictShape.nullable().meta({ description: 'What the shadow rules asked for.' }),
-    nearest: windowShape
-      .nullable()
-      .meta({ description: 'Where only one set tripped: the fullest window of the other, just then.' }),
+    nearest: windowShape.nullable().meta({
+      description:
+        'Where only one set tripped: the fullest window of the other, just then; null where that exempts the subject.',
+    }),
     block: z.string().nullable().meta({ description: 'Id of the block or proposal that came of it.' }),
     falsePositive: z
       .boolean()
@@ -317,16 +318,17 @@ async function blockOf(
 const DONE = { propose: 'proposed', block: 'blocked' } as const;
 
 /** Says what the difference is, with its numbers. */
-function sentenceOf({ live, shadow, nearest }: ComparedCase): string {
+function sentenceOf({ live, shadow, nearest, exempt }: ComparedCase): string {
   const seen = (shadow ?? live!).evidence.sentence;
   if (live !== undefined && shadow !== undefined) {
     return `Would have been ${DONE[shadow.action]}, not ${DONE[live.action]}. ${seen}`;
   }
   const others = live === undefined ? 'in force' : 'in the shadow';
-  const far =
+  const unlike =
     nearest === undefined
       ? `No rule ${others} looks at this.`
       : `The nearest rule ${others}, "${nearest.rule}", stood at ${amount(nearest.count, nearest.observed)}, of ${nearest.limit} that it allows.`;
+  const far = exempt === undefined ? unlike : `The rules ${others} exempt it: ${exempt}.`;
   const what =
     live === undefined
       ? `Would have been ${DONE[shadow!.action]}.`

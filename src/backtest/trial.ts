@@ -1,6 +1,6 @@
 import type { ActiveBlock } from '../../projections/blocks/active-blocks.js';
-import type { BlockCommand, Span } from '../blocks/commands.js';
-import type { BlockEvent, ProposalApproved } from '../blocks/events.js';
+import type { BlockCommand, Impose, Span } from '../blocks/commands.js';
+import type { BlockEvent, BlockImposed, ProposalApproved, Until } from '../blocks/events.js';
 import { isBlockEvent } from '../blocks/events.js';
 import { isLater } from '../blocks/state.js';
 import { SCHEDULED_JOBS } from '../detector/scheduled-jobs.js';
@@ -196,6 +196,11 @@ function add(mail: Mail, recipients: number): void {
 
 const ADMIN = 'admin:';
 
+/** A recorded block or proposal as it came to be. Of a proposal there is no end. */
+type Recorded = Pick<BlockImposed, 'subject' | 'direction' | 'description' | 'refusal'> & {
+  readonly until?: Until;
+};
+
 /**
  * What people did, done again under other rules, in so far as there is something there to do it to: their own blocks
  * and exemptions come into force, and what they said of a subject's block or proposal is said of the one that it has
@@ -203,8 +208,8 @@ const ADMIN = 'admin:';
  */
 class People {
   readonly #world: BacktestWorld;
-  /** The subjects of the recorded blocks and proposals that are open. */
-  readonly #subjects = new Map<string, Subject>();
+  /** The recorded blocks and proposals that are open. */
+  readonly #open = new Map<string, Recorded>();
   /** The recorded exemptions in force: their subjects, and their ids here. */
   readonly #exemptions = new Map<string, { subject: Subject; id: string }>();
 
@@ -216,22 +221,12 @@ class People {
     const isPersons = event.by.startsWith(ADMIN);
     switch (event.type) {
       case 'BlockProposed':
-        this.#subjects.set(event.data.block, event.data.subject);
+        this.#open.set(event.data.block, event.data);
         return;
-      case 'BlockImposed': {
-        const { block, subject, direction, description, refusal, until, origin } = event.data;
-        this.#subjects.set(block, subject);
-        if (!isPersons || origin !== 'admin') return;
-        const newId = this.#world.newId();
-        const there = this.#world.standing(subject).block;
-        // Here a rule may have blocked for longer: then that end holds.
-        const end = there !== undefined && isLater(there.until, until) ? there.until : until;
-        return this.#do(
-          subject,
-          { kind: 'impose', subject, direction, description, refusal, until: end, newId },
-          event.by,
-        );
-      }
+      case 'BlockImposed':
+        this.#open.set(event.data.block, event.data);
+        if (isPersons && event.data.origin === 'admin') this.#impose(event.data, event.data.until, event.by);
+        return;
       case 'ProposalApproved':
         return this.#toProposal(event, event.data.block, (block) => ({
           kind: 'approve',
@@ -240,28 +235,51 @@ class People {
         }));
       case 'ProposalDismissed': {
         const { block: recorded, falsePositive = false } = event.data;
-        const subject = this.#subjects.get(recorded);
+        const subject = this.#open.get(recorded)?.subject;
         // One that went because its subject became exempt goes only if it is exempt here too.
         if (isPersons || (subject !== undefined && this.#world.isExempt(subject)))
           this.#toProposal(event, recorded, (block) => ({ kind: 'dismiss', block, falsePositive }));
-        this.#subjects.delete(recorded);
+        this.#open.delete(recorded);
         return;
       }
-      case 'BlockExtended':
+      case 'BlockExtended': {
+        const { block: recorded, until, direction, description, refusal } = event.data;
+        const before = this.#open.get(recorded);
+        if (before === undefined) return;
+        const { subject } = before;
+        const after = {
+          subject,
+          direction,
+          description: description ?? before.description,
+          refusal: refusal ?? before.refusal,
+          until,
+        };
+        this.#open.set(recorded, after);
+        if (!isPersons) return;
+        const isStronger = direction !== before.direction || until !== before.until;
+        if (!isStronger)
+          return this.#toBlock(event, recorded, (block) => ({ kind: 'change', block, description, refusal }));
+        // A block that is there keeps what this person left as it was.
+        const isThere = this.#world.standing(subject).block !== undefined;
+        return this.#impose(isThere ? { subject, direction, description, refusal } : after, until, event.by);
+      }
       case 'BlockShortened': {
         const { block: recorded, until } = event.data;
-        if (isPersons) this.#toBlock(event, recorded, (block) => ({ kind: 'change', block, span: { until } }));
+        const before = this.#open.get(recorded);
+        if (before !== undefined) this.#open.set(recorded, { ...before, until });
+        if (isPersons)
+          this.#toBlock(event, recorded, (block) => ({ kind: 'change', block, span: { until } }));
         return;
       }
       case 'BlockReleased': {
         const { block: recorded, falsePositive } = event.data;
         this.#toBlock(event, recorded, (block) => ({ kind: 'release', block, falsePositive }));
-        this.#subjects.delete(recorded);
+        this.#open.delete(recorded);
         return;
       }
       case 'BlockExpired':
       case 'ProposalLapsed':
-        this.#subjects.delete(event.data.block);
+        this.#open.delete(event.data.block);
         return;
       case 'ExemptionGranted': {
         const { exemption, subject, until, reason } = event.data;
@@ -283,14 +301,24 @@ class People {
     }
   }
 
+  /** A person wants a subject blocked until then, whatever the rules do. */
+  #impose(terms: Omit<Impose, 'kind' | 'until' | 'duration' | 'newId'>, until: Until, by: string): void {
+    const { subject, direction, description, refusal } = terms;
+    const newId = this.#world.newId();
+    const there = this.#world.standing(subject).block;
+    // Here a rule may have blocked for longer: then that end holds.
+    const end = there !== undefined && isLater(there.until, until) ? there.until : until;
+    this.#do(subject, { kind: 'impose', subject, direction, description, refusal, until: end, newId }, by);
+  }
+
   #toProposal(event: BlockEvent, recorded: string, command: (block: string) => BlockCommand): void {
-    const subject = this.#subjects.get(recorded);
+    const subject = this.#open.get(recorded)?.subject;
     const standing = subject && this.#world.standing(subject).proposal;
     if (standing !== undefined) this.#do(subject!, command(standing.id), event.by);
   }
 
   #toBlock(event: BlockEvent, recorded: string, command: (block: string) => BlockCommand): void {
-    const subject = this.#subjects.get(recorded);
+    const subject = this.#open.get(recorded)?.subject;
     const standing = subject && this.#world.standing(subject).block;
     if (standing !== undefined) this.#do(subject!, command(standing.id), event.by);
   }

@@ -13,7 +13,7 @@ import type { ApiClient, JsonOption, QueryOf } from './client.js';
 import { connect, PART_OF_ID, withJson } from './client.js';
 import type { Block, HeldMail } from './client-format.js';
 import { blockDetails, blockRows, ending, heldState, heldText, OPERATOR_DECIDES } from './client-format.js';
-import { refusedBy } from './refused.js';
+import { orNote, refusedBy } from './refused.js';
 import { reportText } from './report-format.js';
 import type { CliIo } from './io.js';
 import type { SpanOption } from './options.js';
@@ -358,18 +358,6 @@ async function act(
       await tellRefused(io, client, block);
       await tellHeld(io, client, block);
     }
-  }
-}
-
-/** What is asked after a release: it is released all the same, and what cannot be told is said. */
-async function orNote<T>(io: CliIo, what: string, asked: Promise<T>): Promise<T | undefined> {
-  try {
-    return await asked;
-  } catch (error) {
-    if (!(error instanceof StopgapError)) throw error;
-    // A pattern is no sender that can be asked about.
-    if (error.code !== 'invalid-input') note(io, `${what} is not known now: ${error.message}`);
-    return undefined;
   }
 }
 

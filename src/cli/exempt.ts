@@ -11,6 +11,7 @@ import type { CliIo } from './io.js';
 import { asJson, done, note, noteMore, print, table, warn } from './io.js';
 import type { SpanOption } from './options.js';
 import { requireSpan, spanOf, withSpan, wordsArgument } from './options.js';
+import { orNote } from './refused.js';
 
 type Exemption = Schemas['Exemption'];
 
@@ -84,10 +85,11 @@ export function exemptVerb(program: Command, io: CliIo): void {
     .option('--json', 'as JSON')
     .action(async (exemption: string, value: string | undefined, options: JsonOption & { note?: string }) => {
       const client = await connect(io, options);
-      const id = await idOf(client, exemption, value);
+      const { id, subject } = await meant(client, exemption, value);
       const body = options.note === undefined ? {} : { note: options.note };
       await client.ask('delete', '/api/v1/exemptions/{id}', { params: { path: { id } }, body });
       done(io, options, { revoked: id }, `the exemption ${printable(id)} is revoked`);
+      if (options.json !== true && subject !== undefined) await tellExempt(io, client, subject);
     });
 }
 
@@ -96,7 +98,11 @@ export function exemptVerb(program: Command, io: CliIo): void {
  *
  * @throws InvalidInput if several are of that subject
  */
-async function idOf(client: ApiClient, exemption: string, value: string | undefined): Promise<string> {
+async function meant(
+  client: ApiClient,
+  exemption: string,
+  value: string | undefined,
+): Promise<{ readonly id: string; readonly subject?: Exemption['subject'] }> {
   const type = value === undefined ? undefined : askedSubject(exemption, value).type;
   const found: Exemption[] = [];
   let cursor: string | undefined;
@@ -108,7 +114,7 @@ async function idOf(client: ApiClient, exemption: string, value: string | undefi
     cursor = page.next ?? undefined;
   } while (cursor !== undefined);
   if (found.length === 0) {
-    if (value === undefined) return exemption;
+    if (value === undefined) return { id: exemption };
     throw new StopgapError(
       'not-found',
       `there is no exemption of ${exemption} ${value}: stopgap exempt list shows them`,
@@ -117,12 +123,24 @@ async function idOf(client: ApiClient, exemption: string, value: string | undefi
   // An exemption in the rules cannot be revoked, so the other one is meant.
   const revocable = found.filter(({ origin }) => origin === 'admin');
   const [only, ...others] = revocable.length === 0 ? found : revocable;
-  if (others.length === 0) return only!.id;
+  if (others.length === 0) return only!;
   const all = revocable.map(({ id, subject }) => `${id} of ${named(subject)}`).join(', ');
   throw new InvalidInput(
     'id',
     `several exemptions are of ${exemption} (${all}): give an id, or the type before it`,
   );
+}
+
+/** Another exemption may cover the subject: of the rules, or of its domain or network. */
+async function tellExempt(io: CliIo, client: ApiClient, subject: Exemption['subject']): Promise<void> {
+  const { type, value } = subject;
+  // One name or address does not tell of all that a pattern or a wide network has.
+  if (value.includes('*') || (value.includes('/') && !value.endsWith('/64'))) return;
+  const asked = client.get('/api/v1/senders/{type}/{value}', { params: { path: { type, value } } });
+  const sender = await orNote(io, 'whether another exemption covers it', asked);
+  const cover = sender?.standing.exemption ?? undefined;
+  if (cover === undefined) return;
+  note(io, `${named(subject)} is still exempt: ${printable(cover.reason)} (${printable(cover.id)})`);
 }
 
 /** Whether it is of what a person wrote, in any spelling of it: a subject, or the beginning of an id. */

@@ -1,6 +1,21 @@
+import { StopgapError } from '../kernel/errors.js';
 import { printable } from '../kernel/printable.js';
 import type { Direction, MailDirection, Subject } from '../sending/subjects.js';
 import type { ApiClient } from './client.js';
+import type { CliIo } from './io.js';
+import { note } from './io.js';
+
+/** What is asked after something was done: it is done all the same, and what cannot be told is said. */
+export async function orNote<T>(io: CliIo, what: string, asked: Promise<T>): Promise<T | undefined> {
+  try {
+    return await asked;
+  } catch (error) {
+    if (!(error instanceof StopgapError)) throw error;
+    // A pattern is no sender that can be asked about.
+    if (error.code !== 'invalid-input') note(io, `${what} is not known now: ${error.message}`);
+    return undefined;
+  }
+}
 
 /** What refuses a sender besides a block of its own: one on its domain, on where it was refused last, or a wider one. */
 export async function refusedBy(

@@ -7,7 +7,7 @@ import { DEFAULT_RULES } from './defaults.js';
 import type { RuleSet } from './model.js';
 import type { Path } from '../overrides/strict-object.js';
 import { faultsOf } from '../overrides/strict-object.js';
-import { ruleSet } from './schema.js';
+import { recordedRuleSet, ruleSet } from './schema.js';
 
 /** One fault of a rules file: its place, what is wrong, and what would be right. */
 export interface RuleFault {
@@ -48,6 +48,10 @@ const MOST_FAULTS = 100;
  * @throws InvalidRules with every fault (the first 100), each with its line
  */
 export function parseRules(text: string, source = 'rules', tokens?: number): RuleSet {
+  return read(text, ruleSet, source, tokens);
+}
+
+function read(text: string, schema: typeof ruleSet, source: string, tokens?: number): RuleSet {
   const bytes = Buffer.byteLength(text);
   if (bytes > MOST_BYTES) {
     const message = `has ${grouped(bytes)} bytes; rules may have ${grouped(MOST_BYTES)} at most`;
@@ -65,10 +69,10 @@ export function parseRules(text: string, source = 'rules', tokens?: number): Rul
   }
   const value = plain(document, source);
   const base = extended(value);
-  const result = ruleSet.safeParse(base === undefined ? value : { rules: [], ...base.own });
+  const result = schema.safeParse(base === undefined ? value : { rules: [], ...base.own });
   if (result.success && base === undefined) return result.data;
   if (result.success) {
-    const whole = ruleSet.safeParse(base!.whole());
+    const whole = schema.safeParse(base!.whole());
     if (whole.success) return whole.data;
     const line = lineOf(document, lines, ['extends']);
     const faults = whole.error.issues.slice(0, MOST_FAULTS).flatMap((issue) =>
@@ -92,14 +96,16 @@ export function parseRules(text: string, source = 'rules', tokens?: number): Rul
 }
 
 /**
- * Reads a text anew that was in force with the built-in rules of an earlier version.
+ * Reads a text anew that was in force with the built-in rules of an earlier version. It may exempt a subject twice, which
+ * was taken once.
  *
  * @returns undefined if it does not extend the built-in rules
  * @throws InvalidRules as {@link parseRules}
  */
 export function renewedRules(text: string): RuleSet | undefined {
   const document = parsed(text, new LineCounter(), 'rules');
-  return extended(plain(document, 'rules')) === undefined ? undefined : parseRules(text);
+  if (extended(plain(document, 'rules')) === undefined) return undefined;
+  return read(text, recordedRuleSet, 'rules');
 }
 
 function parsed(text: string, lines: LineCounter, source: string, tokens?: number): Document.Parsed {

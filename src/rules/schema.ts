@@ -3,7 +3,7 @@ import { REFUSALS } from '../blocks/events.js';
 import { InvalidInput } from '../kernel/errors.js';
 import { DAY, DURATION_FORM, MINUTE, parseDuration, parseInstant } from '../kernel/time.js';
 import { peakName, PEAKS_KEPT } from '../sending/day-summary.js';
-import { DIRECTIONS, parsePattern, SUBJECT_TYPES } from '../sending/subjects.js';
+import { DIRECTIONS, parsePattern, SUBJECT_TYPES, subjectKey } from '../sending/subjects.js';
 import type { Anomaly, Baseline, Breaker, Conditions, Count, Rule, RuleExemption, RuleSet } from './model.js';
 import {
   ACTIONS,
@@ -270,8 +270,7 @@ function fixedHours({ when, score }: Rule): readonly (readonly [path: PropertyKe
   );
 }
 
-/** A rules file. */
-export const ruleSet = strictObject(
+const written = strictObject(
   {
     version: z.literal(1, 'must be 1: the version of this file format'),
     extends: z.literal('defaults', 'must be defaults: the built-in rules').optional(),
@@ -288,40 +287,64 @@ export const ruleSet = strictObject(
     issue.code === 'invalid_type'
       ? 'the rules must be a mapping that begins with version: 1 and rules:'
       : undefined,
-)
-  .superRefine((value, context) => {
+).superRefine((value, context) => {
+  const seen = new Map<string, number>();
+  value.rules.forEach(({ id }, index) => {
+    const first = seen.get(id);
+    if (first === undefined) seen.set(id, index);
+    else
+      context.addIssue({
+        code: 'custom',
+        path: ['rules', index, 'id'],
+        message: `"${id}" is the id of rules[${first}] already`,
+      });
+  });
+  const zones = new Map<string, boolean>();
+  value.rules.forEach((each, index) => {
+    for (const [path, zone] of fixedHours(each)) {
+      if (!zones.has(zone)) zones.set(zone, zones.size < MOST_ZONES && isZone(zone));
+      if (zones.get(zone) === true) continue;
+      const message = zones.size > MOST_ZONES ? `names more than ${MOST_ZONES} time zones` : QUIET_HOURS;
+      context.addIssue({ code: 'custom', path: ['rules', index, ...path], message });
+    }
+  });
+  const followed = new Set<string>();
+  value.rules.forEach((each, index) => {
+    const peak = followedPeak(each);
+    if (peak === undefined || followed.has(peak)) return;
+    followed.add(peak);
+    if (followed.size <= PEAKS_KEPT) return;
+    const path = ['rules', index, each.turned === undefined ? 'limit' : 'turned'];
+    const message = `${peak} would be the ${followed.size}th window whose limit follows baselines: at most ${PEAKS_KEPT}`;
+    context.addIssue({ code: 'custom', path, message });
+  });
+});
+
+function asRuleSet({
+  version: _,
+  extends: __,
+  learning: learns,
+  ...rest
+}: z.output<typeof written>): RuleSet {
+  return { ...rest, learning: { ...LEARNING, ...(learns as Partial<typeof LEARNING>) } };
+}
+
+/** A rules file that an earlier version has taken and recorded. */
+export const recordedRuleSet = written.transform(asRuleSet);
+
+/** A rules file. */
+export const ruleSet = written
+  .superRefine(({ exempt }, context) => {
     const seen = new Map<string, number>();
-    value.rules.forEach(({ id }, index) => {
-      const first = seen.get(id);
-      if (first === undefined) seen.set(id, index);
+    exempt.forEach(({ subject }, index) => {
+      const first = seen.get(subjectKey(subject));
+      if (first === undefined) seen.set(subjectKey(subject), index);
       else
         context.addIssue({
           code: 'custom',
-          path: ['rules', index, 'id'],
-          message: `"${id}" is the id of rules[${first}] already`,
+          path: ['exempt', index],
+          message: `${subject.type} ${subject.value} stands at exempt[${first}] already`,
         });
     });
-    const zones = new Map<string, boolean>();
-    value.rules.forEach((each, index) => {
-      for (const [path, zone] of fixedHours(each)) {
-        if (!zones.has(zone)) zones.set(zone, zones.size < MOST_ZONES && isZone(zone));
-        if (zones.get(zone) === true) continue;
-        const message = zones.size > MOST_ZONES ? `names more than ${MOST_ZONES} time zones` : QUIET_HOURS;
-        context.addIssue({ code: 'custom', path: ['rules', index, ...path], message });
-      }
-    });
-    const followed = new Set<string>();
-    value.rules.forEach((each, index) => {
-      const peak = followedPeak(each);
-      if (peak === undefined || followed.has(peak)) return;
-      followed.add(peak);
-      if (followed.size <= PEAKS_KEPT) return;
-      const path = ['rules', index, each.turned === undefined ? 'limit' : 'turned'];
-      const message = `${peak} would be the ${followed.size}th window whose limit follows baselines: at most ${PEAKS_KEPT}`;
-      context.addIssue({ code: 'custom', path, message });
-    });
   })
-  .transform(({ version: _, extends: __, learning: learns, ...rest }): RuleSet => ({
-    ...rest,
-    learning: { ...LEARNING, ...(learns as Partial<typeof LEARNING>) },
-  }));
+  .transform(asRuleSet);

@@ -194,6 +194,19 @@ describe('shadow rules over HTTP', () => {
     );
   });
 
+  test('differ if they exempt what was blocked, and say so in place of a window', async () => {
+    await put(rules(50), {}, RULES);
+    const exempt = 'exempt: [{ subject: { type: account, value: spared@example.com }, reason: our own }]';
+    await put(`${rules(50)}\n${exempt}`);
+    await send('spared@example.com', 60);
+    const item = (await server.get(DIFFERENCES)).json.items[0] as unknown as Record<string, unknown>;
+    assert.deepEqual([item['kind'], item['nearest']], ['liveOnly', null]);
+    assert.match(
+      String(item['sentence']),
+      /^Would not have been blocked\. .* The rules in the shadow exempt it: our own\.$/,
+    );
+  });
+
   test('are listed by page, by kind and by rule', async () => {
     await put(rules(50));
     for (let user = 0; user < 5; user++) await send(`page${user}@example.com`, 60);

@@ -8,7 +8,7 @@ import { newId } from '../../../src/runtime/ids.js';
 import { HOUR, MINUTE, SECOND, formatInstant } from '../../../src/kernel/time.js';
 import { parseRules } from '../../../src/rules/parse.js';
 import type { MessageAccepted } from '../../../src/sending/events.js';
-import type { Subject } from '../../../src/sending/subjects.js';
+import type { MailDirection, Subject } from '../../../src/sending/subjects.js';
 import { openSqliteForReading } from '../../../src/store/sqlite/reader.js';
 import { Live } from '../../support/backtest/live.js';
 
@@ -19,19 +19,24 @@ rules:
 `;
 const PROPOSING = RULES.replace('then: block', 'then: propose');
 const ANNA: Subject = { type: 'account', value: 'anna@example.com' };
+const OFFICE: Subject = { type: 'ip', value: '192.0.2.7' };
 
 /** A running server and its administrator. */
 class Scene {
   constructor(readonly live: Live) {}
 
-  async send(messages: number, account = ANNA.value): Promise<void> {
+  async send(
+    messages: number,
+    account: string | undefined = ANNA.value,
+    direction: MailDirection = 'outbound',
+  ): Promise<void> {
     for (let sent = 0; sent < messages; sent++) {
       const data: MessageAccepted = {
-        account,
+        account: direction === 'outbound' ? account : undefined,
         returnPath: account,
         ehlo: 'pc.example.com',
-        ip: '192.0.2.7',
-        direction: 'outbound',
+        ip: OFFICE.value,
+        direction,
         transaction: 't',
         recipients: 1,
         size: 1000,
@@ -215,6 +220,71 @@ describe('over what was recorded', () => {
       assert.deepEqual([report.byRule[0]!.rule, report.byRule[0]!.exempted], ['burst', 1]);
       assert.deepEqual(report.attempts, { refused: 2, letThrough: 0 });
     }));
+
+  for (const [what, first] of [
+    ['of a rule', undefined],
+    ['of a person', { kind: 'impose', subject: OFFICE, direction: 'outbound', until: START + 2 * HOUR }],
+  ] as const) {
+    test(`what a person adds to the block ${what} is refused under the rules in force`, () => {
+      const rules = RULES.replace('per: account', 'per: ip');
+      return after(rules, async (scene) => {
+        if (first === undefined) await scene.send(6);
+        else await scene.act(first, OFFICE);
+        const added = { kind: 'impose', subject: OFFICE, direction: 'all', until: START + 5 * HOUR } as const;
+        await scene.act(added, OFFICE);
+        await scene.pass(3 * HOUR);
+        await scene.send(5, ANNA.value, 'inbound');
+        await scene.pass(MINUTE);
+        assert.deepEqual((await scene.backtest(rules)).attempts, { refused: 5, letThrough: 0 });
+      });
+    });
+  }
+
+  for (const [what, command] of [
+    ['that a person sets', { kind: 'impose', subject: ANNA, direction: 'all', until: null }],
+    ['that a person makes longer', { kind: 'change', span: { until: null } }],
+  ] as const) {
+    test(`a block ${what} on top of the block of a rule holds under rules that do not block`, () =>
+      after(RULES, async (scene) => {
+        await scene.send(6);
+        await scene.act(command);
+        await scene.pass(5 * HOUR);
+        await scene.send(6);
+        await scene.pass(MINUTE);
+        const report = await scene.backtest(RULES.replace('limit: 5', 'limit: 50'));
+        assert.deepEqual(report.attempts, { refused: 6, letThrough: 0 });
+        assert.deepEqual(brief(report), [], 'what a person has set is no case of the rules');
+      }));
+  }
+
+  test('a block that a person makes longer keeps the later end that it has under the rules that are tried', () =>
+    after(RULES, async (scene) => {
+      await scene.send(6);
+      await scene.act({ kind: 'change', span: { until: START + 5 * HOUR } });
+      await scene.pass(6 * HOUR);
+      await scene.send(1);
+      const [found] = (await scene.backtest(RULES.replace('for: 4h', 'for: 8h'))).cases;
+      assert.equal(found!.until, formatInstant(START + 6 * SECOND + 8 * HOUR));
+    }));
+
+  for (const [what, command] of [
+    ['makes shorter', { kind: 'change', span: { until: START + 2 * HOUR } }],
+    ['gives another text', { kind: 'change', description: 'asked by phone', refusal: 'honest' }],
+    [
+      'makes shorter, with another text',
+      { kind: 'change', span: { until: START + HOUR }, description: 'ours' },
+    ],
+  ] as const) {
+    test(`a block of a rule that a person ${what} is no block under rules that do not block`, () =>
+      after(RULES, async (scene) => {
+        await scene.send(6);
+        await scene.act(command);
+        await scene.send(3);
+        await scene.pass(MINUTE);
+        const report = await scene.backtest(RULES.replace('limit: 5', 'limit: 50'));
+        assert.deepEqual(report.attempts, { refused: 0, letThrough: 3 });
+      }));
+  }
 
   test('what came before the span is counted, but not acted upon', () =>
     after(PROPOSING, async (scene) => {

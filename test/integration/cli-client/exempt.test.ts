@@ -77,6 +77,25 @@ describe('stopgap exempt', () => {
     assert.equal((await terminal.run('exempt', 'revoke', second)).code, 0);
   });
 
+  test('stopgap exempt revoke names the exemption that still covers the subject', async () => {
+    const add = async (type: string, value: string, reason: string): Promise<string> => {
+      const { err } = await terminal.run('exempt', 'add', type, value, '--indefinite', '--reason', reason);
+      return /: ([0-9a-f-]{36})\n$/.exec(err)![1]!;
+    };
+    const wider = await add('domain', 'e.example', 'our own');
+    const one = await add('account', 'e1@e.example', 'weekly list');
+    const { code, err } = await terminal.run('exempt', 'revoke', 'account', 'e1@e.example');
+    assert.deepEqual(
+      [code, err],
+      [0, `the exemption ${one} is revoked\naccount e1@e.example is still exempt: our own (${wider})\n`],
+    );
+    const last = await terminal.run('exempt', 'revoke', wider);
+    assert.equal(last.err, `the exemption ${wider} is revoked\n`);
+    const pattern = await add('address', '*@e.example', 'a pattern');
+    const gone = await terminal.run('exempt', 'revoke', pattern);
+    assert.deepEqual([gone.code, gone.err], [0, `the exemption ${pattern} is revoked\n`]);
+  });
+
   test('stopgap exempt asks how long and why', async () => {
     const silent = await terminal.run('exempt', 'add', 'account', 'x@example.com', '--reason', 'list');
     assert.equal(silent.code, 2);

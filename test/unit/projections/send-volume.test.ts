@@ -357,6 +357,14 @@ describe('the subjects that are counted', () => {
     );
   });
 
+  test('a network of a site is shown with the limits at which it trips', () => {
+    const stage = new Stage(GUESSING);
+    const limitsOf = (value: string): readonly number[] =>
+      stage.volume.readings({ type: 'ip', value }, START).map(({ limit }) => limit);
+    const networks = ['2001:db8:7::/64', '2001:db8:7::/56', '2001:db8:7::/48', '192.0.2.1'];
+    assert.deepEqual(networks.map(limitsOf), [[60], [120], [240], [60]]);
+  });
+
   test('many wrong passwords from one network, or from IPv4, are held against no neighbour', () => {
     const stage = new Stage(GUESSING);
     const tripped = Array.from({ length: 500 }, () => guess(stage, siteOf(1), 1)).flat();

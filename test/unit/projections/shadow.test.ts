@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import type { Tally } from '../../../projections/blocks/shadow.js';
+import type { ComparedCase, Tally } from '../../../projections/blocks/shadow.js';
 import { comparisonOf } from '../../../projections/blocks/shadow.js';
 import type { RecordedEvent } from '../../../src/kernel/events.js';
 import { DAY, HOUR, MINUTE } from '../../../src/kernel/time.js';
@@ -198,6 +198,8 @@ describe('shadow rules', () => {
     const exempt = 'exempt: [{ subject: { type: account, value: alice@example.com }, reason: list }]';
     const listed = stage(burst(50), `version: 1\nrules:\n${burst(50)}\n${exempt}`).send(60);
     assert.deepEqual(listed.differences(), ['liveOnly burst alice@example.com (open)']);
+    const [{ exempt: why, nearest }] = listed.models.shadow.comparison!.differences() as [ComparedCase];
+    assert.deepEqual([why, nearest], ['list', undefined], 'no window says why they spare it');
     const grant = (subject: Subject): BlockFact => ({
       type: 'ExemptionGranted',
       data: { exemption: subject.value, subject, until: null, reason: 'known' },

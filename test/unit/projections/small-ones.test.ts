@@ -223,6 +223,25 @@ describe('exemptions', () => {
     exemptions.useRules({ ...parseRules('version: 1\nrules: []'), version: 2 });
     assert.equal(exemptions.covering(ALICE, T0), undefined);
   });
+  test('of recorded rules that exempt a subject twice last as long as the longer one', () => {
+    const none = parseRules('version: 1\nrules: []');
+    for (const ends of [
+      [T0 + 9, T0 + 5],
+      [T0 + 5, T0 + 9],
+      [null, T0 + 5],
+    ]) {
+      const exempt = ends.map((until) => ({ subject: ALICE, until, reason: 'list' }));
+      const exemptions = given([]);
+      exemptions.useRules({ ...none, exempt, version: 2 });
+      assert.deepEqual(
+        exemptions.list(T0 + 6).map(({ subject }) => subject),
+        [ALICE],
+      );
+      assert.notEqual(exemptions.covering(ALICE, T0 + 6), undefined);
+      exemptions.useRules({ ...none, version: 3 });
+      assert.equal(exemptions.covering(ALICE, T0 + 6), undefined);
+    }
+  });
   test('of the rules file keep what they saved while they are in it', () => {
     const of = (value: string, more = 'reason: list'): string =>
       `{ subject: { type: account, value: ${value} }, ${more} }`;

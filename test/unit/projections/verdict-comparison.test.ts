@@ -14,7 +14,7 @@ function asks(
   const { rule = 'burst', lasts = HOUR } = more;
   const asked = { action: 'block', evidence: evidence({ rule }), at: T0 } as const;
   const subject = { type: 'account', value: `user${user}@example.com` } as const;
-  comparison.note(side, subject, asked, lasts, () => undefined);
+  comparison.note(side, subject, asked, lasts, () => ({}));
 }
 
 function begun(): VerdictComparison {

@@ -5,11 +5,13 @@ import { DEFAULT_RULES } from '../../../src/rules/defaults.js';
 import { amount, explain, nameOf } from '../../../src/rules/explain.js';
 import type { Rule } from '../../../src/rules/model.js';
 import { neverBlock, ruleActor } from '../../../src/rules/model.js';
-import { InvalidRules, parseRules } from '../../../src/rules/parse.js';
+import { InvalidRules, parseRules, renewedRules } from '../../../src/rules/parse.js';
 
 const GOOD = '{ id: r, per: account, count: recipients, window: 10m, limit: 100, then: block, for: 1h }';
 const file = (...rules: readonly string[]): string =>
   `version: 1\nrules:\n${rules.map((rule) => `  - ${rule}\n`).join('')}`;
+const ofReader = (name: string): string =>
+  `  - { subject: { type: account, value: ${name}@x.example }, reason: x }\n`;
 
 describe('rules', () => {
   test('are read, with what they leave unsaid', () => {
@@ -256,6 +258,18 @@ exempt:
       'exempt[0].reason',
       /why|missing/,
     ],
+    [
+      `${file(GOOD)}exempt:\n${['A', 'b', 'a'].map(ofReader).join('')}`,
+      7,
+      'exempt[2]',
+      /^account a@x\.example stands at exempt\[0\] already$/,
+    ],
+    [
+      `version: 1\nextends: defaults\nexempt:\n${['a', 'a'].map(ofReader).join('')}`,
+      5,
+      'exempt[1]',
+      /stands at exempt\[0\] already/,
+    ],
     [`${file(GOOD)}maxAutomaticBlocks: 20 in 2d`, 4, 'maxAutomaticBlocks', /20 in 10m/],
   ] as const) {
     test(`are refused: ${path === '' ? JSON.stringify(text) : path} ${String(message)}`, () => {
@@ -265,6 +279,10 @@ exempt:
       assert.equal(fault[0], line);
     });
   }
+  test('that exempt a subject twice are read anew where they were recorded', () => {
+    const twice = `version: 1\nextends: defaults\nexempt:\n${['A', 'a'].map(ofReader).join('')}`;
+    assert.equal(renewedRules(twice)!.exempt.length, 2);
+  });
   test('are refused with every fault at once', () => {
     const found = faults(file(GOOD.replace('10m', 'x'), GOOD.replace('100', '-1').replace('id: r', 'id: s')));
     assert.deepEqual(
