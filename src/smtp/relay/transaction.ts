@@ -219,10 +219,8 @@ export class PooledTransaction implements RelayTransaction {
       session.capabilities = { ...capabilities, xforward: [] };
     if (mailAt >= 0) {
       const mail = replies[mailAt]!;
-      if (!isPositive(mail)) {
-        session.dirty = false;
-        return refuseAll(recipients, finalReply(session, mail.code, toReply(mail)));
-      }
+      // The session stays dirty: Postfix keeps what a refused MAIL declared, and would hold it against the next sender's.
+      if (!isPositive(mail)) return refuseAll(recipients, finalReply(session, mail.code, toReply(mail)));
       session.owner = this;
       session.dirty = false;
     }

@@ -82,3 +82,20 @@ describe('a real Postfix that is told of the client', { skip: postfixMissing() }
     );
   });
 });
+
+describe('a real Postfix that has refused MAIL', { skip: postfixMissing() }, () => {
+  test('takes the next message on the same session, whoever sends it', async (t) => {
+    const { stopgap, postfix, outside } = await inFront(t, 'message_size_limit = 100000\n');
+    const session = await Dialogue.hello(stopgap.port(), { from: '127.0.0.7' });
+    assert.match(await session.login(ALICE, PASSWORDS[ALICE]!), /^235 /);
+    await session.say(`MAIL FROM:<${ALICE}> SIZE=200000`);
+    assert.match(await session.say('RCPT TO:<one@elsewhere.test>'), /^552 5\.3\.4 /);
+    await session.quit();
+    const connections = (): number => postfix.log.match(/smtpd\[\d+\]: connect from/g)!.length;
+    const before = connections();
+    assert.match(await send(stopgap, '127.0.0.8', 'pc.example.com'), /^250 /);
+    await postfix.idle();
+    assert.equal(outside.messages.length, 1);
+    assert.equal(connections(), before);
+  });
+});

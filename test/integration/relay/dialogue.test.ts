@@ -10,6 +10,21 @@ import { bodyOf, ENVELOPE, MESSAGE, pair, temporaryDir, yes } from '../../suppor
 
 const TO = (name: string): RelayRecipient => ({ address: `${name}@example.net` });
 
+/** As Postfix: the size of a refused MAIL stays until RSET, or until a MAIL that names one. */
+function keepsTheSize(): NonNullable<FakeOptions['script']> {
+  let size = 0;
+  return {
+    MAIL(line) {
+      size = Number(/ SIZE=(\d+)/.exec(line)?.[1] ?? size);
+      return size > 10_000_000 ? '552 5.3.4 Message size exceeds fixed limit' : undefined;
+    },
+    RSET() {
+      size = 0;
+      return undefined;
+    },
+  };
+}
+
 describe('relay dialogue', () => {
   it('gives each recipient the answer that the upstream gave to it', async (t) => {
     const { upstream, relay } = await pair(t, {
@@ -85,6 +100,20 @@ describe('relay dialogue', () => {
       'RSET\r\nMAIL FROM:<sender@example.com>\r\nRCPT TO:<two@example.net>\r\n',
     );
   });
+
+  for (const offers of [['PIPELINING', 'SIZE 10000000'], ['SIZE 10000000']]) {
+    it(`takes nothing of a refused MAIL over to the next sender, ${offers.length > 1 ? 'pipelined' : 'one by one'}`, async (t) => {
+      const { upstream, relay } = await pair(t, { offers, script: keepsTheSize() });
+      const codes: number[] = [];
+      for (const size of [12_000_000, undefined, 12_000_000, undefined]) {
+        const transaction = relay.begin({ returnPath: ENVELOPE.returnPath, utf8: false, size });
+        codes.push((await transaction.offer(TO('one'))).code);
+        transaction.end();
+      }
+      assert.deepEqual(codes, [552, 250, 552, 250]);
+      assert.equal(upstream.peers.length, 1);
+    });
+  }
 
   it('gives the answer to DATA or to the final dot as the answer for all', async (t) => {
     const { upstream, relay } = await pair(t, { script: { DATA: () => '451 4.3.2 not now' } });
