@@ -13,6 +13,7 @@ import type { Metrics } from '../metrics/metrics.js';
 import { transactionId } from '../runtime/ids.js';
 import type { RefusalStage, SenderFields } from '../sending/events.js';
 import { clientNetwork, normalizeIp } from '../sending/identity.js';
+import { refusesRecipient } from '../sending/refused-recipient.js';
 import type { MailDirection, SenderIdentity } from '../sending/subjects.js';
 import { senderIdentity } from '../sending/subjects.js';
 import type { Appended, EventStore } from '../store/port.js';
@@ -24,8 +25,7 @@ import type { LoginClient } from './auth/port.js';
 import type { InTheAir } from '../recording/in-the-air.js';
 import type { Recorder } from '../recording/recorder.js';
 import type { LastPutOffs, PutOffFor } from '../recording/put-offs.js';
-import type { Relay, RelayTransaction } from './relay/port.js';
-import type { SmtpReply } from './replies.js';
+import type { Relay, RelayTransaction, Reply } from './relay/port.js';
 import { refusalReply, ReplyError, replyLine } from './replies.js';
 
 /** What the SMTP side needs of the rest. */
@@ -307,13 +307,14 @@ export class Conversation {
   }
 
   /** Records that the upstream refused a recipient, and gives the error that tells the client. */
-  upstreamRefused(reply: SmtpReply): ReplyError {
+  upstreamRefused(reply: Reply): ReplyError {
     const { mail } = this;
     const { metrics, recorder } = this.#context;
     metrics.smtp.refused('rcpt', 'upstream');
     if (mail === undefined) return new ReplyError(reply); // the client is gone
-    // Greylisting or a full disk says nothing about the recipient list. Only recipients that do not exist do.
-    if (reply.code < 500) {
+    // Greylisting, a message that is too large or a client that is not known says nothing about the recipient list. Only recipients
+    // that do not exist do.
+    if (reply.ofMessage === true || !refusesRecipient(reply.code, reply.text)) {
       const { id: transaction, returnPath } = mail;
       recorder.tellRefused({ transaction, account: this.account, returnPath, count: 1, code: reply.code });
       return new ReplyError(reply);

@@ -1,6 +1,7 @@
 import { fitName } from '../../kernel/printable.js';
 import { LONGEST_ADDRESS, normalizeIp } from '../../sending/identity.js';
 import { asPostfixSends } from '../../sending/postfix-address.js';
+import { refusesRecipient } from '../../sending/refused-recipient.js';
 
 /**
  * What one line of Postfix's says, as far as it matters here. The forms are those of Postfix 2.3 to 3.10; addresses are
@@ -116,9 +117,7 @@ const TAKEN = new RegExp(
     String.raw`(?:, sasl_method=[^,]*)?(?:, sasl_username=(.*?))?(?:, sasl_sender=.*)?$`,
 );
 const PROXIED = /^(?:\w+: )?proxy-accept: END-OF-MESSAGE: 2/;
-const REFUSED = new RegExp(
-  String.raw`^(\w+): reject: RCPT from ${CLIENT}: (5\d\d) (?:5\.[12]\.\d+ |(?!\d\.\d))`,
-);
+const REFUSED = new RegExp(String.raw`^(\w+): reject: RCPT from ${CLIENT}: (5\d\d) (\d\.\d{1,3}\.\d{1,3} )?`);
 /** What smtpd says at the end of such lines. */
 const SESSION =
   /^ proto=\S+(?: helo=<([^>]*)>)?(?: sasl_method=\S+)?(?: sasl_username=(?:<(.*)>|([^<].*)))?$/;
@@ -241,7 +240,9 @@ function readSmtpd(text: string, isCut: boolean): Said | Garbled | undefined {
     const to = text.indexOf('> to=<', path);
     const session = isCut ? UNKNOWN : sessionAtEnd(text);
     if (found === null || session === undefined || (!isCut && (path < 0 || to < 0))) return undefined;
-    const [, id, client, code] = found;
+    // After the status come names that the client chose.
+    const [, id, client, code, status = ''] = found;
+    if (!refusesRecipient(Number(code), status)) return undefined;
     const from = isCut ? '' : asPostfixSends(text.slice(path + '; from=<'.length, to));
     const queueId = id === 'NOQUEUE' ? undefined : id;
     return {

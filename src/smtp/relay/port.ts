@@ -10,6 +10,8 @@ export interface Reply {
   readonly code: number;
   /** Without the code, lines joined by a space, printable, at most 480 characters; may begin with an enhanced status code (RFC 3463). */
   readonly text: string;
+  /** True: it refuses the whole message, before anything was said of the recipient that it answers. */
+  readonly ofMessage?: true;
 }
 
 /** The client that a message comes from, for an upstream that wants to know (XFORWARD, XCLIENT). */

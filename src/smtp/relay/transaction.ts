@@ -336,8 +336,9 @@ function finalReply(session: Session, code: number, reply: Reply): Reply {
   return reply;
 }
 
-function refuseAll(recipients: readonly Taken[], reply: Reply): void {
-  for (const taken of recipients) taken.reply = reply;
+/** None of them was asked for. */
+function refuseAll(recipients: readonly Taken[], { code, text }: Reply): void {
+  for (const taken of recipients) taken.reply = { code, text, ofMessage: true };
 }
 
 function resultsOf(recipients: readonly Taken[]): RecipientResult[] {

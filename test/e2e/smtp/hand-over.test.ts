@@ -207,6 +207,26 @@ test('an upstream that is down, refuses or dies half-way', async (t) => {
     assert.equal(refused.data.transaction, accepted.data.transaction);
   });
 
+  await t.test('refusals of the message, its sender or its client count for no recipient', async () => {
+    const counted = async (): Promise<number> =>
+      (await stopgap.all<RecipientsRefused>('RecipientsRefused')).reduce(
+        (sum, { data }) => sum + data.count,
+        0,
+      );
+    const sure = await counted();
+    await attempt({ MAIL: () => '552 5.3.4 Message size exceeds fixed limit' });
+    await attempt({ MAIL: () => '550 no' });
+    await attempt({ MAIL: () => '550 5.1.1 no such sender' });
+    await attempt({ RCPT: () => '554 5.7.1 <pc.test[127.0.0.1]>: Client host rejected: Access denied' });
+    await attempt({
+      RCPT: () => '553 5.7.1 <alice@example.com>: Sender address rejected: not owned by user',
+    });
+    await attempt({ RCPT: () => '550 5.1.1 no such user here' });
+    // It is written after what came before it.
+    assert.match(await attempt({}), /^250 /);
+    assert.equal(await counted(), sure + 1);
+  });
+
   const before = (await stopgap.all('MessageAccepted')).length;
   for (const [when, script] of [
     ['at RCPT', { RCPT: (_line, peer) => (peer.kill(), '') }],

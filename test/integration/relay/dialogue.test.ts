@@ -83,7 +83,8 @@ describe('relay dialogue', () => {
     it(`passes on what MAIL was refused with, ${offers.length > 0 ? 'pipelined' : 'one by one'}`, async (t) => {
       const { upstream, relay } = await pair(t, { offers, script: { MAIL: () => '550 5.7.1 not from you' } });
       const transaction = relay.begin(ENVELOPE);
-      assert.deepEqual(await transaction.offer(TO('one')), { code: 550, text: '5.7.1 not from you' });
+      const reply = await transaction.offer(TO('one'));
+      assert.deepEqual(reply, { code: 550, text: '5.7.1 not from you', ofMessage: true });
       assert.equal((await transaction.transmit(await bodyOf(MESSAGE), yes)).reply.code, 554);
       assert.ok(!upstream.commands.includes('DATA'));
     });

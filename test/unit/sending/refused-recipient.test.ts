@@ -1,0 +1,46 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { readMessage } from '../../../src/import/postfix-log/message.js';
+import { refusesRecipient } from '../../../src/sending/refused-recipient.js';
+
+/** What servers say at RCPT, and whether it says that the recipient does not exist. */
+const REPLIES: ReadonlyArray<readonly [code: number, text: string, isOfRecipient: boolean]> = [
+  [550, '5.1.1 <x@a.test>: Recipient address rejected: User unknown in virtual mailbox table', true],
+  [550, '5.1.10 RESOLVER.ADR.RecipientNotFound; not found', true],
+  [553, '5.1.3 <x@a.test>: Recipient address rejected: bad address syntax', true],
+  [556, '5.1.10 <x@a.test>: Recipient address rejected: Domain does not accept mail (nullMX)', true],
+  [552, '5.2.2 <x@a.test> Mailbox is full', true],
+  [550, 'No such user', true],
+  [551, 'User not local', true],
+  [553, 'sorry, no mailbox here by that name', true],
+  [550, '', true],
+  [450, '4.1.1 <x@a.test>: Recipient address rejected: unverified address', false],
+  [452, '4.2.2 Mailbox is full', false],
+  [552, '5.3.4 Message size exceeds fixed limit', false],
+  [550, '5.2.3 Message length exceeds the limit', false],
+  [554, '5.7.1 <pc.a.test[192.0.2.7]>: Client host rejected: Access denied', false],
+  [554, '5.7.1 <x@a.test>: Relay access denied', false],
+  [554, '5.7.1 <x@a.test>: Recipient address rejected: Access denied', false],
+  [553, '5.7.1 <b@a.test>: Sender address rejected: not owned by user b@a.test', false],
+  [550, '5.1.0 <b@a.test>: Sender address rejected: User unknown in virtual mailbox table', false],
+  [550, '5.1.7 <b@a.test>: Sender address rejected: undeliverable address', false],
+  [550, '5.1.8 <b@a.test>: Sender address rejected: Domain not found', false],
+  [550, '5.6.7 a non-ASCII address is not permitted', false],
+  [504, '5.5.2 <x>: Helo command rejected: need fully-qualified hostname', false],
+  [503, 'need MAIL', false],
+  [554, 'no thanks', false],
+];
+
+describe('a refusal at RCPT', () => {
+  test('speaks of the recipient by its status, or by its code where it has none', () => {
+    for (const [code, text, isOfRecipient] of REPLIES)
+      assert.equal(refusesRecipient(code, text), isOfRecipient, `${code} ${text}`);
+  });
+
+  test('means the same in a log of Postfix as at the front door', () => {
+    for (const [code, text, isOfRecipient] of REPLIES.filter(([, text]) => text.includes('rejected: '))) {
+      const line = `NOQUEUE: reject: RCPT from pc.a.test[192.0.2.7]: ${code} ${text}; from=<b@a.test> to=<x@a.test> proto=ESMTP helo=<x>`;
+      assert.equal(readMessage('smtpd', line)?.kind, isOfRecipient ? 'refused' : undefined, line);
+    }
+  });
+});
