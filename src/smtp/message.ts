@@ -124,9 +124,12 @@ async function transmit(
     if (!delivery.withdrawn) return delivery;
   } catch (error) {
     const reply = notTaken(context, conversation, error);
-    // A thief could leave each time before the answer. One who stays is told to try again, and counts then.
-    if (error instanceof RelayUnreachable && error.ambiguous && conversation.hasLeft)
-      await record(context, conversation, [...conversation.mail!.taken], body);
+    if (error instanceof RelayUnreachable) {
+      // A thief could leave each time before the answer. One who stays is told to try again, and then those count who are left.
+      const isGone = error.ambiguous && conversation.hasLeft;
+      const accepted = isGone ? [...conversation.mail!.taken] : error.accepted.map(({ address }) => address);
+      if (accepted.length > 0) await record(context, conversation, accepted, body);
+    }
     throw reply;
   }
   refuseBlocked(conversation);

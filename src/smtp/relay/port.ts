@@ -174,15 +174,23 @@ export class RelayUnreachable extends Error {
    * nothing to tell: a notice has told of it, or the relay is closed.
    */
   readonly fault: string | undefined;
+  /** Recipients for whom the upstream took the message before it went away (LMTP): they count as a {@link Delivery}'s do. */
+  readonly accepted: readonly RelayRecipient[];
 
   constructor(
     message: string,
-    options: { readonly ambiguous?: boolean; readonly cause?: unknown; readonly fault?: string } = {},
+    options: {
+      readonly ambiguous?: boolean;
+      readonly cause?: unknown;
+      readonly fault?: string;
+      readonly accepted?: readonly RelayRecipient[];
+    } = {},
   ) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.name = 'RelayUnreachable';
     this.ambiguous = options.ambiguous ?? false;
     this.fault = options.fault;
+    this.accepted = options.accepted ?? [];
   }
 }
 

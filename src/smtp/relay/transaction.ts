@@ -293,7 +293,7 @@ export class PooledTransaction implements RelayTransaction {
     if (replies.length < due.length) {
       throw new RelayUnreachable(
         `the upstream answered for ${replies.length} of ${due.length} recipients and went away`,
-        { ambiguous: true },
+        { ambiguous: true, accepted: delivered.map((result) => result.recipient) },
       );
     }
     return answerFor(results);

@@ -138,6 +138,28 @@ test('a message that waits for those before it is given up when its client goes'
   await Promise.all(first.map((session) => session.quit()));
 });
 
+test('an LMTP upstream that goes away between its answers: each recipient counts once, when it is delivered', async (t) => {
+  const upstream = await FakeUpstream.start({ lmtp: true });
+  const stopgap = await Stopgap.start(t, { upstream });
+  const session = await stopgap.loggedIn();
+  const recipients = ['one', 'two', 'three'].map((name) => `${name}@elsewhere.test`);
+  const counted = async (): Promise<number[]> =>
+    (await stopgap.all<MessageAccepted>('MessageAccepted')).map(({ data }) => data.recipients);
+  upstream.script = {
+    '.'(rcpt, peer) {
+      if (!rcpt.includes('<three@')) return undefined;
+      peer.close();
+      return '';
+    },
+  };
+  assert.equal(await session.send(ALICE, recipients), SOFT);
+  assert.deepEqual(await counted(), [2]);
+  upstream.script = {};
+  assert.match(await session.send(ALICE, recipients), /^250 /);
+  assert.deepEqual(await counted(), [2, 1]);
+  await session.quit();
+});
+
 test('an upstream that is down, refuses or dies half-way', async (t) => {
   const stopgap = await Stopgap.start(t);
   const { upstream } = stopgap;
