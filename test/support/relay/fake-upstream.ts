@@ -63,7 +63,10 @@ export class FakeUpstream {
   private constructor(options: FakeOptions) {
     this.options = options;
     this.script = options.script ?? {};
-    this.#server = net.createServer((socket) => this.peers.push(new Peer(this, socket, this.peers.length)));
+    this.#server = net.createServer((socket) => {
+      this.peers.push(new Peer(this, socket, this.peers.length));
+      this.changed();
+    });
   }
 
   static async start(options: FakeOptions = {}): Promise<FakeUpstream> {
@@ -144,7 +147,6 @@ export class Peer {
     if (implicitTls === true) this.#wrap(keys!);
     else this.#listen();
     const greeting = upstream.script.connect?.('', this) ?? '220 fake.test ESMTP';
-    upstream.changed();
     if (greeting !== '') this.say(greeting);
   }
 
