@@ -30,7 +30,7 @@ interface Open {
   readonly countedUntil: Instant;
   /** What the owner tried in vain until then. */
   readonly withheld: number;
-  /** Of a proposal that waits and is about sent mail: whom it concerns, since its first evidence. */
+  /** Of a proposal about sent mail on which nobody has decided: whom it concerns, since its first evidence. */
   readonly proposed?: Proposed;
 }
 
@@ -117,9 +117,13 @@ export class Feedback {
       }
       case 'BlockImposed': {
         const { block, subject, evidence, direction } = event.data;
-        this.#imposed({ block, subject, evidence, direction }, effectiveAt(event), judged);
-        this.#decided(block);
-        this.#open.set(block, { subject, direction, ...attemptsFrom(effectiveAt(event), evidence) });
+        const at = effectiveAt(event);
+        this.#imposed({ block, subject, evidence, direction }, at, judged);
+        const begun = { subject, direction, ...attemptsFrom(at, evidence) };
+        // Of sent mail nothing is decided by a block of arriving mail, which may come to stop that too.
+        const proposed = directionsMeet(direction, 'outbound') ? undefined : this.#open.get(block)?.proposed;
+        if (proposed === undefined) this.#decided(block);
+        this.#open.set(block, proposed === undefined ? begun : { ...begun, proposed });
         return;
       }
       case 'BlockExtended': {
@@ -130,8 +134,12 @@ export class Feedback {
         // Of this mail it is a block from now on. What it stops already was contained when it began.
         const at = effectiveAt(event);
         this.#imposed({ block, subject: open.subject, evidence, direction: added }, at, judged);
-        const counted = added === 'outbound' ? attemptsFrom(at, evidence) : {};
-        this.#open.set(block, { ...open, direction, ...counted });
+        if (added === 'inbound') {
+          this.#open.set(block, { ...open, direction });
+          return;
+        }
+        this.#decided(block);
+        this.#open.set(block, { subject: open.subject, direction, ...attemptsFrom(at, evidence) });
         return;
       }
       case 'BlockReleased':

@@ -219,7 +219,7 @@ describe('the subjects that are counted', () => {
     const ends: Readonly<Record<string, BlockFact>> = {
       'has lapsed': { type: 'ProposalLapsed', data: { block: 'p1' } },
       'is dismissed': dismissed(false),
-      'is a block': imposedBy({ block: 'p1', subject: info, direction: 'inbound' }),
+      'is a block of arriving mail': imposedBy({ block: 'p1', subject: info, direction: 'inbound' }),
       'is a block of both directions': imposedBy({ block: 'p1', subject: info, direction: 'all' }),
     };
     const all = { ...ends, waits: undefined, 'is dismissed as a false positive': dismissed(true) };
@@ -235,11 +235,15 @@ describe('the subjects that are counted', () => {
       });
     }
     for (const [end, fact] of Object.entries(ends)) {
-      test(`its profile is gone when the proposal ${end}`, () => {
+      test(`its profile is gone when the proposal ${end}, or when a block of arriving mail in its place has ended`, () => {
         const stage = new Stage(PATH);
         stage.block(START, proposal);
         assert.equal(stage.volume.profiles.sizes.profiles, 1);
         stage.block(START + SECOND, fact);
+        if (end === 'is a block of arriving mail') {
+          assert.equal(stage.volume.profiles.sizes.profiles, 1);
+          stage.block(START + MINUTE, expired('p1', START + MINUTE));
+        }
         assert.equal(stage.volume.profiles.sizes.profiles, 0);
       });
     }
@@ -688,6 +692,38 @@ describe('a block of arriving mail that the sender’s own mail makes one of bot
     const stage = blocked('inbound');
     stage.block(START + 2 * SECOND, extended({}));
     assert.deepEqual(stage.observed(address, START + 2 * SECOND), [6, 0, 21]);
+  });
+
+  test('contains the days of a proposal on sent mail in whose place it came, by whomever it is made so', () => {
+    const waits = { block: 'b1', subject: address, direction: 'outbound', evidence: own } as const;
+    for (const proof of [own, undefined]) {
+      const stage = new Stage(RULES);
+      stage.send(START);
+      stage.block(START + SECOND, {
+        type: 'BlockProposed',
+        data: {
+          ...waits,
+          description: '',
+          refusal: 'soft',
+          duration: HOUR,
+          lapsesAt: START + 9 * DAY,
+          rule: 'day',
+          renewWhileTrying: false,
+        },
+      });
+      stage.send(START + DAY);
+      stage.send(START + 2 * DAY);
+      const at = START + 2 * DAY;
+      stage.block(at, imposedBy({ block: 'b1', subject: address, direction: 'inbound', rule: 'in' }));
+      const contained = () => stage.volume.profiles.open('account', ALICE.value).map((day) => day.contained);
+      assert.deepEqual(contained().flat(), []);
+      stage.block(at, extended(proof === undefined ? {} : { evidence: { ...proof, lastAt: at } }));
+      assert.ok(contained().length > 1);
+      assert.deepEqual(
+        contained(),
+        contained().map(() => ['b1']),
+      );
+    }
   });
 
   test('contains the day from then on, also after a restart from a snapshot', () => {
