@@ -50,7 +50,7 @@ export class Deliveries {
     const { id, to = ITSELF } = notice;
     if (!this.#all.has(id)) {
       this.#all.set(id, { notice, state: 'waiting', attempts, nextAt, error, settledAt: undefined, told });
-      this.underWay.change(to, 1);
+      if (told.length === 0) this.underWay.change(to, 1);
     }
     this.#recorded.set(id, revision);
   }
@@ -60,7 +60,7 @@ export class Deliveries {
     if (before === undefined) return;
     const after = { ...before, ...change(before) };
     this.#all.set(id, after);
-    const by = Number(isUnderWay(after)) - Number(isUnderWay(before));
+    const by = Number(occupies(after)) - Number(occupies(before));
     if (by !== 0) this.underWay.change(after.notice.to ?? ITSELF, by);
     if (isUnderWay(after)) return;
     const alike = this.all.filter(({ state }) => state === after.state);
@@ -89,4 +89,14 @@ export class Deliveries {
 
 export function isUnderWay({ state }: Delivery): boolean {
   return state === 'waiting' || state === 'sending';
+}
+
+/** Whether it is under way to the rest of several addresses. */
+export function isForRest(one: Delivery): boolean {
+  return isUnderWay(one) && one.told.length > 0;
+}
+
+/** Whether its receiver may have one less for that. Where some addresses take what is sent, they are not to wait for the others. */
+function occupies(one: Delivery): boolean {
+  return isUnderWay(one) && one.told.length === 0;
 }

@@ -17,7 +17,7 @@ import { LogReplaced, StoreUnavailable, WrongExpectedRevision } from '../store/p
 import type { Circumstances, OpenBreaker } from './channel-state.js';
 import { ChannelState } from './channel-state.js';
 import type { Delivery } from './deliveries.js';
-import { isUnderWay, MOST_READ } from './deliveries.js';
+import { isForRest, isUnderWay, MOST_READ } from './deliveries.js';
 import type { ChannelFact, Item } from './events.js';
 import {
   BY_NOTICES,
@@ -55,6 +55,8 @@ const PAUSES: readonly Milliseconds[] = [
   20 * HOUR,
   24 * HOUR,
 ];
+/** Of a channel, notices that wait for the rest of their addresses. */
+const MOST_FOR_REST = 20;
 /** Bytes that one append has at most, also where the store takes more: many owners may be told at the same moment. */
 const MOST_BYTES = 1024 * 1024;
 /** How long until a store that did not take an event is asked again. */
@@ -269,7 +271,7 @@ export class Notices {
       if (this.#sending.has(id)) continue;
       const claim: ChannelFact = { type: 'NoticeAttempted', data: { notice: id } };
       await this.#append(channel.name, [claim], state.revision);
-      const sent = this.#send(channel, delivery).finally(() => {
+      const sent = this.#send(channel, state, delivery).finally(() => {
         this.#sending.delete(id);
         // Somebody may have had it resent in the moment before.
         this.#tick();
@@ -305,7 +307,7 @@ export class Notices {
     return { breakers: openBreakers(models, now), waiting, standingOf, newId, mostBytes };
   }
 
-  async #send(channel: Channel, { notice, attempts, told }: Delivery): Promise<void> {
+  async #send(channel: Channel, state: ChannelState, { notice, attempts, told }: Delivery): Promise<void> {
     const { log, metrics, clock } = this.#options;
     const { signal } = this.#closing;
     const attempt = attempts + 1;
@@ -313,7 +315,15 @@ export class Notices {
     // The answer is not known: it is sent again with the same id.
     if (signal.aborted && outcome.error !== undefined && outcome.told === undefined) return;
     const fields = { channel: channel.name, notice: notice.id, attempt };
-    const fact = this.#factOf(notice.id, attempt, outcome, clock.now());
+    const others = state.deliveries.filter((one) => isForRest(one) && one.notice.id !== notice.id).length;
+    const isForOthers = told.length > 0 || outcome.told !== undefined;
+    const mayWait = !isForOthers || others < MOST_FOR_REST;
+    const fact = this.#factOf(
+      notice.id,
+      attempt,
+      mayWait ? outcome : { ...outcome, refused: true },
+      clock.now(),
+    );
     if (fact.type === 'NoticeDelivered') {
       metrics.attempted(channel.name, 'delivered');
       log.info(fields, 'a notice was sent');

@@ -357,6 +357,27 @@ describe('notices', () => {
     });
   });
 
+  test('come to the addresses that take mail, however many wait for one that does not', async (t) => {
+    const mail = await MailReceiver.start(t);
+    const channel = { type: 'mail', url: undefined, secret: undefined, smtp: mail.url };
+    const to = 'ops@example.com, full@example.com';
+    const there = await scene(t, { ...channel, to, digest: '1s, 1s, 4h' });
+    const { stopgap } = there;
+    mail.refused.set('full@example.com', '452 4.2.2 mailbox full');
+    for (let count = 1; count <= 23; count++) {
+      await stopgap.block('account', `n${count}@example.com`);
+      await passing(there, SECOND, `mail ${count}`, () => mail.mails.length >= count);
+    }
+    const states = (): readonly string[] =>
+      stopgap.app.channelState('ops')!.deliveries.map(({ state }) => state);
+    await eventually(
+      'what is too many is given up',
+      () => states().filter((one) => one === 'dead').length === 3,
+    );
+    assert.equal(states().filter((one) => one === 'waiting').length, 20);
+    assert.equal(stopgap.app.channelState('ops')!.stuck, 0);
+  });
+
   test('tell of an open circuit breaker in quiet hours too', async (t) => {
     const rules = 'version: 1\nmaxAutomaticBlocks: 2 in 1h\nrules: []\n';
     const { stopgap, clock, receiver } = await scene(t, { quietHours: '00:00-23:59' }, rules);
