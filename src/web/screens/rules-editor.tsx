@@ -286,7 +286,15 @@ interface Draft {
 
 const begun = ({ version, source }: Base): Draft => ({ draft: source, base: { version, source } });
 
+/** What another version of the page has kept in this tab may look otherwise: it is left. */
 function readDraft(): Draft | undefined {
   const kept = sessionStorage.getItem(RULES_DRAFT);
-  return kept === null ? undefined : (JSON.parse(kept) as Draft);
+  try {
+    const { draft, base } = JSON.parse(kept ?? '{}') as Partial<Draft>;
+    return typeof draft === 'string' && typeof base?.version === 'number' && typeof base.source === 'string'
+      ? { draft, base }
+      : undefined;
+  } catch {
+    return undefined;
+  }
 }

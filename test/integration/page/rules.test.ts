@@ -121,6 +121,17 @@ describe('the screen of rules in a real browser', { skip: WITHOUT_BROWSER }, () 
     await server.api.call('PUT', '/api/v1/rules', { body: { source: before } });
   });
 
+  test('shows what is in force where another version of the page has left a draft in this tab', async () => {
+    const page = await server.open({ as: 'admin', at: EDIT });
+    for (const draft of ['version: 1\nrules: []\n', '{"draft":"version: 1"}', 'null']) {
+      await page.evaluate(`sessionStorage.setItem('stopgap-rules-draft', ${JSON.stringify(draft)})`);
+      await page.reload();
+      await page.getByText(/^version \d+, in force$/).waitFor();
+      assert.equal(await editor(page).inputValue(), await source());
+    }
+    await page.evaluate(`sessionStorage.removeItem('stopgap-rules-draft')`);
+  });
+
   test('tries rules before and after on what was recorded, and tells the result in words', async () => {
     const page = await server.open({ as: 'operator', at: EDIT });
     await change(page, 'limit: 100\n', 'limit: 2\n');
