@@ -278,11 +278,10 @@ export class ContainmentReport {
     const { further, transaction } = event.data as Partial<MessageAccepted>;
     // Recipients that are told of when their delivery is may be of a message that was taken before.
     if (further === true) return this.#past.messages > 0 ? this.#past : this.#after;
-    const at = Math.min(effectiveAt(event), event.recordedAt);
-    if (at <= begun + underWay(event)) return this.#after;
     const isLetGo = transaction !== undefined && this.#pastBlocks.wasHeld(transaction);
     this.#letGo ||= isLetGo;
-    return isLetGo ? this.#after : this.#past;
+    const at = Math.min(effectiveAt(event), event.recordedAt);
+    return isLetGo || at <= begun + underWay(event) ? this.#after : this.#past;
   }
 
   /** Whether the block is about this sender. */

@@ -9,6 +9,7 @@ import type { Instant } from '../kernel/time.js';
 import { DAY, formatDuration, formatInstant, SECOND } from '../kernel/time.js';
 import { dayOf, peakName } from '../sending/day-summary.js';
 import type { Subject } from '../sending/subjects.js';
+import { directionsMeet } from '../sending/subjects.js';
 import type { ApiDependencies } from './dependencies.js';
 import type { LongReads } from './long-reads.js';
 import type { Concerns, Route } from './http/route.js';
@@ -244,7 +245,10 @@ function busiestOf(deps: ApiDependencies, now: Instant, busy: readonly Busy[]): 
         observed: sentOf(closest),
         usual: usualOf(deps, subject, closest, now),
         share: shareOf(closest),
-        blocked: block !== undefined && (block.until === null || block.until > now),
+        blocked:
+          block !== undefined &&
+          directionsMeet(block.direction, 'outbound') &&
+          (block.until === null || block.until > now),
       };
     })
     .sort((a, b) => b.share - a.share || b.observed - a.observed)

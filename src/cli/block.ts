@@ -9,6 +9,7 @@ import type { Direction, SubjectType } from '../sending/subjects.js';
 import { BLOCK_SORTS } from '../../projections/blocks/block-segments.js';
 import { parseInstant } from '../kernel/time.js';
 import { askedSubject, DIRECTIONS, SUBJECT_TYPES } from '../sending/subjects.js';
+import { runsOnHeld } from '../kernel/given-up.js';
 import type { ApiClient, JsonOption, QueryOf } from './client.js';
 import { connect, PART_OF_ID, withJson } from './client.js';
 import type { Block, HeldMail } from './client-format.js';
@@ -187,7 +188,10 @@ async function heldMail(io: CliIo, options: HeldOption, what: Named): Promise<vo
         io,
         `that replaces the decision to ${before.action} ${before.count} of it, which no hook had done`,
       );
-    if (action === 'keep') return tellHeld(io, client, block);
+    if (action === 'keep') {
+      if ((await tellHeld(io, client, block)) === 0) note(io, nothingKept(block));
+      return;
+    }
     // A call that was to hold what waits in the queue may have held some that is listed nowhere.
     return note(
       io,
@@ -374,10 +378,14 @@ const heldNow = (io: CliIo, client: ApiClient, id: string): Promise<HeldMail | u
     client.get(HELD, { params: { path: { id }, query: { limit: '1' } } }),
   );
 
-/** What becomes of the mail that is still held after a release: nothing else would tell of it. */
-async function tellHeld(io: CliIo, client: ApiClient, { id }: Block): Promise<void> {
+/**
+ * What becomes of the mail that is still held after a release: nothing else would tell of it.
+ *
+ * @returns how many messages are; undefined if that is not known
+ */
+async function tellHeld(io: CliIo, client: ApiClient, { id }: Block): Promise<number | undefined> {
   const held = await heldNow(io, client, id);
-  if (held === undefined) return;
+  if (held === undefined) return undefined;
   const { count, decided, others } = held;
   const messages = (number: number): string => (number === 1 ? '1 message' : `${number} messages`);
   const left = count - (decided?.count ?? 0);
@@ -390,6 +398,15 @@ async function tellHeld(io: CliIo, client: ApiClient, { id }: Block): Promise<vo
     ? OPERATOR_DECIDES
     : `stopgap block held ${id} with --release or --delete decides on ${decided === null ? 'them' : `all ${count}`}`;
   if (left > 0) note(io, `${messages(left)} ${left === 1 ? 'stays' : 'stay'} on hold: ${decides}`);
+  return count;
+}
+
+/** Who wants to keep what has gone has to know that it has gone. */
+function nothingKept({ history }: Block): string {
+  const done = runsOnHeld(history).findLast(({ outcome }) => outcome === 'done');
+  const { action, acted = 0 } = done ?? {};
+  const gone = acted === 0 ? '' : `: the hook ${action}d ${acted} before, which cannot be taken back`;
+  return `nothing is kept, since no mail is listed as held for this block${gone}`;
 }
 
 /** How a person names a block: by the beginning of its id, or by its subject, with or without the type. */

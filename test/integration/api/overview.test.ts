@@ -121,6 +121,18 @@ describe('the overview', () => {
     );
   });
 
+  test('calls no sender blocked of whom arriving mail alone is refused', async () => {
+    const value = 'much@foreign.example';
+    for (const [direction, isBlocked] of [
+      ['inbound', false],
+      ['all', true],
+    ] as const) {
+      await server.block(value, { direction });
+      const { busiest } = await overview();
+      assert.equal(busiest.find(({ subject }) => subject.value === value)?.blocked, isBlocked);
+    }
+  });
+
   test('counts no block whose time is over', async () => {
     server.clock.advance(HOUR + MINUTE);
     assert.equal((await overview()).blocks.active, 0);

@@ -134,6 +134,15 @@ describe('the containment report of a block', () => {
     assert.ok(out.includes(pastWhy!), out);
   });
 
+  test('tells held mail that was let go at once from what was under way', async () => {
+    const { id } = await server.block('at-once@example.com', { refusal: 'hold' });
+    await server.held(id, 'at-once@example.com', 1);
+    await server.post(`/api/v1/blocks/${id}/held`, { action: 'release' });
+    await server.sent('at-once@example.com', 2, 'q1');
+    const { after, letGo } = await reportOf(id);
+    assert.deepEqual([after.recipients, letGo], [2, true]);
+  });
+
   test('tells held mail that somebody has let go from what went past a block', async () => {
     const { id } = await server.block('let-go@example.com', { refusal: 'hold' });
     await server.held(id, 'let-go@example.com', 1);

@@ -228,6 +228,20 @@ describe('mail that is held for a block', () => {
     assert.match(await shown(), /^held: 3 messages; nobody has decided what becomes of them/);
   });
 
+  test('is not said to be kept where it has gone before, or nothing was held', async () => {
+    const { id } = await server.block('gone@example.com', { refusal: 'hold' });
+    const keep = async (): Promise<string> => (await terminal.run('block', 'held', id, '--keep')).err;
+    assert.equal(await keep(), 'nothing is kept, since no mail is listed as held for this block\n');
+    await hold(id, '4AAAA', '4BBBB');
+    await terminal.run('block', 'held', id, '--delete');
+    const ran = { kind: 'hook', block: id, cause: await newest(id), output: '', outcome: 'done' } as const;
+    await report('gone@example.com', { ...ran, action: 'delete', asked: 2, acted: 2, through: 1 });
+    assert.equal(
+      await keep(),
+      'nothing is kept, since no mail is listed as held for this block: the hook deleted 2 before, which cannot be taken back\n',
+    );
+  });
+
   test('waits for a decision where one was made twice and the first has been carried out', async () => {
     const { id } = await server.block('twice@example.com', { refusal: 'hold' });
     await hold(id, '4AAAA');
