@@ -335,6 +335,7 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
       mayRename: policyListen !== undefined || ['http', 'dovecot'].includes(config.smtp.auth.backend),
       cannotCheck: smtp?.cannotCheck,
       putOffs: smtp?.putOffs,
+      refusedBehind: smtp?.refusedBehind,
       wasAsked:
         policy === undefined
           ? undefined

@@ -5,6 +5,7 @@ import { lastOf } from '../accounts/users.js';
 import type { RecordedEvent } from '../kernel/events.js';
 import type { Instant, Milliseconds } from '../kernel/time.js';
 import { DAY, HOUR, MINUTE, SECOND, formatDuration, formatInstant } from '../kernel/time.js';
+import type { RefusedBehind } from '../recording/refused-behind.js';
 import { nameOf } from '../rules/explain.js';
 import { RULES_STREAM } from '../rules/model.js';
 import type { MessageRefused, RecipientsRefused } from '../sending/events.js';
@@ -214,7 +215,7 @@ export const behindShape = z
   .nullable()
   .meta({
     description:
-      'What the mail server behind refused of this account within a day, among its last events; null where nothing was, no account is named, or the store cannot be read now.',
+      'What the mail server behind refused of this account within a day, among its last events, and since the start what no rule counts; null where nothing was, no account is named, or the store cannot be read now.',
   });
 type Behind = z.infer<typeof behindShape>;
 
@@ -229,11 +230,35 @@ interface Recorded {
 
 /** Recent refusals of an account; undefined without one, or if the store cannot be read. */
 export async function recordedOf(
-  { store }: ApiDependencies,
+  { store, refusedBehind }: ApiDependencies,
   { account, direction }: SenderIdentity,
   at: Instant,
 ): Promise<Recorded | undefined> {
-  return account === undefined ? undefined : recordedIn(store, sendStream(account), direction, at);
+  if (account === undefined) return undefined;
+  const recorded = await recordedIn(store, sendStream(account), direction, at);
+  const others = direction === 'outbound' ? (refusedBehind?.(account, at) ?? []) : [];
+  return recorded === undefined ? undefined : others.reduce(withBehind, recorded);
+}
+
+/** What is recorded, and what else the mail server behind refused. */
+function withBehind(recorded: Recorded, other: RefusedBehind): Recorded {
+  const { behind, behindCodes } = recorded;
+  const { code, count } = other;
+  const at = formatInstant(other.at);
+  const known = behindCodes.find((one) => one.code === code);
+  const isLast = behind === null || behind.at < at;
+  return {
+    ...recorded,
+    behind: {
+      count: count + (behind?.count ?? 0),
+      at: isLast ? at : behind.at,
+      code: isLast ? code : behind.code,
+    },
+    behindCodes:
+      known !== undefined && known.at > at
+        ? behindCodes
+        : [...behindCodes.filter((one) => one !== known), { code, at }],
+  };
 }
 
 /**

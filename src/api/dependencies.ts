@@ -18,6 +18,7 @@ import type { SourcedRules } from '../rules/model.js';
 import type { MailDirection } from '../sending/subjects.js';
 import type { FailedLogins } from '../accounts/users.js';
 import type { PutOffs } from '../recording/put-offs.js';
+import type { RefusedBehind } from '../recording/refused-behind.js';
 import type { OutboxedStore } from '../store/outboxed.js';
 import type { Via } from '../sessions/events.js';
 import type { EventStore } from '../store/port.js';
@@ -201,6 +202,8 @@ export interface ApiDependencies extends OperationDependencies {
   readonly mayRename?: boolean;
   /** The last troubles for which clients were put off; undefined if this process takes no mail. */
   readonly putOffs?: (() => readonly PutOffs[]) | undefined;
+  /** What the mail server behind refused of an account in the day before an instant, and no rule counts. */
+  readonly refusedBehind?: ((account: string, upTo: Instant) => readonly RefusedBehind[]) | undefined;
   /** Whether `smtp.senders` lets an account use a return path; undefined if this process takes no mail. */
   readonly maySend?: ((account: string, returnPath: string) => boolean) | undefined;
   /** Whether there is data on where clients are; undefined if nothing depends on it. */

@@ -4646,7 +4646,7 @@ export interface operations {
                             /** @description The client network that the last one came from. */
                             network: string;
                         } | null;
-                        /** @description What the mail server behind refused of this account within a day, among its last events; null where nothing was, no account is named, or the store cannot be read now. */
+                        /** @description What the mail server behind refused of this account within a day, among its last events, and since the start what no rule counts; null where nothing was, no account is named, or the store cannot be read now. */
                         behind: {
                             /** @description Recipients. */
                             count: number;

@@ -369,8 +369,9 @@ function folded(standing: Standing, event: BlockEvent): Standing {
     case 'BlockShortened': {
       const { until } = event.data;
       const block = standing.block!;
-      const asked = isPerson(event.by) ? until : block.asked;
-      return { ...standing, block: { ...block, until, asked } };
+      if (!isPerson(event.by)) return { ...standing, block: { ...block, until } };
+      // Who wants it to end sooner wants that to hold, whatever the sender tries.
+      return { ...standing, block: { ...block, until, asked: until, renewWhileTrying: false } };
     }
     case 'BlockReleased': {
       const strikes = event.data.falsePositive

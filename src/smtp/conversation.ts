@@ -25,6 +25,7 @@ import type { LoginClient } from './auth/port.js';
 import type { InTheAir } from '../recording/in-the-air.js';
 import type { Recorder } from '../recording/recorder.js';
 import type { LastPutOffs, PutOffFor } from '../recording/put-offs.js';
+import type { RefusalsBehind } from '../recording/refused-behind.js';
 import type { Relay, RelayTransaction, Reply } from './relay/port.js';
 import { refusalReply, ReplyError, replyLine } from './replies.js';
 
@@ -49,6 +50,7 @@ export interface SmtpContext {
   readonly limiter: AttemptLimiter;
   readonly failedLogins: FailedLoginsByAccount;
   readonly putOffs: LastPutOffs;
+  readonly refusalsBehind: RefusalsBehind;
   /** Where a client is; its address in normal form. */
   readonly placeOf: (ip: string) => GeoPlace;
   readonly spoolDir: string;
@@ -309,7 +311,7 @@ export class Conversation {
   /** Records that the upstream refused a recipient, and gives the error that tells the client. */
   upstreamRefused(reply: Reply): ReplyError {
     const { mail } = this;
-    const { metrics, recorder } = this.#context;
+    const { metrics, recorder, refusalsBehind, clock } = this.#context;
     metrics.smtp.refused('rcpt', 'upstream');
     if (mail === undefined) return new ReplyError(reply); // the client is gone
     // Greylisting, a message that is too large or a client that is not known says nothing about the recipient list. Only recipients
@@ -317,6 +319,7 @@ export class Conversation {
     if (reply.ofMessage === true || !refusesRecipient(reply.code, reply.text)) {
       const { id: transaction, returnPath } = mail;
       recorder.tellRefused({ transaction, account: this.account, returnPath, count: 1, code: reply.code });
+      if (this.account !== undefined) refusalsBehind.note(this.account, reply.code, clock.now());
       return new ReplyError(reply);
     }
     mail.refused++;

@@ -34,6 +34,8 @@ import { Recorder } from '../recording/recorder.js';
 import { sweepSpool } from './relay/body.js';
 import type { PutOffs } from '../recording/put-offs.js';
 import { LastPutOffs } from '../recording/put-offs.js';
+import type { RefusedBehind } from '../recording/refused-behind.js';
+import { RefusalsBehind } from '../recording/refused-behind.js';
 import { openRelay } from './relay/open.js';
 import type { Relay, RelayState } from './relay/port.js';
 import { ListenerCertificate, ensureSelfSigned } from './tls.js';
@@ -69,10 +71,12 @@ export interface SmtpRole {
   readonly failuresForgottenAt: () => Instant;
   /** The account that a login counts for, both in normal form; undefined if it has not been right since the start. */
   readonly accountOf: (login: string) => string | undefined;
-  /** Somebody was forgotten: what accounts log in as goes from memory. */
+  /** Somebody was forgotten: what accounts log in as, and what was refused of them, goes from memory. */
   forgetNames(): void;
   /** The last troubles for which clients were put off. */
   readonly putOffs: () => readonly PutOffs[];
+  /** What the mail server behind refused of an account, in normal form, in the day before an instant, and no rule counts. */
+  readonly refusedBehind: (account: string, upTo: Instant) => readonly RefusedBehind[];
   /** Whether an account may use a return path, both in normal form. */
   readonly maySend: (account: string, returnPath: string) => boolean;
   /** Opens the listeners. */
@@ -132,6 +136,7 @@ export async function openSmtpRole(options: SmtpRoleOptions): Promise<SmtpRole> 
         : users().get(account)?.disabled === false,
     ),
     putOffs: new LastPutOffs(),
+    refusalsBehind: new RefusalsBehind(),
     placeOf,
     spoolDir,
     senders,
@@ -151,8 +156,12 @@ export async function openSmtpRole(options: SmtpRoleOptions): Promise<SmtpRole> 
     failedLogins: (account) => context.failedLogins.of(account, clock.now()),
     failuresForgottenAt: () => context.failedLogins.forgottenAt,
     accountOf: (login) => verifier.accountOf(login),
-    forgetNames: () => verifier.forgetNames(),
+    forgetNames() {
+      verifier.forgetNames();
+      context.refusalsBehind.clear();
+    },
     putOffs: () => context.putOffs.all,
+    refusedBehind: (account, upTo) => context.refusalsBehind.of(account, upTo),
     maySend: (account, returnPath) => maySend(context.senders(), account, returnPath),
     listen,
   };

@@ -39,6 +39,20 @@ describe('what a client has just heard is explained by who said it', () => {
     const many = await session.say('RCPT TO:<c@x.test>');
     assert.match(many, /^452 /);
     assert.match((await said(stopgap, ALICE, many)).sentence, /smtp\.maxRecipients/);
+    for (const answer of ['554 5.7.1 Client host rejected: Access denied', '450 4.2.0 Greylisted']) {
+      await session.say('RSET');
+      stopgap.upstream.script = { RCPT: () => answer };
+      const refused = await session.send(ALICE, [TO]);
+      assert.equal(refused, answer);
+      const behind = await said(stopgap, ALICE, refused);
+      assert.equal(behind.said!.cause, 'mail server');
+      assert.equal(String(behind.behind!.code), answer.slice(0, 3));
+    }
+    await session.say('RSET');
+    stopgap.upstream.script = { MAIL: () => '552 5.3.4 Message size exceeds fixed limit' };
+    assert.match(await session.send(ALICE, [TO]), /^552 5\.3\.4 /);
+    assert.deepEqual((await said(stopgap, ALICE, '552 5.3.4 Message size')).behind?.count, 3);
+    stopgap.upstream.script = {};
     await session.say('RSET');
     await stopgap.upstream.stop();
     const later = await session.send(ALICE, [TO]);

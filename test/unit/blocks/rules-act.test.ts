@@ -5,6 +5,7 @@ import type { Direction } from '../../../src/sending/subjects.js';
 import { ALICE, T0, at, evidence, given, terms } from '../../support/given.js';
 import {
   act,
+  byPerson,
   dismissed,
   expired,
   extended,
@@ -483,6 +484,16 @@ describe('renewal', () => {
     given([imposedByRule()])
       .when({ ...renew, exemptedBy: exempt })
       .then([]);
+  });
+  test('does not put off an earlier end that a person has set', () => {
+    const sooner = shortened(T0 + 10 * MINUTE);
+    given([trying, byPerson(sooner)])
+      .when(renew)
+      .then([]);
+    const arriving = imposedByRule({ renewWhileTrying: true, direction: 'inbound' });
+    given([arriving, sooner])
+      .when({ ...renew, direction: 'inbound' })
+      .then([extended(NOW + HOUR, { direction: 'inbound', evidence: proof })]);
   });
   test('cannot bring back a block that is over', () => {
     given([imposedByRule({ renewWhileTrying: true, until: NOW })])

@@ -13,7 +13,22 @@ const REPLIES: ReadonlyArray<readonly [code: number, text: string, isOfRecipient
   [550, 'No such user', true],
   [551, 'User not local', true],
   [553, 'sorry, no mailbox here by that name', true],
-  [550, '', true],
+  [550, 'Unrouteable address', true],
+  [550, 'Unknown user', true],
+  [550, 'mailbox unavailable', true],
+  [550, '<x@a.test>: Recipient not found', true],
+  [550, "The email account that you tried to reach doesn't exist", true],
+  [511, 'sorry, no mailbox here by that name (#5.1.1 - chkusr)', true],
+  [550, '', false],
+  [550, 'Verification failed for <b@a.test> Unrouteable address Sender verify failed', false],
+  [550, 'Sender verify failed', false],
+  [550, 'relay not permitted', false],
+  [550, 'Administrative prohibition', false],
+  [550, 'authentication required', false],
+  [550, 'Sender rate overlimit', false],
+  [550, '192.0.2.7 is blacklisted', false],
+  [550, '<no.such.user@a.test>: rejected, <does not exist@a.test>', false],
+  [553, "sorry, that domain isn't in my list of allowed rcpthosts (#5.7.1)", false],
   [450, '4.1.1 <x@a.test>: Recipient address rejected: unverified address', false],
   [452, '4.2.2 Mailbox is full', false],
   [552, '5.3.4 Message size exceeds fixed limit', false],
@@ -32,7 +47,7 @@ const REPLIES: ReadonlyArray<readonly [code: number, text: string, isOfRecipient
 ];
 
 describe('a refusal at RCPT', () => {
-  test('speaks of the recipient by its status, or by its code where it has none', () => {
+  test('speaks of the recipient by its status, or by its words where it has none', () => {
     for (const [code, text, isOfRecipient] of REPLIES)
       assert.equal(refusesRecipient(code, text), isOfRecipient, `${code} ${text}`);
   });
