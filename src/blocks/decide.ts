@@ -234,6 +234,8 @@ function renew(command: At<Renew>, standing: Standing): readonly BlockFact[] {
   const { evidence, now } = command;
   const block = activeBlock(standing, now);
   if (block === undefined || !block.renewWhileTrying || block.rule !== evidence.rule) return [];
+  // Who wants it to end sooner wants that to hold, whatever its sender tries.
+  if (isLater(block.ruled, block.until)) return [];
   // Anybody may make attempts of inbound mail, so these do not extend a block that refuses outbound mail.
   if (command.direction === 'inbound' && block.direction !== 'inbound') return [];
   if (isStale(evidence, standing)) return [];

@@ -31,6 +31,8 @@ export interface StandingBlock {
   readonly until: Until;
   /** The end that a person last set; undefined where only rules have set one. */
   readonly asked: Until | undefined;
+  /** The end that it had at first, or that a rule set since: a person may have set an earlier one. */
+  readonly ruled: Until;
   readonly rule: string | undefined;
   /** The newest evidence. */
   readonly evidence: Evidence | undefined;
@@ -346,6 +348,7 @@ function folded(standing: Standing, event: BlockEvent): Standing {
           since: event.at,
           until: data.until,
           asked: isAsked(event) ? data.until : undefined,
+          ruled: data.until,
           rule: data.rule,
           evidence: data.evidence,
           renewWhileTrying: data.renewWhileTrying,
@@ -360,18 +363,18 @@ function folded(standing: Standing, event: BlockEvent): Standing {
       const { description = block.description, refusal = block.refusal } = event.data;
       // Who changes the text of a block has not set its end.
       const asked = isPerson(event.by) && until !== block.until ? until : block.asked;
+      const ruled = isPerson(event.by) ? block.ruled : until;
       return {
         ...standing,
-        block: { ...block, until, asked, direction, description, refusal, evidence },
+        block: { ...block, until, asked, ruled, direction, description, refusal, evidence },
         handled: handle(standing, event.data.evidence),
       };
     }
     case 'BlockShortened': {
       const { until } = event.data;
       const block = standing.block!;
-      if (!isPerson(event.by)) return { ...standing, block: { ...block, until } };
-      // Who wants it to end sooner wants that to hold, whatever the sender tries.
-      return { ...standing, block: { ...block, until, asked: until, renewWhileTrying: false } };
+      const ends = isPerson(event.by) ? { until, asked: until } : { until, ruled: until };
+      return { ...standing, block: { ...block, ...ends } };
     }
     case 'BlockReleased': {
       const strikes = event.data.falsePositive

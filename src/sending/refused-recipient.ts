@@ -12,6 +12,7 @@ const SAYS_SO = new RegExp(
     '(?:user|recipient|mailbox|address|account) (?:is )?(?:unknown|unavailable|disabled|inactive|invalid)',
     '(?:user|recipient|mailbox|address|account) (?:is )?not (?:found|known|available|local|valid)',
     '(?:unknown|unrouteable|unroutable|undeliverable|invalid|bad) (?:user|recipient|mailbox|address|account|local)',
+    'recipient address rejected',
     'no mailbox',
     'mailbox name not allowed',
     'does not exist',
@@ -20,6 +21,10 @@ const SAYS_SO = new RegExp(
   ].join('|'),
   'i',
 );
+
+/** What else may be unknown, or not exist. */
+const OF_OTHERS =
+  /\b(?:sender|from|return[ -]path|client|host|helo|ehlo|dns|your|relay(?:ing)?|callout|authenti(?:cation|cate|cated))\b/i;
 
 /**
  * Whether a refusal at RCPT says that the recipient does not exist or takes no mail. Others say something of the sender, of the client
@@ -31,11 +36,10 @@ export function refusesRecipient(code: number, text: string): boolean {
   if (code < 500 || text.includes(OF_SENDER)) return false;
   const status = STATUS.exec(text);
   if (status === null) {
+    if (code === 551) return true;
     // Names may say anything.
-    const words = text.replaceAll(/<[^<>]*>/g, '');
-    return (
-      code === 551 || ((code === 550 || code === 553) && SAYS_SO.test(words) && !/\bsender\b/i.test(words))
-    );
+    const words = text.replaceAll(/<[^<>]*>|"[^"]*"/g, '');
+    return (code === 550 || code === 553) && SAYS_SO.test(words) && !OF_OTHERS.test(words);
   }
   const [, subject = status[3], detail = status[4]] = status;
   return (subject === '1' || subject === '2') && !NOT_OF_RECIPIENT.includes(`${subject}.${detail}`);

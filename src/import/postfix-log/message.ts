@@ -242,7 +242,8 @@ function readSmtpd(text: string, isCut: boolean): Said | Garbled | undefined {
     if (found === null || session === undefined || (!isCut && (path < 0 || to < 0))) return undefined;
     // After the status come names that the client chose.
     const [, id, client, code, status = ''] = found;
-    if (!refusesRecipient(Number(code), status)) return undefined;
+    if (!refusesRecipient(Number(code), status === '' ? 'Recipient address rejected' : status))
+      return undefined;
     const from = isCut ? '' : asPostfixSends(text.slice(path + '; from=<'.length, to));
     const queueId = id === 'NOQUEUE' ? undefined : id;
     return {

@@ -490,6 +490,13 @@ describe('renewal', () => {
     given([trying, byPerson(sooner)])
       .when(renew)
       .then([]);
+    for (const back of [
+      [sooner, extended(T0 + HOUR)],
+      [extended(T0 + DAY), shortened(T0 + HOUR)],
+    ])
+      given([trying, ...back.map(byPerson)])
+        .when(renew)
+        .then([extended(NOW + HOUR, { evidence: proof })]);
     const arriving = imposedByRule({ renewWhileTrying: true, direction: 'inbound' });
     given([arriving, sooner])
       .when({ ...renew, direction: 'inbound' })
