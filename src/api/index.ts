@@ -88,6 +88,11 @@ export class HttpPort {
       (request, response) => void port.#api.app(request, response),
       address,
       ({ message: error }) => log.error({ error }, 'an HTTP connection was not taken'),
+      (count) =>
+        log.warn(
+          { count },
+          'no room for HTTP connections: those that have asked nothing for longest are cut; see who connects',
+        ),
     );
     return port;
   }

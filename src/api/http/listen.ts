@@ -1,5 +1,6 @@
 import http from 'node:http';
 import type { RequestListener } from 'node:http';
+import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { ListenAddress } from '../../config/listening.js';
 import { MINUTE, SECOND } from '../../kernel/time.js';
@@ -16,6 +17,10 @@ const KEEP_ALIVE_TIMEOUT = 75 * SECOND;
 /** A client that takes nothing of its answer for so long is gone. Feeds write more often. */
 const UNREAD_TIMEOUT = 2 * MINUTE;
 const MOST_CONNECTIONS = 1000;
+/** So many more are taken while none can be cut. */
+const BEYOND = 100;
+/** How often it is told at most that connections are cut to make room. */
+const TOLD_AGAIN = MINUTE;
 /** How long requests under way may still take when the server closes. */
 const GRACE = 3 * SECOND;
 
@@ -25,11 +30,19 @@ export interface Listener {
   close(): Promise<void>;
 }
 
-/** Binds; rejects if it cannot. @param onError told of each connection that could not be taken */
+/**
+ * Binds; rejects if it cannot.
+ *
+ * @param onError told of each connection that could not be taken
+ * @param onCrowded told now and then how many were cut to make room for others
+ * @param most connections at a time
+ */
 export async function listen(
   handler: RequestListener,
   address: ListenAddress,
   onError: (error: Error) => void,
+  onCrowded: (cut: number) => void,
+  most = MOST_CONNECTIONS,
 ): Promise<Listener> {
   const server = http.createServer(
     {
@@ -41,8 +54,9 @@ export async function listen(
     oneAtATime(handler),
   );
   server.timeout = UNREAD_TIMEOUT;
-  server.maxConnections = MOST_CONNECTIONS;
+  server.maxConnections = most + BEYOND;
   server.on('clientError', answerUnreadable);
+  makeRoom(server, onCrowded, most);
   let underWay = 0;
   // Node counts a connection without any request as busy, so requests are counted here.
   const closeWhenDone = (): void => {
@@ -72,6 +86,52 @@ export async function listen(
       clearTimeout(timer);
     },
   };
+}
+
+/**
+ * Cuts connections where there are too many: else whoever opens that many would keep all others out, mail servers that ask too.
+ * Those go first that have had no whole request under way for longest, then those whose answers nobody reads.
+ */
+function makeRoom(server: http.Server, onCrowded: (cut: number) => void, most: number): void {
+  const idle = new Set<Socket>();
+  const busy = new Map<Socket, http.ServerResponse>();
+  let [cut, toldAt] = [0, -Infinity];
+  const unread = (): Socket | undefined => [...busy].find(([, response]) => response.writableNeedDrain)?.[0];
+  server.on('connection', (socket) => {
+    if (idle.size + busy.size >= most) {
+      const [least = unread()] = idle;
+      if (least !== undefined) {
+        idle.delete(least);
+        busy.delete(least);
+        least.destroy();
+        cut++;
+        if (performance.now() - toldAt >= TOLD_AGAIN) {
+          toldAt = performance.now();
+          onCrowded(cut);
+          cut = 0;
+        }
+      }
+    }
+    idle.add(socket);
+    socket.once('close', () => {
+      idle.delete(socket);
+      busy.delete(socket);
+    });
+  });
+  server.on('request', (request, response: http.ServerResponse) => {
+    const { socket } = request;
+    const begins = (): void => {
+      if (idle.delete(socket)) busy.set(socket, response);
+    };
+    const hasBody = request.headers['transfer-encoding'] !== undefined;
+    if (hasBody || Number(request.headers['content-length'] ?? 0) > 0) request.once('end', begins);
+    else begins();
+    response.once('close', () => {
+      if (!busy.delete(socket) && !idle.delete(socket)) return;
+      // It has been idle since now.
+      if (!socket.destroyed) idle.add(socket);
+    });
+  });
 }
 
 /**

@@ -24,6 +24,8 @@ type Overview = AnswerOf<'/api/v1/overview'>;
 
 /** Asks the program that listens there for its health; undefined if nothing listens, or no Stopgap. */
 export async function askServer(base: URL): Promise<ServerState | undefined> {
+  // After a reset the fetch of Node 20 may never settle, and the signal's timer alone would not keep the process.
+  const held = setTimeout(() => undefined, 2 * PATIENCE);
   try {
     const ask = (target: string): Promise<Response> =>
       fetch(new URL(target, base), { redirect: 'error', signal: AbortSignal.timeout(PATIENCE) });
@@ -41,6 +43,8 @@ export async function askServer(base: URL): Promise<ServerState | undefined> {
   } catch {
     // It is one of the things that are told: nobody is there.
     return undefined;
+  } finally {
+    clearTimeout(held);
   }
 }
 

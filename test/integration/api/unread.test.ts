@@ -137,7 +137,9 @@ describe('clients that do not read their answers', () => {
   });
 
   test('a connection that is told that it speaks no HTTP ends, though the client keeps its side open', async () => {
-    const listener = await listen(assert.fail, { host: '127.0.0.1', port: 0 }, assert.fail);
+    const listener = await listen(assert.fail, { host: '127.0.0.1', port: 0 }, assert.fail, () =>
+      assert.fail(),
+    );
     const arrived = once(listener.server, 'connection') as Promise<[net.Socket]>;
     const { port } = listener.server.address() as AddressInfo;
     const client = net.connect({ port, host: '127.0.0.1', allowHalfOpen: true });
@@ -156,6 +158,49 @@ describe('clients that do not read their answers', () => {
     await listener.close();
   });
 
+  test('however many connections somebody opens, others are answered, and whoever is being answered is not cut', async () => {
+    const [isHeld, answers] = [new Gate(), new Gate()];
+    const cut: number[] = [];
+    const listener = await listen(
+      (asked, response) => {
+        if (asked.url === '/held') {
+          isHeld.open();
+          void answers.opened.then(() => response.end('held'));
+        } else if (asked.method === 'POST') asked.resume();
+        else response.end('well');
+      },
+      { host: '127.0.0.1', port: 0 },
+      assert.fail,
+      (count) => void cut.push(count),
+      20,
+    );
+    const { port } = listener.server.address() as AddressInfo;
+    const held = fetch(`http://127.0.0.1:${port}/held`);
+    await isHeld.opened;
+    const ways = {
+      'that say nothing': '',
+      'whose head is not whole': 'GET / HTTP/1.1\r\nHost: x\r\n',
+      'whose body is not whole': 'POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{',
+      'that are kept alive': 'GET / HTTP/1.1\r\nHost: x\r\n\r\n',
+    };
+    for (const [way, text] of Object.entries(ways)) {
+      const sockets: net.Socket[] = [];
+      for (let count = 0; count < 130; count++) {
+        const socket = net.connect(port, '127.0.0.1').on('error', () => undefined);
+        socket.resume().write(text);
+        await once(socket, 'connect');
+        sockets.push(socket);
+      }
+      const answer = await fetch(`http://127.0.0.1:${port}/`, { headers: { connection: 'close' } });
+      assert.equal(await answer.text(), 'well', way);
+      for (const socket of sockets) socket.destroy();
+    }
+    assert.deepEqual(cut, [1], 'it is told, and not for each');
+    answers.open();
+    assert.equal(await (await held).text(), 'held');
+    await listener.close();
+  });
+
   test('a connection that takes nothing of its answer for two minutes ends', async () => {
     const closed = new Gate();
     const listener = await listen(
@@ -165,6 +210,7 @@ describe('clients that do not read their answers', () => {
       },
       { host: '127.0.0.1', port: 0 },
       assert.fail,
+      () => assert.fail(),
     );
     const http = listener.server;
     assert.equal(http.timeout, 2 * MINUTE);
