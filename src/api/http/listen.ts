@@ -89,8 +89,8 @@ export async function listen(
 }
 
 /**
- * Cuts connections where there are too many: else whoever opens that many would keep all others out, mail servers that ask too.
- * Those go first that have had no whole request under way for longest, then those whose answers nobody reads.
+ * Cuts connections where there are too many. Otherwise one client could keep all others out, mail servers that ask among them.
+ * The first to go has had no whole request under way for longest; the next are those whose answers nobody reads.
  */
 function makeRoom(server: http.Server, onCrowded: (cut: number) => void, most: number): void {
   const idle = new Set<Socket>();

@@ -33,7 +33,7 @@ export interface RetentionTools {
 /**
  * Keeps `$maxAge` in the metadata of each stream as it is set for the stream's category. KurrentDB knows no retention
  * of categories, so each stream is seen to with its first append by this process, and written to only if it differs. That
- * append is not answered before: whoever appends to it no more has nothing left to be made up for.
+ * append is answered once both are written, so a stream that gets no second append has it too.
  * The server hides what is too old from reads of the stream at once, and from everything only at its scavenge: until
  * then it is passed over here.
  */
