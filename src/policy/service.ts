@@ -19,7 +19,7 @@ import type { MessageHeld, SenderFields } from '../sending/events.js';
 import { NAMELESS } from '../sending/identity.js';
 import { sendStreamKey } from '../sending/subjects.js';
 import { replyLine, TRY_LATER } from '../smtp/replies.js';
-import type { Appended, EventStore } from '../store/port.js';
+import type { Appended } from '../store/port.js';
 import type { Full } from './held-room.js';
 import { HeldRoom } from './held-room.js';
 import type { AskedMessage } from './messages.js';
@@ -37,8 +37,7 @@ const LARGEST_SIZE = 2 ** 40;
 export interface PolicyContext extends VerdictContext {
   readonly models: Pick<ReadModels, 'refusing' | 'ledger' | 'sendVolume' | 'exemptions'>;
   readonly clock: AlarmClock;
-  readonly recorder: Pick<Recorder, 'refused' | 'loginFailed' | 'sent' | 'held' | 'putOff'>;
-  readonly store: Pick<EventStore, 'healthy'>;
+  readonly recorder: Pick<Recorder, 'refused' | 'loginFailed' | 'isBehind' | 'sent' | 'held' | 'putOff'>;
   /** A send is durable. Resolves when it is counted and what it tripped is in force; undefined if it is so already. */
   readonly accepted: (appended: Appended) => Promise<void> | undefined;
   readonly metrics: {
@@ -160,7 +159,8 @@ export class PolicyService {
     // Only now the queue id is sure, and that there is a message.
     if (told !== undefined && (block?.id === told || this.#isInForce(told))) {
       const standing = this.#context.models.refusing.byId(told);
-      if (standing === undefined || !this.#heldRoom.isFull(told)) {
+      const isHeld = this.#verdicts.mayHold && !this.#heldRoom.isFull(told);
+      if (standing === undefined || isHeld) {
         this.#recordHeld(told, request, key, sender, recipients);
         return DUNNO;
       }

@@ -1,10 +1,10 @@
 import type { Logger } from 'pino';
-import { within } from '../runtime/clock.js';
+import { Backoff, within } from '../runtime/clock.js';
 import { envelope } from '../runtime/ids.js';
 import type { Fact, NewEvent } from '../kernel/events.js';
 import { messageOf } from '../kernel/errors.js';
 import type { AlarmClock, Milliseconds } from '../kernel/time.js';
-import { formatInstant } from '../kernel/time.js';
+import { formatInstant, SECOND } from '../kernel/time.js';
 import type {
   AuthenticationFailed,
   AuthEvent,
@@ -35,6 +35,8 @@ const MOST_WAITING = 10_000;
 const MANY_WAITING = MOST_WAITING / 2;
 /** Of these, how many the store has at a time. It writes together what came while it wrote. */
 const AT_ONCE = 1024;
+/** Between attempts to record held mail. */
+const PAUSES = { first: SECOND, most: 30 * SECOND };
 
 type Counted<Data> = Omit<Data, 'count' | 'since'>;
 
@@ -44,11 +46,21 @@ interface Refusal {
   readonly trace: string | undefined;
 }
 
-/** A send that nobody waits for. */
+/** A message that nobody waits for. */
 interface Waiting {
   readonly stream: string;
   readonly events: readonly NewEvent[];
   readonly done: Written;
+  /** The message is held: it is tried again, since what the mail server keeps would else be listed nowhere. */
+  readonly held?: Held;
+}
+
+interface Held {
+  readonly block: string;
+  /** The queue id. */
+  readonly transaction: string;
+  /** That it could not be recorded is logged. */
+  isTold: boolean;
 }
 
 /** Told once it is durable, and where, or why it is not. */
@@ -87,6 +99,11 @@ export class Recorder {
   #writing = 0;
   /** Told when it has acknowledged all of them. */
   #allWritten = (): void => undefined;
+  /** Held mail that the store could not take. */
+  readonly #unrecorded = new Set<Waiting>();
+  readonly #backoff = new Backoff(PAUSES);
+  #cancelRetry: (() => void) | undefined;
+  #isClosing = false;
 
   constructor(options: RecorderOptions) {
     this.#options = options;
@@ -143,32 +160,39 @@ export class Recorder {
    * @returns false where so many wait to be written that this one is given up
    */
   sent(id: string, key: string, data: MessageAccepted, done: Written): boolean {
-    return this.#write(id, sendStream(key), { type: 'MessageAccepted', data }, done);
+    const events = this.#eventsOf(id, { type: 'MessageAccepted', data });
+    return this.#write({ stream: sendStream(key), events, done });
   }
 
-  /** A message that another server takes and holds, likewise. */
+  /**
+   * A message that another server takes and holds, likewise. Where the store is away it is tried again until the process ends.
+   */
   held(id: string, data: MessageHeld, done: Written): boolean {
-    return this.#write(id, heldStream(data.block), { type: 'MessageHeld', data }, done);
+    const events = this.#eventsOf(id, { type: 'MessageHeld', data });
+    const { block, transaction } = data;
+    const held = { block, transaction, isTold: false };
+    return this.#write({ stream: heldStream(block), events, done, held });
   }
 
-  #write(
-    id: string,
-    stream: string,
-    fact: Fact<string, { readonly transaction: string }>,
-    done: Written,
-  ): boolean {
-    if (this.#waiting.size + this.#writing >= MOST_WAITING) return false;
+  #eventsOf(id: string, fact: Fact<string, { readonly transaction: string }>): readonly NewEvent[] {
     const { clock, by } = this.#options;
-    const context = { by, correlation: fact.data.transaction, idAt: () => id };
-    const waiting = { stream, events: envelope([fact], context, clock.now()), done };
+    return envelope([fact], { by, correlation: fact.data.transaction, idAt: () => id }, clock.now());
+  }
+
+  #write(waiting: Waiting): boolean {
+    if (this.#pending >= MOST_WAITING) return false;
     this.#waiting.add(waiting);
     this.#writeWaiting();
     return true;
   }
 
+  get #pending(): number {
+    return this.#waiting.size + this.#writing + this.#unrecorded.size;
+  }
+
   /** Whether so many sends wait to be written that more should come slowly. */
   get isBehind(): boolean {
-    return this.#waiting.size + this.#writing >= MANY_WAITING;
+    return this.#pending >= MANY_WAITING;
   }
 
   #writeWaiting(): void {
@@ -179,17 +203,41 @@ export class Recorder {
     }
   }
 
-  #writeNow({ stream, events, done }: Waiting): void {
+  #writeNow(waiting: Waiting): void {
+    const { stream, events, done, held } = waiting;
     this.#writing++;
     const over: Written = (error, appended) => {
       this.#writing--;
       this.#writeWaiting();
-      done(error, appended);
+      if (error === undefined) this.#backoff.reset();
+      if (held !== undefined && error instanceof StoreUnavailable && !this.#isClosing)
+        this.#tryAgain(waiting, held, error.message);
+      else done(error, appended);
       if (this.#writing === 0) this.#allWritten();
     };
     void this.#options.store
       .append(stream, events, 'any')
       .then((appended) => over(undefined, appended), over);
+  }
+
+  #tryAgain(waiting: Waiting, held: Held, error: string): void {
+    const { clock, log } = this.#options;
+    const { block, transaction } = held;
+    if (!held.isTold)
+      log.warn(
+        { block, correlation: transaction, error },
+        'a held message could not be recorded: it is tried again',
+      );
+    held.isTold = true;
+    this.#unrecorded.add(waiting);
+    this.#cancelRetry ??= clock.after(this.#backoff.next(), () => this.#retry());
+  }
+
+  #retry(): void {
+    this.#cancelRetry = undefined;
+    for (const waiting of this.#unrecorded) this.#waiting.add(waiting);
+    this.#unrecorded.clear();
+    this.#writeWaiting();
   }
 
   /** Bounces that the upstream took for local addresses. @throws StoreUnavailable */
@@ -272,8 +320,11 @@ export class Recorder {
     this.#putOff.add(`${block} ${account}`, message);
   }
 
-  /** Writes the pending summaries and waits for the writes under way. */
+  /** Writes the pending summaries, tries once more what the store could not take, and waits for the writes under way. */
   async close(): Promise<void> {
+    this.#isClosing = true;
+    this.#cancelRetry?.();
+    this.#retry();
     this.#refusals.flush();
     this.#failures.flush();
     this.#unanswered.flush();

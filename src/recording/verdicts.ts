@@ -10,6 +10,7 @@ import type { MailDirection, SenderIdentity } from '../sending/subjects.js';
 import { senderIdentity } from '../sending/subjects.js';
 import type { SmtpReply } from '../smtp/replies.js';
 import { BAD_CREDENTIALS, LOGIN_LATER, refusalReply, replyLine } from '../smtp/replies.js';
+import type { EventStore } from '../store/port.js';
 import type { Tracing } from '../tracing/tracing.js';
 import type { Recorder } from './recorder.js';
 
@@ -65,7 +66,8 @@ export interface VerdictContext {
   readonly models: Pick<ReadModels, 'refusing'>;
   /** Whether what is blocked is known. */
   readonly knows: () => boolean;
-  readonly recorder: Pick<Recorder, 'refused' | 'loginFailed'>;
+  readonly recorder: Pick<Recorder, 'refused' | 'loginFailed' | 'isBehind'>;
+  readonly store: Pick<EventStore, 'healthy'>;
   readonly metrics: { readonly smtp: Pick<SmtpMeter, 'refused' | 'login'> };
   /** Undefined if nothing is traced. */
   readonly tracing?: Tracing | undefined;
@@ -147,6 +149,12 @@ export class Verdicts {
     return refusalWhereAsked(block, settings.refuse, contact);
   }
 
+  /** Whether it can be recorded that mail is held. Held without a record it would be listed nowhere, and stay there. */
+  get mayHold(): boolean {
+    const { store, recorder } = this.#context;
+    return store.healthy && !recorder.isBehind;
+  }
+
   /** Counts and records a refusal of mail. */
   refuse(
     block: ActiveBlock,
@@ -159,7 +167,7 @@ export class Verdicts {
     let refused = this.refusalOf(block);
     if (refused.action === 'hold') {
       // What is held for a block is listed, and let go of, by its id. This one is not recorded, and may never be under this id.
-      if (models.refusing.byId(block.id) === undefined) refused = inPlaceOfHold(refused);
+      if (models.refusing.byId(block.id) === undefined || !this.mayHold) refused = inPlaceOfHold(refused);
       else if (!isHoldable) refused = { ...inPlaceOfHold(refused), isUnheld: true };
       else if (isFull) refused = { ...inPlaceOfHold(refused), isUnheld: true, isFull: true };
     }

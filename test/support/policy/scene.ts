@@ -39,6 +39,7 @@ export class Scene {
   /** What {@link PolicyContext.accepted} waits for. */
   inForce: Promise<void> | undefined;
   isHealthy = true;
+  isBehind = false;
   readonly clock = new ManualClock();
   readonly blocks = new ActiveBlocks();
   readonly ledger = new BlockLedger();
@@ -58,6 +59,7 @@ export class Scene {
     const rule = `  - { id: burst, per: account, count: recipients, window: 10m, limit: ${limit}, then: block, for: 1h }`;
     this.#volume.apply(rulesChanged(rule, NOON, 1));
     const isHealthy = (): boolean => this.isHealthy;
+    const isBehind = (): boolean => this.isBehind;
     if (block !== undefined) this.block(block);
     const trouble = { failed: (reason: string) => void this.faults.push(reason), worked: () => undefined };
     const context: PolicyContext = {
@@ -78,6 +80,9 @@ export class Scene {
       onFull: (block, { messages }) => void this.full.push({ block, messages }),
       knows: () => knows,
       recorder: {
+        get isBehind() {
+          return isBehind();
+        },
         refused: (data) => void this.refused.push(data),
         loginFailed: () => undefined,
         putOff: ({ account, recipients, block }) => void this.putOff.push({ account, recipients, block }),

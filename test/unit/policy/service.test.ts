@@ -283,6 +283,26 @@ describe('the policy service', () => {
     assert.deepEqual(scene.sent, []);
   });
 
+  for (const [what, fail] of [
+    ['while the store is away', (scene: Scene) => (scene.isHealthy = false)],
+    ['while too many records wait', (scene: Scene) => (scene.isBehind = true)],
+  ] as const)
+    test(`holds nothing ${what}, since it would be listed nowhere`, () => {
+      const scene = new Scene({ block: { refusal: 'hold' } });
+      const instance = '1.2.3.0';
+      assert.equal(scene.ask({ instance }), 'HOLD');
+      fail(scene);
+      assert.equal(scene.ask({ ...END, instance }), SOFT, 'it leaves the hold again');
+      assert.equal(scene.ask({ instance: '1.2.4.0' }), SOFT);
+      assert.equal(scene.ask({ ...END, instance: '1.2.5.0' }), SOFT);
+      assert.deepEqual([scene.held, scene.sent], [[], []]);
+      assert.equal(scene.service.asked.unheld, 0, 'the mail server could have held it');
+      scene.isHealthy = true;
+      scene.isBehind = false;
+      scene.hold('1.2.6.0');
+      assert.equal(scene.held.length, 1);
+    });
+
   test('says so where a held message cannot be recorded', () => {
     const full = new Scene({ block: { refusal: 'hold' }, isFull: true });
     assert.equal(full.ask(END), 'HOLD');

@@ -6,6 +6,7 @@ import { SECOND } from '../../../src/kernel/time.js';
 import { Recorder } from '../../../src/recording/recorder.js';
 import type { MessageAccepted, MessageRefused } from '../../../src/sending/events.js';
 import type { Appended, EventStore } from '../../../src/store/port.js';
+import { StoreUnavailable } from '../../../src/store/port.js';
 import { ManualClock } from '../../support/manual-clock.js';
 
 const DATA: MessageAccepted = {
@@ -25,12 +26,16 @@ class Scene {
   /** The ids that the store got, in order. */
   readonly got: string[] = [];
   readonly events: NewEvent[] = [];
+  readonly lines: unknown[] = [];
   /** With where it was written, or why it was not. */
   readonly done: (readonly [id: string, outcome: unknown])[] = [];
   readonly #acknowledge: ((error?: Error) => void)[] = [];
   readonly recorder = new Recorder({
     clock: this.clock,
-    log: pino({ level: 'silent' }),
+    log: pino(
+      { base: null, timestamp: false },
+      { write: (line: string) => void this.lines.push(JSON.parse(line)) },
+    ),
     by: 'policy:mx.example.com',
     store: {
       append: (_stream: string, events: readonly NewEvent[]) => this.#append(events),
@@ -39,6 +44,13 @@ class Scene {
 
   tell(id: string): boolean {
     return this.recorder.sent(id, 'a@example.com', DATA, (error, appended) =>
+      this.done.push([id, error ?? appended?.position]),
+    );
+  }
+
+  hold(id: string): boolean {
+    const data = { ...DATA, block: 'b1' };
+    return this.recorder.held(id, data, (error, appended) =>
       this.done.push([id, error ?? appended?.position]),
     );
   }
@@ -86,6 +98,72 @@ describe('a flood of refusals', () => {
         ['451 4.7.1 later', 2],
       ],
     );
+  });
+});
+
+describe('held mail that the store could not take', () => {
+  const away = new StoreUnavailable('the disk is full');
+
+  test('is tried again until it is recorded, and told of once', async () => {
+    const scene = new Scene();
+    assert.ok(scene.hold('m1'));
+    for (let failures = 0; failures < 3; failures++) {
+      await scene.acknowledge(away);
+      scene.clock.advance(30 * SECOND);
+    }
+    assert.deepEqual(scene.got, ['m1', 'm1', 'm1', 'm1']);
+    assert.deepEqual(scene.done, []);
+    await scene.acknowledge();
+    assert.deepEqual(scene.done, [['m1', 1]]);
+    scene.clock.advance(30 * SECOND);
+    assert.equal(scene.got.length, 4);
+    assert.deepEqual(scene.lines, [
+      {
+        level: 40,
+        block: 'b1',
+        correlation: 'q1',
+        error: 'the disk is full',
+        msg: 'a held message could not be recorded: it is tried again',
+      },
+    ]);
+  });
+
+  test('counts among the records that wait', async () => {
+    const scene = new Scene();
+    for (let n = 0; n < 1000; n++) assert.ok(scene.hold(`m${n}`));
+    await scene.acknowledge(away);
+    scene.tellMany(1000, 4999);
+    assert.equal(scene.recorder.isBehind, false);
+    scene.tellMany(4999, 10_000);
+    assert.equal(scene.recorder.isBehind, true);
+    assert.equal(scene.tell('one too many'), false);
+  });
+
+  test('is given up where the store refuses it, and not for being away', async () => {
+    const scene = new Scene();
+    scene.hold('m1');
+    const refused = new Error('the event is too large');
+    await scene.acknowledge(refused);
+    scene.clock.advance(30 * SECOND);
+    assert.deepEqual(scene.got, ['m1']);
+    assert.deepEqual(scene.done, [['m1', refused]]);
+  });
+
+  test('is tried once more when the process ends', async () => {
+    const scene = new Scene();
+    scene.hold('m1');
+    scene.hold('m2');
+    await scene.acknowledge(away);
+    const closing = scene.recorder.close();
+    assert.deepEqual(scene.got, ['m1', 'm2', 'm1', 'm2']);
+    await scene.acknowledge(away);
+    await closing;
+    assert.deepEqual(scene.done, [
+      ['m1', away],
+      ['m2', away],
+    ]);
+    scene.clock.advance(30 * SECOND);
+    assert.equal(scene.got.length, 4);
   });
 });
 
