@@ -1,6 +1,6 @@
 import { InvalidInput, StopgapError } from '../kernel/errors.js';
 import type { Instant, Milliseconds } from '../kernel/time.js';
-import { formatInstant, MINUTE } from '../kernel/time.js';
+import { formatInstant } from '../kernel/time.js';
 import type { Direction, MailDirection, Subject } from '../sending/subjects.js';
 import { trippedBy, uniteDirections } from '../sending/subjects.js';
 import type {
@@ -27,6 +27,7 @@ import {
   isOver,
   nameOf,
   pendingProposal,
+  SAME_END,
   strongerOf,
   takingOver,
 } from './state.js';
@@ -243,9 +244,6 @@ function renew(command: At<Renew>, standing: Standing): readonly BlockFact[] {
   const exempted = exemptionAt(standing, now) ?? command.exemptedBy;
   return later.length === 0 || exempted === undefined ? later : [spared(exempted, 'block', evidence)];
 }
-
-/** Ends that differ by no more count as one: the same request, sent several times at once, is decided several times. */
-const SAME_END: Milliseconds = MINUTE;
 
 function impose(command: At<Impose>, standing: Standing): readonly BlockFact[] {
   const { now, direction, subject, description = '', refusal = 'soft' } = command;

@@ -1,5 +1,5 @@
 import type { Instant, Milliseconds } from '../kernel/time.js';
-import { HOUR } from '../kernel/time.js';
+import { HOUR, MINUTE } from '../kernel/time.js';
 import type { Direction, MailDirection, Subject } from '../sending/subjects.js';
 import { directionsMeet, MAIL_DIRECTIONS, trippedBy, uniteDirections } from '../sending/subjects.js';
 import type { BlockEvent, Evidence, Refusal, Until } from './events.js';
@@ -90,6 +90,9 @@ export const NOTHING_YET: Standing = {
 /** After a release the limits are three times as high for this long: queued retries must not trip again. */
 export const GRACE: Milliseconds = HOUR;
 export const GRACE_FACTOR = 3;
+
+/** Ends that differ by no more count as one: the same request, sent several times at once, is decided several times. */
+export const SAME_END: Milliseconds = MINUTE;
 
 /** Escalation considers no more strikes than this. */
 const STRIKES_KEPT = 64;
@@ -348,7 +351,7 @@ function folded(standing: Standing, event: BlockEvent): Standing {
           since: event.at,
           until: data.until,
           asked: isAsked(event) ? data.until : undefined,
-          ruled: data.until,
+          ruled: ruledEnd(event, standing.proposal),
           rule: data.rule,
           evidence: data.evidence,
           renewWhileTrying: data.renewWhileTrying,
@@ -363,7 +366,8 @@ function folded(standing: Standing, event: BlockEvent): Standing {
       const { description = block.description, refusal = block.refusal } = event.data;
       // Who changes the text of a block has not set its end.
       const asked = isPerson(event.by) && until !== block.until ? until : block.asked;
-      const ruled = isPerson(event.by) ? block.ruled : until;
+      // Nor has a rule that only adds to it.
+      const ruled = isPerson(event.by) || until === block.until ? block.ruled : until;
       return {
         ...standing,
         block: { ...block, until, asked, ruled, direction, description, refusal, evidence },
@@ -411,6 +415,17 @@ function contained({ block, containedThrough }: Standing, position: number): Sta
 /** Whether a person set its end, by a block of their own or by the approval of a proposal. */
 function isAsked({ data, by }: Extract<BlockEvent, { readonly type: 'BlockImposed' }>): boolean {
   return data.origin === 'admin' || isPerson(by);
+}
+
+/** The end that the rule gave: not that of an approval for less than was proposed. */
+function ruledEnd(
+  { data, by, at }: Extract<BlockEvent, { readonly type: 'BlockImposed' }>,
+  proposal: PendingProposal | undefined,
+): Until {
+  if (!isPerson(by) || proposal?.id !== data.block) return data.until;
+  const { duration } = proposal;
+  const proposed = duration === null ? null : at + duration;
+  return data.until !== null && isLater(proposed, data.until + SAME_END) ? proposed : data.until;
 }
 
 /** Whether an event is signed by a person, and not by a rule or by the program. */

@@ -120,13 +120,16 @@ function makeRoom(server: http.Server, onCrowded: (cut: number) => void, most: n
   });
   server.on('request', (request, response: http.ServerResponse) => {
     const { socket } = request;
+    let isOver = false;
     const begins = (): void => {
-      if (idle.delete(socket)) busy.set(socket, response);
+      // Of a request that is answered before all of its body is there, the rest comes later.
+      if (!isOver && idle.delete(socket)) busy.set(socket, response);
     };
     const hasBody = request.headers['transfer-encoding'] !== undefined;
     if (hasBody || Number(request.headers['content-length'] ?? 0) > 0) request.once('end', begins);
     else begins();
     response.once('close', () => {
+      isOver = true;
       if (!busy.delete(socket) && !idle.delete(socket)) return;
       // It has been idle since now.
       if (!socket.destroyed) idle.add(socket);

@@ -502,6 +502,25 @@ describe('renewal', () => {
       .when({ ...renew, direction: 'inbound' })
       .then([extended(NOW + HOUR, { direction: 'inbound', evidence: proof })]);
   });
+  test('does not put off that end either once another rule has added to the block', () => {
+    const sooner = byPerson(shortened(T0 + 10 * MINUTE));
+    const widened = extended(T0 + 10 * MINUTE, { direction: 'all', evidence: EARLIER });
+    given([trying, sooner, widened]).when(renew).then([]);
+    const longer = extended(T0 + 20 * MINUTE, { direction: 'all', evidence: EARLIER });
+    given([trying, sooner, longer])
+      .when(renew)
+      .then([extended(NOW + HOUR, { direction: 'all', evidence: proof })]);
+  });
+  test('does not put off the end that an approval has given, which is sooner than what was proposed', () => {
+    for (const [until, renewed] of [
+      [T0 + 10 * MINUTE, []],
+      [T0 + HOUR, [extended(NOW + HOUR, { evidence: proof })]],
+      [T0 + HOUR + 1, [extended(NOW + HOUR, { evidence: proof })]],
+    ] as const)
+      given([proposed(), byPerson(imposedByRule({ block: 'p1', until, renewWhileTrying: true }))])
+        .when(renew)
+        .then(renewed.map((fact) => ({ ...fact, data: { ...fact.data, block: 'p1' } })) as BlockFact[]);
+  });
   test('cannot bring back a block that is over', () => {
     given([imposedByRule({ renewWhileTrying: true, until: NOW })])
       .when(renew)
