@@ -186,11 +186,10 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
   };
   const starting = (more: Parameters<typeof createStarting>[1] = []): Api =>
     createStarting(operations, [...(isApi ? pageRoutes() : []), ...more]);
-  const http = await HttpPort.open(starting(), config.api.listen, levels.of('api')).catch(
-    (thrown: unknown) => {
-      throw listenFault(thrown, 'api.listen', config.api.listen);
-    },
-  );
+  const http = await HttpPort.open(starting(), config.api.listen, operations).catch((thrown: unknown) => {
+    throw listenFault(thrown, 'api.listen', config.api.listen);
+  });
+  health.http = http;
   closers.push(() => http.close());
   const listening: Listening[] = [
     { what: 'HTTP', address: formatListen({ ...config.api.listen, port: http.number }) },

@@ -90,7 +90,7 @@ export interface HealthReport {
   readonly redis?: 'ok' | 'failing';
   /** `behind`: for too long nothing has shown that they are up to date. */
   readonly readModels: 'catching-up' | 'ready' | 'behind';
-  /** `crowded`: the policy service cuts connections to make room for others. */
+  /** `crowded`: the policy service or the HTTP port cuts connections to make room for others. */
   readonly listeners: 'starting' | 'up' | 'crowded' | 'draining';
   /** Position of the last event folded. */
   readonly position: number;

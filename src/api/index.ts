@@ -1,8 +1,8 @@
 import type { AddressInfo } from 'node:net';
 import express from 'express';
 import type { Express } from 'express';
-import type { Logger } from 'pino';
 import type { ListenAddress } from '../config/listening.js';
+import { Trouble } from '../log/trouble.js';
 import type { MailServers } from '../recording/reports.js';
 import { newId } from '../runtime/ids.js';
 import { StoreUnavailable } from '../store/port.js';
@@ -77,28 +77,44 @@ export class HttpPort {
   #listener!: Listener;
   #closed: Promise<void> | undefined;
 
-  private constructor(api: Api) {
+  readonly #room: Trouble;
+
+  private constructor(api: Api, room: Trouble) {
     this.#api = api;
+    this.#room = room;
   }
 
   /** Binds; rejects if the address is not available. */
-  static async open(api: Api, address: ListenAddress, log: Logger): Promise<HttpPort> {
-    const port = new HttpPort(api);
+  static async open(
+    api: Api,
+    address: ListenAddress,
+    { log, clock }: Pick<OperationDependencies, 'log' | 'clock'>,
+  ): Promise<HttpPort> {
+    const room = new Trouble(clock, {
+      began: (error) =>
+        log.warn(
+          { error },
+          'no room for HTTP connections: those that have asked nothing for longest are cut; see who connects',
+        ),
+      over: (count, spanMs) => log.warn({ count, spanMs }, 'there is room for HTTP connections again'),
+    });
+    const port = new HttpPort(api, room);
     port.#listener = await listen(
       (request, response) => void port.#api.app(request, response),
       address,
       ({ message: error }) => log.error({ error }, 'an HTTP connection was not taken'),
-      (count) =>
-        log.warn(
-          { count },
-          'no room for HTTP connections: those that have asked nothing for longest are cut; see who connects',
-        ),
+      room,
     );
     return port;
   }
 
   get number(): number {
     return (this.#listener.server.address() as AddressInfo).port;
+  }
+
+  /** Whether connections are cut to make room for others. */
+  get isCrowded(): boolean {
+    return this.#room.on;
   }
 
   /** Lets another API answer from now on, and ends the feeds of the one before. */

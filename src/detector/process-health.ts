@@ -24,6 +24,7 @@ interface Parts {
 /** The health of the process, from its first moment on. */
 export class ProcessHealth {
   listeners: HealthReport['listeners'] = 'starting';
+  http: { readonly isCrowded: boolean } | undefined;
   readonly #data: string | undefined;
   #parts: Parts | undefined;
 
@@ -38,7 +39,8 @@ export class ProcessHealth {
   }
 
   report(): HealthReport {
-    const isCrowded = this.listeners === 'up' && this.#parts?.policy?.isCrowded === true;
+    const isCrowded =
+      this.listeners === 'up' && (this.http?.isCrowded === true || this.#parts?.policy?.isCrowded === true);
     const listeners = isCrowded ? 'crowded' : this.listeners;
     const dataDirectory = this.#data ?? null;
     if (this.#parts === undefined) {

@@ -4,6 +4,7 @@ import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { ListenAddress } from '../../config/listening.js';
 import { MINUTE, SECOND } from '../../kernel/time.js';
+import type { Trouble } from '../../log/trouble.js';
 import { listenOptions } from '../../runtime/listening.js';
 import { Problem, problemBody } from './problem.js';
 
@@ -19,8 +20,6 @@ const UNREAD_TIMEOUT = 2 * MINUTE;
 const MOST_CONNECTIONS = 1000;
 /** So many more are taken while none can be cut. */
 const BEYOND = 100;
-/** How often it is told at most that connections are cut to make room. */
-const TOLD_AGAIN = MINUTE;
 /** How long requests under way may still take when the server closes. */
 const GRACE = 3 * SECOND;
 
@@ -34,14 +33,14 @@ export interface Listener {
  * Binds; rejects if it cannot.
  *
  * @param onError told of each connection that could not be taken
- * @param onCrowded told now and then how many were cut to make room for others
+ * @param room told of each connection that finds no room, or some
  * @param most connections at a time
  */
 export async function listen(
   handler: RequestListener,
   address: ListenAddress,
   onError: (error: Error) => void,
-  onCrowded: (cut: number) => void,
+  room: Pick<Trouble, 'failed' | 'worked'>,
   most = MOST_CONNECTIONS,
 ): Promise<Listener> {
   const server = http.createServer(
@@ -56,7 +55,7 @@ export async function listen(
   server.timeout = UNREAD_TIMEOUT;
   server.maxConnections = most + BEYOND;
   server.on('clientError', answerUnreadable);
-  makeRoom(server, onCrowded, most);
+  makeRoom(server, room, most);
   let underWay = 0;
   // Node counts a connection without any request as busy, so requests are counted here.
   const closeWhenDone = (): void => {
@@ -92,24 +91,20 @@ export async function listen(
  * Cuts connections where there are too many. Otherwise one client could keep all others out, mail servers that ask among them.
  * The first to go has had no whole request under way for longest; the next are those whose answers nobody reads.
  */
-function makeRoom(server: http.Server, onCrowded: (cut: number) => void, most: number): void {
+function makeRoom(server: http.Server, room: Pick<Trouble, 'failed' | 'worked'>, most: number): void {
   const idle = new Set<Socket>();
-  const busy = new Map<Socket, http.ServerResponse>();
-  let [cut, toldAt] = [0, -Infinity];
-  const unread = (): Socket | undefined => [...busy].find(([, response]) => response.writableNeedDrain)?.[0];
+  const busy = new Set<Socket>();
+  const unread = (): Socket | undefined => [...busy].find(({ writableLength }) => writableLength > 0);
+  server.on('drop', () => room.failed('more are open, and none can be cut: they are refused'));
   server.on('connection', (socket) => {
-    if (idle.size + busy.size >= most) {
+    if (idle.size + busy.size < most) room.worked();
+    else {
       const [least = unread()] = idle;
+      room.failed(`${idle.size + busy.size} are open`);
       if (least !== undefined) {
         idle.delete(least);
         busy.delete(least);
         least.destroy();
-        cut++;
-        if (performance.now() - toldAt >= TOLD_AGAIN) {
-          toldAt = performance.now();
-          onCrowded(cut);
-          cut = 0;
-        }
       }
     }
     idle.add(socket);
@@ -123,7 +118,7 @@ function makeRoom(server: http.Server, onCrowded: (cut: number) => void, most: n
     let isOver = false;
     const begins = (): void => {
       // Of a request that is answered before all of its body is there, the rest comes later.
-      if (!isOver && idle.delete(socket)) busy.set(socket, response);
+      if (!isOver && idle.delete(socket)) busy.add(socket);
     };
     const hasBody = request.headers['transfer-encoding'] !== undefined;
     if (hasBody || Number(request.headers['content-length'] ?? 0) > 0) request.once('end', begins);

@@ -37,7 +37,7 @@ describe('operations and the description of the API', () => {
   test('metrics ask for a token if they are told to, from the first moment on', async (t) => {
     const guarded = { ...server.deps, metricsTokens: server.deps.tokens };
     for (const api of [createStarting(guarded), createOperations(guarded), createApi(guarded)]) {
-      const port = await HttpPort.open(api, { host: '127.0.0.1', port: 0 }, guarded.log);
+      const port = await HttpPort.open(api, { host: '127.0.0.1', port: 0 }, guarded);
       t.after(() => port.close());
       const status = async (authorization?: string): Promise<number> => {
         const headers = new Headers(authorization === undefined ? [] : [['authorization', authorization]]);
@@ -55,7 +55,7 @@ describe('operations and the description of the API', () => {
 
   test('a process without the role api says so of what another one serves', async (t) => {
     const api = createOperations(server.deps);
-    const port = await HttpPort.open(api, { host: '127.0.0.1', port: 0 }, server.deps.log);
+    const port = await HttpPort.open(api, { host: '127.0.0.1', port: 0 }, server.deps);
     t.after(() => port.close());
     const headers = { authorization: `Bearer ${TOKENS.viewer}` };
     for (const path of ['/api/v1', '/api/v1/blocks']) {
@@ -69,7 +69,7 @@ describe('operations and the description of the API', () => {
   test('a process that sees no sends says so of what mail servers ask, and names no token', async (t) => {
     const deps = { ...server.deps, mailServers: undefined };
     for (const api of [createApi(deps), createOperations(deps)]) {
-      const port = await HttpPort.open(api, { host: '127.0.0.1', port: 0 }, server.deps.log);
+      const port = await HttpPort.open(api, { host: '127.0.0.1', port: 0 }, server.deps);
       t.after(() => port.close());
       const headers = { authorization: `Bearer ${TOKENS.viewer}` };
       for (const [path, named] of [

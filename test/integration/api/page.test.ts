@@ -101,7 +101,7 @@ describe('the page over HTTP', () => {
     const port = await HttpPort.open(
       createStarting(deps, pageRoutes()),
       { host: '127.0.0.1', port: 0 },
-      server.deps.log,
+      server.deps,
     );
     try {
       const url = `http://127.0.0.1:${port.number}/`;

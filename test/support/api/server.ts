@@ -378,7 +378,7 @@ export async function startOn(
   const deps = change({ ...own, mailServers: mailServersOn(own, closers) });
   const api = createApi(deps);
   const described = new DescribedApi(api);
-  const port = await HttpPort.open(described.api, { host: '127.0.0.1', port: 0 }, log);
+  const port = await HttpPort.open(described.api, { host: '127.0.0.1', port: 0 }, deps);
   return {
     url: `http://127.0.0.1:${port.number}/`,
     deps,
