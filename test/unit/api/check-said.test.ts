@@ -542,7 +542,7 @@ describe('where nothing that is known here fits', () => {
     const { sentence } = said('535 5.7.8 Error: authentication failed', { own: { isAsked: true } });
     assert.match(
       sentence,
-      /Stopgap says 535 5\.7\.8 because of a block, where Dovecot or stopgap sasl-proxy asks/,
+      /Stopgap says 535 5\.7\.8 because of a block, where Dovecot, stopgap sasl-proxy or a mail server .* asks/,
     );
     assert.doesNotMatch(sentence, /where the password is wrong/);
   });
