@@ -320,6 +320,30 @@ describe('the screen of blocks in a real browser', { skip: WITHOUT_BROWSER }, ()
     await row.getByText('released already, by').waitFor();
   });
 
+  test('says before a release of many how much mail is held for them, and that it stays on hold', async () => {
+    const ids = await Promise.all(
+      ['wim', 'wolf', 'wynn'].map((name) => server.api.trip(`${name}@example.com`, 'block', 'weekly')),
+    );
+    await server.api.held(ids[0]!, 'wim@example.com', 3);
+    await server.api.held(ids[2]!, 'wynn@example.com', 1);
+    const page = await server.open({ as: 'operator', at: '/blocks?rule=weekly' });
+    await selectAll(page, 3);
+    await page.getByRole('button', { name: 'Release them' }).click();
+    const dialog = page.getByRole('dialog');
+    await dialog.getByText('4 messages are held for 2 of these blocks. What nobody has decided on').waitFor();
+    await assertAccessible(page);
+    await dialog.getByRole('button', { name: 'Cancel' }).click();
+    // The mail of one block was let go meanwhile.
+    await server.api.post(`/api/v1/blocks/${ids[0]}/release`, {});
+    await page.getByText('2 blocks', { exact: true }).waitFor();
+    await page.reload();
+    await selectAll(page, 2);
+    await page.route('**/api/v1/blocks/*/held*', (route) => route.abort());
+    await page.getByRole('button', { name: 'Release them' }).click();
+    await dialog.getByText('How much mail is held for these blocks is not known here.').waitFor();
+    await page.unroute('**/api/v1/blocks/*/held*');
+  });
+
   test('has no fault that axe knows, in light and dark colours', async () => {
     const page = await server.open({ as: 'admin', at: '/blocks' });
     await page.getByRole('table').waitFor();
