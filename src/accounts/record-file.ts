@@ -1,11 +1,12 @@
 import { randomBytes } from 'node:crypto';
+import type { FileHandle } from 'node:fs/promises';
 import { link, open, readFile, rename, unlink } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import path from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import type { YAMLMap } from 'yaml';
 import { isMap, isSeq, parseDocument, stringify, YAMLSeq } from 'yaml';
-import { StopgapError } from '../kernel/errors.js';
+import { isDiskFull, StopgapError } from '../kernel/errors.js';
 import type { Milliseconds } from '../kernel/time.js';
 import { SECOND } from '../kernel/time.js';
 import {
@@ -158,7 +159,7 @@ const PAUSE: Milliseconds = 50;
  * holder (the file's directory is created if it is missing); one whose process is gone (or, from another machine, that
  * is too old) is swept away.
  *
- * @throws StopgapError `unavailable` if the lock stays taken, `forbidden` if this user may not write there
+ * @throws StopgapError `unavailable` if the lock stays taken or the disk is full, `forbidden` if this user may not write there
  */
 export async function withFileLock<T>(
   file: string,
@@ -192,18 +193,12 @@ async function create(file: string, lock: string, mine: string): Promise<boolean
   // Written aside and linked: a lock that is there always says whose it is.
   const aside = `${lock}.${nonce()}`;
   const handle = await open(aside, 'wx', 0o600).catch((thrown: unknown) => {
-    throw new StopgapError(
-      'forbidden',
-      `${file} ${fileFault(thrown, 'make room, or name another', 'written')}`,
-    );
+    throw lockFault(file, thrown);
   });
   try {
-    giveMade(handle.fd, path.dirname(lock));
-    await handle.writeFile(mine);
-  } finally {
-    await handle.close();
-  }
-  try {
+    await writeLock(handle, lock, mine).catch((thrown: unknown) => {
+      throw lockFault(file, thrown);
+    });
     await link(aside, lock);
     return true;
   } catch (thrown) {
@@ -212,6 +207,21 @@ async function create(file: string, lock: string, mine: string): Promise<boolean
   } finally {
     await unlink(aside);
   }
+}
+
+async function writeLock(handle: FileHandle, lock: string, mine: string): Promise<void> {
+  try {
+    giveMade(handle.fd, path.dirname(lock));
+    await handle.writeFile(mine);
+  } finally {
+    await handle.close();
+  }
+}
+
+/** The system does not name the file where the disk is full. */
+function lockFault(file: string, thrown: unknown): StopgapError {
+  const code = isDiskFull(thrown) ? 'unavailable' : 'forbidden';
+  return new StopgapError(code, `${file} ${fileFault(thrown, 'make room, or name another', 'written')}`);
 }
 
 async function sweep(lock: string, staleAfter: Milliseconds, now: number): Promise<void> {

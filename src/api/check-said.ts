@@ -366,25 +366,28 @@ const NO_ANSWER =
   'The text shows no answer of a server, so that this is likely, not sure: it may be of a connection that failed';
 const OF_READING = ', or of reading mail (IMAP, POP3), in which Stopgap has no part';
 const ASK_FOR_ADDRESS = 'A block of a network may have done it: give the IP address that it came from.';
+const ELSE_ASK_FOR_ADDRESS =
+  'If it was not that, a block of a network may have done it: give the IP address that it came from.';
 
 function toldBy(
   first: Fitting,
   fitting: readonly Fitting[],
   text: SaidText,
-  { atAddress, own, isOver }: Facts,
+  { at, atAddress, own, isOver }: Facts,
 ): readonly string[] {
   const isOnlyCode = fitting.some(
     ({ shown, reply }) =>
       shown === 'code' && reply.words.length > 0 && !(own.hasLoginsWorded && isWrongPassword(reply)),
   );
-  const isOfOthers = first.cause === 'password' || (first.block !== undefined && isOver(first.block));
+  const mayBeOther = first.cause === 'password' || (first.block !== undefined && isOver(first.block));
+  const isNamed = first.shown === 'words' && first.at !== undefined && Math.abs(first.at - at) <= ABOUT;
   return [
     ...(first.shown === 'around' ? [NOT_BY_WORDS, AROUND] : []),
     ...fitting.map(({ sentence }) => sentence),
     ...(isOnlyCode && !text.isBare ? [ONLY_CODE] : []),
     ...(first.shown === 'login' ? [`${NO_ANSWER}${own.failsReading ? '' : OF_READING}.`] : []),
     ...(first.shown === 'around' ? [WORD_BY_WORD] : []),
-    ...(isOfOthers && atAddress === undefined ? [ASK_FOR_ADDRESS] : []),
+    ...(mayBeOther && !isNamed && atAddress === undefined ? [ELSE_ASK_FOR_ADDRESS] : []),
   ];
 }
 

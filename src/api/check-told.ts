@@ -5,6 +5,7 @@ import { AS_WRONG_PASSWORD, feignedReply, refusalReply, replyLine, TRY_LATER } f
 import type { RefusalJson, Refusing } from './check-findings.js';
 import type { ApiDependencies } from './dependencies.js';
 import type { OwnSettings } from './own-replies.js';
+import { LOGIN_ASKERS, UNLESS_BY_DECIDE } from './own-replies.js';
 
 /** What a sender meets at AUTH and at RCPT TO. */
 export interface Met {
@@ -58,8 +59,8 @@ function unheldOf({ block: { id } }: Refusing, past: Past | undefined): RefusalJ
   return undefined;
 }
 
-/** Dovecot can only say that a login failed: all but a soft refusal is told at RCPT TO. */
-const AS_WRONG = 'as a wrong password, where Dovecot or stopgap sasl-proxy asks; elsewhere the login passes';
+/** Dovecot can only say that a login failed: all but a soft refusal is told at RCPT TO there. */
+const AS_WRONG = `as a wrong password, where ${LOGIN_ASKERS} asks; elsewhere the login passes`;
 
 export function authReplyTo(deps: ApiDependencies, refusing: Refusing): string | null {
   const { refusal } = refusing.block;
@@ -152,10 +153,10 @@ export function whereAsked(deps: ApiDependencies, refusing: Refusing, past: Past
   const isAskedToo = deps.dovecotAsks?.();
   const login =
     isAskedToo === true
-      ? 'fails as with a wrong password where Dovecot or stopgap sasl-proxy asks too, and passes elsewhere'
+      ? `fails as with a wrong password where ${LOGIN_ASKERS} asks too, and passes elsewhere`
       : isAskedToo === false
-        ? 'passes, since no Dovecot asks'
-        : 'passes, unless Dovecot or stopgap sasl-proxy asks too';
+        ? `passes, since no Dovecot asks, ${UNLESS_BY_DECIDE}`
+        : `passes, unless ${LOGIN_ASKERS} asks too`;
   return [
     `Where a mail server asks Stopgap its login ${login}, and the client hears "${there!.line}" for each recipient.`,
   ];

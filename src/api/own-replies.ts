@@ -203,12 +203,12 @@ const ASKED_LATER = own(
   'where a mail server asks because of a block, and of a message that comes while too much of its sender is not counted yet (the log tells)',
   KNOWN,
 );
+const BY_DECIDE = 'a mail server over HTTP (decide)';
+/** Who may ask Stopgap about a login. */
+export const LOGIN_ASKERS = `Dovecot, stopgap sasl-proxy or ${BY_DECIDE}`;
+export const UNLESS_BY_DECIDE = `unless ${BY_DECIDE} asks too`;
 /** A wrong password is nothing that Stopgap tells there. */
-const ASKED_CREDENTIALS = own(
-  BAD_CREDENTIALS,
-  'because of a block, where Dovecot or stopgap sasl-proxy asks it',
-  KNOWN,
-);
+const ASKED_CREDENTIALS = own(BAD_CREDENTIALS, `because of a block, where ${LOGIN_ASKERS} asks it`, KNOWN);
 export const OWN_CODES: readonly number[] = [
   ...new Set(OWN.flatMap(({ reply, isByWords }) => (isByWords ? [] : reply.codes))),
 ];

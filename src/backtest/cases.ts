@@ -35,7 +35,7 @@ export interface BacktestCase {
   /** Whether a message of an attack was among what it covers, or was what tripped it. */
   caught: boolean;
   judged: CaseVerdict;
-  /** Of a comparison: whether the other rules blocked the same subject meanwhile. */
+  /** Of a block in a comparison: whether the other rules blocked the same subject meanwhile. */
   shared: boolean;
 }
 

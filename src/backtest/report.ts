@@ -38,7 +38,7 @@ export interface CaseReport {
   readonly sentThatDay: Readonly<Mail> | null;
   readonly refused: Readonly<Mail>;
   readonly judged: CaseVerdict;
-  /** Of a comparison: whether the other rules blocked the same subject meanwhile; null without one. */
+  /** Of a block in a comparison: whether the other rules blocked the same subject meanwhile; else null. */
   readonly shared: boolean | null;
 }
 
@@ -115,7 +115,7 @@ export function caseReport(one: BacktestCase, compared: boolean): CaseReport {
     sentThatDay: one.sentThatDay,
     refused: one.refused,
     judged,
-    shared: compared ? shared : null,
+    shared: compared && blockedAt !== null ? shared : null,
   };
 }
 

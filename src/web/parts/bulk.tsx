@@ -1,6 +1,7 @@
-import { useQueryClient } from '@tanstack/react-query';
+import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { useRef, useState } from 'react';
 import { answered, api } from '../api.js';
+import { plural } from './counted.js';
 import { refresh } from './decisions.js';
 import { Dialog } from './dialog.js';
 import { Form, SpanField, spanBody, TextField } from './forms.js';
@@ -143,6 +144,7 @@ export function BulkDialog({
           {(of) => (
             <>
               {action === 'approve' && <SpanField fault={of} first={['', 'As the rule of each says']} />}
+              {action === 'release' && <HeldForThem chunks={chunks} isCounted={count <= AT_ONCE} />}
               <TextField label="Note (for your colleagues)" name="note" fault={of('note')} />
             </>
           )}
@@ -203,3 +205,48 @@ export function BulkDialog({
     </Dialog>
   );
 }
+
+const STAYS =
+  'What nobody has decided on stays on hold: decide on it at each block, before its release or afterwards.';
+
+/** Says what mail is held for blocks that are to be released: nothing is asked, since each may have another answer. */
+function HeldForThem({
+  chunks,
+  isCounted,
+}: {
+  chunks: (signal: AbortSignal) => AsyncIterable<readonly Target[]>;
+  /** False where they are too many to ask about each. */
+  isCounted: boolean;
+}) {
+  const asked = useQuery({
+    queryKey: ['held for many'],
+    queryFn: async ({ signal }) => {
+      const counts: number[] = [];
+      for await (const targets of chunks(signal)) counts.push(...(await heldFor(targets, signal)));
+      return counts.filter((held) => held > 0);
+    },
+    enabled: isCounted,
+    // Another dialog is about others.
+    gcTime: 0,
+    refetchOnWindowFocus: false,
+  });
+  if (isCounted && asked.isPending) return <p className="quiet loading">Asking what mail is held…</p>;
+  if (asked.data === undefined)
+    return <p>How much mail is held for these blocks is not known here. {STAYS}</p>;
+  const messages = asked.data.reduce((sum, held) => sum + held, 0);
+  if (messages === 0) return null;
+  return (
+    <p>
+      {plural(messages, 'message is', 'messages are')} held for {asked.data.length.toLocaleString()} of these
+      blocks. {STAYS}
+    </p>
+  );
+}
+
+const heldFor = (targets: readonly Target[], signal: AbortSignal): Promise<readonly number[]> =>
+  Promise.all(
+    targets.map(async ({ id }) => {
+      const of = { path: { id }, query: { limit: '1' } };
+      return (await answered(api.GET('/api/v1/blocks/{id}/held', { params: of, signal }))).count;
+    }),
+  );

@@ -43,9 +43,17 @@ class Book {
   total: number | undefined;
   /** The pages in use as they were last: a page that is fetched anew shows them until then. */
   readonly shown = new Map<number, Page>();
+  readonly #seen: Map<string, Target>;
+
+  /** @param seen keeps what was listed once */
+  constructor(seen: Map<string, Target>) {
+    this.#seen = seen;
+  }
 
   took(page: number, { items, next, total }: Page): void {
-    this.rows[page] = items.map(({ id, subject }) => ({ id, name: subjectName(subject) }));
+    const rows = items.map(({ id, subject }) => ({ id, name: subjectName(subject) }));
+    for (const row of rows) this.#seen.set(row.id, row);
+    this.rows[page] = rows;
     if (page === 0) this.total = total;
     if (next === null) {
       this.cursors.length = page + 1;
@@ -95,7 +103,8 @@ export function useBlockPages(filter: BlockFilter): BlockPages {
   const client = useQueryClient();
   const filterKey = JSON.stringify(filter);
   // A new filter is another list.
-  const book = useMemo(() => new Book(), [filterKey]);
+  const seen = useRef(new Map<string, Target>());
+  const book = useMemo(() => new Book(seen.current), [filterKey]);
   const [range, setRange] = useState<{ of: Book; first: number; last: number }>();
   const [, render] = useState(0);
   const pages = useMemo(() => {
@@ -138,13 +147,13 @@ export function useBlockPages(filter: BlockFilter): BlockPages {
     },
     idAt: (index) => book.targetAt(index).id,
   };
-  const seen = useRef<{ timer?: ReturnType<typeof setTimeout> | undefined; first: number; last: number }>(
+  const inSight = useRef<{ timer?: ReturnType<typeof setTimeout> | undefined; first: number; last: number }>(
     undefined,
   );
-  seen.current ??= { first: 0, last: 0 };
+  inSight.current ??= { first: 0, last: 0 };
   const onRange = useCallback(
     (first: number, last: number) => {
-      const now = seen.current!;
+      const now = inSight.current!;
       [now.first, now.last] = [first, last];
       now.timer ??= setTimeout(() => {
         now.timer = undefined;
@@ -160,8 +169,8 @@ export function useBlockPages(filter: BlockFilter): BlockPages {
     if (ids !== undefined) {
       const targets = book.rows.flat().filter(({ id }) => ids.has(id));
       const known = new Set(targets.map(({ id }) => id));
-      // Selected under another filter.
-      for (const id of ids) if (!known.has(id)) targets.push({ id, name: id });
+      // Selected under another filter, or out of the list since.
+      for (const id of ids) if (!known.has(id)) targets.push(seen.current.get(id) ?? { id, name: id });
       for (let first = 0; first < targets.length; first += AT_ONCE)
         yield targets.slice(first, first + AT_ONCE);
       return;

@@ -180,7 +180,7 @@ function Sentence({ report: { candidates, sends, senders, comparison } }: { repo
   );
 }
 
-function ReportTables({ report: { candidates, comparison } }: { report: Report }) {
+function ReportTables({ report: { candidates } }: { report: Report }) {
   const [after, before] = candidates;
   if (after === undefined) return null;
   const facts = (candidate: Candidate): Readonly<Record<string, string>> => ({
@@ -204,8 +204,7 @@ function ReportTables({ report: { candidates, comparison } }: { report: Report }
     const one = candidate?.byRule.find((each) => each.rule === rule);
     return one === undefined ? '–' : `${one.blocks + one.proposals}`;
   };
-  const only = after.cases.filter(({ shared }) => before === undefined || shared === false);
-  const gone = before?.cases.filter(({ shared }) => shared === false) ?? [];
+  const leftOut = after.casesLeftOut + (before?.casesLeftOut ?? 0);
   return (
     <>
       <Table
@@ -239,14 +238,30 @@ function ReportTables({ report: { candidates, comparison } }: { report: Report }
           ]}
         />
       </details>
-      <Cases
-        label={comparison === null ? 'Whom it would have stopped' : 'Only the new rules stop'}
-        cases={only}
-      />
-      {gone.length > 0 && <Cases label="Only the rules of before stop" cases={gone} />}
+      {before === undefined ? (
+        <>
+          <Cases label="Whom it would have stopped" cases={blocksOf(after)} />
+          <Cases label="Whom it would only have proposed to stop" cases={proposalsOf(after)} />
+        </>
+      ) : (
+        <>
+          <Cases label="Only the new rules stop" cases={blocksOf(after).filter(isOfOneSide)} />
+          <Cases label="Only the rules of before stop" cases={blocksOf(before).filter(isOfOneSide)} />
+          <Cases label="The new rules only propose to stop" cases={proposalsOf(after)} />
+          <Cases label="The rules of before only propose to stop" cases={proposalsOf(before)} />
+        </>
+      )}
+      {leftOut > 0 && <p className="quiet">The lists leave out {many(leftOut, 'case')}.</p>}
     </>
   );
 }
+
+const blocksOf = ({ cases }: Candidate): Candidate['cases'] =>
+  cases.filter(({ action }) => action === 'block');
+/** A proposal stops nothing: nobody compares it with what the other rules stop. */
+const proposalsOf = ({ cases }: Candidate): Candidate['cases'] =>
+  cases.filter(({ action }) => action === 'propose');
+const isOfOneSide = ({ shared }: Candidate['cases'][number]): boolean => shared === false;
 
 function Cases({ label, cases }: { label: string; cases: Candidate['cases'] }) {
   if (cases.length === 0) return null;

@@ -24,6 +24,12 @@ describe('the screen of blocks in a real browser', { skip: WITHOUT_BROWSER }, ()
   });
   after(() => server.stop());
 
+  async function selectAll(page: Page, count: number): Promise<void> {
+    for (let row = 1; row <= count; row++)
+      await page.getByRole('checkbox', { name: `Select row ${row}`, exact: true }).click();
+    await page.getByText(`${count} selected`).waitFor();
+  }
+
   /** Blocks of people, written at once. */
   async function blockMany(count: number): Promise<void> {
     const { deps, clock } = server.api;
@@ -297,6 +303,45 @@ describe('the screen of blocks in a real browser', { skip: WITHOUT_BROWSER }, ()
     await assertAccessible(page);
     await dialog.getByRole('button', { name: 'Close' }).press('Enter');
     await page.getByText('No block matches').waitFor();
+  });
+
+  test('names in the results of many also whom a colleague has released since they were selected', async () => {
+    const early = await server.api.block('vera@example.com', { description: 'two of vera' });
+    await server.api.block('vivian@example.com', { description: 'two of vera' });
+    const page = await server.open({ as: 'operator', at: '/blocks?q=two+of+vera' });
+    await selectAll(page, 2);
+    await server.api.post(`/api/v1/blocks/${early['id']}/release`, {});
+    await page.getByText('1 block', { exact: true }).waitFor();
+    await page.getByRole('button', { name: 'Release them' }).click();
+    const dialog = page.getByRole('dialog');
+    await dialog.getByRole('button', { name: 'Release 2 blocks' }).click();
+    await dialog.getByText('1 released, 1 decided already.').waitFor();
+    const row = dialog.getByRole('row').filter({ hasText: 'account vera@example.com' });
+    await row.getByText('released already, by').waitFor();
+  });
+
+  test('says before a release of many how much mail is held for them, and that it stays on hold', async () => {
+    const ids = await Promise.all(
+      ['wim', 'wolf', 'wynn'].map((name) => server.api.trip(`${name}@example.com`, 'block', 'weekly')),
+    );
+    await server.api.held(ids[0]!, 'wim@example.com', 3);
+    await server.api.held(ids[2]!, 'wynn@example.com', 1);
+    const page = await server.open({ as: 'operator', at: '/blocks?rule=weekly' });
+    await selectAll(page, 3);
+    await page.getByRole('button', { name: 'Release them' }).click();
+    const dialog = page.getByRole('dialog');
+    await dialog.getByText('4 messages are held for 2 of these blocks. What nobody has decided on').waitFor();
+    await assertAccessible(page);
+    await dialog.getByRole('button', { name: 'Cancel' }).click();
+    // The mail of one block was let go meanwhile.
+    await server.api.post(`/api/v1/blocks/${ids[0]}/release`, {});
+    await page.getByText('2 blocks', { exact: true }).waitFor();
+    await page.reload();
+    await selectAll(page, 2);
+    await page.route('**/api/v1/blocks/*/held*', (route) => route.abort());
+    await page.getByRole('button', { name: 'Release them' }).click();
+    await dialog.getByText('How much mail is held for these blocks is not known here.').waitFor();
+    await page.unroute('**/api/v1/blocks/*/held*');
   });
 
   test('has no fault that axe knows, in light and dark colours', async () => {

@@ -154,6 +154,43 @@ describe('the screen of rules in a real browser', { skip: WITHOUT_BROWSER }, () 
     await assertAccessible(page);
   });
 
+  test('calls nothing stopped that rules only propose, whether one tries them alone or before and after', async () => {
+    const before = await source();
+    const proposing = before.replace('limit: 1000\n', 'limit: 2\n');
+    await server.api.call('PUT', '/api/v1/rules', { body: { source: proposing } });
+    const page = await server.open({ as: 'operator', at: EDIT });
+    const summaries = async (): Promise<readonly string[]> =>
+      (await page.locator('.backtest summary').allInnerTexts()).slice(1);
+    await page.getByLabel('On what was recorded').selectOption('ever');
+    await page.getByRole('button', { name: 'Try the rules in force' }).press('Enter');
+    await page.getByText('Of 1 message by 1 sender: 0 blocks and 1 proposal,').waitFor();
+    assert.deepEqual(await summaries(), ['Whom it would only have proposed to stop: 1 case']);
+    await change(page, 'limit: 2\n', 'limit: 2 # as before\n');
+    await page.getByText('changed and valid').waitFor();
+    await page.getByRole('button', { name: 'Try before and after' }).press('Enter');
+    await page.getByText('before, 0 blocks and 1 proposal, 0 messages stopped; after, 0 blocks').waitFor();
+    assert.deepEqual(await summaries(), [
+      'The new rules only propose to stop: 1 case',
+      'The rules of before only propose to stop: 1 case',
+    ]);
+    await page.getByText('The new rules only propose to stop: 1 case').click();
+    await page.getByRole('link', { name: 'ann@example.com' }).waitFor();
+    await assertAccessible(page);
+    await server.api.call('PUT', '/api/v1/rules', { body: { source: before } });
+  });
+
+  test('says how many cases its lists leave out', async () => {
+    const page = await server.open({ as: 'operator', at: EDIT });
+    await page.route('**/api/v1/backtests/*', async (route) => {
+      const response = await route.fetch();
+      const json = (await response.json()) as { report: { candidates: { casesLeftOut: number }[] } | null };
+      for (const candidate of json.report?.candidates ?? []) candidate.casesLeftOut = 7;
+      await route.fulfill({ response, json });
+    });
+    await page.getByRole('button', { name: 'Try the rules in force' }).press('Enter');
+    await page.getByText('The lists leave out 7 cases.').waitFor();
+  });
+
   test('runs rules in the shadow, puts them in force, and removes a shadow', async () => {
     const before = await source();
     const page = await server.open({ as: 'admin', at: SHADOW });

@@ -39,14 +39,19 @@ async function asked(
   return Stopgap.start(t, { files: FOR_DOVECOT.files!, settings, ...through });
 }
 
-/** As a mail server that speaks HTTP. */
-async function tell(stopgap: Stopgap, what: string, body: unknown): Promise<void> {
-  const { status } = await fetch(`http://127.0.0.1:${stopgap.port('HTTP')}/api/v1/${what}`, {
+/** As a mail server that speaks HTTP. @returns what it is answered */
+async function tell(
+  stopgap: Stopgap,
+  what: string,
+  body: unknown,
+): Promise<Readonly<Record<string, unknown>>> {
+  const response = await fetch(`http://127.0.0.1:${stopgap.port('HTTP')}/api/v1/${what}`, {
     method: 'POST',
     headers: { authorization: `Bearer ${SERVER_TOKEN}`, 'content-type': 'application/json' },
     body: JSON.stringify(body),
   });
-  assert.equal(status, 200);
+  assert.equal(response.status, 200);
+  return (await response.json()) as Readonly<Record<string, unknown>>;
 }
 
 describe('a check where Stopgap takes mail, and a mail server asks too', () => {
@@ -93,7 +98,14 @@ describe('a check where a mail server asks and no mail is taken', () => {
       assert.deepEqual([verdict.refused, verdict.auth.outcome], [true, auth]);
       assert.equal(login.text, auth === 'refused' ? '{"status":-1}' : '{"status":0}');
       // A mail server that checks passwords without asking lets the login pass.
-      if (auth === 'refused') assert.match(verdict.auth.reply!, /^as a wrong password, where Dovecot or/);
+      if (auth === 'refused') {
+        assert.match(
+          verdict.auth.reply!,
+          /^as a wrong password, where Dovecot.* or a mail server .*; elsewhere/,
+        );
+        const decided = await tell(stopgap, 'decide', { stage: 'auth', account: ALICE, ip: '192.0.2.9' });
+        assert.equal(decided['code'], 535);
+      }
       if (answer === 'HOLD') {
         assert.deepEqual([verdict.rcpt.outcome, verdict.rcpt.reply], ['held', null]);
         assert.match(

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { open } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import path from 'node:path';
 import test from 'node:test';
@@ -46,6 +47,24 @@ test('a waiting writer goes on as soon as the lock is free', async (context) => 
   while (!existsSync(`${file}.lock`)) await new Promise(setImmediate);
   await withFileLock(file, async () => void order.push('second'), { pause });
   assert.deepEqual(order, ['first', 'second']);
+});
+
+test('a lock for which the disk has no room names the file and what to do, and leaves nothing behind', async (context) => {
+  const file = path.join(temporaryDirectory(context), 'tokens.yaml');
+  writeFileSync(file, 'tokens: []\n');
+  const handle = await open(file);
+  context.mock.method(Object.getPrototypeOf(handle) as typeof handle, 'writeFile', () =>
+    Promise.reject(Object.assign(new Error('ENOSPC: no space left on device, write'), { code: 'ENOSPC' })),
+  );
+  await handle.close();
+  await assert.rejects(
+    withFileLock(file, () => Promise.resolve(), impatient),
+    (thrown) =>
+      thrown instanceof StopgapError &&
+      thrown.code === 'unavailable' &&
+      thrown.message === `${file} finds no room on its disk; make room, or name another`,
+  );
+  assert.deepEqual(readdirSync(path.dirname(file)), ['tokens.yaml']);
 });
 
 const dead = spawnSync(process.execPath, ['-e', '']).pid;

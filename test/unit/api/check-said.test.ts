@@ -444,7 +444,8 @@ describe('what else is known here', () => {
   test('may be a block of a network, where no address was given and no block stands', () => {
     for (const [text, given] of [
       ['535', { failed: wrong() }],
-      [LATER, { refusals: [refused(LATER, 'over')] }],
+      ['535', { refusals: [refused(CREDENTIALS, 'over')] }],
+      [CREDENTIALS, { refusals: [refused(CREDENTIALS, 'over', NOW - HOUR)] }],
       [LATER, {}],
       ['Login failed', {}],
       ['535 5.7.8 Error: authentication failed', {}],
@@ -455,8 +456,20 @@ describe('what else is known here', () => {
       );
       assert.doesNotMatch(said(text, given).sentence, /give the IP address/);
     }
+    const words = 'If it was not that, a block of a network may have done it: give the IP address';
+    for (const given of [{ failed: wrong() }, { refusals: [refused(CREDENTIALS, 'over')] }])
+      assert.ok(said('535', { ...given, atAddress: undefined }).sentence.includes(words));
     const stands = said('535', { refusals: [refused(CREDENTIALS)], atAddress: undefined });
     assert.doesNotMatch(stands.sentence, /give the IP address/);
+    // What has told these very words just then is named: nothing else is likely.
+    for (const [text, given] of [
+      [LATER, { refusals: [refused(LATER, 'over')] }],
+      [CREDENTIALS, { refusals: [refused(CREDENTIALS, 'over')] }],
+      [CREDENTIALS, { failed: wrong() }],
+    ] as const) {
+      const { sentence } = said(text, { ...given, atAddress: undefined });
+      assert.doesNotMatch(sentence, /a block of a network|give the IP address/i);
+    }
     const there = said('535', { atAddress: [refused(AS_WRONG_PASSWORD)] });
     assert.match(there.sentence, /^Stopgap had a login from 192\.0\.2\.1 fail at /);
   });
@@ -529,7 +542,7 @@ describe('where nothing that is known here fits', () => {
     const { sentence } = said('535 5.7.8 Error: authentication failed', { own: { isAsked: true } });
     assert.match(
       sentence,
-      /Stopgap says 535 5\.7\.8 because of a block, where Dovecot or stopgap sasl-proxy asks/,
+      /Stopgap says 535 5\.7\.8 because of a block, where Dovecot, stopgap sasl-proxy or a mail server .* asks/,
     );
     assert.doesNotMatch(sentence, /where the password is wrong/);
   });

@@ -251,6 +251,17 @@ describe('two rule sets side by side', () => {
     );
   });
 
+  test('say of a proposal, which stops nothing, not whether the other rules blocked too', async () => {
+    const propose = BURST.replace('then: block', 'then: propose');
+    const { candidates, comparison } = await backtest(series({ at: START }, 20, SECOND), [propose, propose]);
+    assert.deepEqual(
+      candidates.map(({ cases }) => cases.map(({ action, shared }) => [action, shared])),
+      [[['propose', null]], [['propose', null]]],
+    );
+    const none = { shared: 0, only: 0 };
+    assert.deepEqual(comparison!.blocks, { first: none, second: none });
+  });
+
   test('are each what they are alone', async () => {
     const lines = lively(7, 300, START);
     const other = BURST.replace('limit: 5', 'limit: 12');
