@@ -63,7 +63,7 @@ ${data}
 async function eximAsking(
   t: TestContext,
   where: string,
-  sections: Pick<EximOptions, 'routers' | 'transports'> = {},
+  sections: Partial<Pick<EximOptions, 'routers' | 'transports' | 'passwords'>> = {},
 ): Promise<{ exim: RealExim; outside: FakeUpstream }> {
   const outside = await FakeUpstream.start();
   t.after(() => outside.stop());
@@ -85,10 +85,26 @@ async function loggedIn(exim: RealExim, user: string, ehlo?: string): Promise<Di
   return session;
 }
 
+const ZOE = 'zoë@example.com';
+
 const recipients = (count: number): string[] =>
   Array.from({ length: count }, (_, index) => `r${index}@d${index % 3}.test`);
 
 describe('a real Exim that asks the policy service', { skip: eximMissing() }, () => {
+  test('names a login that is not in ASCII as its block does', async (t) => {
+    const stopgap = await Stopgap.start(t, { settings: LISTEN });
+    const passwords = { [ZOE]: 'secret' };
+    const { exim } = await eximAsking(t, `inet:127.0.0.1:${stopgap.port('policy')}`, { passwords });
+    const session = await Dialogue.hello(exim.port);
+    assert.match(await session.login(ZOE, 'secret'), /^235 /);
+    assert.match(await session.send('zoe@example.com', ['friend@elsewhere.test']), /^250 /);
+    const [sent] = await stopgap.all<MessageAccepted>('MessageAccepted');
+    assert.equal(sent?.data.account, ZOE);
+    await stopgap.block('account', ZOE);
+    assert.match(await session.send('zoe@example.com', ['friend@elsewhere.test']), TEMPORARY);
+    await session.quit();
+  });
+
   test('has a flood contained, its client told to try again later, and mail flow after the release', async (t) => {
     const stopgap = await Stopgap.start(t, { settings: LISTEN });
     const { exim, outside } = await eximAsking(t, `inet:127.0.0.1:${stopgap.port('policy')}`);
