@@ -118,5 +118,5 @@ function reportsOf({ events, signs, lastAt, followers }: Reported): Readonly<Rec
 /** For a process that keeps its timed work in Redis. */
 function redisOf({ work }: LogFollower): 'ok' | 'failing' | undefined {
   if (work === undefined || !('status' in work)) return undefined;
-  return work.status.connection === 'ready' ? 'ok' : 'failing';
+  return work.status.fit ? 'ok' : 'failing';
 }

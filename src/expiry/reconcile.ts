@@ -15,8 +15,8 @@ export interface QueueView {
   /** Every job that waits, is delayed or is under way; one may come twice, one that moves meanwhile not at all. */
   scan(): AsyncIterable<readonly FoundJob[]>;
   /**
-   * Of these ids: when each was finished, `waits` for one that has its turn to come, `remains` for one that never will;
-   * those that are gone are left out.
+   * Of these ids: when each was finished, `waits` for one that is in some state, `remains` for one that is in none and
+   * never has its turn; those that are gone are left out.
    */
   lookUp(ids: readonly string[]): Promise<ReadonlyMap<string, Instant | 'waits' | 'remains'>>;
   add(tasks: readonly TimedTask[]): Promise<void>;
@@ -37,6 +37,11 @@ export interface Healed {
 
 /** A job that failed waits for its next try at most this long: what waits longer was put there by mistake. */
 export const LONGEST_RETRY: Milliseconds = MINUTE;
+/**
+ * A job that is overdue by more, and of which it is not seen that its turn comes, was put aside by somebody else. Ours has
+ * had all its tries by then (a minute), and its worker may have been lost twice (twenty seconds each).
+ */
+export const LONGEST_OVERDUE: Milliseconds = 2 * MINUTE;
 /** The ledger hears of what a job did a moment after the job is done: until then a finished one is no loss. */
 const SETTLE: Milliseconds = 10 * SECOND;
 const SLICE = 500;
@@ -127,11 +132,12 @@ export class Reconciler {
     if (tasks.length === 0) return 0;
     const { queue, clock } = this.#options;
     const kept = await queue.lookUp(tasks.map((task) => queue.idOf(task)));
-    const settled = clock.now() - SETTLE;
+    const now = clock.now();
+    const settled = now - SETTLE;
     const due = tasks.filter((task) => {
       const finished = kept.get(queue.idOf(task));
       // Planned since the scan: its job must not be gone for a moment.
-      if (finished === 'waits') return false;
+      if (finished === 'waits') return now - task.dueAt > LONGEST_OVERDUE;
       return finished === undefined || finished === 'remains' || finished <= settled;
     });
     await queue.remove(due.map((task) => queue.idOf(task)).filter((id) => kept.has(id)));

@@ -43,7 +43,7 @@ export interface Gauged {
 interface TimedWork {
   readonly size: number;
   readonly status?: {
-    readonly connection: string;
+    readonly fit: boolean;
     readonly unsent: number;
     readonly reconciledAt: Instant | undefined;
   };
@@ -176,7 +176,7 @@ async function updateTimedWork({ timedWork: metrics }: Metrics, gauged: Gauged):
   if (timedWork === undefined) return;
   const { status, size } = timedWork;
   if (status !== undefined) {
-    metrics.redisUp.set(Number(status.connection === 'ready'));
+    metrics.redisUp.set(Number(status.fit));
     metrics.unsent.set(status.unsent);
     if (status.reconciledAt !== undefined) metrics.reconciledAt.set(status.reconciledAt / SECOND);
   }

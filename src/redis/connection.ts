@@ -1,9 +1,9 @@
 import type { RedisOptions } from 'ioredis';
 import { Cluster, Redis } from 'ioredis';
 import { StopgapError } from '../kernel/errors.js';
-import type { Milliseconds } from '../kernel/time.js';
+import type { AlarmClock, Milliseconds } from '../kernel/time.js';
 import { SECOND } from '../kernel/time.js';
-import { pauseAfter } from '../runtime/clock.js';
+import { pauseAfter, systemClock } from '../runtime/clock.js';
 import type { RedisAddress } from './address.js';
 
 export type RedisClient = Redis | Cluster;
@@ -77,8 +77,7 @@ function makeClient(
     ...(password === undefined ? {} : { password }),
     connectTimeout: CONNECT_TIMEOUT,
     socketTimeout: patience,
-    // After a failover the former master answers so until it is left.
-    reconnectOnError: (error) => error.message.startsWith('READONLY'),
+    reconnectOnError: leavesReplica(systemClock),
     ...(purpose === 'worker'
       ? { maxRetriesPerRequest: null }
       : { maxRetriesPerRequest: 0, commandTimeout: patience, autoResendUnfulfilledCommands: false }),
@@ -112,11 +111,38 @@ function makeClient(
   });
 }
 
+/**
+ * Whether to connect again after this error: after a failover the former master is READONLY until it is left. One that
+ * stays so is left no more often than one that is away is tried: ioredis itself would come back at once, for ever.
+ */
+export function leavesReplica(clock: Pick<AlarmClock, 'monotonic'>): (error: Error) => boolean {
+  let last = -Infinity;
+  return (error) => {
+    if (!error.message.startsWith('READONLY') || clock.monotonic() - last < LONGEST_PAUSE) return false;
+    last = clock.monotonic();
+    return true;
+  };
+}
+
+/** Whether Redis answered, and said no. */
+export function isRefusal(error: unknown): error is Error {
+  return error instanceof Error && error.name === 'ReplyError';
+}
+
+/** Whether Redis has no database of this number. ioredis goes on in database 0, which may be somebody else's. */
+export function lacksDatabase(error: Error): boolean {
+  return error.message.startsWith('ERR DB index is out of range');
+}
+
 interface ServerFacts {
   /** As the server says it: `7.2.4`. In a cluster the oldest one. */
   readonly version: string;
   /** What it does when its memory is full; undefined if it does not say. In a cluster the first one that is wrong. */
   readonly evictionPolicy: string | undefined;
+  /** It takes writes from its primary alone. In a cluster: whether one does. */
+  readonly isReplica: boolean;
+  /** It has used all the memory that it may, in bytes; undefined while there is room. In a cluster: of the first that has. */
+  readonly fullAt: number | undefined;
 }
 
 const OLDEST = [6, 2] as const;
@@ -139,6 +165,8 @@ export async function inspectServer(client: RedisClient): Promise<ServerFacts> {
   return {
     version: oldest.version,
     evictionPolicy: policies.find((name) => name !== SAFE_POLICY) ?? policies[0],
+    isReplica: facts.some(({ isReplica }) => isReplica),
+    fullAt: facts.find(({ fullAt }) => fullAt !== undefined)?.fullAt,
   };
 }
 
@@ -153,9 +181,16 @@ function mastersOf(client: RedisClient): readonly Redis[] {
 
 /** Reads the reply to INFO. A server that gives no version counts as the oldest there is. */
 export function readInfo(info: string): ServerFacts {
+  const says = (name: string): string | undefined => new RegExp(`^${name}:(\\S+)`, 'm').exec(info)?.[1];
+  const bytes = (name: string): number => Number(says(name) ?? 0);
+  const most = bytes('maxmemory');
+  // As Redis itself reckons: buffers for replicas and for the appendonly file do not count.
+  const used = bytes('used_memory') - bytes('mem_not_counted_for_evict');
   return {
-    version: /^redis_version:(\S+)/m.exec(info)?.[1] ?? '0',
-    evictionPolicy: /^maxmemory_policy:(\S+)/m.exec(info)?.[1],
+    version: says('redis_version') ?? '0',
+    evictionPolicy: says('maxmemory_policy'),
+    isReplica: says('role') === 'slave' || says('role') === 'replica',
+    fullAt: most > 0 && used > most ? most : undefined,
   };
 }
 

@@ -53,7 +53,7 @@ export class RedisServer {
   private constructor(
     readonly port: number,
     readonly dir: string,
-    private readonly options: RedisServerOptions,
+    private options: RedisServerOptions,
   ) {}
 
   static async start(options: RedisServerOptions = {}): Promise<RedisServer> {
@@ -85,6 +85,12 @@ export class RedisServer {
   /** SIGSTOP stops it where it is, with its connections open; SIGCONT lets it go on. */
   signal(name: 'SIGSTOP' | 'SIGCONT'): void {
     this.#process?.kill(name);
+  }
+
+  /** Gives it these arguments too, from its next start on. */
+  take(...args: readonly string[]): void {
+    const { args: before = [] } = this.options;
+    this.options = { ...this.options, args: [...before, ...args] };
   }
 
   /** Starts it on the same port; resolves when it answers. */

@@ -7,7 +7,7 @@ import { formatDuration, SECOND } from '../../kernel/time.js';
 import { relaysOf } from '../../config/schema.js';
 import { parseRedis } from '../../redis/address.js';
 import { systemClock } from '../../runtime/clock.js';
-import { connectRedis, inspectServer, SAFE_POLICY } from '../../redis/connection.js';
+import { connectRedis, inspectServer, lacksDatabase, SAFE_POLICY } from '../../redis/connection.js';
 import { openRemoteBackend } from '../../smtp/auth/open.js';
 import { openRelay } from '../../smtp/relay/open.js';
 import { openKurrentStore } from '../../store/kurrentdb/index.js';
@@ -172,11 +172,23 @@ export async function checkRedis(findings: Findings, { loaded, clock }: World): 
     const ready = new Promise<void>((resolve, reject) => {
       client.once('ready', () => resolve());
       // Of several sentinels or nodes, one may well be away.
-      if (address.topology === 'single') onError = reject;
+      onError = (error) => {
+        if (address.topology === 'single' || lacksDatabase(error)) reject(error);
+      };
     });
     await patiently(ready, 'no connection');
-    const { version, evictionPolicy } = await inspectServer(client);
+    const { version, evictionPolicy, isReplica, fullAt } = await inspectServer(client);
     findings.ok(`${where} answers, version ${version}`);
+    if (isReplica)
+      findings.problem(
+        'it is a replica, which takes no timed work',
+        'name its primary in redis (STOPGAP_REDIS), or make it one: replicaof no one',
+      );
+    if (fullAt !== undefined)
+      findings.problem(
+        `it has used up its memory (maxmemory ${megabytes(fullAt)}): it takes no timed work`,
+        'raise maxmemory in its configuration, or see what else is in it (redis-cli --bigkeys)',
+      );
     if (evictionPolicy !== SAFE_POLICY) {
       findings.problem(
         `its maxmemory-policy is ${evictionPolicy ?? 'unknown'}: it may throw timed work away`,
@@ -197,10 +209,16 @@ export async function checkRedis(findings: Findings, { loaded, clock }: World): 
     const [seconds] = await client.time();
     tellSkew(findings, seconds! * SECOND - clock.now());
   } catch (error) {
-    findings.problem(
-      `${where} does not answer: ${address.conceal(messageOf(error))}`,
-      'see that it runs, and that address and password are right',
-    );
+    if (error instanceof Error && lacksDatabase(error))
+      findings.problem(
+        `${where} has no database ${address.db}`,
+        'correct the number in redis (STOPGAP_REDIS), or raise databases in its configuration',
+      );
+    else
+      findings.problem(
+        `${where} does not answer: ${address.conceal(messageOf(error))}`,
+        'see that it runs, and that address and password are right',
+      );
   } finally {
     connection.close();
   }

@@ -3,7 +3,7 @@ import { DelayedError, Queue, UnrecoverableError, Worker } from 'bullmq';
 import type { Redis } from 'ioredis';
 import { messageOf } from '../../kernel/errors.js';
 import type { AlarmClock, Clock, Instant, Milliseconds } from '../../kernel/time.js';
-import { SECOND } from '../../kernel/time.js';
+import { MINUTE, SECOND } from '../../kernel/time.js';
 import type { RedisClient, RedisConnection } from '../../redis/connection.js';
 import { endClient } from '../../redis/connection.js';
 import { within } from '../../runtime/clock.js';
@@ -92,6 +92,8 @@ export const RETRIES: Retries = { attempts: 7, firstPause: SECOND };
 const SLICE = 1000;
 /** BullMQ's scores are milliseconds in units of 1/4096, to keep jobs of one millisecond in order. */
 const SCORE_UNIT = 0x1000;
+/** A worker's lock lasts seconds, and is renewed. One that lasts longer is none of ours, and may last for ever. */
+const LONGEST_LOCK: Milliseconds = MINUTE;
 /** Entries of BullMQ's own event stream, which Stopgap does not read. */
 const EVENTS_KEPT = 1000;
 
@@ -145,7 +147,47 @@ export class JobQueue implements QueueView {
   }
 
   async remove(ids: readonly string[]): Promise<void> {
-    await Promise.all(ids.map((id) => this.#queue.remove(id)));
+    await Promise.all(ids.map((id) => this.#remove(id)));
+  }
+
+  /** BullMQ removes no job that has a lock. */
+  async #remove(id: string): Promise<void> {
+    if ((await this.#queue.remove(id)) === 1 || !(await this.#isHeldForEver(id))) return;
+    await this.#client.del(this.#lockOf(id));
+    await this.#queue.remove(id);
+  }
+
+  async #isHeldForEver(id: string): Promise<boolean> {
+    const left = await this.#client.pttl(this.#lockOf(id));
+    return left === -1 || left > LONGEST_LOCK;
+  }
+
+  #lockOf(id: string): string {
+    return `${this.#queue.toKey(id)}:lock`;
+  }
+
+  /** Writes what nobody reads. @throws what Redis says if it takes no write */
+  async touch(): Promise<void> {
+    await this.#client.set(this.#queue.toKey('touched'), '', 'PX', MINUTE);
+  }
+
+  /**
+   * Takes away what keeps every job from its turn: anybody who writes to Redis, or clicks in a dashboard of BullMQ, can
+   * pause the queue or limit it, and Stopgap never does.
+   *
+   * @returns whether there was anything
+   */
+  async release(): Promise<boolean> {
+    const isPaused = await this.#queue.isPaused();
+    if (isPaused) await this.#queue.resume();
+    const { concurrency, max } = await this.#queue.getMeta();
+    if (concurrency !== undefined) await this.#queue.removeGlobalConcurrency();
+    if (max !== undefined) {
+      await this.#queue.removeGlobalRateLimit();
+      // What was counted by it would hold until its span is over.
+      await this.#queue.removeRateLimitKey();
+    }
+    return isPaused || concurrency !== undefined || max !== undefined;
   }
 
   async *scan(): AsyncGenerator<readonly FoundJob[]> {
@@ -161,7 +203,13 @@ export class JobQueue implements QueueView {
       yield slice;
     } while (cursor !== '0');
     // In the order in which a job passes through them.
-    for (const list of ['wait', 'paused', 'active']) yield* this.#scanList(this.#queue.toKey(list));
+    for (const list of ['wait', 'paused']) yield* this.#scanList(this.#queue.toKey(list));
+    for await (const slice of this.#scanList(this.#queue.toKey('active')))
+      yield await Promise.all(slice.map(({ id }) => this.#underWay(id)));
+  }
+
+  async #underWay(id: string): Promise<FoundJob> {
+    return { id, runsAt: (await this.#isHeldForEver(id)) ? FARTHEST : undefined };
   }
 
   async *#scanList(key: string): AsyncGenerator<readonly FoundJob[]> {

@@ -6,13 +6,22 @@ import { DAY, SECOND } from '../../kernel/time.js';
 import type { RedisSettings } from '../../redis/address.js';
 import { parseRedis, RedisAddress } from '../../redis/address.js';
 import type { Purpose, RedisConnection } from '../../redis/connection.js';
-import { connectRedis, inspectServer, PATIENCE, pingServer, SAFE_POLICY } from '../../redis/connection.js';
+import {
+  connectRedis,
+  inspectServer,
+  isRefusal,
+  lacksDatabase,
+  PATIENCE,
+  pingServer,
+  SAFE_POLICY,
+} from '../../redis/connection.js';
 import { within } from '../../runtime/clock.js';
 import type { TaskRunner, TimedTask, TimedWork } from '../port.js';
 import type { Healed } from '../reconcile.js';
 import { Reconciler } from '../reconcile.js';
 import type { Change, History, JobCounts, Retries } from './jobs.js';
 import { jobId, JobQueue, JobRunner, LONGEST_BLOCK, RETRIES } from './jobs.js';
+import { News } from './news.js';
 
 /** Changes of jobs that go to Redis at once. */
 const BATCH = 500;
@@ -62,6 +71,8 @@ export type ConnectionState = 'ready' | 'away' | 'refused' | 'closed';
 
 export interface BullWorkStatus {
   readonly connection: ConnectionState;
+  /** Redis is there, and takes what is written: the last touch, send and pass worked. */
+  readonly fit: boolean;
   /** Tasks whose changes Redis has not acknowledged. */
   readonly unsent: number;
   /** When the last reconciliation succeeded; undefined before the first, and if no runner was started. */
@@ -119,7 +130,9 @@ export class BullWork implements TimedWork {
   #run: TaskRunner | undefined;
   #runner: JobRunner | undefined;
   #closing: Promise<void> | undefined;
-  #lastNotice = '';
+  readonly #news: News;
+  /** What failed when it was last tried although Redis was there: it may answer, and take no write. */
+  readonly #failing = new Set<'touch' | 'send' | 'pass'>();
   #beating: NodeJS.Timeout | undefined;
 
   /** Use {@link openBullWork}. */
@@ -130,6 +143,7 @@ export class BullWork implements TimedWork {
         `Redis at ${where} held ${count === 1 ? 'a timed job' : `${count} timed jobs`} that Stopgap cannot have planned: dropped. See who else may write there`,
       ),
     );
+    this.#news = new News(options.clock, (text) => options.onNotice?.(text));
     this.#address = address;
     this.#where = address.toString();
     this.#prefix = keyPrefix(options.prefix ?? 'stopgap', address);
@@ -152,7 +166,12 @@ export class BullWork implements TimedWork {
   }
 
   get status(): BullWorkStatus {
-    return { connection: this.#state, unsent: this.#unsent.size, reconciledAt: this.#reconciledAt };
+    return {
+      connection: this.#state,
+      fit: this.#state === 'ready' && this.#failing.size === 0,
+      unsent: this.#unsent.size,
+      reconciledAt: this.#reconciledAt,
+    };
   }
 
   plan(task: TimedTask): void {
@@ -256,9 +275,12 @@ export class BullWork implements TimedWork {
       // After this turn of the loop, so that a burst goes as one batch.
       await turn();
       while (this.#unsent.size > 0 && this.#state === 'ready') await this.#sendBatch();
-      if (this.#unsent.size === 0) for (const resolve of this.#settled.splice(0)) resolve();
+      if (this.#unsent.size > 0) return;
+      this.#worked('send');
+      for (const resolve of this.#settled.splice(0)) resolve();
     } catch (error) {
-      this.#notice(`timed work could not be planned: ${messageOf(error)}; tried again`);
+      this.#failed('send');
+      this.#news.fault('send', `timed work could not be planned: ${messageOf(error)}; tried again`);
     } finally {
       this.#sending = undefined;
     }
@@ -291,7 +313,10 @@ export class BullWork implements TimedWork {
     try {
       await pingServer(client);
       if (this.#state === 'away') await this.#welcome();
-      else this.#send();
+      else if (this.#state === 'ready') {
+        await this.#touch();
+        this.#send();
+      }
     } catch (error) {
       this.#trouble(error);
       this.#lost();
@@ -299,28 +324,63 @@ export class BullWork implements TimedWork {
     }
   }
 
+  /** That Redis answers says little, since it may be full or a replica. @throws what the connection throws */
+  async #touch(): Promise<void> {
+    try {
+      await this.#queue!.touch();
+    } catch (error) {
+      if (!isRefusal(error)) throw error;
+      this.#failed('touch');
+      this.#news.fault(
+        'touch',
+        `Redis at ${this.#where} takes no write: ${this.#address.conceal(error.message).replace(/\.$/, '')}. Ends of blocks are recorded once it does`,
+      );
+      return;
+    }
+    this.#worked('touch');
+  }
+
+  #failed(what: 'touch' | 'send' | 'pass'): void {
+    this.#failing.add(what);
+    // One that is away is told of by `#lost`.
+    if (what === 'touch' || this.#state === 'ready')
+      this.#news.broke(`Redis at ${this.#where} takes what is written again`);
+  }
+
+  #worked(what: 'touch' | 'send' | 'pass'): void {
+    this.#failing.delete(what);
+    if (this.status.fit) this.#news.well();
+  }
+
   async #welcome(): Promise<void> {
     try {
       const { evictionPolicy } = await inspectServer(this.#connection.client);
       if (evictionPolicy !== undefined && evictionPolicy !== SAFE_POLICY) {
-        this.#notice(
+        this.#news.fault(
+          'policy',
           `Redis has maxmemory-policy ${evictionPolicy}: when its memory is full it throws timed work away. ` +
             `Set it to ${SAFE_POLICY}`,
         );
       }
+      if (this.#isOver()) return;
+      this.#queue ??= this.#openQueue();
+      await this.#touch();
     } catch (error) {
       if (error instanceof StopgapError) this.#refuse(error);
       else this.#trouble(error);
       return;
     }
-    if (this.#state === 'closed' || this.#state === 'refused' || this.#closing !== undefined) return;
-    if (this.#isOpen && this.#state === 'away') this.#notice(`Redis at ${this.#where} is there again`);
+    if (this.#isOver()) return;
     this.#isOpen = true;
     this.#state = 'ready';
-    this.#queue ??= this.#openQueue();
+    if (this.status.fit) this.#news.well();
     this.#settleOpened.resolve();
     this.#send();
     if (this.#run !== undefined) this.#startRunner();
+  }
+
+  #isOver(): boolean {
+    return this.#state === 'closed' || this.#state === 'refused' || this.#closing !== undefined;
   }
 
   #openQueue(): JobQueue {
@@ -353,7 +413,8 @@ export class BullWork implements TimedWork {
       },
       onFailed: (task, error) => onFailed?.(task, error),
       onError: (error) => this.#trouble(error),
-      onStalled: (job) => this.#notice(`timed job ${job} lost its worker; another runs it`),
+      onStalled: (job) =>
+        this.#news.fault(`stalled ${job}`, `timed job ${job} lost its worker; another runs it`),
       onDropped: () => this.#dropped.add('', this.#where),
     });
     void this.reconcile();
@@ -371,11 +432,18 @@ export class BullWork implements TimedWork {
       do {
         this.#passAgain = false;
         if (this.#reconciler === undefined || this.#state !== 'ready') break;
+        if (await this.#queue!.release())
+          this.#news.fault(
+            'release',
+            `Redis at ${this.#where} had the queue of timed work paused or limited: resumed. See who else may write there`,
+          );
         const healed = await this.#reconciler.pass();
         this.#reconciledAt = clock.now();
+        this.#worked('pass');
         if (healed.added + healed.moved + healed.removed > 0) onHealed?.(healed);
       } while (this.#passAgain && this.#closing === undefined);
     } catch (error) {
+      this.#failed('pass');
       this.#trouble(error);
     } finally {
       this.#passing = undefined;
@@ -385,24 +453,34 @@ export class BullWork implements TimedWork {
   }
 
   #lost(): void {
-    if (this.#state === 'ready') this.#state = 'away';
+    if (this.#state !== 'ready') return;
+    this.#state = 'away';
+    this.#news.broke(`Redis at ${this.#where} is there again`);
   }
 
   /** A fault of the connection: it is said once, not with every attempt. */
   #trouble(fault: unknown): void {
     if (this.#closing !== undefined || this.#state === 'refused') return;
     const text = messageOf(fault) || (fault instanceof AggregateError ? messageOf(fault.errors[0]) : '');
-    this.#notice(`Redis at ${this.#where}: ${text === '' ? 'no connection' : this.#address.conceal(text)}`);
+    // After such a word Redis names the command or the script, and there are many.
+    const kind = /^(?!ERR)[A-Z]{3,}(?= )/.exec(text)?.[0] ?? text;
+    this.#news.fault(
+      `trouble ${kind}`,
+      `Redis at ${this.#where}: ${text === '' ? 'no connection' : this.#address.conceal(text)}`,
+    );
   }
 
   #settleRefusal(error: Error): void {
-    if (!this.#isOpen && REFUSAL.test(error.message))
-      this.#refuse(
-        new StopgapError(
-          'unavailable',
-          `Redis at ${this.#where} refuses us: ${this.#address.conceal(error.message).replace(/\.$/, '')}; correct user and password in redis (STOPGAP_REDIS)`,
-        ),
-      );
+    // At any time: what is written afterwards goes to database 0.
+    const isElsewhere = lacksDatabase(error);
+    if (!isElsewhere && (this.#isOpen || !REFUSAL.test(error.message))) return;
+    const wrong = isElsewhere ? 'the number of the database' : 'user and password';
+    this.#refuse(
+      new StopgapError(
+        'unavailable',
+        `Redis at ${this.#where} refuses us: ${this.#address.conceal(error.message).replace(/\.$/, '')}; correct ${wrong} in redis (STOPGAP_REDIS)`,
+      ),
+    );
   }
 
   #refuse(error: StopgapError): void {
@@ -411,12 +489,6 @@ export class BullWork implements TimedWork {
     this.#connection.close();
     this.#settleOpened.reject(error);
     this.#options.onRefused?.(error);
-  }
-
-  #notice(text: string): void {
-    if (text === this.#lastNotice) return;
-    this.#lastNotice = text;
-    this.#options.onNotice?.(text);
   }
 }
 

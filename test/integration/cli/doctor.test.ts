@@ -608,6 +608,18 @@ api: { listen: '127.0.0.1:${api}', tokens: ./tokens.yaml }
     assert.equal(lossy.code, 1);
     lossy.has('redis', 'problem', /maxmemory-policy is allkeys-lru.*set maxmemory-policy noeviction/);
     lossy.has('redis', 'warning', /no appendonly file/);
+    const elsewhere = await doctor(t, { env: { ...QUIET, STOPGAP_REDIS: `${forgetful.url}/16` } });
+    elsewhere.has('redis', 'problem', /16 has no database 16.*correct the number/);
+    const full = await RedisServer.start({ args: ['--maxmemory', '500kb'] });
+    t.after(() => full.stop());
+    const crammed = await doctor(t, { env: { ...QUIET, STOPGAP_REDIS: full.url } });
+    assert.equal(crammed.code, 1);
+    crammed.has('redis', 'problem', /used up its memory \(maxmemory 512 KB\).*raise maxmemory/);
+    const replica = await RedisServer.start({ args: ['--replicaof', '127.0.0.1 1'] });
+    t.after(() => replica.stop());
+    const idle = await doctor(t, { env: { ...QUIET, STOPGAP_REDIS: replica.url } });
+    assert.equal(idle.code, 1);
+    idle.has('redis', 'problem', /is a replica.*name its primary/);
     await redis.kill();
     (await doctor(t, env(password))).has('redis', 'problem', /ECONNREFUSED/);
     for (const { findings } of [fit, refused])

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { after, afterEach, before, describe, test } from 'node:test';
+import { Queue } from 'bullmq';
 import { jobId } from '../../../src/expiry/bullmq/jobs.js';
-import { HOUR, SECOND } from '../../../src/kernel/time.js';
+import { HOUR, MINUTE, SECOND } from '../../../src/kernel/time.js';
 import type { TestRedis } from '../../support/redis.js';
 import { openTestRedis, skipWithoutRedis } from '../../support/redis.js';
 import type { World } from './world.js';
@@ -126,6 +127,75 @@ describe('reconciliation', { skip, timeout: 30_000 }, () => {
     await work.reconcile();
     assert.equal(healed.all.at(-1)?.moved, 1);
     await done.count(1);
+  });
+
+  for (const [how, hinder] of [
+    ['pauses it by hand', () => redis.client.hset(key('meta'), 'paused', 1)],
+    ['limits it to no job at a time', (queue: Queue) => queue.setGlobalConcurrency(0)],
+    ['clicks on pause', (queue: Queue) => queue.pause()],
+  ] as const) {
+    test(`resumes the queue after somebody ${how}, and tells of it`, async () => {
+      const { work, done, notices } = await world();
+      work.start(doNothing);
+      await work.reconcile();
+      const queue = new Queue('expiry', { connection: { url: redis.url }, prefix });
+      await hinder(queue);
+      await queue.close();
+      for (const block of ['a', 'b']) work.plan(taskFor(block, Date.now()));
+      await work.settled();
+      await work.reconcile();
+      await done.count(2);
+      assert.match(notices.all.join('\n'), /paused or limited: resumed\. See who else may write there/);
+    });
+  }
+
+  test('takes away a limit of jobs in a span that somebody has set, and what was counted by it', async () => {
+    const { work } = await world();
+    const queue = new Queue('expiry', { connection: { url: redis.url }, prefix });
+    await queue.setGlobalRateLimit(1, HOUR);
+    await queue.rateLimit(HOUR);
+    work.start(doNothing);
+    await work.reconcile();
+    assert.equal(await queue.getGlobalRateLimit(), null);
+    assert.equal(await redis.client.exists(key('limiter')), 0);
+    await queue.close();
+  });
+
+  test('replaces a job that somebody keeps under way by a lock without an end', async () => {
+    const first = await world();
+    const task = taskFor('a', Date.now() + HOUR);
+    first.work.plan(task);
+    await first.work.settled();
+    const id = jobId(task);
+    await redis.client.zrem(key('delayed'), id);
+    await redis.client.lpush(key('active'), id);
+    await redis.client.set(key(`${id}:lock`), 'mine');
+    const { work, healed } = await world({ planned: () => [task] });
+    work.start(doNothing);
+    await work.reconcile();
+    assert.equal(healed.all[0]?.moved, 1);
+    assert.deepEqual(await delayed(), [id]);
+    assert.equal(await redis.client.exists(key(`${id}:lock`)), 0);
+  });
+
+  test('replaces a job that somebody has put aside once it is overdue by more than two minutes', async () => {
+    const first = await world();
+    const tasks = [taskFor('long', Date.now() - 3 * MINUTE), taskFor('just', Date.now() - MINUTE)];
+    for (const task of tasks) first.work.plan(task);
+    await first.work.settled();
+    for (const id of tasks.map(jobId)) {
+      await redis.client.zrem(key('delayed'), id);
+      await redis.client.zadd(key('waiting-children'), 1, id);
+    }
+    const { work, done } = await world({ planned: () => tasks });
+    work.start(doNothing);
+    await done.count(1);
+    await work.reconcile();
+    assert.deepEqual(
+      done.all.map(({ block }) => block),
+      ['long'],
+    );
+    assert.deepEqual(await redis.client.zrange(key('waiting-children'), '0', '-1'), [jobId(tasks[1]!)]);
   });
 
   test('removes a stray, but only once it was seen twice', async () => {

@@ -127,7 +127,7 @@ describe('timed work while Redis is away', { skip, timeout: 40_000 }, () => {
     assert.equal(work.status.unsent, 602);
     // Only once the last change was refused as well is it the heartbeat that sends it.
     const refusals = async (): Promise<number> =>
-      Number(/errorstat_OOM:count=(\d+)/.exec(await client.info('errorstats'))?.[1] ?? 0);
+      Number(/cmdstat_evalsha:.*failed_calls=(\d+)/.exec(await client.info('commandstats'))?.[1] ?? 0);
     const before = await refusals();
     await eventually('the last changes are refused', async () => (await refusals()) > before);
     await client.config('SET', 'maxmemory', '0');
@@ -137,6 +137,79 @@ describe('timed work while Redis is away', { skip, timeout: 40_000 }, () => {
     client.disconnect();
     assert.equal(delayed.length, 601);
     assert.ok(delayed.includes(jobId(moved)));
+  });
+
+  test('is not called fit while Redis is full, though nothing is to be planned, until there is room', async () => {
+    const server = await serve();
+    const { work, notices } = await world({ redis: server.url, silence: 100 });
+    work.start(doNothing);
+    await work.reconcile();
+    assert.equal(work.status.fit, true);
+    const client = new Redis(server.url);
+    await client.config('SET', 'maxmemory', '1');
+    await notices.until((all) => all.some((text) => /takes no write: OOM/.test(text)));
+    assert.deepEqual([work.status.connection, work.status.fit], ['ready', false]);
+    await client.config('SET', 'maxmemory', '0');
+    client.disconnect();
+    await notices.until((all) => all.some((text) => text.endsWith('takes what is written again')));
+    assert.equal(work.status.fit, true);
+  });
+
+  test('opens on a Redis that is full, and is fit once there is room', async () => {
+    const server = await serve({ args: ['--maxmemory', '1'] });
+    const { work, done, notices } = await world({ redis: server.url, silence: 100 });
+    work.start(doNothing);
+    work.plan(taskFor('a', Date.now()));
+    assert.deepEqual([work.status.connection, work.status.fit], ['ready', false]);
+    const client = new Redis(server.url);
+    await client.config('SET', 'maxmemory', '0');
+    client.disconnect();
+    await done.count(1);
+    await notices.until((all) => all.some((text) => text.endsWith('takes what is written again')));
+  });
+
+  test('is not fit while Redis refuses what a plan asks for, though it takes other writes', async () => {
+    const server = await serve();
+    const client = new Redis(server.url);
+    const { work } = await world({ redis: server.url, silence: 100 });
+    assert.equal(await client.call('ACL', 'SETUSER', 'default', '-evalsha', '-eval'), 'OK');
+    work.plan(taskFor('a', Date.now() + HOUR));
+    await eventually('it is not fit', () => !work.status.fit);
+    assert.equal(await client.call('ACL', 'SETUSER', 'default', '+@all'), 'OK');
+    client.disconnect();
+    await work.settled();
+    assert.equal(work.status.fit, true);
+  });
+
+  test('is calm while Redis is a replica: few new connections, few words, and work once it is a primary', async (t) => {
+    const server = await serve();
+    const { work, done, notices } = await world({ redis: server.url, silence: 100, reconcileEvery: 100 });
+    work.start(doNothing);
+    await work.reconcile();
+    const client = new Redis(server.url);
+    t.after(() => client.disconnect());
+    const counted = async (section: string, what: RegExp): Promise<number> =>
+      Number(what.exec(await client.info(section))?.[1] ?? 0);
+    const connections = (): Promise<number> => counted('stats', /total_connections_received:(\d+)/);
+    const before = await connections();
+    const from = Date.now();
+    await client.replicaof('127.0.0.1', 1);
+    work.plan(taskFor('a', Date.now()));
+    await eventually(
+      'much was refused',
+      async () => (await counted('errorstats', /errorstat_READONLY:count=(\d+)/)) > 30,
+    );
+    assert.equal(work.status.fit, false);
+    // Each of three: the producer's, the worker's, and the one by which the worker waits.
+    const rounds = 1 + (Date.now() - from) / (2 * SECOND);
+    const made = (await connections()) - before;
+    assert.ok(made <= 3 * rounds, `${made} new connections`);
+    assert.ok(notices.all.length < 8, notices.all.join('\n'));
+    assert.doesNotMatch(notices.all.join('\n'), /is there again|takes what/);
+    await client.replicaof('NO', 'ONE');
+    await done.count(1);
+    await notices.until((all) => all.some((text) => text.endsWith('takes what is written again')));
+    assert.equal(work.status.fit, true);
   });
 
   test('is healed after a FLUSHALL under a waiting worker', async () => {

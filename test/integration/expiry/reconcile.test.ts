@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { TimedTask } from '../../../src/expiry/port.js';
 import type { FoundJob, QueueView } from '../../../src/expiry/reconcile.js';
-import { JobComparison, LONGEST_RETRY, Reconciler } from '../../../src/expiry/reconcile.js';
+import { JobComparison, LONGEST_OVERDUE, LONGEST_RETRY, Reconciler } from '../../../src/expiry/reconcile.js';
 import { HOUR, SECOND } from '../../../src/kernel/time.js';
 import { ManualClock, NOON } from '../../support/manual-clock.js';
 import { taskFor } from './world.js';
@@ -10,7 +10,7 @@ import { taskFor } from './world.js';
 /** A queue in memory: when each job runs, and which ids something else occupies. */
 class FakeQueue implements QueueView {
   readonly jobs = new Map<string, number | undefined>();
-  readonly kept = new Map<string, number | 'remains'>();
+  readonly kept = new Map<string, number | 'waits' | 'remains'>();
   readonly removed: string[] = [];
   /** Happens after the scan. */
   meanwhile = (): void => undefined;
@@ -101,6 +101,14 @@ describe('a pass of reconciliation', () => {
     assert.equal((await reconciler.pass()).added, 2);
     assert.deepEqual([...queue.jobs.keys()], [remains, longAgo]);
   });
+});
+
+test('a job that is in no place where jobs wait is replaced once it is long overdue, and not before', async () => {
+  const planned = [taskFor('long', NOON - LONGEST_OVERDUE - 1), taskFor('just', NOON - LONGEST_OVERDUE)];
+  const { queue, reconciler } = setUp(planned);
+  for (const task of planned) queue.kept.set(queue.idOf(task), 'waits');
+  assert.equal((await reconciler.pass()).added, 1);
+  assert.deepEqual([...queue.jobs.keys()], [queue.idOf(planned[0]!)]);
 });
 
 test('a job that is planned during a pass is not taken away, even for a moment', async () => {

@@ -80,9 +80,39 @@ describe('the server', { timeout: 30_000 }, () => {
       {
         version: '7.2.4',
         evictionPolicy: undefined,
+        isReplica: false,
+        fullAt: undefined,
       },
     );
     assert.equal(readInfo('nonsense').version, '0');
+  });
+
+  test('is full by the reckoning of Redis, which leaves out its own buffers', () => {
+    const fullAt = (used: number, uncounted: number, most: number): number | undefined =>
+      readInfo(`used_memory:${used}\r\nmem_not_counted_for_evict:${uncounted}\r\nmaxmemory:${most}\r\n`)
+        .fullAt;
+    assert.equal(fullAt(1001, 0, 1000), 1000);
+    assert.equal(fullAt(1001, 1, 1000), undefined);
+    assert.equal(fullAt(1001, 0, 0), undefined);
+  });
+
+  test('is refused if it has no database of the number, also once it had', { skip }, async () => {
+    const server = await serve();
+    await assert.rejects(
+      world({ redis: `${server.url}/16` }),
+      /refuses us: ERR DB index is out of range; correct the number of the database in redis/,
+    );
+    const client = new Redis(server.url);
+    closers.push(async () => client.disconnect());
+    assert.deepEqual(await client.keys('*'), []);
+    const { work, refused } = await world({ redis: `${server.url}/15` });
+    await server.kill();
+    server.take('--databases', '4');
+    await server.restart();
+    await refused.count(1);
+    assert.match(refused.all[0]!.message, /DB index is out of range/);
+    assert.equal(work.status.connection, 'refused');
+    assert.deepEqual(await client.keys('*'), []);
   });
 
   test('that deletes data when its memory is full causes a warning', { skip }, async () => {

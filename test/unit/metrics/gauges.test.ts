@@ -219,7 +219,7 @@ describe('gauges', () => {
     assert.equal(inProcess.of('stopgap_expiry_jobs', { state: 'delayed' }), 12);
     assert.ok(Number.isNaN(inProcess.of('stopgap_redis_up')));
 
-    const status = { connection: 'ready', unsent: 1, reconciledAt: NOON };
+    const status = { fit: true, unsent: 1, reconciledAt: NOON };
     const counts = () => Promise.resolve({ waiting: 1, delayed: 2, active: 3, failed: 4 });
     const metrics = new Metrics();
     const there = await figuresOf({ more: { timedWork: { size: 0, status, counts } } }, metrics);
@@ -230,7 +230,7 @@ describe('gauges', () => {
 
     const away = {
       size: 0,
-      status: { ...status, connection: 'away' },
+      status: { ...status, fit: false },
       counts: () => Promise.reject(new StoreUnavailable('away')),
     };
     const gone = await figuresOf({ more: { timedWork: away } }, metrics);
