@@ -8,7 +8,7 @@ import type {
   Refusal,
   Until,
 } from '../../src/blocks/events.js';
-import { heldActionOf } from '../../src/blocks/events.js';
+import { heldActionOf, restingUpon } from '../../src/blocks/events.js';
 import type { BlockState } from '../../src/blocks/state.js';
 import { isOver } from '../../src/blocks/state.js';
 import type { Instant, Milliseconds } from '../../src/kernel/time.js';
@@ -66,7 +66,7 @@ export interface BlockEntry {
   readonly until: Until | undefined;
   readonly endedAt: Instant | undefined;
   readonly falsePositive: boolean;
-  /** The newest evidence. */
+  /** The newest evidence that it rests upon. */
   readonly evidence: Evidence | undefined;
   /** The decision that it came right after: then either the person who let go was wrong, or this block is. */
   readonly follows: Followed | undefined;
@@ -261,7 +261,8 @@ function changed(before: BlockEntry, event: Exclude<BlockEvent, Beginning>): Blo
         ...(description === undefined ? {} : { description }),
         ...(refusal === undefined ? {} : { refusal }),
       };
-      const next: BlockEntry = { ...before, until, direction, ...proof, ...asked };
+      const rests = restingUpon(before.evidence, evidence);
+      const next: BlockEntry = { ...before, until, direction, evidence: rests, ...asked };
       const words = refusal === undefined ? {} : { refusal };
       const item = { until, ...words, ...proof, ...noted(note ?? description), ...replacing(before, next) };
       return told(next, event, item);

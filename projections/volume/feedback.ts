@@ -5,6 +5,7 @@ import type {
   Evidence,
   ProposalDismissed,
 } from '../../src/blocks/events.js';
+import { restingUpon } from '../../src/blocks/events.js';
 import type { RecordedEvent } from '../../src/kernel/events.js';
 import type { Instant } from '../../src/kernel/time.js';
 import type { VersionedRules } from '../../src/rules/model.js';
@@ -30,6 +31,8 @@ interface Open {
   readonly countedUntil: Instant;
   /** What the owner tried in vain until then. */
   readonly withheld: number;
+  /** What a block rests upon: a judgement that older versions recorded may name refused attempts in its place. */
+  readonly evidence?: Evidence | undefined;
   /** Of a proposal about sent mail on which nobody has decided: whom it concerns, since its first evidence. */
   readonly proposed?: Proposed;
 }
@@ -90,7 +93,8 @@ export class Feedback {
    * arriving mail tripped it, which says nothing of what its subject sends.
    */
   taughtBy(judged: Judged, { rules }: VersionedRules): LeastPeak | undefined {
-    const { block, evidence, withheld } = judged;
+    const { block, withheld } = judged;
+    const evidence = this.#evidenceOf(judged);
     const direction = this.#open.get(block)?.direction ?? 'all';
     // A block of both directions may go by a rule on either.
     const by = rules.find(({ id }) => id === evidence?.rule);
@@ -119,7 +123,7 @@ export class Feedback {
         const { block, subject, evidence, direction } = event.data;
         const at = effectiveAt(event);
         this.#imposed({ block, subject, evidence, direction }, at, judged);
-        const begun = { subject, direction, ...attemptsFrom(at, evidence) };
+        const begun = { subject, direction, ...attemptsFrom(at, evidence), evidence };
         // Of sent mail nothing is decided by a block of arriving mail, which may come to stop that too.
         const proposed = directionsMeet(direction, 'outbound') ? undefined : this.#open.get(block)?.proposed;
         if (proposed === undefined) this.#decided(block);
@@ -128,30 +132,32 @@ export class Feedback {
       }
       case 'BlockExtended': {
         const { block, direction, evidence } = event.data;
-        const open = this.#open.get(block);
-        const added = open === undefined ? undefined : addedBy(direction, open.direction);
-        if (open === undefined || added === undefined) return;
+        const before = this.#open.get(block);
+        if (before === undefined) return;
+        const open = { ...before, direction, evidence: restingUpon(before.evidence, evidence) };
+        this.#open.set(block, open);
+        const added = addedBy(direction, before.direction);
+        if (added === undefined) return;
         // Of this mail it is a block from now on. What it stops already was contained when it began.
         const at = effectiveAt(event);
         this.#imposed({ block, subject: open.subject, evidence, direction: added }, at, judged);
-        if (added === 'inbound') {
-          this.#open.set(block, { ...open, direction });
-          return;
-        }
+        if (added === 'inbound') return;
         this.#decided(block);
-        this.#open.set(block, { subject: open.subject, direction, ...attemptsFrom(at, evidence) });
+        const { proposed: _, ...begun } = open;
+        this.#open.set(block, { ...begun, ...attemptsFrom(at, evidence) });
         return;
       }
       case 'BlockReleased':
       case 'ProposalDismissed': {
         const { block } = event.data;
         const subject = this.subjectOf(block);
+        const evidence = this.#evidenceOf(event.data);
         const least = this.taughtBy(event.data, judged.rules);
         this.#decided(block);
         this.#open.delete(block);
         if (subject === undefined) return;
         const by = event.type === 'BlockReleased' ? 'release' : 'dismissal';
-        const { falsePositive = false, evidence } = event.data;
+        const { falsePositive = false } = event.data;
         if (falsePositive) {
           this.#profiles.pardon(subject, block, least);
           for (const account of newcomersOf(evidence)) this.#profiles.pardon(account, block);
@@ -179,6 +185,10 @@ export class Feedback {
       case 'HookRan':
         return;
     }
+  }
+
+  #evidenceOf({ block, evidence }: Judged): Evidence | undefined {
+    return restingUpon(this.#open.get(block)?.evidence, evidence);
   }
 
   /** The opposite of {@link restore}. */

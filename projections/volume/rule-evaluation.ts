@@ -154,7 +154,8 @@ export class RuleEvaluation {
     const habit = this.#limits.habit(watch, value, at);
     const overridden = this.#limits.overridden(watch, value, at);
     const start = this.#counted.start(row, watch, end, kind === 'beyond');
-    const seen = { ...excess, attempts: kind === 'renew', habit, overridden, signals };
+    const attempts = kind === 'renew';
+    const seen = { ...excess, attempts, habit, overridden, signals };
     return {
       rule: rule.id,
       version: this.#rules.version,
@@ -168,6 +169,7 @@ export class RuleEvaluation {
       ...(rule.leaveOut === undefined ? {} : { leaveOut: rule.leaveOut }),
       ...(habit === undefined ? {} : { habit }),
       ...(signals.length === 0 ? {} : { signals }),
+      ...(attempts ? { attempts } : {}),
       sentence: explain(rule, { type: this.#type, value }, seen),
     };
   }

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import type { BlockEntry, HistoryItem } from '../../projections/blocks/block-entry.js';
 import { stateAt, termsReplacedSince, untilAt } from '../../projections/blocks/block-entry.js';
 import type { Evidence } from '../blocks/events.js';
-import { HELD_WISHES, REFUSALS } from '../blocks/events.js';
+import { HELD_WISHES, REFUSALS, restingUpon } from '../blocks/events.js';
 import { entriesOf } from '../detector/ledger-entries.js';
 import { StopgapError } from '../kernel/errors.js';
 import type { Instant, Milliseconds } from '../kernel/time.js';
@@ -52,6 +52,9 @@ export const evidenceShape = z
       .optional()
       .meta({ description: 'What is usual, where that made the limit: the weekly peaks.' }),
     signals: z.array(z.string()).optional().meta({ description: 'What else was noticed.' }),
+    attempts: z.boolean().optional().meta({
+      description: 'True where it counts attempts that the block refused, which keep it up.',
+    }),
     accounts: z.array(z.string()).optional().meta({
       description: 'Of a network or an EHLO name: the accounts that came there and never were before.',
     }),
@@ -167,7 +170,8 @@ function durationOf({ since, until, duration = null }: BlockEntry): Milliseconds
 /** As {@link blockView}, of a block or proposal as it was at an instant after its beginning. Later changes are left out. */
 export function blockViewAt(entry: BlockEntry, at: Instant, concerns: Concerns): BlockJson {
   const history = entry.history.filter((item) => item.at <= at);
-  const evidence = history.findLast((item) => item.evidence !== undefined)?.evidence ?? entry.evidence;
+  const known = history.map((item) => item.evidence).reduce(restingUpon, undefined);
+  const evidence = known ?? entry.evidence;
   const version = history.at(-1)?.position ?? entry.version;
   const then = { ...entry, ...termsReplacedSince(entry, at), evidence, history, version };
   if (entry.endedAt !== undefined && entry.endedAt <= at) return blockView(then, at, concerns);
@@ -183,7 +187,7 @@ export function blockViewAt(entry: BlockEntry, at: Instant, concerns: Concerns):
 
 export function evidenceView(evidence: Evidence): EvidenceJson {
   const { rule, version, count, limit, observed, firstPosition, lastPosition, sentence } = evidence;
-  const { leaveOut, habit, signals, accounts } = evidence;
+  const { leaveOut, habit, signals, attempts, accounts } = evidence;
   const [window, lastAt] = [formatDuration(evidence.window), formatInstant(evidence.lastAt)];
   return {
     rule,
@@ -195,6 +199,7 @@ export function evidenceView(evidence: Evidence): EvidenceJson {
     observed,
     ...(habit === undefined ? {} : { habit }),
     ...(signals === undefined ? {} : { signals: [...signals] }),
+    ...(attempts === undefined ? {} : { attempts }),
     ...(accounts === undefined ? {} : { accounts: [...accounts] }),
     firstPosition,
     lastPosition,

@@ -1266,6 +1266,8 @@ export interface components {
             };
             /** @description What else was noticed. */
             signals?: string[];
+            /** @description True where it counts attempts that the block refused, which keep it up. */
+            attempts?: boolean;
             /** @description Of a network or an EHLO name: the accounts that came there and never were before. */
             accounts?: string[];
             /** @description Place in the total order of events. */

@@ -67,6 +67,8 @@ export interface Evidence {
   };
   /** What else was noticed of the rule's conditions. */
   readonly signals?: readonly string[];
+  /** True if it counts attempts that the block has refused: what a block rests upon stays as it is. */
+  readonly attempts?: boolean;
   /** The accounts that came to a place which was new to them: somebody else may have their passwords. */
   readonly accounts?: readonly string[];
   /** What was seen and what was allowed, as a sentence for a person. */
@@ -98,7 +100,7 @@ export interface ProposalApproved {
 /** A person's judgement, complete, so that a fold that learns from it need not have followed the block. */
 export interface Feedback {
   readonly subject?: Subject;
-  /** The rule that caused it and its newest evidence; absent if a person had blocked. */
+  /** The rule that caused it and the newest evidence that it rests upon; absent if a person had blocked. */
   readonly rule?: string;
   readonly evidence?: Evidence;
 }
@@ -234,6 +236,16 @@ export function heldActionOf({
 }: Pick<BlockReleased, 'falsePositive' | 'held'>): HeldAction | undefined {
   if (held === undefined) return falsePositive ? 'release' : undefined;
   return held === 'keep' ? undefined : held;
+}
+
+/** What a block rests upon once evidence was added to it: refused attempts say nothing of what was sent. */
+export function restingUpon(before: Evidence | undefined, added: Evidence | undefined): Evidence | undefined {
+  return added === undefined || isOfAttempts(added) ? before : added;
+}
+
+function isOfAttempts({ attempts, sentence }: Evidence): boolean {
+  // Version 0.2.0 said so in the sentence alone.
+  return attempts === true || /: [\d,]+ refused attempts within /.test(sentence);
 }
 
 const direction = oneOf(DIRECTIONS);

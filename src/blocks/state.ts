@@ -3,7 +3,7 @@ import { HOUR, MINUTE } from '../kernel/time.js';
 import type { Direction, MailDirection, Subject } from '../sending/subjects.js';
 import { directionsMeet, MAIL_DIRECTIONS, trippedBy, uniteDirections } from '../sending/subjects.js';
 import type { BlockEvent, Evidence, Refusal, Until } from './events.js';
-import { EXPIRY } from './events.js';
+import { EXPIRY, restingUpon } from './events.js';
 
 /** The state of a block. */
 export type BlockState = 'proposed' | 'active' | 'released' | 'expired' | 'dismissed' | 'lapsed';
@@ -34,7 +34,7 @@ export interface StandingBlock {
   /** The end that it had at first, or that a rule set since: a person may have set an earlier one. */
   readonly ruled: Until;
   readonly rule: string | undefined;
-  /** The newest evidence. */
+  /** The newest evidence that it rests upon. */
   readonly evidence: Evidence | undefined;
   readonly renewWhileTrying: boolean;
 }
@@ -362,7 +362,8 @@ function folded(standing: Standing, event: BlockEvent): Standing {
     }
     case 'BlockExtended': {
       const block = standing.block!;
-      const { until, direction, evidence = block.evidence } = event.data;
+      const { until, direction } = event.data;
+      const evidence = restingUpon(block.evidence, event.data.evidence);
       const { description = block.description, refusal = block.refusal } = event.data;
       // Who changes the text of a block has not set its end.
       const asked = isPerson(event.by) && until !== block.until ? until : block.asked;

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import type { Act, At } from '../../../src/blocks/commands.js';
-import type { BlockFact, BlockImposed, BlockProposed, Until } from '../../../src/blocks/events.js';
+import type { BlockFact, BlockImposed, BlockProposed, Evidence, Until } from '../../../src/blocks/events.js';
 import { EXPIRY } from '../../../src/blocks/events.js';
 import { HOUR, MINUTE } from '../../../src/kernel/time.js';
 import { DIRECTIONS } from '../../../src/sending/subjects.js';
@@ -55,6 +55,15 @@ export function proposed(more: Partial<BlockProposed> = {}): BlockFact {
     },
   };
 }
+
+/** By which refused attempts keep a block up. */
+export const ATTEMPTS: Evidence = evidence({ observed: 3000, lastPosition: 300, attempts: true });
+const { attempts: _, ...unmarked } = ATTEMPTS;
+/** As version 0.2.0 recorded that. */
+export const ATTEMPTS_OF_0_2: Evidence = {
+  ...unmarked,
+  sentence: 'Account alice@example.com: 3,000 refused attempts within 10m; rule "burst" allows 100.',
+};
 
 export const byPerson = (fact: BlockFact): BlockFact => ({ ...fact, by: 'admin:me' });
 export const extended = (until: number | null, more: object = {}): BlockFact => ({

@@ -6,6 +6,8 @@ import { stateOf } from '../../../src/blocks/decide.js';
 import { DAY, HOUR, MINUTE } from '../../../src/kernel/time.js';
 import { ALICE, T0, evidence, given, standing } from '../../support/given.js';
 import {
+  ATTEMPTS,
+  ATTEMPTS_OF_0_2,
   approved,
   byPerson,
   dismissed,
@@ -242,6 +244,14 @@ describe('releasing and changing the end', () => {
     given([imposedByRule({ until: NOW + HOUR }), extended(NOW + 2 * HOUR, { evidence: newer })])
       .when(release)
       .then([{ type: 'BlockReleased', data: { ...data, evidence: newer } }]);
+  });
+  test('judges what was sent: refused attempts that prolonged the block since do not take its place', () => {
+    const tripped = evidence({ firstPosition: 1, lastPosition: 5 });
+    const data = { block: 'b1', falsePositive: true, subject: ALICE, rule: 'burst', note: 'cleaned' };
+    for (const tried of [ATTEMPTS, ATTEMPTS_OF_0_2])
+      given([imposedByRule({ until: NOW + HOUR }), extended(NOW + 2 * HOUR, { evidence: tried })])
+        .when(release)
+        .then([{ type: 'BlockReleased', data: { ...data, evidence: tripped } }]);
   });
   test('says what was withheld if the rule was wrong, and only then', () => {
     const data = { block: 'b1', subject: ALICE, note: 'cleaned' };

@@ -2,11 +2,22 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { BlockLedger, OBSERVATIONS_KEPT } from '../../../projections/blocks/block-ledger.js';
 import type { Followed } from '../../../projections/blocks/block-entry.js';
+import { blockView, blockViewAt, evidenceView } from '../../../src/api/block-view.js';
 import type { BlockEvent, BlockFact } from '../../../src/blocks/events.js';
 import { HOUR, MINUTE } from '../../../src/kernel/time.js';
 import { T0, evidence } from '../../support/given.js';
 import { blockEvent } from '../../support/sends.js';
-import { dismissed, expired, imposed, imposedByRule, proposed, released } from '../blocks/facts.js';
+import {
+  ATTEMPTS,
+  ATTEMPTS_OF_0_2,
+  dismissed,
+  expired,
+  extended,
+  imposed,
+  imposedByRule,
+  proposed,
+  released,
+} from '../blocks/facts.js';
 
 const BOB = { type: 'account', value: 'bob@example.com' } as const;
 
@@ -76,6 +87,28 @@ test('observations of what strangers change as they please push none of an accou
     (type) => ledger.observed.newest().filter(({ subject }) => subject.type === type).length,
   );
   assert.deepEqual(kept.toSorted(), [333, 333, 334]);
+});
+
+test('a block keeps the evidence that it rests upon where refused attempts prolong it, and its history tells these', () => {
+  const tripped = evidence({ firstPosition: 1, lastPosition: 5 });
+  for (const tried of [ATTEMPTS, ATTEMPTS_OF_0_2]) {
+    const ledger = new BlockLedger();
+    const facts = [imposedByRule(), extended(T0 + 2 * HOUR, { evidence: tried })];
+    facts.forEach((fact, index) =>
+      ledger.apply(blockEvent(fact, T0 + index * MINUTE, index + 1) as BlockEvent),
+    );
+    const entry = ledger.get('b1')!;
+    const shown = evidenceView(tripped);
+    assert.deepEqual(entry.evidence, tripped);
+    assert.deepEqual(blockView(entry, T0 + HOUR, () => true).evidence, shown);
+    const past = blockViewAt(entry, T0 + HOUR, () => true);
+    assert.deepEqual(past.evidence, shown);
+    assert.deepEqual(
+      past.history.map((item) => item.evidence),
+      [shown, evidenceView(tried)],
+    );
+  }
+  assert.deepEqual([evidenceView(ATTEMPTS).attempts, evidenceView(tripped).attempts], [true, undefined]);
 });
 
 describe('a block or proposal right after a person has let go of the subject', () => {

@@ -57,6 +57,38 @@ describe('a false positive', () => {
     });
   });
 
+  for (const how of ['marked as such', 'as version 0.2.0 recorded them'])
+    test(`teaches what was sent, not what somebody tried in vain since (${how})`, () => {
+      const { watching, verdict } = stopped();
+      const block = watching.impose(verdict);
+      const before = records(watching);
+      const { attempts: _, ...unmarked } = verdict.evidence;
+      const tried = {
+        ...unmarked,
+        observed: 3000,
+        lastPosition: watching.log.length,
+        lastAt: watching.now + HOUR,
+        ...(how === 'marked as such'
+          ? { attempts: true }
+          : {
+              sentence:
+                'Account alice@example.com: 3,000 refused attempts within 1m; rule "minute" allows 8.',
+            }),
+      };
+      const until = watching.now + 9 * HOUR;
+      const extended = { block, until, direction: 'outbound', evidence: tried };
+      watching.pass(HOUR).fold('BlockExtended', extended, { stream: 'block-test', by: 'rule:minute@1' });
+      watching.release(block, true, { ...verdict, evidence: tried });
+      assert.deepEqual(records(watching), {
+        ...before,
+        'messages/1m': 18,
+        'messages/10m': 18,
+        'messages/30m': 18,
+        'messages/1h': 18,
+        'messages/24h': 18,
+      });
+    });
+
   test('lets its owner go on with the job, at the same pace, in that hour and after it', () => {
     const { watching, verdict } = stopped();
     watching.release(watching.impose(verdict), true, verdict);

@@ -405,6 +405,7 @@ describe('the subjects that are counted', () => {
       [['renew', 'hold']],
     );
     assert.match(verdicts[0]!.evidence.sentence, /50 refused attempts within 10m/);
+    assert.equal(verdicts[0]!.evidence.attempts, true);
     assert.deepEqual(stage.fold(refusal('unknown')), []);
     assert.deepEqual(stage.observed(ALICE, START), [0, 0]);
   });
