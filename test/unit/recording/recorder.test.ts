@@ -101,6 +101,48 @@ describe('a flood of refusals', () => {
   });
 });
 
+describe('attempts of a blocked account', () => {
+  const sender = { account: 'a@example.com', direction: 'outbound', block: 'b1', stage: 'rcpt' } as const;
+  const soft = { ...sender, reply: '451 4.3.2 later' };
+  const counted = (scene: Scene): readonly unknown[] =>
+    scene.events.map(({ data }) => {
+      const { ip, ehlo, count } = data as MessageRefused;
+      return [ip, ehlo, count];
+    });
+
+  test('are summed up apart for each network and EHLO name', () => {
+    const scene = new Scene();
+    const attempt = (ip: string, ehlo: string): void =>
+      scene.recorder.refused({ ...soft, ip, ehlo }, 'q1', undefined);
+    for (let times = 0; times < 3; times++) {
+      attempt('203.0.113.50', 'bot');
+      attempt('192.0.2.7', 'laptop');
+      attempt('203.0.113.51', 'bot');
+    }
+    scene.clock.advance(10 * SECOND);
+    assert.deepEqual(counted(scene), [
+      ['203.0.113.50', 'bot', 1],
+      ['192.0.2.7', 'laptop', 1],
+      ['203.0.113.51', 'bot', 5],
+      ['192.0.2.7', 'laptop', 2],
+    ]);
+  });
+
+  test('cost no more events for a thief who comes from very many networks', () => {
+    const scene = new Scene();
+    for (let times = 0; times < 3; times++)
+      for (let network = 0; network < 200; network++)
+        scene.recorder.refused({ ...soft, ip: `10.0.${network}.1`, ehlo: 'bot' }, 'q1', undefined);
+    scene.clock.advance(10 * SECOND);
+    const counts = scene.events.map(({ data }) => (data as MessageRefused).count);
+    assert.equal(counts.length, 2 * 9);
+    assert.equal(
+      counts.reduce((sum, count) => sum + count, 0),
+      600,
+    );
+  });
+});
+
 describe('held mail that the store could not take', () => {
   const away = new StoreUnavailable('the disk is full');
 
