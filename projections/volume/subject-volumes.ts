@@ -25,6 +25,8 @@ export interface JudgedThrough {
   readonly falsePositive: boolean;
   /** It was about accounts that had come to a place; absent if not. */
   readonly ofNewcomers?: boolean;
+  /** When a person last said that those who had come were no thieves, now or before; absent if nobody has. */
+  readonly welcomedAt?: Instant;
   readonly at: Instant;
   readonly position: number;
 }
@@ -314,8 +316,8 @@ export class SubjectVolumes {
 
   /** Whether a person has said on this day that those who came to a place were no thieves. */
   isWelcoming(place: string, now: Instant): boolean {
-    const judged = this.#judged.get(place);
-    return judged?.ofNewcomers === true && judged.falsePositive && dayOf(judged.at) === dayOf(now);
+    const welcomedAt = this.#judged.get(place)?.welcomedAt;
+    return welcomedAt !== undefined && dayOf(welcomedAt) === dayOf(now);
   }
 
   /** The judgement that gives an account its grace, if any. */
@@ -365,13 +367,14 @@ export class SubjectVolumes {
   /** Empties the windows of one subject, because a person has judged their content, and begins its grace. */
   forget(value: string, judged: JudgedThrough): void {
     const { at } = judged;
+    const welcomedAt = welcomeOf(judged, this.#judged.get(value));
     // Not only for the longest window of these rules: the next rule set may look back further.
     this.#judged.delete(value);
     for (const [other, before] of this.#judged) {
       if (before.at + WINDOW_MAX >= at) break;
       this.#judged.delete(other);
     }
-    this.#judged.set(value, judged);
+    this.#judged.set(value, welcomedAt === undefined ? judged : { ...judged, welcomedAt });
     this.#counted.clear(value);
   }
 
@@ -408,6 +411,12 @@ export class SubjectVolumes {
 function reachesCeiling(count: number, amount: number, limit: number): boolean {
   const ceiling = ceilingOf(limit);
   return Math.floor(count / ceiling) > Math.floor((count - amount) / ceiling);
+}
+
+/** A judgement of something else takes no welcome back. */
+function welcomeOf(judged: JudgedThrough, before: JudgedThrough | undefined): Instant | undefined {
+  if (judged.ofNewcomers !== true) return before?.welcomedAt;
+  return judged.falsePositive ? judged.at : undefined;
 }
 
 export type Volumes = Readonly<Record<SubjectType, SubjectVolumes>>;

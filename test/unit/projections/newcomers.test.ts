@@ -50,6 +50,12 @@ function at(account: number, place: Partial<MessageAccepted>, domains = 3): Part
   return { account: name, returnPath: name, ...place };
 }
 
+/** What another rule would have said. */
+function withoutAccounts(verdict: Verdict): Verdict {
+  const { accounts: _accounts, ...evidence } = verdict.evidence;
+  return { ...verdict, evidence };
+}
+
 const subjects = (verdicts: readonly Verdict[]): readonly string[] =>
   verdicts.map(({ subject: { type, value } }) => `${type} ${value}`);
 
@@ -196,12 +202,32 @@ describe('a place that was blocked', () => {
     assert.deepEqual(town.send(days(0, 40)), []);
   });
 
+  test('stays so on that day when something else is judged there, also after a restart', () => {
+    for (const later of ['rule', 'false positive', 'person'] as const) {
+      const town = new Town(FLEET(), days(0, 10), 40);
+      const { watching } = town;
+      const [verdict] = town.send(SIX);
+      watching.release(watching.impose(verdict!), true, verdict);
+      watching.pass(HOUR);
+      if (later === 'person') watching.release(watching.block(verdict!.subject));
+      else {
+        const guessing = withoutAccounts(verdict!);
+        watching.release(watching.impose(guessing), later === 'false positive', guessing);
+      }
+      watching.pass(90 * MINUTE);
+      const restored = new SendVolume();
+      restored.restore(throughFrames(watching.models.sendVolume.dump()));
+      const place = { type: 'ip', value: THERE.ip } as const;
+      assert.match(restored.readings(place, watching.now)[0]?.notNow ?? '', /^a block for newcomers/u, later);
+      assert.deepEqual(town.send(SIX), [], later);
+    }
+  });
+
   test('is blocked again on that day if the false positive was one of another rule, or none', () => {
     for (const isOfNewcomers of [false, true]) {
       const town = new Town(FLEET(), days(0, 10), 40);
       const [verdict] = town.send(SIX);
-      const { accounts: _accounts, ...evidence } = verdict!.evidence;
-      const of = isOfNewcomers ? verdict! : { ...verdict!, evidence };
+      const of = isOfNewcomers ? verdict! : withoutAccounts(verdict!);
       town.watching.release(town.watching.impose(of), !isOfNewcomers, of);
       town.watching.pass(90 * MINUTE);
       assert.equal(town.send(days(6, 12)).length, 1);
