@@ -5,6 +5,7 @@ import type { Newcomer } from '../../../projections/volume/newcomers.js';
 import { SendVolume } from '../../../projections/volume/send-volume.js';
 import { DAY, HOUR, MINUTE } from '../../../src/kernel/time.js';
 import type { Verdict } from '../../../src/rules/respond.js';
+import { dayOf } from '../../../src/sending/day-summary.js';
 import type { MessageAccepted } from '../../../src/sending/events.js';
 import { throughFrames } from '../../support/restored.js';
 import { event } from '../../support/sends.js';
@@ -38,6 +39,13 @@ class Town {
     domains = 3,
   ): readonly Verdict[] {
     return accounts.flatMap((account) => this.watching.pass(MINUTE).send(at(account, place, domains)));
+  }
+
+  /** Where an account was on days that are over. */
+  networksOf(account: number): readonly string[] {
+    const { models, now } = this.watching;
+    const profile = models.sendVolume.profiles.profile('account', at(account, {}).account!, dayOf(now));
+    return profile.networks.map(({ name }) => name).toSorted();
   }
 }
 
@@ -183,6 +191,49 @@ describe('a place that was blocked', () => {
     town.watching.release(block, true, verdict);
     town.watching.pass(DAY);
     assert.deepEqual(town.send(SIX), []);
+  });
+
+  test('is known to all whom a proposal came to name, if its block was a false positive', () => {
+    const town = new Town(FLEET().replace('block', 'propose'), days(0, 10), 12);
+    const { watching } = town;
+    const [first] = town.send(SIX);
+    watching.propose(first!, 'p');
+    watching.pass(2 * HOUR);
+    // A longer proposal takes the place of the one that waits
+    const [second] = town.send(days(6, 12));
+    watching.propose(second!, 'p');
+    watching.impose(second!, 'p');
+    watching.release('p', true, second);
+    watching.pass(DAY);
+    assert.deepEqual(town.networksOf(0), ['198.51.0.7', THERE.ip]);
+    assert.deepEqual(town.networksOf(6), ['198.51.6.7', THERE.ip]);
+  });
+
+  test('is known to those who came, and welcomes others, if another rule had made the block longer', () => {
+    const town = new Town(FLEET(), days(0, 10), 40);
+    const { watching } = town;
+    const [verdict] = town.send(SIX);
+    const block = watching.impose(verdict!);
+    const guessing = withoutAccounts(verdict!);
+    watching.extend(block, guessing);
+    watching.release(block, true, guessing);
+    watching.pass(90 * MINUTE);
+    assert.deepEqual(town.send(days(6, 12)), []);
+    watching.pass(DAY);
+    assert.deepEqual(town.networksOf(0), ['198.51.0.7', THERE.ip]);
+  });
+
+  test('is as new the next day to those whom later evidence names', () => {
+    const town = new Town(FLEET(), days(0, 10), 40);
+    const { watching } = town;
+    const [verdict] = town.send(SIX);
+    const block = watching.impose(verdict!);
+    // Another node may not refuse yet
+    watching.pass(2 * HOUR);
+    const [later] = town.send(days(6, 12));
+    watching.extend(block, later!);
+    watching.pass(DAY);
+    assert.deepEqual(town.networksOf(6), ['198.51.6.7']);
   });
 
   test('is not blocked again for newcomers on the day of the false positive', () => {
