@@ -33,14 +33,10 @@ interface Open {
   readonly withheld: number;
   /** What a block rests upon: a judgement that older versions recorded may name refused attempts in its place. */
   readonly evidence?: Evidence | undefined;
-  /** Of a proposal about sent mail on which nobody has decided: whom it concerns, since its first evidence. */
-  readonly proposed?: Proposed;
-}
-
-interface Proposed {
-  /** The accounts that its evidence names. */
-  readonly accounts: ReadonlySet<string>;
-  readonly since: Instant;
+  /** The accounts that came to its place, by all evidence that it ever had: what it names last may be others, or none. */
+  readonly came: ReadonlySet<string>;
+  /** Of a proposal about sent mail on which nobody has decided: when its first evidence began. */
+  readonly proposed?: Instant;
 }
 
 /** A block or proposal that a person has decided upon. */
@@ -53,6 +49,8 @@ export type FeedbackState = readonly (readonly [block: string, open: Open])[];
  * short: the windows start from zero, and no day shows the run's total.
  */
 const CUT_SHORT = 2;
+
+const NOBODY: ReadonlySet<string> = new Set();
 
 /**
  * The effect of blocks, proposals and their ends on counts: a block uses up its evidence, and contained mail does not
@@ -106,16 +104,15 @@ export class Feedback {
     switch (event.type) {
       case 'BlockProposed': {
         const { block, subject, direction, evidence } = event.data;
-        const waits = { subject, direction, countedUntil: 0, withheld: 0 };
+        const before = this.#open.get(block);
+        const waits = { subject, direction, countedUntil: 0, withheld: 0, came: cameBy(evidence, before) };
         // No day will be contained by it: else each name that strangers forge would take a profile.
         if (!directionsMeet(direction, 'outbound')) {
           this.#open.set(block, waits);
           return;
         }
-        const before = this.#open.get(block)?.proposed;
-        const since = Math.min(before?.since ?? Infinity, beginOf(evidence));
-        const accounts = new Set([...(before?.accounts ?? []), ...(evidence.accounts ?? [])]);
-        this.#open.set(block, { ...waits, proposed: { accounts, since } });
+        const proposed = Math.min(before?.proposed ?? Infinity, beginOf(evidence));
+        this.#open.set(block, { ...waits, proposed });
         for (const each of this.#concernedBy(block)) this.#profiles.propose(each, block);
         return;
       }
@@ -123,7 +120,8 @@ export class Feedback {
         const { block, subject, evidence, direction } = event.data;
         const at = effectiveAt(event);
         this.#imposed({ block, subject, evidence, direction }, at, judged);
-        const begun = { subject, direction, ...attemptsFrom(at, evidence), evidence };
+        const came = cameBy(evidence, this.#open.get(block));
+        const begun = { subject, direction, came, ...attemptsFrom(at, evidence), evidence };
         // Of sent mail nothing is decided by a block of arriving mail, which may come to stop that too.
         const proposed = directionsMeet(direction, 'outbound') ? undefined : this.#open.get(block)?.proposed;
         if (proposed === undefined) this.#decided(block);
@@ -132,38 +130,48 @@ export class Feedback {
       }
       case 'BlockExtended': {
         const { block, direction, evidence } = event.data;
-        const before = this.#open.get(block);
-        if (before === undefined) return;
-        const open = { ...before, direction, evidence: restingUpon(before.evidence, evidence) };
-        this.#open.set(block, open);
-        const added = addedBy(direction, before.direction);
-        if (added === undefined) return;
-        // Of this mail it is a block from now on. What it stops already was contained when it began.
+        const open = this.#open.get(block);
+        if (open === undefined) return;
+        const { subject } = open;
+        const added = addedBy(direction, open.direction);
         const at = effectiveAt(event);
-        this.#imposed({ block, subject: open.subject, evidence, direction: added }, at, judged);
-        if (added === 'inbound') return;
+        const came = cameBy(evidence, open);
+        const rests = restingUpon(open.evidence, evidence);
+        if (added === undefined) {
+          // What it stops was contained when it began, but for those who are named only now.
+          this.#contain(newcomersOf(evidence), { block, evidence }, at, judged);
+          this.#open.set(block, { ...open, came, evidence: rests });
+          return;
+        }
+        // Of this mail it is a block from now on.
+        this.#imposed({ block, subject, evidence, direction: added }, at, judged);
+        if (added === 'inbound') {
+          this.#open.set(block, { ...open, direction, came, evidence: rests });
+          return;
+        }
         this.#decided(block);
-        const { proposed: _, ...begun } = open;
-        this.#open.set(block, { ...begun, ...attemptsFrom(at, evidence) });
+        this.#open.set(block, { subject, direction, came, ...attemptsFrom(at, evidence), evidence: rests });
         return;
       }
       case 'BlockReleased':
       case 'ProposalDismissed': {
         const { block } = event.data;
-        const subject = this.subjectOf(block);
+        const open = this.#open.get(block);
         const evidence = this.#evidenceOf(event.data);
         const least = this.taughtBy(event.data, judged.rules);
         this.#decided(block);
         this.#open.delete(block);
-        if (subject === undefined) return;
+        if (open === undefined) return;
+        const { subject } = open;
         const by = event.type === 'BlockReleased' ? 'release' : 'dismissal';
         const { falsePositive = false } = event.data;
+        const came = cameBy(evidence, open);
         if (falsePositive) {
           this.#profiles.pardon(subject, block, least);
-          for (const account of newcomersOf(evidence)) this.#profiles.pardon(account, block);
+          for (const account of accountsOf(came)) this.#profiles.pardon(account, block);
         }
         const judgement = { by, falsePositive, at: effectiveAt(event), position: event.position } as const;
-        const ofNewcomers = evidence?.accounts !== undefined;
+        const ofNewcomers = came.size > 0;
         this.#forget(subject, ofNewcomers ? { ...judgement, ofNewcomers } : judgement, judged);
         return;
       }
@@ -209,29 +217,39 @@ export class Feedback {
       direction,
     }: Pick<BlockImposed, 'block' | 'subject' | 'evidence' | 'direction'>,
     at: Instant,
-    { rules, volumes }: FeedbackContext,
+    context: FeedbackContext,
   ): void {
+    const { volumes } = context;
     // A person's block rests upon no evidence.
     if (evidence !== undefined) volumes[subject.type].contain(subject.value, at, direction);
     // What is sent goes on, and only that is learnt: else strangers could keep anybody from being known.
     if (!directionsMeet(direction, 'outbound')) return;
     if (subject.type === 'account') this.#outbreaks.forget(subject.value);
+    // Without the newcomers the thief's place would be known to them from tomorrow on.
+    const concerned = [subject, ...newcomersOf(evidence), ...this.#concernedBy(block)];
+    this.#contain(concerned, { block, evidence }, at, context);
+  }
+
+  /** What these did does not count for their baselines, since the evidence began. */
+  #contain(
+    concerned: readonly Subject[],
+    { block, evidence }: Pick<BlockImposed, 'block' | 'evidence'>,
+    at: Instant,
+    { rules }: FeedbackContext,
+  ): void {
     const by = rules.rules.find((rule) => rule.id === evidence?.rule);
     // A rule with `teaches` says "too much for now", not "wrong".
     if (by?.teaches === true) return;
     // A proposal that waited may have newer evidence than that of the day on which it was made.
-    const proposed = this.#open.get(block)?.proposed?.since ?? Infinity;
+    const proposed = this.#open.get(block)?.proposed ?? Infinity;
     const since = dayOf(Math.min(proposed, evidence === undefined ? at : beginOf(evidence)));
-    // Without the newcomers the thief's place would be known to them from tomorrow on.
-    for (const each of [subject, ...newcomersOf(evidence), ...this.#concernedBy(block)])
-      this.#profiles.contain(each, block, since, dayOf(at));
+    for (const each of concerned) this.#profiles.contain(each, block, since, dayOf(at));
   }
 
   /** Whom a proposal concerns that waits. */
   #concernedBy(block: string): readonly Subject[] {
-    const { subject, proposed } = this.#open.get(block) ?? {};
-    if (subject === undefined || proposed === undefined) return [];
-    return [subject, ...accountsOf(proposed.accounts)];
+    const open = this.#open.get(block);
+    return open?.proposed === undefined ? [] : [open.subject, ...accountsOf(open.came)];
   }
 
   /** A proposal no longer waits, if there was one. */
@@ -276,6 +294,13 @@ function addedBy(direction: Direction, before: Direction): MailDirection | undef
 
 function beginOf({ lastAt, window }: Evidence): Instant {
   return lastAt - window;
+}
+
+/** The accounts that came to a place, by this evidence or earlier. */
+function cameBy(evidence: Evidence | undefined, before: Open | undefined): ReadonlySet<string> {
+  const { accounts } = evidence ?? {};
+  if (accounts === undefined) return before?.came ?? NOBODY;
+  return new Set([...(before?.came ?? NOBODY), ...accounts]);
 }
 
 function newcomersOf(evidence: Evidence | undefined): readonly Subject[] {

@@ -56,9 +56,10 @@ export interface Excess extends InForce {
   readonly value: string;
   readonly row: number;
   readonly watch: Watch;
-  /** `beyond`: of a tripped rule, including its used evidence. */
   readonly kind: Verdict['kind'];
   readonly observed: number;
+  /** It is the whole count of the window, including used evidence. */
+  readonly isWhole: boolean;
   /** The end of the window. */
   readonly end: Instant;
   /** The position up to which a person has judged the subject. */
@@ -149,11 +150,11 @@ export class RuleEvaluation {
   }
 
   #evidence(excess: Excess, signals: readonly string[], { at, position }: Fold): Evidence {
-    const { value, row, watch, kind, observed, limit, end, judgedTo } = excess;
+    const { value, row, watch, kind, observed, isWhole, limit, end, judgedTo } = excess;
     const { rule } = watch;
     const habit = this.#limits.habit(watch, value, at);
     const overridden = this.#limits.overridden(watch, value, at);
-    const start = this.#counted.start(row, watch, end, kind === 'beyond');
+    const start = this.#counted.start(row, watch, end, isWhole);
     const attempts = kind === 'renew';
     const seen = { ...excess, attempts, habit, overridden, signals };
     return {

@@ -25,6 +25,8 @@ export interface JudgedThrough {
   readonly falsePositive: boolean;
   /** It was about accounts that had come to a place; absent if not. */
   readonly ofNewcomers?: boolean;
+  /** When a person last said that those who had come were no thieves, now or before; absent if nobody has. */
+  readonly welcomedAt?: Instant;
   readonly at: Instant;
   readonly position: number;
 }
@@ -189,37 +191,37 @@ export class SubjectVolumes {
       if (untripled === null || sum <= untripled * factor) continue;
       const limit = untripled * factor;
       const fresh = this.#counted.observed(row, number, watch, end);
-      const beyond = fresh > limit ? undefined : this.#beyond(row, number, watch, sum, amount, limit, end);
-      const observed = beyond ?? fresh;
-      if (observed <= limit) continue;
+      const isTrip = fresh > limit;
+      const whole = this.#wholeFarBeyond(row, number, watch, sum, limit, end);
+      if (!isTrip && (whole === undefined || !reachesCeiling(whole, amount, limit))) continue;
+      const observed = whole ?? fresh;
       const grace = factor === 1 ? undefined : this.#graced(value, fold.at)?.by;
       if (watch.kind === 'turn')
         this.#turns({ value, row, watch, observed, end }, { limit, untripled, grace }, fold);
       else {
-        const kind = beyond === undefined ? watch.kind : 'beyond';
-        this.#exceeds({ value, row, watch, kind, observed, limit, untripled, grace, end }, fold);
+        const kind = isTrip ? watch.kind : 'beyond';
+        const isWhole = whole !== undefined;
+        this.#exceeds({ value, row, watch, kind, observed, isWhole, limit, untripled, grace, end }, fold);
       }
     }
   }
 
   /**
-   * The full count of a window, if this send takes it to the ceiling of a tripped rule, or to a multiple of that;
-   * undefined if it does not. It follows from the counts alone: nothing is remembered of earlier verdicts.
+   * The whole count of a window, if it is far beyond the limit of a rule that blocks and has tripped within it; undefined
+   * if not. How far a sender has gone on says all that it did: an event with a lot of fresh evidence is no fresh start.
    */
-  #beyond(
+  #wholeFarBeyond(
     row: number,
     number: number,
     watch: Watch,
     sum: number,
-    amount: number,
     limit: number,
     end: Instant,
   ): number | undefined {
     const ceiling = ceilingOf(limit);
     if (sum < ceiling || watch.kind !== 'act' || watch.rule.then !== 'block') return undefined;
-    const all = this.#counted.withEvidence(row, number, watch, end);
-    if (all === undefined) return undefined;
-    return Math.floor(all / ceiling) > Math.floor((all - amount) / ceiling) ? all : undefined;
+    const whole = this.#counted.withEvidence(row, number, watch, end);
+    return whole === undefined || whole < ceiling ? undefined : whole;
   }
 
   /** Checks whether there are too many different values. */
@@ -232,12 +234,16 @@ export class SubjectVolumes {
       if (untripled === null || observed <= untripled * factor) continue;
       const limit = untripled * factor;
       const grace = factor === 1 ? undefined : this.#graced(value, at)?.by;
-      const kind = 'act';
-      this.#exceeds({ value, row, watch, kind, observed, limit, untripled, grace, end: at }, fold);
+      const [kind, isWhole] = ['act', false] as const;
+      this.#exceeds({ value, row, watch, kind, observed, isWhole, limit, untripled, grace, end: at }, fold);
     }
   }
 
-  #turns(found: Omit<Excess, 'judgedTo' | 'kind' | keyof InForce>, inForce: InForce, fold: Fold): void {
+  #turns(
+    found: Omit<Excess, 'judgedTo' | 'kind' | 'isWhole' | keyof InForce>,
+    inForce: InForce,
+    fold: Fold,
+  ): void {
     const { value: account, row, watch, observed, end } = found;
     const { at, position } = fold;
     const { limit, untripled, grace } = inForce;
@@ -310,8 +316,8 @@ export class SubjectVolumes {
 
   /** Whether a person has said on this day that those who came to a place were no thieves. */
   isWelcoming(place: string, now: Instant): boolean {
-    const judged = this.#judged.get(place);
-    return judged?.ofNewcomers === true && judged.falsePositive && dayOf(judged.at) === dayOf(now);
+    const welcomedAt = this.#judged.get(place)?.welcomedAt;
+    return welcomedAt !== undefined && dayOf(welcomedAt) === dayOf(now);
   }
 
   /** The judgement that gives an account its grace, if any. */
@@ -361,13 +367,14 @@ export class SubjectVolumes {
   /** Empties the windows of one subject, because a person has judged their content, and begins its grace. */
   forget(value: string, judged: JudgedThrough): void {
     const { at } = judged;
+    const welcomedAt = welcomeOf(judged, this.#judged.get(value));
     // Not only for the longest window of these rules: the next rule set may look back further.
     this.#judged.delete(value);
     for (const [other, before] of this.#judged) {
       if (before.at + WINDOW_MAX >= at) break;
       this.#judged.delete(other);
     }
-    this.#judged.set(value, judged);
+    this.#judged.set(value, welcomedAt === undefined ? judged : { ...judged, welcomedAt });
     this.#counted.clear(value);
   }
 
@@ -395,6 +402,21 @@ export class SubjectVolumes {
     for (const [value, judged] of before.#judged) this.#judged.set(value, judged);
     this.#counted.carryOver(before.#counted);
   }
+}
+
+/**
+ * Whether a send takes a count to the ceiling of a limit, or to a multiple of that. It follows from the counts alone:
+ * nothing is remembered of earlier verdicts.
+ */
+function reachesCeiling(count: number, amount: number, limit: number): boolean {
+  const ceiling = ceilingOf(limit);
+  return Math.floor(count / ceiling) > Math.floor((count - amount) / ceiling);
+}
+
+/** A judgement of something else takes no welcome back. */
+function welcomeOf(judged: JudgedThrough, before: JudgedThrough | undefined): Instant | undefined {
+  if (judged.ofNewcomers !== true) return before?.welcomedAt;
+  return judged.falsePositive ? judged.at : undefined;
 }
 
 export type Volumes = Readonly<Record<SubjectType, SubjectVolumes>>;

@@ -11,8 +11,8 @@ import { ceilingOf, countsNewcomers, FAR_BEYOND, isSum } from './model.js';
 export interface Verdict {
   /**
    * `act`: the volume is abnormal. `renew`: refused attempts go on, so the block may stay up. `beyond`: a rule that
-   * blocks has tripped, and the sender has gone on far beyond its limit. Nothing has stopped it, so a proposal must not
-   * wait.
+   * blocks has tripped, and the sender has gone on far beyond its limit with too little new evidence for another trip.
+   * Nothing has stopped it, so a proposal must not wait.
    */
   readonly kind: 'act' | 'renew' | 'beyond';
   readonly rule: Rule;

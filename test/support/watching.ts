@@ -140,6 +140,12 @@ export class Watching {
     return block;
   }
 
+  /** What a verdict asks for makes a block longer that is in force. */
+  extend(block: string, { rule, evidence }: Verdict): void {
+    const until = rule.for === null ? null : this.#now + rule.for;
+    this.#block({ type: 'BlockExtended', data: { block, until, direction: rule.direction, evidence } });
+  }
+
   /** @param the verdict that led to the block, whose evidence the release names */
   release(block: string, falsePositive = false, of?: Verdict): void {
     const evidence = of === undefined ? {} : { evidence: of.evidence, subject: of.subject };

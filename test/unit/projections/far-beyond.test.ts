@@ -2,9 +2,16 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { SendVolume } from '../../../projections/volume/send-volume.js';
+import { decide } from '../../../src/blocks/decide.js';
+import type { Standing } from '../../../src/blocks/state.js';
+import { activeBlock, evolve, NOTHING_YET, pendingProposal } from '../../../src/blocks/state.js';
+import type { BlockCommand } from '../../../src/blocks/commands.js';
+import type { BlockEvent } from '../../../src/blocks/events.js';
 import type { RecordedEvent } from '../../../src/kernel/events.js';
+import type { Instant, Milliseconds } from '../../../src/kernel/time.js';
 import { HOUR, MINUTE, SECOND } from '../../../src/kernel/time.js';
 import type { Verdict } from '../../../src/rules/respond.js';
+import { respond } from '../../../src/rules/respond.js';
 import type { Subject } from '../../../src/sending/subjects.js';
 import { blockEvent, failed, rulesChanged, sent } from '../../support/sends.js';
 
@@ -121,6 +128,157 @@ describe('a sender that goes on after a rule has tripped', () => {
     volume.apply(rulesChanged(rule, START, 1));
     const found = Array.from({ length: 16 }, (_, n) => volume.apply(failed(START, n + 2))).flat();
     assert.deepEqual(spoken(found), ['act 4', 'beyond 15']);
+  });
+});
+
+/** One sender, on which a rule acts while its circuit breaker is open. */
+class Storm {
+  now: Instant = START;
+  readonly #volume = new SendVolume();
+  readonly #subject: Subject;
+  #standing: Standing = NOTHING_YET;
+  #position = 1;
+
+  constructor(rule: string, subject: Subject) {
+    this.#subject = subject;
+    this.#volume.apply(rulesChanged(`  - ${rule}`, START, this.#position++));
+  }
+
+  get isBlocked(): boolean {
+    return activeBlock(this.#standing, this.now) !== undefined;
+  }
+
+  get proposal(): string | undefined {
+    return pendingProposal(this.#standing, this.now)?.id;
+  }
+
+  /** Something happens after a while, and what it trips is done. */
+  pass(after: Milliseconds, happens: (at: Instant, position: number) => RecordedEvent): this {
+    this.now += after;
+    for (const verdict of this.#volume.apply(happens(this.now, this.#position++))) {
+      const { command } = respond(verdict, {
+        now: this.now,
+        breaker: { max: 20, window: 10 * MINUTE },
+        exemptedBy: () => undefined,
+        automaticBlocks: () => 20,
+        pending: () => this.proposal,
+        newId: () => `b${this.#position}`,
+      });
+      this.#decide(command, 'rule:it@1');
+    }
+    return this;
+  }
+
+  dismiss(): void {
+    if (this.proposal !== undefined) this.#decide({ kind: 'dismiss', block: this.proposal }, 'admin:eve');
+  }
+
+  limit(): number {
+    return this.#volume.readings(this.#subject, this.now)[0]!.limit;
+  }
+
+  #decide(command: BlockCommand, by: string): void {
+    for (const fact of decide({ ...command, now: this.now }, this.#standing)) {
+      const event = { ...blockEvent(fact, this.now, this.#position++), by } as RecordedEvent & BlockEvent;
+      this.#volume.apply(event);
+      this.#standing = evolve(this.#standing, event);
+    }
+  }
+}
+
+describe('while the circuit breaker is open, a sender', () => {
+  const ALICE: Subject = { type: 'account', value: 'alice@example.com' };
+  const BURST = '{ id: burst, per: account, count: recipients, window: 2m, limit: 50, then: block, for: 1h }';
+
+  test('is blocked at five times its limit, although each of its messages alone is above the limit', () => {
+    const storm = new Storm(BURST, ALICE);
+    const send = (): Storm => storm.pass(4500, (at, position) => sent(at, position, { recipients: 60 }));
+    for (let n = 0; n < 4; n++) assert.equal(send().isBlocked, false);
+    assert.equal(send().isBlocked, true);
+  });
+
+  test('is blocked at five times its limit of failed logins, although they come in floods', () => {
+    const network: Subject = { type: 'ip', value: '192.0.2.7' };
+    const rule =
+      '{ id: guessing, per: ip, count: authFailures, window: 15m, limit: 60, then: block, for: 1h }';
+    const storm = new Storm(rule, network);
+    const flood = (): Storm => storm.pass(20 * SECOND, (at, position) => failed(at, position, { count: 61 }));
+    for (let n = 0; n < 4; n++) assert.equal(flood().isBlocked, false);
+    assert.equal(flood().isBlocked, true);
+  });
+
+  test('is blocked by the next trip, if it was at five times its limit before', () => {
+    const storm = new Storm(BURST, ALICE);
+    const send = (recipients: number): Storm =>
+      storm.pass(5 * SECOND, (at, position) => sent(at, position, { recipients }));
+    send(51).dismiss();
+    // Limits are three times as high for an hour, and the hour ends in the middle of this.
+    storm.pass(HOUR - 20 * SECOND, (at, position) => sent(at, position, { recipients: 151 }));
+    for (let n = 0; n < 3; n++) send(100);
+    assert.equal(storm.isBlocked, false);
+    send(1);
+    assert.equal(storm.limit(), 50);
+    assert.equal(send(51).isBlocked, true);
+  });
+
+  test('is blocked once the whole count of the window is five times its limit, whatever it sends and when, and never before', () => {
+    const LIMIT = 50;
+    const WINDOW = 2 * MINUTE;
+    const counts = {
+      recipients: (amount: number) => (at: Instant, position: number) =>
+        sent(at, position, { recipients: amount }),
+      bytes: (amount: number) => (at: Instant, position: number) => sent(at, position, { size: amount }),
+      authFailures: (amount: number) => (at: Instant, position: number) =>
+        failed(at, position, { count: amount }),
+    };
+    const step = fc.record({
+      after: fc.oneof(fc.nat(SECOND), fc.nat(10 * SECOND), fc.nat(WINDOW)),
+      amount: fc.oneof(
+        { weight: 3, arbitrary: fc.integer({ min: 1, max: 20 }) },
+        { weight: 3, arbitrary: fc.integer({ min: 30, max: 80 }) },
+        { weight: 1, arbitrary: fc.integer({ min: 1, max: 400 }) },
+      ),
+      // A person dismisses what is proposed: what came before counts no more.
+      dismisses: fc.integer({ min: 0, max: 30 }).map((one) => one === 0),
+    });
+    let [blocked, above] = [0, 0];
+    fc.assert(
+      fc.property(
+        fc.constantFrom('recipients', 'bytes', 'authFailures'),
+        fc.array(step, { minLength: 10, maxLength: 60 }),
+        (count, steps) => {
+          const per = count === 'authFailures' ? 'ip' : 'account';
+          const subject: Subject = per === 'ip' ? { type: 'ip', value: '192.0.2.7' } : ALICE;
+          const rule = `{ id: it, per: ${per}, count: ${count}, window: 2m, limit: ${LIMIT}, then: block, for: 1h, lapse: 7d }`;
+          const storm = new Storm(rule, subject);
+          let past: { readonly at: Instant; readonly amount: number }[] = [];
+          const within = (span: Milliseconds): number =>
+            past.reduce((sum, { at, amount }) => (at > storm.now - span ? sum + amount : sum), 0);
+          for (const { after, amount, dismisses } of steps) {
+            storm.pass(after, counts[count](amount));
+            past.push({ at: storm.now, amount });
+            const ceiling = 5 * storm.limit();
+            if (storm.isBlocked) {
+              assert.ok(within(WINDOW) >= ceiling, `blocked at ${within(WINDOW)} of ${ceiling}`);
+              if (within(WINDOW) - amount > LIMIT) blocked++;
+              return;
+            }
+            // A window covers 59 of its 60 steps at least.
+            const least = within((WINDOW * 59) / 60);
+            assert.ok(least < ceiling, `not blocked at ${least} of ${ceiling}`);
+            if (least > LIMIT) above++;
+            if (!dismisses || storm.proposal === undefined) continue;
+            storm.dismiss();
+            past = [];
+          }
+        },
+      ),
+      { numRuns: 300 },
+    );
+    assert.ok(
+      blocked > 50 && above > 500,
+      `${blocked} blocked late, ${above} times above: too little is shown`,
+    );
   });
 });
 

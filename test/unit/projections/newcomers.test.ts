@@ -5,6 +5,7 @@ import type { Newcomer } from '../../../projections/volume/newcomers.js';
 import { SendVolume } from '../../../projections/volume/send-volume.js';
 import { DAY, HOUR, MINUTE } from '../../../src/kernel/time.js';
 import type { Verdict } from '../../../src/rules/respond.js';
+import { dayOf } from '../../../src/sending/day-summary.js';
 import type { MessageAccepted } from '../../../src/sending/events.js';
 import { throughFrames } from '../../support/restored.js';
 import { event } from '../../support/sends.js';
@@ -39,6 +40,13 @@ class Town {
   ): readonly Verdict[] {
     return accounts.flatMap((account) => this.watching.pass(MINUTE).send(at(account, place, domains)));
   }
+
+  /** Where an account was on days that are over. */
+  networksOf(account: number): readonly string[] {
+    const { models, now } = this.watching;
+    const profile = models.sendVolume.profiles.profile('account', at(account, {}).account!, dayOf(now));
+    return profile.networks.map(({ name }) => name).toSorted();
+  }
 }
 
 function homeOf(account: number): Partial<MessageAccepted> {
@@ -48,6 +56,12 @@ function homeOf(account: number): Partial<MessageAccepted> {
 function at(account: number, place: Partial<MessageAccepted>, domains = 3): Partial<MessageAccepted> {
   const name = `u${account}@d${account % domains}.example`;
   return { account: name, returnPath: name, ...place };
+}
+
+/** What another rule would have said. */
+function withoutAccounts(verdict: Verdict): Verdict {
+  const { accounts: _accounts, ...evidence } = verdict.evidence;
+  return { ...verdict, evidence };
 }
 
 const subjects = (verdicts: readonly Verdict[]): readonly string[] =>
@@ -179,6 +193,49 @@ describe('a place that was blocked', () => {
     assert.deepEqual(town.send(SIX), []);
   });
 
+  test('is known to all whom a proposal came to name, if its block was a false positive', () => {
+    const town = new Town(FLEET().replace('block', 'propose'), days(0, 10), 12);
+    const { watching } = town;
+    const [first] = town.send(SIX);
+    watching.propose(first!, 'p');
+    watching.pass(2 * HOUR);
+    // A longer proposal takes the place of the one that waits
+    const [second] = town.send(days(6, 12));
+    watching.propose(second!, 'p');
+    watching.impose(second!, 'p');
+    watching.release('p', true, second);
+    watching.pass(DAY);
+    assert.deepEqual(town.networksOf(0), ['198.51.0.7', THERE.ip]);
+    assert.deepEqual(town.networksOf(6), ['198.51.6.7', THERE.ip]);
+  });
+
+  test('is known to those who came, and welcomes others, if another rule had made the block longer', () => {
+    const town = new Town(FLEET(), days(0, 10), 40);
+    const { watching } = town;
+    const [verdict] = town.send(SIX);
+    const block = watching.impose(verdict!);
+    const guessing = withoutAccounts(verdict!);
+    watching.extend(block, guessing);
+    watching.release(block, true, guessing);
+    watching.pass(90 * MINUTE);
+    assert.deepEqual(town.send(days(6, 12)), []);
+    watching.pass(DAY);
+    assert.deepEqual(town.networksOf(0), ['198.51.0.7', THERE.ip]);
+  });
+
+  test('is as new the next day to those whom later evidence names', () => {
+    const town = new Town(FLEET(), days(0, 10), 40);
+    const { watching } = town;
+    const [verdict] = town.send(SIX);
+    const block = watching.impose(verdict!);
+    // Another node may not refuse yet
+    watching.pass(2 * HOUR);
+    const [later] = town.send(days(6, 12));
+    watching.extend(block, later!);
+    watching.pass(DAY);
+    assert.deepEqual(town.networksOf(6), ['198.51.6.7']);
+  });
+
   test('is not blocked again for newcomers on the day of the false positive', () => {
     const town = new Town(FLEET(), days(0, 10), 40);
     const [verdict] = town.send(SIX);
@@ -196,12 +253,32 @@ describe('a place that was blocked', () => {
     assert.deepEqual(town.send(days(0, 40)), []);
   });
 
+  test('stays so on that day when something else is judged there, also after a restart', () => {
+    for (const later of ['rule', 'false positive', 'person'] as const) {
+      const town = new Town(FLEET(), days(0, 10), 40);
+      const { watching } = town;
+      const [verdict] = town.send(SIX);
+      watching.release(watching.impose(verdict!), true, verdict);
+      watching.pass(HOUR);
+      if (later === 'person') watching.release(watching.block(verdict!.subject));
+      else {
+        const guessing = withoutAccounts(verdict!);
+        watching.release(watching.impose(guessing), later === 'false positive', guessing);
+      }
+      watching.pass(90 * MINUTE);
+      const restored = new SendVolume();
+      restored.restore(throughFrames(watching.models.sendVolume.dump()));
+      const place = { type: 'ip', value: THERE.ip } as const;
+      assert.match(restored.readings(place, watching.now)[0]?.notNow ?? '', /^a block for newcomers/u, later);
+      assert.deepEqual(town.send(SIX), [], later);
+    }
+  });
+
   test('is blocked again on that day if the false positive was one of another rule, or none', () => {
     for (const isOfNewcomers of [false, true]) {
       const town = new Town(FLEET(), days(0, 10), 40);
       const [verdict] = town.send(SIX);
-      const { accounts: _accounts, ...evidence } = verdict!.evidence;
-      const of = isOfNewcomers ? verdict! : { ...verdict!, evidence };
+      const of = isOfNewcomers ? verdict! : withoutAccounts(verdict!);
       town.watching.release(town.watching.impose(of), !isOfNewcomers, of);
       town.watching.pass(90 * MINUTE);
       assert.equal(town.send(days(6, 12)).length, 1);
