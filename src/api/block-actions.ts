@@ -183,7 +183,7 @@ export function bulkActionsRoute(deps: ApiDependencies): Route {
         // What is refused waits for nothing: five hundred ids would hold the event loop.
         await setImmediate();
       }
-      return ok({ items });
+      return { ...ok({ items }), isUnfinished: items.some(({ status }) => status >= 500) };
     },
   });
 }

@@ -391,7 +391,7 @@ function keptAs(text: string | undefined): string | undefined {
 }
 
 /** What a text can mean under each type. @throws InvalidInput if it fits none */
-function subjectsOf(value: string, types: Iterable<string>): readonly Subject[] {
+export function subjectsOf(value: string, types: Iterable<string>): readonly Subject[] {
   const subjects: Subject[] = [];
   let fault: InvalidInput | undefined;
   for (const type of types) {

@@ -5,6 +5,8 @@ import { CHANGES_KEPT } from '../../projections/blocks/changes.js';
 import { HELD_WISHES } from '../blocks/events.js';
 import { grouped, LONGEST_NAME } from '../kernel/printable.js';
 import { formatInstant } from '../kernel/time.js';
+import { SUBJECT_TYPES } from '../sending/subjects.js';
+import { subjectsOf } from './block-list.js';
 import type { ApiDependencies } from './dependencies.js';
 import type { Columns } from './export.js';
 import { EXPORT_TYPES, formatInput, pageOrExport } from './export.js';
@@ -29,7 +31,10 @@ import { CHANGE_TYPES, VIA } from './words.js';
 const changesQuery = z.strictObject({
   by: once.max(100).optional().meta({ description: 'Who, with or without `admin:`.' }),
   type: anyOf(CHANGE_TYPES),
-  value: once.max(LONGEST_NAME).optional().meta({ description: 'The subject, exactly, in normal form.' }),
+  value: once
+    .max(LONGEST_NAME)
+    .optional()
+    .meta({ description: 'The subject, exactly; compared in normal form.' }),
   via: anyOf(VIA),
   since: instantInput.optional(),
   until: instantInput.optional().meta({ description: 'Before this instant.' }),
@@ -111,10 +116,15 @@ async function* found(
   isTheirs: (change: Change) => boolean,
 ): AsyncGenerator<readonly ChangeJson[], void> {
   const newest = deps.models.changes.newest();
+  const { value } = query;
+  const values =
+    value === undefined
+      ? undefined
+      : new Set(subjectsOf(value, SUBJECT_TYPES).map((subject) => subject.value));
   for (let first = 0; first < newest.length; first += CHUNK) {
     yield newest
       .slice(first, first + CHUNK)
-      .filter((change) => matches(change, query) && isTheirs(change))
+      .filter((change) => matches(change, query, values) && isTheirs(change))
       .map((change) => changeView(deps, change));
     await setImmediate();
   }
@@ -161,13 +171,17 @@ function viaOf(requestId: string | null): ChangeJson['via'] {
   return requestId.startsWith('cli-') ? 'cli' : requestId.startsWith('page-') ? 'page' : 'api';
 }
 
-function matches({ at, subject, correlation, ...change }: Change, query: ChangesQuery): boolean {
-  const { by, type, value, via, since = -Infinity, until = Infinity } = query;
+function matches(
+  { at, subject, correlation, ...change }: Change,
+  query: ChangesQuery,
+  values: ReadonlySet<string> | undefined,
+): boolean {
+  const { by, type, via, since = -Infinity, until = Infinity } = query;
   return (
     (by === undefined || change.by === by || change.by === `admin:${by}`) &&
     type?.has(change.type) !== false &&
     via?.has(viaOf(requestIdOf(correlation))) !== false &&
-    (value === undefined || subject?.value === value) &&
+    (values === undefined || (subject !== undefined && values.has(subject.value))) &&
     at >= since &&
     at < until
   );

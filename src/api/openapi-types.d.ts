@@ -4550,7 +4550,7 @@ export interface operations {
                 by?: string;
                 /** @description Any of BlockImposed, BlockExtended, BlockShortened, BlockReleased, HeldMailDecided, ProposalApproved, ProposalDismissed, ExemptionGranted, ExemptionRevoked, OverrideSet, OverrideRemoved, RulesChanged, ShadowRulesChanged, ShadowRulesRemoved, ShadowRulesPromoted, PersonChanged, PersonForgotten; repeated, or separated by commas. */
                 type?: string | string[];
-                /** @description The subject, exactly, in normal form. */
+                /** @description The subject, exactly; compared in normal form. */
                 value?: string;
                 /** @description Any of page, cli, api, other; repeated, or separated by commas. */
                 via?: string | string[];

@@ -119,6 +119,8 @@ export class ApiClient {
         parse(await response.text(), response, this.#base) as ProblemBody,
         this.#base,
       );
+    if (response.headers.get('content-type')?.startsWith('text/event-stream') !== true)
+      throw noStopgap(this.#base);
     const decoder = new TextDecoder();
     let rest = '';
     try {
@@ -128,6 +130,8 @@ export class ApiClient {
         for (const line of lines)
           if (line.startsWith('data: ')) yield JSON.parse(line.slice(6)) as Schemas['FeedEvent'];
       }
+    } catch (thrown) {
+      throw this.#silent(thrown);
     } finally {
       gone.abort();
     }
@@ -146,14 +150,14 @@ export class ApiClient {
     }
   }
 
-  #fetch(method: Method, path: string, { params = {}, body, signal }: Untyped): Promise<Response> {
+  async #fetch(method: Method, path: string, { params = {}, body, signal }: Untyped): Promise<Response> {
     const { path: names = {}, query = {}, header } = params;
     const filled = path.replace(/\{(\w+)\}/g, (_, name: string) => encodeURIComponent(names[name]!));
     const url = new URL(filled.slice(1), this.#base);
     // The document has texts alone in queries.
     for (const [name, value] of Object.entries(query as Readonly<Record<string, string | undefined>>))
       if (value !== undefined) url.searchParams.set(name, value);
-    return fetch(url, {
+    const response = await fetch(url, {
       method: method.toUpperCase(),
       headers: {
         authorization: `Bearer ${this.#token}`,
@@ -166,9 +170,13 @@ export class ApiClient {
       redirect: 'error',
       ...(signal === undefined ? {} : { signal }),
     });
+    // Each answer of Stopgap has one. A proxy may have given another than ours.
+    if (response.ok && !response.headers.has('x-request-id')) throw noStopgap(this.#base);
+    return response;
   }
 
   #silent(thrown: unknown): StopgapError {
+    if (thrown instanceof StopgapError) return thrown;
     return new StopgapError(
       'unavailable',
       `no answer from ${this.#base.origin} (${causeOf(thrown)}): is stopgap serve running there? --url or STOPGAP_URL names another server`,
@@ -337,12 +345,15 @@ function parse(text: string, response: Response, base: URL): unknown {
   }
   // A proxy in front of a Stopgap that starts or stops.
   const isAway = response.status >= 502 && response.status <= 504;
+  if (!isAway) throw noStopgap(base);
   throw new StopgapError(
     'unavailable',
-    isAway
-      ? `${base.origin} answers ${response.status}, as a proxy does whose server is away: is stopgap serve running behind it?`
-      : `${base.origin} answers, but not as Stopgap does: check the URL`,
+    `${base.origin} answers ${response.status}, as a proxy does whose server is away: is stopgap serve running behind it?`,
   );
+}
+
+function noStopgap(base: URL): StopgapError {
+  return new StopgapError('unavailable', `${base.origin} answers, but not as Stopgap does: check the URL`);
 }
 
 function refusal(status: number, { code, detail, results }: ProblemBody, base: URL): StopgapError {

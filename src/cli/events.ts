@@ -32,14 +32,22 @@ export function eventsVerb(program: Command, io: CliIo): void {
       if (json !== true) print(io, line(['POSITION', 'AT', 'TYPE', 'BY', 'WHAT']));
       let last = after;
       let count = 0;
-      for await (const event of client.events({ after, categories, types })) {
-        const { position, at, type, by, stream } = event;
-        print(io, json === true ? asJson(event) : line([String(position), at, type, actorName(by), stream]));
-        last = String(position);
-        if (++count >= limit) return;
+      const on = (): string => (last === undefined ? '' : `: --after ${last} goes on`);
+      try {
+        for await (const event of client.events({ after, categories, types })) {
+          const { position, at, type, by, stream } = event;
+          print(
+            io,
+            json === true ? asJson(event) : line([String(position), at, type, actorName(by), stream]),
+          );
+          last = String(position);
+          if (++count >= limit) return;
+        }
+      } catch (thrown) {
+        if (!(thrown instanceof StopgapError)) throw thrown;
+        throw new StopgapError(thrown.code, `${thrown.message}${on()}`);
       }
-      const again = last === undefined ? '' : `: --after ${last} goes on`;
-      throw new StopgapError('unavailable', `the server has ended the feed${again}`);
+      throw new StopgapError('unavailable', `the server has ended the feed${on()}`);
     });
 }
 

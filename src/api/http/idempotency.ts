@@ -88,8 +88,9 @@ export class IdempotentAnswers {
     const answer = settled(instance, work);
     this.#underWay.set(slot, { fingerprint: mark, answer });
     try {
-      this.#kept.set(slot, { fingerprint: mark, answer: await answer });
-      return await answer;
+      const made = await answer;
+      if (made.isUnfinished !== true) this.#kept.set(slot, { fingerprint: mark, answer: made });
+      return made;
     } finally {
       this.#underWay.delete(slot);
     }

@@ -29,6 +29,8 @@ export interface Answer {
   /** Content type; application/json unless given. */
   readonly type?: string;
   readonly headers?: Readonly<Record<string, string | readonly string[]>>;
+  /** A part of it failed and may be tried again: it is not kept for its Idempotency-Key. */
+  readonly isUnfinished?: boolean;
 }
 
 /** One request, checked: what a handler works from. */

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import type { Answered } from '../../support/api/answered.js';
+import { StoreUnavailable } from '../../../src/store/port.js';
 import { ApiServer } from '../../support/api/server.js';
 
 const ACTIONS = '/api/v1/blocks/actions';
@@ -87,6 +88,36 @@ describe('one action on many blocks', () => {
       again.map(({ status, block }) => [status, block?.version]),
       first.map(({ status, block }) => [status, block?.version]),
     );
+  });
+
+  test('does the rest where the request is sent again with its key after the store was away for some', async (t) => {
+    const away = new Set<string>();
+    const halting = await ApiServer.start((deps) => {
+      const execute: typeof deps.blockCommands.execute = async (...asked) => {
+        if (away.has(asked[0].value)) throw new StoreUnavailable('the database is locked');
+        return deps.blockCommands.execute(...asked);
+      };
+      const blockCommands = new Proxy(deps.blockCommands, {
+        get(target, name) {
+          if (name === 'execute') return execute;
+          const own: unknown = Reflect.get(target, name, target);
+          return typeof own === 'function' ? (own.bind(target) as unknown) : own;
+        },
+      });
+      return { ...deps, blockCommands };
+    });
+    t.after(() => halting.stop());
+    const ids = [(await halting.block('s1@example.com')).id, (await halting.block('s2@example.com')).id];
+    const headers = { 'idempotency-key': 'bulk-2' };
+    const release = async (): Promise<readonly number[]> => {
+      const reply = await halting.post(ACTIONS, { action: 'release', ids }, { role: 'operator', headers });
+      return (reply.json.items as readonly Row[]).map(({ status }) => status);
+    };
+    away.add('s2@example.com');
+    assert.deepEqual(await release(), [200, 503]);
+    assert.deepEqual(await release(), [200, 503]);
+    away.clear();
+    assert.deepEqual(await release(), [200, 200]);
   });
 
   test('lets the event loop turn between the ids, also of those that there are not', async (t) => {

@@ -59,6 +59,55 @@ describe('how the command line finds server and token', () => {
     }
   });
 
+  test('what answers in JSON and is no Stopgap is named as such', async () => {
+    const other = http.createServer((_, response) => {
+      response.setHeader('content-type', 'application/json').end('{}');
+    });
+    other.listen(0, '127.0.0.1');
+    await once(other, 'listening');
+    const url = `http://127.0.0.1:${(other.address() as AddressInfo).port}`;
+    const told = `stopgap: ${url} answers, but not as Stopgap does: check the URL\n`;
+    await withTerminal({ STOPGAP_URL: url, STOPGAP_TOKEN: TOKENS.viewer }, async (terminal) => {
+      for (const verb of [
+        ['block', 'list'],
+        ['check', '--account', 'x@example.com'],
+        ['changes', '--json'],
+        ['events', '--json'],
+      ]) {
+        const { code, out, err } = await terminal.run(...verb);
+        assert.deepEqual([code, out, err], [1, '', told], verb.join(' '));
+      }
+    });
+    other.close();
+  });
+
+  test('a feed that is cut off names the place from which it goes on', async () => {
+    const event = {
+      position: 7,
+      at: '2026-01-01T00:00:00Z',
+      type: 'BlockImposed',
+      by: 'admin:x',
+      stream: 's',
+    };
+    const cut = http.createServer((request, response) => {
+      response.writeHead(200, {
+        'content-type': 'text/event-stream',
+        'x-request-id': request.headers['x-request-id'],
+      });
+      response.write(`data: ${JSON.stringify(event)}\n\n`, () => response.destroy());
+    });
+    cut.listen(0, '127.0.0.1');
+    await once(cut, 'listening');
+    const url = `http://127.0.0.1:${(cut.address() as AddressInfo).port}`;
+    await withTerminal({ STOPGAP_URL: url, STOPGAP_TOKEN: TOKENS.viewer }, async (terminal) => {
+      const { code, out, err } = await terminal.run('events', '--json');
+      assert.equal(code, 1);
+      assert.match(out, /"position":7/);
+      assert.match(err, /^stopgap: no answer from http:\S+ \(\S.*\): .*: --after 7 goes on\n$/);
+    });
+    cut.close();
+  });
+
   test('options go before the environment', () =>
     withTerminal({ STOPGAP_URL: 'http://127.0.0.1:9', STOPGAP_TOKEN: 'sgp_wrong' }, async (terminal) => {
       await writeFile(path.join(terminal.cwd, 'token'), `${TOKENS.viewer}\n`);

@@ -188,6 +188,7 @@ describe('lists on the command line', () => {
       out,
       /^AT +BY +WHAT +VIA +SUBJECT +WHY\n2026\S+ +the-admin +BlockImposed +cli +account changed@example\.com +by hand\n$/,
     );
+    assert.equal((await ran('changes', '--value', 'Changed@EXAMPLE.com')).out, out);
     assert.equal(((await json('changes', '--via', 'cli', '--limit', '1'))['items'] as unknown[]).length, 1);
     assert.match((await ran('changes', '--by', 'nobody')).err, /no changes/);
   });
