@@ -147,7 +147,11 @@ export class JobQueue implements QueueView {
   }
 
   async remove(ids: readonly string[]): Promise<void> {
-    await Promise.all(ids.map((id) => this.#remove(id)));
+    await Promise.all(
+      ids.map(async (id) => {
+        if (!(await readable(this.#remove(id)))) await this.#client.del(this.#queue.toKey(id));
+      }),
+    );
   }
 
   /** BullMQ removes no job that has a lock. */
@@ -224,10 +228,13 @@ export class JobQueue implements QueueView {
     const found = new Map<string, Instant | 'waits' | 'remains'>();
     await Promise.all(
       ids.map(async (id) => {
-        const job = await this.#queue.getJob(id);
-        if (job === undefined) return;
-        const isLost = async (): Promise<boolean> => (await job.getState()) === 'unknown';
-        found.set(id, job.finishedOn ?? ((await isLost()) ? 'remains' : 'waits'));
+        const look = async (): Promise<void> => {
+          const job = await this.#queue.getJob(id);
+          if (job === undefined) return;
+          const isLost = async (): Promise<boolean> => (await job.getState()) === 'unknown';
+          found.set(id, job.finishedOn ?? ((await isLost()) ? 'remains' : 'waits'));
+        };
+        if (!(await readable(look()))) found.set(id, 'remains');
       }),
     );
     return found;
@@ -246,6 +253,18 @@ export class JobQueue implements QueueView {
 
   async close(): Promise<void> {
     await this.#queue.close();
+  }
+}
+
+/** False where somebody else has written what is no job under its key: no other job may wait for that. */
+async function readable(work: Promise<unknown>): Promise<boolean> {
+  try {
+    await work;
+    return true;
+  } catch (error) {
+    if (error instanceof SyntaxError || (error instanceof Error && error.message.includes('WRONGTYPE')))
+      return false;
+    throw error;
   }
 }
 

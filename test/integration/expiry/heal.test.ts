@@ -74,6 +74,32 @@ describe('reconciliation', { skip, timeout: 30_000 }, () => {
     );
   });
 
+  test('runs each where somebody has put something else in the place of a job', async () => {
+    const { work, done } = await world({ reconcileEvery: 100 });
+    const tasks = ['a', 'b', 'c'].map((block) => taskFor(block, Date.now() + 600));
+    for (const task of tasks) work.plan(task);
+    await work.settled();
+    await redis.client.set(key(jobId(tasks[0]!)), 'no job');
+    work.start(doNothing);
+    await done.count(3);
+    assert.deepEqual(done.all.map(({ block }) => block).sort(), ['a', 'b', 'c']);
+  });
+
+  test('heals the others where somebody has spoilt what a job says', async () => {
+    const { work, healed } = await world();
+    work.start(doNothing);
+    await work.reconcile();
+    for (const block of ['a', 'b']) work.plan(taskFor(block, Date.now() + HOUR));
+    await work.settled();
+    const [spoilt] = await delayed();
+    await redis.client.hset(key(spoilt!), 'data', '{no JSON');
+    await redis.client.del(key('delayed'));
+    await work.reconcile();
+    assert.equal(healed.all.at(-1)?.added, 2);
+    assert.equal((await delayed()).length, 2);
+    assert.match((await redis.client.hget(key(spoilt!), 'data'))!, /^\{"/);
+  });
+
   test('adds a job that was removed by hand, although its remains occupy the id', async () => {
     const { work, done, healed } = await world();
     work.start(doNothing);
