@@ -34,8 +34,10 @@ export function toldOf(
   const { block } = refusing;
   if (isAsked !== true || mailServers === undefined)
     return { reply: replyLine(refusalReply(block.refusal, contact)) };
-  const { action, line } = mailServers.verdicts.refusalOf(block);
-  return { reply: action === 'hold' ? (unheldOf(refusing, past)?.reply ?? null) : line };
+  const { verdicts } = mailServers;
+  const { action, line, reply } = verdicts.refusalOf(block);
+  if (action !== 'hold') return { reply: line };
+  return { reply: verdicts.mayHold ? (unheldOf(refusing, past)?.reply ?? null) : replyLine(reply) };
 }
 
 /** The last refusal of mail like this by a block that holds, if it was one of mail that could not be held. */
@@ -66,7 +68,8 @@ export function authReplyTo(deps: ApiDependencies, refusing: Refusing): string |
   const { refusal } = refusing.block;
   if (refusal === 'honest') return null;
   if (deps.isAsked !== true) return replyLine(feignedReply(refusal));
-  return refusal === 'soft' && toldOf(deps, refusing).reply !== null ? AS_WRONG : null;
+  const isHeld = deps.mailServers?.verdicts.refusalOf(refusing.block).action === 'hold';
+  return refusal === 'soft' && !isHeld ? AS_WRONG : null;
 }
 
 /** What would refuse a sender, and what its client is told then. */

@@ -103,12 +103,14 @@ export function blockDetails(block: Block, now: Instant): string {
     ...(block.endedAt === null ? [] : [['ended', when(block.endedAt)] as const]),
   ];
   const head = lines.map(([name, value]) => `${name.padEnd(11)}${value}`.trimEnd());
-  const past = history.map(({ at, type, by, note, until: end, refusal: told, held, hook }) => {
+  const past = history.map(({ at, type, by, note, until: end, refusal: told, held, hook, evidence: why }) => {
     const more = [
       end === undefined ? '' : end === null ? 'indefinite' : `until ${end}`,
       told === undefined ? '' : `refusal: ${told}`,
       held === undefined ? '' : `held mail: ${held}`,
       hook === undefined ? '' : hookText(hook),
+      // What it began with stands above.
+      why === undefined || type !== 'BlockExtended' ? '' : printable(why.sentence),
       note === undefined ? '' : `"${printable(note)}"`,
     ];
     return `  ${at}  ${type}  ${printable(actorName(by))}  ${more.filter((text) => text !== '').join('  ')}`.trimEnd();

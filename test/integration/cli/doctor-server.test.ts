@@ -37,6 +37,7 @@ async function answering(
     };
     const body = bodies[request.url ?? ''];
     const isExpired = request.headers.authorization === 'Bearer sgp_expired';
+    response.setHeader('x-request-id', 'r1');
     response.statusCode = isExpired ? 401 : body === undefined ? 403 : 200;
     response.setHeader('Content-Type', 'application/json');
     response.end(JSON.stringify(isExpired ? {} : (body ?? { code: 'forbidden', detail: BARRED })));

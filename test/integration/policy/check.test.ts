@@ -321,7 +321,7 @@ describe('a check where a mail server asks and no mail is taken', () => {
     assert.deepEqual((await check(stopgap, `account=${ALICE}`)).held, [{ block: network, count: 1 }]);
   });
 
-  test('says that mail goes on while the store is away', async (t) => {
+  test('says that mail goes on while the store is away, but what a block would hold', async (t) => {
     let isAway = false;
     const stopgap = await asked(t, {}, (store) =>
       changed(store, {
@@ -334,7 +334,11 @@ describe('a check where a mail server asks and no mail is taken', () => {
         },
       }),
     );
+    await stopgap.block('account', BOB, { refusal: 'hold' });
+    const held = async (): Promise<string> => (await check(stopgap, `account=${BOB}`)).rcpt.outcome;
+    assert.equal(await held(), 'held');
     isAway = true;
+    assert.equal(await held(), 'refused', 'it would be listed nowhere');
     await eventually('the check tells of it', async () => {
       const { sentence } = await check(stopgap, `account=${ALICE}`);
       assert.doesNotMatch(sentence, /451/);

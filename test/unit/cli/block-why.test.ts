@@ -120,4 +120,16 @@ describe('the details of a block', () => {
     );
     assert.doesNotMatch(details(), /^accounts/m);
   });
+
+  test('say of each time that a rule made it longer why', () => {
+    const sentence = 'Account a@example.com: 40 refused attempts within 24h; rule "day" allows 32.';
+    const until = '2026-11-30T04:08:51.318Z';
+    const longer = { at: until, position: 9, type: 'BlockExtended', by: 'rule:day', until } as const;
+    const made = block('Account a@example.com: 48 messages within 24h; rule "day" allows 32.', {
+      history: [{ ...longer, evidence: { sentence } as BlockJson['evidence'] & object }],
+      since: until,
+      endedAt: null,
+    });
+    assert.ok(blockDetails(made, 0).endsWith(`BlockExtended  rule day  until ${until}  ${sentence}`));
+  });
 });

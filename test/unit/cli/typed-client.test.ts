@@ -11,7 +11,7 @@ test('a request has its names in the path, its parameters in the query and the v
   const server = createServer((request, response) => {
     const { method, url, headers } = request;
     asked.push(`${method} ${url} ${headers['if-match'] ?? '-'} ${headers['content-type'] ?? '-'}`);
-    response.setHeader('content-type', 'application/json');
+    response.setHeader('content-type', 'application/json').setHeader('x-request-id', 'r1');
     request.resume().on('end', () => response.end('{}'));
   }).listen(0, '127.0.0.1');
   await once(server, 'listening');
