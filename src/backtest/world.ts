@@ -22,8 +22,9 @@ import type { MessageRefused } from '../sending/events.js';
 import type { SenderIdentity, Subject } from '../sending/subjects.js';
 import { subjectKey } from '../sending/subjects.js';
 
-/** Something that happened, from any source; a {@link RecordedEvent} is one. */
-export type ActivityEvent = Pick<RecordedEvent, 'type' | 'at' | 'recordedAt' | 'by' | 'stream' | 'data'>;
+/** Something that happened, from any source; a {@link RecordedEvent} is one. Only what was recorded has an id. */
+export type ActivityEvent = Pick<RecordedEvent, 'type' | 'at' | 'recordedAt' | 'by' | 'stream' | 'data'> &
+  Partial<Pick<RecordedEvent, 'id'>>;
 
 export interface WorldOptions {
   readonly rules: RuleSet;
