@@ -31,17 +31,18 @@ interface Written {
   readonly target: string;
 }
 
+/** Names of what the shell has opened: who did so reads it by its descriptor. */
+const OPENED = /^\/(?:dev\/(?:stdout|stderr|fd\/)|proc\/)/;
 /** Bytes of a file that is there in which its first line must end. */
 const LONGEST_LINE = 65_536;
 
 /**
  * A file that a command writes line by line. It is written beside and renamed at the end: until then, and where the command fails,
- * what was there stays. What is no file on a disk, such as /dev/null, is written to as it is.
+ * what was there stays. What is no file on a disk, such as /dev/null, or is open already, such as /dev/stdout, is written to as it is.
  */
 export class OutputFile {
   readonly stream: WriteStream;
-  readonly #written:
-    { readonly handle: FileHandle; readonly aside: string; readonly target: string } | undefined;
+  readonly #written: Written | undefined;
   #fault: Error | undefined;
 
   private constructor(stream: WriteStream, written?: Written) {
@@ -59,7 +60,7 @@ export class OutputFile {
   static async #open({ cwd }: CliIo, names: OutputNames): Promise<OutputFile> {
     const named = path.resolve(cwd, names.name);
     const before = await statOf(named);
-    if (before?.isFile() === false) {
+    if (before?.isFile() === false || OPENED.test(named)) {
       const stream = createWriteStream(named);
       await once(stream, 'open');
       return new OutputFile(stream);

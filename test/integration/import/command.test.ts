@@ -1,6 +1,18 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { chmod, chown, link, lstat, mkdir, readdir, readFile, rm, stat, symlink } from 'node:fs/promises';
+import {
+  chmod,
+  chown,
+  link,
+  lstat,
+  mkdir,
+  open,
+  readdir,
+  readFile,
+  rm,
+  stat,
+  symlink,
+} from 'node:fs/promises';
 import { describe, test } from 'node:test';
 import { LineReader } from '../../../src/backtest/trace/trace.js';
 import { RulesCommandHandler } from '../../../src/commands/rules-commands.js';
@@ -126,6 +138,15 @@ describe('stopgap import postfix-log', () => {
       assert.match(failed.err, /the pipe broke/);
       assert.equal(await readFile(folder.path('trace.ndjson'), 'utf8'), earlier);
       assert.deepEqual(await unfinished(folder), []);
+    });
+
+    test('writes to what is open already, such as /dev/stdout, as it is', async (t) => {
+      const folder = await ImportFolder.open(t, { 'mail.log': LOG });
+      const handle = await open(folder.path('out'), 'w+');
+      t.after(() => handle.close());
+      const { code, err } = await folder.import(['mail.log', '--trace', `/proc/self/fd/${handle.fd}`]);
+      assert.deepEqual([code, err], [0, '']);
+      assert.equal(parsed(await handle.readFile('utf8')).length, 10);
     });
 
     test('ends with what the system says if it cannot be written', async (t) => {
