@@ -159,7 +159,7 @@ export async function writePrivateFile(file: string, text: string): Promise<void
  *
  * @param named how the message names it
  */
-async function giveTo(
+export async function giveTo(
   made: FileHandle,
   { uid, gid }: { readonly uid: number; readonly gid: number },
   named: string,

@@ -8,8 +8,10 @@ import { StopgapError } from '../kernel/errors.js';
 import type { RecordedEvent } from '../kernel/events.js';
 import type { Instant } from '../kernel/time.js';
 import type { RuleSet } from '../rules/model.js';
+import { recentlyUsed } from '../runtime/recently-used.js';
 import type {
   AuthenticationFailed,
+  BounceReceived,
   MessageAccepted,
   MessageRefused,
   RecipientsRefused,
@@ -42,6 +44,9 @@ export interface TrialOptions extends Candidate {
   readonly listener: CaseListener;
 }
 
+/** Refused messages of which it is known that none of them came back. */
+const STOPPED_KEPT = 100_000;
+
 /** One rule set against what happened: what it refuses, the resulting cases, and how right they are. */
 export class Trial {
   readonly name: string;
@@ -54,6 +59,8 @@ export class Trial {
   readonly attempts = { refused: 0, letThrough: 0 };
   readonly scorer: Scorer | undefined;
   readonly #people: People;
+  /** The recorded messages that these rules refuse, the last of them: mail servers give up within days. */
+  readonly #stopped = recentlyUsed<string, true>(STOPPED_KEPT);
   readonly #index: number;
   readonly #judge: (one: BacktestCase) => CaseVerdict;
   /** The attack that the message under way belongs to: what it trips has caught it. */
@@ -99,6 +106,7 @@ export class Trial {
     this.scorer?.message(activity.at, recipients, attack, sender.label, refusing !== undefined, rule);
     if (refusing !== undefined) {
       this.world.refused(refusing, activity.data as MessageAccepted);
+      if (activity.id !== undefined) this.#stopped.set(activity.id, true);
       add(this.refused, recipients);
       this.#credit(refusing, recipients, identity!, attack);
       return refusing;
@@ -121,10 +129,14 @@ export class Trial {
         return;
       case 'MessageRefused':
         return this.#refusedThen(activity);
-      case 'AuthenticationFailed':
-        // A feigned failure was a refusal of other rules.
-        if ((activity.data as AuthenticationFailed).kind === 'genuine') this.world.fold(activity);
+      case 'BounceReceived': {
+        const { send } = activity.data as BounceReceived;
+        // What these rules refuse has reached nobody who could send it back.
+        if (send === undefined || !this.#stopped.has(send)) this.world.fold(activity);
         return;
+      }
+      case 'AuthenticationFailed':
+        return this.#loginFailed(activity);
       default: {
         // A block event carries what `apply` asks for: it was recorded.
         const event = activity as RecordedEvent;
@@ -137,6 +149,23 @@ export class Trial {
   /** Nothing more happens: what is still open is handed over. */
   close(): void {
     this.cases.close();
+  }
+
+  /**
+   * A login that these rules make fail is feigned, whatever it was then. Where they let it through, one that was feigned then
+   * counts for nothing: whether its password was right nobody knows.
+   */
+  #loginFailed(activity: ActivityEvent): void {
+    const data = activity.data as AuthenticationFailed;
+    const { account, network, kind } = data;
+    // The address that a network begins with lies in it.
+    const ip = network.replace('/64', '');
+    const sender = senderIdentity({ account, returnPath: account, ip, direction: 'outbound' });
+    const refusing = this.world.refusing(sender);
+    // An honest block lets logins pass.
+    if (refusing !== undefined && refusing.refusal !== 'honest')
+      this.world.fold({ ...activity, data: { ...data, kind: 'feigned', block: refusing.id } });
+    else if (kind === 'genuine') this.world.fold(activity);
   }
 
   /** What was refused then is an attempt still; how many recipients it would have had nobody knows. */

@@ -13,6 +13,7 @@ import type { TimedTask, TimedWork } from '../expiry/port.js';
 import type { RecordedEvent } from '../kernel/events.js';
 import { FloodCoalescer } from '../kernel/flood-coalescer.js';
 import type { AlarmClock, Instant, Milliseconds } from '../kernel/time.js';
+import { SummedUp } from '../recording/summed-up.js';
 import type { RulesChanged, RuleSet } from '../rules/model.js';
 import { ruleActor, RULES_STREAM } from '../rules/model.js';
 import type { Response, Verdict } from '../rules/respond.js';
@@ -21,8 +22,9 @@ import type { MessageRefused } from '../sending/events.js';
 import type { SenderIdentity, Subject } from '../sending/subjects.js';
 import { subjectKey } from '../sending/subjects.js';
 
-/** Something that happened, from any source; a {@link RecordedEvent} is one. */
-export type ActivityEvent = Pick<RecordedEvent, 'type' | 'at' | 'recordedAt' | 'by' | 'stream' | 'data'>;
+/** Something that happened, from any source; a {@link RecordedEvent} is one. Only what was recorded has an id. */
+export type ActivityEvent = Pick<RecordedEvent, 'type' | 'at' | 'recordedAt' | 'by' | 'stream' | 'data'> &
+  Partial<Pick<RecordedEvent, 'id'>>;
 
 export interface WorldOptions {
   readonly rules: RuleSet;
@@ -62,6 +64,7 @@ export class BacktestWorld {
   readonly #standings = new Map<string, Standing>();
   readonly #due: DueTasks;
   readonly #refusals: FloodCoalescer<Omit<MessageRefused, 'count' | 'since'>>;
+  readonly #summedUp = new SummedUp();
   readonly #onBlockEvent: WorldOptions['onBlockEvent'];
   readonly #onVerdict: WorldOptions['onVerdict'];
   readonly #plans: Plan[] = [];
@@ -95,9 +98,7 @@ export class BacktestWorld {
       { idsKept: IDS_KEPT, endedKept: ENDED_KEPT },
     );
     this.#refusals = new FloodCoalescer(this.#clock, (item, count, since) => {
-      const { direction, account, returnPath, ip, stage, block, reply } = item;
-      const data: MessageRefused = { direction, account, returnPath, ip, stage, block, reply, count, since };
-      this.#append('MessageRefused', data, this.#clock.now(), DETECTOR, 'send-refused');
+      this.#append('MessageRefused', { ...item, count, since }, this.#clock.now(), DETECTOR, 'send-refused');
     });
     const change: RulesChanged = { version: VERSION, rules, source: '', origin: 'file' };
     this.#append('RulesChanged', change, start, 'system:rules-file', RULES_STREAM);
@@ -139,8 +140,8 @@ export class BacktestWorld {
   ): void {
     const { direction, account, returnPath, ip, ehlo } = from;
     const stage = block.refusal === 'honest' ? 'rcpt' : 'auth';
-    const key = `${block.id} ${stage} ${account ?? ip ?? ''}`;
-    this.#refusals.add(key, { direction, account, returnPath, ip, ehlo, stage, block: block.id, reply: '' });
+    const attempt = { direction, account, returnPath, ip, ehlo, stage, block: block.id, reply: '' } as const;
+    this.#refusals.add(this.#summedUp.keyOf(attempt), attempt);
   }
 
   /** Folds what happened; what it trips is acted upon before this returns. */

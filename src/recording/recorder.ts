@@ -1,7 +1,6 @@
 import type { Logger } from 'pino';
 import { Backoff, within } from '../runtime/clock.js';
 import { envelope } from '../runtime/ids.js';
-import { recentlyUsed } from '../runtime/recently-used.js';
 import type { Fact, NewEvent } from '../kernel/events.js';
 import { messageOf } from '../kernel/errors.js';
 import type { AlarmClock, Milliseconds } from '../kernel/time.js';
@@ -16,11 +15,12 @@ import type {
   SendEvent,
 } from '../sending/events.js';
 import { authStream, heldStream, sendStream } from '../sending/events.js';
-import { clientNetwork, neighbourhood, normalizeAddress } from '../sending/identity.js';
+import { normalizeAddress } from '../sending/identity.js';
 import { senderIdentity, sendStreamKey } from '../sending/subjects.js';
 import type { Appended, EventStore } from '../store/port.js';
 import { StoreUnavailable } from '../store/port.js';
 import { FloodCoalescer } from '../kernel/flood-coalescer.js';
+import { SummedUp } from './summed-up.js';
 
 export interface RecorderOptions {
   readonly store: EventStore;
@@ -36,10 +36,6 @@ const MOST_WAITING = 10_000;
 const MANY_WAITING = MOST_WAITING / 2;
 /** Of these, how many the store has at a time. It writes together what came while it wrote. */
 const AT_ONCE = 1024;
-/** Blocks of which it is remembered where their senders' attempts come from, those of the last attempts. */
-const MOST_TRIED = 10_000;
-/** Places of one block that are told apart: a thief with more may cost no more events. */
-const MOST_PLACES = 8;
 /** Between attempts to record held mail. */
 const PAUSES = { first: SECOND, most: 30 * SECOND };
 
@@ -104,8 +100,7 @@ export class Recorder {
   #writing = 0;
   /** Told when it has acknowledged all of them. */
   #allWritten = (): void => undefined;
-  /** By block: networks and EHLO names of attempts. */
-  readonly #places = recentlyUsed<string, Set<string>>(MOST_TRIED);
+  readonly #summedUp = new SummedUp();
   /** Held mail that the store could not take. */
   readonly #unrecorded = new Set<Waiting>();
   readonly #backoff = new Backoff(PAUSES);
@@ -299,23 +294,7 @@ export class Recorder {
 
   /** Records one refusal of ours. It summarises a flood. */
   refused(data: Counted<MessageRefused>, correlation: string, trace: string | undefined): void {
-    // What is held and what is not, and why, are told apart.
-    const what = `${data.block} ${data.stage} ${data.reply} ${data.unheld ?? ''} ${data.full ?? ''}`;
-    const key =
-      data.account === undefined
-        ? `${what} ${data.ip ?? ''}`
-        : `${what} ${data.account} ${this.#placeOf(data)}`;
-    this.#refusals.add(key, { data, correlation, trace });
-  }
-
-  /** Where an account's attempts come from, so that those of a thief are not taken for the owner's; empty beyond the first few. */
-  #placeOf({ block, ip, ehlo }: Counted<MessageRefused>): string {
-    const place = `${ip === undefined ? '' : neighbourhood(clientNetwork(ip))} ${ehlo ?? ''}`;
-    const known = this.#places.get(block) ?? new Set();
-    if (known.has(place)) return place;
-    if (known.size >= MOST_PLACES) return '';
-    this.#places.set(block, known.add(place));
-    return place;
+    this.#refusals.add(this.#summedUp.keyOf(data), { data, correlation, trace });
   }
 
   /** Records one failed login. It summarises a flood. */

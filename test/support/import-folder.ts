@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { PassThrough } from 'node:stream';
+import { PassThrough, Readable } from 'node:stream';
 import type { TestContext } from 'node:test';
 import type { CliIo } from '../../src/cli/io.js';
 import { run } from '../../src/cli/program.js';
@@ -45,15 +45,15 @@ rules:
     return path.join(this.cwd, name);
   }
 
-  /** `stopgap import postfix-log …` */
-  async import(args: readonly string[], input: string | Buffer = '', now = NOW): Promise<Ran> {
+  /** `stopgap import postfix-log …` @param input an error: it cannot be read */
+  async import(args: readonly string[], input: string | Buffer | Error = '', now = NOW): Promise<Ran> {
     const [stdin, stdout, stderr] = [new PassThrough(), new PassThrough(), new PassThrough()];
     const texts = { out: '', err: '' };
     stdout.on('data', (chunk: Buffer) => (texts.out += chunk.toString()));
     stderr.on('data', (chunk: Buffer) => (texts.err += chunk.toString()));
-    stdin.end(input);
+    if (!(input instanceof Error)) stdin.end(input);
     const io: CliIo = {
-      stdin: stdin as unknown as CliIo['stdin'],
+      stdin: (input instanceof Error ? broken(input) : stdin) as unknown as CliIo['stdin'],
       stdout,
       stderr,
       env: {},
@@ -74,4 +74,12 @@ rules:
     await store.close();
     return events;
   }
+}
+
+function broken(error: Error): Readable {
+  return new Readable({
+    read() {
+      this.destroy(error);
+    },
+  });
 }

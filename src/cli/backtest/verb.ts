@@ -1,7 +1,5 @@
 import path from 'node:path';
 import { once } from 'node:events';
-import type { WriteStream } from 'node:fs';
-import { createWriteStream } from 'node:fs';
 import type { Command } from 'commander';
 import { InvalidArgumentError } from 'commander';
 import type { Decision } from '../../backtest/cases.js';
@@ -23,6 +21,7 @@ import type { CliIo } from '../io.js';
 import { StatusLine, asJson, note, openNamed, print, readNamed } from '../io.js';
 import type { ConfigOption } from '../options.js';
 import { configForFiles, withConfig } from '../options.js';
+import { jsonFields, OutputFile } from '../output-file.js';
 import { nothingText, reportText } from './format.js';
 
 interface BacktestOption extends ConfigOption {
@@ -91,10 +90,16 @@ async function backtest(io: CliIo, options: BacktestOption, store: ReadableStore
   const decisions =
     options.decisions === undefined
       ? undefined
-      : await openNamed(
-          options.decisions,
-          'name a file in a folder that is there and can be written to',
-          DecisionsFile.open(path.resolve(io.cwd, options.decisions)),
+      : new DecisionsFile(
+          await OutputFile.open(io, {
+            name: options.decisions,
+            option: '--decisions',
+            inputs: [options.trace, options.rules, options.against, options.labels].filter(
+              (name) => name !== undefined,
+            ),
+            kind: 'decisions',
+            isKind: isDecision,
+          }),
         );
   const status = new StatusLine(io);
   const begun = io.clock.now();
@@ -112,12 +117,12 @@ async function backtest(io: CliIo, options: BacktestOption, store: ReadableStore
       return decisions?.room();
     },
   };
-  let report: BacktestReport;
+  let report: BacktestReport | undefined;
   try {
     report = await runBacktest(running);
   } finally {
     status.clear();
-    await decisions?.close();
+    await decisions?.close(report !== undefined);
   }
   note(io, speedText(report.sends.messages, io.clock.now() - begun));
   const ranged = from !== undefined || to !== undefined;
@@ -187,39 +192,37 @@ function wholeNumber(text: string): number {
   return Number(text);
 }
 
+/** Whether a line is one that {@link DecisionsFile} has written. */
+function isDecision(line: string): boolean {
+  const { time, action, rule } = jsonFields(line);
+  return [time, action, rule].every((field) => typeof field === 'string');
+}
+
 /** A decision a line, as JSON. */
 class DecisionsFile {
-  readonly #out: WriteStream;
-  #fault: Error | undefined;
+  readonly #file: OutputFile;
 
-  private constructor(out: WriteStream) {
-    this.#out = out;
-    out.on('error', (error) => (this.#fault ??= error));
-  }
-
-  /** Overwrites an existing file. @throws the operating system's error */
-  static async open(file: string): Promise<DecisionsFile> {
-    const out = createWriteStream(file, { mode: 0o600 });
-    await once(out, 'open');
-    return new DecisionsFile(out);
+  constructor(file: OutputFile) {
+    this.#file = file;
   }
 
   write(decision: Decision): void {
-    this.#out.write(`${JSON.stringify(decision)}\n`);
+    this.#file.stream.write(`${JSON.stringify(decision)}\n`);
   }
 
   /** Undefined if more can be written at once. @throws what the operating system says */
   room(): Promise<void> | undefined {
-    if (this.#fault !== undefined) throw this.#fault;
-    return this.#out.writableNeedDrain ? this.#drained() : undefined;
+    const { fault, stream } = this.#file;
+    if (fault !== undefined) throw fault;
+    return stream.writableNeedDrain ? this.#drained() : undefined;
   }
 
-  async close(): Promise<void> {
-    if (this.#fault === undefined) await new Promise<void>((resolve) => this.#out.end(() => resolve()));
-    if (this.#fault !== undefined) throw this.#fault;
+  /** @param isWhole false: what was there before stays */
+  close(isWhole: boolean): Promise<void> {
+    return this.#file.close(isWhole);
   }
 
   async #drained(): Promise<void> {
-    await once(this.#out, 'drain');
+    await once(this.#file.stream, 'drain');
   }
 }

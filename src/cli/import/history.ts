@@ -25,7 +25,8 @@ export interface Target {
   written(): Record<string, number>;
   /** Which store or file it is, without passwords. */
   readonly into: string;
-  close(): Promise<void>;
+  /** @param isWhole false: what it was to replace stays */
+  close(isWhole: boolean): Promise<void>;
 }
 
 /** The store of the configuration, for history to be written into. @throws StoreRefused */

@@ -1,5 +1,3 @@
-import { once } from 'node:events';
-import { createWriteStream } from 'node:fs';
 import path from 'node:path';
 import type { Command } from 'commander';
 import { InvalidArgumentError } from 'commander';
@@ -17,6 +15,7 @@ import type { CliIo } from '../io.js';
 import { asJson, counted, note, openNamed, StatusLine, table } from '../io.js';
 import type { ConfigOption } from '../options.js';
 import { configForFiles, withConfig } from '../options.js';
+import { jsonFields, OutputFile } from '../output-file.js';
 import type { Target } from './history.js';
 
 export interface ImportOptions extends ConfigOption {
@@ -67,10 +66,10 @@ export function importVerb(program: Command, io: CliIo): void {
     // Everything that may be wrong is looked at before anything is written.
     const placeOf = await placesOf(io, config);
     const target =
-      options.trace === undefined ? await openStore(io, config) : await openTrace(io, options.trace);
+      options.trace === undefined ? await openStore(io, config) : await openTrace(io, options.trace, names);
     const progress = new StatusLine(io);
     const total = totalOf(files);
-    let summary: LogSummary;
+    let summary: LogSummary | undefined;
     try {
       summary = await readPostfixLogs(
         files,
@@ -84,21 +83,25 @@ export function importVerb(program: Command, io: CliIo): void {
       );
     } finally {
       progress.clear();
-      await target.close();
+      await target.close(summary !== undefined && !isNothing(summary));
     }
     const written = target.written();
     const text =
       options.json === true
         ? asJson(summaryJson(summary, zone, written))
-        : summaryLines(summary, zone, written, target.into).join('\n');
+        : summaryLines(summary, zone, written, isNothing(summary) ? undefined : target.into).join('\n');
     // Standard output is for the result: a trace, or else the summary.
     (options.trace === '-' ? io.stderr : io.stdout).write(`${text}\n`);
-    const { broken, understood } = summary;
-    if (broken > 0 && understood === 0) {
+    if (isNothing(summary)) {
       const what = `nothing was imported: not a single line was understood`;
       throw new StopgapError('invalid-input', `${what}; name mail logs of Postfix, as in /var/log/mail.log*`);
     }
   });
+}
+
+/** Whether there were lines, and not one was understood. */
+function isNothing({ broken, understood }: LogSummary): boolean {
+  return broken > 0 && understood === 0;
 }
 
 /** Stores are loaded for this alone: other verbs start in a fraction of the time. */
@@ -115,21 +118,32 @@ async function placesOf(io: CliIo, { geoip }: Config): Promise<PostfixLogOptions
   );
 }
 
-async function openTrace(io: CliIo, name: string): Promise<Target> {
-  const isFile = name !== '-';
-  const out = isFile ? createWriteStream(path.resolve(io.cwd, name), { mode: 0o600 }) : io.stdout;
-  if (isFile)
-    await openNamed(name, 'name a file in a folder that is there and can be written to', once(out, 'open'));
-  const sink = new TraceWriter(out);
+/** @param names the logs that are read */
+async function openTrace(io: CliIo, name: string, names: readonly string[]): Promise<Target> {
+  const file =
+    name === '-'
+      ? undefined
+      : await OutputFile.open(io, {
+          name,
+          option: '--trace',
+          inputs: names,
+          kind: 'trace',
+          isKind: isTraceLine,
+        });
+  const sink = new TraceWriter(file?.stream ?? io.stdout);
   return {
     sink,
     entitled: (account, returnPath) => isEntitled({ kind: 'own' }, account, returnPath),
     written: () => ({ lines: sink.written }),
-    into: isFile ? name : 'standard output',
-    async close() {
-      if (isFile) await new Promise<void>((resolve) => out.end(() => resolve()));
-    },
+    into: file === undefined ? 'standard output' : name,
+    close: async (isWhole) => file?.close(isWhole),
   };
+}
+
+/** Whether a line is one of a trace, whoever wrote it. */
+function isTraceLine(line: string): boolean {
+  const { time, recipients } = jsonFields(line);
+  return typeof time === 'string' && typeof recipients === 'number';
 }
 
 /** All are opened before any is read: a slip of the pen costs no half import. */
@@ -211,7 +225,12 @@ const SHOWN = 120;
 type Written = Readonly<Record<string, number>>;
 
 /** The summary as people read it. */
-function summaryLines(summary: LogSummary, zone: string, written: Written, into: string): string[] {
+function summaryLines(
+  summary: LogSummary,
+  zone: string,
+  written: Written,
+  into: string | undefined,
+): string[] {
   const { files, lines, ignored, broken, brokenLines, events, accounts, firstAt, lastAt } = summary;
   const rows = [
     ['read', `${counted(lines, 'line')} of ${counted(files, 'file')}, times without a zone in ${zone}`],
@@ -245,7 +264,7 @@ function summaryLines(summary: LogSummary, zone: string, written: Written, into:
       .map(([key, count]) => WRITTEN[key]!(count))
       .join(', '),
   ]);
-  rows.push(['', `into ${printable(into)}`]);
+  if (into !== undefined) rows.push(['', `into ${printable(into)}`]);
   const shown = brokenLines.map(({ file, line, reason, text }) => {
     const cut = printable(text.length > SHOWN ? `${text.slice(0, SHOWN - 1)}…` : text);
     return `${printable(file)}:${line}: ${reason}${cut === '' ? '' : `: ${cut}`}`;

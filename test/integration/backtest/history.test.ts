@@ -7,8 +7,10 @@ import type { BlockCommand } from '../../../src/blocks/commands.js';
 import { newId } from '../../../src/runtime/ids.js';
 import { HOUR, MINUTE, SECOND, formatInstant } from '../../../src/kernel/time.js';
 import { parseRules } from '../../../src/rules/parse.js';
-import type { MessageAccepted } from '../../../src/sending/events.js';
+import type { AuthenticationFailed, MessageAccepted } from '../../../src/sending/events.js';
+import { authStream } from '../../../src/sending/events.js';
 import type { MailDirection, Subject } from '../../../src/sending/subjects.js';
+import { senderIdentity } from '../../../src/sending/subjects.js';
 import { openSqliteForReading } from '../../../src/store/sqlite/reader.js';
 import { Live } from '../../support/backtest/live.js';
 
@@ -49,6 +51,28 @@ class Scene {
 
   async pass(span: number): Promise<void> {
     await this.live.advance(this.live.clock.now() + span);
+  }
+
+  /** A login from this network fails two minutes later, under the rules in force. */
+  async fail(network: string, more: Partial<AuthenticationFailed> = {}): Promise<void> {
+    await this.pass(2 * MINUTE);
+    const now = this.live.clock.now();
+    const ip = network.replace('/64', '');
+    const block = this.live.models.activeBlocks.find(senderIdentity({ ip, direction: 'outbound' }), now);
+    const kind = block === undefined ? 'genuine' : 'feigned';
+    const data = { network, kind, block: block?.id, count: 1, since: now, ...more } as const;
+    await this.live.record(authStream(network), { type: 'AuthenticationFailed', data });
+  }
+
+  /** The cases that there were. */
+  get cases(): unknown {
+    const kept = [...this.live.models.ledger.kept()];
+    return kept.map(({ subject, since, until, state }) => [
+      subject.value,
+      formatInstant(since!),
+      formatInstant(until!),
+      state === 'active' ? null : state,
+    ]);
   }
 
   /** An administrator's act on the open block or proposal. */
@@ -93,6 +117,84 @@ async function after(rules: string, work: (scene: Scene) => Promise<void>): Prom
 
 const brief = ({ cases }: CandidateReport): unknown[] =>
   cases.map(({ subject, action, ended, judged }) => [subject.value, action, ended, judged]);
+
+const asCases = ({ cases }: CandidateReport): unknown =>
+  cases.map(({ subject, blockedAt, until, ended }) => [subject.value, blockedAt, until, ended]);
+
+const GUESSING = `version: 1
+rules:
+  - { id: guessing, per: ip, count: authFailures, window: 1h, limit: 5, then: block, for: 1h, escalate: { factor: 2, max: 4h } }
+`;
+
+describe('failed logins that were recorded', () => {
+  for (const network of ['198.51.100.7', '2001:db8:1:2::/64'])
+    test(`keep a block up as live, though it feigned them: from ${network}`, () =>
+      after(GUESSING, async (scene) => {
+        for (let times = 0; times < 100; times++) await scene.fail(network, { fresh: true });
+        await scene.pass(5 * HOUR);
+        await scene.fail(network, { fresh: true });
+        assert.deepEqual(asCases(await scene.backtest(GUESSING)), scene.cases);
+      }));
+
+  test('count for nothing where a block that is tried would feign them and nobody could tell a repeat', () =>
+    after('version: 1\nrules: []\n', async (scene) => {
+      for (let times = 0; times < 20; times++) await scene.fail('198.51.100.7');
+      await scene.pass(2 * HOUR);
+      await scene.fail('198.51.100.7');
+      await after(GUESSING, async (live) => {
+        for (let times = 0; times < 20; times++) await live.fail('198.51.100.7');
+        await live.pass(2 * HOUR);
+        await live.fail('198.51.100.7');
+        assert.deepEqual(asCases(await scene.backtest(GUESSING)), live.cases);
+      });
+    }));
+
+  test('count for nothing where the rules that are tried let through what was feigned', () =>
+    after(GUESSING, async (scene) => {
+      for (let times = 0; times < 20; times++) await scene.fail('198.51.100.7', { fresh: true });
+      assert.deepEqual(asCases(await scene.backtest(GUESSING.replace('limit: 5', 'limit: 6'))), []);
+      // An honest block lets logins pass.
+      const honest = GUESSING.replace('then: block', 'then: block, refuse: honest');
+      const [[, , until]] = asCases(await scene.backtest(honest)) as [[string, string, string]];
+      assert.equal(until, formatInstant(START + 12 * MINUTE + HOUR));
+    }));
+});
+
+describe('messages that came back', () => {
+  /** Twenty messages, one a minute, then each comes back. */
+  const returned = async (scene: Scene): Promise<void> => {
+    for (let times = 0; times < 20; times++) {
+      await scene.pass(MINUTE);
+      await scene.send(1);
+    }
+    const sends: string[] = [];
+    for await (const { id, type } of scene.live.store.readStream('send-anna@example.com'))
+      if (type === 'MessageAccepted') sends.push(id);
+    for (const send of sends) {
+      await scene.pass(MINUTE);
+      const data = { address: ANNA.value, account: ANNA.value, send, entitled: true, status: '5.1.1' };
+      await scene.live.record('send-anna@example.com', { type: 'BounceReceived', data });
+    }
+  };
+  for (const [limit, hours, what] of [
+    [6, 1, 'count for nothing if the rules that are tried would have refused them'],
+    [5, 24, 'count if the rules that are tried let them through, though their sender is refused by then'],
+  ])
+    test(`${what}`, () =>
+      after('version: 1\nrules: []\n', async (scene) => {
+        await returned(scene);
+        const [one, ...others] = (
+          await scene.backtest(`version: 1
+rules:
+  - { id: burst, per: account, count: recipients, window: 1h, limit: 5, then: block, for: 1h }
+  - { id: returned, per: account, count: refusedRecipients, window: 1h, limit: ${limit}, then: block, for: 24h }
+`)
+        ).cases;
+        assert.equal(one!.rule, 'burst');
+        const lasted = Date.parse(one!.until!) - Date.parse(one!.blockedAt!);
+        assert.deepEqual([Math.floor(lasted / HOUR), others], [hours, []]);
+      }));
+});
 
 describe('over what was recorded', () => {
   test('a release as a false positive releases what the rules under test block, and calls it wrong', () =>

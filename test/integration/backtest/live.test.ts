@@ -4,12 +4,13 @@ import { RecordedHistory } from '../../../src/backtest/history.js';
 import type { CaseReport, CandidateReport } from '../../../src/backtest/report.js';
 import { runBacktest } from '../../../src/backtest/run.js';
 import { LineReader, Trace } from '../../../src/backtest/trace/trace.js';
+import type { Source } from '../../../src/backtest/world.js';
 import type { Instant } from '../../../src/kernel/time.js';
-import { formatInstant } from '../../../src/kernel/time.js';
+import { DAY, MINUTE, SECOND, formatInstant } from '../../../src/kernel/time.js';
 import { parseRules } from '../../../src/rules/parse.js';
 import { openSqliteForReading } from '../../../src/store/sqlite/reader.js';
 import { Live } from '../../support/backtest/live.js';
-import { line, lively, traceFile } from '../../support/backtest/traces.js';
+import { line, lively, series, traceFile } from '../../support/backtest/traces.js';
 
 const START = Date.UTC(2027, 0, 4, 8);
 /** Of everything that may come of a verdict, something. */
@@ -129,6 +130,56 @@ describe('a back-test decides as a running server does', () => {
       }
     });
   }
+
+  test('over attempts of an owner from another network beside the few of a thief: they keep no block up', async () => {
+    const rules = `version: 1
+rules:
+  - { id: hour, per: account, count: recipients, window: 1h, limit: 20, then: block, for: 2h, renewWhileTrying: true }
+`;
+    const laptop = { ehlo: 'laptop.example.com', ip: '203.0.113.9' };
+    const usual = series({ at: START, ehlo: laptop.ehlo }, 35, DAY);
+    const tripped = START + 40 * DAY;
+    const burst = series({ at: tripped, ...laptop, recipients: 3 }, 7, SECOND);
+    const own = series({ at: tripped + MINUTE, ...laptop }, 200, MINUTE);
+    // In one flood with the owner's, fewer within an hour than the rule allows.
+    const thiefs = series(
+      { at: tripped + 5 * MINUTE + 4 * SECOND, ehlo: 'bot', ip: '198.51.100.9' },
+      20,
+      4 * MINUTE,
+    );
+    const owners = thiefs.flatMap(({ at }) => series({ at: at - 3 * SECOND, ...laptop }, 3, SECOND));
+    const sorted = [...usual, ...burst, ...own, ...thiefs, ...owners].sort((a, b) => a.at - b.at);
+    const lines = sorted.map(line);
+    const reader = new LineReader('trace');
+    const messages = lines.map((text) => reader.read(text)!);
+    const candidates = [{ name: 'rules.yaml', rules: parseRules(rules) }];
+    const over = async (source: Source): Promise<readonly Agreed[]> =>
+      agreed((await runBacktest({ source, candidates })).candidates[0]!);
+    const overHistoryOf = async (live: Live): Promise<readonly Agreed[]> => {
+      const store = openSqliteForReading(live.file);
+      try {
+        return await over(new RecordedHistory(store));
+      } finally {
+        await store.close();
+      }
+    };
+    const live = await Live.start(rules, START);
+    const lax = await Live.start('version: 1\nrules: []\n', START);
+    try {
+      for (const message of messages) await live.message(message);
+      for (const message of messages) await lax.message(message);
+      const expected = recorded(live);
+      assert.deepEqual(expected.map(({ blockedAt, ended }) => [blockedAt, ended]).slice(0, 1), [
+        [formatInstant(tripped + 6 * SECOND), 'expired'],
+      ]);
+      assert.deepEqual(await over(new Trace(traceFile(lines))), expected);
+      assert.deepEqual(await overHistoryOf(live), expected);
+      assert.deepEqual(await overHistoryOf(lax), expected);
+    } finally {
+      await live.stop();
+      await lax.stop();
+    }
+  });
 
   test('and the cases show all that may come of a rule', async () => {
     const seen = new Set<string>();

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import path from 'node:path';
-import { readFileSync, statSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import { reportShape } from '../../../src/api/backtests.js';
@@ -236,6 +236,39 @@ describe('stopgap backtest', () => {
     }
   });
 
+  test('stopgap backtest writes decisions in the place of earlier ones, once it is done', async (t) => {
+    const cwd = folder(t);
+    const file = path.join(cwd, 'd.ndjson');
+    const write = (...more: string[]): ReturnType<typeof stopgap> =>
+      stopgap({ cwd }, '--trace', 'trace.ndjson', '--decisions', 'd.ndjson', ...more);
+    assert.equal((await write('--rules', 'rules.yaml')).code, 0);
+    const decisions = readFileSync(file, 'utf8');
+    assert.notEqual(decisions, '');
+    writeFileSync(path.join(cwd, 'trace.ndjson'), `${LINES.join('\n')}\nwrong\n`);
+    assert.equal((await write('--rules', 'rules.yaml')).code, 1);
+    assert.equal(readFileSync(file, 'utf8'), decisions, 'a wrong line leaves them as they were');
+    writeFileSync(path.join(cwd, 'trace.ndjson'), `${LINES[0]}\n`);
+    assert.equal((await write('--rules', 'rules.yaml')).code, 0);
+    assert.equal(readFileSync(file, 'utf8'), '');
+    assert.deepEqual(readdirSync(cwd).sort(), ['d.ndjson', 'rules.yaml', 'trace.ndjson']);
+  });
+
+  for (const option of ['--trace', '--rules', '--against', '--labels'])
+    test(`stopgap backtest does not write decisions over what it reads by ${option}`, async (t) => {
+      const cwd = folder(t);
+      const named: Record<string, string> = { '--trace': 'trace.ndjson', '--rules': 'rules.yaml' };
+      named['--against'] = 'other.yaml';
+      named['--labels'] = 'labels.json';
+      writeFileSync(path.join(cwd, 'other.yaml'), readFileSync(path.join(cwd, 'rules.yaml')));
+      writeFileSync(path.join(cwd, 'labels.json'), '{"attacks":[],"bulk":[]}');
+      const file = named[option]!;
+      const before = readFileSync(path.join(cwd, file), 'utf8');
+      const { code, out, err } = await stopgap({ cwd }, ...Object.entries(named).flat(), '--decisions', file);
+      const why = 'is read too: name another file with --decisions';
+      assert.deepEqual([code, out, err], [1, '', `stopgap: ${file} ${why}\n`]);
+      assert.equal(readFileSync(path.join(cwd, file), 'utf8'), before);
+    });
+
   for (const [what, code, args, message] of [
     ['no such trace', 1, ['--trace', 'none.ndjson'], /^stopgap: none\.ndjson: does not exist; name a trace/],
     [
@@ -289,6 +322,12 @@ describe('stopgap backtest', () => {
       1,
       ['--trace', 'trace.ndjson', '--decisions', 'no/such/folder'],
       /^stopgap: no\/such\/folder: does not exist; name a file in a folder that is there and can be written to\n$/,
+    ],
+    [
+      'decisions in the place of something else',
+      1,
+      ['--trace', 'trace.ndjson', '--decisions', 'rules.yaml'],
+      /^stopgap: rules\.yaml is there and holds no decisions: name another file with --decisions, or remove it\n$/,
     ],
     [
       'no store',

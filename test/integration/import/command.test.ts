@@ -1,6 +1,18 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { chmod, chown, mkdir, readdir, readFile, rm, stat } from 'node:fs/promises';
+import {
+  chmod,
+  chown,
+  link,
+  lstat,
+  mkdir,
+  open,
+  readdir,
+  readFile,
+  rm,
+  stat,
+  symlink,
+} from 'node:fs/promises';
 import { describe, test } from 'node:test';
 import { LineReader } from '../../../src/backtest/trace/trace.js';
 import { RulesCommandHandler } from '../../../src/commands/rules-commands.js';
@@ -41,6 +53,10 @@ const parsed = (text: string): Record<string, unknown>[] =>
     .filter((line) => line !== '')
     .map((line) => JSON.parse(line) as Record<string, unknown>);
 
+/** Files that were to be renamed. */
+const unfinished = async ({ cwd }: ImportFolder): Promise<readonly string[]> =>
+  (await readdir(cwd)).filter((name) => name.endsWith('.tmp'));
+
 describe('stopgap import postfix-log', () => {
   test('makes a trace of accepted messages', async (t) => {
     const folder = await ImportFolder.open(t, { 'mail.log': LOG });
@@ -61,6 +77,84 @@ describe('stopgap import postfix-log', () => {
     assert.match(out, /^found +10 messages to 20 recipients, by 1 account$/m);
     assert.match(out, /^ +1 refused recipient\n +1 bounce\n +2 failed logins$/m);
     assert.match(out, /^written +10 lines of the trace$/m);
+  });
+
+  describe('where the file of a trace is there', () => {
+    const earlier = `${JSON.stringify({ time: '2026-11-01T00:00:00.000Z', account: 'a@example.com', recipients: 1 })}\n`;
+
+    test('replaces an earlier trace, also behind a link, and keeps its mode', async (t) => {
+      const folder = await ImportFolder.open(t, {
+        'mail.log': LOG,
+        'trace.ndjson': earlier,
+        'empty.ndjson': '',
+      });
+      await chmod(folder.path('trace.ndjson'), 0o640);
+      await symlink('trace.ndjson', folder.path('link'));
+      for (const name of ['link', 'empty.ndjson']) {
+        const { code, err } = await folder.import(['mail.log', '--trace', name]);
+        assert.deepEqual([code, err], [0, '']);
+        assert.equal(parsed(await readFile(folder.path(name), 'utf8')).length, 10);
+      }
+      assert.ok((await lstat(folder.path('link'))).isSymbolicLink());
+      assert.equal((await stat(folder.path('trace.ndjson'))).mode & 0o777, 0o640);
+      assert.deepEqual(await unfinished(folder), []);
+    });
+
+    test('refuses one that is read, by whatever name, and one that holds something else', async (t) => {
+      const folder = await ImportFolder.open(t, {
+        'mail.log': LOG,
+        'mail.log.1': LOG,
+        'trace.ndjson': earlier,
+        'old.ndjson.gz': gzipped([earlier]),
+      });
+      await mkdir(folder.path('logs'));
+      await symlink('../trace.ndjson', folder.path('logs/symbolic'));
+      await link(folder.path('trace.ndjson'), folder.path('hard'));
+      const other = 'name another file with --trace';
+      for (const [name, inputs, why] of [
+        // What the shell makes of `--trace mail.log*`.
+        ['mail.log', ['mail.log.1'], `is there and holds no trace: ${other}, or remove it`],
+        ['old.ndjson.gz', ['mail.log'], `is there and holds no trace: ${other}, or remove it`],
+        ['mail.log', ['mail.log'], `is read too: ${other}`],
+        ['logs/../trace.ndjson', ['mail.log', 'trace.ndjson'], `is read too: ${other}`],
+        ['logs/symbolic', ['mail.log', 'trace.ndjson'], `is read too: ${other}`],
+        ['trace.ndjson', ['mail.log', 'hard'], `is read too: ${other}`],
+      ] as const) {
+        const before = await readFile(folder.path(name));
+        const { code, out, err } = await folder.import([...inputs, '--trace', name]);
+        assert.deepEqual([code, out, err], [1, '', `stopgap: ${name} ${why}\n`]);
+        assert.deepEqual(await readFile(folder.path(name)), before);
+      }
+      assert.deepEqual(await unfinished(folder), []);
+    });
+
+    test('leaves it as it was if no line is understood, or the reading fails', async (t) => {
+      const folder = await ImportFolder.open(t, { 'wrong.json': '{}\n', 'trace.ndjson': earlier });
+      const nothing = await folder.import(['wrong.json', '--trace', 'trace.ndjson']);
+      assert.equal(nothing.code, 1);
+      assert.doesNotMatch(nothing.out, /into/);
+      const failed = await folder.import(['-', '--trace', 'trace.ndjson'], new Error('the pipe broke'));
+      assert.equal(failed.code, 1);
+      assert.match(failed.err, /the pipe broke/);
+      assert.equal(await readFile(folder.path('trace.ndjson'), 'utf8'), earlier);
+      assert.deepEqual(await unfinished(folder), []);
+    });
+
+    test('writes to what is open already, such as /dev/stdout, as it is', async (t) => {
+      const folder = await ImportFolder.open(t, { 'mail.log': LOG });
+      const handle = await open(folder.path('out'), 'w+');
+      t.after(() => handle.close());
+      const { code, err } = await folder.import(['mail.log', '--trace', `/proc/self/fd/${handle.fd}`]);
+      assert.deepEqual([code, err], [0, '']);
+      assert.equal(parsed(await handle.readFile('utf8')).length, 10);
+    });
+
+    test('ends with what the system says if it cannot be written', async (t) => {
+      const folder = await ImportFolder.open(t, { 'mail.log': LOG });
+      const { code, err } = await folder.import(['mail.log', '--trace', '/dev/full']);
+      assert.equal(code, 1);
+      assert.match(err, /ENOSPC/);
+    });
   });
 
   for (const [what, own, renewed] of [

@@ -14,7 +14,8 @@ import { ReadModels } from '../../../src/detector/read-models.js';
 import { Responder } from '../../../src/detector/responder.js';
 import { RulesCommandHandler } from '../../../src/commands/rules-commands.js';
 import { parseRules } from '../../../src/rules/parse.js';
-import type { MessageAccepted } from '../../../src/sending/events.js';
+import { newId } from '../../../src/runtime/ids.js';
+import type { AuthEvent, MessageAccepted, SendEvent } from '../../../src/sending/events.js';
 import { sendStreamKey, senderIdentity } from '../../../src/sending/subjects.js';
 import { Recorder } from '../../../src/recording/recorder.js';
 import type { EventStore } from '../../../src/store/port.js';
@@ -92,6 +93,13 @@ export class Live {
       } as const;
       this.#recorder.refused(attempt, message.transaction, undefined);
     }
+    await this.#quiet();
+  }
+
+  /** Something else is recorded now, and acted upon. */
+  async record(stream: string, { type, data }: SendEvent | AuthEvent): Promise<void> {
+    const event = { id: newId(), type, data, at: this.clock.now(), by: 'system:test' };
+    await this.store.append(stream, [event], 'any');
     await this.#quiet();
   }
 
