@@ -95,7 +95,7 @@ export async function watchSenders(
 /** The rules file; a new one is put in force through its command handler. */
 export async function watchRules(
   file: string,
-  rulesCommands: { readonly load: (file: SourcedRules) => Promise<unknown> },
+  rules: { readonly reload: (file: SourcedRules) => Promise<unknown> },
   log: Logger,
   metrics: Refusals,
 ): Promise<WatchedFile<SourcedRules>> {
@@ -105,8 +105,8 @@ export async function watchRules(
     entries: ({ rules }) => rules.rules.length,
     onChange: (read) => {
       log.info({ what: 'rules' }, 'a file was read again');
-      rulesCommands
-        .load(read)
+      rules
+        .reload(read)
         .catch((error: unknown) => log.error({ error: messageOf(error) }, 'new rules could not be recorded'));
     },
     onRefused: refused(log, metrics, 'rules'),

@@ -23,13 +23,24 @@ export class RulesLoader {
     this.#options = options;
   }
 
-  /**
-   * At the start, and after each change of the file. One after the other: of two at once the older could come last.
-   *
-   * @throws InvalidRules; what `insist` throws
-   */
+  /** At the start. @throws InvalidRules; what `insist` throws */
   load(): Promise<void> {
-    const loading = this.#loading.then(() => this.#loadNewest());
+    return this.#next(async () => {
+      await this.#loadNewest();
+      // What this process has read extends the built-in rules of its own version.
+      await this.#renew('inForce');
+      await this.#renew('shadow');
+    });
+  }
+
+  /** After each change of the file. @throws as {@link load} */
+  reload(): Promise<void> {
+    return this.#next(() => this.#loadNewest());
+  }
+
+  /** One after the other: of two at once the older could come last. */
+  #next(work: () => Promise<void>): Promise<void> {
+    const loading = this.#loading.then(work);
     this.#loading = loading.catch(() => undefined);
     return loading;
   }
@@ -43,8 +54,6 @@ export class RulesLoader {
       const { version } = inForce;
       log.warn({ version }, 'no rules file is configured: those that one had set stay in force');
     }
-    await this.#renew('inForce');
-    await this.#renew('shadow');
   }
 
   async #renew(which: 'inForce' | 'shadow'): Promise<void> {

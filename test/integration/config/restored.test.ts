@@ -13,7 +13,7 @@ test('the log says when a refused file is well again, whether or not it is as be
   const lines: string[] = [];
   const log = pino({ base: undefined }, { write: (line: string) => void lines.push(line) });
   const metrics = { fileRefused: () => undefined };
-  const blockCommands = { load: () => Promise.resolve(false as never) };
+  const loader = { reload: () => Promise.resolve(false as never) };
   const said = (): string[] =>
     lines.splice(0).map((line) => {
       const { what, msg } = JSON.parse(line) as { readonly what: string; readonly msg: string };
@@ -21,7 +21,7 @@ test('the log says when a refused file is well again, whether or not it is as be
     });
   const rules = path.join(folder, 'rules.yaml');
   writeFileSync(rules, RULES);
-  const watched = await watchRules(rules, blockCommands, log, metrics);
+  const watched = await watchRules(rules, loader, log, metrics);
   writeFileSync(rules, 'version: 1\nrules: of another kind\n');
   await watched.check();
   writeFileSync(rules, RULES);

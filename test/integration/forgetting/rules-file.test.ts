@@ -31,7 +31,7 @@ async function installation(t: TestContext, text: string) {
     const commands = new RulesCommandHandler(store, clock);
     let loaded: Promise<unknown> = Promise.resolve();
     const load = (): Promise<unknown> => (loaded = commands.load(watched.current));
-    const watched = await watchRules(file, { load }, log, { fileRefused: () => undefined });
+    const watched = await watchRules(file, { reload: load }, log, { fileRefused: () => undefined });
     await load();
     return {
       commands,

@@ -36,7 +36,7 @@ test('of two changes of the file while the store is away the newer is in force, 
   const first = loader.load();
   await new Promise(setImmediate);
   file = newer;
-  const second = loader.load();
+  const second = loader.reload();
   await new Promise(setImmediate);
   isAway = false;
   for (const answer of waiting.reverse()) {
@@ -45,4 +45,30 @@ test('of two changes of the file while the store is away the newer is in force, 
   }
   await Promise.all([first, second]);
   assert.equal((await rulesCommands.current())?.source, newer?.source);
+});
+
+test('reads what is in force anew at the start alone, since a large text takes long', async (t) => {
+  const clock = new ManualClock();
+  const store = await openSqliteStore({ file: path.join(temporaryDirectory(t), 'events.db'), clock });
+  t.after(() => store.close());
+  const renewed: string[] = [];
+  class Handler extends RulesCommandHandler {
+    override async renew(which: 'inForce' | 'shadow') {
+      renewed.push(which);
+      return super.renew(which);
+    }
+  }
+  let file = older;
+  const loader = new RulesLoader({
+    rulesCommands: new Handler(store, clock),
+    file: () => file,
+    builtIn: DEFAULT_RULES,
+    insist: (work) => work(),
+    log: pino({ enabled: false }),
+  });
+  await loader.load();
+  assert.deepEqual(renewed, ['inForce', 'shadow']);
+  file = newer;
+  await loader.reload();
+  assert.deepEqual(renewed, ['inForce', 'shadow']);
 });
