@@ -35,12 +35,27 @@ export interface StreamCount {
 /** Reads of one run share this, so that each slice is sized by the one before. */
 export class SliceSize {
   rows = FIRST_SLICE_ROWS;
+  /** False before the first slice: its rows may be of any length. */
+  isKnown = false;
 
   learn(events: number, characters: number): void {
     if (events === 0) return;
+    this.isKnown = true;
     const fitting = Math.floor((SLICE_CHARACTERS * events) / Math.max(characters, 1));
     this.rows = Math.max(1, Math.min(SLICE_ROWS, fitting, this.rows * 4));
   }
+}
+
+/** The first rows, as many as a slice may have characters. */
+function beginning(rows: Iterable<EventRow>): readonly EventRow[] {
+  const first: EventRow[] = [];
+  let characters = 0;
+  for (const row of rows) {
+    first.push(row);
+    characters += row[10].length;
+    if (characters >= SLICE_CHARACTERS) break;
+  }
+  return first;
 }
 
 /**
@@ -108,10 +123,10 @@ export class Reader {
       // A read of all categories that exist needs no merge, which costs a third of a replay.
       if (ids === undefined || ids.length === this.#countCategories.get()) {
         const statement = this.#statement('position > ? AND position <= ? ORDER BY position LIMIT ?');
-        return this.#slice(statement.all(after, until, rows), rows, size);
+        return this.#slice(statement, [after, until, rows], rows, size);
       }
       const parameters = ids.flatMap((id) => [id, after, until, rows]);
-      return this.#slice(this.#byCategory(ids.length).all(...parameters, rows), rows, size);
+      return this.#slice(this.#byCategory(ids.length), [...parameters, rows], rows, size);
     });
   }
 
@@ -132,7 +147,7 @@ export class Reader {
           ? 'stream_id = ? AND revision >= ? ORDER BY revision LIMIT ?'
           : 'stream_id = ? AND revision <= ? ORDER BY revision DESC LIMIT ?',
       );
-      return this.#slice(statement.all(id, from, rows), rows, size);
+      return this.#slice(statement, [id, from, rows], rows, size);
     });
   }
 
@@ -148,14 +163,15 @@ export class Reader {
     );
   }
 
-  #slice(rows: readonly EventRow[], asked: number, size: SliceSize): Slice {
+  #slice(statement: Statement, asked: readonly (number | string)[], most: number, size: SliceSize): Slice {
+    const rows = size.isKnown ? statement.all(...asked) : beginning(statement.iterate(...asked));
     let characters = 0;
     const events = rows.map((row) => {
       characters += row[10].length;
       return fromRow(row, this.#nameOf(row[1]));
     });
     size.learn(events.length, characters);
-    return { events, more: rows.length === asked };
+    return { events, more: rows.length === most || characters >= SLICE_CHARACTERS };
   }
 
   #nameOf(streamId: number): string {
