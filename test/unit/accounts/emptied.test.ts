@@ -51,7 +51,8 @@ const KINDS: Readonly<Record<string, Kind>> = {
   rules: {
     full: { version: 1, rules: ['one', 'two', 'three'].map(rule) },
     empty: 'version: 1\nrules: []\n',
-    open: (file, log, metrics) => watchRules(file, { reload: () => Promise.reject(new Error()) }, log, metrics),
+    open: (file, log, metrics) =>
+      watchRules(file, { reload: () => Promise.reject(new Error()) }, log, metrics),
   },
 };
 
