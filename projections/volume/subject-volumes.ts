@@ -207,8 +207,8 @@ export class SubjectVolumes {
   }
 
   /**
-   * The whole count of a window, if it is far beyond the limit of a rule that blocks and has tripped within it; undefined
-   * if not. How far a sender has gone on says all that it did: an event with a lot of fresh evidence is no fresh start.
+   * The whole count of a window since a block last contained it, if it is far beyond the limit of a rule that blocks and has
+   * tripped within it; undefined if not. How far a sender has gone on says all that it did: an event with a lot of fresh evidence is no fresh start.
    */
   #wholeFarBeyond(
     row: number,
@@ -220,7 +220,7 @@ export class SubjectVolumes {
   ): number | undefined {
     const ceiling = ceilingOf(limit);
     if (sum < ceiling || watch.kind !== 'act' || watch.rule.then !== 'block') return undefined;
-    const whole = this.#counted.withEvidence(row, number, watch, end);
+    const whole = this.#counted.uncontained(row, number, watch, end);
     return whole === undefined || whole < ceiling ? undefined : whole;
   }
 
@@ -284,7 +284,7 @@ export class SubjectVolumes {
   /** Describes what an abnormal account did, and uses it up as evidence of the rule in any case. */
   turned(rule: Rule, turned: AnomalousAccount, now: Instant): string {
     const watch = this.#counted.turnOf(rule);
-    this.#counted.use(turned.account, now, (other) => other === watch);
+    this.#counted.contain(turned.account, now, (other) => other === watch);
     return this.#conclusions.turned(watch, turned);
   }
 
@@ -380,7 +380,7 @@ export class SubjectVolumes {
 
   /** A block was imposed: its evidence is used up for every rule on mail that it stops, because that is contained. */
   contain(value: string, at: Instant, direction: Direction): void {
-    this.#counted.use(
+    this.#counted.contain(
       value,
       at,
       ({ kind, rule }) => kind !== 'renew' && directionsMeet(direction, countedBy(rule)),

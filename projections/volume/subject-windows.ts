@@ -18,6 +18,8 @@ export interface WindowsState {
   readonly tripped: readonly (readonly [row: number, trips: Float64Array])[];
   /** By row of the table: what is used up of the bucket of that time; NaN if it is all of it. */
   readonly used: readonly (readonly [row: number, used: Float64Array])[];
+  /** By row of the table: when a block last contained what each watch counts. */
+  readonly contained: readonly (readonly [row: number, contained: Float64Array])[];
 }
 
 export const NO_WINDOWS: WindowsState = {
@@ -25,6 +27,7 @@ export const NO_WINDOWS: WindowsState = {
   diversities: {},
   tripped: [],
   used: [],
+  contained: [],
 };
 
 /** The columns of the table that hold a window. */
@@ -66,9 +69,12 @@ export class SubjectWindows {
    * flood of an exempt sender would trip again and again. Once nothing contains the sender any more, what comes next counts.
    */
   readonly #used = new Map<number, Float64Array>();
+  /** By row, by watch: up to when a block has contained what it counts. */
+  readonly #contained = new Map<number, Float64Array>();
   readonly #evicted = (row: number): void => {
     this.#tripped.delete(row);
     this.#used.delete(row);
+    this.#contained.delete(row);
     this.diversities.clear(row);
   };
 
@@ -132,13 +138,14 @@ export class SubjectWindows {
   /**
    * The start of a rule's evidence at `end`: the start of its window, or when it last tripped.
    *
-   * @param withEvidence including used evidence, so always the start of its window
+   * @param isWhole of what {@link uncontained} counts
    */
-  start(row: number, watch: Watch, end: Instant, withEvidence: boolean): Instant {
+  start(row: number, watch: Watch, end: Instant, isWhole: boolean): Instant {
     const window = this.windows.findIndex(({ watches }) => watches.includes(watch));
     const column = this.#places[window]?.sum;
     const start = column === undefined ? end - watch.rule.window : this.#table.windowStart(column, end);
-    return withEvidence ? start : Math.max(start, this.#trippedAt(row, watch.index));
+    const { index } = watch;
+    return Math.max(start, isWhole ? this.#containedAt(row, index) : this.#trippedAt(row, index));
   }
 
   /** The count that a rule sees in a window: since it last tripped, without its largest messages. */
@@ -152,12 +159,25 @@ export class SubjectWindows {
     return this.#observedSince(row, window, watch, at, 0);
   }
 
+  /** The same, but without what a block has contained since: its evidence said what it was. */
+  uncontained(row: number, window: number, watch: Watch, at: Instant): number | undefined {
+    const all = this.withEvidence(row, window, watch, at);
+    const since = this.#containedAt(row, watch.index);
+    if (all === undefined || since === 0) return all;
+    const fresh = this.observed(row, window, watch, at);
+    if (since === this.#trippedAt(row, watch.index)) return fresh;
+    return Math.max(fresh, this.#sumSince(row, window, watch, at, since));
+  }
+
   #observedSince(row: number, window: number, watch: Watch, at: Instant, since: Instant): number {
-    const { sum } = this.#places[window]!;
-    const { leaveOut } = watch;
-    const all = since === 0 ? this.#table.sum(row, sum, at) : this.#table.sumAfter(row, sum, at, since);
-    const whole = leaveOut === 0 ? all : all - this.largest(row, window, leaveOut, at, since);
+    const whole = this.#sumSince(row, window, watch, at, since);
     return since === 0 || this.#used.size === 0 ? whole : whole + this.#rest(row, window, watch, at, since);
+  }
+
+  #sumSince(row: number, window: number, { leaveOut }: Watch, at: Instant, since: Instant): number {
+    const { sum } = this.#places[window]!;
+    const all = since === 0 ? this.#table.sum(row, sum, at) : this.#table.sumAfter(row, sum, at, since);
+    return leaveOut === 0 ? all : all - this.largest(row, window, leaveOut, at, since);
   }
 
   /** What has come since nothing contains the sender any more, within the bucket of that time. */
@@ -235,12 +255,22 @@ export class SubjectWindows {
     used[index] = this.#table.held(row, column, at);
   }
 
-  /** Uses up all counts as evidence of the chosen rules. */
-  use(value: string, at: Instant, chosen: (watch: Watch) => boolean): void {
+  /** A block contains what the chosen rules count: all of it is used up as their evidence. */
+  contain(value: string, at: Instant, chosen: (watch: Watch) => boolean): void {
     const row = this.#table.rows.find(value);
     if (row === undefined) return;
     const end = Math.max(at, this.#table.touchedAt(row));
-    for (const watch of this.#watches) if (chosen(watch)) this.trip(row, watch, end);
+    for (const watch of this.#watches.filter(chosen)) {
+      this.trip(row, watch, end);
+      this.#contains(row, watch, end);
+    }
+  }
+
+  #contains(row: number, { index }: Watch, at: Instant): void {
+    let contained = this.#contained.get(row);
+    if (contained === undefined)
+      this.#contained.set(row, (contained = new Float64Array(this.#watches.length)));
+    contained[index] = at;
   }
 
   /** The watch with which a rule checks whether an account has turned abnormal. */
@@ -302,15 +332,17 @@ export class SubjectWindows {
       diversities: this.diversities.dump(),
       tripped: [...this.#tripped].map(([row, trips]) => [row, trips.slice()]),
       used: [...this.#used].map(([row, used]) => [row, used.slice()]),
+      contained: [...this.#contained].map(([row, contained]) => [row, contained.slice()]),
     };
   }
 
   /** Takes over what {@link dump} gave under the same rules. Must come before anything is added. */
-  restore({ table, diversities, tripped, used }: WindowsState): void {
+  restore({ table, diversities, tripped, used, contained }: WindowsState): void {
     this.#table.restore(table);
     this.diversities.restore(diversities);
     for (const [row, trips] of tripped) this.#tripped.set(row, trips.slice());
     for (const [row, one] of used) this.#used.set(row, one.slice());
+    for (const [row, one] of contained) this.#contained.set(row, one.slice());
   }
 
   /** The watches that the previous rule set had too. */
@@ -334,6 +366,8 @@ export class SubjectWindows {
       const at = trips[index]!;
       if (at === 0) continue;
       this.trip(row, watch, at);
+      const containedAt = before.#containedAt(oldRow, index);
+      if (containedAt > 0) this.#contains(row, watch, containedAt);
       // A rule that only observed may block from now on.
       if (column === undefined) continue;
       this.#usesHeld(row, column, watch, at);
@@ -347,6 +381,10 @@ export class SubjectWindows {
 
   #trippedAt(row: number, index: number): Instant {
     return this.#tripped.get(row)?.[index] ?? 0;
+  }
+
+  #containedAt(row: number, index: number): Instant {
+    return this.#contained.get(row)?.[index] ?? 0;
   }
 }
 

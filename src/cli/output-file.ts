@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import type { BigIntStats, WriteStream } from 'node:fs';
-import { constants, createWriteStream } from 'node:fs';
+import { constants, createWriteStream, rmSync } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
 import { access, open, realpath, rename, stat, unlink } from 'node:fs/promises';
 import path from 'node:path';
@@ -24,6 +24,9 @@ export interface OutputNames {
   readonly isKind: (line: string) => boolean;
 }
 
+/** What ends a command that a person no longer waits for. */
+const ENDINGS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+
 interface Written {
   readonly handle: FileHandle;
   /** Where it is written to, and what it is renamed to. */
@@ -44,10 +47,17 @@ export class OutputFile {
   readonly stream: WriteStream;
   readonly #written: Written | undefined;
   #fault: Error | undefined;
+  /** What is half written is of no use to anybody. */
+  readonly #ended = (signal: NodeJS.Signals): void => {
+    this.#watch(false);
+    if (this.#written !== undefined) rmSync(this.#written.aside, { force: true });
+    process.kill(process.pid, signal);
+  };
 
   private constructor(stream: WriteStream, written?: Written) {
     this.stream = stream;
     this.#written = written;
+    this.#watch(true);
     stream.on('error', (error: unknown) => (this.#fault ??= errorOf(error)));
   }
 
@@ -61,7 +71,8 @@ export class OutputFile {
     const named = path.resolve(cwd, names.name);
     const before = await statOf(named);
     if (before?.isFile() === false || OPENED.test(named)) {
-      const stream = createWriteStream(named);
+      // Whoever has opened it may have opened it at its end.
+      const stream = createWriteStream(named, { flags: 'a' });
       await once(stream, 'open');
       return new OutputFile(stream);
     }
@@ -99,8 +110,13 @@ export class OutputFile {
    */
   async close(isWhole: boolean): Promise<void> {
     if (this.#fault === undefined) await this.#flushed();
+    this.#watch(false);
     if (this.#written !== undefined) await this.#end(this.#written, isWhole && this.#fault === undefined);
     if (isWhole && this.#fault !== undefined) throw this.#fault;
+  }
+
+  #watch(isOn: boolean): void {
+    for (const signal of ENDINGS) process[isOn ? 'on' : 'off'](signal, this.#ended);
   }
 
   #flushed(): Promise<void> {

@@ -20,6 +20,19 @@ const RULE = (more: string): string =>
   `  - { id: burst, per: account, count: messages, window: 1h, limit: 10, ${more} }`;
 const BLOCKS = RULE('then: block, for: 1h');
 
+const EVIDENCE = {
+  rule: 'burst',
+  version: 1,
+  count: 'messages',
+  window: HOUR,
+  limit: 10,
+  observed: 11,
+  firstPosition: 1,
+  lastPosition: 1,
+  lastAt: START,
+  sentence: '',
+} as const;
+
 /** What a flood trips, one message every two seconds: `kind observed` at each. */
 function flood(rules: string, messages: number, pause = 2 * SECOND): readonly string[] {
   const volume = new SendVolume();
@@ -96,18 +109,7 @@ describe('a sender that goes on after a rule has tripped', () => {
             duration: HOUR,
             lapsesAt: START + HOUR,
             renewWhileTrying: false,
-            evidence: {
-              rule: 'burst',
-              version: 1,
-              count: 'messages',
-              window: HOUR,
-              limit: 10,
-              observed: 11,
-              firstPosition: 1,
-              lastPosition: 1,
-              lastAt: START,
-              sentence: '',
-            },
+            evidence: EVIDENCE,
           },
         },
         START,
@@ -119,6 +121,39 @@ describe('a sender that goes on after a rule has tripped', () => {
     assert.deepEqual(spoken(found), ['act 31', 'beyond 150']);
     assert.equal(found[1]!.evidence.limit, 30);
     assert.ok(found[1]!.evidence.firstPosition > 3, 'it rests on nothing that the person has judged');
+  });
+
+  test('is measured from the last block on: what that contained was its evidence', () => {
+    const volume = new SendVolume();
+    const rule =
+      '  - { id: burst, per: account, count: recipients, window: 24h, limit: 50, then: block, for: 1h }';
+    volume.apply(rulesChanged(rule, START, 1));
+    let position = 1;
+    const send = (at: Instant, recipients: number) =>
+      spoken(volume.apply(sent(at, ++position, { recipients })));
+    assert.deepEqual(send(START, 400), ['act 400']);
+    const subject: Subject = { type: 'account', value: 'alice@example.com' };
+    const evidence = { ...EVIDENCE, count: 'recipients', window: 24 * HOUR, limit: 50, observed: 400 };
+    const block = {
+      block: 'b1',
+      subject,
+      direction: 'outbound',
+      description: '',
+      refusal: 'soft',
+      until: START + HOUR,
+      origin: 'rule',
+      rule: 'burst',
+      evidence,
+      renewWhileTrying: false,
+    } as const;
+    volume.apply(blockEvent({ type: 'BlockImposed', data: block }, START, ++position));
+    const over = { type: 'BlockExpired', data: { block: 'b1', dueAt: START + HOUR } } as const;
+    volume.apply(blockEvent(over, START + HOUR, ++position));
+    const restored = new SendVolume();
+    restored.restore(volume.dump());
+    assert.deepEqual(restored.dump(), volume.dump());
+    const found = [30, 30, 60, 60, 60, 60].map((recipients, n) => send(START + (2 + n) * HOUR, recipients));
+    assert.deepEqual(found.flat(), ['act 60', 'act 60', 'act 60', 'act 60', 'act 300']);
   });
 
   test('may be a network that tries passwords', () => {
