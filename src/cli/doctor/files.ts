@@ -228,7 +228,10 @@ export async function checkDisk(findings: Findings, { loaded }: World): Promise<
     const { bavail, blocks, bsize } = await statfs(place);
     const [free, all] = [bavail * bsize, blocks * bsize];
     const text = `${names.join(', ')} in ${place}: ${gigabytes(free)} of ${gigabytes(all)} free`;
-    const remedy = 'free some, or name another directory in data: on a full disk mail is put off';
+    const effect = config.roles.includes('smtp')
+      ? 'mail is put off'
+      : 'what mail servers tell is not counted, and nobody new is blocked';
+    const remedy = `free some, or name another directory in data: on a full disk ${effect}`;
     if (free < TOO_LITTLE) findings.problem(text, remedy);
     else if (free < LITTLE) findings.warning(text, remedy);
     else findings.ok(text);
