@@ -407,7 +407,9 @@ export function otherWaySentence(
 
 function blockedSentence({ block, subject }: Refusing, at: Instant, verb: string): string {
   const ends = block.until === null ? 'until it is released' : until(block.until, at);
-  const whose = block.origin === 'rule' ? `by rule "${block.rule ?? '?'}"` : 'by an administrator';
+  // Of a block that a node has made by itself, and that is not recorded yet, the rule is not known.
+  const rule = block.rule === null ? 'a rule' : `rule "${block.rule}"`;
+  const whose = block.origin === 'rule' ? `by ${rule}` : 'by an administrator';
   const given = block.description === '' ? '' : `The reason given: ${ended(block.description)}`;
   const why = block.evidence?.sentence ?? given;
   return `${lowerFirst(nameOf(subject))} ${verb} blocked ${whose} ${ends}. ${why}`.trim();

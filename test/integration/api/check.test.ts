@@ -703,5 +703,6 @@ describe('checks over HTTP', () => {
     activeBlocks.withdraw(subject);
     assert.equal(verdict.refused, true);
     assert.equal(verdict.block.description, 'in force, being recorded');
+    assert.match(verdict.sentence, /is blocked by a rule until it is released\./);
   });
 });
