@@ -93,19 +93,30 @@ export function passwordCost(stored: string): number {
   return typeof read === 'string' ? 0 : read.cost;
 }
 
+/** Both at once: the fault as text, or the cost. */
+export function faultOrCost(stored: string): string | number {
+  const read = checkable(stored);
+  return typeof read === 'string' ? read : read.cost;
+}
+
 function checkable(stored: string): Checkable | string {
   if (/^(?:\{|\$(?!scrypt\$))/.test(stored)) {
     const hash = readDovecotHash(stored);
     if (typeof hash === 'string') return hash;
     return { cost: hash.cost, verify: (password) => hash.verify(cutTo(Buffer.from(password, 'utf8'))) };
   }
-  const record = parse(stored);
-  if (record === undefined)
+  const match = STORED.exec(stored);
+  const parameters = match === null ? undefined : parametersOf(match);
+  if (match === null || parameters === undefined)
     return 'is no hash that can be checked; set it with stopgap user passwd (plain passwords are never stored)';
   return {
-    cost: costOf(record),
-    verify: async (password) =>
-      timingSafeEqual(await derive(cutTo(passwordBytes(password)), record), record.hash),
+    cost: costOf(parameters),
+    async verify(password) {
+      const salt = Buffer.from(match[4]!, 'base64');
+      const hash = Buffer.from(match[5]!, 'base64');
+      const stored = { ...parameters, salt, hash };
+      return timingSafeEqual(await derive(cutTo(passwordBytes(password)), stored), hash);
+    },
   };
 }
 
@@ -210,17 +221,6 @@ function derive(password: Buffer, { ln, r, p, salt, hash }: StoredPassword): Pro
 
 const STORED =
   /^\$scrypt\$ln=(\d{1,2}),r=(\d{1,2}),p=(\d{1,2})\$([A-Za-z0-9+/]{11,86})\$([A-Za-z0-9+/]{22,86})$/;
-
-function parse(stored: string): StoredPassword | undefined {
-  const match = STORED.exec(stored);
-  const parameters = match === null ? undefined : parametersOf(match);
-  if (match === null || parameters === undefined) return undefined;
-  return {
-    ...parameters,
-    salt: Buffer.from(match[4]!, 'base64'),
-    hash: Buffer.from(match[5]!, 'base64'),
-  };
-}
 
 function parametersOf(match: RegExpExecArray): Parameters | undefined {
   const [ln, r, p] = [Number(match[1]), Number(match[2]), Number(match[3])];

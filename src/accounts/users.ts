@@ -4,7 +4,7 @@ import type { Instant, Milliseconds } from '../kernel/time.js';
 import { formatInstant, HOUR } from '../kernel/time.js';
 import { LONGEST_ADDRESS, normalizeAccount } from '../sending/identity.js';
 import { keyedHash } from './failed-credentials.js';
-import { hashFault, hashPassword, passwordCost } from './passwords.js';
+import { faultOrCost, hashPassword } from './passwords.js';
 import { readIfThere } from './private-file.js';
 import { ConfigError } from './problems.js';
 import type { LockOptions, RecordChange, RecordFile } from './record-file.js';
@@ -54,8 +54,8 @@ export function parseUsers(text: string, file: string): UserTable {
       if (fault !== undefined) problems.push(`${where('name')}: ${fault}`);
       if (users.has(normal)) problems.push(`${where('name')}: ${normal} is there twice; remove one`);
     }
-    const fault = isText(password) ? hashFault(password) : 'is missing; set it with stopgap user passwd';
-    if (fault !== undefined) problems.push(`${where('password')}: ${fault}`);
+    const cost = isText(password) ? faultOrCost(password) : 'is missing; set it with stopgap user passwd';
+    if (typeof cost === 'string') problems.push(`${where('password')}: ${cost}`);
     if (disabled !== undefined && typeof disabled !== 'boolean') {
       problems.push(`${where('disabled')}: must be true or false`);
     }
@@ -64,7 +64,7 @@ export function parseUsers(text: string, file: string): UserTable {
     users.set(normal, {
       name: normal,
       password: password as string,
-      cost: passwordCost(password as string),
+      cost: cost as number,
       disabled: disabled === true,
       addedAt: addedAt as string | undefined,
     });
