@@ -83,17 +83,17 @@ interface Checkable {
 
 /** Why a stored password cannot be checked, and what to do; undefined if it can. Never shows it. */
 export function hashFault(stored: string): string | undefined {
-  const read = checkable(stored);
+  const read = faultOrCost(stored);
   return typeof read === 'string' ? read : undefined;
 }
 
 /** What a check of a stored password costs, in blocks of 128 bytes that scrypt goes through; 0 for what is no hash. */
 export function passwordCost(stored: string): number {
-  const read = checkable(stored);
-  return typeof read === 'string' ? 0 : read.cost;
+  const read = faultOrCost(stored);
+  return typeof read === 'string' ? 0 : read;
 }
 
-/** Both at once: the fault as text, or the cost. */
+/** What {@link hashFault} says, or else what {@link passwordCost} says: a large file is read once for both. */
 export function faultOrCost(stored: string): string | number {
   const read = checkable(stored);
   return typeof read === 'string' ? read : read.cost;

@@ -71,7 +71,7 @@ export class OutputFile {
     const named = path.resolve(cwd, names.name);
     const before = await statOf(named);
     if (before?.isFile() === false || OPENED.test(named)) {
-      // Whoever has opened it may have opened it at its end.
+      // The shell may have opened it at its end (>>).
       const stream = createWriteStream(named, { flags: 'a' });
       await once(stream, 'open');
       return new OutputFile(stream);

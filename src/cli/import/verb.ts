@@ -140,7 +140,7 @@ async function openTrace(io: CliIo, name: string, names: readonly string[]): Pro
   };
 }
 
-/** Whether a line is one of a trace, whoever wrote it. */
+/** Whether a line is one of a trace. Other programs write traces too. */
 function isTraceLine(line: string): boolean {
   const { time, recipients } = jsonFields(line);
   return typeof time === 'string' && typeof recipients === 'number';

@@ -158,7 +158,7 @@ describe('clients that do not read their answers', () => {
     await listener.close();
   });
 
-  test('however many connections somebody opens, others are answered, and whoever is being answered is not cut', async (t) => {
+  test('others are answered however many connections a client opens, and no answer under way is cut', async (t) => {
     const [isHeld, answers] = [new Gate(), new Gate()];
     const large = Buffer.alloc(16 * 1024 * 1024);
     const told = new Set<string>();

@@ -9,8 +9,9 @@ export async function awaited(
   let failure: unknown;
   const asked = async (): Promise<boolean> => {
     try {
+      const isSo = await holds();
       failure = undefined;
-      return await holds();
+      return isSo;
     } catch (error) {
       failure = error;
       return false;
