@@ -428,6 +428,8 @@ export class BullWork implements TimedWork {
   async #passes(): Promise<void> {
     const { clock, reconcileEvery = 30 * SECOND, onHealed } = this.#options;
     this.#cancelPass?.();
+    // Where Redis is away the rest ends at once: only after the caller has set `#passing`, which it unsets.
+    await Promise.resolve();
     try {
       do {
         this.#passAgain = false;

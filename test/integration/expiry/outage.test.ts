@@ -229,6 +229,22 @@ describe('timed work while Redis is away', { skip, timeout: 40_000 }, () => {
     assert.equal(done.all.length, 50);
   });
 
+  test('reconciles again after a reconciliation that fell due while Redis was away', async () => {
+    const server = await serve({ appendOnly: false });
+    const { work, notices, healed } = await world({ redis: server.url });
+    work.start(doNothing);
+    await work.reconcile();
+    work.plan(taskFor('a', Date.now() + HOUR));
+    await work.settled();
+    await server.kill();
+    await notices.until((all) => all.some((text) => text.includes('ECONNREFUSED')));
+    await work.reconcile();
+    await server.restart();
+    await healed.count(1);
+    assert.equal(healed.all[0]!.added, 1);
+    assert.equal(work.status.fit, true);
+  });
+
   test('opens without Redis, and takes up work when Redis comes', async () => {
     const server = await serve();
     await server.kill();
