@@ -90,8 +90,8 @@ async function answerChallenge(port: number, from: string, user: string, passwor
   return reply;
 }
 
-const median = (values: readonly number[]): number =>
-  [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)]!;
+/** A busy machine makes any of them later, and none sooner. */
+const shortest = (tried: readonly Tried[]): number => Math.min(...tried.map(({ ms }) => ms));
 
 /** Nine addresses of one network on loopback. */
 const nine = (network: number): readonly string[] =>
@@ -118,9 +118,9 @@ async function assertAlike(t: TestContext, port: number, networks: readonly numb
     const replies = [...new Set([...blocked, ...wrong].map(({ reply }) => reply))];
     assert.equal(replies.length, 1, replies.join('\n'));
     assert.match(replies[0]!, /^535 5\.7\.8 /);
-    const [a, b] = [blocked, wrong].map((all) => median(all.map(({ ms }) => ms))) as [number, number];
+    const [a, b] = [shortest(blocked), shortest(wrong)];
     t.diagnostic(
-      `AUTH ${inSteps ? 'LOGIN' : 'PLAIN'}, median of 9: blocked ${a.toFixed(0)} ms, wrong ${b.toFixed(0)} ms: ${replies[0]}`,
+      `AUTH ${inSteps ? 'LOGIN' : 'PLAIN'}, shortest of 9: blocked ${a.toFixed(0)} ms, wrong ${b.toFixed(0)} ms: ${replies[0]}`,
     );
     assert.ok(Math.abs(a - b) < 1000, `${a}, ${b}`);
     assert.ok(a > 500, 'Dovecot holds failures back');
