@@ -124,6 +124,11 @@ export function leavesReplica(clock: Pick<AlarmClock, 'monotonic'>): (error: Err
   };
 }
 
+/** Whether it is connected: of a cluster, whether one of its servers is. */
+export function isReady(client: Pick<RedisClient, 'status'>): boolean {
+  return client.status === 'ready' || (client instanceof Cluster && client.status === 'connect');
+}
+
 /** Whether Redis answered, and said no. */
 export function isRefusal(error: unknown): error is Error {
   return error instanceof Error && error.name === 'ReplyError';

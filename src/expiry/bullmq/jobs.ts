@@ -5,7 +5,7 @@ import { messageOf } from '../../kernel/errors.js';
 import type { AlarmClock, Clock, Instant, Milliseconds } from '../../kernel/time.js';
 import { MINUTE, SECOND } from '../../kernel/time.js';
 import type { RedisClient, RedisConnection } from '../../redis/connection.js';
-import { endClient } from '../../redis/connection.js';
+import { endClient, isReady } from '../../redis/connection.js';
 import { within } from '../../runtime/clock.js';
 import { SUBJECT_TYPES } from '../../sending/subjects.js';
 import type { TaskRunner, TimedTask } from '../port.js';
@@ -290,6 +290,8 @@ interface RunnerOptions {
   readonly onDone: (task: TimedTask, lateness: Milliseconds) => void;
   readonly onFailed: (task: TimedTask, error: unknown) => void;
   readonly onError: (error: Error) => void;
+  /** Told that it has not begun, and never will: another is to be made. */
+  readonly onStillborn: (error: unknown) => void;
   readonly onStalled: (job: string) => void;
   /** Told of a job that holds no task, and is dropped. */
   readonly onDropped: () => void;
@@ -307,6 +309,8 @@ export class JobRunner {
   readonly #underWay = new Set<Promise<void>>();
   readonly #closing: Promise<void>;
   #close = (): void => undefined;
+  /** The connection over which it waits for its next job; undefined until it has begun. */
+  #waitsBy: RedisClient | undefined;
 
   constructor(options: RunnerOptions) {
     this.#options = options;
@@ -325,9 +329,28 @@ export class JobRunner {
       removeOnComplete: keep,
       removeOnFail: keep,
       runRetryDelay: SECOND,
+      autorun: false,
     });
     this.#worker.on('error', options.onError);
     this.#worker.on('stalled', options.onStalled);
+    this.#begin().catch(options.onStillborn);
+  }
+
+  /**
+   * BullMQ asks Redis once, over each connection, what it is. Where that fails a worker that runs all the same would ask
+   * for jobs in a circle, and leave nothing else its turn.
+   */
+  async #begin(): Promise<void> {
+    await this.#worker.waitUntilReady();
+    this.#waitsBy = await this.#blocking();
+    this.#worker.run().catch(this.#options.onError);
+  }
+
+  /** Whether Redis has let both its connections in. */
+  get isConnected(): boolean {
+    return [this.#options.connection.client, this.#waitsBy].every(
+      (client) => client !== undefined && isReady(client),
+    );
   }
 
   /** Connects again: Redis does not answer, and a half-open connection would stay so. */

@@ -26,6 +26,8 @@ import { News } from './news.js';
 /** Changes of jobs that go to Redis at once. */
 const BATCH = 500;
 const CLOSE_PATIENCE: Milliseconds = 3 * SECOND;
+/** The worker's connections may be away for so long where Redis lets others in: they connect again by themselves. */
+const OUTSIDE: Milliseconds = 5 * SECOND;
 /** Redis says this if the password is missing or wrong: waiting does not help. */
 const REFUSAL = /^(NOAUTH|WRONGPASS|NOPERM|ERR (invalid|Client sent AUTH|AUTH))/;
 
@@ -71,7 +73,7 @@ export type ConnectionState = 'ready' | 'away' | 'refused' | 'closed';
 
 export interface BullWorkStatus {
   readonly connection: ConnectionState;
-  /** Redis is there, and takes what is written: the last touch, send and pass worked. */
+  /** Redis is there, takes what is written (the last touch, send and pass worked), and lets the worker in. */
   readonly fit: boolean;
   /** Tasks whose changes Redis has not acknowledged. */
   readonly unsent: number;
@@ -100,6 +102,9 @@ export async function openBullWork(options: BullWorkOptions): Promise<BullWork> 
   }
   return work;
 }
+
+/** What must work for Redis to be called fit. */
+type Part = 'touch' | 'send' | 'pass' | 'runner';
 
 /** Timed work as delayed jobs in Redis: what one process plans, any process may carry out. */
 export class BullWork implements TimedWork {
@@ -132,7 +137,9 @@ export class BullWork implements TimedWork {
   #closing: Promise<void> | undefined;
   readonly #news: News;
   /** What failed when it was last tried although Redis was there: it may answer, and take no write. */
-  readonly #failing = new Set<'touch' | 'send' | 'pass'>();
+  readonly #failing = new Set<Part>();
+  /** Since when Redis keeps the worker out, on the monotonic clock. */
+  #outSince: Milliseconds | undefined;
   #beating: NodeJS.Timeout | undefined;
 
   /** Use {@link openBullWork}. */
@@ -316,6 +323,7 @@ export class BullWork implements TimedWork {
       else if (this.#state === 'ready') {
         await this.#touch();
         this.#send();
+        this.#lookAfterRunner();
       }
     } catch (error) {
       this.#trouble(error);
@@ -340,14 +348,35 @@ export class BullWork implements TimedWork {
     this.#worked('touch');
   }
 
-  #failed(what: 'touch' | 'send' | 'pass'): void {
+  /** The worker has connections of its own, which Redis may keep out. */
+  #lookAfterRunner(): void {
+    if (this.#run === undefined) return;
+    if (this.#runner === undefined) this.#startRunner();
+    if (this.#runner?.isConnected === true) {
+      this.#outSince = undefined;
+      this.#worked('runner');
+      return;
+    }
+    const now = this.#options.clock.monotonic();
+    this.#outSince ??= now;
+    if (now - this.#outSince < OUTSIDE) return;
+    this.#failed('runner');
+    this.#news.fault(
+      'runner',
+      `Redis at ${this.#where} does not let the worker in: ends of blocks are recorded once it does. See its maxclients`,
+    );
+  }
+
+  #failed(what: Part): void {
     this.#failing.add(what);
     // One that is away is told of by `#lost`.
     if (what === 'touch' || this.#state === 'ready')
-      this.#news.broke(`Redis at ${this.#where} takes what is written again`);
+      this.#news.broke(
+        `Redis at ${this.#where} ${what === 'runner' ? 'is there' : 'takes what is written'} again`,
+      );
   }
 
-  #worked(what: 'touch' | 'send' | 'pass'): void {
+  #worked(what: Part): void {
     this.#failing.delete(what);
     if (this.status.fit) this.#news.well();
   }
@@ -399,7 +428,7 @@ export class BullWork implements TimedWork {
   #startRunner(): void {
     const { clock, concurrency = 16, lock = 10 * SECOND, history, onDone, onFailed } = this.#options;
     const { silence = PATIENCE } = this.#options;
-    this.#runner ??= new JobRunner({
+    const runner = (this.#runner ??= new JobRunner({
       connection: this.#connect('worker', LONGEST_BLOCK + silence),
       prefix: this.#prefix,
       clock,
@@ -416,7 +445,12 @@ export class BullWork implements TimedWork {
       onStalled: (job) =>
         this.#news.fault(`stalled ${job}`, `timed job ${job} lost its worker; another runs it`),
       onDropped: () => this.#dropped.add('', this.#where),
-    });
+      onStillborn: (error) => {
+        this.#trouble(error);
+        if (this.#runner === runner) this.#runner = undefined;
+        void runner.close(CLOSE_PATIENCE);
+      },
+    }));
     void this.reconcile();
   }
 
@@ -457,6 +491,7 @@ export class BullWork implements TimedWork {
   #lost(): void {
     if (this.#state !== 'ready') return;
     this.#state = 'away';
+    this.#outSince = undefined;
     this.#news.broke(`Redis at ${this.#where} is there again`);
   }
 

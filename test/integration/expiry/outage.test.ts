@@ -1,10 +1,14 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import net from 'node:net';
+import type { AddressInfo } from 'node:net';
 import { afterEach, describe, test } from 'node:test';
 import { Redis } from 'ioredis';
 import { jobId } from '../../../src/expiry/bullmq/jobs.js';
 import { HOUR, SECOND } from '../../../src/kernel/time.js';
 import { parseRedis } from '../../../src/redis/address.js';
 import { connectRedis } from '../../../src/redis/connection.js';
+import { systemClock } from '../../../src/runtime/clock.js';
 import { Proxy } from '../../support/proxy.js';
 import { RedisServer, skipWithoutRedisServer } from '../../support/redis.js';
 import { eventually } from '../../support/smtp/eventually.js';
@@ -12,10 +16,45 @@ import type { World } from './world.js';
 import { Log, doNothing, openWorld, taskFor } from './world.js';
 import { freePort } from '../../support/ports.js';
 
+/** A wire to a Redis that refuses, once, the second INFO over its nth connection: the first is whether Redis is ready. */
+async function refusingOnce(target: number, nth: number): Promise<{ port: number; close(): void }> {
+  const sockets = new Set<net.Socket>();
+  let [connections, isDone] = [0, false];
+  const server = net.createServer((near) => {
+    const number = ++connections;
+    let asked = 0;
+    const far = net.connect(target, '127.0.0.1');
+    near.on('data', (bytes) => {
+      if (/\binfo\b/i.test(bytes.toString('latin1')) && ++asked === 2 && number === nth && !isDone) {
+        isDone = true;
+        near.write('-BUSY Redis is busy\r\n');
+      } else far.write(bytes);
+    });
+    far.on('data', (bytes) => near.write(bytes));
+    for (const [one, other] of [
+      [near, far],
+      [far, near],
+    ] as const) {
+      sockets.add(one);
+      one.on('error', () => undefined);
+      one.on('close', () => other.destroy());
+    }
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  return {
+    port: (server.address() as AddressInfo).port,
+    close: () => {
+      for (const socket of sockets) socket.destroy();
+      server.close();
+    },
+  };
+}
+
 const skip = await skipWithoutRedisServer();
 if (skip !== false) process.stdout.write(`outages of Redis are not tested: ${skip}\n`);
 
-describe('timed work while Redis is away', { skip, timeout: 40_000 }, () => {
+describe('timed work while Redis is away', { skip, timeout: 90_000 }, () => {
   const servers: RedisServer[] = [];
   const worlds: World[] = [];
   afterEach(async () => {
@@ -212,6 +251,44 @@ describe('timed work while Redis is away', { skip, timeout: 40_000 }, () => {
     await notices.until((all) =>
       all.some((text) => /takes what is written again$|is there again$/.test(text)),
     );
+    assert.equal(work.status.fit, true);
+  });
+
+  for (const [nth, connection] of [
+    [2, 'the one for its commands'],
+    [3, 'the one by which it waits'],
+  ] as const) {
+    test(`makes another worker if Redis refuses what it asks first over ${connection}`, async (t) => {
+      const server = await serve();
+      const busy = await refusingOnce(server.port, nth);
+      t.after(() => busy.close());
+      const { work, done, notices } = await world({
+        redis: `redis://127.0.0.1:${busy.port}`,
+        silence: 100,
+      });
+      work.start(doNothing);
+      work.plan(taskFor('a', Date.now()));
+      await done.count(1);
+      assert.match(notices.all.join('\n'), /: BUSY Redis is busy$/m);
+    });
+  }
+
+  test('is not fit while Redis keeps the worker out that it lets others in', async (t) => {
+    const server = await serve();
+    const clock = { ...systemClock, monotonic: () => 50 * systemClock.monotonic() };
+    const { work, notices } = await world({ redis: server.url, silence: 100, clock });
+    work.start(doNothing);
+    const client = new Redis(server.url);
+    t.after(() => client.disconnect());
+    const waiting = async (): Promise<string | undefined> =>
+      /^id=(\d+) .* cmd=bzpopmin /m.exec(String(await client.call('CLIENT', 'LIST')))?.[1];
+    await eventually('the worker waits', async () => (await waiting()) !== undefined);
+    await client.config('SET', 'maxclients', '1');
+    await client.call('CLIENT', 'KILL', 'ID', (await waiting())!);
+    await notices.until((all) => all.some((text) => text.includes('does not let the worker in')));
+    assert.deepEqual([work.status.connection, work.status.fit], ['ready', false]);
+    await client.config('SET', 'maxclients', '100');
+    await notices.until((all) => all.some((text) => text.endsWith('is there again')));
     assert.equal(work.status.fit, true);
   });
 
