@@ -10,4 +10,8 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
 // Nobody is left to read about it.
 process.stderr.on('error', () => undefined);
 
+/** Connections keep the process no longer than this: one to a server that does not answer would for ever. */
+const LEFT_WITHIN = 1000;
+
 process.exitCode = await run(process.argv.slice(2), processIo);
+setTimeout(() => process.exit(), LEFT_WITHIN).unref();

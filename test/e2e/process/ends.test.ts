@@ -1,16 +1,20 @@
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
 import net from 'node:net';
 import type { AddressInfo } from 'node:net';
 import path from 'node:path';
+import { text } from 'node:stream/consumers';
 import { test } from 'node:test';
 import type { TestContext } from 'node:test';
 import { SECOND } from '../../../src/kernel/time.js';
 import { StandIn } from '../../support/kurrentdb/stand-in.js';
 import { RedisServer, skipWithoutRedisServer, startFakeRedis } from '../../support/redis.js';
-import { Served, workDir } from '../../support/smtp/served.js';
+import { ENVIRONMENT, Served, workDir } from '../../support/smtp/served.js';
 import { freePort } from '../../support/ports.js';
+import { FOR_SHORT_LIVES } from '../../support/node.js';
+import { PROGRAM } from '../../support/program.js';
 
 const skip = await skipWithoutRedisServer();
 if (skip !== false) process.stdout.write(`processes that cannot start with Redis are not tested: ${skip}\n`);
@@ -96,4 +100,21 @@ test('a worker whose Redis turns out to be too old ends within ten seconds', { s
   assert.equal(code, 1);
   assert.ok(after < 10 * SECOND, `it took ${after} ms`);
   assert.match(served.stderr, /Redis 5\.0\.7 is too old/);
+});
+
+test('stopgap doctor ends by itself where KurrentDB hangs', async (t) => {
+  const standIn = await StandIn.start();
+  t.after(() => standIn.kill());
+  standIn.freeze();
+  const env = { ...ENVIRONMENT, STOPGAP_STORE: standIn.url, STOPGAP_SMTP_RELAY_URL: 'maildir:mail' };
+  const child = spawn(process.execPath, [...FOR_SHORT_LIVES, PROGRAM, 'doctor'], {
+    cwd: await workDir(t),
+    env,
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  t.after(() => child.kill('SIGKILL'));
+  const said = text(child.stdout);
+  const [code] = (await once(child, 'exit')) as [number | null];
+  assert.equal(code, 1);
+  assert.match(await said, /KurrentDB at \S+ does not answer/);
 });
