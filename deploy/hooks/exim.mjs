@@ -86,9 +86,11 @@ switch (action) {
   }
   case 'release': {
     const thawed = each(frozen, '-Mt');
-    // It tries to deliver before it returns: that may take long.
+    // It tries to deliver before it returns: that may take long. If it cannot be started, Exim's next queue run delivers.
     if (thawed.length > 0)
-      spawn('exim', [...options, '-M', ...thawed], { detached: true, stdio: 'ignore' }).unref();
+      spawn('exim', [...options, '-M', ...thawed], { detached: true, stdio: 'ignore' })
+        .on('error', () => undefined)
+        .unref();
     tell('released', thawed);
     break;
   }

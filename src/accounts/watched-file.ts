@@ -1,11 +1,14 @@
 import { constants } from 'node:fs';
 import { open } from 'node:fs/promises';
-import { messageOf } from '../kernel/errors.js';
+import { messageOf, StopgapError } from '../kernel/errors.js';
 import type { Milliseconds } from '../kernel/time.js';
 import { SECOND } from '../kernel/time.js';
 import { isLeftSo, readFault } from './private-file.js';
 
-/** Reads the content, as text or as it is; what it throws is the reason for refusing it. */
+/**
+ * Reads the content, as text or as it is; what it throws is the reason for refusing it. Only `invalid-input` is taken to
+ * be about the content: after anything else the same content is read again.
+ */
 type Reading<T> =
   | { readonly parse: (text: string) => T; readonly parseBytes?: undefined }
   | { readonly parseBytes: (bytes: Buffer) => T | Promise<T> };
@@ -169,16 +172,17 @@ export class WatchedFile<T> {
       this.#signature = undefined;
       return false;
     }
-    this.#shorter = undefined;
-    this.#content = found.content;
-    this.#good = false;
     let value: T;
     try {
       value = await this.#parse(found.content);
     } catch (thrown) {
+      if (isAboutContent(thrown)) this.#know(found.content);
+      // There may have been no thread or no descriptor for it: the next look reads it again.
+      else this.#signature = undefined;
       this.#refuse(messageOf(thrown), { isMeant });
       return false;
     }
+    this.#know(found.content);
     const [before, after] = [this.current, value].map((one) => entries?.(one) ?? 1) as [number, number];
     const isTooFew = lostMost(before, after) || (this.#isDoubted && after < before);
     if (!isMeant && !isLeftSo(found.content, after) && isTooFew) {
@@ -194,6 +198,13 @@ export class WatchedFile<T> {
     this.#refused = undefined;
     onChange?.(value);
     return true;
+  }
+
+  /** It was read, and holds only once that is said: the same content is not read again. */
+  #know(content: string | Buffer): void {
+    this.#shorter = undefined;
+    this.#content = content;
+    this.#good = false;
   }
 
   /** Says so once, and again to somebody who asks for it. */
@@ -247,4 +258,8 @@ function isSame(found: string | Buffer, known: string | Buffer | undefined): boo
   return typeof found === 'string' || known === undefined || typeof known === 'string'
     ? found === known
     : found.equals(known);
+}
+
+function isAboutContent(thrown: unknown): boolean {
+  return thrown instanceof StopgapError && thrown.code === 'invalid-input';
 }

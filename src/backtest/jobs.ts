@@ -85,7 +85,7 @@ export class BacktestJobs {
     this.#options = options;
   }
 
-  /** @throws StopgapError `conflict` while another runs */
+  /** @throws StopgapError `conflict` while another runs; Error if there is no thread for it */
   start(id: string, request: BacktestRequest, by: string): BacktestJob {
     if (this.#running !== undefined) {
       const message = 'a back-test is running: wait for it, or cancel it';
@@ -93,6 +93,13 @@ export class BacktestJobs {
     }
     const startedAt = this.#options.clock.now();
     const { from, to, rules, against } = request;
+    const { location, log, script = WORKER } = this.#options;
+    const workerData: Assignment = { location, from, to, rules, against, most: MOST_CASES };
+    // First of all: where the system has no thread left this throws, and there is no back-test.
+    const thread = new Worker(script, {
+      workerData,
+      resourceLimits: { maxOldGenerationSizeMb: HEAP },
+    });
     this.#jobs.set(id, {
       id,
       by,
@@ -111,12 +118,6 @@ export class BacktestJobs {
       if (this.#jobs.size <= KEPT) break;
       this.#jobs.delete(oldest);
     }
-    const { location, log, script = WORKER } = this.#options;
-    const workerData: Assignment = { location, from, to, rules, against, most: MOST_CASES };
-    const thread = new Worker(script, {
-      workerData,
-      resourceLimits: { maxOldGenerationSizeMb: HEAP },
-    });
     log.info({ correlation: `backtest:${id}`, by }, 'a back-test has begun');
     this.#running = { id, thread, ended: this.#follow(id, thread) };
     return this.#jobs.get(id)!;

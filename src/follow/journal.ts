@@ -1,7 +1,6 @@
-import type { ChildProcessByStdio } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import type { Readable } from 'node:stream';
 import { linesOf } from '../import/postfix-log/reader.js';
 import { messageOf, StopgapError } from '../kernel/errors.js';
 import type { AlarmClock, Milliseconds } from '../kernel/time.js';
@@ -85,23 +84,23 @@ export class JournalTail implements LiveLog<JournalPlace> {
     return { since: Math.floor(this.#clock.now() / SECOND) };
   }
 
-  #start(...args: readonly string[]): Journalctl {
+  #start(...args: readonly string[]): ChildProcess {
     const all = ['-q', '-o', 'json', '--no-pager', `--output-fields=${FIELDS}`, ...args, ...this.#matches];
     return spawn('journalctl', all, { stdio: ['ignore', 'pipe', 'pipe'] });
   }
 }
 
-type Journalctl = ChildProcessByStdio<null, Readable, Readable>;
-
 /** What it gives, many entries at a time. @throws StopgapError if it cannot be run, or says what is wrong */
-async function* entriesOf(child: Journalctl): AsyncGenerator<readonly Entry[]> {
+async function* entriesOf(child: ChildProcess): AsyncGenerator<readonly Entry[]> {
   let complaint = '';
-  child.stderr.on('data', (chunk: Buffer) => (complaint = `${complaint}${chunk.toString()}`.slice(-500)));
   const ended = once(child, 'close') as Promise<[number | null]>;
   // Heard of below, once all that it wrote has been read.
   ended.catch(() => undefined);
+  // Where no descriptor is free Node gives a child without streams, and emits the error later.
+  const { stdout, stderr } = child;
+  stderr?.on('data', (chunk: Buffer) => (complaint = `${complaint}${chunk.toString()}`.slice(-500)));
   try {
-    for await (const lines of linesOf(child.stdout)) yield lines.flatMap(entryOf);
+    if (stdout) for await (const lines of linesOf(stdout)) yield lines.flatMap(entryOf);
     const [code] = await ended.catch((error: unknown): never => {
       throw new StopgapError('unavailable', `journalctl cannot be run: ${messageOf(error)}`);
     });
@@ -115,10 +114,11 @@ async function* entriesOf(child: Journalctl): AsyncGenerator<readonly Entry[]> {
   }
 }
 
-function end(child: Journalctl): void {
-  if (child.exitCode === null) child.kill();
-  child.stdout.destroy();
-  child.stderr.destroy();
+function end(child: ChildProcess): void {
+  // One that never began has no id: to kill it would end our own process group.
+  if (child.pid !== undefined && child.exitCode === null) child.kill();
+  child.stdout?.destroy();
+  child.stderr?.destroy();
 }
 
 /** An entry as a line of a log. None where it has no text, or is no entry. */

@@ -1,3 +1,4 @@
+import type { ChildProcess } from 'node:child_process';
 import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import type { HookTarget } from '../config/values.js';
@@ -71,7 +72,10 @@ function execute(
   signal: AbortSignal,
 ): Promise<string> {
   return new Promise((resolve, reject) => {
-    const child = spawn(file, args, { cwd: '/', env: ENVIRONMENT, detached: true, stdio: 'pipe' });
+    const options = { cwd: '/', env: ENVIRONMENT, detached: true, stdio: 'pipe' } as const;
+    // Where no descriptor is free Node gives a child without streams, and emits the error later.
+    const child: ChildProcess = spawn(file, args, options);
+    const { stdin, stdout, stderr } = child;
     const kill = (): void => {
       try {
         // One that sudo runs as root cannot be killed: then it is not waited for.
@@ -79,7 +83,7 @@ function execute(
       } catch {
         // It has ended already, or is somebody else's.
       }
-      for (const stream of child.stdio) stream?.destroy();
+      for (const stream of [stdin, stdout, stderr]) stream?.destroy();
       child.unref();
       reject(new HookFailed('it was stopped'));
     };
@@ -87,11 +91,11 @@ function execute(
       signal.removeEventListener('abort', kill);
       result();
     };
-    const [output, errors] = [child.stdout, child.stderr].map(cutTextOf) as [() => string, () => string];
-    // A hook need not read what it is told.
-    child.stdin.on('error', () => undefined);
-    child.stdin.end(`${input}\n`);
     child.once('error', (error) => ended(() => reject(new HookFailed(messageOf(error)))));
+    const [output, errors] = [stdout, stderr].map(cutTextOf) as [() => string, () => string];
+    // A hook need not read what it is told.
+    stdin?.on('error', () => undefined);
+    stdin?.end(`${input}\n`);
     child.once('close', (code, by) =>
       ended(() => {
         if (code === 0) return resolve(output());
@@ -128,10 +132,10 @@ async function post(
 }
 
 /** Takes all that comes, so that the writer never waits, and keeps the beginning. */
-function cutTextOf(stream: NodeJS.ReadableStream): () => string {
+function cutTextOf(stream: NodeJS.ReadableStream | null | undefined): () => string {
   const kept: Buffer[] = [];
   let size = 0;
-  stream.on('data', (chunk: Buffer) => {
+  stream?.on('data', (chunk: Buffer) => {
     if (size >= MOST_OUTPUT) return;
     kept.push(chunk.subarray(0, MOST_OUTPUT - size));
     size += chunk.length;

@@ -50,7 +50,8 @@ const HEAP = 4096;
  * Reads a text while this thread goes on. One text is read after the other, those with a bound of tokens apart from files.
  *
  * @param name how messages name the text
- * @throws ConfigError; of rules InvalidRules; Error if the thread needs too much memory
+ * @throws ConfigError; of rules InvalidRules; StopgapError `invalid-input` if it takes too much memory; another Error if there
+ *   is no thread for it: then it may be read later
  */
 export async function parseAside<K extends Kind>(
   kind: K,

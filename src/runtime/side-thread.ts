@@ -1,4 +1,5 @@
 import { Worker } from 'node:worker_threads';
+import { StopgapError } from '../kernel/errors.js';
 import type { Milliseconds } from '../kernel/time.js';
 import { SECOND } from '../kernel/time.js';
 
@@ -29,7 +30,7 @@ export class SideThread<Told extends { readonly id: number }, Answer extends { r
     this.#options = options;
   }
 
-  /** @throws Error if the thread ends before it has answered */
+  /** @throws StopgapError `invalid-input` if this needs too much memory; Error if the thread cannot begin, or ends before it has answered */
   ask(told: Told): Promise<Answer> {
     clearTimeout(this.#idle);
     const thread = (this.#thread ??= this.#start());
@@ -42,13 +43,15 @@ export class SideThread<Told extends { readonly id: number }, Answer extends { r
 
   #start(): Worker {
     const { script, heap, work } = this.#options;
+    const ended = (): Error => new Error(`the thread for ${work} has ended`);
     const thread = new Worker(script, { resourceLimits: { maxOldGenerationSizeMb: heap } });
     thread.on('message', (answer: Answer) => this.#take(thread, answer));
     thread.on('error', (error: NodeJS.ErrnoException) => {
-      const isHungry = error.code === 'ERR_WORKER_OUT_OF_MEMORY';
-      this.#end(thread, isHungry ? new Error(`${work} takes more than ${heap} MiB of memory`) : error);
+      if (error.code !== 'ERR_WORKER_OUT_OF_MEMORY') return this.#end(thread, error);
+      const hungry = new StopgapError('invalid-input', `${work} takes more than ${heap} MiB of memory`);
+      this.#end(thread, ended(), hungry);
     });
-    thread.on('exit', () => this.#end(thread, new Error(`the thread for ${work} has ended`)));
+    thread.on('exit', () => this.#end(thread, ended()));
     return thread;
   }
 
@@ -63,13 +66,17 @@ export class SideThread<Told extends { readonly id: number }, Answer extends { r
     }, IDLE).unref();
   }
 
-  /** What waits for it learns of it; the next work gets another thread. */
-  #end(thread: Worker, error: Error): void {
+  /**
+   * What waits for it learns of it; the next work gets another thread.
+   *
+   * @param ofFirst for what it was busy with, which waits longest, if that is at fault
+   */
+  #end(thread: Worker, error: Error, ofFirst = error): void {
     if (this.#thread !== thread) return;
     clearTimeout(this.#idle);
     this.#thread = undefined;
     const waiting = [...this.#pending.values()];
     this.#pending.clear();
-    for (const { reject } of waiting) reject(error);
+    waiting.forEach(({ reject }, place) => reject(place === 0 ? ofFirst : error));
   }
 }

@@ -31,11 +31,15 @@ const AHEAD = 4;
 export class TraceThread implements Source {
   readonly #file: LogFile;
   readonly #thread: Worker;
+  /** Why it ended before it was asked anything. */
+  #fault: Error | undefined;
 
   /** The thread begins at once, so that it is ready by the time that everything else is. */
   constructor(file: LogFile) {
     this.#file = file;
     this.#thread = new Worker(SCRIPT, { workerData: file.name });
+    // It may find no descriptor: an error that nobody hears ends the process.
+    this.#thread.once('error', (error) => (this.#fault = error));
     // Should nobody ever ask it anything, it must not keep the process.
     this.#thread.unref();
   }
@@ -48,6 +52,7 @@ export class TraceThread implements Source {
   async *batches(): AsyncGenerator<Batch> {
     const { name, bytes: total } = this.#file;
     const thread = this.#thread;
+    if (this.#fault !== undefined) throw this.#fault;
     thread.ref();
     const answers = on(thread, 'message', { close: ['exit'] });
     const texts = new Unpacker();

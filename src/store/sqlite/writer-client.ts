@@ -317,11 +317,17 @@ class WriterThread {
 
   start(): void {
     let reason = 'it ended without a reason';
-    const worker = new Worker(new URL('./writer.js', import.meta.url), {
-      workerData: this.#options,
-      name: 'store-writer',
-      resourceLimits: { maxYoungGenerationSizeMb: YOUNG },
-    });
+    let worker: Worker;
+    try {
+      worker = new Worker(new URL('./writer.js', import.meta.url), {
+        workerData: this.#options,
+        name: 'store-writer',
+        resourceLimits: { maxYoungGenerationSizeMb: YOUNG },
+      });
+    } catch (error) {
+      // The system has no thread left; it may have one later.
+      return this.#end(messageOf(error));
+    }
     this.#worker = worker;
     worker.on('message', (message: FromWriter) => {
       if (message.kind === 'ready') {
@@ -333,16 +339,15 @@ class WriterThread {
       }
     });
     worker.on('error', (error) => (reason = messageOf(error)));
-    worker.on('exit', () => {
-      this.#up = false;
-      this.#worker = undefined;
-      this.#events.died(reason);
-      if (this.#closing) {
-        this.#gone();
-        return;
-      }
-      this.#timer = setTimeout(() => this.start(), this.#backoff.next());
-    });
+    worker.on('exit', () => this.#end(reason));
+  }
+
+  #end(reason: string): void {
+    this.#up = false;
+    this.#worker = undefined;
+    this.#events.died(reason);
+    if (this.#closing) this.#gone();
+    else this.#timer = setTimeout(() => this.start(), this.#backoff.next());
   }
 
   post(message: ToWriter): void {

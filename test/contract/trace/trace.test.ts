@@ -9,6 +9,7 @@ import { LineReader, Trace } from '../../../src/backtest/trace/trace.js';
 import { onceReadable } from '../../../src/import/postfix-log/index.js';
 import type { LogFile } from '../../../src/import/postfix-log/index.js';
 import { traceFile } from '../../support/backtest/traces.js';
+import { shortOfDescriptors } from '../../support/short-of-descriptors.js';
 
 const ADAPTERS: readonly (readonly [name: string, open: (file: LogFile) => Source])[] = [
   ['in the thread of the back-test', (file) => new Trace(file)],
@@ -129,4 +130,20 @@ for (const [name, open] of ADAPTERS) {
 
 test('a trace that nobody reads keeps no process', () => {
   new TraceThread(traceFile([at(1)]));
+});
+
+test('a trace whose thread cannot begin for want of descriptors says so once it is read', async () => {
+  const module = new URL('../../../src/backtest/trace/thread.js', import.meta.url).href;
+  const { printed, code } = await shortOfDescriptors(`
+    import { once } from 'node:events';
+    import { Worker } from 'node:worker_threads';
+    import { TraceThread } from '${module}';
+    leave(0);
+    const trace = new TraceThread({ name: 'trace' });
+    // Begun later, it fails later.
+    await new Promise((resolve) => new Worker('', { eval: true }).once('error', resolve));
+    await trace.batches().next().catch((error) => console.log(error.message));
+  `);
+  assert.equal(code, 0, printed);
+  assert.match(printed, /^Worker initialization failure: EMFILE/);
 });

@@ -160,6 +160,19 @@ describe('deploy/hooks/exim.mjs with a real Exim', { skip: missing() }, () => {
       }
   });
 
+  test('has released what it thawed, also if Exim cannot be started to deliver it at once', async (t) => {
+    const queue = await Queue.make(t);
+    const alice = 'alice@example.com';
+    const id = queue.send(alice, 'one@b.test');
+    assert.deepEqual(queue.hook('hold-queue', alice, id), [`held ${id}`, 'end']);
+    const exim = path.join(queue.dir, 'bin', 'exim');
+    await rm(exim);
+    const script = `#!/bin/sh\ncase "$*" in *-Mt*) rm "$0";; esac\nexec ${EXIM!} "$@"\n`;
+    await writeFile(exim, script, { mode: 0o755 });
+    assert.deepEqual(queue.hook('release', alice, id), [`released ${id}`, 'end']);
+    assert.equal(existsSync(exim), false);
+  });
+
   test('fails where it may list the queue, and not read it', async (t) => {
     const queue = await Queue.make(t);
     const exim = path.join(queue.dir, 'bin', 'exim');

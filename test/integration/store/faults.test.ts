@@ -6,7 +6,9 @@ import Database from 'better-sqlite3';
 import { UNREADABLE } from '../../../src/kernel/events.js';
 import { DAY } from '../../../src/kernel/time.js';
 import { StoreUnavailable } from '../../../src/store/port.js';
+import { LiveFeed } from '../../../src/store/sqlite/subscription.js';
 import { openSqliteStore, type SqliteEventStore } from '../../../src/store/sqlite/index.js';
+import { WriterClient } from '../../../src/store/sqlite/writer-client.js';
 import { ManualClock } from '../../support/manual-clock.js';
 import { collect, ids, newEvent, newEvents, revisions } from '../../support/store/events.js';
 import { temporaryDirectory } from '../../support/store/files.js';
@@ -128,6 +130,35 @@ describe('a store in trouble', () => {
     const deadline = performance.now() + 20_000;
     while (!store.healthy && performance.now() < deadline) await settle(1);
     assert.equal(store.healthy, true);
+  });
+
+  it('goes on trying where no thread can be had for another writer', async () => {
+    await open();
+    await store.close();
+    let [tries, refusing] = [0, false];
+    const options = {
+      file,
+      get maxPages(): undefined {
+        tries++;
+        // Stands for a system that has no thread left: no function can be handed to one.
+        return refusing ? ((() => undefined) as unknown as undefined) : undefined;
+      },
+    };
+    const writer = new WriterClient(options, clock, 5000, new LiveFeed());
+    try {
+      writer.thread.start();
+      await writer.started;
+      const before = tries;
+      refusing = true;
+      await writer.thread.kill();
+      while (tries < before + 2) await settle(1);
+      assert.equal(writer.thread.ready, false);
+      refusing = false;
+      while (!writer.thread.ready) await settle(1);
+      assert.equal((await writer.append('send-a', newEvents(1), 'any')).position, 1);
+    } finally {
+      await writer.close();
+    }
   });
 
   it('gives up on an append that is not answered in time, and recovers', async () => {

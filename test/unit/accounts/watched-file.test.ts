@@ -6,6 +6,7 @@ import path from 'node:path';
 import test from 'node:test';
 import type { TestContext } from 'node:test';
 import { WatchedFile } from '../../../src/accounts/watched-file.js';
+import { StopgapError } from '../../../src/kernel/errors.js';
 import { temporaryDirectory } from '../config/helpers.js';
 
 interface Watch {
@@ -26,7 +27,7 @@ function watch(context: TestContext, options: { whenAbsent?: number; now?: () =>
   const watched = new WatchedFile<number>({
     path: file,
     parse(text) {
-      if (!/^\d+$/.test(text)) throw new Error(`"${text}" is no number`);
+      if (!/^\d+$/.test(text)) throw new StopgapError('invalid-input', `"${text}" is no number`);
       return Number(text);
     },
     onChange: (value) => changes.push(value),
@@ -98,6 +99,79 @@ test('a broken file is refused once, the old value stays, a good one is taken ag
   await watched.check();
   assert.deepEqual(changes, [3]);
   assert.equal(refusals.length, 2, 'the same fault later is said again');
+});
+
+/** A file of lines that is read aside, where there may be no thread for it. */
+function watchAside(context: TestContext) {
+  const file = path.join(temporaryDirectory(context), 'lines');
+  const aside: { fault: Error | undefined; times: number } = { fault: undefined, times: 0 };
+  const told: string[] = [];
+  const watched = new WatchedFile<string>({
+    path: file,
+    parseBytes(bytes) {
+      aside.times++;
+      return aside.fault === undefined ? Promise.resolve(bytes.toString()) : Promise.reject(aside.fault);
+    },
+    entries: (text) => text.length,
+    onChange: (text) => told.push(`in force: ${text}`),
+    onRefused: (reason) => told.push(reason),
+    onRestored: () => told.push('restored'),
+  });
+  /** Long ago, so that a look trusts time and size. */
+  const write = (text: string): void => {
+    writeFileSync(file, text);
+    utimesSync(file, 1000, 1000);
+  };
+  return { watched, write, aside, told };
+}
+
+const NO_THREAD = new Error('Worker initialization failure: EMFILE');
+
+test('a content that could not be read for a passing reason is read at the next look', async (context) => {
+  const { watched, write, aside, told } = watchAside(context);
+  write('one');
+  await watched.load();
+  write('two and more');
+  aside.fault = NO_THREAD;
+  assert.deepEqual([await watched.check(), await watched.check()], [false, false]);
+  assert.equal(watched.current, 'one');
+  assert.deepEqual(told, [NO_THREAD.message], 'it is told once');
+  aside.fault = undefined;
+  assert.equal(await watched.check(), true);
+  assert.deepEqual(told.slice(1), ['in force: two and more']);
+});
+
+test('a shorter content that looked the same twice is taken over at once after a passing failure', async (context) => {
+  const { watched, write, aside } = watchAside(context);
+  write('12345');
+  await watched.load();
+  write('1234');
+  aside.fault = NO_THREAD;
+  assert.deepEqual([await watched.check(), await watched.check()], [false, false]);
+  aside.fault = undefined;
+  assert.equal(await watched.check(), true);
+});
+
+test('a file that is put back after a passing failure is told as restored, and not as a change', async (context) => {
+  const { watched, write, aside, told } = watchAside(context);
+  write('one');
+  await watched.load();
+  write('two and more');
+  aside.fault = NO_THREAD;
+  await watched.check();
+  write('one');
+  assert.equal(await watched.check(), false);
+  assert.deepEqual(told.slice(1), ['restored']);
+});
+
+test('a content that is wrong is read once, however often it is looked at', async (context) => {
+  const { watched, write, aside } = watchAside(context);
+  write('one');
+  await watched.load();
+  write('two and more');
+  aside.fault = new StopgapError('invalid-input', 'it is no one');
+  for (let look = 0; look < 3; look++) assert.equal(await watched.check(), false);
+  assert.equal(aside.times, 2);
 });
 
 test('a file that goes away is said once, the old value stays', async (context) => {

@@ -13,6 +13,7 @@ import type { HookCall } from '../../../src/hooks/call.js';
 import { actedOn, callHook, firstLines, HookFailed } from '../../../src/hooks/call.js';
 import { MINUTE } from '../../../src/kernel/time.js';
 import { ManualClock } from '../../support/manual-clock.js';
+import { shortOfDescriptors } from '../../support/short-of-descriptors.js';
 import { eventually } from '../../support/smtp/eventually.js';
 
 const CALL: HookCall = {
@@ -72,6 +73,37 @@ describe('a program as the hook', () => {
     const signal = await program(t, `process.kill(process.pid, 'SIGTERM'); setTimeout(() => 0, 10_000);`);
     await assert.rejects(called({ command: [signal] }), failing(/^ended by SIGTERM$/));
     await assert.rejects(called({ command: ['/nowhere/hook'] }), failing(/ENOENT/));
+  });
+
+  test('that cannot be started for want of descriptors has failed, and can be called again', async () => {
+    const hook = new URL('../../../src/hooks/call.js', import.meta.url).href;
+    const { printed, code } = await shortOfDescriptors(`
+      import { callHook, HookFailed } from '${hook}';
+      const options = { run: { command: ['/bin/cat'] }, authorization: undefined, clock: { after: () => () => undefined } };
+      const call = (signal) => callHook(options, ${JSON.stringify(CALL)}, signal).then(
+        () => 'called',
+        (error) => (error instanceof HookFailed ? error.message : error.stack),
+      );
+      const told = [];
+      for (let free = 0; free < 8; free++) {
+        leave(free);
+        told.push(await call(new AbortController().signal));
+      }
+      leave(2);
+      const stopped = await call(AbortSignal.abort());
+      leave(40);
+      const again = await call(new AbortController().signal);
+      console.log(JSON.stringify({ told, stopped, again }));
+    `);
+    assert.equal(code, 0, printed);
+    const { told, stopped, again } = JSON.parse(printed) as Record<string, string & string[]>;
+    assert.equal(told![2], 'spawn /bin/cat EMFILE');
+    assert.deepEqual(
+      [...told!].filter((one) => one !== 'spawn /bin/cat EMFILE' && one !== 'called'),
+      [],
+    );
+    assert.equal(stopped, 'it was stopped');
+    assert.equal(again, 'called');
   });
 
   test('that does not end is killed after a minute, with all that it has started', async (t) => {
