@@ -39,6 +39,8 @@ export async function refold(
   signal.addEventListener('abort', stop, { once: true });
   try {
     const soundUpTo = await store.head();
+    // The listener finds nothing to stop before the feed begins.
+    signal.throwIfAborted();
     const { ended } = await fresh.follow(store, categories);
     const broken = ended.then(() => signal.throwIfAborted());
     broken.catch(() => undefined);
