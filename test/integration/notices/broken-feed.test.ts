@@ -2,10 +2,13 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { SECOND } from '../../../src/kernel/time.js';
 import { NOTICES_CATEGORY } from '../../../src/notices/events.js';
+import type { EventStore } from '../../../src/store/port.js';
+import { StoreUnavailable } from '../../../src/store/port.js';
 import { settle } from '../../support/gate.js';
 import { ManualClock } from '../../support/manual-clock.js';
 import { KEY } from '../../support/notices/channels.js';
 import { Receiver } from '../../support/notices/receiver.js';
+import { tokenOf } from '../../support/policy/token.js';
 import { eventually } from '../../support/smtp/eventually.js';
 import { ALICE, BOB, Stopgap } from '../../support/smtp/stopgap.js';
 import { changed } from '../../support/store/changed.js';
@@ -67,5 +70,49 @@ describe('notices', () => {
       return told.includes(ALICE) && told.includes(BOB);
     });
     assert.equal(feeds, 2);
+  });
+
+  test('go on after somebody was forgotten, though the store was away for one question', async (t) => {
+    const receiver = await Receiver.start(t);
+    const clock = new ManualClock();
+    const channel = { name: 'ops', type: 'webhook', url: receiver.url(), secret: KEY, events: 'imposed' };
+    let isAway = false;
+    const stopgap = await Stopgap.start(t, {
+      clock,
+      settings: { notices: { channels: [channel] } },
+      throughStore: (store) =>
+        changed(store, {
+          async setRetention(...args: Parameters<EventStore['setRetention']>) {
+            if (isAway && args[0] === NOTICES_CATEGORY) {
+              isAway = false;
+              throw new StoreUnavailable('the store is away');
+            }
+            return store.setRetention(...args);
+          },
+        }),
+    });
+    const token = await tokenOf(stopgap, 'me', 'admin');
+    const dialogue = await stopgap.loggedIn(BOB);
+    await dialogue.send(BOB, ['friend@example.org']);
+    await dialogue.quit();
+    await stopgap.settled();
+    isAway = true;
+    const answer = await fetch(`http://127.0.0.1:${stopgap.port('HTTP')}/api/v1/forget`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
+      body: JSON.stringify({ subject: { type: 'account', value: BOB } }),
+    });
+    assert.equal(answer.status, 200);
+    await eventually('all is folded anew', () =>
+      stopgap.logs.some((line) => line.includes('all that is known was folded anew without them')),
+    );
+    assert.equal(isAway, false);
+    await eventually('notices go on', () => stopgap.app.channelState('ops') !== undefined);
+    await stopgap.block('account', ALICE);
+    await eventually('the block is told', () => {
+      if (!stopgap.app.channelState('ops')!.deliveries.some(({ state }) => state === 'sending'))
+        clock.advance(SECOND);
+      return receiver.received.some(({ body }) => body.includes(ALICE));
+    });
   });
 });
