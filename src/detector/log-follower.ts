@@ -30,6 +30,7 @@ import { PassingSenders } from './passing-senders.js';
 import { LocalContainment } from './containment.js';
 import { BaselineReplica } from './baseline-replica.js';
 import { refold } from './refold.js';
+import { Refolding } from './refolding.js';
 import { Responder } from './responder.js';
 import { DEFAULT_RULES, EVALUATION_RULES } from '../rules/defaults.js';
 import type { RulesChanged, SourcedRules } from '../rules/model.js';
@@ -103,12 +104,7 @@ export class LogFollower {
   #notices: Notices | undefined;
   #stopLettingGo = (): void => undefined;
   #exempting: Promise<void> = Promise.resolve();
-  /** Position of the last event that says that somebody was forgotten. */
-  #forgottenAt = 0;
-  /** Up to here the log was folded anew, without the people who had been forgotten by then. */
-  #soundUpTo = 0;
-  #refolding: Promise<void> | undefined;
-  #cancelRefolding = (): void => undefined;
+  readonly #refolding: Refolding;
 
   #state: 'starting' | 'following' | 'rebuilding' = 'starting';
   #reason = ASKING;
@@ -146,6 +142,7 @@ export class LogFollower {
       insist: (work) => this.#insist(ASKING, work),
       log: logs.of('rules'),
     });
+    this.#refolding = new Refolding({ clock, log: this.#log, refold: (signal) => this.#refold(signal) });
     const listeners = this.#listeners();
     const models = (this.models = new ReadModels(listeners));
     const log = logs.of('rules');
@@ -315,8 +312,7 @@ export class LogFollower {
     this.#closing.abort();
     this.#stopLettingGo();
     this.#rulesFile?.stop();
-    this.#cancelRefolding();
-    await this.#refolding;
+    await this.#refolding.stop();
     await Promise.all([this.work?.close(), this.#hooks?.close(), this.#notices?.close()]);
     await this.responder.stop();
     await this.#exempting;
@@ -356,12 +352,13 @@ export class LogFollower {
       onFolded: (event) => {
         this.containment?.follow(event);
         if (isForgettingEvent(event)) {
-          this.#forgottenAt = event.position;
+          this.#refolding.forgot(event.position);
           this.#options.outbox?.clean();
           this.#options.onForgotten();
+          // Otherwise it begins as soon as the catching up has ended.
+          if (this.#state === 'following') this.#refolding.ifDue();
         }
         if (!this.models.ready) return;
-        this.#refoldIfDue();
         this.#hooks?.held(event);
         metrics.folded(event, this.models.ledger);
         if (event.trace !== undefined) tracing?.folded(event, event.trace);
@@ -389,6 +386,7 @@ export class LogFollower {
       }
     } while (this.#replaced !== undefined);
     this.#state = 'following';
+    this.#refolding.ifDue();
   }
 
   async #catchUp(): Promise<void> {
@@ -406,8 +404,7 @@ export class LogFollower {
     this.#reason = FOLDING;
     // What a snapshot holds of those who were forgotten after it must go.
     const isFromBeginning = models.position === 0;
-    this.#soundUpTo = isFromBeginning ? this.#head : models.position;
-    this.#forgottenAt = 0;
+    this.#refolding.begin(isFromBeginning ? this.#head : models.position);
     const feed = await models.follow(store, this.#categories, () => this.#snapshots?.folded());
     feed.ended.catch((error: unknown) => this.#ended(error));
     this.#tellRules();
@@ -416,8 +413,7 @@ export class LogFollower {
     await this.#insist(ACTING, async () => this.#overrides?.start());
     await this.#insist(ACTING, async () => this.#notices?.start());
     // A snapshot that was there and was not used may be of before.
-    if (isFromBeginning && this.#forgottenAt > 0) await this.#dropSnapshots();
-    this.#refoldIfDue();
+    if (isFromBeginning && this.#refolding.hasForgotten) await this.#dropSnapshots();
     if (!this.#detects) return;
     await responder.finish();
     this.#dismissExempt();
@@ -442,26 +438,8 @@ export class LogFollower {
       });
   }
 
-  /** Somebody was forgotten whose traces may be in what is folded here: all of it is folded anew. */
-  #refoldIfDue(): void {
-    if (this.#forgottenAt <= this.#soundUpTo || this.#closing.signal.aborted) return;
-    this.#refolding ??= this.#refold()
-      .catch((error: unknown) => {
-        const { clock } = this.#options;
-        if (this.#closing.signal.aborted || error instanceof LogReplaced) return;
-        this.#log.error(
-          { error: messageOf(error) },
-          'what is known of somebody who was forgotten could not be taken out of memory; it is tried again',
-        );
-        this.#cancelRefolding = clock.after(10 * SECOND, () => this.#refoldIfDue());
-      })
-      .finally(() => {
-        this.#refolding = undefined;
-        if (this.#soundUpTo > 0) this.#refoldIfDue();
-      });
-  }
-
-  async #refold(): Promise<void> {
+  /** Folds all anew beside what serves. It counts only when all that follows from it is done as well. */
+  async #refold(signal: AbortSignal): Promise<number> {
     const { store } = this.#options;
     const { models } = this;
     const began = performance.now();
@@ -469,8 +447,7 @@ export class LogFollower {
     this.#snapshots = undefined;
     await this.#dropSnapshots();
     await this.baselines?.beginAnew();
-    await refold(models, store, this.#categories, this.#closing.signal, ({ unanswered, soundUpTo }) => {
-      this.#soundUpTo = soundUpTo;
+    const soundUpTo = await refold(models, store, this.#categories, signal, (unanswered) => {
       this.responder.adopt(unanswered);
       this.passing.changed();
       this.containment?.adopt();
@@ -478,10 +455,11 @@ export class LogFollower {
       this.work?.replan(timedTasks(models.ledger));
     });
     this.#snapshots = await this.#openSnapshots();
-    await this.#notices?.close();
-    await this.#notices?.start();
+    // They hold what they gathered of people, and ask the models that were put in their place above.
+    await this.#insist(ACTING, async () => this.#notices?.start());
     const spanMs = Math.round(performance.now() - began);
     this.#log.info({ spanMs }, 'somebody was forgotten: all that is known was folded anew without them');
+    return soundUpTo;
   }
 
   get #snapshotFolder(): string {
@@ -562,7 +540,7 @@ export class LogFollower {
     metrics.store.logReplaced.inc();
     this.replacements++;
     metrics.containment.startAnew();
-    await this.#refolding;
+    await this.#refolding.stop();
     await this.#summaries?.stop();
     await this.#notices?.close();
     await this.responder.startAnew();

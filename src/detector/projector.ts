@@ -42,6 +42,8 @@ export abstract class Projector {
   #last: Anchor | undefined;
   #lastKept: Anchor | undefined;
   #live = false;
+  /** Nothing is followed any more, or not yet again. */
+  #stopped = false;
   #taken = 0;
   /** In the order of their positions: as many may wait as are sent within the lag. */
   readonly #waiting: {
@@ -133,6 +135,7 @@ export abstract class Projector {
     categories: readonly string[],
     afterEach: () => void | Promise<void> = () => undefined,
   ): Promise<{ ended: Promise<void> }> {
+    this.#stopped = false;
     const subscription = store.subscribe({ after: this.#position, categories }, (event) => {
       this.apply(event);
       return afterEach();
@@ -144,9 +147,9 @@ export abstract class Projector {
   }
 
   async stop(): Promise<void> {
+    this.#stopped = true;
     await this.#subscription?.stop();
-    for (const { reject } of this.#waiting.splice(0))
-      reject(new StoreUnavailable('the log is no longer followed'));
+    for (const { reject } of this.#waiting.splice(0)) reject(notFollowed());
   }
 
   /**
@@ -173,6 +176,7 @@ export abstract class Projector {
   /** Resolves once the event at this position is folded. @throws StoreUnavailable if that will not happen */
   async reached(position: number): Promise<void> {
     if (position <= this.#position) return;
+    if (this.#stopped) throw notFollowed();
     return new Promise((resolve, reject) => {
       // Mostly the last: a store tells of positions nearly in order.
       let place = this.#waiting.length;
@@ -205,6 +209,10 @@ export abstract class Projector {
     while (due < this.#waiting.length && this.#waiting[due]!.position <= this.#position) due++;
     if (due > 0) for (const { resolve } of this.#waiting.splice(0, due)) resolve();
   }
+}
+
+function notFollowed(): StoreUnavailable {
+  return new StoreUnavailable('the log is no longer followed');
 }
 
 function anchorOf({ stream, revision, id, position }: Anchor): Anchor {

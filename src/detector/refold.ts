@@ -3,19 +3,13 @@ import type { Verdict } from '../rules/respond.js';
 import { ReadModels } from './read-models.js';
 import { UnansweredVerdicts } from './responder.js';
 
-export interface Refolded {
-  /** Verdicts that no event has answered, as the log is now. */
-  readonly unanswered: readonly Verdict[];
-  /** What had been written up to here was written before it began. */
-  readonly soundUpTo: number;
-}
-
 /**
  * Folds the whole log anew beside read models that go on serving, and puts the result in their place between two
  * events. For a log of which something was taken out: what was folded of it is gone then. Takes the memory of the read
  * models once more meanwhile.
  *
- * @param adopting called in the same turn, right after that
+ * @param adopting called in the same turn, right after that, with the verdicts that no event has answered
+ * @returns a position: what had been written up to there was written before it began
  * @throws StoreUnavailable; LogReplaced; AbortError
  */
 export async function refold(
@@ -23,8 +17,8 @@ export async function refold(
   store: Pick<EventStore, 'subscribe' | 'head'>,
   categories: readonly string[],
   signal: AbortSignal,
-  adopting: (refolded: Refolded) => void,
-): Promise<void> {
+  adopting: (unanswered: readonly Verdict[]) => void,
+): Promise<number> {
   const unanswered = new UnansweredVerdicts();
   const fresh = new ReadModels({
     onVerdict: (verdict) => unanswered.add(verdict),
@@ -39,6 +33,8 @@ export async function refold(
   signal.addEventListener('abort', stop, { once: true });
   try {
     const soundUpTo = await store.head();
+    // The listener finds nothing to stop before the feed begins.
+    signal.throwIfAborted();
     const { ended } = await fresh.follow(store, categories);
     const broken = ended.then(() => signal.throwIfAborted());
     broken.catch(() => undefined);
@@ -49,7 +45,8 @@ export async function refold(
     }
     signal.throwIfAborted();
     models.adopt(fresh);
-    adopting({ unanswered: unanswered.all(), soundUpTo });
+    adopting(unanswered.all());
+    return soundUpTo;
   } finally {
     signal.removeEventListener('abort', stop);
     await fresh.stop();

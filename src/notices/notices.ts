@@ -113,7 +113,10 @@ export class Notices {
   readonly #sending = new Map<string, Promise<void>>();
   #ticking: Promise<void> | undefined;
   #again = false;
+  /** Takes back the alarm of the next round. */
   #cancel = (): void => undefined;
+  /** Takes back that the events are followed anew. */
+  #cancelAnew = (): void => undefined;
   #closing = new AbortController();
 
   constructor(options: NoticesOptions) {
@@ -158,6 +161,7 @@ export class Notices {
   async close(): Promise<void> {
     this.#closing.abort();
     this.#cancel();
+    this.#cancelAnew();
     this.#live = false;
     this.#turn += 1;
     await this.#subscription?.stop();
@@ -169,6 +173,7 @@ export class Notices {
   #subscribe(): void {
     const { store, log } = this.#options;
     const turn = ++this.#turn;
+    this.#cancelAnew();
     // Not waited for: it may be its own handler that asks for this.
     void this.#subscription?.stop();
     this.#live = false;
@@ -188,7 +193,10 @@ export class Notices {
       // Another log is followed soon; see LogFollower.
       if (turn !== this.#turn || error instanceof LogReplaced || this.#closing.signal.aborted) return;
       log.error({ error: messageOf(error) }, 'the events for notices broke off; they are followed anew');
-      this.#cancel = this.#options.clock.after(30 * SECOND, () => this.#subscribe());
+      // Without its events a round would decide by what is old.
+      this.#live = false;
+      this.#cancel();
+      this.#cancelAnew = this.#options.clock.after(30 * SECOND, () => this.#subscribe());
     });
   }
 
@@ -224,7 +232,7 @@ export class Notices {
 
   async #rounds(): Promise<void> {
     const { clock, log, metrics } = this.#options;
-    while (this.#again && !this.#closing.signal.aborted) {
+    while (this.#again && this.#live && !this.#closing.signal.aborted) {
       this.#again = false;
       const looked = clock.now();
       let failed = false;

@@ -128,4 +128,38 @@ describe('the read models', () => {
     );
     assert.equal(folding.ready, true);
   });
+
+  it('let nobody wait for what will not be folded: from the moment they are stopped until they follow again', async () => {
+    const { models: folding } = models();
+    const handler = new Gate();
+    const follow = (): Promise<unknown> =>
+      folding.follow({
+        subscribe() {
+          const never = new Promise<void>(() => undefined);
+          return {
+            caughtUp: Promise.resolve(),
+            ended: never,
+            position: 0,
+            lag: 0,
+            stop: () => handler.opened,
+          };
+        },
+      });
+    await follow();
+    folding.apply(imposed(1));
+    const before = folding.reached(2);
+    const stopped = folding.stop();
+    await assert.rejects(folding.reached(2), StoreUnavailable);
+    await folding.reached(1);
+    handler.open();
+    await assert.rejects(before, StoreUnavailable);
+    await stopped;
+    await assert.rejects(folding.reached(2), StoreUnavailable);
+    await folding.startAnew();
+    await assert.rejects(folding.reached(2), StoreUnavailable);
+    await follow();
+    const after = folding.reached(2);
+    folding.apply(imposed(2));
+    await after;
+  });
 });

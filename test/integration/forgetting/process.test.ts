@@ -6,11 +6,14 @@ import { describe, test } from 'node:test';
 import { serialize } from 'node:v8';
 import { ReadModels } from '../../../src/detector/read-models.js';
 import { FORGETTING_FILE } from '../../../src/commands/forgetting.js';
-import { DAY } from '../../../src/kernel/time.js';
+import { DAY, SECOND } from '../../../src/kernel/time.js';
 import { envelope, newId } from '../../../src/runtime/ids.js';
 import type { SessionFact } from '../../../src/sessions/events.js';
 import { sessionStream } from '../../../src/sessions/events.js';
 import type { EventStore } from '../../../src/store/port.js';
+import { StoreUnavailable } from '../../../src/store/port.js';
+import { settle } from '../../support/gate.js';
+import { ManualClock } from '../../support/manual-clock.js';
 import { tokenOf } from '../../support/policy/token.js';
 import { changed } from '../../support/store/changed.js';
 import { collect } from '../../support/store/events.js';
@@ -199,5 +202,42 @@ describe('a process in which somebody is forgotten', () => {
     await stopgap.release('account', ALICE);
     assert.equal((await forget(stopgap, token, ALICE)).status, 200);
     await eventually('it is gone from memory', () => !knows(stopgap, ALICE));
+  });
+
+  test('rests after each try that failed, however much is sent meanwhile, and is free of them in the end', async (t) => {
+    const clock = new ManualClock();
+    let isAway = false;
+    let tries = 0;
+    const stopgap = await Stopgap.start(t, {
+      clock,
+      throughStore: (store) =>
+        changed(store, {
+          subscribe(options, handler) {
+            if (!isAway) return store.subscribe(options, handler);
+            tries++;
+            throw new StoreUnavailable('the store is away');
+          },
+        }),
+    });
+    const token = await tokenOf(stopgap, 'me', 'admin');
+    await send(stopgap, ALICE);
+    await stopgap.settled();
+    isAway = true;
+    assert.equal((await forget(stopgap, token, ALICE)).status, 200);
+    await eventually('it is tried', () => tries > 0);
+    await settle(100);
+    assert.equal(tries, 1);
+    for (let count = 1; count <= 3; count++) await send(stopgap, BOB);
+    await stopgap.settled();
+    await settle();
+    assert.equal(tries, 1, 'mail does not end the rest');
+    clock.advance(10 * SECOND);
+    await eventually('it is tried again', () => tries > 1);
+    await settle(100);
+    assert.equal(tries, 2);
+    isAway = false;
+    clock.advance(10 * SECOND);
+    await eventually('it is gone from memory', () => !knows(stopgap, ALICE));
+    assert.ok(knows(stopgap, BOB));
   });
 });
