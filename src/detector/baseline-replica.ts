@@ -42,8 +42,11 @@ export class BaselineReplica {
   readonly #options: BaselineReplicaOptions;
   readonly #feed: BaselineProjector;
   #snapshots: Snapshots | undefined;
+  /** Aborted when the catching up and following under way is over; undefined before the first. */
+  #run: AbortController | undefined;
+  /** The last run has caught up, or is over. */
   #begun: Promise<void> = Promise.resolve();
-  readonly #closing = new AbortController();
+  #closed = false;
 
   constructor(options: BaselineReplicaOptions) {
     this.#options = options;
@@ -59,30 +62,51 @@ export class BaselineReplica {
     return this.#feed.ready;
   }
 
-  /** Begins to catch up. Nobody waits for it: the node takes mail meanwhile. */
+  /** Begins to catch up, unless it has begun. Nobody waits for it: the node takes mail meanwhile. */
   start(): void {
-    this.#begun = this.#begin();
-    this.#begun.catch((error: unknown) => this.#ended(error));
+    if (this.#run === undefined && !this.#closed) this.#begin(Promise.resolve(), true);
   }
 
-  /** Somebody was forgotten: baselines are not known until all is folded anew. Resolves when that is under way. */
-  async beginAnew(): Promise<void> {
-    await this.#snapshots?.abandon();
-    await this.#feed.startAnew();
-    await this.#begun.catch(() => undefined);
-    this.start();
+  /**
+   * Somebody was forgotten: baselines are not known until all is folded anew, and not from a snapshot, which may hold
+   * them. Resolves when that is under way.
+   */
+  beginAnew(): Promise<void> {
+    return this.#beginAnew(false);
   }
 
   async close(): Promise<void> {
-    this.#closing.abort();
+    this.#closed = true;
+    this.#run?.abort();
     await this.#feed.stop();
     await this.#begun.catch(() => undefined);
     await this.#snapshots?.close();
   }
 
-  async #begin(): Promise<void> {
+  /** Each run begins when nothing of the one before is left: with two feeds, what one hands over looks old to the other. */
+  #beginAnew(fromSnapshot: boolean): Promise<void> {
+    if (this.#closed) return Promise.resolve();
+    this.#run?.abort();
+    const cleared = this.#clear(this.#begun);
+    this.#begin(cleared, fromSnapshot);
+    return cleared;
+  }
+
+  async #clear(before: Promise<void>): Promise<void> {
+    await this.#feed.stop();
+    await before.catch(() => undefined);
+    await this.#snapshots?.abandon();
+    await this.#feed.startAnew();
+  }
+
+  #begin(cleared: Promise<void>, fromSnapshot: boolean): void {
+    const { signal } = (this.#run = new AbortController());
+    this.#begun = cleared.then(() => this.#follow(signal, fromSnapshot));
+    this.#begun.catch((error: unknown) => this.#ended(error, signal));
+  }
+
+  async #follow(signal: AbortSignal, fromSnapshot: boolean): Promise<void> {
     const { store, data, clock, metrics, log } = this.#options;
-    const { signal } = this.#closing;
     const snapshots = await Snapshots.open({
       folder: path.join(data, 'snapshots'),
       categories: BASELINES_ONLY,
@@ -93,34 +117,27 @@ export class BaselineReplica {
       kept: SUMMARIES_KEPT,
       onFailed: () => metrics.store.snapshotFailures.inc(),
     });
+    if (signal.aborted) return;
     this.#snapshots = snapshots;
     const onAway = (error: Error): void =>
       log.debug({ error: messageOf(error) }, 'the store does not answer yet');
-    await insist(() => snapshots.restore(store), { signal, onAway, patient: true });
+    if (fromSnapshot) await insist(() => snapshots.restore(store), { signal, onAway, patient: true });
     if (signal.aborted) return;
     let folded = 0;
     const { ended } = await this.#feed.follow(store, BASELINES_ONLY, () => {
       snapshots.folded();
       return this.ready || ++folded % AT_ONCE > 0 ? undefined : setTimeout(REST);
     });
-    ended.catch((error: unknown) => this.#ended(error));
+    ended.catch((error: unknown) => this.#ended(error, signal));
+    if (signal.aborted) return;
     const { baselines, position } = this.#feed;
     log.info({ senders: baselines.size, position }, 'it is known what senders usually do');
   }
 
-  #ended(error: unknown): void {
-    if (this.#closing.signal.aborted) return;
+  #ended(error: unknown, { aborted }: AbortSignal): void {
+    if (aborted) return;
     if (!(error instanceof LogReplaced)) this.#options.onFatal(error);
-    else {
-      this.#begun = this.#beginAnew();
-      this.#begun.catch((fault: unknown) => this.#ended(fault));
-    }
-  }
-
-  /** Only senders in the present log are known. */
-  async #beginAnew(): Promise<void> {
-    await this.#snapshots?.abandon();
-    await this.#feed.startAnew();
-    await this.#begin();
+    // Only senders in the present log are known. If it fails, the new run tells of it.
+    else this.#beginAnew(true).catch(() => undefined);
   }
 }

@@ -1,4 +1,3 @@
-import { rm } from 'node:fs/promises';
 import path from 'node:path';
 import type { Logger } from 'pino';
 import type { WatchedFile } from '../accounts/watched-file.js';
@@ -35,6 +34,7 @@ import { Responder } from './responder.js';
 import { DEFAULT_RULES, EVALUATION_RULES } from '../rules/defaults.js';
 import type { RulesChanged, SourcedRules } from '../rules/model.js';
 import { HELD_CATEGORY, isImported } from '../sending/events.js';
+import { OldSnapshots } from '../snapshots/old-snapshots.js';
 import { Snapshots } from '../snapshots/snapshots.js';
 import { insist } from '../store/health.js';
 import type { OutboxedStore } from '../store/outboxed.js';
@@ -99,6 +99,7 @@ export class LogFollower {
   #rulesFile: WatchedFile<SourcedRules> | undefined;
   #overrides: OverridesFile | undefined;
   #snapshots: Snapshots | undefined;
+  readonly #oldSnapshots: OldSnapshots;
   #summaries: DaySummaryRecorder | undefined;
   #hooks: QueueHooks | undefined;
   #notices: Notices | undefined;
@@ -120,6 +121,7 @@ export class LogFollower {
     const { config } = loaded;
     this.#options = options;
     this.#log = logs.of('store');
+    this.#oldSnapshots = new OldSnapshots({ folder: this.#snapshotFolder, clock, log: logs.of('snapshots') });
     this.#detects = config.roles.includes('detector');
     const categories = this.#detects || config.roles.includes('api') ? FOLDED_CATEGORIES : DECISIONS_ONLY;
     const { run, authorization } = config.hooks;
@@ -313,6 +315,7 @@ export class LogFollower {
     this.#stopLettingGo();
     this.#rulesFile?.stop();
     await this.#refolding.stop();
+    await this.#oldSnapshots.stop();
     await Promise.all([this.work?.close(), this.#hooks?.close(), this.#notices?.close()]);
     await this.responder.stop();
     await this.#exempting;
@@ -446,7 +449,6 @@ export class LogFollower {
     await this.#snapshots?.abandon();
     this.#snapshots = undefined;
     await this.#dropSnapshots();
-    await this.baselines?.beginAnew();
     const soundUpTo = await refold(models, store, this.#categories, signal, (unanswered) => {
       this.responder.adopt(unanswered);
       this.passing.changed();
@@ -466,8 +468,10 @@ export class LogFollower {
     return path.join(this.#options.loaded.config.data, 'snapshots');
   }
 
-  #dropSnapshots(): Promise<void> {
-    return rm(this.#snapshotFolder, { recursive: true, force: true });
+  /** Baselines begin anew first: they would write a snapshot, or begin from one that cannot be removed. */
+  async #dropSnapshots(): Promise<void> {
+    await this.baselines?.beginAnew();
+    await this.#oldSnapshots.remove();
   }
 
   #openSnapshots(): Promise<Snapshots> {

@@ -110,10 +110,11 @@ class Scene {
   }
 }
 
-/** As {@link EventStore.subscribe}, but each event waits. */
-function held(store: EventStore, gate: Gate): EventStore['subscribe'] {
+/** As {@link EventStore.subscribe}, but each event waits, and is counted before. */
+function held(store: EventStore, gate: Gate, holding = new Tally()): EventStore['subscribe'] {
   return (options, handler) =>
     store.subscribe(options, async (event: RecordedEvent) => {
+      holding.add();
       await gate.opened;
       await handler(event);
     });
@@ -275,5 +276,103 @@ describe('a feed of baselines', () => {
     await eventually('it is known again', () => known.baselines?.size === 3);
     assert.deepEqual(faults, []);
     assert.equal(lines.filter((line) => line.includes('it is known what senders usually do')).length, 2);
+  });
+});
+
+describe('baselines that begin anew, because somebody was forgotten', () => {
+  test('end nothing while they catch up, and are complete afterwards', async (t) => {
+    const scene = await Scene.open(t);
+    for (let day = scene.today - 3; day < scene.today; day++) await scene.summarise(day);
+    const [gate, holding] = [new Gate(), new Tally()];
+    const { known, knowing, faults } = scene.node({ subscribe: held(scene.store, gate, holding) });
+    known.start();
+    await holding.reached(1);
+    const anew = known.beginAnew();
+    await settle();
+    gate.open();
+    await anew;
+    await knowing.opened;
+    await settle();
+    assert.deepEqual([faults, known.baselines!.size], [[], 3]);
+  });
+
+  test('do not wait for a store that does not answer the run before', async (t) => {
+    const scene = await Scene.open(t);
+    await scene.summarise(scene.today - 1);
+    const first = scene.node();
+    first.known.start();
+    await first.knowing.opened;
+    await first.known.close();
+    const asked = new Tally();
+    const head = (): Promise<number> => {
+      asked.add();
+      return Promise.reject(new StoreUnavailable('away'));
+    };
+    const { known, knowing, faults } = scene.node({ head });
+    known.start();
+    await asked.reached(1);
+    await known.beginAnew();
+    await knowing.opened;
+    assert.deepEqual([faults, known.baselines!.size], [[], 3]);
+  });
+
+  test('do not begin from a snapshot, which may hold who was forgotten', async (t) => {
+    const scene = await Scene.open(t);
+    await scene.summarise(scene.today - 1);
+    const first = scene.node();
+    first.known.start();
+    await first.knowing.opened;
+    await first.known.close();
+    const { known, knowing, folded, lines } = scene.node();
+    await known.beginAnew();
+    known.start();
+    await knowing.opened;
+    assert.equal(folded.count, 3, 'all events are folded');
+    assert.ok(!lines.some((line) => line.includes('start from a snapshot')));
+  });
+
+  test('follow one feed at a time, however often they begin', async (t) => {
+    const scene = await Scene.open(t);
+    for (let day = scene.today - 3; day < scene.today; day++) await scene.summarise(day);
+    const open = new Set<object>();
+    let most = 0;
+    const { known, folded, faults } = scene.node({
+      subscribe(options, handler) {
+        const subscription = scene.store.subscribe(options, handler);
+        open.add(subscription);
+        most = Math.max(most, open.size);
+        const { caughtUp, ended, position, lag } = subscription;
+        const stop = async (): Promise<void> => {
+          await subscription.stop();
+          open.delete(subscription);
+        };
+        return { caughtUp, ended, position, lag, stop };
+      },
+    });
+    // As a node does that learns at its start of somebody who was forgotten.
+    await known.beginAnew();
+    known.start();
+    await Promise.all([known.beginAnew(), known.beginAnew()]);
+    await known.beginAnew();
+    await eventually('it is known', () => known.baselines?.size === 3);
+    const before = folded.count;
+    await scene.summarise(scene.today);
+    await folded.reached(before + 3);
+    assert.deepEqual([most, open.size, faults], [1, 1, []]);
+    await known.close();
+    assert.equal(open.size, 0);
+  });
+
+  test('stay closed once they are closed', async (t) => {
+    const scene = await Scene.open(t);
+    await scene.summarise(scene.today - 1);
+    const { known, folded, faults } = scene.node();
+    known.start();
+    const anew = known.beginAnew();
+    await known.close();
+    await Promise.all([anew, known.beginAnew()]);
+    known.start();
+    await settle();
+    assert.deepEqual([faults, folded.count, known.ready], [[], 0, false]);
   });
 });
