@@ -27,7 +27,7 @@ interface Past {
 
 /** What the client of a blocked sender is told at RCPT TO, or later where nobody can hold its mail; null where that is held. */
 export function toldOf(
-  { isAsked, mailServers, contact }: ApiDependencies,
+  { isAsked, wasAsked, mailServers, contact }: ApiDependencies,
   refusing: Refusing,
   past?: Past,
 ): { reply: string | null } {
@@ -37,7 +37,11 @@ export function toldOf(
   const { verdicts } = mailServers;
   const { action, line, reply } = verdicts.refusalOf(block);
   if (action !== 'hold') return { reply: line };
-  return { reply: verdicts.mayHold ? (unheldOf(refusing, past)?.reply ?? null) : replyLine(reply) };
+  const { asked, holding } = verdicts.questions;
+  // As far as is known: of the mail servers that have asked since the start none can hold.
+  const isHoldable = asked === 0 || holding > 0 || wasAsked?.() === true;
+  if (!isHoldable || !verdicts.mayHold) return { reply: replyLine(reply) };
+  return { reply: unheldOf(refusing, past)?.reply ?? null };
 }
 
 /** The last refusal of mail like this by a block that holds, if it was one of mail that could not be held. */
@@ -53,10 +57,10 @@ function unheldOf({ block: { id } }: Refusing, past: Past | undefined): RefusalJ
       if (address === undefined || isLikeThis) return undefined;
       isOtherHeld = true;
     }
-    // What a mail server knows before there is a queue id is so of mail with this return path alone, such as bounces. A block
-    // that is full is so for all, until some is held.
     else if (isLikeThis && full !== true) return refusal;
-    else if ((full === true || stage === 'data') && !isOtherHeld) return refusal;
+    // What a mail server knows of bounces before there is a queue id is so of bounces alone. All else is so of all mail, until
+    // some is held: it has no queue ids, it can hold none, or the block is full.
+    else if ((full === true || stage === 'data' || returnPath !== '') && !isOtherHeld) return refusal;
   }
   return undefined;
 }

@@ -51,6 +51,10 @@ const decideInput = z.strictObject({
     description: 'auth: the password was right. rcpt, data: mail is sent.',
   }),
   id: name.meta({ description: 'Ties the record of a refusal to its message.' }),
+  holds: z.boolean('must be true or false').default(false).meta({
+    description:
+      'Whether you can take this mail and hold it. If not, you are told to refuse it in place of a hold.',
+  }),
 });
 type DecideInput = z.infer<typeof decideInput>;
 
@@ -190,10 +194,11 @@ export function mailServerRoutes(deps: Dependencies): readonly Route[] {
       body: { schema: decideInput },
       responses: { 200: { description: 'The verdict', schema: decisionShape } },
       handle({ body, requestId }) {
-        const { stage, id, ...names } = body;
+        const { stage, id, holds, ...names } = body;
         const fault = nobody(names);
         if (fault !== undefined) throw invalid([fault]);
-        const refused = verdictOn(mailServers, names, stage, id === '' ? `request:${requestId}` : id);
+        const correlation = id === '' ? `request:${requestId}` : id;
+        const refused = verdictOn(mailServers, names, { stage, holds }, correlation);
         metrics.policy.answered(
           stage,
           refused === undefined ? 'dunno' : refused.action === 'hold' ? 'held' : 'refused',
@@ -221,13 +226,15 @@ export function mailServerRoutes(deps: Dependencies): readonly Route[] {
 function verdictOn(
   { verdicts }: MailServers,
   names: Names,
-  stage: DecideInput['stage'],
+  { stage, holds }: Pick<DecideInput, 'stage' | 'holds'>,
   correlation: string,
 ) {
   if (stage === 'auth') return verdicts.refuseLogin(names, correlation);
   const who = verdicts.senderOf(names);
-  const block = verdicts.blockOf(who);
-  return block === undefined ? undefined : verdicts.refuse(block, stage, who, correlation);
+  const block = verdicts.blockOf(who, holds);
+  return block === undefined
+    ? undefined
+    : verdicts.refuse(block, stage, who, correlation, { isHoldable: holds });
 }
 
 function reporting({

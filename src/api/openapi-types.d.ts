@@ -4822,6 +4822,11 @@ export interface operations {
                     stage?: "auth" | "rcpt" | "data";
                     /** @description Ties the record of a refusal to its message. */
                     id?: string | null;
+                    /**
+                     * @description Whether you can take this mail and hold it. If not, you are told to refuse it in place of a hold.
+                     * @default false
+                     */
+                    holds?: boolean;
                 };
             };
         };

@@ -82,10 +82,11 @@ export function rspamdRoutes({
       handle({ query, requestId }) {
         const names: Names = { account: query.key, returnPath: undefined, ehlo: '', ip: '' };
         const sender = verdicts.senderOf(names);
-        const block = query.key === '' ? undefined : verdicts.blockOf(sender);
+        const block = query.key === '' ? undefined : verdicts.blockOf(sender, false);
         metrics.policy.answered('data', block === undefined ? 'dunno' : 'refused');
         if (block === undefined) throw new StopgapError('not-found', 'this account is not blocked');
-        verdicts.refuse(block, 'data', sender, `request:${requestId}`);
+        // rspamd refuses, whatever it is told.
+        verdicts.refuse(block, 'data', sender, `request:${requestId}`, { isHoldable: false });
         return { status: 200, text: 'blocked\n', type: 'text/plain; charset=utf-8' };
       },
     }),

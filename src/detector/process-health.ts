@@ -78,7 +78,7 @@ export class ProcessHealth {
       logReplaced: follower.replacements,
       ...(policy === undefined ? {} : { policy: { ...policy.asked } }),
       ...(dovecot === undefined ? {} : { dovecot: { ...dovecot.asked } }),
-      ...(mailServers === undefined ? {} : { reports: reportsOf(mailServers.reports.reported) }),
+      ...(mailServers === undefined ? {} : mailServersOf(mailServers)),
       ...(outbox === undefined ? {} : { outbox: outbox.waiting, quarantine: outbox.quarantined }),
     };
   }
@@ -103,6 +103,10 @@ export class ProcessHealth {
 
 function takesEventsOf({ store, outbox }: Pick<Parts, 'store' | 'outbox'>): boolean {
   return store.healthy && outbox?.away !== true;
+}
+
+function mailServersOf({ verdicts, reports }: MailServers): Readonly<Record<string, unknown>> {
+  return { http: { ...verdicts.questions }, reports: reportsOf(reports.reported) };
 }
 
 /** Of followers without the names of their tokens, which may be anything. */

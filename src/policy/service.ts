@@ -144,7 +144,7 @@ export class PolicyService {
     if (stage === 'rcpt') message.recipients++;
     noteRecipient(message, request);
     const sender = this.#senderOf(request);
-    const block = this.#verdicts.blockOf(sender);
+    const block = this.#verdicts.blockOf(sender, canHold(stage, request));
     if (block === undefined) return DUNNO;
     return this.#refuse(block, stage, request, sender, message);
   }
@@ -154,7 +154,7 @@ export class PolicyService {
     noteRecipient(message, request);
     const sender = this.#senderOf(request);
     const recipients = recipientsOf(request, message);
-    const block = this.#verdicts.blockOf(sender);
+    const block = this.#verdicts.blockOf(sender, canHold('end_of_message', request));
     const told = message.held;
     // Only now the queue id is sure, and that there is a message.
     if (told !== undefined && (block?.id === told || this.#isInForce(told))) {

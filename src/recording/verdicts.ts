@@ -51,12 +51,20 @@ export interface Refused {
 
 /** What is known of the mail that is refused. */
 interface RefusedMail {
+  /** Whether the mail server can hold it. One that does not say so cannot: its client would be told what nobody here knows. */
+  readonly isHoldable: boolean;
   /** It has been refused, and recorded, already. */
   readonly isTold?: boolean;
-  /** False where the mail server cannot hold it. */
-  readonly isHoldable?: boolean;
   /** The block holds as much as one may. */
   readonly isFull?: boolean;
+}
+
+/** How often mail servers have asked about mail since the start. */
+export interface Questions {
+  readonly asked: number;
+  readonly withLogin: number;
+  /** By those who can hold mail. */
+  readonly holding: number;
 }
 
 /** What a verdict needs of the rest. */
@@ -102,7 +110,7 @@ function inPlaceOfHold(held: Refused): Refused {
 /** Judges senders for mail servers that ask, by the policy protocol or over HTTP. From memory: nothing here waits. */
 export class Verdicts {
   readonly #context: VerdictContext;
-  #wasAsked = false;
+  readonly #questions: Mutable<Questions> = { asked: 0, withLogin: 0, holding: 0 };
 
   constructor(context: VerdictContext) {
     this.#context = context;
@@ -130,12 +138,22 @@ export class Verdicts {
 
   /** Whether anybody has asked about mail since the start: as long as nobody does, no block refuses any. */
   get wasAsked(): boolean {
-    return this.#wasAsked;
+    return this.#questions.asked > 0;
   }
 
-  /** The block that refuses a sender's mail now. None as long as it is not known who is blocked. */
-  blockOf(sender: Pick<Sender, 'identity'>): ActiveBlock | undefined {
-    this.#wasAsked = true;
+  get questions(): Questions {
+    return this.#questions;
+  }
+
+  /**
+   * The block that refuses a sender's mail now. None as long as it is not known who is blocked.
+   *
+   * @param isHoldable whether the mail server that asks can hold the mail
+   */
+  blockOf(sender: Pick<Sender, 'identity'>, isHoldable: boolean): ActiveBlock | undefined {
+    this.#questions.asked++;
+    if (sender.identity.account !== undefined) this.#questions.withLogin++;
+    if (isHoldable) this.#questions.holding++;
     return this.#find(sender);
   }
 
@@ -161,14 +179,15 @@ export class Verdicts {
     stage: Exclude<RefusalStage, 'auth'>,
     { fields }: Sender,
     correlation: string,
-    { isTold = false, isHoldable = true, isFull = false }: RefusedMail = {},
+    { isHoldable, isTold = false, isFull = false }: RefusedMail,
   ): Refused {
     const { metrics, models } = this.#context;
     let refused = this.refusalOf(block);
     if (refused.action === 'hold') {
+      if (!isHoldable) refused = { ...inPlaceOfHold(refused), isUnheld: true };
       // What is held for a block is listed, and let go of, by its id. This one is not recorded, and may never be under this id.
-      if (models.refusing.byId(block.id) === undefined || !this.mayHold) refused = inPlaceOfHold(refused);
-      else if (!isHoldable) refused = { ...inPlaceOfHold(refused), isUnheld: true };
+      else if (models.refusing.byId(block.id) === undefined || !this.mayHold)
+        refused = inPlaceOfHold(refused);
       else if (isFull) refused = { ...inPlaceOfHold(refused), isUnheld: true, isFull: true };
     }
     metrics.smtp.refused(stage, block.refusal);

@@ -65,7 +65,7 @@ const LOOKS: Readonly<Partial<Record<CheckName, Check>>> = {
 
 /** Which of them there is nothing to look at for, and why. */
 function needless(check: CheckName, config: Config): string | undefined {
-  const { roles, redis, store, overrides, geoip, policy, hooks, smtp, tracing, notices, api } = config;
+  const { roles, redis, store, overrides, geoip, hooks, smtp, tracing, notices, api } = config;
   const takesMail = roles.includes('smtp');
   if (check === 'overrides' && overrides === undefined) return 'no file is configured';
   if (check === 'geoip' && geoip.country === undefined && geoip.asn === undefined)
@@ -83,9 +83,7 @@ function needless(check: CheckName, config: Config): string | undefined {
   if (check === 'geoip' && !seesSends(config)) return 'this process sees no sends';
   if (check === 'hooks' && hooks.run === undefined) return 'none is configured';
   if (check === 'hooks' && !roles.includes('worker')) return 'this process has no role worker';
-  if (check === 'policy' && policy.listen === undefined)
-    return 'no mail server asks: policy.listen is not set';
-  if (check === 'policy' && !roles.includes('policy')) return 'this process has no role policy';
+  if (check === 'policy' && !seesSends(config)) return 'this process has neither role policy nor smtp';
   if (check === 'dovecot' && !roles.includes('policy') && !roles.includes('api'))
     return 'this process answers no Dovecot';
   if (check === 'reports' && !seesSends(config)) return 'this process sees no sends';

@@ -3,16 +3,42 @@ import type { Findings, World } from './findings.js';
 
 const RECIPE = 'see docs/run/mail-servers.md';
 
-/** Whether mail servers ask the policy service that runs, and as they should: what they leave out goes wrong in silence. */
-export function checkPolicy(findings: Findings, { server }: World): void {
-  if (server === undefined) {
-    findings.notTried('what mail servers have asked: no running Stopgap answers');
-    return;
-  }
-  const { rcpt, data, endOfMessage, withLogin, unheld, full } = askedOf(server.health['policy']);
+/** Whether mail servers ask the Stopgap that runs, and as they should: what they leave out goes wrong in silence. */
+export function checkPolicy(findings: Findings, { loaded, server }: World): void {
+  const isAskedByHttp = askedByHttp(findings, server?.health['http']);
+  const { policy, roles } = loaded.config;
+  const why =
+    policy.listen === undefined
+      ? 'no mail server asks: policy.listen is not set'
+      : !roles.includes('policy')
+        ? 'this process has no role policy'
+        : server === undefined
+          ? 'what mail servers have asked: no running Stopgap answers'
+          : undefined;
+  if (why === undefined) askedByProtocol(findings, server?.health['policy'], isAskedByHttp);
+  else if (!isAskedByHttp) findings.notTried(why);
+}
+
+/** @returns whether a mail server has asked over HTTP. It reports what was sent by itself. */
+function askedByHttp(findings: Findings, report: unknown): boolean {
+  const { asked = 0, withLogin = 0 } = (report ?? {}) as Partial<Record<'asked' | 'withLogin', number>>;
+  if (asked === 0) return false;
+  if (withLogin === 0)
+    findings.warning(
+      'no question names a login (account), so that no account is refused',
+      `ask where users log in; ${RECIPE}`,
+    );
+  findings.ok(`${asked} questions over HTTP since the start, ${withLogin} with a login`);
+  return true;
+}
+
+/** How mail servers ask by the policy protocol. @param isAskedBesides whether they need not */
+function askedByProtocol(findings: Findings, report: unknown, isAskedBesides: boolean): void {
+  const { rcpt, data, endOfMessage, withLogin, unheld, full } = askedOf(report);
   const before = rcpt + data;
   const all = before + endOfMessage;
   if (all === 0) {
+    if (isAskedBesides) return;
     findings.warning('no mail server has asked since the start', `${RECIPE}, or send a message through it`);
     return;
   }

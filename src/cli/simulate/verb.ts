@@ -97,6 +97,12 @@ export function simulateVerb(program: Command, io: CliIo): void {
 }
 
 function targetOf({ config }: LoadedConfig, options: SimulateOptions): Target {
+  // What listens at its port, if anything does, is somebody else's.
+  if (!config.roles.includes('smtp'))
+    throw new InvalidInput(
+      'roles',
+      'this Stopgap takes no submissions (role smtp): simulate needs a server that does',
+    );
   const listener = config.smtp.submission.find(
     ({ listen }) => listen.host !== undefined && isLocalHost(listen.host),
   );

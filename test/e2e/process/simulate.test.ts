@@ -143,6 +143,20 @@ test('a thief whose machine is refused is told apart from one who is contained',
   assert.match(err, /the thief never got in \(535 .*\): see stopgap check --ehlo WIN-SIMULATED/);
 });
 
+test('it goes to no port where this Stopgap takes no submissions', async (t) => {
+  const dir = await workDir(t);
+  const settings = 'roles: [policy, detector, api, worker]\npolicy: { listen: 127.0.0.1:0 }\n';
+  await writeFile(path.join(dir, 'stopgap.yaml'), `data: ./data\n${settings}`);
+  // Whoever listens there is somebody else.
+  const { code, out, err } = await simulate(dir, {
+    told: (word) => (word === 'HTTP' ? '127.0.0.1:1' : '127.0.0.1:2'),
+  });
+  assert.deepEqual([code, out], [1, '']);
+  assert.match(err, /this Stopgap takes no submissions \(role smtp\)/);
+  assert.doesNotMatch(err, /nothing leaves this machine|made 4 accounts/);
+  assert.ok(!existsSync(path.join(dir, 'data')));
+});
+
 test('without --yes nothing goes out where mail is relayed', async (t) => {
   const [dir, served] = await configured(t, '  []\n', { relay: 'smtp://127.0.0.1:1' });
   const { code, out, err } = await simulate(dir, served);

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import type { RecordedEvent } from '../../../src/kernel/events.js';
+import type { MessageRefused } from '../../../src/sending/events.js';
 import { StoreUnavailable } from '../../../src/store/port.js';
 import type { Call, Reply } from '../../support/api/server.js';
 import { ApiServer, onStore } from '../../support/api/server.js';
@@ -101,6 +102,34 @@ describe('POST /api/v1/decide', () => {
     const { json } = await decide({ account: 'told@example.com' });
     assert.equal(json.code, 550);
     assert.match((json as unknown as { text: string }).text, /contact postmaster@example\.com$/);
+  });
+
+  test('tells a caller that cannot hold mail to refuse it in place of a hold, and records what it is told', async () => {
+    const account = 'kept@example.com';
+    const block = await server.block(account, { refusal: 'hold' });
+    for (const stage of ['rcpt', 'data'])
+      for (const holds of [undefined, false, true])
+        assert.deepEqual(
+          (await decide({ account, stage, holds, id: 'hold' })).json,
+          holds === true
+            ? { action: 'hold', code: null, text: null, block: block.id }
+            : { action: 'refuse', ...LATER, block: block.id },
+        );
+    assert.equal((await decide({ account, stage: 'auth' })).json.code, null, 'its login passes');
+    await server.written();
+    const told: MessageRefused[] = [];
+    for await (const { correlation, data } of server.deps.store.readAll())
+      if (correlation === 'hold') told.push(data as MessageRefused);
+    const later = `${LATER.code} ${LATER.text}`;
+    assert.deepEqual(
+      told.map(({ reply, unheld }) => [reply, unheld]),
+      [
+        [later, true],
+        ['HOLD', undefined],
+        [later, true],
+        ['HOLD', undefined],
+      ],
+    );
   });
 
   test('takes mail with a login, or of an own network, for outbound, unless it is told the direction', async () => {

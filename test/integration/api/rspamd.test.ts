@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
+import type { MessageRefused } from '../../../src/sending/events.js';
 import { ApiServer, TOKENS } from '../../support/api/server.js';
 
 describe('the routes for rspamd', () => {
@@ -14,6 +15,16 @@ describe('the routes for rspamd', () => {
       [(await blocked('bob@example.com')).text, (await blocked('ann@example.com')).status],
       ['blocked\n', 404],
     );
+  });
+
+  test('record that rspamd refuses mail which is to be held', async () => {
+    await server.block('kept@example.com', { refusal: 'hold' });
+    await server.get(`/rspamd/${TOKENS.server}/blocked?key=kept@example.com`);
+    await server.written();
+    const refused: MessageRefused[] = [];
+    for await (const { type, data } of server.deps.store.readAll())
+      if (type === 'MessageRefused') refused.push(data as MessageRefused);
+    assert.match(refused.find(({ account }) => account === 'kept@example.com')!.reply, /^451 4\.3\.2 /);
   });
 
   test('record a message that was accepted, and pass over one that was not', async () => {

@@ -68,6 +68,42 @@ describe('stopgap doctor, of mail servers that ask and report', () => {
     assert.equal(well.findings.filter(({ check }) => check === 'policy').length, 1);
   });
 
+  for (const [how, settings] of [
+    ['beside the policy service', { STOPGAP_POLICY_LISTEN: '127.0.0.1:0' }],
+    ['where no policy service listens', {}],
+  ] as const)
+    test(`stopgap doctor counts what mail servers ask over HTTP, ${how}`, async (t) => {
+      const cwd = await workDir(t);
+      const env = { ...QUIET, ...settings, STOPGAP_API_LISTEN: `127.0.0.1:${await freePort()}` };
+      const served = await ServedHere.start(t, cwd, env);
+      const token = served.told('API token');
+      const examined = (): Promise<Examined> => doctor(t, { env }, cwd);
+      await served.api('POST', '/api/v1/decide', token, { returnPath: 'x@elsewhere.test' });
+      (await examined()).has('policy', 'warning', /no question names a login \(account\)/);
+      await served.api('POST', '/api/v1/decide', token, { account: 'alice@example.com' });
+      await served.api('GET', `/rspamd/${token}/blocked?key=alice@example.com`, token);
+      const well = await examined();
+      well.has('policy', 'ok', /3 questions over HTTP since the start, 2 with a login/);
+      assert.equal(well.findings.filter(({ check }) => check === 'policy').length, 1);
+    });
+
+  test('stopgap doctor says of mail servers that ask over HTTP and by the policy protocol how each asks', async (t) => {
+    const cwd = await workDir(t);
+    const [port, api] = [await freePort(), await freePort()];
+    const env = {
+      ...QUIET,
+      STOPGAP_API_LISTEN: `127.0.0.1:${api}`,
+      STOPGAP_POLICY_LISTEN: `127.0.0.1:${port}`,
+    };
+    const served = await ServedHere.start(t, cwd, env);
+    await served.api('POST', '/api/v1/decide', served.told('API token'), { account: 'alice@example.com' });
+    await (await Asking.open(t, port)).ask();
+    const { has } = await doctor(t, { env }, cwd);
+    has('policy', 'warning', /do not ask at END-OF-MESSAGE/);
+    has('policy', 'ok', /1 questions over HTTP since the start, 1 with a login/);
+    has('policy', 'ok', /1 requests since the start, 0 at END-OF-MESSAGE, 1 with a login/);
+  });
+
   test('stopgap doctor says that mail servers ask at the end alone', async (t) => {
     const cwd = await workDir(t);
     const [port, api] = [await freePort(), await freePort()];

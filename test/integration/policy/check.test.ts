@@ -54,6 +54,13 @@ async function tell(
   return (await response.json()) as Readonly<Record<string, unknown>>;
 }
 
+/** What a customer is told of a block. */
+async function letterOf(stopgap: Stopgap, block: string): Promise<string> {
+  const report = `http://127.0.0.1:${stopgap.port('HTTP')}/api/v1/blocks/${block}/report?format=text`;
+  const letter = await fetch(report, { headers: { authorization: `Bearer ${VIEWER_TOKEN}` } });
+  return letter.text();
+}
+
 describe('a check where Stopgap takes mail, and a mail server asks too', () => {
   test('does not call an account refused that the mail server alone knows', async (t) => {
     const settings = { ...FOR_DOVECOT.settings, policy: { listen: '127.0.0.1:0' } };
@@ -138,6 +145,36 @@ describe('a check where a mail server asks and no mail is taken', () => {
     await tell(stopgap, 'decide', { account: ALICE });
     assert.doesNotMatch((await check(stopgap, `account=${ALICE}`)).sentence, /has asked/);
   });
+
+  for (const [by, policy, refusal] of [
+    ['a block by hand', {}, 'hold'],
+    ['policy.refuse', { refuse: 'hold' }, 'soft'],
+  ] satisfies [string, object, Refusal][])
+    test(`says that mail which ${by} would hold is refused where a mail server asks over HTTP and cannot hold`, async (t) => {
+      const stopgap = await asked(t, policy);
+      const block = await stopgap.block('account', ALICE, { refusal });
+      const isHeld = async (): Promise<boolean> =>
+        (await check(stopgap, `account=${ALICE}`)).rcpt.outcome === 'held';
+      await tell(stopgap, 'decide', { account: BOB, returnPath: BOB });
+      assert.ok(!(await isHeld()), 'nobody who has asked can hold');
+      const decided = await tell(stopgap, 'decide', { account: ALICE, returnPath: ALICE });
+      assert.equal(decided['action'], 'refuse');
+      const told = `${decided['code'] as number} ${decided['text'] as string}`;
+      await stopgap.settled();
+      const verdict = await check(stopgap, `account=${ALICE}&said=${encodeURIComponent(told)}`);
+      assert.deepEqual([verdict.rcpt.outcome, verdict.rcpt.reply], ['refused', told]);
+      assert.equal(verdict.said?.cause, 'block');
+      const letter = await letterOf(stopgap, block);
+      assert.doesNotMatch(letter, /had taken the message/);
+      assert.ok(letter.includes(`"${told}": once, `), letter);
+      // Another mail server asks about somebody else: that says nothing of this account.
+      await (await Asking.open(t, stopgap.port('policy'))).ask({ sasl_username: BOB, sender: BOB });
+      assert.ok(!(await isHeld()), 'its last mail was refused');
+      const holding = { account: ALICE, returnPath: ALICE, holds: true };
+      assert.equal((await tell(stopgap, 'decide', holding))['action'], 'hold');
+      await stopgap.settled();
+      assert.ok(await isHeld());
+    });
 
   test('names no SMTP nodes, which there are not, and no mail server behind', async (t) => {
     const stopgap = await asked(t);
@@ -229,11 +266,7 @@ describe('a check where a mail server asks and no mail is taken', () => {
       refused.sentence.includes(`the mail server could not hold its mail, and refused it with "${told}"`),
     );
     assert.equal(refused.refusals![0]!.unheld, true);
-    const letter = await fetch(
-      `http://127.0.0.1:${stopgap.port('HTTP')}/api/v1/blocks/${block}/report?format=text`,
-      { headers: { authorization: `Bearer ${VIEWER_TOKEN}` } },
-    );
-    const words = await letter.text();
+    const words = await letterOf(stopgap, block);
     assert.doesNotMatch(words, /had taken the message/);
     assert.ok(words.includes(`"${told}": once, `), words);
     assert.match(words, /refused \(once\): it is not with us, and has to be sent again/);

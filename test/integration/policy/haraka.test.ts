@@ -5,13 +5,14 @@ import net from 'node:net';
 import type { TestContext } from 'node:test';
 import { describe, test } from 'node:test';
 import vm from 'node:vm';
-import type { MessageAccepted } from '../../../src/sending/events.js';
+import type { MessageAccepted, MessageRefused } from '../../../src/sending/events.js';
 import { tokenOf } from '../../support/policy/token.js';
 import { eventually } from '../../support/smtp/eventually.js';
 import { ALICE, BOB, Stopgap } from '../../support/smtp/stopgap.js';
 
 const FILE = 'deploy/haraka/stopgap.js';
 const [DENY, DENYSOFT] = [902, 903];
+const LATER = '4.3.2 Service temporarily unavailable, please try again later';
 const SETTINGS = { policy: { listen: '127.0.0.1:0' } };
 
 type Next = (code?: number, text?: string) => void;
@@ -104,10 +105,7 @@ describe('the plugin for Haraka', () => {
     }
     await stopgap.event(({ type }) => type === 'BlockImposed');
     await stopgap.settled();
-    assert.deepEqual(await rcpt(plugin, connectionOf(ALICE)), [
-      DENYSOFT,
-      '4.3.2 Service temporarily unavailable, please try again later',
-    ]);
+    assert.deepEqual(await rcpt(plugin, connectionOf(ALICE)), [DENYSOFT, LATER]);
     assert.deepEqual(await rcpt(plugin, connectionOf(BOB)), []);
     await stopgap.release('account', ALICE);
     assert.deepEqual(await rcpt(plugin, connectionOf(ALICE)), []);
@@ -127,6 +125,15 @@ describe('the plugin for Haraka', () => {
     assert.equal(code, DENY);
     assert.match(text as string, /^5\.7\.1 Sending is blocked/);
     assert.equal((await rcpt(plugin, connectionOf(undefined, 'x@elsewhere.test')))[0], DENYSOFT);
+  });
+
+  test('refuses mail that is to be held, since Haraka cannot hold it, and the record says so', async (t) => {
+    const { stopgap, plugin } = await started(t);
+    await stopgap.block('account', ALICE, { refusal: 'hold' });
+    const [code, text] = await rcpt(plugin, connectionOf(ALICE));
+    assert.deepEqual([code, text], [DENYSOFT, LATER]);
+    const [refused] = await stopgap.all<MessageRefused>('MessageRefused');
+    assert.equal(refused!.data.reply, `451 ${LATER}`);
   });
 
   test('lets mail go on while Stopgap is away, hangs or refuses the token, and says so', async (t) => {
