@@ -195,7 +195,7 @@ const WORDS: Readonly<Record<string, string>> = {
   EEXIST: 'exists already',
   ENOSPC: 'finds no room on its disk',
   EDQUOT: 'finds no room on its disk',
-  EROFS: 'is on a disk that cannot be written to',
+  EROFS: 'is on a disk that is read-only',
 };
 
 /**
