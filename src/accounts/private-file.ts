@@ -177,8 +177,8 @@ export async function giveTo(
   }
 }
 
-/** Makes a rename in this directory durable. */
-async function syncDirectory(directory: string): Promise<void> {
+/** Makes a new name in this directory durable. */
+export async function syncDirectory(directory: string): Promise<void> {
   const handle = await open(directory, 'r');
   try {
     await handle.sync();
