@@ -59,7 +59,8 @@ export function changeRecords(
       const names = target.names(text);
       const change = decide(names);
       if (change === undefined) return;
-      const after = changedText(text, target, change);
+      // One without an end of its last line would be looked at twice: it might be half written.
+      const after = changedText(text, target, change).replace(/[^\n]$/, '$&\n');
       await writePrivateFile(target.file, 'remove' in change ? withLeftMark(after, names.length - 1) : after);
     },
     options,
