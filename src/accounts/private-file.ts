@@ -1,9 +1,11 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { closeSync, existsSync, fchownSync, lchownSync, mkdirSync, openSync, statSync } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
-import { open, readFile, realpath, rename, stat, unlink } from 'node:fs/promises';
+import { open, readdir, readFile, realpath, rename, stat, unlink } from 'node:fs/promises';
 import path from 'node:path';
 import { messageOf, StopgapError } from '../kernel/errors.js';
+import type { Milliseconds } from '../kernel/time.js';
+import { HOUR } from '../kernel/time.js';
 
 /** The text of a file; undefined if it does not exist. @throws StopgapError `forbidden` if it may not be read */
 export async function readIfThere(file: string): Promise<string | undefined> {
@@ -125,6 +127,7 @@ export async function writePrivateFile(file: string, text: string): Promise<void
     if (thrown.code === 'ENOENT') return undefined;
     throw thrown;
   });
+  await removeLeft(target, HOUR);
   const aside = `${target}.${randomBytes(6).toString('hex')}.tmp`;
   try {
     const handle = await open(aside, 'wx', 0o600);
@@ -154,6 +157,30 @@ export async function writePrivateFile(file: string, text: string): Promise<void
   await syncDirectory(path.dirname(target));
 }
 
+/** What comes after the name of a file that {@link writePrivateFile} writes aside. */
+const ASIDE = /^\.[0-9a-f]{12}\.tmp$/;
+
+/**
+ * Removes what killed writes of a private file have left beside it: it holds the secrets and names of its time. One that cannot
+ * be removed stays.
+ *
+ * @param age what is younger may still be written; without it all go
+ */
+export async function removeLeft(file: string, age?: Milliseconds): Promise<void> {
+  const folder = path.dirname(file);
+  const base = path.basename(file);
+  const names = await readdir(folder).catch(() => []);
+  for (const name of names.filter((one) => one.startsWith(base) && ASIDE.test(one.slice(base.length)))) {
+    const left = path.join(folder, name);
+    if (age === undefined || (await isOlder(left, age))) await unlink(left).catch(() => undefined);
+  }
+}
+
+async function isOlder(file: string, age: Milliseconds): Promise<boolean> {
+  const found = await stat(file).catch(() => undefined);
+  return found !== undefined && Date.now() - found.mtimeMs > age;
+}
+
 /**
  * Gives an open file away. By its descriptor: the owner of the directory may put a link to a file of root's under its name.
  *
@@ -177,8 +204,8 @@ export async function giveTo(
   }
 }
 
-/** Makes a rename in this directory durable. */
-async function syncDirectory(directory: string): Promise<void> {
+/** Makes a new name in this directory durable. */
+export async function syncDirectory(directory: string): Promise<void> {
   const handle = await open(directory, 'r');
   try {
     await handle.sync();
@@ -195,7 +222,7 @@ const WORDS: Readonly<Record<string, string>> = {
   EEXIST: 'exists already',
   ENOSPC: 'finds no room on its disk',
   EDQUOT: 'finds no room on its disk',
-  EROFS: 'is on a disk that cannot be written to',
+  EROFS: 'is on a disk that is read-only',
 };
 
 /**

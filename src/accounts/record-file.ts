@@ -59,7 +59,8 @@ export function changeRecords(
       const names = target.names(text);
       const change = decide(names);
       if (change === undefined) return;
-      const after = changedText(text, target, change);
+      // One without an end of its last line would be looked at twice: it might be half written.
+      const after = changedText(text, target, change).replace(/[^\n]$/, '$&\n');
       await writePrivateFile(target.file, 'remove' in change ? withLeftMark(after, names.length - 1) : after);
     },
     options,
@@ -220,8 +221,11 @@ async function writeLock(handle: FileHandle, lock: string, mine: string): Promis
 
 /** The system does not name the file where the disk is full. */
 function lockFault(file: string, thrown: unknown): StopgapError {
-  const code = isDiskFull(thrown) ? 'unavailable' : 'forbidden';
-  return new StopgapError(code, `${file} ${fileFault(thrown, 'make room, or name another', 'written')}`);
+  const isFull = isDiskFull(thrown);
+  const isReadOnly = (thrown as NodeJS.ErrnoException).code === 'EROFS';
+  const first = isFull ? 'make room, or ' : isReadOnly ? 'mount it writable, or ' : '';
+  const fault = fileFault(thrown, `${first}name another`, 'written');
+  return new StopgapError(isFull ? 'unavailable' : 'forbidden', `${file} ${fault}`);
 }
 
 async function sweep(lock: string, staleAfter: Milliseconds, now: number): Promise<void> {

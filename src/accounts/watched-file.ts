@@ -21,8 +21,8 @@ export type WatchedFileOptions<T> = Reading<T> & {
   readonly onChange?: (value: T) => void;
   /**
    * How many entries a value has, where half of a file may be valid too. A content that has lost most of them is refused,
-   * see {@link lostMost}, and so is what is made of that while it has fewer than are in force, unless the command line left it so, and one that is shorter must look the same twice, unless the file was replaced:
-   * it may be half written.
+   * see {@link lostMost}, and so is what is made of that while it has fewer than are in force, unless the command line left it so.
+   * One that may be half written must look the same twice: one whose last line has no end, and a shorter one in the same file.
    */
   readonly entries?: (value: T) => number;
   /**
@@ -69,8 +69,8 @@ export class WatchedFile<T> {
   #length = 0;
   /** Of the file that held it. */
   #inode: bigint | undefined;
-  /** A shorter content, seen once. */
-  #shorter: string | Buffer | undefined;
+  /** A content that may be half written, seen once. */
+  #halfWritten: string | Buffer | undefined;
   /** Whether the content before this one had lost most of its entries: until they are back, what is added to it counts as little. */
   #isDoubted = false;
   /** What was complained about last: once is enough. */
@@ -161,14 +161,15 @@ export class WatchedFile<T> {
     if (isSame(found.content, this.#content) && (this.#good || !isMeant)) {
       if (!this.#good) return false;
       if (this.#refused !== undefined) this.#options.onRestored?.();
-      this.#refused = this.#shorter = undefined;
+      this.#refused = this.#halfWritten = undefined;
       this.#isDoubted = false;
       return false;
     }
     const { entries, path, onChange } = this.#options;
     const isRewritten = found.inode === this.#inode && found.content.length < this.#length;
-    if (!isMeant && entries !== undefined && isRewritten && !isSame(found.content, this.#shorter)) {
-      this.#shorter = found.content;
+    const mayBeHalf = isRewritten || !endsInLine(found.content);
+    if (!isMeant && entries !== undefined && mayBeHalf && !isSame(found.content, this.#halfWritten)) {
+      this.#halfWritten = found.content;
       this.#signature = undefined;
       return false;
     }
@@ -202,7 +203,7 @@ export class WatchedFile<T> {
 
   /** It was read, and holds only once that is said: the same content is not read again. */
   #know(content: string | Buffer): void {
-    this.#shorter = undefined;
+    this.#halfWritten = undefined;
     this.#content = content;
     this.#good = false;
   }
@@ -258,6 +259,10 @@ function isSame(found: string | Buffer, known: string | Buffer | undefined): boo
   return typeof found === 'string' || known === undefined || typeof known === 'string'
     ? found === known
     : found.equals(known);
+}
+
+function endsInLine(content: string | Buffer): boolean {
+  return content.slice(-1).toString() === '\n';
 }
 
 function isAboutContent(thrown: unknown): boolean {

@@ -183,6 +183,26 @@ async function firstLine(file: string): Promise<string> {
   }
 }
 
+/**
+ * Writes a file that is not there yet. Where that fails nothing stays: half of it would be in the way of the next try.
+ *
+ * @throws what the operating system says
+ */
+export async function writeNewFile(file: string, content: string | Buffer, mode = 0o666): Promise<void> {
+  const handle = await open(file, 'wx', mode);
+  try {
+    try {
+      await handle.writeFile(content);
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+  } catch (error) {
+    await unlink(file);
+    throw error;
+  }
+}
+
 /** The fields of a line that is a JSON object; of any other none. */
 export function jsonFields(line: string): Readonly<Record<string, unknown>> {
   try {

@@ -1,4 +1,3 @@
-import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import type { Command } from 'commander';
 import { InvalidArgumentError } from 'commander';
@@ -15,6 +14,7 @@ import type { CliIo } from './io.js';
 import { asJson, counted, note, openNamed, print, table } from './io.js';
 import type { ConfigOption } from './options.js';
 import { configForFiles, withConfig } from './options.js';
+import { writeNewFile } from './output-file.js';
 
 interface FitOption extends ConfigOption {
   readonly rate: number;
@@ -67,8 +67,8 @@ async function write(
   const text = proposedRules(source, proposed, head);
   parseRules(text, file);
   // A rules file that is in use is not overwritten by a proposal.
-  const writing = async (): Promise<void> => writeFileSync(path.resolve(io.cwd, file), text, { flag: 'wx' });
-  await openNamed(file, 'name a file that is not there yet, in a folder that can be written to', writing());
+  const writing = writeNewFile(path.resolve(io.cwd, file), text);
+  await openNamed(file, 'name a file that is not there yet, in a folder that can be written to', writing);
   note(io, `${file}: ${counted(proposed.length, 'limit')} proposed; stopgap rules apply puts them in force`);
 }
 

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { rm } from 'node:fs/promises';
 import path from 'node:path';
 import { stateAt } from '../../projections/blocks/block-entry.js';
-import { readIfThere, writePrivateFile } from '../accounts/private-file.js';
+import { readIfThere, removeLeft, writePrivateFile } from '../accounts/private-file.js';
 import type { ReadModels } from '../detector/read-models.js';
 import type { ForgettingFact } from '../forgetting/events.js';
 import { FORGETTING_STREAM } from '../forgetting/events.js';
@@ -115,6 +115,12 @@ export class ForgettingHandler {
     return person;
   }
 
+  /** Nothing may name them any more, nor what a killed process has left: only one of ours writes the file. */
+  async #end(): Promise<void> {
+    await rm(this.#file, { force: true });
+    await removeLeft(this.#file);
+  }
+
   async #forget(
     person: Person,
     { by, correlation }: Pick<CommandContext, 'by' | 'correlation'>,
@@ -127,14 +133,14 @@ export class ForgettingHandler {
     const { erased, rewritten } = forgotten;
     // What was interrupted may have erased all. Else the event would have every process fold the log anew for nothing.
     if (!isBegun && erased + rewritten === 0) {
-      await rm(this.#file, { force: true });
+      await this.#end();
       return { ...forgotten, pseudonym: null, position: null };
     }
     const fact: ForgettingFact = { type: 'PersonForgotten', data: { pseudonym, erased, rewritten } };
     const idAt = (): string => idOf(`forgotten/${pseudonym}`);
     const events = envelope([fact], { by, correlation, idAt }, clock.now());
     const { position } = await store.append(FORGETTING_STREAM, events, 'any');
-    await rm(this.#file, { force: true });
+    await this.#end();
     return { ...forgotten, pseudonym, position };
   }
 }

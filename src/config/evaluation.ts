@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import path from 'node:path';
 import { readIfThere, writePrivateFile } from '../accounts/private-file.js';
+import { withFileLock } from '../accounts/record-file.js';
 import { addToken, newToken, readTokens } from '../accounts/tokens.js';
 import { addUser, readUsers } from '../accounts/users.js';
 import type { Instant } from '../kernel/time.js';
@@ -25,10 +26,18 @@ export interface Evaluation {
 /**
  * Makes the demo account and an administrator's token with random secrets. A users or tokens file that is there
  * is left alone, so that what was removed stays removed. The plain secrets are written down first: a start that
- * was cut short goes on with the same ones.
+ * was cut short goes on with the same ones. Of two at once the second waits for what the first makes.
  */
 export async function setUpEvaluation(config: Config, now: Instant): Promise<Evaluation> {
   const credentialsFile = path.join(config.data, 'demo-credentials.txt');
+  const files = [config.smtp.auth.users, config.api.tokens];
+  const texts = await Promise.all(files.map(readIfThere));
+  const make = (): Promise<Evaluation> => setUp(config, credentialsFile, now);
+  // A later start needs no room on the disk for a lock.
+  return texts.includes(undefined) ? withFileLock(credentialsFile, make) : make();
+}
+
+async function setUp(config: Config, credentialsFile: string, now: Instant): Promise<Evaluation> {
   const { users } = config.smtp.auth;
   const { tokens } = config.api;
   const makeUser = (await readIfThere(users)) === undefined;

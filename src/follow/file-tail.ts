@@ -142,9 +142,12 @@ export class FileTail implements LiveLog<FilePlace> {
     if (current !== undefined && log.is(current)) return undefined;
     const logs = await this.#logs();
     const index = logs.findIndex((one) => log.is({ dev: one.device, ino: one.inode }));
-    const later =
-      index >= 0 ? logs.slice(index + 1) : logs.filter(({ writtenAt }) => writtenAt > log.place.writtenAt);
-    return later.find(({ size }) => size > 0);
+    if (index >= 0) return logs.slice(index + 1).find(({ size }) => size > 0);
+    const filled = logs.filter(({ size }) => size > 0);
+    // Where the clock went back none is later: what has the name of the log has not been read.
+    return (
+      filled.find(({ writtenAt }) => writtenAt > log.place.writtenAt) ?? filled.find(({ end }) => end === '')
+    );
   }
 
   /** The log and its rotated ones, the oldest first. */

@@ -2,7 +2,7 @@ import { createHmac, randomBytes } from 'node:crypto';
 import { link, open, readFile, unlink } from 'node:fs/promises';
 import { isIP } from 'node:net';
 import path from 'node:path';
-import { giveMade, makePrivateDirectory, readIfThere } from '../accounts/private-file.js';
+import { giveMade, makePrivateDirectory, readIfThere, syncDirectory } from '../accounts/private-file.js';
 import { StopgapError } from '../kernel/errors.js';
 import { isLoopback, normalizeAddress, normalizeDomain, normalizeIp } from '../sending/identity.js';
 
@@ -191,10 +191,13 @@ async function make(file: string): Promise<void> {
     try {
       await handle.writeFile(`${randomBytes(BYTES).toString('hex')}\n`);
       giveMade(handle.fd, directory);
+      // An empty key after a power cut would stop the next start.
+      await handle.sync();
     } finally {
       await handle.close();
     }
     await link(aside, file);
+    await syncDirectory(directory);
   } catch (thrown) {
     if ((thrown as NodeJS.ErrnoException).code !== 'EEXIST') throw thrown;
   } finally {

@@ -1,6 +1,6 @@
 import os from 'node:os';
 import path from 'node:path';
-import { existsSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, readdirSync, statSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import { createTar } from 'nanotar';
@@ -21,6 +21,7 @@ import { examine } from '../doctor/examine.js';
 import type { Finding } from '../doctor/findings.js';
 import { PATIENCE } from '../doctor/findings.js';
 import type { CliIo } from '../io.js';
+import { writeNewFile } from '../output-file.js';
 
 export interface BundleOptions extends ClientOption {
   readonly addresses: 'hashed' | 'plain';
@@ -66,13 +67,13 @@ async function made(part: Part, source: Source): Promise<Gathered> {
   }
 }
 
-/** Writes the archive, for its owner alone. @throws StopgapError if the file exists already */
-export function writeBundle(
+/** Writes the archive, for its owner alone. @throws StopgapError if the file exists already, or cannot be written */
+export async function writeBundle(
   file: string,
   gathered: readonly Gathered[],
   options: BundleOptions,
   now: number,
-): void {
+): Promise<void> {
   const folder = `stopgap-support-${stamp(now)}`;
   const attrs = { mode: '600', mtime: now, uid: 0, gid: 0 };
   const texts = gathered.flatMap(({ part, text }) =>
@@ -84,7 +85,7 @@ export function writeBundle(
     { attrs },
   );
   try {
-    writeFileSync(file, gzipSync(tar), { mode: 0o600, flag: 'wx' });
+    await writeNewFile(file, gzipSync(tar), 0o600);
   } catch (error) {
     throw new StopgapError(
       'conflict',

@@ -27,7 +27,7 @@ export function supportBundleVerb(program: Command, io: CliIo): void {
       const now = io.clock.now();
       const file = path.resolve(io.cwd, options.out ?? defaultName(now));
       const gathered = await gather(io, options);
-      writeBundle(file, gathered, options, now);
+      await writeBundle(file, gathered, options, now);
       if (options.json === true) {
         const parts = gathered.map(({ part, missing }) => ({ file: part.file, missing: missing ?? null }));
         return print(io, asJson({ file, parts }));

@@ -9,6 +9,7 @@ import { DEFAULT_RULES } from '../../../src/rules/defaults.js';
 import { parseRules } from '../../../src/rules/parse.js';
 import { openSqliteStore } from '../../../src/store/sqlite/index.js';
 import { stopgapVerb } from '../../support/backtest/command.js';
+import { fillDisk } from '../../support/full-disk.js';
 import { Watching } from '../../support/watching.js';
 import { temporaryDirectory } from '../../unit/config/helpers.js';
 
@@ -103,6 +104,15 @@ describe('stopgap rules fit', () => {
     assert.equal(again.code, 1);
     assert.match(again.err, /fitted\.yaml: .*name a file that is not there yet/);
     assert.equal(readFileSync(path.join(cwd, 'fitted.yaml'), 'utf8'), text);
+  });
+
+  test('stopgap rules fit leaves no half of a file on a full disk, which would be in the way of the next try', async (t) => {
+    const cwd = await installation(t, BUILT_IN);
+    await fillDisk(t);
+    const { code, err } = await stopgapVerb({ cwd }, 'rules', 'fit', '--rate', '50', '--out', 'fitted.yaml');
+    assert.equal(code, 1);
+    assert.match(err, /fitted\.yaml: finds no room on its disk/);
+    assert.equal(existsSync(path.join(cwd, 'fitted.yaml')), false);
   });
 
   test('stopgap rules fit keeps the comments and the other rules of the rules in force', async (t) => {

@@ -6,11 +6,14 @@ import type { TestContext } from 'node:test';
 import { parseTarGzip } from 'nanotar';
 import { addToken } from '../../../src/accounts/tokens.js';
 import { addUser } from '../../../src/accounts/users.js';
+import { writeBundle } from '../../../src/cli/support-bundle/bundle.js';
 import { systemClock } from '../../../src/runtime/clock.js';
+import { fillDisk } from '../../support/full-disk.js';
 import { Dialogue } from '../../support/smtp/dialogue.js';
 import { Served, workDir } from '../../support/smtp/served.js';
 import { Terminal } from '../cli-client/support.js';
 import { freePort } from '../../support/ports.js';
+import { temporaryDirectory } from '../../unit/config/helpers.js';
 
 const PASSWORD = 'correct-horse-battery-staple';
 const RELAY_PASSWORD = 'relay:p@ss/word';
@@ -227,6 +230,15 @@ describe('stopgap support-bundle', () => {
       nowhere.err,
       /^stopgap: \S+no\/such\/bundle\.tgz is in a folder that does not exist; name another file with --out$/m,
     );
+  });
+
+  test('stopgap support-bundle leaves no half of a file on a full disk, which would be in the way of the next try', async (t) => {
+    const file = path.join(temporaryDirectory(t), 'bundle.tgz');
+    await fillDisk(t);
+    await assert.rejects(writeBundle(file, [], { addresses: 'hashed' }, 0), {
+      message: `${file} finds no room on its disk; name another file with --out`,
+    });
+    assert.equal(existsSync(file), false);
   });
 
   test('stopgap support-bundle holds what is on the disk after the end of the server, and says why the rest is missing', async (t) => {

@@ -78,3 +78,14 @@ test('a broken users file stops the start', async (context) => {
   writeFileSync(path.join(cwd, 'data/users.yaml'), 'users: 5\n');
   await assert.rejects(start(cwd), /users\.yaml:1:8: users: must be a list/);
 });
+
+test('of two first starts at once one makes the account and the token, and the other leaves them', async (context) => {
+  const cwd = temporaryDirectory(context);
+  const both = await Promise.all([start(cwd), start(cwd)]);
+  const [made, ...others] = both.filter(({ password }) => password !== undefined);
+  assert.deepEqual(others, []);
+  const stored = (await readUsers(path.join(cwd, 'data/users.yaml'))).get(DEMO_ACCOUNT)!.password;
+  assert.equal(await new PasswordChecker().verify(stored, made!.password!), true);
+  assert.equal((await readTokens(path.join(cwd, 'data/tokens.yaml'))).find(made!.token!, NOW)?.role, 'admin');
+  assert.ok(readFileSync(made!.credentialsFile, 'utf8').includes(made!.password!));
+});

@@ -167,6 +167,16 @@ describe('a process in which somebody is forgotten', () => {
     await eventually('both are gone from the disk', () => filesThatName(stopgap, '@example.com') === '');
   });
 
+  test('removes what a killed process has left of the file that names who is to be forgotten', async (t) => {
+    const stopgap = await Stopgap.start(t);
+    const token = await tokenOf(stopgap, 'me', 'admin');
+    await send(stopgap, ALICE);
+    const left = path.join(stopgap.dir, 'data', `${FORGETTING_FILE}.0123456789ab.tmp`);
+    await writeFile(left, JSON.stringify({ name: ALICE, pseudonym: 'forgotten-0badcafe@invalid' }));
+    assert.equal((await forget(stopgap, token, ALICE)).status, 200);
+    await eventually('they are gone from the disk', () => filesThatName(stopgap, ALICE) === '');
+  });
+
   test('does not complete what was interrupted while a block is on them: it would end', async (t) => {
     const stopgap = await Stopgap.start(t);
     const token = await tokenOf(stopgap, 'me', 'admin');

@@ -13,6 +13,7 @@ test('what the system says of a file is told in words, with what to do', () => {
   );
   assert.equal(fileFault(faultOf('EISDIR'), 'name another'), 'is a folder; name another');
   assert.equal(fileFault(faultOf('ENOSPC'), 'x', 'written'), 'finds no room on its disk; x');
+  assert.equal(fileFault(faultOf('EROFS'), 'x', 'written'), 'is on a disk that is read-only; x');
   assert.equal(fileFault(faultOf('EIO'), 'name another'), 'cannot be read (EIO); name another');
 });
 

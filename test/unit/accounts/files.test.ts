@@ -238,6 +238,13 @@ test('what is removed from a file without a line end at its end leaves the last 
   );
 });
 
+test('a change of a file without an end of its last line gives it one: it counts at the first look', async (context) => {
+  const file = path.join(temporaryDirectory(context), 'users.yaml');
+  writeFileSync(file, `users:\n  - name: anna\n    password: ${HASH}\n  - name: bob\n    password: ${HASH}`);
+  await setPassword({ file, name: 'anna', password: 'new' });
+  assert.match(readFileSync(file, 'utf8'), /\n {2}- name: bob\n {4}password: \S+\n$/);
+});
+
 test('a name that holds what scripts take for a line end is the same after a change', async (context) => {
   const file = path.join(temporaryDirectory(context), 'users.yaml');
   for (const separator of ['\u2028', '\u2029', '\u0085']) {

@@ -49,23 +49,29 @@ test('a waiting writer goes on as soon as the lock is free', async (context) => 
   assert.deepEqual(order, ['first', 'second']);
 });
 
-test('a lock for which the disk has no room names the file and what to do, and leaves nothing behind', async (context) => {
-  const file = path.join(temporaryDirectory(context), 'tokens.yaml');
-  writeFileSync(file, 'tokens: []\n');
-  const handle = await open(file);
-  context.mock.method(Object.getPrototypeOf(handle) as typeof handle, 'writeFile', () =>
-    Promise.reject(Object.assign(new Error('ENOSPC: no space left on device, write'), { code: 'ENOSPC' })),
-  );
-  await handle.close();
-  await assert.rejects(
-    withFileLock(file, () => Promise.resolve(), impatient),
-    (thrown) =>
-      thrown instanceof StopgapError &&
-      thrown.code === 'unavailable' &&
-      thrown.message === `${file} finds no room on its disk; make room, or name another`,
-  );
-  assert.deepEqual(readdirSync(path.dirname(file)), ['tokens.yaml']);
-});
+for (const [code, what] of [
+  ['ENOSPC', 'finds no room on its disk; make room, or name another'],
+  ['EROFS', 'is on a disk that is read-only; mount it writable, or name another'],
+  ['EIO', 'cannot be written (EIO); name another'],
+] as const)
+  test(`a lock that cannot be written for ${code} names the file and what to do, and leaves nothing behind`, async (context) => {
+    const file = path.join(temporaryDirectory(context), 'tokens.yaml');
+    writeFileSync(file, 'tokens: []\n');
+    const handle = await open(file);
+    context.mock.method(Object.getPrototypeOf(handle) as typeof handle, 'writeFile', () =>
+      Promise.reject(Object.assign(new Error(`${code}: raw, write`), { code })),
+    );
+    await handle.close();
+    await assert.rejects(
+      withFileLock(file, () => Promise.resolve(), impatient),
+      {
+        name: 'StopgapError',
+        code: code === 'ENOSPC' ? 'unavailable' : 'forbidden',
+        message: `${file} ${what}`,
+      },
+    );
+    assert.deepEqual(readdirSync(path.dirname(file)), ['tokens.yaml']);
+  });
 
 const dead = spawnSync(process.execPath, ['-e', '']).pid;
 const STALE: Array<[name: string, content: string, swept: boolean]> = [

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { chownSync, readdirSync, rmSync, statSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs';
-import { mkdtemp, open, readdir, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, open, readdir, readFile, rm, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { TestContext } from 'node:test';
@@ -154,4 +154,20 @@ test('a private file for which the disk has no room is named, and stays as it wa
   });
   assert.equal(await readFile(file, 'utf8'), 'before\n');
   assert.deepEqual(await readdir(folder), ['users.yaml']);
+});
+
+test('what a killed write has left beside a private file is removed by a later one, and nothing else is', async (t) => {
+  const folder = await mkdtemp(path.join(tmpdir(), 'stopgap-left-'));
+  t.after(() => rm(folder, { recursive: true }));
+  const file = path.join(folder, 'users.yaml');
+  const old = ['users.yaml.0123456789ab.tmp', 'users.yaml.tmp', 'tokens.yaml.0123456789ab.tmp'];
+  for (const name of [...old, 'users.yaml.ba9876543210.tmp']) await writeFile(path.join(folder, name), 'x');
+  for (const name of old) await utimes(path.join(folder, name), 1000, 1000);
+  await writePrivateFile(file, 'users: []\n');
+  assert.deepEqual((await readdir(folder)).sort(), [
+    'tokens.yaml.0123456789ab.tmp',
+    'users.yaml',
+    'users.yaml.ba9876543210.tmp',
+    'users.yaml.tmp',
+  ]);
 });

@@ -110,7 +110,9 @@ function watchAside(context: TestContext) {
     path: file,
     parseBytes(bytes) {
       aside.times++;
-      return aside.fault === undefined ? Promise.resolve(bytes.toString()) : Promise.reject(aside.fault);
+      return aside.fault === undefined
+        ? Promise.resolve(bytes.toString().trimEnd())
+        : Promise.reject(aside.fault);
     },
     entries: (text) => text.length,
     onChange: (text) => told.push(`in force: ${text}`),
@@ -119,7 +121,7 @@ function watchAside(context: TestContext) {
   });
   /** Long ago, so that a look trusts time and size. */
   const write = (text: string): void => {
-    writeFileSync(file, text);
+    writeFileSync(file, `${text}\n`);
     utimesSync(file, 1000, 1000);
   };
   return { watched, write, aside, told };
@@ -384,6 +386,32 @@ test('a file that is being written again is not taken over half written', async 
   assert.equal(await lines.watched.check(), true);
   assert.equal(lines.watched.current.length, 11);
   assert.deepEqual(lines.refusals, []);
+});
+
+for (const how of ['written over', 'replaced'] as const)
+  test(`a longer file that is ${how} is not taken over half written`, async (context) => {
+    const { file, watched } = watchLines(context);
+    writeFileSync(file, 'anna\nberta\n');
+    await watched.load();
+    if (how === 'replaced') rmSync(file);
+    for (const half of ['anna\nberta\nca', 'anna\nberta\ncarla\nd']) {
+      writeFileSync(file, half);
+      assert.equal(await watched.check(), false);
+    }
+    writeFileSync(file, 'anna\nberta\ncarla\ndora\n');
+    assert.equal(await watched.check(), true);
+    assert.deepEqual(watched.current, ['anna', 'berta', 'carla', 'dora']);
+  });
+
+test('a file without an end of its last line is taken over once it looks the same twice', async (context) => {
+  const { file, watched, refusals } = watchLines(context);
+  writeFileSync(file, 'anna');
+  await watched.load();
+  writeFileSync(file, 'anna\nberta');
+  assert.deepEqual([await watched.check(), await watched.check()], [false, true]);
+  writeFileSync(file, 'anna\nberta\ncarla');
+  assert.equal(await watched.reload(), true, 'the word of an administrator counts at once');
+  assert.deepEqual([watched.current, refusals], [['anna', 'berta', 'carla'], []]);
 });
 
 test('what is no file is refused without a wait, and a file in its place is picked up', async (context) => {

@@ -91,6 +91,10 @@ class Scene {
     }
   }
 
+  setBack(seconds: number): void {
+    this.#time -= seconds;
+  }
+
   reopen(): void {
     this.#written = this.file;
   }
@@ -253,6 +257,38 @@ describe('a log file that is followed', () => {
     await scene.readAll();
     assert.equal(scene.read, '1\n3\n4\n');
     assert.match(scene.gaps.join(), /^\S+mail\.log: the file that was read last is gone/);
+  });
+
+  test('goes on with the next file where the clock went back and the rotated one is packed at once', async (t) => {
+    const scene = await Scene.open(t);
+    await scene.write('0\n');
+    await scene.next();
+    await scene.write('1\n');
+    await scene.readAll();
+    await scene.write('2\n');
+    await scene.rotate('number');
+    await scene.remove('mail.log.1');
+    scene.setBack(3600);
+    await scene.write('');
+    await scene.readAll();
+    await scene.write('3\n');
+    await scene.readAll();
+    assert.equal(scene.read, '1\n2\n3\n');
+    assert.deepEqual(scene.gaps, []);
+  });
+
+  test('reads no rotated file again where the one that was read last is gone and no other has come', async (t) => {
+    const scene = await Scene.open(t);
+    await scene.write('0\n');
+    await scene.next();
+    await scene.write('1\n');
+    await scene.readAll();
+    await scene.rotate('number');
+    await scene.write('2\n');
+    await scene.readAll();
+    await scene.remove('mail.log');
+    await scene.readAll();
+    assert.equal(scene.read, '1\n2\n');
   });
 
   test('says once that there is no file, and reads the one that comes', async (t) => {

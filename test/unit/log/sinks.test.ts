@@ -3,6 +3,7 @@ import path from 'node:path';
 import {
   chmodSync,
   closeSync,
+  existsSync,
   mkdirSync,
   openSync,
   readFileSync,
@@ -11,6 +12,7 @@ import {
   statSync,
   writeFileSync,
 } from 'node:fs';
+import { open } from 'node:fs/promises';
 import { Writable } from 'node:stream';
 import { describe, test } from 'node:test';
 import type { LogSettings } from '../../../src/config/schema.js';
@@ -277,6 +279,20 @@ describe('the key', () => {
     assert.equal(new Set(keys.map((key) => key.toString('hex'))).size, 1);
     assert.equal(keys[0]!.length, 32);
     assert.deepEqual(readdirSync(path.dirname(file)), ['log-key']);
+  });
+
+  test('is on the disk before it has its name, and its name is before it is used', async (t) => {
+    const file = path.join(temporaryDirectory(t), 'log-key');
+    const handle = await open(path.dirname(file));
+    const prototype = Object.getPrototypeOf(handle) as typeof handle;
+    await handle.close();
+    const synced: string[] = [];
+    t.mock.method(prototype, 'sync', async function (this: typeof handle) {
+      const isFile = (await this.stat()).isFile();
+      synced.push(`${isFile ? 'file' : 'folder'}, ${existsSync(file) ? 'named' : 'not named'}`);
+    });
+    await openLogKey(file);
+    assert.deepEqual(synced, ['file, not named', 'folder, named']);
   });
 
   test('that is none is refused, not replaced', async (t) => {
