@@ -121,7 +121,7 @@ export class BlockRows {
       }
       const type = SUBJECT_TYPES[(segment.numbers.terms[row % SEGMENT]! >> TYPE) & 7]!;
       this.#name(segment, row, id, { type, value: values[row]! });
-      span(segment, segment.numbers.began[row % SEGMENT]!);
+      span(segment, row % SEGMENT);
     });
   }
 
@@ -177,8 +177,8 @@ export class BlockRows {
     const numbers = writable(this.#segmentOf(row));
     const at = row % SEGMENT;
     numbers.began[at] = entry.proposedAt ?? entry.since!;
-    span(this.#segmentOf(row), numbers.began[at]);
     numbers.since[at] = entry.since ?? Infinity;
+    span(this.#segmentOf(row), at);
     numbers.ends[at] =
       entry.endedAt ?? (entry.state === 'proposed' ? entry.lapsesAt! : (entry.until ?? Infinity));
     numbers.events[at] = revision - numbers.revisions[at]! + 1;
@@ -345,6 +345,9 @@ export class BlockRows {
     // A rule without blocks is not the same as no rule.
     if (rule === 0) return { isOutside: () => true, matches: () => false };
     const wanted: Wanted = { states, types, directions, origins, rule, id, at: then, since, until };
+    // A proposal may become a block hours later, and that had not happened yet at an earlier instant.
+    const isWithin = (time: Instant): boolean =>
+      time >= since && time < until && (then === undefined || time <= then);
     const contains = text === undefined ? undefined : this.#containing(text, kept);
     const isOfSubjects = text !== undefined && this.#descriptions.haveNot(text);
     return {
@@ -360,8 +363,7 @@ export class BlockRows {
           ((types >> ((terms >> TYPE) & 7)) & 1) === 1 &&
           ((directions >> ((terms >> DIRECTION) & 3)) & 1) === 1 &&
           ((origins >> ((terms >> ORIGIN) & 1)) & 1) === 1 &&
-          numbers.began[at]! >= since &&
-          numbers.began[at]! < until &&
+          (isWithin(numbers.began[at]!) || isWithin(numbers.since[at]!)) &&
           (then === undefined || numbers.began[at]! <= then) &&
           (id === undefined || segment.ids[at]!.startsWith(id)) &&
           concerns?.({ type: SUBJECT_TYPES[(terms >> TYPE) & 7]!, value: segment.values[at]! }) !== false &&

@@ -17,9 +17,9 @@ export interface BlockFilter {
   readonly direction?: Direction | undefined;
   readonly origin?: 'rule' | 'admin' | undefined;
   readonly rule?: string | undefined;
-  /** Began at this instant or later. */
+  /** Proposed, or came into force, at this instant or later. With `until`: one of the two lies between them. */
   readonly since?: Instant | undefined;
-  /** Began before this instant. */
+  /** Proposed, or came into force, before this instant. */
   readonly until?: Instant | undefined;
   /** How the id begins. */
   readonly id?: string | undefined;
@@ -97,7 +97,7 @@ export interface Segment {
   /** The lowest id and the highest. */
   lowest: string;
   highest: string;
-  /** When the first of them began, and the last. */
+  /** The first and the last instant at which one of them was proposed or came into force. */
   earliest: Instant;
   latest: Instant;
   /** Undefined after a change, until somebody asks. */
@@ -151,9 +151,14 @@ export function stateThen(numbers: NumberColumns, at: number, then: Instant): nu
   return numbers.since[at]! <= then ? ACTIVE : PROPOSED;
 }
 
-export function span(segment: Segment, began: Instant): void {
-  if (began < segment.earliest) segment.earliest = began;
-  if (began > segment.latest) segment.latest = began;
+/** Widens what a segment spans to a row of it. @param at place of the row */
+export function span(segment: Segment, at: number): void {
+  const began = segment.numbers.began[at]!;
+  const since = segment.numbers.since[at]!;
+  // What has never been in force came into force at no instant.
+  const last = since === Infinity ? began : Math.max(began, since);
+  segment.earliest = Math.min(segment.earliest, began, since);
+  segment.latest = Math.max(segment.latest, last);
 }
 
 /** What a filter asks of segments. The masks have a bit for each word that is wanted. */

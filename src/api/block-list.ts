@@ -55,8 +55,13 @@ export const blockListQuery = z.strictObject({
   rule: once.max(64).optional(),
   origin: oneOf(['rule', 'admin']).optional(),
   direction: oneOf(DIRECTIONS).optional(),
-  since: instantInput.optional().meta({ description: 'Proposed or in force since this instant or later.' }),
-  until: instantInput.optional().meta({ description: 'Proposed or in force before this instant.' }),
+  since: instantInput
+    .optional()
+    .meta({ description: 'Proposed, or came into force, at this instant or later.' }),
+  until: instantInput.optional().meta({
+    description:
+      'Proposed, or came into force, before this instant. With since: one of the two lies between.',
+  }),
   at: instantInput
     .optional()
     .meta({ description: 'A past instant: what was in force or proposed then, as it was then.' }),

@@ -170,8 +170,8 @@ function durationOf({ since, until, duration = null }: BlockEntry): Milliseconds
 /** As {@link blockView}, of a block or proposal as it was at an instant after its beginning. Later changes are left out. */
 export function blockViewAt(entry: BlockEntry, at: Instant, concerns: Concerns): BlockJson {
   const history = entry.history.filter((item) => item.at <= at);
-  const known = history.map((item) => item.evidence).reduce(restingUpon, undefined);
-  const evidence = known ?? entry.evidence;
+  // A block by hand has none until a rule adds some.
+  const evidence = history.map((item) => item.evidence).reduce(restingUpon, undefined);
   const version = history.at(-1)?.position ?? entry.version;
   const then = { ...entry, ...termsReplacedSince(entry, at), evidence, history, version };
   if (entry.endedAt !== undefined && entry.endedAt <= at) return blockView(then, at, concerns);
@@ -285,8 +285,9 @@ export async function entriesInForce(
   });
   // The actual ends could give another order, since a release ends a block before its time.
   const ends = new Map(entries.map((entry) => [entry.id, untilAt(entry, at) ?? Infinity]));
+  // Among equals the lower id refused: the rows come in another order once one of them has another end.
   return [...entries].sort(({ id: a }, { id: b }) =>
-    ends.get(a) === ends.get(b) ? 0 : ends.get(b)! - ends.get(a)!,
+    ends.get(a) === ends.get(b) ? (a < b ? -1 : 1) : ends.get(b)! - ends.get(a)!,
   );
 }
 

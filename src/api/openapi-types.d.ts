@@ -2846,9 +2846,9 @@ export interface operations {
                 rule?: string;
                 origin?: "rule" | "admin";
                 direction?: "outbound" | "inbound" | "all";
-                /** @description Proposed or in force since this instant or later. */
+                /** @description Proposed, or came into force, at this instant or later. */
                 since?: string;
-                /** @description Proposed or in force before this instant. */
+                /** @description Proposed, or came into force, before this instant. With since: one of the two lies between. */
                 until?: string;
                 /** @description A past instant: what was in force or proposed then, as it was then. */
                 at?: string;

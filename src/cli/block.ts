@@ -214,8 +214,11 @@ function listCommand(block: Command, io: CliIo): void {
     .addOption(wordsOption('--type <types>', 'with commas', SUBJECT_TYPES))
     .option('--q <text>', 'text within the subject or the description')
     .option('--rule <id>', 'those of one rule')
-    .option('--since <time>', 'proposed or in force since then, in ISO 8601; UTC unless it says otherwise')
-    .option('--until <time>', 'proposed or in force before then')
+    .option(
+      '--since <time>',
+      'proposed, or came into force, from then on, in ISO 8601; UTC unless it says otherwise',
+    )
+    .option('--until <time>', 'proposed, or came into force, before then')
     .option('--at <time>', 'what was in force or proposed then, as it was then')
     .addOption(
       new Option('--sort <order>', 'newest begins last, until ends first, refused refused most').choices([

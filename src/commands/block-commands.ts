@@ -98,9 +98,14 @@ export class BlockCommandHandler {
     this.#kept.clear();
   }
 
-  /** Whether a command would change anything now. Changes nothing. @throws as {@link execute} does */
+  /**
+   * Whether a command would change anything now, whatever exemption the subject itself has. Changes nothing.
+   *
+   * @throws as {@link execute} does
+   */
   async wouldChange(subject: Subject, command: BlockCommand): Promise<boolean> {
-    return decide({ ...command, now: this.#clock.now() }, await this.standing(subject)).length > 0;
+    const standing = { ...(await this.standing(subject)), exemption: undefined };
+    return decide({ ...command, now: this.#clock.now() }, standing).length > 0;
   }
 
   /** The subject's present state. @throws StoreUnavailable */

@@ -12,7 +12,7 @@ import type { VerdictAction } from '../metrics/blocks.js';
 import type { Metrics } from '../metrics/metrics.js';
 import type { ReadModels } from './read-models.js';
 import { ruleActor } from '../rules/model.js';
-import type { Response, Verdict } from '../rules/respond.js';
+import type { Circumstances, Response, Verdict } from '../rules/respond.js';
 import { isWanting, respond } from '../rules/respond.js';
 import type { Subject } from '../sending/subjects.js';
 import { subjectKey } from '../sending/subjects.js';
@@ -117,8 +117,8 @@ export class Responder {
    * harmless. The missing blocks are in force when this resolves.
    *
    * Most unanswered verdicts left no event because the sender was already contained. They change nothing, so they are
-   * skipped first: they must not be reported again, must not refuse anybody while they are decided, and must not look
-   * like many blocks at once to the circuit breaker.
+   * skipped first: they must not be reported again, must not refuse anybody while they are decided, must not look like
+   * many blocks at once to the circuit breaker, and must not count as what a later exemption kept a rule from.
    */
   async finish(): Promise<void> {
     const { models, clock } = this.#options;
@@ -195,22 +195,31 @@ export class Responder {
     this.#dropping = false;
   }
 
-  /** Whether a verdict would change anything now. If the store does not answer, the verdict is tried. */
+  /**
+   * Whether a verdict would change anything now if nobody were exempt: an exemption keeps it from nothing else. If the
+   * store does not answer, the verdict is tried.
+   */
   async #leavesSomething(verdict: Verdict): Promise<boolean> {
     const { blockCommands, clock } = this.#options;
+    const { command } = this.#respond(verdict, clock.now(), () => undefined);
     try {
-      return await blockCommands.wouldChange(verdict.subject, this.#respond(verdict, clock.now()).command);
+      return await blockCommands.wouldChange(verdict.subject, command);
     } catch {
       return true;
     }
   }
 
-  #respond(verdict: Verdict, now: Instant): Response {
+  #respond(
+    verdict: Verdict,
+    now: Instant,
+    exemptedBy: Circumstances['exemptedBy'] = (subject) =>
+      this.#options.models.exemptions.covering(subject, now),
+  ): Response {
     const { models } = this.#options;
     return respond(verdict, {
       now,
       breaker: models.sendVolume.rules.maxAutomaticBlocks,
-      exemptedBy: (subject) => models.exemptions.covering(subject, now),
+      exemptedBy,
       automaticBlocks: (breaker, window) => this.#within(breaker, window, now),
       pending: (subject) => pendingOn(models, subject, now),
       newId,

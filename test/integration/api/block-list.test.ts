@@ -117,6 +117,25 @@ describe('the list of blocks', () => {
     ]);
   });
 
+  test('a block that a person approved is in the hour of its proposal and in that of its approval', async () => {
+    const proposedAt = server.clock.now();
+    const proposal = await server.trip('late@example.org', 'propose', 'day');
+    const hour = async (from: number) => {
+      const query = `since=${formatInstant(from)}&until=${formatInstant(from + HOUR)}&total=true`;
+      const { items, total } = await list(`${query}&sort=since`);
+      assert.equal(total, items.length);
+      const lines = await server.get(`/api/v1/blocks?${query}&format=ndjson`);
+      assert.equal(lines.text.trim().split('\n').filter(Boolean).length, total);
+      return values(items).includes('late@example.org');
+    };
+    server.clock.advance(3 * HOUR);
+    const approvedAt = server.clock.now();
+    assert.equal((await server.post(`/api/v1/blocks/${proposal}/approve`, {})).status, 200);
+    assert.equal(await hour(proposedAt), true);
+    assert.equal(await hour(proposedAt + HOUR), false);
+    assert.equal(await hour(approvedAt), true);
+  });
+
   test('states follow the clock', async () => {
     const before = (await list('state=active&limit=500')).items.length;
     assert.ok(before > 0);

@@ -128,4 +128,53 @@ describe('checks of a past instant over HTTP', () => {
       [long.id, short.id],
     );
   });
+
+  test('of two blocks without an end the one that refused then is named, also once it has been changed or has ended', async () => {
+    const ends: readonly ((id: string) => Promise<unknown>)[] = [
+      (id) => server.call('PATCH', `/api/v1/blocks/${id}`, { body: { duration: '1m' } }),
+      (id) => server.post(`/api/v1/blocks/${id}/release`),
+    ];
+    for (const [n, end] of ends.entries()) {
+      const value = `equals-${n}@example.com`;
+      const [account, ip] = [{ type: 'account', value }, `203.0.113.${n}`];
+      await server.block('', { subject: account, indefinite: true, refusal: 'honest' });
+      server.clock.advance(MINUTE);
+      await server.block('', { subject: { type: 'ip', value: ip }, indefinite: true });
+      server.clock.advance(MINUTE);
+      const during = formatInstant(server.clock.now());
+      const query = `account=${value}&returnPath=${value}&ip=${ip}`;
+      const live = await check(query);
+      server.clock.advance(MINUTE);
+      await end(live.block.id);
+      server.clock.advance(HOUR);
+      const then = await check(`${query}&at=${during}`);
+      assert.deepEqual([then.block.id, then.rcpt.reply], [live.block.id, live.rcpt.reply]);
+      assert.deepEqual(
+        then.matching.map(({ id }) => id),
+        live.matching.map(({ id }) => id),
+      );
+    }
+  });
+
+  test('a block by hand has no evidence at an instant before a rule added some', async () => {
+    const value = 'by-hand@example.com';
+    await server.block(value, { duration: '5m', description: 'phished' });
+    server.clock.advance(MINUTE);
+    const before = formatInstant(server.clock.now());
+    server.clock.advance(MINUTE);
+    await server.trip(value, 'block');
+    const after = formatInstant(server.clock.now());
+    server.clock.advance(HOUR);
+    const then = async (at: string) => {
+      const reply = await server.get(`/api/v1/blocks?value=${value}&at=${at}`);
+      const [listed] = reply.json.items;
+      const { block, sentence } = await check(`account=${value}&at=${at}`);
+      assert.deepEqual(block.evidence, listed.evidence);
+      return { evidence: block.evidence, sentence };
+    };
+    const early = await then(before);
+    assert.equal(early.evidence, null);
+    assert.doesNotMatch(early.sentence, /101 recipients/);
+    assert.equal((await then(after)).evidence?.observed, 101);
+  });
 });

@@ -76,11 +76,15 @@ interface Stage {
   readonly store: EventStore;
   readonly send: (recipients: number, account?: string) => Promise<number>;
   readonly imposed: () => Promise<number>;
+  /** How often an exemption kept a rule from acting. */
+  readonly spared: () => Promise<number>;
 }
 
 async function stage(t: TestContext): Promise<Stage> {
   const clock = new ManualClock();
   const { distant: store } = await openScene(t, clock);
+  const count = async (wanted: string): Promise<number> =>
+    (await collect(store.readAll({ categories: ['block'] }))).filter(({ type }) => type === wanted).length;
   return {
     clock,
     store,
@@ -89,9 +93,8 @@ async function stage(t: TestContext): Promise<Stage> {
       const event = newEvent(data, { type: 'MessageAccepted', at: clock.now() });
       return (await store.append(`send-${account}`, [event], 'any')).position;
     },
-    imposed: async () =>
-      (await collect(store.readAll({ categories: ['block'] }))).filter(({ type }) => type === 'BlockImposed')
-        .length,
+    imposed: () => count('BlockImposed'),
+    spared: () => count('ExemptionApplied'),
   };
 }
 
@@ -235,6 +238,56 @@ describe('a detector that starts again', () => {
     const refused = after.models.activeBlocks.on(SUBJECT);
     await after.responder.idle();
     assert.deepEqual([refused, after.said()], [undefined, []]);
+    await after.stop();
+  });
+
+  const person = { by: 'admin:test' };
+  const exemption = { kind: 'grant', newId: 'e1', subject: SUBJECT, until: null, reason: 'ours' } as const;
+
+  test('does not say that an exemption kept it from what a block had left it nothing to do about', async (t) => {
+    const { clock, store, send, spared } = await stage(t);
+    const before = await detect(store, clock);
+    const [direction, until] = ['outbound', null] as const;
+    const byHand = { kind: 'impose', newId: 'b1', subject: SUBJECT, direction, until } as const;
+    await before.blockCommands.execute(SUBJECT, byHand, person);
+    await before.models.reached(await send(11));
+    await before.responder.idle();
+    assert.deepEqual(before.said(), ['a rule tripped / burst / none']);
+    await before.blockCommands.execute(SUBJECT, exemption, person);
+    await before.stop();
+    const after = await detect(store, clock);
+    await after.responder.idle();
+    assert.deepEqual([await spared(), after.said()], [0, []]);
+    await after.stop();
+  });
+
+  test('does not say so either of what a waiting proposal had left it nothing to do about', async (t) => {
+    const { clock, store, send, spared } = await stage(t);
+    const propose = BOTH.replaceAll('then: block', 'then: propose');
+    const before = await detect(store, clock, propose);
+    await before.models.reached(await send(11));
+    await before.responder.idle();
+    assert.deepEqual(before.said(), [
+      'a rule tripped / burst / BlockProposed',
+      'a rule tripped / also / none',
+    ]);
+    await before.stop();
+    const exempt = `${propose}exempt:\n  - { subject: { type: account, value: ${ALICE} }, reason: ours }\n`;
+    const after = await detect(store, clock, exempt);
+    await after.responder.idle();
+    assert.deepEqual([await spared(), after.said()], [0, []]);
+    await after.stop();
+  });
+
+  test('says what an exemption keeps it from that was granted while it was away', async (t) => {
+    const { clock, store, send, spared, imposed } = await stage(t);
+    const before = await detect(store, clock);
+    await before.stop();
+    await send(11);
+    await before.blockCommands.execute(SUBJECT, exemption, person);
+    const after = await detect(store, clock);
+    await after.responder.idle();
+    assert.deepEqual([await spared(), await imposed()], [1, 0]);
     await after.stop();
   });
 });

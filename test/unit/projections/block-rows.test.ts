@@ -30,7 +30,7 @@ const seed = fc.record({
   description: fc.constantFrom(...DESCRIPTIONS),
   rule: fc.constantFrom(...RULES),
   length: fc.constantFrom(MINUTE, HOUR, null),
-  end: fc.constantFrom(undefined, 'release', 'expire', 'dismiss', 'lapse'),
+  end: fc.constantFrom(undefined, 'release', 'expire', 'dismiss', 'lapse', 'approve'),
 });
 type Seed = typeof seed extends fc.Arbitrary<infer T> ? T : never;
 
@@ -61,6 +61,11 @@ function factsOf(
     const proof = { rule, evidence: evidence({ rule }), renewWhileTrying, duration: length };
     const proposed = { type: 'BlockProposed', data: { ...terms, ...proof, lapsesAt: at + HOUR } } as const;
     if (end === 'dismiss') return [proposed, { type: 'ProposalDismissed', data: { block } }];
+    if (end === 'approve') {
+      const until = length === null ? null : at + HOUR / 2 + length;
+      const imposed = { ...terms, origin: 'rule', rule, until, renewWhileTrying } as const;
+      return [proposed, { type: 'BlockImposed', data: imposed }];
+    }
     return end === 'lapse' ? [proposed, { type: 'ProposalLapsed', data: { block } }] : [proposed];
   }
   const until = length === null ? null : at + length;
@@ -82,7 +87,9 @@ function ledgerOf(seeds: readonly Seed[]): BlockLedger {
     const at = T0 + index * MINUTE;
     const [begin, ...rest] = factsOf(one, `${index.toString(16).padStart(4, '0')}-block`, at);
     apply(begin!, at);
-    ends.push(...rest.map((fact) => [fact, at + MINUTE / 2] as const));
+    // A proposal waits for a while before somebody approves it.
+    const wait = one.end === 'approve' ? HOUR / 2 : MINUTE / 2;
+    ends.push(...rest.map((fact) => [fact, at + wait] as const));
   });
   for (const [fact, at] of ends) apply(fact, at);
   return ledger;
@@ -108,8 +115,13 @@ function matches(entry: BlockEntry, filter: BlockFilter): boolean {
     [entry.direction, undefined].includes(direction) &&
     [entry.origin, undefined].includes(origin) &&
     (rule === undefined || entry.rule === rule) &&
-    (since === undefined || beganAt(entry) >= since) &&
-    (until === undefined || beganAt(entry) < until) &&
+    [entry.proposedAt, entry.since].some(
+      (time) =>
+        time !== undefined &&
+        time >= (since ?? -Infinity) &&
+        time < (until ?? Infinity) &&
+        time <= (at ?? Infinity),
+    ) &&
     (id === undefined || entry.id.startsWith(id)) &&
     (text === undefined ||
       entry.subject.value.includes(text) ||
@@ -166,6 +178,24 @@ describe('the rows of the ledger', () => {
       const wanted = { states: new Set([state]) };
       assert.deepEqual(found(rows, { ...wanted, now: T0 + 2 * HOUR }, 'newest'), [1]);
       assert.deepEqual(found(rows, { ...wanted, now: T0 }, 'newest'), []);
+    }
+  });
+
+  test('find a block in the hour of its proposal and in the hour of its approval, also after a restart', () => {
+    const one = { how: 'propose', type: 'account', subject: 0, direction: 'outbound' } as const;
+    const told = { description: '', rule: 'burst', length: HOUR, end: 'approve' } as const;
+    const ledger = ledgerOf([{ ...one, ...told }]);
+    const restored = new BlockLedger();
+    restored.restore(structuredClone(ledger.dump()));
+    const approvedAt = T0 + HOUR / 2;
+    for (const { rows } of [ledger, restored]) {
+      const within = (since: number, until: number, at?: number): number[] =>
+        found(rows, { now: T0 + HOUR, since, until, at }, 'newest');
+      assert.deepEqual(within(T0, T0 + MINUTE), [1]);
+      assert.deepEqual(within(approvedAt, approvedAt + MINUTE), [1]);
+      assert.deepEqual(within(T0 + MINUTE, approvedAt), []);
+      assert.deepEqual(within(approvedAt + 1, T0 + HOUR), []);
+      assert.deepEqual(within(T0 + MINUTE, T0 + HOUR, approvedAt - 1), [], 'nobody had approved it then');
     }
   });
 
