@@ -387,7 +387,7 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
   if (follower.state === 'following') await http.turnTo(createReady());
   health.listeners = 'up';
   closers.push(() => (health.listeners = 'draining'));
-  if (roles.has('worker')) closers.push(keepSwept(store.sweep.bind(store), clock, levels.of('store')));
+  if (roles.has('worker')) closers.push(keepSwept(store, clock, levels.of('store')));
   const reload = async (): Promise<void> => {
     await Promise.all([...files, follower].map((part) => part.reload()));
   };

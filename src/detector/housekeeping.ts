@@ -11,6 +11,8 @@ import { HOUR, MINUTE, SECOND } from '../kernel/time.js';
 import { decisionFields } from '../log/decisions.js';
 import { Trouble } from '../log/trouble.js';
 import { TimeSlice } from '../runtime/clock.js';
+import { PROFILE_CATEGORY } from '../sending/day-summary.js';
+import { AUTH_CATEGORY, SEND_CATEGORY } from '../sending/events.js';
 import type { OutboxedStore } from '../store/outboxed.js';
 import type { EventStore } from '../store/port.js';
 import type { LocalContainment } from './containment.js';
@@ -113,16 +115,18 @@ function every(
   };
 }
 
+/**
+ * Streams named by senders and networks, and appended to by no revision: with their last event their names go. What is
+ * on hold is counted by revisions, and is named by blocks.
+ */
+const JOURNALS = [SEND_CATEGORY, AUTH_CATEGORY, PROFILE_CATEGORY];
+
 /** Deletes events older than their retention: soon after the start, then every hour. */
-export function keepSwept(
-  sweep: (now: number) => Promise<number>,
-  clock: AlarmClock,
-  log: Logger,
-): () => void {
+export function keepSwept(store: Pick<EventStore, 'sweep'>, clock: AlarmClock, log: Logger): () => void {
   let cancel = (): void => undefined;
   const plan = (after: number): void => {
     cancel = clock.after(after, () => {
-      sweep(clock.now()).then(
+      store.sweep(clock.now(), JOURNALS).then(
         (gone) => gone > 0 && log.info({ events: gone }, 'events beyond their retention were deleted'),
         (error: unknown) =>
           log.error({ error: messageOf(error) }, 'the sweep failed; it is tried again in an hour'),

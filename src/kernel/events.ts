@@ -33,7 +33,10 @@ export interface NewEvent<Type extends string = string, Data = unknown> extends 
 /** An event as the store gives it back. */
 export interface RecordedEvent<Type extends string = string, Data = unknown> extends NewEvent<Type, Data> {
   readonly stream: string;
-  /** 0-based place in its stream, without gaps until retention takes the oldest. */
+  /**
+   * Place in its stream, without gaps until retention takes the oldest. The first is 0, or later in a category where
+   * retention takes names too.
+   */
   readonly revision: number;
   /** Place in the store's total order: rises strictly, may have gaps, starts above 0. A safe integer. */
   readonly position: number;

@@ -154,7 +154,7 @@ export class OutboxedStore implements EventStore {
   head: EventStore['head'] = () => this.#remote.head();
   setRetention: EventStore['setRetention'] = (category, maxAge) =>
     this.#remote.setRetention(category, maxAge);
-  sweep: EventStore['sweep'] = (now) => this.#remote.sweep(now);
+  sweep: EventStore['sweep'] = (now, journals) => this.#remote.sweep(now, journals);
 
   /** What waits here is forgotten too; elsewhere each node has an outbox of its own. */
   async forget(person: Person, mayGoOn?: () => void): Promise<Forgotten> {

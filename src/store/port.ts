@@ -6,7 +6,7 @@ import type { Instant, Milliseconds } from '../kernel/time.js';
 /**
  * What a stream must look like for an append to go through: `any` state, no event at all (`none`), or the
  * revision of its last event. A stream whose events have all outlived their retention has none: it fits `none`,
- * and its revisions go on where they were.
+ * and its revisions go on where they were; in a journal (see {@link EventStore.sweep}) there or further on.
  */
 export type ExpectedRevision = number | 'any' | 'none';
 
@@ -218,8 +218,12 @@ export interface EventStore {
   /**
    * Deletes what has outlived its retention at `now`, in slices that do not stall appends. Resolves with
    * how many events went. Ever-lasting categories are untouched. Much free space is given back to the disk.
+   *
+   * @param journals categories whose streams nobody appends to at a revision that he has read. Once such a stream holds no
+   * event, its name goes too, where the store can do that. Under this name, as under a new one, a stream then begins at
+   * a revision beyond all that the store remembers of its category: none is given twice.
    */
-  sweep(now: Instant): Promise<number>;
+  sweep(now: Instant, journals?: readonly string[]): Promise<number>;
 
   /**
    * Takes a person out of what is stored: their own streams go, the histories of their blocks go on under the pseudonym,

@@ -28,8 +28,13 @@ export type ToWriter =
   /** Gives free pages back to the disk, up to so many, if there are many; answers with how many it gave. */
   | { readonly kind: 'give-back'; readonly call: number; readonly pages: number }
   | { readonly kind: 'compact'; readonly call: number; readonly most: number }
-  /** Takes the names of up to so many streams without events out; answers with how many it took. */
-  | { readonly kind: 'drop-streams'; readonly call: number; readonly most: number }
+  /** One slice of {@link dropStreams}; answers with its two numbers. */
+  | {
+      readonly kind: 'drop-streams';
+      readonly call: number;
+      readonly after: number;
+      readonly categories: readonly string[] | undefined;
+    }
   | { readonly kind: 'remove'; readonly call: number; readonly positions: readonly number[] }
   /** Whether the disk takes what is written; with `room`, also whether it has room for a large append. */
   | { readonly kind: 'probe'; readonly room: boolean; readonly call: number }

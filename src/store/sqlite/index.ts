@@ -165,7 +165,7 @@ export class SqliteEventStore implements EventStore {
     await this.writer.call({ kind: 'retain', category, maxAge: maxAge ?? null });
   }
 
-  async sweep(now: Instant): Promise<number> {
+  async sweep(now: Instant, journals: readonly string[] = []): Promise<number> {
     let total = 0;
     for (;;) {
       this.#checkOpen();
@@ -173,6 +173,7 @@ export class SqliteEventStore implements EventStore {
       total += gone;
       if (gone < SWEEP_SLICE) break;
     }
+    if (journals.length > 0) await this.#dropStreams(journals);
     // What retention frees each hour is used again; more than that goes back to the disk.
     while ((await this.writer.call({ kind: 'give-back', pages: GIVEN_BACK_AT_ONCE })) > 0) this.#checkOpen();
     return total;
@@ -211,17 +212,28 @@ export class SqliteEventStore implements EventStore {
   }
 
   /**
-   * Leaves nothing of what was deleted in the file and its log, nor the names of streams without events, whose
-   * revisions begin again. What is there stays as it is.
+   * Leaves nothing of what was deleted in the file and its log, nor the names of streams without events. What is there
+   * stays as it is.
    *
    * @returns whether that was possible
    * @throws StoreUnavailable
    */
   async clean(): Promise<boolean> {
-    do this.#checkOpen();
-    while ((await this.writer.call({ kind: 'drop-streams', most: SWEEP_SLICE })) === SWEEP_SLICE);
-    this.#reader.forgetNames();
+    await this.#dropStreams();
     return this.#compact();
+  }
+
+  /** Takes out the names of streams without events: of these categories, or of all. */
+  async #dropStreams(categories?: readonly string[]): Promise<void> {
+    let after = 0;
+    let total = 0;
+    do {
+      this.#checkOpen();
+      const slice = await this.writer.call<readonly number[]>({ kind: 'drop-streams', after, categories });
+      after = slice[0]!;
+      total += slice[1]!;
+    } while (after > 0);
+    if (total > 0) this.#reader.forgetNames();
   }
 
   async #compact(): Promise<boolean> {

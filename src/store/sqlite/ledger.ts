@@ -1,7 +1,7 @@
 import type Database from 'better-sqlite3';
 import { categoryOf } from '../../kernel/events.js';
 import type { Instant } from '../../kernel/time.js';
-import { readHead } from './schema.js';
+import { beginOf, readHead } from './schema.js';
 import { ANY, EVENT_FIELDS, NONE, WriteOutcome } from './appends.js';
 import { recentlyUsed } from '../../runtime/recently-used.js';
 
@@ -45,6 +45,7 @@ export class Ledger {
 
   readonly #findStream;
   readonly #addStream;
+  readonly #findBegin;
   readonly #addCategory;
   readonly #findEvent;
   readonly #addEvent;
@@ -60,7 +61,10 @@ export class Ledger {
               (SELECT max(revision) FROM events WHERE stream_id = streams.id) AS last
          FROM streams WHERE name = ?`,
     );
-    this.#addStream = db.prepare<[string, number]>('INSERT INTO streams (name, category_id) VALUES (?, ?)');
+    this.#addStream = db.prepare<[string, number, number]>(
+      'INSERT INTO streams (name, category_id, swept) VALUES (?, ?, ?)',
+    );
+    this.#findBegin = db.prepare<[string], number>('SELECT value FROM counters WHERE name = ?').pluck();
     this.#addCategory = db.prepare<[string], { id: number }>(
       'INSERT INTO categories (name) VALUES (?) ON CONFLICT (name) DO UPDATE SET name = name RETURNING id',
     );
@@ -175,9 +179,11 @@ export class Ledger {
   }
 
   #create(name: string): StreamState {
-    const categoryId = this.categoryId(categoryOf(name));
-    const { lastInsertRowid } = this.#addStream.run(name, categoryId);
-    const state = { id: Number(lastInsertRowid), categoryId, next: 0, empty: true };
+    const category = categoryOf(name);
+    const categoryId = this.categoryId(category);
+    const next = this.#findBegin.get(beginOf(category)) ?? 0;
+    const { lastInsertRowid } = this.#addStream.run(name, categoryId, next);
+    const state = { id: Number(lastInsertRowid), categoryId, next, empty: true };
     this.#streams.set(name, state);
     return state;
   }

@@ -71,6 +71,7 @@ export class Reader {
   readonly #findStream;
   readonly #findCategory;
   readonly #countCategories;
+  readonly #inOneView: (read: () => Slice) => Slice;
 
   constructor(file: string) {
     this.#file = file;
@@ -78,6 +79,7 @@ export class Reader {
     this.#db.pragma('cache_size = -8192');
     this.#findName = this.#db.prepare<[number], string>('SELECT name FROM streams WHERE id = ?').pluck();
     this.#findStream = this.#db.prepare<[string], number>('SELECT id FROM streams WHERE name = ?').pluck();
+    this.#inOneView = this.#db.transaction((read: () => Slice) => read());
     this.#countCategories = this.#db.prepare<[], number>('SELECT count(*) FROM categories').pluck();
     this.#findCategory = this.#db
       .prepare<[string], number>('SELECT id FROM categories WHERE name = ?')
@@ -164,6 +166,11 @@ export class Reader {
   }
 
   #slice(statement: Statement, asked: readonly (number | string)[], most: number, size: SliceSize): Slice {
+    // In one view of the file: the names of events that retention takes may go with them.
+    return this.#inOneView(() => this.#read(statement, asked, most, size));
+  }
+
+  #read(statement: Statement, asked: readonly (number | string)[], most: number, size: SliceSize): Slice {
     const rows = size.isKnown ? statement.all(...asked) : beginning(statement.iterate(...asked));
     let characters = 0;
     const events = rows.map((row) => {

@@ -1,5 +1,6 @@
 import type Database from 'better-sqlite3';
 import type { OwnStream, Rewriter } from '../../forgetting/person.js';
+import { beginOf } from './schema.js';
 
 /** Rows looked at in one transaction: a few milliseconds for which appends wait. */
 const SLICE = 500;
@@ -80,29 +81,68 @@ export function renameStreams(db: Database.Database, own: readonly OwnStream[]):
   return renamed;
 }
 
+interface EmptyStream {
+  readonly id: number;
+  readonly name: string;
+  readonly category: string;
+  readonly swept: number;
+}
+
+/** Of one slice: the stream that it came to (0: it was the last), and how many names went. */
+export interface DroppedSlice {
+  readonly through: number;
+  readonly dropped: number;
+}
+
 /**
- * Takes out the names of streams that hold no event. The newest stays, under a name that says nothing: so no id is given
- * twice, since a reader may remember which name an id had.
+ * Takes out the names of those of the next streams that hold no event, if they are of one of these categories; of any
+ * unless some are given. What stays of them is how far their revisions went, as one number for each category.
  *
- * @returns how many went; fewer than `most` means that no such name is left
+ * The newest stream stays, under a name that says nothing: so no id is given twice, since a reader may remember which
+ * name an id had.
  */
-export function dropStreams(db: Database.Database, most: number): number {
-  const isEmpty = 'NOT EXISTS (SELECT 1 FROM events WHERE stream_id = streams.id)';
-  const newest = '(SELECT max(id) FROM streams)';
-  return db
-    .transaction(() => {
-      const dropped = db
-        .prepare<[number]>(
-          `DELETE FROM streams WHERE id IN (SELECT id FROM streams WHERE id < ${newest} AND ${isEmpty} LIMIT ?)`,
-        )
-        .run(most);
-      db.prepare(
-        `UPDATE streams SET name = (SELECT name FROM categories WHERE id = category_id) || '-erased:' || id
-          WHERE id = ${newest} AND ${isEmpty}`,
-      ).run();
-      return dropped.changes;
-    })
-    .immediate();
+export function dropStreams(
+  db: Database.Database,
+  after: number,
+  categories?: readonly string[],
+): DroppedSlice {
+  const last = db
+    .prepare<[number, number], number | null>(
+      'SELECT max(id) FROM (SELECT id FROM streams WHERE id > ? ORDER BY id LIMIT ?)',
+    )
+    .pluck()
+    .get(after, SLICE);
+  if (last === undefined || last === null) return { through: 0, dropped: 0 };
+  const newest = db.prepare<[], number>('SELECT max(id) FROM streams').pluck().get()!;
+  const empty = db
+    .prepare<[number, number], EmptyStream>(
+      `SELECT s.id, s.name, c.name AS category, s.swept FROM streams s JOIN categories c ON c.id = s.category_id
+        WHERE s.id > ? AND s.id <= ? AND NOT EXISTS (SELECT 1 FROM events WHERE stream_id = s.id)`,
+    )
+    .all(after, last);
+  const nameless = ({ category, id }: EmptyStream): string => `${category}-erased:${id}`;
+  const going = empty.filter(
+    (stream) =>
+      (categories === undefined || categories.includes(stream.category)) &&
+      !(stream.id === newest && stream.name === nameless(stream)),
+  );
+  if (going.length > 0) {
+    const note = db.prepare<[string, number]>(
+      `INSERT INTO counters (name, value) VALUES (?, ?)
+         ON CONFLICT (name) DO UPDATE SET value = excluded.value WHERE excluded.value > value`,
+    );
+    const drop = db.prepare<[number]>('DELETE FROM streams WHERE id = ?');
+    // Somebody may be called like that. Then the name goes with the next sweep after a new stream.
+    const rename = db.prepare<[string, number]>('UPDATE OR IGNORE streams SET name = ? WHERE id = ?');
+    db.transaction(() => {
+      for (const stream of going) {
+        note.run(beginOf(stream.category), stream.swept);
+        if (stream.id === newest) rename.run(nameless(stream), stream.id);
+        else drop.run(stream.id);
+      }
+    }).immediate();
+  }
+  return { through: last === newest ? 0 : last, dropped: going.length };
 }
 
 function idOf(db: Database.Database, stream: string): number | undefined {

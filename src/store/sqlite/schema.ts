@@ -11,7 +11,8 @@ export const SCHEMA_VERSION = 2;
 
 /**
  * Times are integer milliseconds. Positions and revisions are counted by the writer; `counters.head` and
- * `streams.swept` keep what retention would otherwise make it forget, so that neither is ever given twice.
+ * `streams.swept` keep what retention would otherwise make it forget, so that neither is ever given twice. Where names
+ * of streams have gone, `counters` has how far their revisions went, by {@link beginOf}.
  * The index by category holds positions in order, so that a reader of few events need not walk all of them.
  */
 const TABLES = `
@@ -113,6 +114,9 @@ export function readHead(db: Database.Database): number {
     .get();
   return row?.head ?? 0;
 }
+
+/** The counter that says at which revision new streams of a category begin; without it they do at 0. */
+export const beginOf = (category: string): string => `begin-${category}`;
 
 /** What `data` of an event of type {@link UNREADABLE} holds. */
 interface Unreadable {

@@ -46,7 +46,7 @@ type CallMessage =
   | { kind: 'rename'; person: Person }
   | { kind: 'give-back'; pages: number }
   | { kind: 'compact'; most: number }
-  | { kind: 'drop-streams'; most: number }
+  | { kind: 'drop-streams'; after: number; categories: readonly string[] | undefined }
   | { kind: 'remove'; positions: readonly number[] }
   | { kind: 'probe'; room: boolean };
 

@@ -237,12 +237,11 @@ port.on('message', (first: ToWriter) => {
       const { most } = message;
       attempt(call, () => compact(db, most));
     } else if (message.kind === 'drop-streams') {
-      const { most } = message;
+      const { after, categories } = message;
       attempt(call, () => {
-        const dropped = dropStreams(db, most);
-        // None may have been dropped, and the newest renamed.
-        ledger.forget();
-        return dropped;
+        const { through, dropped } = dropStreams(db, after, categories);
+        if (dropped > 0) ledger.forget();
+        return [through, dropped];
       });
     } else {
       const { now, limit } = message;

@@ -1,7 +1,16 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { DAY, HOUR } from '../../../src/kernel/time.js';
-import { collect, ids, newEvents, positions, revisions, uniqueCategory } from '../../support/store/events.js';
+import { StoreUnavailable, WrongExpectedRevision } from '../../../src/store/port.js';
+import {
+  collect,
+  ids,
+  newEvents,
+  positions,
+  revisions,
+  rising,
+  uniqueCategory,
+} from '../../support/store/events.js';
 import type { StoreHarness } from './harness.js';
 import type { Subject } from './suite.js';
 
@@ -100,6 +109,62 @@ export function retentionContract(subject: Subject, harness: StoreHarness): void
       await subscription.caughtUp;
       assert.deepEqual(seen, ids(rest));
       await subscription.stop();
+    });
+
+    it('lets streams of a journal begin anew once they are empty, at revisions that it never gave before', async () => {
+      const { store, clock } = subject();
+      const [journal, kept] = [uniqueCategory(), uniqueCategory()];
+      await store.setRetention(journal, DAY);
+      await store.setRetention(kept, DAY);
+      const before = await store.append(`${journal}-a`, newEvents(3), 'none');
+      await store.append(`${journal}-b`, newEvents(5), 'none');
+      await store.append(`${kept}-a`, newEvents(3), 'none');
+      const seen: string[] = [];
+      const subscription = store.subscribe(
+        { after: 'end', categories: [journal] },
+        ({ stream, id }) => void seen.push(`${stream} ${id}`),
+      );
+      clock.advance(DAY + 1);
+      const young = newEvents(1);
+      await store.append(`${journal}-b`, young, 'any');
+      await store.sweep(clock.now(), [journal]);
+      assert.deepEqual(ids(await read(journal)), ids(young));
+      assert.equal((await store.append(`${kept}-a`, newEvents(1), 2)).revision, 3, 'no journal goes on');
+      assert.equal(
+        (await store.append(`${journal}-b`, newEvents(1), 5)).revision,
+        6,
+        'nor does what holds events',
+      );
+      await assert.rejects(store.append(`${journal}-a`, newEvents(1), 0), WrongExpectedRevision);
+      const anew = newEvents(2);
+      const first = await store.append(`${journal}-a`, anew.slice(0, 1), 'none');
+      assert.ok(first.revision > before.revision && first.position > before.position);
+      await subject().reopen();
+      const second = await subject().store.append(`${journal}-a`, anew.slice(1), first.revision);
+      assert.equal(second.revision, first.revision + 1);
+      const after = await collect(subject().store.readStream(`${journal}-a`, { from: before.revision + 1 }));
+      assert.deepEqual(ids(after), ids(anew));
+      assert.deepEqual(seen.at(0), `${journal}-b ${young[0]!.id}`);
+      assert.deepEqual(seen.at(-1), `${journal}-a ${anew[0]!.id}`);
+      assert.equal(seen.length, 3);
+      await assert.rejects(subscription.ended, StoreUnavailable);
+    });
+
+    it('keeps in mind over several sweeps and restarts how far the revisions of a journal went', async () => {
+      const journal = uniqueCategory();
+      await subject().store.setRetention(journal, DAY);
+      const given: number[] = [];
+      for (const count of [4, 1, 2]) {
+        const stream = `${journal}-a`;
+        const { revision } = await subject().store.append(stream, newEvents(count), 'none');
+        given.push(...revisions(await collect(subject().store.readStream(stream))));
+        assert.equal(given.at(-1), revision);
+        subject().clock.advance(DAY + 1);
+        await subject().store.sweep(subject().clock.now(), [journal]);
+        await subject().reopen();
+      }
+      assert.equal(given.length, 7);
+      assert.ok(rising(given), given.join());
     });
   });
 }

@@ -58,7 +58,7 @@ class Distant implements EventStore {
   subscribe: EventStore['subscribe'] = (...args) => this.inner.subscribe(...args);
   head: EventStore['head'] = () => this.inner.head();
   setRetention: EventStore['setRetention'] = (...args) => this.inner.setRetention(...args);
-  sweep: EventStore['sweep'] = (now) => this.inner.sweep(now);
+  sweep: EventStore['sweep'] = (...args) => this.inner.sweep(...args);
   forget: EventStore['forget'] = (...args) => this.inner.forget(...args);
   storage: EventStore['storage'] = () => this.inner.storage();
   probe: EventStore['probe'] = () => this.inner.probe();
