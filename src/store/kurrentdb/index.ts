@@ -134,9 +134,9 @@ export class KurrentEventStore implements EventStore {
     this.#settings = settings;
     const { clock, appendTimeout: timeout, retry, silence, report } = settings;
     this.#backoff = retry;
-    this.#writing = new Connection(nodes, node, true);
-    this.#reading = new Connection(nodes, node, false);
-    this.#following = new Connection(nodes, node, false);
+    this.#writing = new Connection(nodes, node, true, report);
+    this.#reading = new Connection(nodes, node, false, report);
+    this.#following = new Connection(nodes, node, false, report);
     const look = async (): Promise<void> => this.#appender.answered(await probe(this.#writing, timeout));
     this.#health = new Health({ look, retry: look, backoff: retry });
     this.#retention = new Retention({
