@@ -190,10 +190,10 @@ export class KurrentEventStore implements EventStore {
     const results = await Promise.allSettled([this.head(), this.probe()]);
     const [read, append] = results;
     if (read.status === 'fulfilled' && append.status === 'fulfilled') return;
-    this.#health.fail();
     const errors = results.flatMap((result) =>
       result.status === 'rejected' ? [result.reason as unknown] : [],
     );
+    this.#health.fail(errors[0]);
     // When a cluster refuses a password, reads only say that no node can be reached. A user with the right to read alone
     // is not refused.
     if (read.status === 'rejected' && errors.some(isRefusal))
@@ -320,12 +320,12 @@ export class KurrentEventStore implements EventStore {
   async probe(): Promise<void> {
     this.#checkOpen();
     await this.#health.look();
-    if (!this.#health.good || performance.now() - this.#skewAt < SKEW_LASTS) return;
+    if (performance.now() - this.#skewAt < SKEW_LASTS) return;
     try {
       this.#skew = await measureSkew(this.#writing, this.#settings.appendTimeout);
       this.#skewAt = performance.now();
     } catch (error) {
-      this.#health.fail();
+      this.#health.fail(error);
       throw error;
     }
   }
