@@ -245,7 +245,24 @@ export function fileFault(
   return `${WORDS[code ?? ''] ?? `cannot be ${use} (${code ?? messageOf(thrown)})`}; ${remedy}`;
 }
 
-/** The same of an error that names its file, as a whole sentence; undefined of any other. */
+const LASTING: ReadonlySet<string | undefined> = new Set([
+  'EACCES',
+  'EEXIST',
+  'EISDIR',
+  'ELOOP',
+  'ENAMETOOLONG',
+  'ENOENT',
+  'ENOTDIR',
+  'EPERM',
+  'EROFS',
+]);
+
+/** Whether somebody has to give a right, or name another file. Otherwise the system may be able to do it the next time. */
+export function staysAsItIs(thrown: unknown): boolean {
+  return LASTING.has((thrown as NodeJS.ErrnoException).code);
+}
+
+/** What {@link fileFault} says of an error that names its file, as a whole sentence; undefined of any other. */
 export function pathFault(thrown: unknown): string | undefined {
   const { path, code, syscall } = (thrown ?? {}) as NodeJS.ErrnoException;
   if (path === undefined || code === undefined || syscall === undefined) return undefined;

@@ -14,6 +14,7 @@ import {
   giveMade,
   makePrivateDirectory,
   readIfThere,
+  staysAsItIs,
   withLeftMark,
   withoutLeftMark,
   writePrivateFile,
@@ -140,7 +141,7 @@ export function isText(value: unknown): value is string {
 export interface LockOptions {
   /** How long to try. 5 s by default. */
   readonly patience?: Milliseconds;
-  /** A lock of another machine is taken for left behind at this age. 60 s by default. */
+  /** A lock whose process cannot be asked for is taken for left behind at this age. 60 s by default. */
   readonly staleAfter?: Milliseconds;
   /** Waits between two tries; tests put their own here. */
   readonly pause?: (span: Milliseconds) => Promise<void>;
@@ -151,16 +152,21 @@ interface Holder {
   readonly pid: number;
   readonly host: string;
   readonly since: number;
+  readonly nonce: string | undefined;
 }
+
+/** Of the locks that this process holds: one that has its number and is not among them is a former process's. */
+const held = new Set<string>();
 
 const PAUSE: Milliseconds = 50;
 
 /**
  * Does `work` while holding `<file>.lock`, so that two writers of one file come one after the other. The lock names its
- * holder (the file's directory is created if it is missing); one whose process is gone (or, from another machine, that
- * is too old) is swept away.
+ * holder (the file's directory is created if it is missing); one whose process is gone (or, from another machine or
+ * another process 1, that is too old) is swept away.
  *
- * @throws StopgapError `unavailable` if the lock stays taken or the disk is full, `forbidden` if this user may not write there
+ * @throws StopgapError `unavailable` if the lock stays taken or cannot be made now, `forbidden` if this user may not write
+ * there; what `work` throws
  */
 export async function withFileLock<T>(
   file: string,
@@ -171,22 +177,40 @@ export async function withFileLock<T>(
   const pause = options.pause ?? ((span: Milliseconds) => wait(span).then(() => undefined));
   const lock = `${file}.lock`;
   makePrivateDirectory(path.dirname(file));
-  const mine = JSON.stringify({ pid: process.pid, host: hostname(), since: now(), nonce: nonce() });
+  const own = nonce();
+  const mine = JSON.stringify({ pid: process.pid, host: hostname(), since: now(), nonce: own });
   const tries = Math.max(1, Math.ceil(patience / PAUSE));
-  for (let attempt = 1; !(await create(file, lock, mine)); attempt += 1) {
-    await sweep(lock, staleAfter, now());
-    if (attempt >= tries) {
-      throw new StopgapError(
-        'unavailable',
-        `${file} is being changed by another process; try again, or remove ${lock} where none is running`,
-      );
-    }
-    await pause(PAUSE);
-  }
+  held.add(own);
   try {
-    return await work();
+    for (let attempt = 1; !(await create(file, lock, mine)); attempt += 1) {
+      await sweep(lock, staleAfter, now());
+      if (attempt >= tries) {
+        throw new StopgapError(
+          'unavailable',
+          `${file} is being changed by another process; try again, or remove ${lock} where none is running`,
+        );
+      }
+      await pause(PAUSE);
+    }
+    const since = performance.now();
+    try {
+      return await work();
+    } finally {
+      await release(lock, mine, () => performance.now() - since < staleAfter);
+    }
   } finally {
-    if ((await content(lock)) === mine) await unlink(lock);
+    held.delete(own);
+  }
+}
+
+/** Never rejects: what became of the work is what counts, and a lock that stays is swept by its age. */
+async function release(lock: string, mine: string, isFresh: () => boolean): Promise<void> {
+  try {
+    // To look takes a descriptor, to unlink none. Nobody takes a fresh lock from a process that lives.
+    const seen = await content(lock).catch(() => (isFresh() ? mine : undefined));
+    if (seen === mine) await unlink(lock);
+  } catch {
+    // Somebody has removed it, or the disk is failing.
   }
 }
 
@@ -221,11 +245,17 @@ async function writeLock(handle: FileHandle, lock: string, mine: string): Promis
 
 /** The system does not name the file where the disk is full. */
 function lockFault(file: string, thrown: unknown): StopgapError {
-  const isFull = isDiskFull(thrown);
-  const isReadOnly = (thrown as NodeJS.ErrnoException).code === 'EROFS';
-  const first = isFull ? 'make room, or ' : isReadOnly ? 'mount it writable, or ' : '';
+  const { code } = thrown as NodeJS.ErrnoException;
+  const stays = staysAsItIs(thrown);
+  const first = isDiskFull(thrown)
+    ? 'make room, or '
+    : code === 'EROFS'
+      ? 'mount it writable, or '
+      : stays
+        ? ''
+        : 'try again, or ';
   const fault = fileFault(thrown, `${first}name another`, 'written');
-  return new StopgapError(isFull ? 'unavailable' : 'forbidden', `${file} ${fault}`);
+  return new StopgapError(stays ? 'forbidden' : 'unavailable', `${file} ${fault}`);
 }
 
 async function sweep(lock: string, staleAfter: Milliseconds, now: number): Promise<void> {
@@ -238,19 +268,26 @@ async function sweep(lock: string, staleAfter: Milliseconds, now: number): Promi
     if ((thrown as NodeJS.ErrnoException).code === 'ENOENT') return; // somebody else has swept it
     throw thrown;
   }
-  // Between the look and the rename another may have swept and locked: then its lock goes back.
-  if ((await content(aside)) !== seen) {
-    await link(aside, lock).catch((thrown: NodeJS.ErrnoException) => {
-      if (thrown.code !== 'EEXIST') throw thrown;
-    });
+  try {
+    // Between the look and the rename another may have swept and locked: then its lock goes back, as does one that
+    // cannot be looked at.
+    if ((await content(aside).catch(() => undefined)) !== seen) {
+      await link(aside, lock).catch((thrown: NodeJS.ErrnoException) => {
+        if (thrown.code !== 'EEXIST') throw thrown;
+      });
+    }
+  } finally {
+    await unlink(aside);
   }
-  await unlink(aside);
 }
 
 function isStale(text: string, staleAfter: Milliseconds, now: number): boolean {
   const holder = holderOf(text);
   if (holder === undefined) return true; // ours are never half written
-  if (holder.host !== hostname()) return now - holder.since > staleAfter;
+  const isOurs = holder.host === hostname();
+  // Number 1 is the process of each container, and may be of several under one host name: only age tells.
+  const isNamesake = isOurs && holder.pid === process.pid && !held.has(holder.nonce ?? '');
+  if (!isOurs || isNamesake) return now - holder.since > staleAfter;
   try {
     process.kill(holder.pid, 0);
     return false;
@@ -262,9 +299,9 @@ function isStale(text: string, staleAfter: Milliseconds, now: number): boolean {
 function holderOf(text: string): Holder | undefined {
   try {
     const holder = JSON.parse(text) as Partial<Holder> | null;
-    const { pid, host, since } = holder ?? {};
+    const { pid, host, since, nonce } = holder ?? {};
     if (typeof pid !== 'number' || typeof host !== 'string' || typeof since !== 'number') return undefined;
-    return { pid, host, since };
+    return { pid, host, since, nonce };
   } catch {
     return undefined; // JSON.parse has no other way to say "not JSON"
   }

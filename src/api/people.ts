@@ -12,6 +12,7 @@ import {
   removePasskeys,
   setAdminLink,
 } from '../accounts/admins.js';
+import { fileFault, staysAsItIs } from '../accounts/private-file.js';
 import { ROLES } from '../accounts/roles.js';
 import { StopgapError } from '../kernel/errors.js';
 import type { Milliseconds } from '../kernel/time.js';
@@ -69,7 +70,7 @@ const linkShape = z
 /**
  * Makes a change in the file of administrators, and takes it over.
  *
- * @throws StopgapError `conflict` where it cannot be written; what `change` throws
+ * @throws StopgapError `conflict` where it cannot be written, `unavailable` where it cannot be now; what `change` throws
  */
 export async function changeFile<T>(
   { adminsFile }: PeopleDependencies,
@@ -84,7 +85,9 @@ export async function changeFile<T>(
     const isSystem = (thrown as NodeJS.ErrnoException).syscall !== undefined;
     const isForbidden = thrown instanceof StopgapError && thrown.code === 'forbidden';
     if (!isSystem && !isForbidden) throw thrown;
-    throw unwritable(`the file of administrators (${adminsFile.path}) cannot be written by the server`);
+    const named = `the file of administrators (${adminsFile.path})`;
+    if (isForbidden || staysAsItIs(thrown)) throw unwritable(`${named} cannot be written by the server`);
+    throw new StopgapError('unavailable', `${named} ${fileFault(thrown, 'try again', 'written')}`);
   }
 }
 

@@ -66,7 +66,9 @@ export async function openLogs(settings: LogSettings, write: Sink): Promise<Logs
       back: (lost) => levels.of('app').warn({ place, lost }, 'log lines are taken again'),
     });
   const [atStderr, atFile] = [lossesOf('stderr'), lossesOf('file')];
-  const logFile = file === undefined ? undefined : openFile(file, maxFileSize, atFile);
+  const onStuck = (error: string): void =>
+    levels.of('app').error({ error }, 'the log file cannot be turned over, and grows');
+  const logFile = file === undefined ? undefined : openFile(file, maxFileSize, atFile, onStuck);
   const sink = {
     write(raw: string): void {
       const line = `${escaped(raw.trimEnd())}\n`;

@@ -1,4 +1,4 @@
-import { closeSync, fstatSync, openSync, renameSync, writeSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, renameSync, statSync, writeSync } from 'node:fs';
 import path from 'node:path';
 import type { Writable } from 'node:stream';
 import { createPrivate, makePrivateDirectory } from '../accounts/private-file.js';
@@ -117,25 +117,29 @@ class WholeLines {
 }
 
 /**
- * A file of lines with a bound: when it would grow beyond it becomes `<file>.1`, in place of the one before. A disk
- * that takes nothing costs lines, not the service.
+ * A file of lines with a bound: when it would grow beyond it becomes `<file>.1`, in place of the one before; where that
+ * cannot be, it grows. A disk that takes nothing costs lines, not the service.
  */
 export class LogFile {
   readonly #file: string;
   readonly #maxSize: number;
   readonly #losses: Losses;
+  readonly #onStuck: (reason: string) => void;
   readonly #lines = new WholeLines();
   #descriptor: number | undefined;
   #size = 0;
+  #stuck = false;
 
   /**
    * @param maxSize bytes
+   * @param onStuck told once when the file cannot be turned over; it may write a line
    * @throws the system's error if the file cannot be opened for another reason than a full disk
    */
-  constructor(file: string, maxSize: number, losses: Losses) {
+  constructor(file: string, maxSize: number, losses: Losses, onStuck: (reason: string) => void) {
     this.#file = file;
     this.#maxSize = maxSize;
     this.#losses = losses;
+    this.#onStuck = onStuck;
     try {
       makePrivateDirectory(path.dirname(file));
     } catch (error) {
@@ -153,7 +157,7 @@ export class LogFile {
     try {
       let descriptor = this.#descriptor ?? this.#open();
       if (this.#size > 0 && this.#size + Buffer.byteLength(line) > this.#maxSize)
-        descriptor = this.#turnOver();
+        descriptor = this.#turnOver(descriptor);
       this.#size += this.#lines.write(descriptor, line);
       this.#losses.cameThrough();
     } catch (error) {
@@ -179,10 +183,36 @@ export class LogFile {
     return descriptor;
   }
 
-  #turnOver(): number {
+  /** @returns where the next line goes */
+  #turnOver(descriptor: number): number {
+    try {
+      renameSync(this.#file, `${this.#file}.1`);
+    } catch (error) {
+      // What nobody finds under the file's name any more takes no line.
+      if (isStill(this.#file, descriptor)) {
+        this.#tellStuck(messageOf(error));
+        return this.#descriptor ?? this.#open();
+      }
+    }
     this.close();
-    renameSync(this.#file, `${this.#file}.1`);
+    this.#stuck = false;
     return this.#open();
+  }
+
+  #tellStuck(reason: string): void {
+    if (this.#stuck) return;
+    // Before it is told: what is told is a line too.
+    this.#stuck = true;
+    this.#onStuck(reason);
+  }
+}
+
+function isStill(file: string, descriptor: number): boolean {
+  try {
+    const [there, opened] = [statSync(file), fstatSync(descriptor)];
+    return there.dev === opened.dev && there.ino === opened.ino;
+  } catch {
+    return false;
   }
 }
 

@@ -16,7 +16,8 @@ export interface HealthOptions {
 /** Knows whether appends succeed. After a failure it finds out by itself when they succeed again. */
 export class Health {
   readonly #options: HealthOptions;
-  #failed = false;
+  /** Why the last attempt failed; undefined while the store is good. */
+  #failure: { readonly reason: unknown } | undefined;
   #closed = false;
   /** An append has gone through since the last look. */
   #heard = false;
@@ -30,35 +31,40 @@ export class Health {
   }
 
   get good(): boolean {
-    return !this.#failed;
+    return this.#failure === undefined;
   }
 
   /** An append went through. */
   succeed(): void {
-    this.#failed = false;
+    this.#failure = undefined;
     this.#heard = true;
     this.#backoff.reset();
   }
 
   /** An append failed. Callers may stop appending from here on, so the store is tried again without them. */
-  fail(): void {
-    this.#failed = true;
+  fail(reason?: unknown): void {
+    if (reason !== undefined) this.#failure = { reason };
+    this.#failure ??= { reason: new StoreUnavailable('appends have failed') };
     if (this.#closed) return;
     this.#timer ??= setTimeout(() => void this.#retry(), this.#backoff.next()).unref();
   }
 
   /** The store was seen to answer again: the next attempt is made at once. */
   hurry(): void {
-    if (!this.#failed || this.#closed) return;
+    if (this.good || this.#closed) return;
     this.#backoff.reset();
     if (this.#retrying) return;
     clearTimeout(this.#timer);
     void this.#retry();
   }
 
-  /** Checks the store if no append has succeeded since the last check. Rejects with the reason if it takes nothing. */
+  /**
+   * Checks the store if no append has succeeded since the last check. Rejects with the reason if it takes nothing; with the
+   * last one if it is known to.
+   */
   async look(): Promise<void> {
-    if (this.#failed) return;
+    // A caller that has heard nothing would think that it is well.
+    if (this.#failure) throw this.#failure.reason;
     if (this.#heard) {
       this.#heard = false;
       return;
@@ -68,24 +74,23 @@ export class Health {
     } catch (error) {
       // An append that succeeded meanwhile is the better evidence.
       if (this.#heard || this.#closed) return;
-      this.fail();
+      this.fail(error);
       throw error;
     }
   }
 
   async #retry(): Promise<void> {
     this.#retrying = true;
-    let works = false;
+    let failure: { readonly reason: unknown } | undefined;
     try {
-      if (this.#failed) await this.#options.retry();
-      works = true;
-    } catch {
-      // It is tried again.
+      if (!this.good) await this.#options.retry();
+    } catch (reason) {
+      failure = { reason };
     }
     this.#retrying = false;
     this.#timer = undefined;
-    if (works) this.succeed();
-    else if (this.#failed) this.fail();
+    if (!failure) this.succeed();
+    else if (!this.good) this.fail(failure.reason);
   }
 
   close(): void {

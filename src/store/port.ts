@@ -252,10 +252,10 @@ export interface EventStore {
 
   /**
    * Checks whether an append would succeed, so that `healthy` tells of a store that is gone although there are no
-   * appends. Writes no event. Does nothing if an append has succeeded since the last probe, or if the store is known
+   * appends. Writes no event. Asks nothing if an append has succeeded since the last probe, or if the store is known
    * not to be healthy. Settles by the time at which an append would give up.
    *
-   * @throws StoreUnavailable if this probe is what found out
+   * @throws StoreUnavailable if an append would fail
    */
   probe(): Promise<void>;
 

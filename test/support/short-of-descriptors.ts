@@ -25,7 +25,8 @@ function leave(free) {
 export async function shortOfDescriptors(
   module: string,
 ): Promise<{ readonly printed: string; readonly code: number | null; readonly signal: string | null }> {
-  const limited = `ulimit -n ${MOST} && exec "$0" --input-type=module --eval "$1"`;
+  // Node finds out that it is a module. A thread of the process would inherit --input-type, and refuse it.
+  const limited = `ulimit -n ${MOST} && exec "$0" --eval "$1"`;
   const child = spawn('sh', ['-c', limited, process.execPath, LEAVE + module], {
     detached: true,
     stdio: ['ignore', 'pipe', 'pipe'],

@@ -30,20 +30,26 @@ export class Connection {
   readonly #nodes: Nodes;
   #node: string;
   readonly #cuts: boolean;
+  readonly #report: (problem: string, error: unknown) => void;
   #current: KurrentDBClient;
   #since = performance.now();
   #renewing: Promise<void> | undefined;
+  /** The last attempt at a new client failed, and that was reported. */
+  #told = false;
   #closed = false;
   readonly #watching = new Set<() => void>();
 
   /**
    * @param node where the first client begins
    * @param cuts whether what is still under way on a client that is replaced ends with it
+   * @param report told once when no other client can be made
+   * @throws what `Nodes.client` does
    */
-  constructor(nodes: Nodes, node: string, cuts: boolean) {
+  constructor(nodes: Nodes, node: string, cuts: boolean, report: (problem: string, error: unknown) => void) {
     this.#nodes = nodes;
     this.#node = node;
     this.#cuts = cuts;
+    this.#report = report;
     this.#current = nodes.client(node);
   }
 
@@ -73,12 +79,23 @@ export class Connection {
     this.#dispose(this.#current);
   }
 
+  /** Never rejects: nobody has to wait for it. */
   async #replace(failed: KurrentDBClient): Promise<void> {
-    const node = await this.#nodes.answering(this.#node);
-    if (this.#closed) return;
-    this.#node = node;
-    this.#since = performance.now();
-    this.#current = this.#nodes.client(node);
+    try {
+      const node = await this.#nodes.answering(this.#node);
+      if (this.#closed) return;
+      this.#current = this.#nodes.client(node);
+      this.#node = node;
+      this.#told = false;
+    } catch (error) {
+      // A file of the certificates is gone for a moment, or there is one open file too many. The next failure tries again.
+      if (!this.#told)
+        this.#report('the connection could not be made anew; it is tried again', firstLine(error));
+      this.#told = true;
+      return;
+    } finally {
+      this.#since = performance.now();
+    }
     if (this.#cuts) this.#dispose(failed);
     for (const callback of this.#watching) callback();
     this.#watching.clear();
@@ -181,6 +198,8 @@ export class Nodes {
   /**
    * A client with a connection of its own. Clients with equal settings share one below, and with it what holds it up: the
    * growing pauses of the system between its attempts to connect.
+   *
+   * @throws the client's error: it reads the files of its certificates anew
    */
   client(node: string): KurrentDBClient {
     const timeout = Number(this.#settings.get('keepalivetimeout') ?? KEEPALIVE_TIMEOUT);

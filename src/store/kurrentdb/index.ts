@@ -134,9 +134,9 @@ export class KurrentEventStore implements EventStore {
     this.#settings = settings;
     const { clock, appendTimeout: timeout, retry, silence, report } = settings;
     this.#backoff = retry;
-    this.#writing = new Connection(nodes, node, true);
-    this.#reading = new Connection(nodes, node, false);
-    this.#following = new Connection(nodes, node, false);
+    this.#writing = new Connection(nodes, node, true, report);
+    this.#reading = new Connection(nodes, node, false, report);
+    this.#following = new Connection(nodes, node, false, report);
     const look = async (): Promise<void> => this.#appender.answered(await probe(this.#writing, timeout));
     this.#health = new Health({ look, retry: look, backoff: retry });
     this.#retention = new Retention({
@@ -190,10 +190,10 @@ export class KurrentEventStore implements EventStore {
     const results = await Promise.allSettled([this.head(), this.probe()]);
     const [read, append] = results;
     if (read.status === 'fulfilled' && append.status === 'fulfilled') return;
-    this.#health.fail();
     const errors = results.flatMap((result) =>
       result.status === 'rejected' ? [result.reason as unknown] : [],
     );
+    this.#health.fail(errors[0]);
     // When a cluster refuses a password, reads only say that no node can be reached. A user with the right to read alone
     // is not refused.
     if (read.status === 'rejected' && errors.some(isRefusal))
@@ -320,12 +320,12 @@ export class KurrentEventStore implements EventStore {
   async probe(): Promise<void> {
     this.#checkOpen();
     await this.#health.look();
-    if (!this.#health.good || performance.now() - this.#skewAt < SKEW_LASTS) return;
+    if (performance.now() - this.#skewAt < SKEW_LASTS) return;
     try {
       this.#skew = await measureSkew(this.#writing, this.#settings.appendTimeout);
       this.#skewAt = performance.now();
     } catch (error) {
-      this.#health.fail();
+      this.#health.fail(error);
       throw error;
     }
   }

@@ -65,6 +65,8 @@ export type FromWriter =
       readonly error?: string;
       /** The file is damaged; `error` says what to do. */
       readonly damaged?: boolean;
+      /** This thread could not load what the call needs, and never will: Node.js tries no module again. */
+      readonly spoilt?: boolean;
     };
 
 export type CallAnswer = number | readonly number[];

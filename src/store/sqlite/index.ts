@@ -189,14 +189,14 @@ export class SqliteEventStore implements EventStore {
     for (let after = 0; ;) {
       this.#checkOpen();
       mayGoOn();
-      const slice = await this.writer.call<readonly number[]>({ kind: 'forget', person, after });
+      const slice = await this.writer.forgetting<readonly number[]>({ kind: 'forget', person, after });
       erased += slice[1]!;
       rewritten += slice[2]!;
       after = slice[0]!;
       if (after === 0) break;
     }
     mayGoOn();
-    await this.writer.call({ kind: 'rename', person });
+    await this.writer.forgetting({ kind: 'rename', person });
     this.#reader.forgetNames();
     return { erased, rewritten, remains: (await this.#compact()) ? [] : [NOT_COMPACTED] };
   }

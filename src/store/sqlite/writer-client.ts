@@ -1,3 +1,4 @@
+import { closeSync, openSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
 import { messageOf } from '../../kernel/errors.js';
 import type { Person } from '../../forgetting/person.js';
@@ -78,6 +79,9 @@ export class WriterClient {
   #lastFlush = 0;
   #lastBatch = 0;
   #idle: (() => void)[] = [];
+  /** The writer of now cannot load what forgets. */
+  #spoilt = false;
+  #renewing: Promise<void> | undefined;
 
   constructor(options: WriterOptions, clock: Clock, timeout: Milliseconds, feed: LiveFeed) {
     this.#clock = clock;
@@ -90,6 +94,7 @@ export class WriterClient {
         this.#underWay = 0;
         feed.resume(head);
         this.#start();
+        this.#spoilt = false;
         this.#flush();
       },
       message: (message) => {
@@ -148,6 +153,21 @@ export class WriterClient {
       this.#calls.set(call, { resolve: resolve as (value: CallAnswer) => void, reject });
       this.thread.post({ ...message, call });
     });
+  }
+
+  /**
+   * A call for which the writer loads more of the program. Where one could not, another takes its place first, once it can
+   * load all that it needs.
+   *
+   * @throws StoreUnavailable
+   */
+  async forgetting<T extends CallAnswer = number>(message: CallMessage): Promise<T> {
+    if (this.#spoilt && this.thread.ready) {
+      checkLoadable();
+      this.#renewing = this.thread.renew().finally(() => (this.#renewing = undefined));
+    }
+    if (this.#renewing) await this.#inTime(this.#renewing);
+    return this.call<T>(message);
   }
 
   async remove(positions: readonly number[]): Promise<void> {
@@ -212,9 +232,11 @@ export class WriterClient {
     this.thread.post({ kind: 'append', count: batch.length, recordedAt, flat });
   }
 
-  #answerCall({ call: number, value, error, damaged }: Extract<FromWriter, { kind: 'answer' }>): void {
+  #answerCall(answer: Extract<FromWriter, { kind: 'answer' }>): void {
+    const { call: number, value, error, damaged, spoilt } = answer;
     const call = this.#calls.get(number);
     this.#calls.delete(number);
+    this.#spoilt ||= spoilt === true;
     if (error === undefined) call?.resolve(value);
     else if (damaged === true) call?.reject(new StoreDamaged(error));
     else call?.reject(new StoreUnavailable(`the store failed: ${error}`));
@@ -277,6 +299,27 @@ export class WriterClient {
   };
 }
 
+const WRITER = new URL('./writer.js', import.meta.url);
+
+/** More than a thread opens at once while it loads its modules and the file. */
+const OPENED_AT_ONCE = 50;
+
+/**
+ * A writer that cannot forget still takes appends: it stays until another one can surely be had.
+ *
+ * @throws StoreUnavailable if the program's files, or so many, cannot be opened now
+ */
+function checkLoadable(): void {
+  const opened: number[] = [];
+  try {
+    while (opened.length < OPENED_AT_ONCE) opened.push(openSync(WRITER, 'r'));
+  } catch (error) {
+    throw new StoreUnavailable(`the store cannot load what forgets: ${messageOf(error)}`);
+  } finally {
+    for (const descriptor of opened) closeSync(descriptor);
+  }
+}
+
 /** Mebibytes for young objects: a batch is gone as soon as it is written. */
 const YOUNG = 8;
 
@@ -304,6 +347,7 @@ class WriterThread {
   readonly #backoff = new Backoff({ first: FIRST_PAUSE, most: LONGEST_PAUSE });
   #timer: NodeJS.Timeout | undefined;
   #gone: () => void = () => undefined;
+  #renewal: { readonly done: () => void; readonly failed: (error: Error) => void } | undefined;
 
   constructor(options: WriterOptions, events: ThreadEvents) {
     this.#options = options;
@@ -319,7 +363,7 @@ class WriterThread {
     let reason = 'it ended without a reason';
     let worker: Worker;
     try {
-      worker = new Worker(new URL('./writer.js', import.meta.url), {
+      worker = new Worker(WRITER, {
         workerData: this.#options,
         name: 'store-writer',
         resourceLimits: { maxYoungGenerationSizeMb: YOUNG },
@@ -333,19 +377,34 @@ class WriterThread {
       if (message.kind === 'ready') {
         this.#up = true;
         this.#events.ready(message.head);
+        this.#renewal?.done();
+        this.#renewal = undefined;
       } else {
         this.#backoff.reset();
         this.#events.message(message);
       }
     });
     worker.on('error', (error) => (reason = messageOf(error)));
-    worker.on('exit', () => this.#end(reason));
+    worker.on('exit', (code) => {
+      // It has answered all that it was given.
+      if (this.#renewal && !this.#closing && code === 0) this.start();
+      else this.#end(reason);
+    });
+  }
+
+  /** Puts another writer in the place of this one, once that has done the work that it has; no append is lost. */
+  renew(): Promise<void> {
+    this.#up = false;
+    this.post({ kind: 'close' });
+    return new Promise((done, failed) => (this.#renewal = { done, failed }));
   }
 
   #end(reason: string): void {
     this.#up = false;
     this.#worker = undefined;
     this.#events.died(reason);
+    this.#renewal?.failed(new StoreUnavailable(`the store's writer ended: ${reason}`));
+    this.#renewal = undefined;
     if (this.#closing) this.#gone();
     else this.#timer = setTimeout(() => this.start(), this.#backoff.next());
   }

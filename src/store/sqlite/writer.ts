@@ -119,7 +119,7 @@ function attempt(call: number, work: () => CallAnswer): void {
   }
 }
 
-function failed(call: number, error: unknown): void {
+function failed(call: number, error: unknown, spoilt = false): void {
   const damage = damageOf(file, error);
   post({
     kind: 'answer',
@@ -127,6 +127,7 @@ function failed(call: number, error: unknown): void {
     value: 0,
     error: damage ?? messageOf(error),
     damaged: damage !== undefined,
+    spoilt,
   });
 }
 
@@ -169,8 +170,8 @@ function forgets(call: number, work: (parts: typeof Persons) => CallAnswer): voi
     .then(() => import('../../forgetting/person.js'))
     .then(
       (parts) => attempt(call, () => work(parts)),
-      // An upgrade may be replacing the files: what else this thread has to do must go on.
-      (error: unknown) => failed(call, error),
+      // No file can be opened, or an upgrade is replacing them: what else this thread has to do must go on.
+      (error: unknown) => failed(call, error, true),
     );
 }
 

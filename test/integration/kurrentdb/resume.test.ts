@@ -80,7 +80,7 @@ describe('a KurrentDB subscription', { timeout: PATIENCE }, () => {
         void scene.reports.push(`${problem}: ${String(error)}`);
       const timeout = 5 * SECOND;
       const [following, reading] = [behind, leader].map(
-        ({ port }) => new Connection(nodes, `127.0.0.1:${port}`, false),
+        ({ port }) => new Connection(nodes, `127.0.0.1:${port}`, false, report),
       ) as [Connection, Connection];
       const retention = {
         outlived: () => false,

@@ -10,6 +10,7 @@ import { LiveFeed } from '../../../src/store/sqlite/subscription.js';
 import { openSqliteStore, type SqliteEventStore } from '../../../src/store/sqlite/index.js';
 import { WriterClient } from '../../../src/store/sqlite/writer-client.js';
 import { ManualClock } from '../../support/manual-clock.js';
+import { shortOfDescriptors } from '../../support/short-of-descriptors.js';
 import { collect, ids, newEvent, newEvents, revisions } from '../../support/store/events.js';
 import { temporaryDirectory } from '../../support/store/files.js';
 import { settle, Tally } from '../../support/gate.js';
@@ -159,6 +160,36 @@ describe('a store in trouble', () => {
     } finally {
       await writer.close();
     }
+  });
+
+  it('forgets once descriptors are free again, though its writer could not load what forgets', async () => {
+    const module = (name: string): string => new URL(`../../../src/${name}.js`, import.meta.url).href;
+    const { printed, code, signal } = await shortOfDescriptors(`
+      import { openSqliteStore } from '${module('store/sqlite/index')}';
+      import { systemClock } from '${module('runtime/clock')}';
+      const store = await openSqliteStore({ file: ${JSON.stringify(file)}, clock: systemClock });
+      const person = { name: 'alice@example.com', pseudonym: 'forgotten-1' };
+      const forget = () => store.forget(person).then(({ erased }) => ['forgotten', erased], (error) => error.message);
+      let last = 0;
+      const append = async () => {
+        const id = '00000000-0000-4000-8000-' + String(++last).padStart(12, '0');
+        const event = { id, type: 'Tested', at: 0, by: 'test', data: {} };
+        return (await store.append('send-a', [event], 'any')).position;
+      };
+      const told = [];
+      leave(0);
+      told.push(await forget(), await forget(), await append());
+      leave(80);
+      const forgotten = [forget(), forget()];
+      told.push(await append(), ...(await Promise.all(forgotten)), store.healthy, await append());
+      await store.close();
+      console.log(JSON.stringify(told));
+    `);
+    assert.deepEqual([code, signal], [0, null], printed);
+    const [first, second, ...rest] = JSON.parse(printed) as unknown[];
+    assert.match(String(first), /^the store failed: .*/);
+    assert.match(String(second), /^the store cannot load what forgets: EMFILE/);
+    assert.deepEqual(rest, [1, 2, ['forgotten', 0], ['forgotten', 0], true, 3]);
   });
 
   it('gives up on an append that is not answered in time, and recovers', async () => {

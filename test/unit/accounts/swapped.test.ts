@@ -96,6 +96,7 @@ describe('what root makes in the directory of a service', { skip }, () => {
       at('log/stopgap.log'),
       20,
       new Losses({ lost: assert.fail, back: () => undefined }),
+      assert.fail,
     );
     for (const line of ['the first line\n', 'the second line\n']) log.write(line);
     const provenance = { fingerprint: 'f', categories: [] };

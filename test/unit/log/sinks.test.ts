@@ -8,6 +8,8 @@ import {
   openSync,
   readFileSync,
   readdirSync,
+  renameSync,
+  rmdirSync,
   rmSync,
   statSync,
   writeFileSync,
@@ -51,7 +53,7 @@ function noted(): { losses: Losses; told: string[] } {
 describe('a log file', () => {
   test('turns over before it grows beyond its bound, and keeps the one before', (t) => {
     const file = path.join(temporaryDirectory(t), 'logs', 'stopgap.log');
-    const log = new LogFile(file, 10, noted().losses);
+    const log = new LogFile(file, 10, noted().losses, assert.fail);
     for (const line of ['first\n', 'second\n', 'third\n', 'a line longer than all\n', 'last\n'])
       log.write(line);
     log.close();
@@ -63,7 +65,7 @@ describe('a log file', () => {
   test('goes on with what is there', (t) => {
     const file = path.join(temporaryDirectory(t), 'stopgap.log');
     writeFileSync(file, '12345\n');
-    const log = new LogFile(file, 10, noted().losses);
+    const log = new LogFile(file, 10, noted().losses, assert.fail);
     log.write('6789\n');
     log.close();
     assert.equal(readFileSync(`${file}.1`, 'utf8'), '12345\n');
@@ -73,7 +75,7 @@ describe('a log file', () => {
     const directory = path.join(temporaryDirectory(t), 'logs');
     const file = path.join(directory, 'stopgap.log');
     const { losses, told } = noted();
-    const log = new LogFile(file, 10, losses);
+    const log = new LogFile(file, 10, losses, assert.fail);
     log.write('0123456789\n');
     // A file where the folder was: no user can open anything below it.
     rmSync(directory, { recursive: true });
@@ -91,9 +93,46 @@ describe('a log file', () => {
     log.close();
   });
 
+  test('grows on while it cannot be turned over, says so once, and is turned over once it can', (t) => {
+    const file = path.join(temporaryDirectory(t), 'stopgap.log');
+    // No file takes the place of a folder.
+    mkdirSync(`${file}.1`);
+    const { losses, told } = noted();
+    const stuck: string[] = [];
+    const log = new LogFile(file, 20, losses, (reason) => stuck.push(reason));
+    const lines = Array.from({ length: 9 }, (_, n) => `line ${n}\n`);
+    for (const line of lines) log.write(line);
+    assert.equal(readFileSync(file, 'utf8'), lines.join(''));
+    assert.equal(stuck.length, 1);
+    assert.match(stuck[0]!, /^EISDIR.*rename/);
+
+    rmdirSync(`${file}.1`);
+    log.write('next\n');
+    assert.equal(readFileSync(`${file}.1`, 'utf8'), lines.join(''));
+    assert.equal(readFileSync(file, 'utf8'), 'next\n');
+    rmSync(`${file}.1`);
+    mkdirSync(`${file}.1`);
+    for (const line of lines) log.write(line);
+    assert.equal(stuck.length, 2, 'it is told again after a turnover');
+    assert.deepEqual(told, []);
+    log.close();
+  });
+
+  test('that somebody else has moved is made anew', (t) => {
+    const file = path.join(temporaryDirectory(t), 'stopgap.log');
+    const { losses, told } = noted();
+    const log = new LogFile(file, 10, losses, assert.fail);
+    log.write('0123456789\n');
+    renameSync(file, `${file}.moved`);
+    log.write('first\n');
+    assert.equal(readFileSync(file, 'utf8'), 'first\n');
+    assert.deepEqual(told, []);
+    log.close();
+  });
+
   test('on a full disk loses lines, and nothing else', () => {
     const { losses, told } = noted();
-    const log = new LogFile('/dev/full', 1000, losses);
+    const log = new LogFile('/dev/full', 1000, losses, assert.fail);
     for (let n = 0; n < 3; n++) log.write('lost\n');
     assert.equal(told.length, 1);
     assert.match(told[0]!, /ENOSPC/);

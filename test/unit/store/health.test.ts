@@ -28,15 +28,27 @@ describe('the health of a store', () => {
     looks.shift()!.reject(AWAY);
     await assert.rejects(look, AWAY);
     assert.equal(health.good, false);
-    await health.look();
+    await assert.rejects(health.look(), AWAY);
     assert.equal(looks.length, 0, 'what has failed is not looked at besides');
     await eventually('it is tried again and again', () => state.retries > 2);
     assert.equal(health.good, false);
+    await assert.rejects(health.look(), /still away/);
     state.works = true;
     await eventually('it is good again', () => health.good);
     const { retries } = state;
     await settle();
     assert.equal(state.retries, retries);
+    health.close();
+  });
+
+  test('is looked for without success until an append or a retry succeeds', async () => {
+    const { health, looks } = watched();
+    health.fail();
+    health.fail();
+    await assert.rejects(health.look(), { message: 'appends have failed' });
+    health.succeed();
+    await health.look();
+    assert.equal(looks.length, 0);
     health.close();
   });
 
