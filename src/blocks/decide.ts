@@ -145,7 +145,8 @@ function blockByRule(command: At<Act>, standing: Standing): readonly BlockFact[]
     // What that block does not stop is refused from now on.
     const from = contains(standingBlock, terms.direction) ? tripped(evidence, now) : now;
     const until = after(from, duration);
-    const step = stepOf(duration, TRIP_STEP);
+    // Of accounts that came to a blocked place nothing is learnt, so each must be named.
+    const step = evidence.accounts === undefined ? stepOf(duration, TRIP_STEP) : 0;
     return strengthenByRule(standingBlock, { until, step, direction: terms.direction }, evidence);
   }
   const until = after(now, duration);

@@ -335,7 +335,10 @@ test('a verdict on a sender who is contained already is answered by that, live a
   clock.advance(10 * MINUTE);
   await detector.models.reached(await send(11));
   await detector.responder.idle();
-  assert.deepEqual(detector.said(), ['a rule tripped / burst / BlockImposed', 'a rule tripped / burst / none']);
+  assert.deepEqual(detector.said(), [
+    'a rule tripped / burst / BlockImposed',
+    'a rule tripped / burst / none',
+  ]);
   assert.deepEqual(detector.responder.unanswered(), []);
   await detector.stop();
   const next = await detect(store, clock);

@@ -137,6 +137,14 @@ describe('a rule that trips again under a block', () => {
     assert.deepEqual(later(MINUTE / 2, MINUTE), [until + MINUTE / 2]);
   });
 
+  test('extends it at once where the evidence names accounts: nothing is learnt of these', () => {
+    const now = until - HOUR + 1;
+    const fleet = evidence({ lastAt: now, accounts: ['bob@example.net'] });
+    given([imposedByRule({ until })])
+      .when(act({ now, evidence: fleet }))
+      .then([extended(until + 1, { evidence: fleet })]);
+  });
+
   test('makes it indefinite at once, and leaves an indefinite one as it is', () => {
     assert.deepEqual(later(-HOUR, null), [null]);
     assert.deepEqual(later(DAY, HOUR, { until: null }), []);
