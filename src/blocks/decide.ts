@@ -389,7 +389,9 @@ function strengthen(
 ): readonly BlockFact[] {
   const stronger = strongerOf(block, { until, direction });
   const isWider = stronger.direction !== block.direction;
-  if (!isWider && !isLaterBy(step, stronger.until, block.until)) return [];
+  // What tripped before a person set an earlier end had its answer by then, unless it asks for more than rules had given.
+  const isOld = evidence.lastPosition <= block.shortenedThrough && isLater(block.ruled, block.until);
+  if (!isWider && !isLaterBy(step, stronger.until, isOld ? block.ruled : block.until)) return [];
   return [{ type: 'BlockExtended', data: { block: block.id, ...stronger, evidence } }];
 }
 

@@ -145,6 +145,23 @@ describe('a rule that trips again under a block', () => {
       .then([extended(until + 1, { evidence: fleet })]);
   });
 
+  test('does not put off an earlier end that a person set after the trip, unless it asks for more than rules had given', () => {
+    const facts = [imposedByRule({ until: T0 + HOUR }), byPerson(shortened(T0 + 10 * MINUTE))];
+    const asked = (lastPosition: number, duration: number) =>
+      given(facts)
+        .when(
+          act({
+            terms: terms({ duration }),
+            evidence: evidence({ firstPosition: 12, lastPosition, lastAt: NOW }),
+          }),
+        )
+        .facts()
+        .map(({ data }) => 'until' in data && data.until);
+    assert.deepEqual(asked(15, HOUR), []);
+    assert.deepEqual(asked(15, DAY), [NOW + DAY]);
+    assert.deepEqual(asked(25, HOUR), [NOW + HOUR]);
+  });
+
   test('makes it indefinite at once, and leaves an indefinite one as it is', () => {
     assert.deepEqual(later(-HOUR, null), [null]);
     assert.deepEqual(later(DAY, HOUR, { until: null }), []);
