@@ -5,7 +5,7 @@ import type { BlockCommand } from '../blocks/commands.js';
 import { HELD_WISHES } from '../blocks/events.js';
 import { StopgapError } from '../kernel/errors.js';
 import type { BlockJson } from './block-view.js';
-import { blockShape } from './block-view.js';
+import { amongOthers, blockShape } from './block-view.js';
 import { decidedAlready } from './words.js';
 import { actOn, BLOCKS, findEntry } from './blocks.js';
 import type { ApiDependencies } from './dependencies.js';
@@ -212,7 +212,13 @@ async function rowOf(
     const command = commandOf(entry.id, body);
     await refuseForeignMail(deps, request, entry, command);
     const answer = await actOn({ ...request, seed }, entry, command, deps);
-    return { id, status: answer.status, already: null, block: answer.body as BlockJson, problem: null };
+    return {
+      id,
+      status: answer.status,
+      already: null,
+      block: amongOthers(answer.body as BlockJson),
+      problem: null,
+    };
   } catch (thrown) {
     const problem = problemOf(thrown);
     if (problem === undefined) throw thrown;

@@ -15,7 +15,7 @@ import { normalizeAccount, normalizeDomain } from '../sending/identity.js';
 import type { Subject } from '../sending/subjects.js';
 import { askedSubject, DIRECTIONS, SUBJECT_TYPES } from '../sending/subjects.js';
 import { entriesOf } from '../detector/ledger-entries.js';
-import { blockShape, blockView, blockViewAt } from './block-view.js';
+import { amongOthers, blockShape, blockView, blockViewAt } from './block-view.js';
 import { BLOCKS } from './blocks.js';
 import type { ApiDependencies } from './dependencies.js';
 import type { Columns } from './export.js';
@@ -208,7 +208,9 @@ function listedView(
   const concerns = whose ?? ((): boolean => true);
   const row = ledger.rows.find(entry.id);
   const { refused, refusedAt } = row === undefined ? NEVER : ledger.rows.refusalsOf(row);
-  const view = at === undefined ? blockView(entry, now, concerns) : blockViewAt(entry, at, concerns);
+  const view = amongOthers(
+    at === undefined ? blockView(entry, now, concerns) : blockViewAt(entry, at, concerns),
+  );
   if (!seesMailOf(entry.subject, concerns)) return { ...view, refused: null, lastRefusedAt: null };
   return { ...view, refused, lastRefusedAt: refusedAt === 0 ? null : formatInstant(refusedAt) };
 }

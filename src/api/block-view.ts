@@ -119,6 +119,10 @@ export const blockShape = z
       .nullable()
       .meta({ description: 'What a person decided on this subject within the hour before this began.' }),
     history: z.array(historyShape),
+    historyLeftOut: z.int().optional().meta({
+      description:
+        'Of one among others: how many extensions by rules its history leaves out, the oldest. GET of the block has all.',
+    }),
     version: z.int().meta({ description: 'What ETag names: changes whenever the block does.' }),
   })
   .meta({ id: 'Block' });
@@ -159,6 +163,22 @@ export function blockView(entry: BlockEntry, now: Instant, concerns: Concerns): 
     history: entry.history.map((item) => historyView(item, subject, concerns)),
     version,
   };
+}
+
+/** Of extensions by rules, one among others shows so many. */
+const LATEST_EXTENSIONS = 20;
+
+/** A block as one among others: rules extend it for as long as its sender goes on, and nobody reads all that of many. */
+export function amongOthers<View extends BlockJson>(view: View): View {
+  const extensions = view.history.filter(isByRule);
+  const historyLeftOut = extensions.length - LATEST_EXTENSIONS;
+  if (historyLeftOut <= 0) return view;
+  const old = new Set(extensions.slice(0, historyLeftOut));
+  return { ...view, history: view.history.filter((item) => !old.has(item)), historyLeftOut };
+}
+
+function isByRule({ type, by }: HistoryJson): boolean {
+  return type === 'BlockExtended' && by.startsWith('rule:');
 }
 
 /** From begin to end; for a proposal, how long the block would last. Null is for ever. */

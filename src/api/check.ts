@@ -11,7 +11,14 @@ import type { SenderIdentity, Subject } from '../sending/subjects.js';
 import { askedSubject, senderIdentity, subjectKey } from '../sending/subjects.js';
 import { BAD_CREDENTIALS, replyLine } from '../smtp/replies.js';
 import type { BlockJson } from './block-view.js';
-import { blockShape, blockView, blockViewAt, entriesInForce, entriesWaiting } from './block-view.js';
+import {
+  amongOthers,
+  blockShape,
+  blockView,
+  blockViewAt,
+  entriesInForce,
+  entriesWaiting,
+} from './block-view.js';
 import { ACCOUNT_STATES } from './dependencies.js';
 import type { RefusalJson, Refusing } from './check-findings.js';
 import {
@@ -321,7 +328,7 @@ async function explainCheck(
     said,
     held,
     refusals: refusals?.slice(0, LATEST_REFUSALS) ?? null,
-    matching: [...matching.values()],
+    matching: [...matching.values()].map(amongOthers),
     proposals: isPast ? null : [...proposals.values()],
     exemptions: isPast
       ? null

@@ -1229,6 +1229,8 @@ export interface components {
                 note?: string;
             } | null;
             history: components["schemas"]["HistoryItem"][];
+            /** @description Of one among others: how many extensions by rules its history leaves out, the oldest. GET of the block has all. */
+            historyLeftOut?: number;
             /** @description What ETag names: changes whenever the block does. */
             version: number;
             /** @description How many attempts it has refused. Null for the role domain, except of an account: they may be of others. */
@@ -1370,6 +1372,8 @@ export interface components {
                 note?: string;
             } | null;
             history: components["schemas"]["HistoryItem"][];
+            /** @description Of one among others: how many extensions by rules its history leaves out, the oldest. GET of the block has all. */
+            historyLeftOut?: number;
             /** @description What ETag names: changes whenever the block does. */
             version: number;
         };

@@ -23,7 +23,7 @@ import { sendStream } from '../sending/events.js';
 import { clientNetwork } from '../sending/identity.js';
 import type { Subject } from '../sending/subjects.js';
 import { askedSubject, DIRECTIONS, SUBJECT_TYPES } from '../sending/subjects.js';
-import { blockShape, blockView, latestOf } from './block-view.js';
+import { amongOthers, blockShape, blockView, latestOf } from './block-view.js';
 import type { ApiDependencies } from './dependencies.js';
 import { coverShape } from './exemptions.js';
 import type { Concerns, Route } from './http/route.js';
@@ -319,7 +319,7 @@ async function senderView(
       proposal: inState('proposed'),
       exemption: exemption === undefined ? null : { ...exemption, subject: subjectView(subject) },
     },
-    blocks: entries.map((entry) => blockView(entry, now, concerns)),
+    blocks: entries.map((entry) => amongOthers(blockView(entry, now, concerns))),
     sends: await latestSends(deps, subject, look),
   };
 }

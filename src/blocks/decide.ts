@@ -1,6 +1,6 @@
 import { InvalidInput, StopgapError } from '../kernel/errors.js';
 import type { Instant, Milliseconds } from '../kernel/time.js';
-import { formatInstant } from '../kernel/time.js';
+import { formatInstant, MINUTE } from '../kernel/time.js';
 import type { Direction, MailDirection, Subject } from '../sending/subjects.js';
 import { trippedBy, uniteDirections } from '../sending/subjects.js';
 import type {
@@ -145,7 +145,9 @@ function blockByRule(command: At<Act>, standing: Standing): readonly BlockFact[]
     // What that block does not stop is refused from now on.
     const from = contains(standingBlock, terms.direction) ? tripped(evidence, now) : now;
     const until = after(from, duration);
-    return strengthenByRule(standingBlock, until, terms.direction, evidence);
+    // Of accounts that came to a blocked place nothing is learnt, so each must be named.
+    const step = evidence.accounts === undefined ? stepOf(duration, TRIP_STEP) : 0;
+    return strengthenByRule(standingBlock, { until, step, direction: terms.direction }, evidence);
   }
   const until = after(now, duration);
   const waiting = pendingProposal(standing, now);
@@ -240,7 +242,9 @@ function renew(command: At<Renew>, standing: Standing): readonly BlockFact[] {
   // Anybody may make attempts of inbound mail, so these do not extend a block that refuses outbound mail.
   if (command.direction === 'inbound' && block.direction !== 'inbound') return [];
   if (isStale(evidence, standing)) return [];
-  const later = strengthen(block, tripped(evidence, now) + command.duration, block.direction, { evidence });
+  const until = tripped(evidence, now) + command.duration;
+  const step = stepOf(command.duration, SAME_END);
+  const later = strengthen(block, { until, step, direction: block.direction }, evidence);
   const exempted = exemptionAt(standing, now) ?? command.exemptedBy;
   return later.length === 0 || exempted === undefined ? later : [spared(exempted, 'block', evidence)];
 }
@@ -354,39 +358,64 @@ function dismissal(proposal: PendingProposal, note: string | undefined, falsePos
   return { type: 'ProposalDismissed', data };
 }
 
-/** The stronger of two blocks ends later and directions unite: nothing is ever weakened here. */
+/** What a rule asks of a block in force. */
+interface Asked {
+  readonly until: Until;
+  readonly direction: Direction;
+  /** By so much at least must its end be later to be worth an event. */
+  readonly step: Milliseconds;
+}
+
+/** A rule that trips again extends a block by no less: of one that lasts an hour that is 48 times a day. */
+const TRIP_STEP: Milliseconds = 30 * MINUTE;
+
+/**
+ * By how much a rule at least extends a block. Who goes on under a block trips rules as often as he likes, and each event is kept
+ * for ever. A tenth is too little to matter. A step is at most half of the duration, so a block never ends between two trips
+ * of a sender who trips its rule regularly.
+ */
+function stepOf(duration: Milliseconds | null, least: Milliseconds): Milliseconds {
+  return duration === null ? 0 : Math.max(duration / 10, Math.min(least, duration / 2));
+}
+
+/**
+ * The stronger of two blocks ends later and directions unite: nothing is ever weakened here. An end that is only a little later
+ * stays as it is.
+ */
 function strengthen(
   block: StandingBlock,
-  until: Until,
-  direction: Direction,
-  more: { evidence: Evidence },
+  { until, direction, step }: Asked,
+  evidence: Evidence,
 ): readonly BlockFact[] {
   const stronger = strongerOf(block, { until, direction });
-  if (stronger.until === block.until && stronger.direction === block.direction) return [];
-  return [{ type: 'BlockExtended', data: { block: block.id, ...stronger, ...more } }];
+  const isWider = stronger.direction !== block.direction;
+  // What tripped before a person set an earlier end had its answer by then, unless it asks for more than rules had given.
+  const isOld = evidence.lastPosition <= block.shortenedThrough && isLater(block.ruled, block.until);
+  if (!isWider && !isLaterBy(step, stronger.until, isOld ? block.ruled : block.until)) return [];
+  return [{ type: 'BlockExtended', data: { block: block.id, ...stronger, evidence } }];
+}
+
+function isLaterBy(step: Milliseconds, end: Until, before: Until): boolean {
+  if (end === null || before === null) return isLater(end, before);
+  return isLater(end, before) && end - before >= step;
 }
 
 /**
  * Strengthens a block in force by a rule. Anybody can send inbound mail under any name: it never makes senders wait
  * longer, neither by what it adds to their block nor by what it had caused before, unless a person asked for that.
  */
-function strengthenByRule(
-  block: StandingBlock,
-  until: Until,
-  direction: Direction,
-  evidence: Evidence,
-): readonly BlockFact[] {
+function strengthenByRule(block: StandingBlock, asked: Asked, evidence: Evidence): readonly BlockFact[] {
+  const { until, step, direction } = asked;
   if (direction === 'inbound' && block.direction !== 'inbound')
-    return strengthen(block, block.until, direction, { evidence });
+    return strengthen(block, { until: block.until, step, direction }, evidence);
   const isInherited = block.direction === 'inbound' && direction !== 'inbound' && isForgeable(block.subject);
   // A block has one end. Its earlier one is safe: mail that goes on arriving trips its rule again, while the sender's own mail
   // would wait for what others have sent. What a person asked for stays.
   const end = block.asked !== undefined && isLater(block.asked, until) ? block.asked : until;
-  if (!isInherited || end === null || !isLater(block.until, end))
-    return strengthen(block, until, direction, { evidence });
+  if (!isInherited || end === null || !isLater(block.until, end)) return strengthen(block, asked, evidence);
   return [
     { type: 'BlockShortened', data: { block: block.id, until: end } },
-    ...strengthen({ ...block, until: end }, end, direction, { evidence }),
+    ...strengthen({ ...block, until: end }, { until: end, step, direction }, evidence),
   ];
 }
 

@@ -33,6 +33,8 @@ export interface StandingBlock {
   readonly asked: Until | undefined;
   /** The end that it had at first, or that a rule set since: a person may have set an earlier one. */
   readonly ruled: Until;
+  /** Position at which a person last set an earlier end; 0 if nobody has. */
+  readonly shortenedThrough: number;
   readonly rule: string | undefined;
   /** The newest evidence that it rests upon. */
   readonly evidence: Evidence | undefined;
@@ -352,6 +354,7 @@ function folded(standing: Standing, event: BlockEvent): Standing {
           until: data.until,
           asked: isAsked(event) ? data.until : undefined,
           ruled: ruledEnd(event, standing.proposal),
+          shortenedThrough: 0,
           rule: data.rule,
           evidence: data.evidence,
           renewWhileTrying: data.renewWhileTrying,
@@ -378,7 +381,9 @@ function folded(standing: Standing, event: BlockEvent): Standing {
     case 'BlockShortened': {
       const { until } = event.data;
       const block = standing.block!;
-      const ends = isPerson(event.by) ? { until, asked: until } : { until, ruled: until };
+      const ends = isPerson(event.by)
+        ? { until, asked: until, shortenedThrough: event.position }
+        : { until, ruled: until };
       return { ...standing, block: { ...block, ...ends } };
     }
     case 'BlockReleased': {

@@ -65,6 +65,8 @@ export class Responder {
   readonly #beginning = new Map<string, string>();
   /** Planned blocks by circuit breaker. */
   readonly #plannedBlocks = new Map<string, number>();
+  /** By subject, how many verdicts under way have it refused ahead of their events. */
+  readonly #anticipating = new Map<string, number>();
   readonly #openBreakers = new Set<string>();
   #stopped = false;
   /** True when nothing more is tried, not even once. */
@@ -107,7 +109,7 @@ export class Responder {
     for (const verdict of verdicts) this.remember(verdict);
   }
 
-  /** An event rests on this evidence, so its verdict has been acted upon. */
+  /** An event rests on this evidence, or there was nothing to do: its verdict has been acted upon. */
   answered(evidence: Evidence): void {
     this.#unanswered.answered(evidence);
   }
@@ -130,7 +132,10 @@ export class Responder {
       const key = subjectKey(verdict.subject);
       // The verdict taken just now may be a proposal that is not recorded yet.
       const follows = verdict.kind === 'beyond' && taken.has(key);
-      if (!follows && !(await this.#leavesSomething(verdict))) continue;
+      if (!follows && !(await this.#leavesSomething(verdict))) {
+        this.answered(verdict.evidence);
+        continue;
+      }
       taken.add(key);
       this.#take(verdict, true);
     }
@@ -235,6 +240,8 @@ export class Responder {
     if (counts !== undefined) this.#note(counts, 1);
     const id = this.#caseOf(verdict.subject, command, now);
     if (anticipated !== undefined) {
+      const key = subjectKey(verdict.subject);
+      this.#anticipating.set(key, (this.#anticipating.get(key) ?? 0) + 1);
       models.activeBlocks.anticipate(verdict.subject, { ...anticipated, id: id ?? anticipated.id });
       metrics.containment.anticipated(verdict, now);
       if (span !== undefined) tracing?.anticipated(id ?? anticipated.id, span);
@@ -291,6 +298,8 @@ export class Responder {
         // If another detector was faster, its event must be in force here before our block goes.
         await Promise.race([models.reached(position), this.#stopping]);
         outcome = facts.at(-1)?.type ?? 'nothing to do';
+        // Who goes on under a block trips rules for ever, and no event says so: their verdicts would push out those of others.
+        if (facts.length === 0) this.answered(verdict.evidence);
         this.#tell(plan, executed, context.by);
         break;
       } catch (error) {
@@ -313,11 +322,20 @@ export class Responder {
       }
     }
     if (counts !== undefined) this.#note(counts, -1);
-    if (anticipated && !this.#dropping) models.activeBlocks.withdraw(subject);
+    if (anticipated) this.#withdraw(subject);
     const key = subjectKey(subject);
     if (command.kind === 'act' && this.#beginning.get(key) === command.newId) this.#beginning.delete(key);
     span?.setAttribute('stopgap.outcome', outcome).end();
     settled();
+  }
+
+  /** A verdict is carried out. What another one has put in force ahead of its own event stays. */
+  #withdraw(subject: Subject): void {
+    const key = subjectKey(subject);
+    const others = this.#anticipating.get(key)! - 1;
+    if (others > 0) return void this.#anticipating.set(key, others);
+    this.#anticipating.delete(key);
+    if (!this.#dropping) this.#options.models.activeBlocks.withdraw(subject);
   }
 
   /**
@@ -359,7 +377,10 @@ function pendingOn({ ledger }: ReadModels, subject: Subject, now: Instant): stri
   return live?.state === 'proposed' ? live.id : undefined;
 }
 
-/** Verdicts that no event has answered. The set follows from the events alone, live and in a replay. */
+/**
+ * Verdicts that no event has answered. The set follows from the events alone, live and in a replay, but for those that a detector
+ * found nothing to do for: a replay has them again, and it finds nothing again.
+ */
 export class UnansweredVerdicts {
   /** By {@link answerKey}, oldest first. */
   readonly #verdicts = new Map<string, Verdict>();
@@ -370,7 +391,7 @@ export class UnansweredVerdicts {
     for (const oldest of this.#verdicts.keys()) return void this.#verdicts.delete(oldest);
   }
 
-  /** An event rests on this evidence. */
+  /** An event rests on this evidence, or nothing is to be done. */
   answered(evidence: Evidence): void {
     this.#verdicts.delete(answerKey(evidence));
   }

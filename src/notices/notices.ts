@@ -10,7 +10,7 @@ import { categoryOf } from '../kernel/events.js';
 import type { AlarmClock, Instant, Milliseconds } from '../kernel/time.js';
 import { HOUR, MINUTE, SECOND } from '../kernel/time.js';
 import type { NoticeMetrics } from '../metrics/notices.js';
-import { Backoff, pauseAfter } from '../runtime/clock.js';
+import { Backoff, pauseAfter, pauseUnless } from '../runtime/clock.js';
 import { envelope, idOf, newId } from '../runtime/ids.js';
 import type { Appended, EventStore, ExpectedRevision, Subscription } from '../store/port.js';
 import { LogReplaced, StoreUnavailable, WrongExpectedRevision } from '../store/port.js';
@@ -380,17 +380,7 @@ export class Notices {
             'what came of a notice was not recorded',
           );
       }
-      await new Promise<void>((resolve) => {
-        const cancel = this.#options.clock.after(backoff.next(), resolve);
-        signal.addEventListener(
-          'abort',
-          () => {
-            cancel();
-            resolve();
-          },
-          { once: true },
-        );
-      });
+      await pauseUnless(signal, this.#options.clock, backoff.next());
     }
   }
 

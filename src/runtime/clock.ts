@@ -28,6 +28,24 @@ function wakeWhen(left: () => Milliseconds, callback: () => void): () => void {
   return () => clearTimeout(timer);
 }
 
+/** Resolves after a span, or as soon as the signal is aborted. It leaves nothing behind on a signal that lives longer. */
+export function pauseUnless(
+  signal: AbortSignal,
+  clock: Pick<AlarmClock, 'after'>,
+  span: Milliseconds,
+): Promise<void> {
+  if (signal.aborted) return Promise.resolve();
+  return new Promise((resolve) => {
+    const over = (): void => {
+      cancel();
+      signal.removeEventListener('abort', over);
+      resolve();
+    };
+    const cancel = clock.after(span, over);
+    signal.addEventListener('abort', over);
+  });
+}
+
 export interface BackoffOptions {
   /** Pause after the first failure. */
   readonly first: Milliseconds;

@@ -167,4 +167,37 @@ describe('the list of blocks', () => {
       assert.match(reply.json.errors[0].message, message, query);
     }
   });
+
+  test('shows of the extensions by rules the newest, and says how many it leaves out', async () => {
+    const id = await server.trip('goes-on@example.org', 'block');
+    for (let trip = 0; trip < 22; trip++) {
+      server.clock.advance(40 * MINUTE);
+      await server.trip('goes-on@example.org', 'block');
+      if (trip === 0)
+        await server.call('PATCH', `/api/v1/blocks/${id}`, { body: { description: 'watched' } });
+    }
+    const types = ({ history }: Answered): string[] =>
+      history.map(({ type, by }: Answered) => `${type} ${by.split(':')[0]}`);
+    const extensions = (count: number): string[] => Array<string>(count).fill('BlockExtended rule');
+    const whole = (await server.get(`/api/v1/blocks/${id}`)).json;
+    assert.deepEqual(types(whole), [
+      'BlockImposed rule',
+      'BlockExtended rule',
+      'BlockExtended admin',
+      ...extensions(21),
+    ]);
+    assert.equal(whole.historyLeftOut, undefined);
+    const shown = ['BlockImposed rule', 'BlockExtended admin', ...extensions(20)];
+    const past = `at=${formatInstant(server.clock.now())}`;
+    for (const one of [
+      (await list('value=goes-on@example.org')).items[0],
+      (await list(`value=goes-on@example.org&${past}`)).items[0],
+      (await server.get('/api/v1/senders/account/goes-on@example.org')).json.blocks[0],
+      (await server.get('/api/v1/check?account=goes-on@example.org')).json.matching[0],
+    ]) {
+      assert.deepEqual(types(one), shown);
+      assert.equal(one.historyLeftOut, 2);
+      assert.deepEqual(one.history.at(-1), whole.history.at(-1));
+    }
+  });
 });

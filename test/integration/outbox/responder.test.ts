@@ -47,7 +47,10 @@ async function detect(store: EventStore, clock: ManualClock, rules = RULES): Pro
   const blockCommands = new BlockCommandHandler(store, clock);
   await new RulesCommandHandler(store, clock).load({ rules: parseRules(rules), source: rules });
   const models: ReadModels = new ReadModels({
-    onVerdict: (verdict, live) => (live ? responder.take(verdict) : responder.remember(verdict)),
+    onVerdict(verdict, live) {
+      responder.remember(verdict);
+      if (live) responder.take(verdict);
+    },
     onBlockEvent({ data }) {
       if ('evidence' in data && data.evidence !== undefined) responder.answered(data.evidence);
     },
@@ -322,6 +325,25 @@ test('of two detectors the slower one keeps refusing until it has folded the blo
   assert.ok(refused());
   assert.equal(await imposed(), 1);
   await Promise.all([fast.stop(), slow.stop()]);
+});
+
+test('a verdict on a sender who is contained already is answered by that, live and at the next start', async (t) => {
+  const { clock, store, send } = await stage(t);
+  const detector = await detect(store, clock);
+  await detector.models.reached(await send(11));
+  await detector.responder.idle();
+  clock.advance(10 * MINUTE);
+  await detector.models.reached(await send(11));
+  await detector.responder.idle();
+  assert.deepEqual(detector.said(), [
+    'a rule tripped / burst / BlockImposed',
+    'a rule tripped / burst / none',
+  ]);
+  assert.deepEqual(detector.responder.unanswered(), []);
+  await detector.stop();
+  const next = await detect(store, clock);
+  assert.deepEqual(next.responder.unanswered(), []);
+  await next.stop();
 });
 
 test('a fault that is not the store’s does not hold up the verdicts after it', async (t) => {

@@ -34,6 +34,7 @@ export interface Answered {
   readonly follows: Answered;
   readonly for: string;
   readonly history: Some<Answered>;
+  readonly historyLeftOut: number;
   readonly id: string;
   readonly indefinite: boolean;
   readonly instance: string;

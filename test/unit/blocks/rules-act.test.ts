@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { BlockFact } from '../../../src/blocks/events.js';
 import { DAY, HOUR, MINUTE } from '../../../src/kernel/time.js';
@@ -19,6 +20,7 @@ import {
 
 const NOW = T0 + MINUTE;
 const proof = evidence({ lastAt: NOW });
+const NETWORK = { type: 'ip', value: '198.51.100.9' } as const;
 const EARLIER = evidence({ rule: 'flood', firstPosition: 1, lastPosition: 5 });
 const byRule = (more: object = {}) =>
   imposedByRule({ block: 'new', until: NOW + HOUR, evidence: proof, ...more });
@@ -104,6 +106,78 @@ describe('a rule that blocks', () => {
     given([imposed({ until: T0 + DAY, direction: 'inbound' })])
       .when(act())
       .then([extended(T0 + DAY, { direction: 'all', evidence: proof })]);
+  });
+});
+
+describe('a rule that trips again under a block', () => {
+  const until = T0 + 100 * HOUR;
+  /** A trip whose block would end so much later than the one in force. */
+  const later = (by: number, duration: number | null, block: object = {}) => {
+    const now = until + by - (duration ?? 0);
+    return given([imposedByRule({ until, ...block })])
+      .when(act({ now, terms: terms({ duration }), evidence: evidence({ lastAt: now }) }))
+      .facts()
+      .map(({ data }) => 'until' in data && data.until);
+  };
+
+  test('extends it once its end is later by half an hour, or by a tenth of what the rule asks for if that is more', () => {
+    for (const [duration, step] of [
+      [HOUR, 30 * MINUTE],
+      [4 * HOUR, 30 * MINUTE],
+      [5 * HOUR, 30 * MINUTE],
+      [DAY, 2.4 * HOUR],
+    ] as const) {
+      assert.deepEqual(later(step - 1, duration), []);
+      assert.deepEqual(later(step, duration), [until + step]);
+    }
+  });
+
+  test('extends a shorter one in its second half, so that it never ends between two trips', () => {
+    assert.deepEqual(later(MINUTE / 2 - 1, MINUTE), []);
+    assert.deepEqual(later(MINUTE / 2, MINUTE), [until + MINUTE / 2]);
+  });
+
+  test('extends it at once where the evidence names accounts: nothing is learnt of these', () => {
+    const now = until - HOUR + 1;
+    const fleet = evidence({ lastAt: now, accounts: ['bob@example.net'] });
+    given([imposedByRule({ until })])
+      .when(act({ now, evidence: fleet }))
+      .then([extended(until + 1, { evidence: fleet })]);
+  });
+
+  test('does not put off an earlier end that a person set after the trip, unless it asks for more than rules had given', () => {
+    const facts = [imposedByRule({ until: T0 + HOUR }), byPerson(shortened(T0 + 10 * MINUTE))];
+    const asked = (lastPosition: number, duration: number) =>
+      given(facts)
+        .when(
+          act({
+            terms: terms({ duration }),
+            evidence: evidence({ firstPosition: 12, lastPosition, lastAt: NOW }),
+          }),
+        )
+        .facts()
+        .map(({ data }) => 'until' in data && data.until);
+    assert.deepEqual(asked(15, HOUR), []);
+    assert.deepEqual(asked(15, DAY), [NOW + DAY]);
+    assert.deepEqual(asked(25, HOUR), [NOW + HOUR]);
+  });
+
+  test('makes it indefinite at once, and leaves an indefinite one as it is', () => {
+    assert.deepEqual(later(-HOUR, null), [null]);
+    assert.deepEqual(later(DAY, HOUR, { until: null }), []);
+  });
+
+  test('widens it at once, and then its end is the later one', () => {
+    const now = until - HOUR + 1;
+    given([imposedByRule({ until, direction: 'inbound', subject: NETWORK })])
+      .when(act({ now, subject: NETWORK, evidence: evidence({ lastAt: now }) }))
+      .then([extended(until + 1, { direction: 'all', evidence: evidence({ lastAt: now }) })]);
+  });
+
+  test('leaves it to a person to extend it by as little as they like', () => {
+    given([imposedByRule({ until })])
+      .when({ kind: 'change', block: 'b1', span: { until: until + 1 }, now: NOW })
+      .then([extended(until + 1)]);
   });
 });
 
@@ -442,12 +516,21 @@ describe('a rule that observes', () => {
 });
 
 describe('renewal', () => {
+  const LATE = T0 + 40 * MINUTE;
+  const tries = evidence({ lastAt: LATE });
   const trying = imposedByRule({ renewWhileTrying: true });
-  const renew = { kind: 'renew', duration: HOUR, direction: 'outbound', evidence: proof, now: NOW } as const;
+  const renew = { kind: 'renew', duration: HOUR, direction: 'outbound', evidence: tries, now: LATE } as const;
   test('keeps the block up while attempts go on', () => {
     given([trying])
       .when(renew)
-      .then([extended(NOW + HOUR, { evidence: proof })]);
+      .then([extended(LATE + HOUR, { evidence: tries })]);
+  });
+  test('extends it by a tenth of what the rule asks for or more: the attempts before that need no event', () => {
+    const renewed = (pause: number) =>
+      given([trying])
+        .when({ ...renew, now: T0 + pause, evidence: evidence({ lastAt: T0 + pause }) })
+        .facts().length;
+    assert.deepEqual([6 * MINUTE - 1, 6 * MINUTE].map(renewed), [0, 1]);
   });
   test('leaves alone a block that does not ask for it, or is another rule’s', () => {
     given([imposedByRule()]).when(renew).then([]);
@@ -463,13 +546,13 @@ describe('renewal', () => {
         .then([]);
     given([imposedByRule({ renewWhileTrying: true, direction: 'inbound' })])
       .when(arriving)
-      .then([extended(NOW + HOUR, { direction: 'inbound', evidence: proof })]);
+      .then([extended(LATE + HOUR, { direction: 'inbound', evidence: tries })]);
   });
   test('is kept back by an exemption: the block ends when it was to end', () => {
     const exempt = { id: 'x1', reason: 'a weekly list' };
     const applied = (exemption: string): BlockFact => ({
       type: 'ExemptionApplied',
-      data: { exemption, reason: 'a weekly list', action: 'block', evidence: proof },
+      data: { exemption, reason: 'a weekly list', action: 'block', evidence: tries },
     });
     given([trying])
       .when({ ...renew, exemptedBy: exempt })
@@ -486,7 +569,7 @@ describe('renewal', () => {
       .then([]);
   });
   test('does not put off an earlier end that a person has set', () => {
-    const sooner = shortened(T0 + 10 * MINUTE);
+    const sooner = shortened(T0 + 50 * MINUTE);
     given([trying, byPerson(sooner)])
       .when(renew)
       .then([]);
@@ -496,33 +579,33 @@ describe('renewal', () => {
     ])
       given([trying, ...back.map(byPerson)])
         .when(renew)
-        .then([extended(NOW + HOUR, { evidence: proof })]);
+        .then([extended(LATE + HOUR, { evidence: tries })]);
     const arriving = imposedByRule({ renewWhileTrying: true, direction: 'inbound' });
     given([arriving, sooner])
       .when({ ...renew, direction: 'inbound' })
-      .then([extended(NOW + HOUR, { direction: 'inbound', evidence: proof })]);
+      .then([extended(LATE + HOUR, { direction: 'inbound', evidence: tries })]);
   });
   test('does not put off that end either once another rule has added to the block', () => {
-    const sooner = byPerson(shortened(T0 + 10 * MINUTE));
-    const widened = extended(T0 + 10 * MINUTE, { direction: 'all', evidence: EARLIER });
+    const sooner = byPerson(shortened(T0 + 50 * MINUTE));
+    const widened = extended(T0 + 50 * MINUTE, { direction: 'all', evidence: EARLIER });
     given([trying, sooner, widened]).when(renew).then([]);
-    const longer = extended(T0 + 20 * MINUTE, { direction: 'all', evidence: EARLIER });
+    const longer = extended(T0 + 55 * MINUTE, { direction: 'all', evidence: EARLIER });
     given([trying, sooner, longer])
       .when(renew)
-      .then([extended(NOW + HOUR, { direction: 'all', evidence: proof })]);
+      .then([extended(LATE + HOUR, { direction: 'all', evidence: tries })]);
   });
   test('does not put off the end that an approval has given, which is sooner than what was proposed', () => {
     for (const [until, renewed] of [
-      [T0 + 10 * MINUTE, []],
-      [T0 + HOUR, [extended(NOW + HOUR, { evidence: proof })]],
-      [T0 + HOUR + 1, [extended(NOW + HOUR, { evidence: proof })]],
+      [T0 + 50 * MINUTE, []],
+      [T0 + HOUR, [extended(LATE + HOUR, { evidence: tries })]],
+      [T0 + HOUR + 1, [extended(LATE + HOUR, { evidence: tries })]],
     ] as const)
       given([proposed(), byPerson(imposedByRule({ block: 'p1', until, renewWhileTrying: true }))])
         .when(renew)
         .then(renewed.map((fact) => ({ ...fact, data: { ...fact.data, block: 'p1' } })) as BlockFact[]);
   });
   test('cannot bring back a block that is over', () => {
-    given([imposedByRule({ renewWhileTrying: true, until: NOW })])
+    given([imposedByRule({ renewWhileTrying: true, until: LATE })])
       .when(renew)
       .then([]);
     given([]).when(renew).then([]);
@@ -533,7 +616,7 @@ describe('renewal', () => {
       .then([]);
   });
   test('uses evidence once', () => {
-    given([trying, extended(NOW + 1, { evidence: proof })])
+    given([trying, extended(LATE + 1, { evidence: tries })])
       .when(renew)
       .then([]);
   });
