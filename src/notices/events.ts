@@ -207,7 +207,8 @@ export function itemOf(event: RecordedEvent & BlockEvent, known: Known | undefin
   const subject = subjectOfKey(keyOf(event.stream));
   const why = data.evidence?.sentence ?? data.description ?? known?.evidence?.sentence ?? known?.description;
   const until = data.until ?? data.lapsesAt ?? (told === 'approved' ? known?.until : data.until);
-  const rule = data.rule ?? known?.rule;
+  // A block that a person set over a proposal goes on under its id and rule, and no approval tells of it.
+  const rule = data.rule ?? (told === 'imposed' ? undefined : known?.rule);
   const direction = data.direction ?? known?.direction;
   return {
     event: told,

@@ -7,10 +7,12 @@ import type { ChannelState } from '../../../src/notices/channel-state.js';
 import { LEASE } from '../../../src/notices/channel-state.js';
 import { isUnderWay, MOST_SETTLED } from '../../../src/notices/deliveries.js';
 import type { Item, Notice } from '../../../src/notices/events.js';
+import { itemOf } from '../../../src/notices/events.js';
 import { plainOf } from '../../../src/notices/formats.js';
 import { MOST_ITEMS } from '../../../src/notices/gathering.js';
 import { textOf } from '../../../src/notices/texts.js';
 import { MOST_UNDER_WAY } from '../../../src/notices/under-way.js';
+import { newId } from '../../../src/runtime/ids.js';
 import type { SubjectType } from '../../../src/sending/subjects.js';
 import { NOON } from '../../support/manual-clock.js';
 import { BREAKER, RULES, World } from '../../support/notices/channel-world.js';
@@ -49,6 +51,37 @@ describe('a channel of notices', () => {
     world.passes(MINUTE);
     assert.deepEqual(world.told(), ['events itself {"approved":1} +30s']);
   });
+
+  for (const isTold of [false, true]) {
+    test(`tells of a block that a person set over a proposal ${isTold ? 'that was told' : 'that still gathers'}`, () => {
+      const world = new World({ ...RULES, events: ['proposed', 'approved', 'imposed'] });
+      const subject = { type: 'account', value: 'bob@example.com' } as const;
+      world.happens({ event: 'proposed', block: 'p1', rule: 'day', subject });
+      if (isTold) world.passes(10 * MINUTE);
+      const event = {
+        id: newId(),
+        stream: 'block-account:bob@example.com',
+        revision: 1,
+        position: 9,
+        type: 'BlockImposed',
+        at: world.now,
+        recordedAt: world.now,
+        by: 'admin:alice',
+        data: { block: 'p1', until: null, origin: 'admin', direction: 'outbound', description: 'phished' },
+      } as unknown as Parameters<typeof itemOf>[0];
+      const known = {
+        description: '',
+        evidence: undefined,
+        until: null,
+        direction: 'outbound',
+        rule: 'day',
+      } as const;
+      const { position: _, ...item } = itemOf(event, known)!;
+      world.happens({ ...item, subject });
+      world.passes(10 * MINUTE);
+      assert.match(world.told().at(-1)!, /\{"imposed":1\}/);
+    });
+  }
 
   test('counts a proposal once that became a block, or was made anew, before it was told', () => {
     const world = new World({ ...RULES, events: ['proposed', 'approved', 'imposed', 'released'] });
