@@ -14,4 +14,7 @@ process.stderr.on('error', () => undefined);
 const LEFT_WITHIN = 1000;
 
 process.exitCode = await run(process.argv.slice(2), processIo);
-setTimeout(() => process.exit(), LEFT_WITHIN).unref();
+// What a slow reader has not taken yet goes first.
+process.stdout.write('', () =>
+  process.stderr.write('', () => setTimeout(() => process.exit(), LEFT_WITHIN).unref()),
+);

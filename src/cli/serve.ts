@@ -19,6 +19,8 @@ import { withConfig } from './options.js';
 
 /** The process ends within this time, even if something hangs. */
 const DEADLINE = 10 * SECOND;
+/** Open connections of clients keep the process no longer than this. */
+const LEFT_WITHIN = SECOND;
 
 /** `stopgap serve`: runs until SIGTERM or SIGINT, which drain. */
 export function serveVerb(program: Command, io: CliIo): void {
@@ -46,46 +48,50 @@ export function serveVerb(program: Command, io: CliIo): void {
       // Only this verb loads the whole server, so that the others start fast.
       const { startApp } = await import('../app.js');
       const ending = new Ending();
-      const starting = startApp({
-        loaded,
-        clock: systemClock,
-        logs,
-        newStore: options.newStore,
-        onFatal: (error) => ending.fail(error),
-      });
-      const app = await Promise.race([starting, ending.why]);
-      if (typeof app === 'string') {
-        // The start may be cut off at any moment: nothing was promised to a client yet.
-        log.info({ why: app }, 'stopping before it had started');
-        if (ending.failure === undefined) process.exit(0);
-        // An error that the administrator can mend is not reported as a fault of Stopgap.
-        if (ending.failure instanceof StopgapError) throw ending.failure;
-        throw new Error(`the start failed: ${messageOf(ending.failure)}`);
+      try {
+        const starting = startApp({
+          loaded,
+          clock: systemClock,
+          logs,
+          newStore: options.newStore,
+          onFatal: (error) => ending.fail(error),
+        });
+        const app = await Promise.race([starting, ending.why]);
+        if (typeof app === 'string') {
+          // The start may be cut off at any moment: nothing was promised to a client yet.
+          log.info({ why: app }, 'stopping before it had started');
+          if (ending.failure === undefined) process.exit(0);
+          // An error that the administrator can mend is not reported as a fault of Stopgap.
+          if (ending.failure instanceof StopgapError) throw ending.failure;
+          throw new Error(`the start failed: ${messageOf(ending.failure)}`);
+        }
+        print(io, banner(loaded, app));
+        const listening = app.listening.map(({ what, address }) => `${what} ${address}`);
+        log.info(
+          { version: ownPackage().version, node: process.version, pid: process.pid, listening },
+          'started',
+        );
+        reload = () => {
+          log.info('files are taken over as they are, on SIGHUP');
+          app.reload().catch((error: unknown) => ending.fail(error));
+        };
+        if (isReloadAsked) reload();
+        const why = await ending.why;
+        log.info({ why }, 'stopping: sessions under way may finish');
+        const guard = setTimeout(
+          () => {
+            log.error('stopping took too long');
+            process.exit(1);
+          },
+          DEADLINE - SECOND / 2,
+        );
+        await app.stop();
+        clearTimeout(guard);
+        log.info('stopped');
+        if (ending.failure !== undefined) throw new Error(`stopped by a fault: ${messageOf(ending.failure)}`);
+      } finally {
+        setTimeout(() => process.exit(), LEFT_WITHIN).unref();
       }
-      print(io, banner(loaded, app));
-      const listening = app.listening.map(({ what, address }) => `${what} ${address}`);
-      log.info(
-        { version: ownPackage().version, node: process.version, pid: process.pid, listening },
-        'started',
-      );
-      reload = () => {
-        log.info('files are taken over as they are, on SIGHUP');
-        app.reload().catch((error: unknown) => ending.fail(error));
-      };
-      if (isReloadAsked) reload();
-      const why = await ending.why;
-      log.info({ why }, 'stopping: sessions under way may finish');
-      const guard = setTimeout(
-        () => {
-          log.error('stopping took too long');
-          process.exit(1);
-        },
-        DEADLINE - SECOND / 2,
-      );
-      await app.stop();
-      clearTimeout(guard);
-      log.info('stopped');
-      if (ending.failure !== undefined) throw new Error(`stopped by a fault: ${messageOf(ending.failure)}`);
     });
 }
 

@@ -1,4 +1,5 @@
-import { rm } from 'node:fs/promises';
+import { readdir, rm } from 'node:fs/promises';
+import path from 'node:path';
 import type { Logger } from 'pino';
 import { messageOf } from '../kernel/errors.js';
 import type { AlarmClock, Milliseconds } from '../kernel/time.js';
@@ -18,6 +19,8 @@ export interface OldSnapshotsOptions {
 export class OldSnapshots {
   readonly #options: OldSnapshotsOptions;
   #removing: Promise<void> = Promise.resolve();
+  /** What lies in the folder that is old: what is written later is not. Undefined until that is known. */
+  #old: Set<string> | undefined;
   #isKept = false;
   #stopped = false;
   #cancel = (): void => undefined;
@@ -32,7 +35,10 @@ export class OldSnapshots {
    */
   remove(): Promise<void> {
     this.#cancel();
-    return (this.#removing = this.#removing.then(() => this.#remove()));
+    return (this.#removing = this.#removing.then(() => {
+      this.#old = undefined;
+      return this.#remove();
+    }));
   }
 
   /** Tries no more. */
@@ -44,20 +50,44 @@ export class OldSnapshots {
 
   async #remove(): Promise<void> {
     const { folder, clock, log } = this.#options;
-    try {
-      await rm(folder, { recursive: true, force: true });
+    const fault = await this.#fault();
+    if (fault === undefined) {
       if (this.#isKept) log.info({ folder }, 'the old snapshots are removed');
       this.#isKept = false;
-    } catch (error) {
-      if (!this.#isKept) {
-        log.warn(
-          { folder, reason: messageOf(error) },
-          'old snapshots cannot be removed, and may hold somebody who was forgotten; it is tried again',
-        );
-      }
-      this.#isKept = true;
-      this.#cancel();
-      if (!this.#stopped) this.#cancel = clock.after(AGAIN, () => void this.remove());
+      return;
     }
+    if (!this.#isKept) {
+      log.warn(
+        { folder, reason: messageOf(fault) },
+        'old snapshots cannot be removed, and may hold somebody who was forgotten; it is tried again',
+      );
+    }
+    this.#isKept = true;
+    this.#cancel();
+    if (!this.#stopped) {
+      this.#cancel = clock.after(AGAIN, () => {
+        this.#removing = this.#removing.then(() => this.#remove());
+      });
+    }
+  }
+
+  /** Removes what it can, but not the folder, which may be a mount point. @returns why something stays */
+  async #fault(): Promise<unknown> {
+    const { folder } = this.#options;
+    let fault: unknown;
+    try {
+      this.#old ??= new Set(await readdir(folder));
+    } catch (error) {
+      return (error as NodeJS.ErrnoException).code === 'ENOENT' ? undefined : error;
+    }
+    for (const name of this.#old) {
+      try {
+        await rm(path.join(folder, name), { recursive: true, force: true });
+        this.#old.delete(name);
+      } catch (error) {
+        fault = error;
+      }
+    }
+    return fault;
   }
 }

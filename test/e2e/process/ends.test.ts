@@ -118,3 +118,21 @@ test('stopgap doctor ends by itself where KurrentDB hangs', async (t) => {
   assert.equal(code, 1);
   assert.match(await said, /KurrentDB at \S+ does not answer/);
 });
+
+test('stopgap cuts nothing off that its reader has not taken yet', async (t) => {
+  const cwd = await workDir(t);
+  const hash = `$scrypt$ln=15,r=8,p=1$${'A'.repeat(22)}$${'A'.repeat(43)}`;
+  const host = ['a', 'b', 'c'].map((letter) => letter.repeat(60)).join('.');
+  const users = Array.from({ length: 4000 }, (_, n) => `  - { name: u${n}@${host}, password: '${hash}' }\n`);
+  await writeFile(path.join(cwd, 'users.yaml'), `users:\n${users.join('')}`, { mode: 0o600 });
+  // It waits for nothing, so that it ends before anybody could have taken all that.
+  const hasty = 'const later = setTimeout; globalThis.setTimeout = (run) => later(run, 0);';
+  const preload = `data:text/javascript,${encodeURIComponent(hasty)}`;
+  const child = spawn(process.execPath, [...FOR_SHORT_LIVES, '--import', preload, PROGRAM, 'user', 'list'], {
+    cwd,
+    env: { ...ENVIRONMENT, STOPGAP_DATA: '.' },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const said = await text(child.stdout);
+  assert.equal(said.match(/u\d+@/g)?.length, 4000);
+});

@@ -31,14 +31,14 @@ async function broken(t: TestContext) {
     await mkdir(folder, { recursive: true });
     await writeFile(path.join(folder, 'models-0-00000001.snapshot'), 'alice');
   };
-  return { old, clock, data, lines, told, mend };
+  return { old, clock, folder, lines, told, mend };
 }
 
 const KEPT = 'old snapshots cannot be removed, and may hold somebody who was forgotten; it is tried again';
 
 describe('old snapshots that cannot be removed', () => {
   test('are told of once, and are removed when they can be', async (t) => {
-    const { old, clock, data, lines, told, mend } = await broken(t);
+    const { old, clock, folder, lines, told, mend } = await broken(t);
     await old.remove();
     assert.deepEqual(lines, [KEPT]);
     await old.remove();
@@ -47,7 +47,7 @@ describe('old snapshots that cannot be removed', () => {
     clock.advance(MINUTE);
     await told.reached(2);
     assert.deepEqual(lines, [KEPT, 'the old snapshots are removed']);
-    assert.deepEqual([await readdir(data), clock.waiting], [[], 0]);
+    assert.deepEqual([await readdir(folder), clock.waiting], [[], 0]);
   });
 
   test('are left where they are once the process stops', async (t) => {
@@ -59,9 +59,9 @@ describe('old snapshots that cannot be removed', () => {
   });
 });
 
-test('old snapshots that can be removed go without a word', async (t) => {
-  const { old, clock, data, lines, mend } = await broken(t);
+test('old snapshots that can be removed go without a word, and their folder, which may be a mount point, stays', async (t) => {
+  const { old, clock, folder, lines, mend } = await broken(t);
   await mend();
   await old.remove();
-  assert.deepEqual([await readdir(data), lines, clock.waiting], [[], [], 0]);
+  assert.deepEqual([await readdir(folder), lines, clock.waiting], [[], [], 0]);
 });
