@@ -60,8 +60,8 @@ describe('a snapshot file', () => {
 
   test('is refused if it is truncated at any place', async (t) => {
     const folder = new SnapshotFolder(await folderOf(t), PROVENANCE);
-    const size = await folder.write(7, STATE, SIGNAL);
-    for (const length of [size - 1, size - 300_000, size >> 1, 100, 59, 30, 5, 0]) {
+    // Negative ones are of the end: one write of the same may have a frame more than another.
+    for (const length of [-1, -300_000, 150_000, 100, 59, 30, 5, 0]) {
       await folder.write(7, STATE, SIGNAL);
       const [file] = await folder.list();
       await rewrite(file!, (bytes) => bytes.subarray(0, length));
