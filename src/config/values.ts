@@ -134,7 +134,7 @@ export const asSize: Parser<number> = (raw) => {
   }
   const bytes = Math.round(Number(match[1]) * unit);
   if (bytes < SMALLEST_SIZE || bytes > LARGEST_SIZE) {
-    throw new WrongValue(`${shown(raw)} does not fit; use 1KiB to 2GiB`);
+    throw new WrongValue(`${shown(raw)} does not fit; use 1KiB to 2047MiB`);
   }
   return bytes;
 };
