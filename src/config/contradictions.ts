@@ -9,7 +9,7 @@ import { relaysOf, seesSends } from './schema.js';
 import type { Reading } from './setting.js';
 import type { RelaySettings, Role } from './values.js';
 import type { ListenAddress } from './listening.js';
-import { ROLES } from './values.js';
+import { isInClear, NOT_IN_CLEAR, ROLES } from './values.js';
 import { formatListen, isLocalHost, listensOnLoopback } from './listening.js';
 
 /** A listener of any kind, and how the configuration names it. */
@@ -140,6 +140,11 @@ export function findContradictions(raw: RawSettings, config: Config): string[] {
   }
   warnings.push(...checkBackend(raw, smtp.auth));
   checkChannels(raw, config);
+  const { run, authorization } = config.hooks;
+  if (authorization !== undefined && run !== undefined && 'url' in run && isInClear(new URL(run.url)))
+    raw.problems.push(
+      `${raw.where('hooks.run')}: would give hooks.authorization in clear text; ${NOT_IN_CLEAR}`,
+    );
   warnings.push(...tracingWarnings(raw, config.tracing));
   if (config.retention.sends < 2 * DAY) {
     warnings.push(

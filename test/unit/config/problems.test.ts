@@ -461,6 +461,19 @@ test('a warning says what no protocol of Dovecot means', (context) => {
   );
 });
 
+test('the authorization of a hook goes to no other host in clear text', (context) => {
+  const hook = (url: string, more = ', authorization: secret'): Given => ({
+    yaml: `${RELAY}hooks: { run: '${url}'${more} }\n`,
+    files: { secret: 'x' },
+  });
+  assert.deepEqual(problemsOf(context, hook('http://hooks.example/x')), [
+    'stopgap.yaml:2:15: hooks.run: would give hooks.authorization in clear text; use https://, or http:// on loopback',
+  ]);
+  for (const url of ['https://hooks.example/x', 'http://127.0.0.1:9/x', 'http://[::1]:9', 'http://localhost'])
+    assert.doesNotThrow(() => load(context, hook(url)), url);
+  assert.doesNotThrow(() => load(context, hook('http://hooks.example/x', '')));
+});
+
 test('a warning names what is odd but possible', (context) => {
   const { warnings } = load(context, {
     env: {
