@@ -15,7 +15,16 @@ import type { ApiDependencies } from './dependencies.js';
 import type { Answer, ApiRequest, Concerns, Route } from './http/route.js';
 import { refuseOtherName } from './login-names.js';
 import { route } from './http/route.js';
-import { noteInput, oneOf, oneSpan, optionalSpanOf, spanInputs, spanOf, subjectInput } from './shapes.js';
+import {
+  isObject,
+  noteInput,
+  oneOf,
+  oneSpan,
+  optionalSpanOf,
+  spanInputs,
+  spanOf,
+  subjectInput,
+} from './shapes.js';
 
 export const BLOCKS = '/api/v1/blocks';
 
@@ -32,7 +41,22 @@ const creationOf = (deps: ApiDependencies) =>
         .meta({ description: 'soft unless given; a block in force keeps its own.' }),
       ...spanInputs,
     })
-    .check(oneSpan(1));
+    .check(oneSpan(1))
+    .refine(
+      ({
+        subject,
+        direction,
+      }: {
+        readonly subject?: { readonly type?: unknown };
+        readonly direction: unknown;
+      }) => subject?.type !== 'account' || direction !== 'inbound',
+      {
+        path: ['direction'],
+        message:
+          'must be outbound for an account: inbound mail has none; block an address, a domain or an ip',
+        when: ({ value }) => isObject(value),
+      },
+    );
 const change = z
   .strictObject({
     ...spanInputs,

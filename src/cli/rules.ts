@@ -9,7 +9,7 @@ import { printable } from '../kernel/printable.js';
 import type { Instant } from '../kernel/time.js';
 import { numbersOf } from '../kernel/why.js';
 import { DEFAULT_RULES } from '../rules/defaults.js';
-import { forgeable, withoutGeoData } from '../rules/explain.js';
+import { forgeable, idle, withoutGeoData } from '../rules/explain.js';
 import type { RuleSet } from '../rules/model.js';
 import { InvalidRules, parseRules } from '../rules/parse.js';
 import { SUBJECT_TYPES } from '../sending/subjects.js';
@@ -49,7 +49,11 @@ export function rulesVerb(program: Command, io: CliIo): void {
     const set = parseRules(readNamed(io, file, 'name a rules file'), file);
     const exempt = set.exempt.length === 0 ? '' : `, ${counted(set.exempt.length, 'exemption')}`;
     const text = `${file}: valid, ${counted(set.rules.length, 'rule')}${exempt}, mode ${set.mode}`;
-    const warnings = [...forgeable(set), ...(await warningsHere(io, options, set))];
+    const warnings = [
+      ...forgeable(set),
+      ...idle(set, io.clock.now()),
+      ...(await warningsHere(io, options, set)),
+    ];
     done(io, options, { valid: true, rules: set.rules.length, mode: set.mode, warnings }, text);
     if (options.json !== true) warn(io, warnings);
   });

@@ -1,10 +1,9 @@
 import type { Command } from 'commander';
-import { InvalidArgumentError } from 'commander';
-import { asDuration } from '../config/values.js';
-import { StopgapError, messageOf } from '../kernel/errors.js';
+import { InvalidArgumentError, Option } from 'commander';
+import { StopgapError } from '../kernel/errors.js';
 import { printable } from '../kernel/printable.js';
 import type { Milliseconds } from '../kernel/time.js';
-import { SECOND } from '../kernel/time.js';
+import { MINUTE, parseDuration, SECOND } from '../kernel/time.js';
 import { Trouble } from '../log/trouble.js';
 import type { SaslLogin } from '../policy/sasl-proxy.js';
 import { SaslProxy } from '../policy/sasl-proxy.js';
@@ -24,7 +23,7 @@ const FIRST_FD = 3;
 interface ProxyOption extends ClientOption {
   readonly listen?: string;
   readonly auth: string;
-  readonly failureDelay: string;
+  readonly failureDelay: Milliseconds;
 }
 
 /** `stopgap sasl-proxy`: runs until SIGTERM or SIGINT. */
@@ -35,7 +34,11 @@ export function saslProxyVerb(program: Command, io: CliIo): void {
   withClient(proxy)
     .requiredOption('--auth <socket>', "Dovecot's own socket")
     .option('--listen <socket>', 'the socket for the mail server, if systemd passes none')
-    .option('--failure-delay <duration>', "Dovecot's auth_failure_delay", duration, '2s')
+    .addOption(
+      new Option('--failure-delay <duration>', "Dovecot's auth_failure_delay")
+        .argParser(failureDelay)
+        .default(2 * SECOND, '2s'),
+    )
     .action(async (options: ProxyOption) => {
       const { base, token } = await serverAndToken(io, options);
       const told = new Set<string>();
@@ -54,7 +57,7 @@ export function saslProxyVerb(program: Command, io: CliIo): void {
       const server = new SaslProxy({
         listen: listenOf(io, options),
         auth: options.auth,
-        failureDelay: asDuration(options.failureDelay, io.cwd),
+        failureDelay: options.failureDelay,
         clock: systemClock,
         isBlocked: (login) =>
           isBlocked(new URL('dovecot/policy?command=allow', base), token, login).then(
@@ -81,13 +84,16 @@ export function saslProxyVerb(program: Command, io: CliIo): void {
     });
 }
 
-function duration(text: string): string {
-  try {
-    asDuration(text, '');
-    return text;
-  } catch (error) {
-    throw new InvalidArgumentError(messageOf(error));
-  }
+/** What a client waits for longer tells it that it is no wrong password. */
+const LONGEST_DELAY: Milliseconds = MINUTE;
+
+function failureDelay(text: string): Milliseconds {
+  const delay = /^0+s?$/.test(text) ? 0 : parseDuration(text);
+  if (delay === undefined || delay > LONGEST_DELAY)
+    throw new InvalidArgumentError(
+      `"${text}" is no delay of failures; use 0s to 60s, as auth_failure_delay of Dovecot has it`,
+    );
+  return delay;
 }
 
 /** @throws StopgapError if neither is given */

@@ -9,7 +9,7 @@ import { relaysOf, seesSends } from './schema.js';
 import type { Reading } from './setting.js';
 import type { RelaySettings, Role } from './values.js';
 import type { ListenAddress } from './listening.js';
-import { ROLES } from './values.js';
+import { isInClear, NOT_IN_CLEAR, ROLES } from './values.js';
 import { formatListen, isLocalHost, listensOnLoopback } from './listening.js';
 
 /** A listener of any kind, and how the configuration names it. */
@@ -26,9 +26,17 @@ export function findContradictions(raw: RawSettings, config: Config): string[] {
     ...smtp.submission.map(({ listen }, index) => ({ key: `smtp.submission[${index}].listen`, listen })),
     ...smtp.inbound.map(({ listen }, index) => ({ key: `smtp.inbound[${index}].listen`, listen })),
   ];
-  if (listeners.length === 0 && config.roles.includes('smtp')) {
+  const takesMail = config.roles.includes('smtp');
+  if (listeners.length === 0 && takesMail) {
     raw.problems.push(`${raw.place('smtp')}: smtp: listens nowhere; set smtp.submission or smtp.inbound`);
   }
+  // Processes that share a store may share a file too.
+  if (!takesMail && config.store.kind === 'sqlite')
+    for (const group of ['smtp.submission', 'smtp.inbound'])
+      if ((raw.listeners.get(group) ?? 0) > 0)
+        warnings.push(
+          `${raw.place(group, `${group}.listen`)}: ${group}: nobody listens there without the role smtp`,
+        );
   const others: Listener[] = [{ key: 'api.listen', listen: api.listen }];
   const { listen: policy } = config.policy;
   if (policy !== undefined && !('path' in policy)) {
@@ -48,7 +56,7 @@ export function findContradictions(raw: RawSettings, config: Config): string[] {
   const { protocols } = config.dovecot;
   if (!protocols.includes('smtp') && !protocols.includes('submission'))
     warnings.push(
-      `${raw.where('dovecot.protocols')}: ${protocols.join(', ')} has neither smtp nor submission: blocked accounts log in to send where Dovecot asks; ` +
+      `${raw.where('dovecot.protocols')}: ${protocols.join(', ') || 'an empty list'} has neither smtp nor submission: blocked accounts log in to send where Dovecot asks; ` +
         'for instance protocols: smtp,submission,imap',
     );
   findTwins(raw, [...listeners, ...others]);
@@ -68,6 +76,7 @@ export function findContradictions(raw: RawSettings, config: Config): string[] {
   smtp.inbound.forEach((listener, index) => {
     const key = `smtp.inbound[${index}]`;
     checkTls(raw, key, listener, warnings);
+    if (!takesMail) return;
     if (listener.tls.mode === 'implicit') {
       warnings.push(
         `${raw.where(`${key}.tls.mode`)}: other mail servers do not speak implicit TLS; use starttls`,
@@ -131,6 +140,11 @@ export function findContradictions(raw: RawSettings, config: Config): string[] {
   }
   warnings.push(...checkBackend(raw, smtp.auth));
   checkChannels(raw, config);
+  const { run, authorization } = config.hooks;
+  if (authorization !== undefined && run !== undefined && 'url' in run && isInClear(new URL(run.url)))
+    raw.problems.push(
+      `${raw.where('hooks.run')}: would give hooks.authorization in clear text; ${NOT_IN_CLEAR}`,
+    );
   warnings.push(...tracingWarnings(raw, config.tracing));
   if (config.retention.sends < 2 * DAY) {
     warnings.push(

@@ -138,8 +138,15 @@ export class RawSettings {
           one.slice(PREFIX.length),
         );
         const near = nearest(setting.slice(PREFIX.length), names);
-        const meant = `${PREFIX}${near}${direct ? '' : FROM_FILE}`;
-        const remedy = near === undefined ? 'see docs/reference/configuration.md' : `did you mean ${meant}?`;
+        // Those that are no settings come from no file.
+        const fromFile = !direct && !(`${PREFIX}${near}` in OTHER_VARIABLES);
+        const meant = `${PREFIX}${near}${fromFile ? FROM_FILE : ''}`;
+        const remedy =
+          setting === 'STOPGAP_TOKEN'
+            ? 'give the file to each command with --token-file'
+            : near === undefined
+              ? 'see docs/reference/configuration.md'
+              : `did you mean ${meant}?`;
         this.problems.push(`${name}: unknown variable; ${remedy}`);
       } else if (value !== undefined && value.trim() !== '') {
         if (direct) given.set(key, { value: value.trim(), where: name, base, from: 'environment' });
@@ -181,7 +188,7 @@ export class RawSettings {
         return;
       }
       this.#placeListeners(group, listen, before);
-    } else if (before === 0) {
+    } else if (!this.listeners.has(group)) {
       this.listeners.set(group, 1);
     }
     const count = this.listeners.get(group)!;

@@ -134,7 +134,7 @@ export const asSize: Parser<number> = (raw) => {
   }
   const bytes = Math.round(Number(match[1]) * unit);
   if (bytes < SMALLEST_SIZE || bytes > LARGEST_SIZE) {
-    throw new WrongValue(`${shown(raw)} does not fit; use 1KiB to 2GiB`);
+    throw new WrongValue(`${shown(raw)} does not fit; use 1KiB to 2047MiB`);
   }
   return bytes;
 };
@@ -266,11 +266,17 @@ export const asDovecot: Parser<
   return { host, port };
 };
 
+export const NOT_IN_CLEAR = 'use https://, or http:// on loopback';
+
+/** Whether somebody on the way may read what is sent there. */
+export function isInClear({ protocol, hostname }: URL): boolean {
+  return protocol === 'http:' && !isLocalHost(hostname.replace(/^\[|\]$/g, ''));
+}
+
 /** A service that is given passwords: by https, or on this machine. Secrets belong in a token, because a URL is shown. */
 export const asPasswordUrl: Parser<string> = (raw, base) => {
   const url = new URL(asHttpUrl(raw, base));
-  if (url.protocol === 'http:' && !isLocalHost(url.hostname.replace(/^\[|\]$/g, '')))
-    throw new WrongValue('would give passwords in clear text; use https://, or http:// on loopback');
+  if (isInClear(url)) throw new WrongValue(`would give passwords in clear text; ${NOT_IN_CLEAR}`);
   return url.href;
 };
 

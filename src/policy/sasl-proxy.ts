@@ -176,9 +176,12 @@ class Logins {
   }
 }
 
-/** How long Dovecot holds a failure back: it looks each half second whether the clock's seconds have moved on by so many. */
+/**
+ * How long Dovecot holds a failure back: it looks each half second whether the clock's seconds have moved on by so many. It
+ * looks no sooner where they need not.
+ */
 export function lateness(now: Instant, delay: Milliseconds): Milliseconds {
-  return Math.max(0, Math.ceil((delay - (now % SECOND)) / TICK) * TICK);
+  return Math.max(1, Math.ceil((delay - (now % SECOND)) / TICK)) * TICK;
 }
 
 /** @param mechanism in any case, as Dovecot takes it */

@@ -1,5 +1,6 @@
 import { grouped } from '../kernel/printable.js';
-import { formatDuration } from '../kernel/time.js';
+import type { Instant } from '../kernel/time.js';
+import { formatDuration, formatInstant } from '../kernel/time.js';
 import type { Subject, SubjectType } from '../sending/subjects.js';
 import type { Conditions, Count, QuietHours, Rule, RuleSet } from './model.js';
 import { FAR_BEYOND, pointsOf, restsOnBounces } from './model.js';
@@ -255,6 +256,41 @@ function whyForgeable({ per, direction }: Rule): string | undefined {
     case 'ip':
       return undefined;
   }
+}
+
+/**
+ * What stands in rules and never does anything, each as a sentence for a person. It is no fault: an earlier version has taken
+ * such rules.
+ */
+export function idle({ rules, exempt }: Pick<RuleSet, 'rules' | 'exempt'>, now: Instant): readonly string[] {
+  const ended = exempt.filter(({ until }) => until !== null && until <= now);
+  return [
+    ...rules.flatMap((rule) => {
+      const why = [idleRenewal(rule), idleEscalation(rule)].filter((each) => each !== undefined);
+      return why.map((each) => `rule "${rule.id}": ${each}`);
+    }),
+    ...ended.map(
+      ({ subject: { type, value }, until }) =>
+        `the exemption of ${type} ${value} ended at ${formatInstant(until!)}: take it out, or give it a later until`,
+    ),
+  ];
+}
+
+function idleRenewal({ renewWhileTrying, count }: Rule): string | undefined {
+  if (renewWhileTrying && count === 'bytes')
+    return 'renewWhileTrying does nothing at a count of bytes: refused attempts are counted, not their bytes; leave it out';
+  return undefined;
+}
+
+function idleEscalation({ escalate, for: span, then }: Rule): string | undefined {
+  if (escalate === undefined) return undefined;
+  if (span === null)
+    return then === 'observe' ? undefined : 'escalate does nothing with for: indefinite; leave it out';
+  if (escalate.forget <= span)
+    return `escalate never makes a block longer, since a block counts from its beginning and is forgotten (${formatDuration(escalate.forget)}) before it has run out; let forget be longer than for (${formatDuration(span)})`;
+  if (escalate.factor === 1 || escalate.max === span)
+    return 'escalate never makes a block longer: give it a factor above 1, and a max that is longer than for';
+  return undefined;
 }
 
 /** Whether a database gives the place of clients: without one a message has no place. */

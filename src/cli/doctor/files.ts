@@ -9,13 +9,14 @@ import { fileFault } from '../../accounts/private-file.js';
 import type { TokenTable } from '../../accounts/tokens.js';
 import { NO_TOKENS, readTokens } from '../../accounts/tokens.js';
 import { readUsers } from '../../accounts/users.js';
+import type { Config } from '../../config.js';
 import { geoDataOf, relaysOf, seesSends } from '../../config/schema.js';
 import { GeoDatabase } from '../../geoip/database.js';
 import { OLD } from '../../geoip/geoip.js';
 import { StopgapError, messageOf } from '../../kernel/errors.js';
 import { DAY, SECOND, formatDuration, formatInstant } from '../../kernel/time.js';
 import { DEFAULT_RULES } from '../../rules/defaults.js';
-import { forgeable, withoutGeoData } from '../../rules/explain.js';
+import { forgeable, idle, withoutGeoData } from '../../rules/explain.js';
 import type { RuleSet } from '../../rules/model.js';
 import { parseRules } from '../../rules/parse.js';
 import { ownPackage } from '../../runtime/version.js';
@@ -86,7 +87,7 @@ const CAME = {
 } as const;
 
 /** Whether the rules file is valid, and whether these rules, and those in force, can do what they are meant to. */
-export function checkRules(findings: Findings, { loaded, rules: inForce, untold }: World): void {
+export function checkRules(findings: Findings, { loaded, rules: inForce, untold, clock }: World): void {
   const { config } = loaded;
   const { roles } = config;
   // Other processes do not read it.
@@ -107,7 +108,8 @@ export function checkRules(findings: Findings, { loaded, rules: inForce, untold 
           `in force is version ${inForce.version}, ${CAME[inForce.origin]}, not this file`,
           `stopgap rules show > ${file}, or stopgap rules apply ${file}`,
         );
-      for (const sentence of forgeable(set)) warnings.add(sentence);
+      for (const sentence of [...forgeable(set), ...idle(set, clock.now())]) warnings.add(sentence);
+      for (const sentence of beyondRetention(set, config)) warnings.add(sentence);
       for (const { sentence } of withoutGeoData(set, geoDataOf(config))) warnings.add(sentence);
     } catch (error) {
       eachLine(error, (line) => findings.problem(line, 'stopgap rules check FILE, until it is valid'));
@@ -134,6 +136,17 @@ export function checkRules(findings: Findings, { loaded, rules: inForce, untold 
     );
   for (const warning of warnings)
     findings.warning(warning, 'change the rule, or the setting that it names (docs/reference/rules.md)');
+}
+
+/** The rules that look back further than sends are kept. */
+function beyondRetention({ rules }: RuleSet, { retention }: Config): readonly string[] {
+  return rules.flatMap(({ id, window, turned }) => {
+    const longest = Math.max(window, turned?.window ?? 0);
+    if (longest <= retention.sends) return [];
+    return [
+      `rule "${id}" has a window of ${formatDuration(longest)}, which is longer than retention.sends (${formatDuration(retention.sends)}): it loses its oldest sends`,
+    ];
+  });
 }
 
 /** Which built-in rules a copy of those of an earlier version does not have. Who wrote all rules anew knows it. */

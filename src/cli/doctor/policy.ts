@@ -1,3 +1,4 @@
+import type { Config } from '../../config.js';
 import { formatDuration, MINUTE, parseInstant } from '../../kernel/time.js';
 import type { Findings, World } from './findings.js';
 
@@ -93,6 +94,11 @@ export function checkDovecot(findings: Findings, { loaded, server }: World): voi
       `Dovecot asks about no login for sending (${protocols}): a mail server that checks passwords elsewhere is not protected`,
       RECIPE,
     );
+  if (asked > 0 && isHoldInVain(loaded.config, server.health))
+    findings.warning(
+      'policy.refuse is hold, so that blocked accounts log in where Dovecot asks, and of the mail servers that have asked since the start there is none that can hold their mail',
+      `let the mail server ask the policy service, or set another policy.refuse; ${RECIPE}`,
+    );
   if (asked > proxied && succeeded + failed === 0)
     findings.warning(
       'Dovecot does not report, so that failed logins are not recorded',
@@ -102,6 +108,15 @@ export function checkDovecot(findings: Findings, { loaded, server }: World): voi
   findings.ok(
     `${asked} logins asked about since the start, ${sending} for sending (${protocols}); ${byProxy}${succeeded} reported as passed, ${failed} as failed`,
   );
+}
+
+/** Whether blocks are to hold mail, and nobody has asked who could. Of other processes nothing is known here. */
+function isHoldInVain({ policy, roles }: Config, health: Readonly<Record<string, unknown>>): boolean {
+  const asksElsewhere = policy.listen !== undefined && !roles.includes('policy');
+  if (policy.refuse !== 'hold' || asksElsewhere) return false;
+  const { rcpt, data, endOfMessage } = askedOf(health['policy']);
+  const { holding = 0 } = (health['http'] ?? {}) as { readonly holding?: number };
+  return rcpt + data + endOfMessage + holding === 0;
 }
 
 /** A follower lets hear from it every five minutes. */

@@ -69,6 +69,23 @@ describe('blocks over HTTP', () => {
     assert.equal(endless.json.indefinite, true);
   });
 
+  test('an account cannot be blocked for mail that arrives, which has none', async () => {
+    const inbound = { subject: { type: 'account', value: 'arrives@x.example' }, direction: 'inbound' };
+    const reply = await server.post(BLOCKS, { ...inbound, duration: '1h' });
+    assert.equal(reply.status, 400);
+    assert.deepEqual(reply.json.errors, [
+      {
+        field: 'direction',
+        message:
+          'must be outbound for an account: inbound mail has none; block an address, a domain or an ip',
+      },
+    ]);
+    const both = await server.post(BLOCKS, inbound);
+    assert.deepEqual(both.json.errors.map(({ field }) => field).sort(), ['direction', 'duration']);
+    const all = await server.post(BLOCKS, { ...inbound, direction: 'all', duration: '1h' });
+    assert.equal(all.status, 201);
+  });
+
   test('every wrong field is named', async () => {
     const reply = await server.post(BLOCKS, {
       subject: { type: 'person', value: 7 },

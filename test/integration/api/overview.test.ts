@@ -270,7 +270,12 @@ describe('senders over a limit that nothing stops', () => {
   });
 
   test('are named where a rule would propose, and their block is of mail of the other direction', async () => {
-    const { id } = await server.block('other@own.example', { direction: 'inbound', duration: '24h' });
+    const subject = { type: 'account', value: 'other@own.example' } as const;
+    const id = newId();
+    // An earlier version took such a block of an account. The API refuses it.
+    const earlier = { kind: 'impose', subject, direction: 'inbound', duration: DAY, newId: id } as const;
+    const { position } = await server.deps.blockCommands.execute(subject, earlier, { by: 'admin:earlier' });
+    await server.deps.models.reached(position);
     await server.trip('other@own.example', 'propose', 'burst', { observed: 500 });
     const { unstopped } = await overview();
     assert.deepEqual(
@@ -280,7 +285,7 @@ describe('senders over a limit that nothing stops', () => {
     assert.match(unstopped.sentence!, /: a block is of mail of the other direction only\.$/);
     const tripped = await server.get('/api/v1/rules/observed');
     assert.match(tripped.text, /"rule":"burst","action":"propose","subject":\{[^}]*"other@own\.example"/);
-    const again = { subject: { type: 'account', value: 'other@own.example' }, duration: '1h' };
+    const again = { subject, duration: '1h' };
     const { status, text } = await server.post('/api/v1/blocks', again);
     assert.equal(status, 409);
     assert.match(text, /and refuses inbound mail only: nothing was changed/);

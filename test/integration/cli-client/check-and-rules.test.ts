@@ -211,6 +211,12 @@ rules:
       );
       const good = await offline.run('rules', 'check', 'good.yaml');
       assert.deepEqual([good.code, good.err], [0, 'good.yaml: valid, 1 rule, mode observe\n']);
+      const exempt = `exempt:\n  - { subject: { type: ip, value: 192.0.2.1 }, until: 2020-01-01, reason: x }\n`;
+      await writeFile(path.join(offline.cwd, 'idle.yaml'), `${VALID}${exempt}`);
+      assert.match(
+        (await offline.run('rules', 'check', 'idle.yaml')).err,
+        /^warning: the exemption of ip 192\.0\.2\.1 ended at 2020-01-01/m,
+      );
       const bad = await offline.run('rules', 'check', 'bad.yaml');
       assert.equal(bad.code, 1);
       const lines = bad.err.trimEnd().split('\n');

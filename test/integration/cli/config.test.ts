@@ -143,6 +143,25 @@ geoip: { country: places.mmdb }
     assert.doesNotMatch((await right.run('config', 'check')).err, /PROTOCOLS/);
   });
 
+  test('stopgap config check warns of rules that look back further than sends are kept, and of what does nothing in them', async (t) => {
+    const terminal = await terminalWith(t, undefined, {
+      STOPGAP_RULES: 'rules.yaml',
+      STOPGAP_RETENTION_SENDS: '9d',
+    });
+    const rule = (id: string, window: string, more = ''): string =>
+      `  - { id: ${id}, per: account, count: bytes, window: ${window}, limit: 9, then: block, for: 1h${more} }\n`;
+    const rules = rule('month', '30d') + rule('week', '9d') + rule('vain', '1h', ', renewWhileTrying: true');
+    writeFileSync(path.join(terminal.cwd, 'rules.yaml'), `version: 1\nrules:\n${rules}`);
+    const { code, out, err } = await terminal.run('config', 'check');
+    assert.deepEqual([code, out], [0, 'ok\n']);
+    assert.match(
+      err,
+      /^warning: rule "month" has a window of 30d, which is longer than retention\.sends \(9d\): it loses its oldest sends/m,
+    );
+    assert.match(err, /^warning: rule "vain": renewWhileTrying does nothing at a count of bytes/m);
+    assert.doesNotMatch(err, /"week"/);
+  });
+
   test('stopgap config check warns of a data directory where nothing can be kept', async (t) => {
     for (const [data, says] of [
       ['/proc/x', /^warning: data.* in \/proc: 0 MB of 0 MB free; .*name another directory in data/m],

@@ -192,6 +192,32 @@ describe('stopgap doctor, of mail servers that ask and report', () => {
     assert.equal(well.findings.filter(({ check }) => check === 'dovecot').length, 1);
   });
 
+  test('stopgap doctor says that Dovecot lets blocked logins pass for a mail server that would hold, and none can', async (t) => {
+    const cwd = await workDir(t);
+    const env = {
+      ...QUIET,
+      STOPGAP_API_LISTEN: `127.0.0.1:${await freePort()}`,
+      STOPGAP_POLICY_REFUSE: 'hold',
+    };
+    const served = await ServedHere.start(t, cwd, env);
+    const told = (url: string, body: unknown): Promise<Response> =>
+      served.api('POST', url, served.told('API token'), body);
+    const warned = async (): Promise<boolean> =>
+      (await doctor(t, { env }, cwd)).findings.some(
+        ({ check, outcome, detail }) =>
+          check === 'dovecot' &&
+          outcome === 'warning' &&
+          /blocked accounts log in.*none that can/.test(detail),
+      );
+    const account = 'alice@example.com';
+    await told('/dovecot/policy?command=allow', { login: account, protocol: 'smtp', success: true });
+    assert.equal(await warned(), true);
+    await told('/api/v1/decide', { account });
+    assert.equal(await warned(), true, 'it asks, and cannot hold');
+    await told('/api/v1/decide', { account, holds: true });
+    assert.equal(await warned(), false);
+  });
+
   test('stopgap doctor finds a follower without lines', async (t) => {
     const cwd = await workDir(t);
     const api = await freePort();

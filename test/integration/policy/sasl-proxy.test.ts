@@ -15,6 +15,7 @@ import { eventually } from '../../support/smtp/eventually.js';
 import { startSaslProxy } from '../../support/smtp/sasl-proxy.js';
 import { workDir } from '../../support/smtp/served.js';
 import { ALICE, BOB, Stopgap } from '../../support/smtp/stopgap.js';
+import { Terminal } from '../cli-client/support.js';
 
 const GREETING = 'VERSION\t1\t2\nMECH\tPLAIN\tplaintext\nSPID\t9\nCUID\t1\nCOOKIE\t0123\nDONE\n';
 
@@ -109,7 +110,7 @@ async function behindProxy(
   const dir = await workDir(t);
   const [listen, auth] = [path.join(dir, 'proxy'), await trustingDovecot(t, dir)];
   const url = `http://127.0.0.1:${stopgap.port('HTTP')}`;
-  const args = ['--url', url, '--auth', auth, '--listen', listen, '--failure-delay', '1s'];
+  const args = ['--url', url, '--auth', auth, '--listen', listen, '--failure-delay', '0'];
   await startSaslProxy(t, args, SERVER_TOKEN);
   const server = new Side(net.connect(listen));
   t.after(() => server.socket.destroy());
@@ -303,12 +304,29 @@ describe('the SASL proxy', () => {
     await once(socket, 'close');
   });
 
+  test('takes as the delay of failures what Dovecot may have, none too', async (t) => {
+    const terminal = await Terminal.open({ now: () => 0 }, { STOPGAP_TOKEN: SERVER_TOKEN });
+    t.after(() => terminal.close());
+    const said = async (delay: string): Promise<string> =>
+      (await terminal.run('sasl-proxy', '--auth', 'auth', '--failure-delay', delay)).err;
+    for (const delay of ['0', '0s', '2s', '1m']) assert.match(await said(delay), /systemd passed no socket/);
+    for (const delay of ['2', '61s', '100d', '-1s', '0x0'])
+      assert.match(
+        await said(delay),
+        /--failure-delay.*is no delay of failures; use 0s to 60s, as auth_failure_delay of Dovecot has it/,
+      );
+  });
+
   test('holds a failure back as long as Dovecot does, which looks each half second at whole seconds', () => {
     const late = (fraction: number, delay = 2000): number => lateness(1_700_000_000_000 + fraction, delay);
     assert.deepEqual(
       [0, 1, 499, 500, 501, 999].map((fraction) => late(fraction)),
       [2000, 2000, 2000, 1500, 1500, 1500],
     );
-    assert.equal(late(700, 0), 0);
+    assert.equal(late(999, 1000), 500);
+    assert.deepEqual(
+      [0, 1, 700].map((fraction) => late(fraction, 0)),
+      [500, 500, 500],
+    );
   });
 });

@@ -211,6 +211,10 @@ smtp:
   const { smtp } = load(context, { yaml, env }).config;
   assert.equal(smtp.submission.length, 1);
   assert.deepEqual(smtp.inbound, []);
+  const rest = { STOPGAP_SMTP_SUBMISSION_TLS_MODE: 'starttls', STOPGAP_SMTP_SUBMISSION_PROXY: '10.0.0.0/8' };
+  assert.deepEqual(load(context, { yaml, env: rest }).config.smtp.submission, []);
+  const none = yaml.replace('submission: off', 'submission: []');
+  assert.deepEqual(load(context, { yaml: none, env: rest }).config.smtp.submission, []);
 });
 
 test('an unknown variable is refused with the nearest right one', (context) => {
@@ -222,6 +226,17 @@ test('an unknown variable is refused with the nearest right one', (context) => {
   assert.match(
     problem('STOPGAP_COMPLETELY_DIFFERENT'),
     /unknown variable; see docs\/reference\/configuration\.md/,
+  );
+  const fromFile = Object.keys(OTHER_VARIABLES).map((name) => problem(`${name}_FILE`));
+  assert.ok(
+    fromFile.includes(
+      'STOPGAP_TOKEN_FILE: unknown variable; give the file to each command with --token-file',
+    ),
+  );
+  assert.ok(fromFile.includes('STOPGAP_URL_FILE: unknown variable; did you mean STOPGAP_URL?'));
+  assert.equal(
+    problem('STOPGAP_TOKN_FILE'),
+    'STOPGAP_TOKN_FILE: unknown variable; did you mean STOPGAP_TOKEN?',
   );
   const env = Object.fromEntries(Object.keys(OTHER_VARIABLES).map((name) => [name, '']));
   assert.equal(

@@ -428,6 +428,52 @@ test('a warning names a policy service that others can reach, and one that nobod
   assert.deepEqual(warned(`${RELAY}policy: { listen: 'unix:/srv/policy' }\n`), []);
 });
 
+test('a warning names listeners for mail in a process that has no role smtp, and nothing else of them', (context) => {
+  const listeners = `smtp:
+  relay: { url: smtp://127.0.0.1:25 }
+  submission: { listen: 127.0.0.1:2587 }
+  inbound: { listen: 127.0.0.1:2525, domains: x.example, tls: { mode: implicit } }
+`;
+  const withRoles = (roles: string): readonly string[] =>
+    load(context, { yaml: `${listeners}policy: { listen: 10040 }\nroles: [${roles}]\n` }).warnings;
+  assert.deepEqual(withRoles('policy, detector, api, worker'), [
+    'stopgap.yaml:3:3: smtp.submission: nobody listens there without the role smtp',
+    'stopgap.yaml:4:3: smtp.inbound: nobody listens there without the role smtp',
+  ]);
+  assert.match(
+    withRoles('smtp, policy, detector, api, worker').join('\n'),
+    /do not speak implicit TLS.*\n.*goes to the upstream of submissions/,
+  );
+  // Processes that share a store may share a file too.
+  const shared = `${listeners}store: kurrentdb://k.example:2113?tls=false\nroles: [detector]\n`;
+  assert.deepEqual(load(context, { yaml: shared }).warnings, []);
+  const without = `${RELAY}policy: { listen: 10040 }\nroles: [policy, detector, api, worker]\n`;
+  assert.deepEqual(load(context, { yaml: without }).warnings, []);
+  const off = without.replace('relay:', 'submission: off, relay:');
+  assert.deepEqual(load(context, { yaml: off }).warnings, []);
+});
+
+test('a warning says what no protocol of Dovecot means', (context) => {
+  const { warnings } = load(context, { yaml: `${RELAY}dovecot: { protocols: [] }\n` });
+  assert.match(
+    warnings.join('\n'),
+    /^stopgap\.yaml:2:\d+: dovecot\.protocols: an empty list has neither smtp nor submission: /,
+  );
+});
+
+test('the authorization of a hook goes to no other host in clear text', (context) => {
+  const hook = (url: string, more = ', authorization: secret'): Given => ({
+    yaml: `${RELAY}hooks: { run: '${url}'${more} }\n`,
+    files: { secret: 'x' },
+  });
+  assert.deepEqual(problemsOf(context, hook('http://hooks.example/x')), [
+    'stopgap.yaml:2:15: hooks.run: would give hooks.authorization in clear text; use https://, or http:// on loopback',
+  ]);
+  for (const url of ['https://hooks.example/x', 'http://127.0.0.1:9/x', 'http://[::1]:9', 'http://localhost'])
+    assert.doesNotThrow(() => load(context, hook(url)), url);
+  assert.doesNotThrow(() => load(context, hook('http://hooks.example/x', '')));
+});
+
 test('a warning names what is odd but possible', (context) => {
   const { warnings } = load(context, {
     env: {

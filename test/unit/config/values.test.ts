@@ -55,8 +55,8 @@ for (const [name, parser, raw, wanted] of good) {
 const bad: Array<[name: string, parser: Parser<unknown>, raw: unknown, says: RegExp]> = [
   ['size of an unknown unit', asSize, '50XB', /"50XB" is no size; use a size such as 50MB/],
   ['negative size', asSize, -1, /no size/],
-  ['size below a KiB', asSize, 10, /use 1KiB to 2GiB/],
-  ['size above 2 GiB', asSize, '3GiB', /use 1KiB to 2GiB/],
+  ['size below a KiB', asSize, 10, /use 1KiB to 2047MiB$/],
+  ['size of 2 GiB', asSize, '2GiB', /use 1KiB to 2047MiB$/],
   ['size that is a list', asSize, ['50MB'], /no size/],
   ['port beyond 65535', asListen, '127.0.0.1:70000', /port 70000 does not exist/],
   ['IPv6 without brackets', asListen, '::1:2587', /use host:port/],
