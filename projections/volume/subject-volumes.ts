@@ -1,5 +1,6 @@
 import { GRACE, GRACE_FACTOR } from '../../src/blocks/state.js';
 import type { Instant } from '../../src/kernel/time.js';
+import { CLOCK_TOLERANCE } from '../../src/sending/events.js';
 import type { Grace, InForce } from '../../src/rules/explain.js';
 import { WINDOW_MAX, ceilingOf } from '../../src/rules/model.js';
 import type { Rule, Sum, VersionedRules } from '../../src/rules/model.js';
@@ -323,7 +324,9 @@ export class SubjectVolumes {
   /** The judgement that gives an account its grace, if any. */
   #graced(value: string, now: Instant): JudgedThrough | undefined {
     const judged = this.#judged.get(value);
-    return judged !== undefined && now < judged.at + GRACE ? judged : undefined;
+    // Not one that a clock which was ahead has dated: its grace would last until that date.
+    const isRecent = judged !== undefined && judged.at <= now + CLOCK_TOLERANCE && now < judged.at + GRACE;
+    return isRecent ? judged : undefined;
   }
 
   /** The counts of its windows. Changes nothing, for any `now`. */

@@ -7,6 +7,7 @@ import {
   DURATION_FORM,
   formatDuration,
   formatInstant,
+  LONGEST_SPAN,
   parseDuration,
   parseInstant,
   SECOND,
@@ -68,9 +69,6 @@ export function spanView(length: Milliseconds | null): string {
   return length === null ? INDEFINITE : formatDuration(length);
 }
 
-/** Ten years. A longer time should be indefinite. */
-const LONGEST: Milliseconds = 3650 * DAY;
-
 export const noteInput = z.string('must be a text').max(2000, 'at most 2000 characters');
 
 /**
@@ -105,8 +103,8 @@ export function checkedSubject(read: () => Subject, context: z.RefinementCtx): S
 
 export const durationInput = z.string(`must be ${DURATION_FORM}`).transform((text, context): Milliseconds => {
   const span = parseDuration(text);
-  if (span !== undefined && span >= SECOND && span <= LONGEST) return span;
-  context.addIssue({ code: 'custom', message: `must be ${DURATION_FORM}, at most ${LONGEST / DAY}d` });
+  if (span !== undefined && span >= SECOND && span <= LONGEST_SPAN) return span;
+  context.addIssue({ code: 'custom', message: `must be ${DURATION_FORM}, at most ${LONGEST_SPAN / DAY}d` });
   return z.NEVER;
 });
 

@@ -8,7 +8,7 @@ import { relative } from './client-format.js';
 import { actorName } from '../kernel/actor.js';
 import { printable } from '../kernel/printable.js';
 import type { Milliseconds } from '../kernel/time.js';
-import { formatInstant, parseDuration } from '../kernel/time.js';
+import { DAY, formatInstant, LONGEST_SPAN, parseDuration } from '../kernel/time.js';
 import type { CliIo } from './io.js';
 import { wordsOption } from './options.js';
 import { asJson, done, note, noteMore, print, readNamed, table, warn } from './io.js';
@@ -129,8 +129,10 @@ function warnOfUnused(io: CliIo, { unused }: Detail): void {
 
 export function durationOf(text: string): Milliseconds {
   const span = parseDuration(text);
-  if (span !== undefined) return span;
-  throw new InvalidArgumentError('It must be a duration such as 90s, 10m, 24h or 35d.');
+  if (span === undefined)
+    throw new InvalidArgumentError('It must be a duration such as 90s, 10m, 24h or 35d.');
+  if (span > LONGEST_SPAN) throw new InvalidArgumentError(`It must be at most ${LONGEST_SPAN / DAY}d.`);
+  return span;
 }
 
 /** The new override: the one before, with the given values over it. */

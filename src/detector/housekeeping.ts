@@ -6,8 +6,8 @@ import { exemptNote } from '../blocks/decide.js';
 import type { BlockCommandHandler } from '../commands/block-commands.js';
 import type { ErrorCode } from '../kernel/errors.js';
 import { messageOf, StopgapError } from '../kernel/errors.js';
-import type { AlarmClock, Clock, Milliseconds } from '../kernel/time.js';
-import { HOUR, MINUTE, SECOND } from '../kernel/time.js';
+import type { AlarmClock, Clock, Instant, Milliseconds } from '../kernel/time.js';
+import { DAY, formatInstant, HOUR, MINUTE, SECOND } from '../kernel/time.js';
 import { decisionFields } from '../log/decisions.js';
 import { Trouble } from '../log/trouble.js';
 import { TimeSlice } from '../runtime/clock.js';
@@ -121,15 +121,69 @@ function every(
  */
 const JOURNALS = [SEND_CATEGORY, AUTH_CATEGORY, PROFILE_CATEGORY];
 
-/** Deletes events older than their retention: soon after the start, then every hour. */
-export function keepSwept(store: Pick<EventStore, 'sweep'>, clock: AlarmClock, log: Logger): () => void {
+/** For how long the clock must have gone as it goes now before anything is deleted by it. */
+const PROVEN: Milliseconds = DAY;
+/** How long nothing may have been written before that: a weekend. */
+const SILENCE: Milliseconds = 2 * DAY;
+/** By how much the clock is put right between two sweeps, at most, if it was as good as right. */
+const PUT_RIGHT: Milliseconds = HOUR;
+
+/** For how long nobody has set the clock, as far as this process saw it. */
+class Steadiness {
+  readonly #clock: AlarmClock;
+  #since: Milliseconds;
+  #looked: Milliseconds;
+  #saw: Instant;
+
+  constructor(clock: AlarmClock) {
+    this.#clock = clock;
+    this.#since = this.#looked = clock.monotonic();
+    this.#saw = clock.now();
+  }
+
+  look(): Milliseconds {
+    const [looked, saw] = [this.#clock.monotonic(), this.#clock.now()];
+    if (Math.abs(saw - this.#saw - (looked - this.#looked)) > PUT_RIGHT) this.#since = looked;
+    this.#looked = looked;
+    this.#saw = saw;
+    return looked - this.#since;
+  }
+}
+
+/**
+ * Deletes events older than their retention: soon after the start, then every hour. A clock that is years ahead would
+ * have all of them deleted, for ever. So either the store holds what was written by the same clock a day ago, or this
+ * process has seen it go for as long.
+ */
+export function keepSwept(
+  store: Pick<EventStore, 'sweep' | 'lastWrittenBy'>,
+  clock: AlarmClock,
+  log: Logger,
+): () => void {
   let cancel = (): void => undefined;
+  const steadiness = new Steadiness(clock);
+  let isHeldBack = false;
+  const sweep = async (): Promise<void> => {
+    const now = clock.now();
+    const isProven = steadiness.look() >= PROVEN;
+    const lastAt = await store.lastWrittenBy(now - PROVEN);
+    if (!isProven && lastAt !== undefined && lastAt < now - PROVEN - SILENCE) {
+      if (!isHeldBack)
+        log.warn(
+          { lastAt: formatInstant(lastAt) },
+          'nothing is deleted for a day: the clock is ahead, or nothing was written for long',
+        );
+      isHeldBack = true;
+      return;
+    }
+    isHeldBack = false;
+    const events = await store.sweep(now, JOURNALS);
+    if (events > 0) log.info({ events }, 'events beyond their retention were deleted');
+  };
   const plan = (after: number): void => {
     cancel = clock.after(after, () => {
-      store.sweep(clock.now(), JOURNALS).then(
-        (gone) => gone > 0 && log.info({ events: gone }, 'events beyond their retention were deleted'),
-        (error: unknown) =>
-          log.error({ error: messageOf(error) }, 'the sweep failed; it is tried again in an hour'),
+      sweep().catch((error: unknown) =>
+        log.error({ error: messageOf(error) }, 'the sweep failed; it is tried again in an hour'),
       );
       plan(HOUR);
     });

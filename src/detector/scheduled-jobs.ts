@@ -174,11 +174,27 @@ export class DaySummaryRecorder {
     const written = models.isFreshSince(this.#failedAt) ? this.#write() : Promise.resolve(false);
     this.#running = written.then((complete) => {
       if (this.#stopped) return;
-      const run = (): void => this.#run();
-      this.#cancel = complete
-        ? clock.wakeAt(DAY_SUMMARY_JOB.after(clock.now()), run)
-        : clock.after(AGAIN, run);
+      if (complete) this.#await(DAY_SUMMARY_JOB.after(clock.now()));
+      else this.#cancel = clock.after(AGAIN, () => this.#run());
     });
+  }
+
+  /** Runs at `due`. If somebody sets the clock back meanwhile, the next time is another, and so it is looked at each hour. */
+  #await(due: Instant): void {
+    const { clock } = this.#options;
+    const cancels = [
+      clock.wakeAt(due, () => {
+        this.#cancel();
+        this.#run();
+      }),
+      clock.after(HOUR, () => {
+        this.#cancel();
+        this.#await(Math.min(due, DAY_SUMMARY_JOB.after(clock.now())));
+      }),
+    ];
+    this.#cancel = () => {
+      for (const cancel of cancels) cancel();
+    };
   }
 
   /** @returns false if the store did not take them all */

@@ -31,6 +31,9 @@ export const HOUR: Milliseconds = 60 * MINUTE;
 export const DAY: Milliseconds = 24 * HOUR;
 export const WEEK: Milliseconds = 7 * DAY;
 
+/** The longest span that people may ask for: ten years. */
+export const LONGEST_SPAN: Milliseconds = 3650 * DAY;
+
 const UNITS: ReadonlyArray<readonly [suffix: string, length: Milliseconds]> = [
   ['w', WEEK],
   ['d', DAY],

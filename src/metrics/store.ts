@@ -188,6 +188,7 @@ export function metered(store: EventStore, metrics: StoreMetrics): EventStore {
     subscribe: (options, handler) => store.subscribe(options, handler),
     head: () => measured(() => store.head(), 'head', metrics),
     setRetention: (category, maxAge) => store.setRetention(category, maxAge),
+    lastWrittenBy: (at) => store.lastWrittenBy(at),
     sweep: (now, journals) => store.sweep(now, journals),
     forget: (person, mayGoOn) => store.forget(person, mayGoOn),
     storage: () => store.storage(),

@@ -4,7 +4,7 @@ import type { Channel } from '../config/schema.js';
 import type { Instant, Milliseconds } from '../kernel/time.js';
 import { DAY, SECOND } from '../kernel/time.js';
 import type { Delivery } from './deliveries.js';
-import { Deliveries, isUnderWay, MOST_SINCE } from './deliveries.js';
+import { Deliveries, isAhead, isUnderWay, MOST_SINCE } from './deliveries.js';
 import type { Behind, ChannelEvent, ChannelFact, Decision, Item, Notice } from './events.js';
 import { decisionOf } from './events.js';
 import type { Standing } from './gathering.js';
@@ -115,6 +115,7 @@ export class ChannelState {
 
   /** When what has gathered is told; undefined while nothing has, or nobody takes more. */
   gatheredUntil(now: Instant): Instant | undefined {
+    this.#putRight(now);
     return this.#flushAt(now);
   }
 
@@ -128,7 +129,7 @@ export class ChannelState {
   /** What the process that made it left half done is nobody's: it may be sent at once. */
   orphan(now: Instant): void {
     for (const { notice, state } of this.deliveries)
-      if (state === 'sending') this.#deliveries.change(notice.id, () => ({ nextAt: now }));
+      if (state === 'sending') this.#deliveries.change(notice.id, () => ({ nextAt: now, plannedAt: now }));
   }
 
   /** Passes over an event of its stream that is none of ours. */
@@ -153,20 +154,21 @@ export class ChannelState {
         break;
       case 'NoticeDue': {
         const { notice, breakers = [] } = data;
-        this.#deliveries.put({ notice, attempts: 0, nextAt: at }, revision);
+        this.#deliveries.put({ notice, attempts: 0, nextAt: at }, at, revision);
         for (const breaker of breakers) this.#told.set(breaker, at);
         if (notice.kind === 'test') this.#disabled = false;
         if (notice.kind === 'events' || notice.kind === 'waiting') this.#lastAt = at;
         break;
       }
       case 'NoticeKept':
-        this.#deliveries.put(data, revision);
+        this.#deliveries.put(data, at, revision);
         break;
       case 'NoticeAttempted':
         this.#deliveries.change(data.notice, (one) => ({
           state: 'sending',
           attempts: one.attempts + 1,
           nextAt: at + LEASE,
+          plannedAt: at,
         }));
         break;
       case 'NoticeDelivered':
@@ -178,9 +180,7 @@ export class ChannelState {
         this.#deliveries.change(data.notice, ({ notice: { kind }, told: before }) => {
           const told = [...before, ...(data.told ?? [])];
           if (retryAt === null) return { state: 'dead', error, settledAt: at, told };
-          const isUrgent = kind === 'breaker' || kind === 'test';
-          const quiet = isUrgent ? undefined : quietUntil(this.#rules.quietHours, retryAt);
-          return { state: 'waiting', error, nextAt: quiet ?? retryAt, told };
+          return { state: 'waiting', error, nextAt: this.#quietOf(kind, retryAt), plannedAt: at, told };
         });
         break;
       }
@@ -190,6 +190,7 @@ export class ChannelState {
           state: 'waiting',
           attempts: 0,
           nextAt: at,
+          plannedAt: at,
           settledAt: undefined,
         }));
         break;
@@ -218,6 +219,7 @@ export class ChannelState {
    * is decided once this is recorded.
    */
   decide(now: Instant, circumstances: Circumstances): readonly ChannelFact[] {
+    this.#putRight(now);
     if (this.#disabled || this.through === undefined || this.#seen < this.#seenBefore) return [];
     const room = new Room(circumstances.mostBytes);
     const facts: ChannelFact[] = [];
@@ -258,6 +260,30 @@ export class ChannelState {
     return Math.min(...times.filter((at) => at > now), now + DAY);
   }
 
+  /**
+   * What is dated later than now was dated by a clock that has been put right since. Nothing may wait for that date: a span
+   * that was to pass begins now, and what was last done then counts as never done.
+   */
+  #putRight(now: Instant): void {
+    for (const group of this.#groups.values()) group.since = Math.min(group.since, now);
+    if (this.#checkedAt !== undefined) this.#checkedAt = Math.min(this.#checkedAt, now);
+    if (isAhead(this.#lastAt, now)) this.#lastAt = -Infinity;
+    if (isAhead(this.#idleAt, now)) this.#idleAt = -Infinity;
+    for (const [breaker, at] of this.#told) if (isAhead(at, now)) this.#told.set(breaker, -Infinity);
+    for (const one of this.deliveries) {
+      if (!isUnderWay(one) || !isAhead(one.plannedAt, now)) continue;
+      const { id, kind } = one.notice;
+      const nextAt = one.state === 'sending' ? now + LEASE : this.#quietOf(kind, now);
+      this.#deliveries.change(id, () => ({ nextAt, plannedAt: now }));
+    }
+  }
+
+  /** When a notice of a kind may be sent, from `at` on. */
+  #quietOf(kind: Notice['kind'], at: Instant): Instant {
+    const isUrgent = kind === 'breaker' || kind === 'test';
+    return (isUrgent ? undefined : quietUntil(this.#rules.quietHours, at)) ?? at;
+  }
+
   #flushAt(now: Instant): Instant | undefined {
     const { digest, quietHours } = this.#rules;
     let since = Infinity;
@@ -266,7 +292,7 @@ export class ChannelState {
     const at =
       this.#left().length > 0
         ? this.#checkedAt!
-        : Math.max(since + digest.wait, this.#deliveries.lastAt + digest.interval);
+        : Math.max(since + digest.wait, this.#deliveries.lastAt(now) + digest.interval);
     return Math.max(at, quietUntil(quietHours, Math.max(at, now)) ?? 0);
   }
 

@@ -1,4 +1,5 @@
 import type { Instant } from '../kernel/time.js';
+import { CLOCK_TOLERANCE } from '../sending/events.js';
 import type { ChannelFact, Notice } from './events.js';
 import { ITSELF, UnderWay } from './under-way.js';
 
@@ -9,6 +10,8 @@ export interface Delivery {
   readonly attempts: number;
   /** When it is sent, or may be sent by somebody else. */
   readonly nextAt: Instant;
+  /** When that was decided. */
+  readonly plannedAt: Instant;
   readonly error: string | undefined;
   readonly settledAt: Instant | undefined;
   /** Those of several addresses that took it already. */
@@ -37,19 +40,28 @@ export class Deliveries {
     return [...this.#all.values()];
   }
 
-  /** When people were last told of events; long ago if never. */
-  get lastAt(): Instant {
+  /** When people were last told of events; long ago if never. What a clock that was ahead has dated does not count. */
+  lastAt(now: Instant): Instant {
     let last = -Infinity;
     for (const { notice } of this.#all.values())
-      if (notice.kind === 'events') last = Math.max(last, notice.at);
+      if (notice.kind === 'events' && !isAhead(notice.at, now)) last = Math.max(last, notice.at);
     return last;
   }
 
   /** What was recorded of it again moves it on in the stream alone. */
-  put({ notice, attempts, nextAt, error, told = [] }: Waiting, revision: number): void {
+  put({ notice, attempts, nextAt, error, told = [] }: Waiting, plannedAt: Instant, revision: number): void {
     const { id, to = ITSELF } = notice;
     if (!this.#all.has(id)) {
-      this.#all.set(id, { notice, state: 'waiting', attempts, nextAt, error, settledAt: undefined, told });
+      this.#all.set(id, {
+        notice,
+        state: 'waiting',
+        attempts,
+        nextAt,
+        plannedAt,
+        error,
+        settledAt: undefined,
+        told,
+      });
       if (told.length === 0) this.underWay.change(to, 1);
     }
     this.#recorded.set(id, revision);
@@ -85,6 +97,11 @@ export class Deliveries {
       };
     }
   }
+}
+
+/** Whether an instant was written by a clock that was ahead. Clocks of several processes differ a little. */
+export function isAhead(at: Instant, now: Instant): boolean {
+  return at > now + CLOCK_TOLERANCE;
 }
 
 export function isUnderWay({ state }: Delivery): boolean {

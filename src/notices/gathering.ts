@@ -45,7 +45,7 @@ class OfOneType {
 /** What gathers for one receiver until it is told. */
 export class Gathering {
   /** When the first of it happened. */
-  readonly since: Instant;
+  since: Instant;
   /** The position before the first of it. */
   readonly after: number;
   /** What is handed over again is not counted again. */

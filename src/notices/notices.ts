@@ -263,7 +263,8 @@ export class Notices {
     if (this.#closing.signal.aborted) return;
     const { clock } = this.#options;
     const next = Math.min(...[...this.#channels.values()].map(({ state }) => state.nextAt(looked)));
-    const left = next - clock.now();
+    // Somebody may set the clock meanwhile.
+    const left = Math.min(next - clock.now(), HOUR);
     // It fell due while the round went on.
     if (pause === undefined && left <= 0) this.#again = true;
     else this.#cancel = clock.after(pause ?? Math.max(SECOND / 10, left), () => this.#tick());

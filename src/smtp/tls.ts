@@ -261,6 +261,8 @@ async function isGood(files: CertificateFiles, hostname: string, now: Instant): 
   const leaf = parseCertificate(cert);
   if (leaf?.checkHost(hostname) === undefined) return false;
   if (Date.parse(leaf.validTo) - now < RENEW_BEFORE) return false;
+  // It was made while the clock was ahead.
+  if (Date.parse(leaf.validFrom) > now) return false;
   try {
     return leaf.checkPrivateKey(createPrivateKey(key));
   } catch {

@@ -154,6 +154,7 @@ export class OutboxedStore implements EventStore {
   head: EventStore['head'] = () => this.#remote.head();
   setRetention: EventStore['setRetention'] = (category, maxAge) =>
     this.#remote.setRetention(category, maxAge);
+  lastWrittenBy: EventStore['lastWrittenBy'] = (at) => this.#remote.lastWrittenBy(at);
   sweep: EventStore['sweep'] = (now, journals) => this.#remote.sweep(now, journals);
 
   /** What waits here is forgotten too; elsewhere each node has an outbox of its own. */

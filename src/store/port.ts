@@ -216,6 +216,14 @@ export interface EventStore {
   setRetention(category: string, maxAge: Milliseconds | undefined): Promise<void>;
 
   /**
+   * When the last event was written that the log held at an instant; undefined if it held none then, and where
+   * {@link sweep} deletes nothing.
+   *
+   * @throws StoreUnavailable
+   */
+  lastWrittenBy(at: Instant): Promise<Instant | undefined>;
+
+  /**
    * Deletes what has outlived its retention at `now`, in slices that do not stall appends. Resolves with
    * how many events went. Ever-lasting categories are untouched. Much free space is given back to the disk.
    *

@@ -242,6 +242,7 @@ export function tracedStore(store: EventStore, tracing: Tracing): EventStore {
     subscribe: (options, handler) => store.subscribe(options, handler),
     head: () => store.head(),
     setRetention: (category, maxAge) => store.setRetention(category, maxAge),
+    lastWrittenBy: (at) => store.lastWrittenBy(at),
     sweep: (now, journals) => store.sweep(now, journals),
     forget: (person, mayGoOn) => store.forget(person, mayGoOn),
     storage: () => store.storage(),

@@ -265,10 +265,17 @@ export async function checkClock(findings: Findings, { clock, store }: World): P
   if (last === undefined) {
     findings.ok(`it is ${formatInstant(now)} here; no event to compare it with was read`);
   } else if (last > now + TOLERANCE) {
-    findings.problem(
-      `the last event was written at ${formatInstant(last)}, ${formatDuration(last - now)} from now`,
-      'set the clock, and keep it by NTP: blocks end later by as much as it was set back',
-    );
+    const what = `event was written at ${formatInstant(last)}, ${formatDuration(last - now)} from now`;
+    if (store!.newestRecordedAt! > now + TOLERANCE)
+      findings.problem(
+        `the last ${what}`,
+        'set the clock if it is wrong here, and keep it by NTP: blocks end later by as much as it was set back',
+      );
+    else
+      findings.warning(
+        `an ${what}, and later ones by a clock that was set back`,
+        `if it is ${formatInstant(now)} now, the clock was ahead and is right again; keep it by NTP`,
+      );
   } else {
     findings.ok(`it is ${formatInstant(now)} here, after the last event in the store`);
   }

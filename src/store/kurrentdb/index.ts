@@ -63,7 +63,8 @@ export interface KurrentStoreOptions {
  * - `duplicate` is reported if this process can know: by positions that it had seen when the append was sent.
  * - `setRetention` lasts for this process. It puts `$maxAge` on each stream of the category with its first append, which
  *   resolves when both are written, and passes over what is older in `readAll` and subscriptions. Deleting is the
- *   server's scavenge, which runs on each node: `sweep` deletes nothing and resolves with 0.
+ *   server's scavenge, which runs on each node: `sweep` deletes nothing and resolves with 0, and
+ *   `lastWrittenBy` tells nothing.
  * - At most 1 MiB an append, as the server is set by default; ids must be UUIDs; streams must not begin with `$`.
  *
  * @throws StoreRefused if the URL cannot be used, or the server refuses user or password
@@ -282,6 +283,11 @@ export class KurrentEventStore implements EventStore {
   async setRetention(category: string, maxAge: Milliseconds | undefined): Promise<void> {
     this.#checkOpen();
     this.#retention.set(category, maxAge);
+  }
+
+  async lastWrittenBy(): Promise<undefined> {
+    this.#checkOpen();
+    return undefined;
   }
 
   async sweep(_now: Instant): Promise<number> {

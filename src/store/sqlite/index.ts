@@ -165,6 +165,11 @@ export class SqliteEventStore implements EventStore {
     await this.writer.call({ kind: 'retain', category, maxAge: maxAge ?? null });
   }
 
+  async lastWrittenBy(at: Instant): Promise<Instant | undefined> {
+    this.#checkOpen();
+    return this.#reader.lastWrittenBy(at);
+  }
+
   async sweep(now: Instant, journals: readonly string[] = []): Promise<number> {
     let total = 0;
     for (;;) {

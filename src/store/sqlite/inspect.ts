@@ -33,6 +33,8 @@ export interface StoreInspection {
   readonly unread?: string | undefined;
   /** When the last event was written; undefined without one. */
   readonly lastRecordedAt?: Instant | undefined;
+  /** When the newest event was written: earlier than that if the clock was set back in between. */
+  readonly newestRecordedAt?: Instant | undefined;
 }
 
 export interface StoreCounts {
@@ -129,13 +131,19 @@ function faultOf(header: Buffer | undefined): string | undefined {
   return undefined;
 }
 
-function lookThrough(db: Database.Database): Pick<StoreInspection, 'fault' | 'lastRecordedAt'> {
+function lookThrough(
+  db: Database.Database,
+): Pick<StoreInspection, 'fault' | 'lastRecordedAt' | 'newestRecordedAt'> {
   try {
     const finding = db.pragma('quick_check(1)', { simple: true }) as string;
     if (finding !== 'ok') return { fault: `it is damaged (${finding})` };
     const last = db.prepare<[], number | null>('SELECT max(recorded_at) FROM events').pluck().get();
     // By time, not by position: after the clock was set back the newest event says nothing of those before.
-    return { lastRecordedAt: last ?? undefined };
+    const newest = db
+      .prepare<[], number>('SELECT recorded_at FROM events ORDER BY position DESC LIMIT 1')
+      .pluck()
+      .get();
+    return { lastRecordedAt: last ?? undefined, newestRecordedAt: newest };
   } catch (error) {
     if (!(error instanceof Database.SqliteError)) throw error;
     return { fault: `it is damaged (${error.message})` };

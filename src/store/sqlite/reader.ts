@@ -3,13 +3,14 @@ import Database from 'better-sqlite3';
 import { isThere } from '../../accounts/private-file.js';
 import { messageOf } from '../../kernel/errors.js';
 import type { RecordedEvent } from '../../kernel/events.js';
+import type { Instant } from '../../kernel/time.js';
 import type { Slice } from '../cursor.js';
 import { Cursor } from '../cursor.js';
 import type { EventStore, ReadAllOptions, StorageUse } from '../port.js';
 import { StoreDamaged, StoreRefused, StoreUnavailable } from '../port.js';
 import { refuseUnloadable } from './library.js';
 import { damageOf } from './opening.js';
-import { storageOf } from './storage.js';
+import { lastWrittenBy, storageOf } from './storage.js';
 import type { EventRow } from './schema.js';
 import { APPLICATION_ID, EVENT_COLUMNS, fromRow, readHead, SCHEMA_VERSION } from './schema.js';
 import { recentlyUsed } from '../../runtime/recently-used.js';
@@ -222,6 +223,11 @@ export class Reader {
     } catch (error) {
       throw this.#fault('measured', error);
     }
+  }
+
+  /** @throws StoreUnavailable */
+  lastWrittenBy(at: Instant): Instant | undefined {
+    return this.#guarded(() => lastWrittenBy(this.#db, at));
   }
 
   /** Streams have other names now. */

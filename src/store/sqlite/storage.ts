@@ -3,6 +3,7 @@ import { statfs } from 'node:fs/promises';
 import path from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import type Database from 'better-sqlite3';
+import type { Instant } from '../../kernel/time.js';
 import type { CategoryUse, StorageUse } from '../port.js';
 
 /** A category with more events is estimated: to count these takes some milliseconds. */
@@ -67,4 +68,26 @@ function useOf(db: Database.Database, id: number): Omit<CategoryUse, 'category'>
   }
   const events = Math.max(counted, Math.round((found / (SAMPLES * SAMPLED)) * span));
   return { events, isEstimate: true, oldestAt };
+}
+
+/**
+ * When the last event was written that the log held at an instant. It looks at some of them only: no index orders them by
+ * time, and they are in its order as long as nobody sets the clock back. What it finds was written by then all the same.
+ */
+export function lastWrittenBy(db: Database.Database, at: Instant): Instant | undefined {
+  const next = db.prepare<[number], { readonly position: number; readonly recordedAt: Instant }>(
+    'SELECT position, recorded_at AS recordedAt FROM events WHERE position >= ? ORDER BY position LIMIT 1',
+  );
+  let found: Instant | undefined;
+  let from = next.get(0)?.position ?? 1;
+  let to = db.prepare<[], number | null>('SELECT max(position) FROM events').pluck().get() ?? 0;
+  while (from <= to) {
+    const middle = from + Math.floor((to - from) / 2);
+    const { position, recordedAt } = next.get(middle)!;
+    if (recordedAt <= at) {
+      found = recordedAt;
+      from = position + 1;
+    } else to = middle - 1;
+  }
+  return found;
 }

@@ -112,6 +112,8 @@ describe('stopgap override', () => {
     const wrong = await set('--for', 'soon');
     assert.equal(wrong.code, 2);
     assert.match(wrong.err, /must be a duration such as 90s, 10m, 24h or 35d/);
+    const far = await set('--for', '999999999w');
+    assert.deepEqual([far.code, /must be at most 3650d/.test(far.err)], [2, true]);
   });
 
   test('stopgap override a limit whose time is over does not come back with the next set', async () => {

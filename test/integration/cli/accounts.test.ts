@@ -192,6 +192,10 @@ test('a token is alone on standard output, and works until it is revoked', async
     /^agency {2}domain {4}2026\S+ {2}until 2026-02-01T03:04:05.000Z {2}b.example c.example$/m,
   );
   assert.equal((await stopgap({ cwd }, 'token', 'revoke', 'agency')).code, 0);
+  const far = ['--role', 'viewer', '--for', '999999999w'];
+  const refused = await stopgap({ cwd }, 'token', 'add', '--name', 'far', ...far);
+  assert.deepEqual([refused.code, refused.out], [2, '']);
+  assert.match(refused.err, /'--for <duration>' argument '999999999w' is invalid\. It must be at most 3650d/);
   const json = await stopgap({ cwd }, 'token', 'list', '--json');
   assert.deepEqual(JSON.parse(json.out), [
     { name: 'ops', role: 'operator', domains: [], addedAt: '2026-01-02T03:04:05.000Z', expiresAt: null },

@@ -172,6 +172,20 @@ test('a certificate that is gone and comes back as it was is told once, and its 
   assert.equal(refusals.length, 2, 'the next time is told again');
 });
 
+test('a self-signed certificate that was made while the clock was ahead is made anew once it is right', async (context) => {
+  const directory = path.join(temporaryDirectory(context), 'tls');
+  let now = Date.now() + 700 * DAY;
+  const moving = { now: () => now };
+  const files = await ensureSelfSigned(directory, 'a.example', moving);
+  const selfSigned = { directory, hostname: 'a.example' };
+  const certificate = await new ListenerCertificate({ files, selfSigned, clock: moving }).load();
+  const before = certificate.expiresAt;
+  assert.equal(await certificate.check(), false);
+  now -= 700 * DAY;
+  assert.equal(await certificate.check(), true);
+  assert.equal(certificate.expiresAt, before - 700 * DAY);
+});
+
 test('a self-signed certificate of a long-running server is renewed in time', async (context) => {
   const directory = path.join(temporaryDirectory(context), 'tls');
   let now = Date.now();

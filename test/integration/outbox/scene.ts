@@ -58,6 +58,7 @@ class Distant implements EventStore {
   subscribe: EventStore['subscribe'] = (...args) => this.inner.subscribe(...args);
   head: EventStore['head'] = () => this.inner.head();
   setRetention: EventStore['setRetention'] = (...args) => this.inner.setRetention(...args);
+  lastWrittenBy: EventStore['lastWrittenBy'] = (at) => this.inner.lastWrittenBy(at);
   sweep: EventStore['sweep'] = (...args) => this.inner.sweep(...args);
   forget: EventStore['forget'] = (...args) => this.inner.forget(...args);
   storage: EventStore['storage'] = () => this.inner.storage();

@@ -111,6 +111,23 @@ class Scene {
 }
 
 describe('the summaries of days', () => {
+  test('are written when they are due by a clock that was years ahead and was put right', async (t) => {
+    const scene = await Scene.open(t);
+    scene.clock.jump(730 * DAY);
+    const detector = await scene.detector(t);
+    await scene.settled(detector);
+    scene.clock.jump(-730 * DAY);
+    await scene.send([0], 2);
+    await scene.pass(15 * HOUR, detector);
+    assert.deepEqual(await scene.days(), [], 'midnight: what comes late is waited for');
+    await scene.pass(HOUR, detector);
+    assert.deepEqual(await scene.days(), ['user0 0 2']);
+    await scene.send([0]);
+    await scene.pass(DAY, detector);
+    assert.deepEqual(await scene.days(), ['user0 0 2', 'user0 1 1']);
+    assert.equal(scene.clock.waiting, 2, 'of one run');
+  });
+
   test('are written an hour after midnight, each once, in the streams of their senders', async (t) => {
     const scene = await Scene.open(t);
     const detector = await scene.detector(t);

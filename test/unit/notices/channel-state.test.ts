@@ -563,6 +563,92 @@ describe('a channel of notices', () => {
   });
 });
 
+describe('a channel of notices whose clock was ahead', () => {
+  const AHEAD = 700 * DAY;
+
+  test('tells of what happens once the clock is right, after its usual wait, also after a start', () => {
+    for (const restarts of [false, true]) {
+      const world = new World(RULES);
+      world.now += AHEAD;
+      world.happens();
+      world.passes(MINUTE);
+      world.now = NOON;
+      if (restarts) world.restart();
+      world.happens();
+      world.passes(MINUTE);
+      world.happens();
+      world.passes(6 * MINUTE);
+      const [, ...told] = world.told();
+      assert.deepEqual(told, ['events itself {"imposed":1} +30s', 'events itself {"imposed":1} +330s']);
+    }
+  });
+
+  test('tells of what had gathered then, also where a digest had no room for all of it', () => {
+    const world = new World(RULES);
+    world.now += AHEAD;
+    world.happens();
+    world.feed(world.workers[0]!);
+    world.now = NOON;
+    assert.equal(world.workers[0]!.state.gatheredUntil(NOON), NOON + 30 * SECOND);
+    world.passes(MINUTE);
+    assert.deepEqual(world.told(), ['events itself {"imposed":1} +30s']);
+    const { state } = world.workers[0]!;
+    world.now += AHEAD;
+    world.happens();
+    world.record([
+      {
+        type: 'ChannelFollowed',
+        data: { through: state.through!, behind: [{ through: state.through!, left: true }] },
+      },
+    ]);
+    world.feed(world.workers[0]!);
+    world.now = NOON + HOUR;
+    world.passes(MINUTE);
+    assert.deepEqual(world.told().slice(1), ['events itself {"imposed":1} +3600s']);
+  });
+
+  test('sends at once what waited then, and in quiet hours after them, also after a start', () => {
+    for (const restarts of [false, true]) {
+      const world = new World({ ...RULES, quietHours: { from: 13 * 60, to: 14 * 60, zone: 'UTC' } });
+      world.now += AHEAD;
+      world.happens();
+      world.away.add('itself');
+      world.passes(MINUTE);
+      world.now = NOON + HOUR;
+      if (restarts) world.restart();
+      world.away.clear();
+      world.passes(30 * MINUTE);
+      const states = (): readonly string[] => world.workers[0]!.state.deliveries.map(({ state }) => state);
+      assert.deepEqual(states(), ['waiting']);
+      world.passes(31 * MINUTE);
+      assert.deepEqual(states(), ['delivered']);
+    }
+  });
+
+  test('tells of open circuit breakers and of proposals that wait once the clock is right', () => {
+    const world = new World({ ...RULES, events: ['proposed', 'breaker'] });
+    world.breakers = [BREAKER];
+    const subject = { type: 'account', value: 'a@example.com' } as const;
+    world.waiting = [
+      { event: 'proposed', position: 1, at: NOON, by: 'rule:burst', block: 'p', subject, why: 'too many' },
+    ];
+    world.now += AHEAD;
+    world.passes(5 * HOUR, MINUTE);
+    const before = world.told().length;
+    world.now = NOON;
+    world.passes(4 * HOUR - MINUTE, MINUTE);
+    assert.deepEqual(world.told().slice(before), [
+      'breaker itself {"breaker":1} +0s',
+      'waiting itself {"proposed":1} +0s',
+    ]);
+    world.breakers = [];
+    world.passes(10 * MINUTE, MINUTE);
+    world.breakers = [BREAKER];
+    world.passes(MINUTE, MINUTE);
+    assert.equal(world.told().filter((one) => one.startsWith('breaker')).length, 4);
+  });
+});
+
 test('quiet hours follow the zone that they name, over midnight and over a change of the clocks', () => {
   const night = { from: 22 * 60, to: 7 * 60, zone: 'Europe/Berlin' };
   assert.equal(quietUntil(night, Date.UTC(2026, 2, 1, 21, 30)), Date.UTC(2026, 2, 2, 6));

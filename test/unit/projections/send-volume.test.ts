@@ -457,6 +457,14 @@ describe('a release', () => {
     assert.ok(verdict.evidence.firstPosition > judged);
   });
 
+  test('triples nothing once a clock that was ahead has been put right', () => {
+    const stage = new Stage(RULES);
+    stage.block(START + 365 * DAY, imposed('b1', ALICE));
+    stage.block(START + 365 * DAY, released('b1'));
+    assert.deepEqual(stage.limits(ALICE, START + 365 * DAY + MINUTE), [30]);
+    assert.deepEqual(stage.limits(ALICE, START), [10]);
+  });
+
   test('takes the account’s sends out of its domain’s window, and leaves the others’', () => {
     const stage = new Stage(RULES);
     const domain: Subject = { type: 'domain', value: 'example.com' };
