@@ -379,7 +379,9 @@ function pendingOn({ ledger }: ReadModels, subject: Subject, now: Instant): stri
 
 /**
  * Verdicts that no event has answered. The set follows from the events alone, live and in a replay, but for those that a detector
- * found nothing to do for: a replay has them again, and it finds nothing again.
+ * found nothing to do for. A replay has them again, a snapshot has not. So what had contained their sender must contain
+ * them still once it has ended, be that recorded or not: `decide` sees to it. One difference stays: what an open circuit
+ * breaker had made a proposal, of a sender of whom one waited, is a block if the breaker is closed at the replay.
  */
 export class UnansweredVerdicts {
   /** By {@link answerKey}, oldest first. */
