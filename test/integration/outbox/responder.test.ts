@@ -51,8 +51,8 @@ async function detect(store: EventStore, clock: ManualClock, rules = RULES): Pro
       responder.remember(verdict);
       if (live) responder.take(verdict);
     },
-    onBlockEvent({ data }) {
-      if ('evidence' in data && data.evidence !== undefined) responder.answered(data.evidence);
+    onBlockEvent({ stream, data }) {
+      if ('evidence' in data && data.evidence !== undefined) responder.answered(stream, data.evidence);
     },
     onRulesChanged: () => undefined,
     onSkipped: () => undefined,
@@ -115,6 +115,35 @@ describe('a detector that was away', () => {
       'a rule had tripped before this start: it is acted upon now / burst / BlockImposed',
     ]);
     await detector.stop();
+  });
+
+  test('blocks each account of an outbreak, though one message has told of them all', async (t) => {
+    const { clock, store, send, imposed } = await stage(t);
+    const outbreak = `version: 1
+rules:
+  - id: together
+    per: domain
+    count: accounts
+    window: 30m
+    limit: 2
+    turned: { count: messages, window: 20m, limit: { baseline: 1x, floor: 1 }, alarm: 1h, after: 1m }
+    then: block
+    for: 1h
+`;
+    const before = await detect(store, clock, outbreak);
+    await before.models.reached(await send(1, 'zoe@example.org'));
+    await before.stop();
+    clock.advance(2 * HOUR);
+    for (let round = 0; round < 4; round++)
+      for (const who of ['ann', 'bob', 'cem']) {
+        clock.advance(SECOND);
+        await send(1, `${who}@example.com`);
+      }
+    const after = await detect(store, clock, outbreak);
+    await after.responder.idle();
+    assert.equal(await imposed(), 3);
+    assert.deepEqual(after.responder.unanswered(), []);
+    await after.stop();
   });
 
   test('but not on one whose block would be over by now', async (t) => {
