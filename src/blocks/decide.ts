@@ -400,8 +400,11 @@ function strengthen(
   const isWider = stronger.direction !== block.direction;
   // What tripped before a person set an earlier end had its answer by then, unless it asks for more than rules had given.
   const isOld = evidence.lastPosition <= block.shortenedThrough && isLater(block.ruled, block.until);
-  if (!isWider && !isLaterBy(step, stronger.until, isOld ? block.ruled : block.until)) return [];
-  return [{ type: 'BlockExtended', data: { block: block.id, ...stronger, evidence } }];
+  const asksForMore = isLaterBy(step, stronger.until, isOld ? block.ruled : block.until);
+  if (!isWider && !asksForMore) return [];
+  const end = isOld && !asksForMore && contains(block, direction) ? block.until : stronger.until;
+  const data = { block: block.id, until: end, direction: stronger.direction, evidence };
+  return [{ type: 'BlockExtended', data }];
 }
 
 function isLaterBy(step: Milliseconds, end: Until, before: Until): boolean {

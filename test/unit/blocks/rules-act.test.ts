@@ -163,6 +163,19 @@ describe('a rule that trips again under a block', () => {
     assert.deepEqual(asked(25, HOUR), [NOW + HOUR]);
   });
 
+  test('does not put off that end either where it widens the block, unless the block did not stop what tripped', () => {
+    const old = evidence({ rule: 'flood', firstPosition: 12, lastPosition: 19 });
+    const cases = [
+      ['outbound', HOUR, T0 + 10 * MINUTE],
+      ['outbound', 2 * HOUR, T0 + 2 * HOUR],
+      ['inbound', HOUR, NOW + HOUR],
+    ] as const;
+    for (const [direction, duration, until] of cases)
+      given([imposedByRule({ direction, until: T0 + HOUR }), byPerson(shortened(T0 + 10 * MINUTE))])
+        .when(act({ terms: terms({ duration, direction: 'all' }), evidence: old }))
+        .then([extended(until, { direction: 'all', evidence: old })]);
+  });
+
   test('makes it indefinite at once, and leaves an indefinite one as it is', () => {
     assert.deepEqual(later(-HOUR, null), [null]);
     assert.deepEqual(later(DAY, HOUR, { until: null }), []);
