@@ -2,7 +2,7 @@ import { InvalidInput, StopgapError } from '../kernel/errors.js';
 import type { Instant, Milliseconds } from '../kernel/time.js';
 import { formatInstant, MINUTE } from '../kernel/time.js';
 import type { Direction, MailDirection, Subject } from '../sending/subjects.js';
-import { trippedBy, uniteDirections } from '../sending/subjects.js';
+import { directionsMeet, trippedBy, uniteDirections } from '../sending/subjects.js';
 import type {
   Act,
   Approve,
@@ -47,7 +47,7 @@ export function decide(command: At<BlockCommand>, standing: Standing): readonly 
       return renew(command, standing);
     case 'observe': {
       const { subject, action, evidence } = command;
-      return isStale(evidence, standing)
+      return isStale(evidence, standing, now)
         ? []
         : [{ type: 'RuleObserved', data: { subject, action, evidence } }];
     }
@@ -97,9 +97,9 @@ export function decide(command: At<BlockCommand>, standing: Standing): readonly 
 
 function act(command: At<Act>, standing: Standing): readonly BlockFact[] {
   const { evidence, now } = command;
-  if (isStale(evidence, standing, trippedBy(command.terms.direction))) return [];
+  if (isStale(evidence, standing, now, trippedBy(command.terms.direction))) return [];
   if (command.onlyPending === true && !isUncontained(command, standing)) return [];
-  if (command.action === 'propose' && evidence.lastPosition <= standing.lapsedThrough) return [];
+  if (command.action === 'propose' && hasLapsed(evidence, standing, now)) return [];
   const exempted = exemptionAt(standing, now) ?? command.exemptedBy;
   if (exempted !== undefined) return [spared(exempted, command.action, evidence)];
   return command.action === 'block' ? blockByRule(command, standing) : propose(command, standing);
@@ -127,14 +127,23 @@ function isUncontained({ action, terms, now }: At<Act>, standing: Standing): boo
  *
  * @param mail what tripped; undefined: of either direction
  */
-function isStale(evidence: Evidence, standing: Standing, mail?: MailDirection): boolean {
-  const { outbound, inbound } = standing.containedThrough;
+function isStale(evidence: Evidence, standing: Standing, now: Instant, mail?: MailDirection): boolean {
+  const { block, containedThrough } = standing;
+  const { outbound, inbound } = containedThrough;
+  // A detector that starts may come before the timer that records the end.
+  const isOverSince = block !== undefined && isOver(block.until, now) && evidence.lastAt < block.until!;
   return (
+    (isOverSince && (mail === undefined || directionsMeet(block.direction, mail))) ||
     evidence.firstPosition <= standing.judgedThrough ||
     evidence.lastPosition <= (standing.handled.get(evidence.rule) ?? 0) ||
-    evidence.lastPosition <=
-      (mail === undefined ? Math.max(outbound, inbound) : standing.containedThrough[mail])
+    evidence.lastPosition <= (mail === undefined ? Math.max(outbound, inbound) : containedThrough[mail])
   );
+}
+
+/** Whether a proposal stood when this tripped that has lapsed since, be that recorded or not. */
+function hasLapsed(evidence: Evidence, { proposal, lapsedThrough }: Standing, now: Instant): boolean {
+  if (evidence.lastPosition <= lapsedThrough) return true;
+  return proposal !== undefined && isOver(proposal.lapsesAt, now) && evidence.lastAt < proposal.lapsesAt;
 }
 
 function blockByRule(command: At<Act>, standing: Standing): readonly BlockFact[] {
@@ -241,7 +250,7 @@ function renew(command: At<Renew>, standing: Standing): readonly BlockFact[] {
   if (isLater(block.ruled, block.until)) return [];
   // Anybody may make attempts of inbound mail, so these do not extend a block that refuses outbound mail.
   if (command.direction === 'inbound' && block.direction !== 'inbound') return [];
-  if (isStale(evidence, standing)) return [];
+  if (isStale(evidence, standing, now)) return [];
   const until = tripped(evidence, now) + command.duration;
   const step = stepOf(command.duration, SAME_END);
   const later = strengthen(block, { until, step, direction: block.direction }, evidence);
@@ -391,8 +400,11 @@ function strengthen(
   const isWider = stronger.direction !== block.direction;
   // What tripped before a person set an earlier end had its answer by then, unless it asks for more than rules had given.
   const isOld = evidence.lastPosition <= block.shortenedThrough && isLater(block.ruled, block.until);
-  if (!isWider && !isLaterBy(step, stronger.until, isOld ? block.ruled : block.until)) return [];
-  return [{ type: 'BlockExtended', data: { block: block.id, ...stronger, evidence } }];
+  const asksForMore = isLaterBy(step, stronger.until, isOld ? block.ruled : block.until);
+  if (!isWider && !asksForMore) return [];
+  const end = isOld && !asksForMore && contains(block, direction) ? block.until : stronger.until;
+  const data = { block: block.id, until: end, direction: stronger.direction, evidence };
+  return [{ type: 'BlockExtended', data }];
 }
 
 function isLaterBy(step: Milliseconds, end: Until, before: Until): boolean {

@@ -336,7 +336,7 @@ export class LogFollower {
       onBlockEvent: (event, live) => {
         if (event.type === 'ExemptionGranted' && live) this.#dismissExempt(event.position);
         if ('evidence' in event.data && event.data.evidence !== undefined)
-          this.responder.answered(event.data.evidence);
+          this.responder.answered(event.stream, event.data.evidence);
         if (event.by.startsWith('admin:')) this.passing.changed();
         if (!live || isImported(event)) return;
         metrics.containment.foldedBlock(event, this.models.ledger, clock.now());

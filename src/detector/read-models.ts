@@ -46,7 +46,7 @@ export interface ReadModelsState extends ProjectorState {
 export interface ReadModelListeners {
   /** Called within the fold, so that its block is in force before anything else happens. */
   onVerdict(verdict: Verdict, live: boolean): void;
-  onBlockEvent(event: BlockEvent, live: boolean): void;
+  onBlockEvent(event: RecordedEvent & BlockEvent, live: boolean): void;
   onRulesChanged(): void;
   /** After an event has been folded. */
   onFolded?(event: RecordedEvent): void;

@@ -22,8 +22,8 @@ export async function refold(
   const unanswered = new UnansweredVerdicts();
   const fresh = new ReadModels({
     onVerdict: (verdict) => unanswered.add(verdict),
-    onBlockEvent({ data }) {
-      if ('evidence' in data && data.evidence !== undefined) unanswered.answered(data.evidence);
+    onBlockEvent({ stream, data }) {
+      if ('evidence' in data && data.evidence !== undefined) unanswered.answered(stream, data.evidence);
     },
     onRulesChanged: () => undefined,
     // They were told of when they were folded first.

@@ -3,6 +3,7 @@ import type { Logger } from 'pino';
 import type { BlockCommandHandler, Executed } from '../commands/block-commands.js';
 import type { BlockCommand } from '../blocks/commands.js';
 import type { Evidence } from '../blocks/events.js';
+import { blockStream } from '../blocks/events.js';
 import { newId } from '../runtime/ids.js';
 import type { AlarmClock, Instant, Milliseconds } from '../kernel/time.js';
 import { MINUTE, SECOND } from '../kernel/time.js';
@@ -109,9 +110,9 @@ export class Responder {
     for (const verdict of verdicts) this.remember(verdict);
   }
 
-  /** An event rests on this evidence, or there was nothing to do: its verdict has been acted upon. */
-  answered(evidence: Evidence): void {
-    this.#unanswered.answered(evidence);
+  /** An event of this stream rests on this evidence: its verdict has been acted upon. */
+  answered(stream: string, evidence: Evidence): void {
+    this.#unanswered.answered(stream, evidence);
   }
 
   /**
@@ -133,7 +134,7 @@ export class Responder {
       // The verdict taken just now may be a proposal that is not recorded yet.
       const follows = verdict.kind === 'beyond' && taken.has(key);
       if (!follows && !(await this.#leavesSomething(verdict))) {
-        this.answered(verdict.evidence);
+        this.#needsNothing(verdict);
         continue;
       }
       taken.add(key);
@@ -299,7 +300,7 @@ export class Responder {
         await Promise.race([models.reached(position), this.#stopping]);
         outcome = facts.at(-1)?.type ?? 'nothing to do';
         // Who goes on under a block trips rules for ever, and no event says so: their verdicts would push out those of others.
-        if (facts.length === 0) this.answered(verdict.evidence);
+        if (facts.length === 0) this.#needsNothing(verdict);
         this.#tell(plan, executed, context.by);
         break;
       } catch (error) {
@@ -327,6 +328,10 @@ export class Responder {
     if (command.kind === 'act' && this.#beginning.get(key) === command.newId) this.#beginning.delete(key);
     span?.setAttribute('stopgap.outcome', outcome).end();
     settled();
+  }
+
+  #needsNothing({ subject, evidence }: Verdict): void {
+    this.answered(blockStream(subject), evidence);
   }
 
   /** A verdict is carried out. What another one has put in force ahead of its own event stays. */
@@ -379,21 +384,23 @@ function pendingOn({ ledger }: ReadModels, subject: Subject, now: Instant): stri
 
 /**
  * Verdicts that no event has answered. The set follows from the events alone, live and in a replay, but for those that a detector
- * found nothing to do for: a replay has them again, and it finds nothing again.
+ * found nothing to do for. A replay has them again, a snapshot has not. So what had contained their sender must contain
+ * them still once it has ended, be that recorded or not: `decide` sees to it. One difference stays: what an open circuit
+ * breaker had made a proposal, of a sender of whom one waited, is a block if the breaker is closed at the replay.
  */
 export class UnansweredVerdicts {
   /** By {@link answerKey}, oldest first. */
   readonly #verdicts = new Map<string, Verdict>();
 
   add(verdict: Verdict): void {
-    this.#verdicts.set(answerKey(verdict.evidence), verdict);
+    this.#verdicts.set(answerKey(blockStream(verdict.subject), verdict.evidence), verdict);
     if (this.#verdicts.size <= REMEMBERED) return;
     for (const oldest of this.#verdicts.keys()) return void this.#verdicts.delete(oldest);
   }
 
-  /** An event rests on this evidence, or nothing is to be done. */
-  answered(evidence: Evidence): void {
-    this.#verdicts.delete(answerKey(evidence));
+  /** An event of this stream of block events rests on this evidence, or nothing is to be done. */
+  answered(stream: string, evidence: Evidence): void {
+    this.#verdicts.delete(answerKey(stream, evidence));
   }
 
   all(): readonly Verdict[] {
@@ -405,8 +412,9 @@ export class UnansweredVerdicts {
   }
 }
 
-/** One event trips a rule only once. */
-const answerKey = ({ rule, lastPosition }: Evidence): string => `${rule} ${lastPosition}`;
+/** One event trips a rule only once for each subject. */
+const answerKey = (stream: string, { rule, lastPosition }: Evidence): string =>
+  `${rule} ${lastPosition} ${stream}`;
 
 function isPassing(error: unknown): boolean {
   return error instanceof StoreUnavailable || error instanceof WrongExpectedRevision;

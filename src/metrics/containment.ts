@@ -74,13 +74,13 @@ export class ContainmentMetrics {
   }
 
   /** Its subject is refused here, ahead of the event. */
-  anticipated({ evidence }: Verdict, now: Instant): void {
-    this.#inForce.set(keyOf(evidence), now);
+  anticipated({ subject, evidence }: Verdict, now: Instant): void {
+    this.#inForce.set(keyOf(subject, evidence), now);
   }
 
   /** The verdict was carried out. @param contains whether it led to a block, or a proposal, or to neither */
   settled({ subject, evidence }: Verdict, contains: boolean): void {
-    this.#inForce.delete(keyOf(evidence));
+    this.#inForce.delete(keyOf(subject, evidence));
     if (!contains) this.#through.drop(subject, evidence);
   }
 
@@ -93,7 +93,7 @@ export class ContainmentMetrics {
     trace: string | undefined,
   ): void {
     const decidedBy = by.startsWith('rule:') ? 'rule' : 'admin';
-    const inForceAt = this.#inForce.get(keyOf(evidence)) ?? durableAt;
+    const inForceAt = this.#inForce.get(keyOf(subject, evidence)) ?? durableAt;
     const since = (at: Instant): number => Math.max(0, at - evidence.lastAt) / SECOND;
     const about = this.#about(decidedBy, evidence.lastPosition, trace);
     this.#seconds.observe({ ...about, value: since(inForceAt) });
@@ -142,8 +142,9 @@ function histogram(name: string, help: string, buckets: number[]): Histogram<'de
   return new Histogram({ name, help, buckets, labelNames, enableExemplars: true, registers: [] });
 }
 
-/** One event trips a rule only once. */
-const keyOf = ({ rule, lastPosition }: Evidence): string => `${rule} ${lastPosition}`;
+/** One event trips a rule only once for each subject. */
+const keyOf = (subject: Subject, { rule, lastPosition }: Evidence): string =>
+  `${rule} ${lastPosition} ${subjectKey(subject)}`;
 
 /** What was in the air when a block came into force is accepted within this, unless the upstream takes its time. */
 const IN_THE_AIR: Milliseconds = 10 * SECOND;

@@ -51,8 +51,8 @@ async function detect(store: EventStore, clock: ManualClock, rules = RULES): Pro
       responder.remember(verdict);
       if (live) responder.take(verdict);
     },
-    onBlockEvent({ data }) {
-      if ('evidence' in data && data.evidence !== undefined) responder.answered(data.evidence);
+    onBlockEvent({ stream, data }) {
+      if ('evidence' in data && data.evidence !== undefined) responder.answered(stream, data.evidence);
     },
     onRulesChanged: () => undefined,
     onSkipped: () => undefined,
@@ -115,6 +115,35 @@ describe('a detector that was away', () => {
       'a rule had tripped before this start: it is acted upon now / burst / BlockImposed',
     ]);
     await detector.stop();
+  });
+
+  test('blocks each account of an outbreak, though one message has told of them all', async (t) => {
+    const { clock, store, send, imposed } = await stage(t);
+    const outbreak = `version: 1
+rules:
+  - id: together
+    per: domain
+    count: accounts
+    window: 30m
+    limit: 2
+    turned: { count: messages, window: 20m, limit: { baseline: 1x, floor: 1 }, alarm: 1h, after: 1m }
+    then: block
+    for: 1h
+`;
+    const before = await detect(store, clock, outbreak);
+    await before.models.reached(await send(1, 'zoe@example.org'));
+    await before.stop();
+    clock.advance(2 * HOUR);
+    for (let round = 0; round < 4; round++)
+      for (const who of ['ann', 'bob', 'cem']) {
+        clock.advance(SECOND);
+        await send(1, `${who}@example.com`);
+      }
+    const after = await detect(store, clock, outbreak);
+    await after.responder.idle();
+    assert.equal(await imposed(), 3);
+    assert.deepEqual(after.responder.unanswered(), []);
+    await after.stop();
   });
 
   test('but not on one whose block would be over by now', async (t) => {
@@ -344,6 +373,48 @@ test('a verdict on a sender who is contained already is answered by that, live a
   const next = await detect(store, clock);
   assert.deepEqual(next.responder.unanswered(), []);
   await next.stop();
+});
+
+describe('a detector that starts after the end of a block or proposal, which no timer has recorded', () => {
+  const escalate = 'escalate: { factor: 4, max: 7d, forget: 30d }';
+  const rules = RULES.replace('for: 1h', `for: 1d, ${escalate}`);
+
+  /** A sender trips twice, the second time with nothing left to do; the process is away at the end. */
+  async function begunAgain(t: TestContext, text: string, shorten: boolean): Promise<readonly string[]> {
+    const { clock, store, send } = await stage(t);
+    const before = await detect(store, clock, text);
+    for (const pause of [2 * HOUR, 90 * MINUTE]) {
+      await before.models.reached(await send(11));
+      await before.responder.idle();
+      clock.advance(pause);
+    }
+    if (shorten) {
+      const { block } = await before.blockCommands.standing(SUBJECT);
+      const sooner = { kind: 'change', block: block!.id, span: { duration: HOUR } } as const;
+      await before.blockCommands.execute(SUBJECT, sooner, { by: 'admin:test' });
+    } else clock.advance(20 * HOUR);
+    await before.stop();
+    clock.advance(HOUR);
+    const after = await detect(store, clock, text);
+    await after.responder.idle();
+    assert.deepEqual(after.responder.unanswered(), []);
+    await after.stop();
+    assert.deepEqual(after.said(), []);
+    return (await collect(store.readAll({ categories: ['block'] }))).map(({ type }) => type);
+  }
+
+  test('does not block its sender anew for what the block had contained', async (t) => {
+    assert.deepEqual(await begunAgain(t, rules, false), ['BlockImposed']);
+  });
+
+  test('does not do so either where a person had set that end', async (t) => {
+    assert.deepEqual(await begunAgain(t, rules, true), ['BlockImposed', 'BlockShortened']);
+  });
+
+  test('does not propose anew what had waited already', async (t) => {
+    const propose = rules.replace('then: block', 'then: propose, lapse: 1d').replace(`, ${escalate}`, '');
+    assert.deepEqual(await begunAgain(t, propose, false), ['BlockProposed']);
+  });
 });
 
 test('a fault that is not the store’s does not hold up the verdicts after it', async (t) => {

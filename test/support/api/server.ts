@@ -318,8 +318,8 @@ export async function startOn(
   const unanswered = new UnansweredVerdicts();
   const models = new ReadModels({
     onVerdict: (verdict) => unanswered.add(verdict),
-    onBlockEvent({ data }) {
-      if ('evidence' in data && data.evidence !== undefined) unanswered.answered(data.evidence);
+    onBlockEvent({ stream, data }) {
+      if ('evidence' in data && data.evidence !== undefined) unanswered.answered(stream, data.evidence);
     },
     onRulesChanged: () => undefined,
     onSkipped: () => undefined,

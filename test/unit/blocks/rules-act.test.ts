@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import type { Act, At } from '../../../src/blocks/commands.js';
 import type { BlockFact } from '../../../src/blocks/events.js';
 import { DAY, HOUR, MINUTE } from '../../../src/kernel/time.js';
 import type { Direction } from '../../../src/sending/subjects.js';
@@ -160,6 +161,19 @@ describe('a rule that trips again under a block', () => {
     assert.deepEqual(asked(15, HOUR), []);
     assert.deepEqual(asked(15, DAY), [NOW + DAY]);
     assert.deepEqual(asked(25, HOUR), [NOW + HOUR]);
+  });
+
+  test('does not put off that end either where it widens the block, unless the block did not stop what tripped', () => {
+    const old = evidence({ rule: 'flood', firstPosition: 12, lastPosition: 19 });
+    const cases = [
+      ['outbound', HOUR, T0 + 10 * MINUTE],
+      ['outbound', 2 * HOUR, T0 + 2 * HOUR],
+      ['inbound', HOUR, NOW + HOUR],
+    ] as const;
+    for (const [direction, duration, until] of cases)
+      given([imposedByRule({ direction, until: T0 + HOUR }), byPerson(shortened(T0 + 10 * MINUTE))])
+        .when(act({ terms: terms({ duration, direction: 'all' }), evidence: old }))
+        .then([extended(until, { direction: 'all', evidence: old })]);
   });
 
   test('makes it indefinite at once, and leaves an indefinite one as it is', () => {
@@ -440,6 +454,43 @@ describe('evidence that is stale', () => {
     300,
   );
   cases('was contained by a block that ran out (position 20)', [imposed(), expired(T0)], 5, 20);
+
+  const END = T0 + 30_000;
+  const trippedAt = (lastAt: number, more: Partial<At<Act>> = {}) =>
+    act({ evidence: evidence({ rule: 'day', lastAt }), ...more });
+  const typesAfter = (facts: readonly BlockFact[], command: At<Act>) =>
+    given(facts)
+      .when(command)
+      .facts()
+      .map(({ type }) => type);
+
+  test('was contained by a block that is over, though nobody has recorded its end', () => {
+    const cases = [
+      [imposedByRule({ until: END })],
+      [imposedByRule({ until: T0 + DAY }), byPerson(shortened(END))],
+    ];
+    for (const facts of cases) {
+      const { subject, evidence: old, now } = trippedAt(END - 1);
+      for (const action of ['block', 'propose'] as const)
+        given(facts)
+          .when(trippedAt(END - 1, { action }))
+          .then([]);
+      given(facts).when({ kind: 'observe', subject, action: 'block', evidence: old, now }).then([]);
+      assert.deepEqual(typesAfter(facts, trippedAt(END)), ['BlockExpired', 'BlockImposed']);
+    }
+    const arriving = [imposed({ direction: 'inbound', until: END })];
+    assert.deepEqual(typesAfter(arriving, trippedAt(END - 1)), ['BlockExpired', 'BlockImposed']);
+  });
+
+  test('could only propose, and the proposal that stood then is over, though nobody has recorded that', () => {
+    const facts = [proposed({ lapsesAt: END })];
+    assert.deepEqual(typesAfter(facts, trippedAt(END - 1, { action: 'propose' })), []);
+    assert.deepEqual(typesAfter(facts, trippedAt(END, { action: 'propose' })), [
+      'ProposalLapsed',
+      'BlockProposed',
+    ]);
+    assert.deepEqual(typesAfter(facts, trippedAt(END - 1)), ['ProposalLapsed', 'BlockImposed']);
+  });
 
   test('was contained by no block of the other direction that ran out', () => {
     const before = evidence({ firstPosition: 5, lastPosition: 15 });

@@ -9,6 +9,7 @@ import { Metrics } from '../../../src/metrics/metrics.js';
 import { MOST_RULES, NO_RULE, OTHER_RULE } from '../../../src/metrics/blocks.js';
 import { parseRules } from '../../../src/rules/parse.js';
 import type { Rule } from '../../../src/rules/model.js';
+import type { Verdict } from '../../../src/rules/respond.js';
 import { ALICE, T0, evidence, recorded, terms } from '../../support/given.js';
 import { Figures } from '../../support/metrics.js';
 import { event } from '../../support/sends.js';
@@ -160,6 +161,24 @@ describe('containment', () => {
     assert.equal(figures.of('stopgap_containment_record_seconds_sum', rule_), 3);
     assert.equal(figures.of('stopgap_verdicts_total', { rule: 'burst', action: 'block' }), 1);
     assert.equal(figures.of('stopgap_containment_seconds_count', { decided_by: 'admin' }), 0);
+  });
+
+  test('by a rule of several accounts at once ends for each when it is refused here', async () => {
+    const { containment, registry } = new Metrics();
+    const [rule] = rules('burst');
+    const verdicts = [ALICE, { type: 'account', value: 'bob@example.com' } as const].map(
+      (subject): Verdict => {
+        const proof = evidence({ lastPosition: 200, firstPosition: 199 });
+        return { kind: 'act', rule: rule!, mode: 'enforce', subject, evidence: proof, at: T0 };
+      },
+    );
+    for (const verdict of verdicts) containment.anticipated(verdict, T0 + 20);
+    for (const verdict of verdicts) {
+      containment.contained(verdict.subject, verdict.evidence, 'rule:burst@1', T0 + 3 * SECOND, undefined);
+      containment.settled(verdict, true);
+    }
+    const figures = new Figures(await registry.metrics());
+    assert.equal(figures.of('stopgap_containment_seconds_sum', { decided_by: 'rule' }), 0.04);
   });
 
   test('by a person lasts until the approval; its exemplar names the verdict and the trace, and nobody', async () => {
