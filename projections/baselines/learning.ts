@@ -53,7 +53,7 @@ export interface LeastPeak {
 export function withDay(profile: Profile, summary: SenderDaySummarised, keys: PeakKeys): Profile {
   const { day } = summary;
   const before = asOf(profile, day);
-  if (day < before.lastDay - REMEMBERED_DAYS || isSummarised(before, day)) return profile;
+  if (isBeyond(before, day) || isSummarised(before, day)) return profile;
   const dates = dated(before, day, summary.messages > 0);
   const sent = summary.messages > 0 ? SENT : 0;
   const marks = (1 << (day % 7)) | sent | (wasAway(before, summary) ? AWAY : 0);
@@ -71,6 +71,32 @@ function wasAway(profile: Profile, { day, messages, networks, contained }: Sende
   if (messages === 0) return false;
   const areAll = networks.length > 0 && networks.length < PLACES_A_DAY;
   return !areAll || networks.some((network) => !isSettled(profile.networks, network, neighbourhood, day));
+}
+
+/**
+ * Whether a day is past learning: it is summarised, or older than all that is known. Days between known ones are not: a
+ * clock may have been ahead for a while, and have left days of the future.
+ */
+export function isClosed(profile: Profile, day: Day): boolean {
+  if (day > profile.lastDay) return false;
+  const [oldest] = profile.weeks;
+  const isFull = !profile.weeks.includes(-1);
+  if (isBeyond(profile, day)) return !isOfAnotherTime(profile, day);
+  if (isFull && weekOf(day) < oldest!) return true;
+  return isSummarised(profile, day);
+}
+
+/** Whether a day is too old to be remembered on the last day of a profile. */
+function isBeyond({ lastDay }: Profile, day: Day): boolean {
+  return day < lastDay - REMEMBERED_DAYS;
+}
+
+/**
+ * Whether all that a profile knows lies in a single week, more than a year after a day that was seen here: a clock was
+ * ahead in that week, and the sender must not stay unknown until it comes.
+ */
+export function isOfAnotherTime(profile: Profile, day: Day): boolean {
+  return isBeyond(profile, day) && profile.weeks.filter((week) => week >= 0).length <= 1;
 }
 
 /** A day older than the weeks of the profile changes only what may be repeated without harm. */

@@ -192,6 +192,16 @@ export class OpenDays {
     this.#clear(row);
   }
 
+  /** Drops what is after a day: the clock that dated it was ahead, or is behind now. */
+  dropAfter(day: Day): void {
+    this.#closed.dropAfter(day);
+    for (const [value, row] of [...this.#rows.entries()]) {
+      if (this.#day(row) <= day) continue;
+      this.#rows.giveBack(row, value);
+      this.#clear(row);
+    }
+  }
+
   /** Empties a peak whose number now belongs to another window. */
   emptyPeak(key: number): void {
     for (const [, row] of this.#rows.entries()) this.#writable(row).f32[cellOf(row) + PEAKS + key] = 0;

@@ -370,6 +370,17 @@ export class ClosedDays {
     );
   }
 
+  /** Forgets days after one: a clock was ahead. */
+  dropAfter(day: Day): void {
+    for (const [value, days] of this.#days) {
+      if (days.some((each) => each.day > day))
+        this.#set(
+          value,
+          days.filter((each) => each.day <= day),
+        );
+    }
+  }
+
   /** Days before this one. */
   *before(day: Day): IterableIterator<readonly [value: string, closed: ClosedDay]> {
     for (const [value, closed] of this.#days) {

@@ -1,4 +1,4 @@
-import type { Instant } from '../../src/kernel/time.js';
+import type { Instant, Milliseconds } from '../../src/kernel/time.js';
 import { DAY } from '../../src/kernel/time.js';
 import type {
   Day,
@@ -12,7 +12,7 @@ import type { Subject } from '../../src/sending/subjects.js';
 import type { ClosedDay, Profile } from './profile.js';
 import { asOf, isBlank, isForgotten, NO_PROFILE, REMEMBERED_DAYS } from './profile.js';
 import type { LeastPeak } from './learning.js';
-import { withoutPeak } from './learning.js';
+import { isClosed, isOfAnotherTime, withoutPeak } from './learning.js';
 import {
   withLateBlock,
   withoutOldTail,
@@ -66,14 +66,19 @@ export class SenderProfiles {
     return this.#baselines().installedAt;
   }
 
-  /** Something happened. */
-  began(at: Instant): void {
-    this.#own.began(at);
+  /** Something happened; and when it was recorded, by the store's clock. */
+  began(at: Instant, recordedAt: Instant): void {
+    this.#own.began(at, recordedAt);
+  }
+
+  /** The store's clock was set back: open days of what is now the future would keep the present ones out until then. */
+  setBack(today: Day): void {
+    for (const type of PROFILED) this.#days[type].dropAfter(today);
   }
 
   /** Rules came into force: if nothing has happened yet, the installation begins now. */
   governed(at: Instant): void {
-    if (this.#learns && this.#own.installedAt === 0) this.#own.began(at);
+    if (this.#learns && this.#own.installedAt === 0) this.#own.began(at, at);
   }
 
   /** The open days, which note sends. */
@@ -124,11 +129,16 @@ export class SenderProfiles {
     }
   }
 
-  /** Folds a day's summary: the day is closed. @throws Error if it is none */
-  summarised(summary: SenderDaySummarised): void {
+  /**
+   * Folds a day's summary: the day is closed.
+   *
+   * @param seen whether the day was seen here; else it is history that was imported
+   * @throws Error if it is none
+   */
+  summarised(summary: SenderDaySummarised, seen = true): void {
     if (!isDaySummary(summary)) throw new Error('it is no summary of a day');
     const { subject, day } = summary;
-    if (this.#learns) this.#own.learn(summary);
+    if (this.#learns) this.#own.learn(summary, seen);
     this.#days[subject.type].summarised(subject.value, day);
   }
 
@@ -202,8 +212,17 @@ const PROFILED: readonly ProfiledType[] = ['account', 'domain'];
 /** How often forgotten profiles are removed. */
 const SWEEP_DAYS: Day = 30;
 
-interface BaselinesState {
+/** Who has watched for less than a day, and nothing for so long after it, begins anew. */
+const FORGOTTEN_BEGIN: Milliseconds = 31 * DAY;
+
+/** Since when there is anything, and when the last was. */
+interface Watched {
   readonly installedAt: Instant;
+  readonly seenAt: Instant;
+}
+
+interface BaselinesState extends Watched {
+  readonly before: Watched | undefined;
   /** The newest day that was summarised, and the day of the last sweep; -Infinity before the first. */
   readonly newest: Day;
   readonly swept: Day;
@@ -216,6 +235,10 @@ export class Baselines {
   readonly peaks = new KeptPeaks();
   #profiles = { account: new Map<string, Profile>(), domain: new Map<string, Profile>() };
   #installedAt: Instant = 0;
+  /** When something was last recorded, by the store's clock, or the last day that was summarised. */
+  #seenAt: Instant = 0;
+  /** What held before the store's clock was set back to before the beginning, until it is as late again. */
+  #before: Watched | undefined;
   #swept: Day = -Infinity;
   #newest: Day = -Infinity;
   #version = 0;
@@ -237,9 +260,24 @@ export class Baselines {
     return this.#profiles.account.size + this.#profiles.domain.size;
   }
 
-  /** Something happened, or came into force: nobody can be known for longer than that. */
-  began(at: Instant): void {
-    if (this.#installedAt === 0 || at < this.#installedAt) this.#installedAt = at;
+  /**
+   * Something happened, or came into force: nobody can be known for longer than that. The store's clock may be wrong for
+   * a while, so an instant before the beginning says nothing by itself: the age stays what it was.
+   */
+  began(at: Instant, recordedAt: Instant): void {
+    const installedAt = this.#installedAt;
+    const seenAt = this.#seenAt;
+    const before = this.#before;
+    if (installedAt === 0 || this.#isForgotten(recordedAt)) this.#installedAt = at;
+    else if (before !== undefined && recordedAt >= before.seenAt) {
+      // A leap says that the clock was wrong meanwhile; else it was wrong before, and time has passed since.
+      if (recordedAt > seenAt + DAY) this.#installedAt = before.installedAt;
+      this.#before = undefined;
+    } else if (recordedAt < installedAt - DAY) {
+      this.#before = { installedAt, seenAt };
+      this.#installedAt = recordedAt - Math.max(0, seenAt - installedAt);
+    }
+    this.#seenAt = recordedAt;
   }
 
   /** A sender's baseline, as known on a day. */
@@ -253,10 +291,10 @@ export class Baselines {
     return profile !== undefined && profile.lastDay >= 0;
   }
 
-  /** Whether a sender's day, or a later one, is known already. */
+  /** Whether what a sender did on a day is past learning: see {@link isClosed}. */
   isClosed(type: ProfiledType, value: string, day: Day): boolean {
     const profile = this.#profiles[type].get(value);
-    return profile !== undefined && day <= profile.lastDay;
+    return profile !== undefined && isClosed(profile, day);
   }
 
   /** How many accounts used an EHLO name on a day that is over; 0 for a name that says nothing. */
@@ -296,16 +334,24 @@ export class Baselines {
     return taken;
   }
 
-  /** Folds a day's summary. */
-  learn(summary: SenderDaySummarised): void {
+  /** Folds a day's summary. @param seen whether the day was seen here; else it is history that was imported */
+  learn(summary: SenderDaySummarised, seen: boolean): void {
     const { subject, day, peaks } = summary;
     const { type, value } = subject;
     this.#version++;
     this.peaks.seen(Object.keys(peaks), day);
-    const before = this.#profiles[type].get(value) ?? NO_PROFILE;
+    const known = this.#profiles[type].get(value) ?? NO_PROFILE;
+    const before = seen && isOfAnotherTime(known, day) ? NO_PROFILE : known;
     this.#set(type, value, withSummary(before, summary, this.peaks.names));
-    // A day on which events were seen began before the first of them.
-    if (this.#installedAt === 0 || day < dayOf(this.#installedAt)) this.#installedAt = day * DAY;
+    const begin = day * DAY;
+    // To import history is to have watched. What was seen here before the beginning had a wrong clock.
+    const isHistory = !seen && day < dayOf(this.#installedAt);
+    if (this.#installedAt === 0 || isHistory || this.#isForgotten(begin)) this.#installedAt = begin;
+    this.#seenAt = Math.max(this.#seenAt, begin);
+    // The newest day was that of a clock ahead.
+    if (seen && day < this.#newest - SWEEP_DAYS) this.#newest = this.#swept = day;
+    if (day <= this.#newest) return;
+    this.#newest = day;
     this.#dropTails(day);
     this.#sweep(day);
   }
@@ -343,6 +389,8 @@ export class Baselines {
     const { account, domain } = this.#profiles;
     return {
       installedAt: this.#installedAt,
+      seenAt: this.#seenAt,
+      before: this.#before,
       newest: this.#newest,
       swept: this.#swept,
       peaks: this.peaks.dump(),
@@ -351,15 +399,22 @@ export class Baselines {
   }
 
   /** Takes over what {@link dump} gave, instead of all that it held. */
-  restore({ installedAt, newest, swept, peaks, profiles }: BaselinesState): void {
+  restore({ installedAt, seenAt, before, newest, swept, peaks, profiles }: BaselinesState): void {
     this.#version++;
     this.#installedAt = installedAt;
+    this.#seenAt = seenAt;
+    this.#before = before;
     this.#newest = newest;
     this.#swept = swept;
     this.peaks.restore(peaks);
     this.#profiles = { account: new Map(profiles.account), domain: new Map(profiles.domain) };
     this.#users = new Map();
     for (const { ehlos } of this.#profiles.account.values()) this.#recount(NO_PROFILE.ehlos, ehlos);
+  }
+
+  /** Whether the beginning is too long ago for the little that was watched since: its clock may have been unset. */
+  #isForgotten(now: Instant): boolean {
+    return this.#seenAt < this.#installedAt + DAY && now > this.#seenAt + FORGOTTEN_BEGIN;
   }
 
   #change(type: ProfiledType, value: string, change: (profile: Profile) => Profile): void {
@@ -393,8 +448,6 @@ export class Baselines {
 
   /** A tail takes more than its profile, so it goes a day after no block can contain it. */
   #dropTails(day: Day): void {
-    if (day <= this.#newest) return;
-    this.#newest = day;
     for (const type of PROFILED) {
       for (const [value, profile] of this.#profiles[type]) {
         const kept = withoutOldTail(profile, day);
@@ -403,9 +456,14 @@ export class Baselines {
     }
   }
 
-  /** Forgotten profiles make room: such a sender already counts as new. */
-  #sweep(day: Day): void {
-    if (day < this.#swept + SWEEP_DAYS) return;
+  /**
+   * Forgotten profiles make room: such a sender already counts as new. It goes on in steps: one day of a clock that is
+   * years ahead must not make all others forgotten.
+   */
+  #sweep(newest: Day): void {
+    if (this.#swept === -Infinity) this.#swept = newest;
+    const day = this.#swept + SWEEP_DAYS;
+    if (newest < day) return;
     this.#swept = day;
     for (const type of PROFILED) {
       for (const [value, profile] of this.#profiles[type]) {

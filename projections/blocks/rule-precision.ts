@@ -3,6 +3,7 @@ import type { Instant, Milliseconds } from '../../src/kernel/time.js';
 import { DAY, HOUR } from '../../src/kernel/time.js';
 import type { Rule } from '../../src/rules/model.js';
 import { breakerOf } from '../../src/rules/respond.js';
+import { CLOCK_TOLERANCE } from '../../src/sending/events.js';
 import { domainOf } from '../../src/sending/identity.js';
 
 /** The record of a rule: what people and time have made of its blocks and proposals. */
@@ -190,17 +191,22 @@ export class RulePrecision {
 
 /** The longest window that a breaker may have. */
 const LONGEST: Milliseconds = DAY;
+/** This many times of a breaker are kept at least, and twice as many before any is dropped. */
+const TIMES_KEPT = 512;
 /** For this long, accounts of a domain that turn abnormal together are one finding. */
 const ONE_FINDING: Milliseconds = HOUR;
 
 interface AutomaticBlocksState {
-  /** By breaker, as {@link breakerOf} names it. */
+  /** By breaker, as {@link breakerOf} names it; ascending. */
   readonly times: readonly (readonly [breaker: string, times: readonly Instant[]])[];
   /** By rule and domain. */
   readonly findings: readonly (readonly [key: string, at: Instant])[];
 }
 
-/** The times at which rules imposed blocks by themselves: each circuit breaker looks at its own. */
+/**
+ * The times at which rules imposed blocks by themselves: each circuit breaker looks at its own. A clock may have been
+ * ahead for a while, so times of the future are kept apart: they say nothing of now.
+ */
 export class AutomaticBlocks {
   #times = new Map<string, Instant[]>();
   /** When accounts of a domain were last found abnormal together: any number of them counts once. */
@@ -211,16 +217,15 @@ export class AutomaticBlocks {
     const { evidence, subject, direction } = event.data;
     if (evidence?.count === 'accounts' && subject.type === 'account') {
       const key = `${evidence.rule} ${domainOf(subject.value) ?? ''}`;
-      if ((this.#findings.get(key) ?? 0) > event.at - ONE_FINDING) return;
-      for (const [other, at] of this.#findings)
-        if (at <= event.at - ONE_FINDING) this.#findings.delete(other);
+      const isNear = (at: Instant): boolean => Math.abs(at - event.at) < ONE_FINDING;
+      if (isNear(this.#findings.get(key) ?? -Infinity)) return;
+      for (const [other, at] of this.#findings) if (!isNear(at)) this.#findings.delete(other);
       this.#findings.set(key, event.at);
     }
     const breaker = breakerOf(subject, evidence?.count ?? '', direction);
     const times = this.#times.get(breaker) ?? [];
-    times.push(event.at);
-    const isLong = times.length > 1024 && times[512]! < event.at - LONGEST;
-    this.#times.set(breaker, isLong ? times.slice(512) : times);
+    times.splice(placeAfter(times, event.at), 0, event.at);
+    this.#times.set(breaker, shortened(times, event.at));
   }
 
   /** The opposite of {@link restore}. */
@@ -244,8 +249,8 @@ export class AutomaticBlocks {
   within(breaker: string, window: Milliseconds, now: Instant, most = Infinity): number {
     const times = this.#times.get(breaker) ?? [];
     let count = 0;
-    for (let index = times.length - 1; index >= 0 && times[index]! > now - window && count < most; index--)
-      count++;
+    let index = placeAfter(times, now + CLOCK_TOLERANCE) - 1;
+    for (; index >= 0 && times[index]! > now - window && count < most; index--) count++;
     return count;
   }
 
@@ -261,10 +266,24 @@ export class AutomaticBlocks {
     const times = this.#times.get(breaker) ?? [];
     // The block `index` opens it, or keeps it open, until that.
     const until = (index: number): Instant => (times[index - max + 1] ?? -Infinity) + window;
-    const last = times.length - 1;
+    const last = placeAfter(times, now + CLOCK_TOLERANCE) - 1;
     if (max < 1 || until(last) <= now) return undefined;
     let first = last;
     while (first > 0 && until(first - 1) > times[first]!) first--;
     return { since: times[first]!, until: until(last) };
   }
+}
+
+/** Where an instant has its place among ascending times, behind its equals. Mostly it is the last. */
+function placeAfter(times: readonly Instant[], at: Instant): number {
+  let place = times.length;
+  while (place > 0 && times[place - 1]! > at) place--;
+  return place;
+}
+
+/** Without what is too far from an instant for any window: long ago, or of a clock that was ahead. */
+function shortened(times: Instant[], at: Instant): Instant[] {
+  if (times.length <= 2 * TIMES_KEPT) return times;
+  if (times[TIMES_KEPT]! < at - LONGEST) return times.slice(TIMES_KEPT);
+  return times.at(-TIMES_KEPT)! > at + LONGEST ? times.slice(0, -TIMES_KEPT) : times;
 }

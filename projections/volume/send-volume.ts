@@ -6,7 +6,7 @@ import { SECOND } from '../../src/kernel/time.js';
 import type { Rule, RulesChanged, Sum, VersionedRules } from '../../src/rules/model.js';
 import type { Verdict } from '../../src/rules/respond.js';
 import type { Day, SenderDaySummarised } from '../../src/sending/day-summary.js';
-import { dayOf } from '../../src/sending/day-summary.js';
+import { dayOf, PROFILER } from '../../src/sending/day-summary.js';
 import type {
   AuthenticationFailed,
   BounceReceived,
@@ -124,6 +124,11 @@ export class SendVolume {
     return installedAt === 0 ? undefined : installedAt;
   }
 
+  /** When the last counted event was recorded, by the store's clock; 0 before the first. */
+  get recordedAt(): Instant {
+    return this.#recordedAt;
+  }
+
   /** Folds one event; the verdicts are those of just this event. */
   apply(event: RecordedEvent): readonly Verdict[] {
     if (isImported(event)) return NONE;
@@ -177,7 +182,7 @@ export class SendVolume {
       case 'SenderDaySummarised': {
         const summary = event.data as SenderDaySummarised;
         if (summary.day > dayOf(event.recordedAt)) throw new Error('it summarises a day of the future');
-        this.profiles.summarised(summary);
+        this.profiles.summarised(summary, event.by === PROFILER);
         return NONE;
       }
       case 'RulesChanged':
@@ -299,13 +304,16 @@ export class SendVolume {
     message?: MessageAccepted,
   ): Fold {
     // The store's clock was set back: windows that end in what is now the future would count nothing until then.
-    if (event.recordedAt < this.#recordedAt - CLOCK_TOLERANCE) this.restoreRules(this.dump());
+    if (event.recordedAt < this.#recordedAt - CLOCK_TOLERANCE) {
+      this.restoreRules(this.dump());
+      this.profiles.setBack(dayOf(event.recordedAt + CLOCK_TOLERANCE));
+    }
     this.#recordedAt = event.recordedAt;
     const at = effectiveAt(event);
     const { position } = event;
     this.#timeline.note(at, position);
     this.#counting.amounts.clear();
-    this.profiles.began(at);
+    this.profiles.began(at, event.recordedAt);
     const fold = this.#fold;
     fold.at = at;
     fold.position = position;

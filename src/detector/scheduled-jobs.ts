@@ -8,11 +8,12 @@ import type { TaskRunner, TimedTask, TimedWork } from '../expiry/port.js';
 import { messageOf } from '../kernel/errors.js';
 import type { Fact } from '../kernel/events.js';
 import type { AlarmClock, Instant, Milliseconds } from '../kernel/time.js';
-import { DAY, HOUR, MINUTE } from '../kernel/time.js';
+import { DAY, formatInstant, HOUR, MINUTE } from '../kernel/time.js';
 import { decisionFields } from '../log/decisions.js';
 import { summaryId } from '../runtime/ids.js';
+import { TrustedTime } from '../runtime/trusted-time.js';
 import type { Day, DaySummaryFact } from '../sending/day-summary.js';
-import { dayOf, PROFILE_CATEGORY, profileStream, SUMMARIES_KEPT } from '../sending/day-summary.js';
+import { dayOf, PROFILE_CATEGORY, PROFILER, profileStream, SUMMARIES_KEPT } from '../sending/day-summary.js';
 import type { EventStore } from '../store/port.js';
 import type { ReadModels } from './read-models.js';
 
@@ -54,7 +55,7 @@ export function* dueSummaries({ sendVolume, shadow }: Counted, now: Instant): Ge
 
 /** Summarises days that are over, for the baselines. */
 export const DAY_SUMMARY_JOB: ScheduledJob = {
-  by: 'system:profiles',
+  by: PROFILER,
   after: (now) => (firstDayOpen(now) + 1) * DAY + AFTER_MIDNIGHT,
   run: (models, now) =>
     [...dueSummaries(models, now)].map((fact) => ({
@@ -141,11 +142,16 @@ export class DaySummaryRecorder {
   #cancel: () => void = () => undefined;
   #running: Promise<void> = Promise.resolve();
   #stopped = false;
+  /** Where the clock is ahead, a day of the future would end a sender's learning until then. */
+  readonly #time: TrustedTime;
+  /** It has been said that the clock is ahead. */
+  #told = false;
   /** When the store last refused some, by `performance.now()`. */
   #failedAt = 0;
 
   private constructor(options: DaySummaryRecorderOptions) {
     this.#options = options;
+    this.#time = new TrustedTime(options.clock, options.models.sendVolume.recordedAt);
   }
 
   /** Read models must be caught up: until then it is not known what has been written. */
@@ -201,10 +207,12 @@ export class DaySummaryRecorder {
   async #write(): Promise<boolean> {
     const { store, models, clock, log } = this.#options;
     const now = clock.now();
+    const trusted = this.#time.now();
+    this.#tell(trusted, now);
     let written = 0;
     try {
       // Looked up while they are written, not all first: there may be a hundred thousand.
-      for (const some of slices(dueSummaries(models, now), AT_ONCE)) {
+      for (const some of slices(dueSummaries(models, trusted), AT_ONCE)) {
         if (this.#stopped) break;
         // A stop waits for all of them, even if one fails.
         const outcomes = await Promise.allSettled(
@@ -224,6 +232,17 @@ export class DaySummaryRecorder {
     }
     if (written > 0) log.info({ senders: written }, 'the days of senders were summarised');
     return true;
+  }
+
+  /** Says once that days are held back. */
+  #tell(trusted: Instant, now: Instant): void {
+    const isHeld = trusted < now;
+    if (isHeld && !this.#told)
+      this.#options.log.warn(
+        { from: formatInstant(trusted), to: formatInstant(now) },
+        'the clock leapt ahead; days since then wait until it stood for a week',
+      );
+    this.#told = isHeld;
   }
 }
 

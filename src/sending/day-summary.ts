@@ -7,6 +7,9 @@ import type { Subject } from './subjects.js';
 /** Streams `profile-<account>` and `profile-<domain>`. */
 export const PROFILE_CATEGORY = 'profile';
 
+/** Who signs the summaries of days that were seen here. */
+export const PROFILER = 'system:profiles';
+
 /** How long summaries are kept: more than a year, so that what comes once a year is known. */
 export const SUMMARIES_KEPT: Milliseconds = 400 * DAY;
 

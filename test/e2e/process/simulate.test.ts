@@ -15,7 +15,10 @@ import { DAY } from '../../../src/kernel/time.js';
 import { logsOf } from '../../../src/log/logs.js';
 import { openSqliteStore } from '../../../src/store/sqlite/index.js';
 import { systemClock } from '../../../src/runtime/clock.js';
+import { newId } from '../../../src/runtime/ids.js';
+import { sendStream } from '../../../src/sending/events.js';
 import { ManualClock } from '../../support/manual-clock.js';
+import { sent } from '../../support/sends.js';
 import { ENVIRONMENT, Served, workDir } from '../../support/smtp/served.js';
 
 const COLLEAGUES = 3;
@@ -60,6 +63,12 @@ async function configured(
     const clock = new ManualClock(installed);
     const store = await openSqliteStore({ file, clock });
     await new RulesCommandHandler(store, clock).load(undefined);
+    // It watched: what has only rules begins with its first event.
+    for (; clock.now() <= Math.min(systemClock.now(), installed + 2 * DAY); clock.skip(DAY)) {
+      const { type, data } = sent(clock.now(), 1);
+      const event = { id: newId(), type, data, at: clock.now(), by: 'smtp:test' };
+      await store.append(sendStream('alice@example.com'), [event], 'any');
+    }
     await store.close();
     const added = await addToken({
       file: path.join(dir, 'data', 'tokens.yaml'),

@@ -2,7 +2,9 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { newId } from '../../../src/runtime/ids.js';
 import { DAY, HOUR, MINUTE, SECOND, formatInstant } from '../../../src/kernel/time.js';
+import { dayOf, profileStream } from '../../../src/sending/day-summary.js';
 import { sendStream } from '../../../src/sending/events.js';
+import { summary } from '../../support/days.js';
 import { sent as message } from '../../support/sends.js';
 import { ApiServer } from '../../support/api/server.js';
 
@@ -40,8 +42,16 @@ describe('checks of a past instant over HTTP', () => {
     try {
       const [account, now] = ['imported@example.com', other.clock.now()];
       const { type, data } = message(now - 9 * DAY, 0, { account, returnPath: account });
-      const event = { type, data, id: newId(), at: now - 9 * DAY, by: 'system:import' };
-      const { position } = await other.deps.store.append(sendStream(account), [event], 'any');
+      const subject = { type: 'account', value: account } as const;
+      const imported = { at: now - 9 * DAY, by: 'system:import' } as const;
+      const event = Object.assign(
+        { type, data: Object.assign({ imported: 'postfix-log' }, data), id: newId() },
+        imported,
+      );
+      await other.deps.store.append(sendStream(account), [event], 'any');
+      const day = summary(dayOf(now - 9 * DAY), { subject });
+      const summarised = Object.assign({ type: 'SenderDaySummarised', data: day, id: newId() }, imported);
+      const { position } = await other.deps.store.append(profileStream(subject), [summarised], 'any');
       await other.deps.models.reached(position);
       other.clock.advance(HOUR);
       const at = (time: number) =>

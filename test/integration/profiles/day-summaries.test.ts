@@ -160,6 +160,40 @@ describe('the summaries of days', () => {
     assert.equal(one.models.sendVolume.profiles.sizes.open, 0);
   });
 
+  test('are not of days that a clock which is ahead dates, and go on once it is put right', async (t) => {
+    const scene = await Scene.open(t);
+    const detector = await scene.detector(t);
+    await scene.send([0], 3);
+    await scene.pass(16 * HOUR, detector);
+    await scene.send([0], 2);
+    scene.clock.jump(730 * DAY);
+    await scene.send([0], 5);
+    for (const span of [0, DAY, DAY]) await scene.pass(span, detector);
+    assert.deepEqual(await scene.days(), ['user0 0 3', 'user0 1 2']);
+    assert.equal(detector.lines.filter((line) => line.includes('the clock leapt ahead')).length, 1);
+    await detector.stop();
+    scene.clock.jump(-730 * DAY);
+    const after = await scene.detector(t);
+    await scene.send([0], 4);
+    await scene.pass(DAY, after);
+    assert.deepEqual(await scene.days(), ['user0 0 3', 'user0 1 2', 'user0 3 4']);
+    assert.doesNotMatch(after.lines.join(''), /leapt ahead/);
+  });
+
+  test('wait for a week after a start long after the last event, as the clock may be ahead', async (t) => {
+    const scene = await Scene.open(t);
+    await scene.send([0], 3);
+    scene.clock.skip(60 * DAY);
+    const detector = await scene.detector(t);
+    await scene.send([0], 2);
+    await scene.pass(16 * HOUR, detector);
+    assert.deepEqual(await scene.days(), ['user0 0 3'], 'what is surely over');
+    await scene.pass(6 * DAY, detector);
+    assert.deepEqual(await scene.days(), ['user0 0 3']);
+    await scene.pass(2 * DAY, detector);
+    assert.deepEqual(await scene.days(), ['user0 0 3', 'user0 60 2']);
+  });
+
   test('are tried again if the store does not take them, and none twice', async (t) => {
     const scene = await Scene.open(t);
     let left = 18;

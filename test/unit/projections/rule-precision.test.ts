@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { RulePrecision, precisionOf } from '../../../projections/blocks/rule-precision.js';
+import { AutomaticBlocks, RulePrecision, precisionOf } from '../../../projections/blocks/rule-precision.js';
 import type { BlockFact } from '../../../src/blocks/events.js';
+import { DAY, MINUTE } from '../../../src/kernel/time.js';
 import { parseRules } from '../../../src/rules/parse.js';
 import { T0, evidence, recorded } from '../../support/given.js';
 import {
@@ -189,5 +190,61 @@ describe('the list of rules', () => {
     assert.equal(precision.all().find(({ rule }) => rule === 'gone0')?.falsePositives, 1);
     precision.useRules(rules('other'));
     assert.equal(precision.all().length, 201, 'what has gone from force is among the 200');
+  });
+});
+
+describe('what a circuit breaker counts', () => {
+  const BREAKER = { max: 3, window: 10 * MINUTE };
+  const AHEAD = T0 + 730 * DAY;
+  const apply = (blocks: AutomaticBlocks, ...times: readonly number[]): void => {
+    const [block] = recorded([imposedByRule()]);
+    for (const at of times) blocks.apply(Object.assign({}, block, { at, by: 'rule:burst' }));
+  };
+  const seen = (blocks: AutomaticBlocks, now: number): readonly unknown[] => {
+    const [name] = blocks.breakers;
+    return [blocks.within(name!, BREAKER.window, now), blocks.open(name!, BREAKER, now)];
+  };
+
+  test('is nothing that a clock which was ahead has dated into the future', () => {
+    const blocks = new AutomaticBlocks();
+    apply(blocks, AHEAD, AHEAD + 1, AHEAD + 2);
+    assert.deepEqual(seen(blocks, AHEAD + 3), [3, { since: AHEAD + 2, until: AHEAD + BREAKER.window }]);
+    assert.deepEqual(seen(blocks, T0), [0, undefined]);
+  });
+
+  test('is all of the present after such a clock was put right, also after a restart', () => {
+    const blocks = new AutomaticBlocks();
+    apply(blocks, T0 - 1, AHEAD, AHEAD + 1, T0, T0 + MINUTE);
+    const restored = new AutomaticBlocks();
+    restored.restore(structuredClone(blocks.dump()));
+    for (const each of [blocks, restored]) {
+      assert.deepEqual(seen(each, T0 + MINUTE), [3, { since: T0 + MINUTE, until: T0 - 1 + BREAKER.window }]);
+      assert.equal(each.within(each.breakers[0]!, BREAKER.window, T0 + MINUTE, 2), 2);
+    }
+  });
+
+  test('is also what a clock that is ahead by less than is tolerated has dated', () => {
+    const blocks = new AutomaticBlocks();
+    apply(blocks, T0 + 4 * MINUTE, T0, T0 + 5 * MINUTE);
+    assert.deepEqual(seen(blocks, T0), [3, { since: T0 + 5 * MINUTE, until: T0 + BREAKER.window }]);
+  });
+
+  test('does not grow by what a clock that was ahead has left', () => {
+    const blocks = new AutomaticBlocks();
+    const many = (begin: number): readonly number[] =>
+      Array.from({ length: 3000 }, (_, index) => begin + index);
+    apply(blocks, ...many(AHEAD), ...many(T0));
+    assert.ok(blocks.dump().times[0]![1].length <= 3000 + 512, String(blocks.dump().times[0]![1].length));
+    assert.equal(seen(blocks, T0 + 3000)[0], 3000);
+  });
+
+  test('is a finding of accounts together that a clock which was ahead did not find before', () => {
+    const blocks = new AutomaticBlocks();
+    const together = (...times: readonly number[]): void => {
+      const [block] = recorded([imposedByRule({ evidence: evidence({ count: 'accounts' }) })]);
+      for (const at of times) blocks.apply(Object.assign({}, block, { at, by: 'rule:burst' }));
+    };
+    together(AHEAD, T0, T0 + MINUTE);
+    assert.equal(seen(blocks, T0 + MINUTE)[0], 1);
   });
 });

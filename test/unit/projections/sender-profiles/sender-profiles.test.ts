@@ -96,10 +96,71 @@ describe('what senders usually do', () => {
     for (let index = 0; index < 50; index++) stage.send(0, 1, { type: 'account', value: `u${index}` });
     stage.send(300, 1, { type: 'account', value: 'u7' });
     stage.midnight(301);
-    stage.send(430, 1, { type: 'account', value: 'new' });
-    stage.midnight(431);
+    for (let day = 430; day < 445; day++) {
+      stage.send(day, 1, { type: 'account', value: 'new' });
+      stage.midnight(day + 1);
+    }
     assert.deepEqual(stage.profiles.sizes, { profiles: 2, open: 0 });
     assert.deepEqual(stage.usual(301, { type: 'account', value: 'u7' }), [1, 1, 1]);
+  });
+
+  test('is learnt on after a day that a clock which was ahead has dated', () => {
+    for (const ahead of [30, 100, 380]) {
+      const stage = new Stage();
+      for (let day = 0; day < 20; day++) stage.send(day, day === 3 ? 50 : 4);
+      stage.send(20 + ahead, 1);
+      stage.midnight(21 + ahead);
+      for (let day = 20; day < 26; day++) {
+        stage.send(day, 5);
+        assert.equal(stage.midnight(day + 1).length, 1, `${ahead}: ${day}`);
+        assert.deepEqual(stage.midnight(day + 1), [], 'once');
+      }
+      const { weeks: known } = stage.profiles.profile('account', ALICE.value, DAY_0 + 26);
+      assert.equal(known.filter((week) => week >= 0).length, 5, 'four weeks, and that of the wrong date');
+      assert.equal(stage.usual(26)[1], 50);
+    }
+  });
+
+  test('is learnt anew, not years later, after all of it was forgotten for such a day', () => {
+    const stage = new Stage();
+    for (let day = 0; day < 20; day++) stage.send(day, 4);
+    stage.midnight(20);
+    stage.send(750, 1);
+    stage.midnight(751);
+    for (let day = 20; day < 30; day++) {
+      stage.send(day, 5);
+      stage.midnight(day + 1);
+    }
+    assert.deepEqual(stage.usual(30), [5, 5, 3]);
+  });
+
+  test('is not forgotten for a day of another sender that a clock years ahead has dated', () => {
+    const stage = new Stage();
+    for (let day = 0; day < 20; day++) stage.send(day, 4);
+    stage.midnight(20);
+    const before = stage.usual(20);
+    stage.send(750, 1, { type: 'account', value: 'bob' });
+    stage.midnight(751);
+    assert.deepEqual(stage.usual(20), before);
+    for (let day = 20; day < 60; day++) {
+      stage.send(day, 4);
+      stage.midnight(day + 1);
+    }
+    assert.equal(stage.usual(60)[2], 8);
+  });
+
+  test('is not learnt from open days of the future once the clock is set back', () => {
+    const stage = new Stage();
+    for (const day of [0, 700, 701]) stage.send(day, 4);
+    stage.profiles.setBack(DAY_0 + 1);
+    stage.send(1, 5);
+    assert.deepEqual(
+      stage.midnight(800).map(({ day, messages }) => [day - DAY_0, messages]),
+      [
+        [0, 4],
+        [1, 5],
+      ],
+    );
   });
 
   test('may have changed only if the version has risen', () => {
