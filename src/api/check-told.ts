@@ -56,8 +56,7 @@ function unheldOf({ block: { id } }: Refusing, past: Past | undefined): RefusalJ
     if (unheld !== true) {
       if (address === undefined || isLikeThis) return undefined;
       isOtherHeld = true;
-    }
-    else if (isLikeThis && full !== true) return refusal;
+    } else if (isLikeThis && full !== true) return refusal;
     // What a mail server knows of bounces before there is a queue id is so of bounces alone. All else is so of all mail, until
     // some is held: it has no queue ids, it can hold none, or the block is full.
     else if ((full === true || stage === 'data' || returnPath !== '') && !isOtherHeld) return refusal;
