@@ -212,7 +212,7 @@ const PROFILED: readonly ProfiledType[] = ['account', 'domain'];
 /** How often forgotten profiles are removed. */
 const SWEEP_DAYS: Day = 30;
 
-/** Who has watched for less than a day, and nothing for so long after it, begins anew. */
+/** Who has watched on one day alone, and nothing for so long after it, begins anew. */
 const FORGOTTEN_BEGIN: Milliseconds = 31 * DAY;
 
 /** Since when there is anything, and when the last was. */
@@ -414,7 +414,9 @@ export class Baselines {
 
   /** Whether the beginning is too long ago for the little that was watched since: its clock may have been unset. */
   #isForgotten(now: Instant): boolean {
-    return this.#seenAt < this.#installedAt + DAY && now > this.#seenAt + FORGOTTEN_BEGIN;
+    // By days: where retention has taken the mail, a summary says no more.
+    const watchedOneDay = dayOf(this.#seenAt) <= dayOf(this.#installedAt);
+    return watchedOneDay && now > this.#seenAt + FORGOTTEN_BEGIN;
   }
 
   #change(type: ProfiledType, value: string, change: (profile: Profile) => Profile): void {

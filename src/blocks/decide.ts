@@ -2,7 +2,7 @@ import { InvalidInput, StopgapError } from '../kernel/errors.js';
 import type { Instant, Milliseconds } from '../kernel/time.js';
 import { formatInstant, MINUTE } from '../kernel/time.js';
 import type { Direction, MailDirection, Subject } from '../sending/subjects.js';
-import { directionsMeet, trippedBy, uniteDirections } from '../sending/subjects.js';
+import { trippedBy, uniteDirections } from '../sending/subjects.js';
 import type {
   Act,
   Approve,
@@ -47,7 +47,7 @@ export function decide(command: At<BlockCommand>, standing: Standing): readonly 
       return renew(command, standing);
     case 'observe': {
       const { subject, action, evidence } = command;
-      return isStale(evidence, standing, now)
+      return isStale(evidence, standing) || wasContained(evidence, standing, now)
         ? []
         : [{ type: 'RuleObserved', data: { subject, action, evidence } }];
     }
@@ -97,9 +97,10 @@ export function decide(command: At<BlockCommand>, standing: Standing): readonly 
 
 function act(command: At<Act>, standing: Standing): readonly BlockFact[] {
   const { evidence, now } = command;
-  if (isStale(evidence, standing, now, trippedBy(command.terms.direction))) return [];
+  if (isStale(evidence, standing, trippedBy(command.terms.direction))) return [];
   if (command.onlyPending === true && !isUncontained(command, standing)) return [];
-  if (command.action === 'propose' && hasLapsed(evidence, standing, now)) return [];
+  if (command.action === 'propose' && evidence.lastPosition <= standing.lapsedThrough) return [];
+  if (wasAnswered(command, standing)) return [];
   const exempted = exemptionAt(standing, now) ?? command.exemptedBy;
   if (exempted !== undefined) return [spared(exempted, command.action, evidence)];
   return command.action === 'block' ? blockByRule(command, standing) : propose(command, standing);
@@ -127,23 +128,34 @@ function isUncontained({ action, terms, now }: At<Act>, standing: Standing): boo
  *
  * @param mail what tripped; undefined: of either direction
  */
-function isStale(evidence: Evidence, standing: Standing, now: Instant, mail?: MailDirection): boolean {
-  const { block, containedThrough } = standing;
-  const { outbound, inbound } = containedThrough;
-  // A detector that starts may come before the timer that records the end.
-  const isOverSince = block !== undefined && isOver(block.until, now) && evidence.lastAt < block.until!;
+function isStale(evidence: Evidence, standing: Standing, mail?: MailDirection): boolean {
+  const { outbound, inbound } = standing.containedThrough;
   return (
-    (isOverSince && (mail === undefined || directionsMeet(block.direction, mail))) ||
     evidence.firstPosition <= standing.judgedThrough ||
     evidence.lastPosition <= (standing.handled.get(evidence.rule) ?? 0) ||
-    evidence.lastPosition <= (mail === undefined ? Math.max(outbound, inbound) : containedThrough[mail])
+    evidence.lastPosition <=
+      (mail === undefined ? Math.max(outbound, inbound) : standing.containedThrough[mail])
   );
 }
 
-/** Whether a proposal stood when this tripped that has lapsed since, be that recorded or not. */
-function hasLapsed(evidence: Evidence, { proposal, lapsedThrough }: Standing, now: Instant): boolean {
-  if (evidence.lastPosition <= lapsedThrough) return true;
-  return proposal !== undefined && isOver(proposal.lapsesAt, now) && evidence.lastAt < proposal.lapsesAt;
+/** Whether this tripped under a block that is over by now, though nobody has recorded its end. */
+function wasContained({ lastAt }: Evidence, { block }: Standing, now: Instant): boolean {
+  return block !== undefined && isOver(block.until, now) && !isOver(block.until, lastAt);
+}
+
+/**
+ * Whether this tripped under a block or proposal that is over by now, and asked for nothing more than that: a detector
+ * that starts may come before the timer that records the end. What asked for more, and was never carried out, still is.
+ */
+function wasAnswered(command: At<Act>, standing: Standing): boolean {
+  const { evidence, action, now } = command;
+  const { proposal } = standing;
+  const { lastAt } = evidence;
+  const hasLapsed =
+    proposal !== undefined && isOver(proposal.lapsesAt, now) && !isOver(proposal.lapsesAt, lastAt);
+  if (!hasLapsed && !wasContained(evidence, standing, now)) return false;
+  const then = { ...command, now: lastAt };
+  return (action === 'block' ? blockByRule(then, standing) : propose(then, standing)).length === 0;
 }
 
 function blockByRule(command: At<Act>, standing: Standing): readonly BlockFact[] {
@@ -250,7 +262,7 @@ function renew(command: At<Renew>, standing: Standing): readonly BlockFact[] {
   if (isLater(block.ruled, block.until)) return [];
   // Anybody may make attempts of inbound mail, so these do not extend a block that refuses outbound mail.
   if (command.direction === 'inbound' && block.direction !== 'inbound') return [];
-  if (isStale(evidence, standing, now)) return [];
+  if (isStale(evidence, standing)) return [];
   const until = tripped(evidence, now) + command.duration;
   const step = stepOf(command.duration, SAME_END);
   const later = strengthen(block, { until, step, direction: block.direction }, evidence);

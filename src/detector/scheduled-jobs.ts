@@ -240,7 +240,7 @@ export class DaySummaryRecorder {
     if (isHeld && !this.#told)
       this.#options.log.warn(
         { from: formatInstant(trusted), to: formatInstant(now) },
-        'the clock leapt ahead; days since then wait until it stood for a week',
+        'the clock leapt ahead; days since then wait until it has stood',
       );
     this.#told = isHeld;
   }

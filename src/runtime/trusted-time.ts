@@ -5,12 +5,14 @@ import { DAY, HOUR, WEEK } from '../kernel/time.js';
 const LEAP: Milliseconds = HOUR;
 /** So long a machine may be off without a doubt about its clock. */
 const OFF: Milliseconds = 31 * DAY;
-/** Once a clock has stood for so long after a leap, it is right. */
-const STANDS: Milliseconds = WEEK;
+/** Once a clock has stood for so long after a leap, it is right: a machine may have been suspended, which no span tells. */
+const STANDS: Milliseconds = DAY;
+/** The same of a leap by more than a machine is off. */
+const STANDS_FAR: Milliseconds = WEEK;
 
 /**
  * The time for what cannot be taken back: never further ahead than time has passed. If somebody sets the clock ahead, or
- * the process starts while it is far ahead, it goes on from where it was until the clock has stood for a week.
+ * the process starts while it is far ahead, it goes on from where it was until the clock has stood for a day, after a leap of more than 31 days for a week.
  */
 export class TrustedTime {
   readonly #clock: Pick<AlarmClock, 'now' | 'monotonic'>;
@@ -36,7 +38,8 @@ export class TrustedTime {
     if (Math.abs(now - expected) <= LEAP) this.#offSince = undefined;
     else {
       this.#offSince ??= span;
-      if (span - this.#offSince < STANDS) return Math.min(now, expected);
+      const stands = Math.abs(now - expected) <= OFF ? STANDS : STANDS_FAR;
+      if (span - this.#offSince < stands) return Math.min(now, expected);
       this.#offSince = undefined;
     }
     this.#right = now;

@@ -465,21 +465,39 @@ describe('evidence that is stale', () => {
       .map(({ type }) => type);
 
   test('was contained by a block that is over, though nobody has recorded its end', () => {
+    const brief = { terms: terms({ duration: 30_000 }) };
     const cases = [
-      [imposedByRule({ until: END })],
-      [imposedByRule({ until: T0 + DAY }), byPerson(shortened(END))],
+      { facts: [imposedByRule({ until: END })], at: T0 + 1000, lastPosition: 200 },
+      // Before the person did so.
+      { facts: [imposedByRule({ until: T0 + DAY }), byPerson(shortened(END))], at: END - 1, lastPosition: 1 },
     ];
-    for (const facts of cases) {
-      const { subject, evidence: old, now } = trippedAt(END - 1);
+    for (const { facts, at, lastPosition } of cases) {
+      const old = evidence({ rule: 'day', lastAt: at, firstPosition: 1, lastPosition });
+      const { subject, now } = trippedAt(at);
       for (const action of ['block', 'propose'] as const)
         given(facts)
-          .when(trippedAt(END - 1, { action }))
+          .when(act({ evidence: old, action, ...brief }))
           .then([]);
       given(facts).when({ kind: 'observe', subject, action: 'block', evidence: old, now }).then([]);
       assert.deepEqual(typesAfter(facts, trippedAt(END)), ['BlockExpired', 'BlockImposed']);
     }
     const arriving = [imposed({ direction: 'inbound', until: END })];
     assert.deepEqual(typesAfter(arriving, trippedAt(END - 1)), ['BlockExpired', 'BlockImposed']);
+  });
+
+  test('asked for more than a block that is over, and was never carried out', () => {
+    const facts = [imposedByRule({ until: END })];
+    for (const duration of [30_000, HOUR, null])
+      assert.deepEqual(typesAfter(facts, trippedAt(END - 1, { terms: terms({ duration }) })), [
+        'BlockExpired',
+        'BlockImposed',
+      ]);
+  });
+
+  test('asked for a longer block than a proposal that is over', () => {
+    const facts = [proposed({ lapsesAt: END })];
+    const longer = trippedAt(END - 1, { action: 'propose', terms: terms({ duration: null }) });
+    assert.deepEqual(typesAfter(facts, longer), ['ProposalLapsed', 'BlockProposed']);
   });
 
   test('could only propose, and the proposal that stood then is over, though nobody has recorded that', () => {

@@ -64,6 +64,13 @@ describe('the age of an installation', () => {
     assert.equal(age(rules(T), ...daily(T, 3), send(T + 365 * DAY)), 365);
   });
 
+  test('is the same where retention has taken the mail and left the days', () => {
+    const days = [day(0, 'system:profiles'), day(1, 'system:profiles')];
+    const later = send(T + 36 * DAY);
+    assert.equal(age(rules(T), send(T + HOUR), send(T + DAY + HOUR), ...days, later), 36);
+    assert.equal(age(rules(T), ...days, later), 36);
+  });
+
   for (const [days, back] of [
     [100, 60],
     [20, 60],
