@@ -19,7 +19,7 @@ import { withConfig } from './options.js';
 
 /** The process ends within this time, even if something hangs. */
 const DEADLINE = 10 * SECOND;
-/** Open connections of clients keep the process no longer than this. */
+/** Open connections of clients, and who does not read what it says, keep the process no longer than this. */
 const LEFT_WITHIN = SECOND;
 
 /** `stopgap serve`: runs until SIGTERM or SIGINT, which drain. */

@@ -385,8 +385,8 @@ function pendingOn({ ledger }: ReadModels, subject: Subject, now: Instant): stri
 /**
  * Verdicts that no event has answered. The set follows from the events alone, live and in a replay, but for those that a detector
  * found nothing to do for. A replay has them again, a snapshot has not. So what had contained their sender must contain
- * them still once it has ended, be that recorded or not: `decide` sees to it. One difference stays: what an open circuit
- * breaker had made a proposal, of a sender of whom one waited, is a block if the breaker is closed at the replay.
+ * them still once it has ended, be that recorded or not: `decide` sees to it. One difference stays: a sender
+ * whose proposal waits trips a rule while its circuit breaker is open. If the breaker is closed at the replay, that is a block.
  */
 export class UnansweredVerdicts {
   /** By {@link answerKey}, oldest first. */

@@ -97,7 +97,7 @@ export function simulateVerb(program: Command, io: CliIo): void {
 }
 
 function targetOf({ config }: LoadedConfig, options: SimulateOptions): Target {
-  // What listens at its port, if anything does, is somebody else's.
+  // Another server may listen at its port.
   if (!config.roles.includes('smtp'))
     throw new InvalidInput(
       'roles',

@@ -32,7 +32,7 @@ export class Session {
   client: string | undefined;
   /** The owner of the mail transaction that is open upstream. */
   owner: object | undefined;
-  /** The upstream may remember an earlier transaction, even a refused one. RSET goes before the next MAIL. */
+  /** Whether RSET must go before the next MAIL: the upstream may remember a transaction, even one that it refused. */
   dirty = false;
   /** How often it was taken from the pool. */
   uses = 0;

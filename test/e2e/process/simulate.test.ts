@@ -156,7 +156,7 @@ test('it goes to no port where this Stopgap takes no submissions', async (t) => 
   const dir = await workDir(t);
   const settings = 'roles: [policy, detector, api, worker]\npolicy: { listen: 127.0.0.1:0 }\n';
   await writeFile(path.join(dir, 'stopgap.yaml'), `data: ./data\n${settings}`);
-  // Whoever listens there is somebody else.
+  // Another server may listen at that port.
   const { code, out, err } = await simulate(dir, {
     told: (word) => (word === 'HTTP' ? '127.0.0.1:1' : '127.0.0.1:2'),
   });
